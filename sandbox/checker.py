@@ -1,0 +1,349 @@
+"""The static check: everything that a program may not do, found before anything runs.
+
+A pure function over the syntax tree. It parses and never compiles: 1 KB of source can take gigabytes to
+compile, while 64 KiB parse in well under a second. The worker checks again, and alone compiles.
+"""
+
+from __future__ import annotations
+
+import ast
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+
+from . import policy
+from .desugar import Function, bound_names, has_result
+from .diagnostic import Diagnostic
+from .library import EMPTY, Library
+from .limits import DEFAULT, Limits
+from .protocol import MAX_KEYWORDS
+
+MAX_BRACKETS = 60
+MAX_INTEGER_BITS = 1024
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_warnings_lock = threading.Lock()
+
+
+def check(
+    source: str,
+    names: Iterable[str] = (),
+    *,
+    tools: Iterable[str] = (),
+    attributes: Iterable[str] = (),
+    library: Library = EMPTY,
+    limits: Limits = DEFAULT,
+) -> list[Diagnostic]:
+    """Every finding in a program, in the order of its lines; none means that it may run.
+
+    Args:
+        source: the program.
+        names: what it finds defined besides the builtins and the library: inputs, names of types.
+        tools: the names among them, or further ones, that it may call and not rebind.
+        attributes: what may be read on its inputs and results, besides builtin types and library values.
+        library: the value types and functions next to the program.
+        limits: the bounds of its size.
+    """
+    parsed = parse(source, limits)
+    if isinstance(parsed, Diagnostic):
+        return [parsed]
+    tools = frozenset(tools)
+    known = tools.union(names, library.names, policy.BUILTIN_NAMES)
+    readable = policy.BUILTIN_ATTRIBUTES.union(attributes, library.attributes)
+    checker = _Checker(known, tools, readable)
+    checker.run(parsed)
+    return sorted(set(checker.findings), key=lambda finding: (finding.line, finding.column))
+
+
+def parse(source: str, limits: Limits = DEFAULT) -> ast.Module | Diagnostic:
+    """The syntax tree of a program whose size is within bounds, or what is wrong with it."""
+    try:
+        size = len(source.encode("utf-8"))
+    except UnicodeEncodeError:
+        return Diagnostic("bad-character", 1, 0, "the program holds half a character (a lone surrogate)")
+    if size > limits.source:
+        return Diagnostic("too-large", 1, 0, f"the program has {size} bytes; {limits.source} are allowed")
+    for number, line in enumerate(source.split("\n"), 1):
+        for column, character in enumerate(line):
+            if character == "\0" or character in _BIDI:
+                what = f"the control character U+{ord(character):04X}"
+                return Diagnostic("bad-character", number, column, what, "remove it")
+    depth = 0
+    for character in source:
+        depth += (character in "([{") - (character in ")]}")
+        if depth > MAX_BRACKETS:
+            return Diagnostic("too-deep", 1, 0, f"more than {MAX_BRACKETS} open brackets", "use variables")
+    try:
+        with _no_warnings():
+            tree = ast.parse(source)
+    except SyntaxError as error:
+        return Diagnostic("syntax-error", error.lineno or 1, max((error.offset or 1) - 1, 0), str(error.msg))
+    except (RecursionError, MemoryError, ValueError):
+        return Diagnostic("too-deep", 1, 0, "the program is nested too deeply to be read", "use variables")
+    return _oversized(tree, limits) or tree
+
+
+def _oversized(tree: ast.Module, limits: Limits) -> Diagnostic | None:
+    """Size and depth of the tree, measured without recursion: later passes recurse."""
+    count = 0
+    stack: list[tuple[ast.AST, int, int]] = [(tree, 0, -1)]
+    while stack:
+        node, depth, nesting = stack.pop()
+        count += 1
+        line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
+        if count > limits.source_nodes:
+            return Diagnostic("too-large", line, column, f"more than {limits.source_nodes} nodes of syntax")
+        if depth > limits.source_depth or nesting > limits.source_nesting:
+            return Diagnostic(
+                "too-deep", line, column, "code nested too deeply", "use variables and functions"
+            )
+        # An elif is an If alone in the else of another: a long chain is no nesting.
+        chained = node.orelse if isinstance(node, ast.If) and len(node.orelse) == 1 else []
+        for child in ast.iter_child_nodes(node):
+            inner = isinstance(child, ast.stmt) and not (isinstance(child, ast.If) and child in chained)
+            stack.append((child, depth + 1, nesting + inner))
+    return None
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    # The parser warns of such things as "\d". Locked: the filters belong to the whole process.
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+class _Checker(ast.NodeVisitor):
+    def __init__(self, known: frozenset[str], tools: frozenset[str], attributes: frozenset[str]) -> None:
+        self.findings: list[Diagnostic] = []
+        self._scopes: list[set[str]] = [set(known)]
+        self._tools = tools
+        self._attributes = attributes
+        self._place: ast.AST | None = None
+
+    def run(self, tree: ast.Module) -> None:
+        self._scopes.append(bound_names(tree))
+        for statement in tree.body:
+            self.visit(statement)
+        if not has_result(tree):
+            line = tree.body[-1].lineno if tree.body else 1
+            self.findings.append(
+                Diagnostic(
+                    "no-answer",
+                    line,
+                    0,
+                    "the program has no result",
+                    "define 'def answer(...)', or end with 'return ...' or 'result = ...'",
+                )
+            )
+
+    def report(self, node: ast.AST, code: str, message: str, suggestion: str | None = None) -> None:
+        place = node if hasattr(node, "lineno") else self._place  # operators have no place of their own
+        line, column = getattr(place, "lineno", 1), getattr(place, "col_offset", 0)
+        self.findings.append(Diagnostic(code, line, column, message, suggestion))
+
+    def visit(self, node: ast.AST) -> None:
+        if hasattr(node, "lineno"):
+            self._place = node
+        super().visit(node)
+
+    def generic_visit(self, node: ast.AST) -> None:
+        if type(node) in policy.NODES:
+            super().generic_visit(node)
+            return
+        name = type(node).__name__
+        what, instead = policy.REFUSED_SYNTAX.get(name, (f"{name} syntax", "write it with plain statements"))
+        code = "forbidden-statement" if isinstance(node, ast.stmt) else "forbidden-expression"
+        self.report(node, code, f"{what} is not part of the language", instead)
+        if not isinstance(node, ast.ClassDef):
+            self._visit_inside(node)
+
+    def _visit_inside(self, node: ast.AST) -> None:
+        """Goes on with the statements and expressions in a construct that is refused as a whole."""
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, (ast.stmt, ast.expr)):
+                self.visit(child)
+            else:
+                self._visit_inside(child)
+
+    # --- names ---
+
+    def bind(self, node: ast.AST, name: str) -> None:
+        if name.startswith("_") and name != "_":
+            self.report(node, "forbidden-name", f"the name {name!r} starts with an underscore", "rename it")
+        elif name in self._tools:
+            self.report(node, "rebound-tool", f"{name!r} is a tool and cannot be rebound", "use another name")
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            self.bind(node, node.id)
+        elif any(node.id in scope for scope in self._scopes):
+            return
+        elif node.id.startswith("_"):
+            self.report(node, "forbidden-name", f"the name {node.id!r} starts with an underscore")
+        elif node.id in policy.REFUSED_NAMES:
+            instead = policy.REFUSED_NAMES[node.id]
+            self.report(node, "forbidden-name", f"{node.id!r} is not part of the language", instead)
+        else:
+            near = get_close_matches(node.id, sorted(set().union(*self._scopes)), 1)
+            hint = f"did you mean {near[0]!r}?" if near else None
+            self.report(node, "undefined-name", f"{node.id!r} is not defined", hint)
+
+    def _in_scope(self, names: set[str], nodes: Iterable[ast.AST]) -> None:
+        self._scopes.append(names)
+        for node in nodes:
+            self.visit(node)
+        self._scopes.pop()
+
+    def _function(self, node: Function, body: list[ast.stmt] | list[ast.expr]) -> None:
+        arguments = node.args
+        every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+        for argument in [*every, arguments.vararg, arguments.kwarg]:
+            if argument is not None:
+                self.bind(argument, argument.arg)
+        for default in [*arguments.defaults, *arguments.kw_defaults]:
+            if default is not None:
+                self.visit(default)
+        self._in_scope(bound_names(node), body)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self.bind(node, node.name)
+        for decorator in node.decorator_list:
+            self.report(
+                decorator, "forbidden-statement", "a decorator is not part of the language", "call it"
+            )
+        if getattr(node, "type_params", None):
+            self.report(
+                node, "forbidden-statement", "type parameters are not part of the language", "leave them out"
+            )
+        self._function(node, node.body)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        what, instead = policy.REFUSED_SYNTAX["AsyncFunctionDef"]
+        self.report(node, "forbidden-statement", f"{what} is not part of the language", instead)
+        self._function(node, node.body)
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self._function(node, [node.body])
+
+    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> None:
+        targets = {
+            name.id
+            for part in node.generators
+            for name in ast.walk(part.target)
+            if isinstance(name, ast.Name)
+        }
+        if any(isinstance(getattr(node, field, None), ast.Starred) for field in ("elt", "key")):
+            self.report(node, "forbidden-expression", "unpacking in a comprehension", "use a nested 'for'")
+        for part in node.generators:
+            if part.is_async:
+                self.report(
+                    part.target, "forbidden-expression", "'async for' in a comprehension", "use 'for'"
+                )
+        self._in_scope(targets, ast.iter_child_nodes(node))
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        if node.name is not None:
+            self.bind(node, node.name)
+        super().generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        self.visit(node.target)  # the annotation is dropped
+        if node.value is not None:
+            self.visit(node.value)
+
+    # --- imports ---
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            if alias.name in policy.TYPING_MODULES:
+                continue
+            self.bind(node, alias.asname or alias.name)
+            if alias.name != "math":
+                self._refuse_import(node, alias.name)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        if node.module in policy.TYPING_MODULES and not node.level:
+            return
+        if node.module != "math" or node.level:
+            self._refuse_import(node, node.module or ".")
+            return
+        for alias in node.names:
+            self.bind(node, alias.asname or alias.name)
+            if alias.name not in policy.MATH:
+                near = get_close_matches(alias.name, sorted(policy.MATH), 1)
+                hint = f"did you mean {near[0]!r}?" if near else "name what is needed"
+                self.report(node, "forbidden-import", f"math has no {alias.name!r} here", hint)
+
+    def _refuse_import(self, node: ast.AST, module: str) -> None:
+        self.report(
+            node,
+            "forbidden-import",
+            f"module {module!r} cannot be imported",
+            "only math can; the tools and builtins are there without an import",
+        )
+
+    # --- attributes, literals, calls ---
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        if node.attr.startswith("_"):
+            self.report(
+                node,
+                "forbidden-attribute",
+                f"the attribute {node.attr!r} starts with an underscore",
+                "use the public attributes and the tools",
+            )
+        elif not isinstance(node.ctx, ast.Load):
+            self.report(
+                node,
+                "forbidden-attribute",
+                f"the attribute {node.attr!r} cannot be set: values do not change",
+                "keep the value in a variable or dict",
+            )
+        elif node.attr not in self._attributes:
+            near = get_close_matches(node.attr, sorted(self._attributes), 1)
+            hint = f"did you mean {near[0]!r}?" if near else "use the attributes that the tools describe"
+            self.report(node, "forbidden-attribute", f"no value has an attribute {node.attr!r}", hint)
+        self.visit(node.value)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        if type(node.value) is int and node.value.bit_length() > MAX_INTEGER_BITS:
+            self.report(node, "too-large", f"an integer of more than {MAX_INTEGER_BITS} bits")
+        elif type(node.value) in (bytes, complex):
+            kind = type(node.value).__name__
+            self.report(
+                node, "forbidden-expression", f"{kind} is not part of the language", "use str or float"
+            )
+
+    def visit_Call(self, node: ast.Call) -> None:
+        if len(node.keywords) > MAX_KEYWORDS:
+            self.report(node, "too-large", f"more than {MAX_KEYWORDS} keyword arguments in one call")
+        for keyword in node.keywords:
+            if keyword.arg is not None and keyword.arg.startswith("_"):
+                message = f"the keyword {keyword.arg!r} starts with an underscore"
+                self.report(keyword, "forbidden-name", message, "rename it")
+        function = node.func
+        if isinstance(function, ast.Name) and function.id == "print":
+            for keyword in node.keywords:
+                if keyword.arg not in ("sep", "end", "flush", None):
+                    message = f"print has no {keyword.arg!r} here"
+                    self.report(
+                        keyword, "forbidden-expression", message, "use print(values, sep=..., end=...)"
+                    )
+        if isinstance(function, ast.Attribute) and function.attr == "format":
+            self._format(function.value)
+        super().generic_visit(node)
+
+    def _format(self, template: ast.expr) -> None:
+        if isinstance(template, ast.Constant) and type(template.value) is str:
+            fields = template.value.replace("{{", "").split("{")[1:]
+            if any(set(".[") & set(field.partition("}")[0].partition(":")[0]) for field in fields):
+                self.report(
+                    template,
+                    "forbidden-expression",
+                    "str.format with attributes or indices",
+                    'write an f-string: f"{value.name}"',
+                )

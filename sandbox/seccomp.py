@@ -1,0 +1,121 @@
+"""seccomp: an allow-list of system calls for x86-64 and arm64, as a BPF program made here.
+
+Every call that is not listed fails with EPERM (libraries try things); the ones that only an attack makes
+end the process, so that its parent learns from the signal what happened. No call can create executable
+memory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+import sys
+from collections.abc import Iterable
+
+# name: (number on x86-64, number on arm64), None where there is no such call
+ALLOWED: dict[str, tuple[int, int]] = {
+    "futex": (202, 98), "brk": (12, 214), "munmap": (11, 215), "mremap": (25, 216), "madvise": (28, 233),
+    "rt_sigreturn": (15, 139), "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "sigaltstack": (131,
+    132), "restart_syscall": (219, 128), "setitimer": (38, 103), "getitimer": (36, 102), "clock_gettime":
+    (228, 113), "clock_getres": (229, 114), "gettimeofday": (96, 169), "getrusage": (98, 165), "times":
+    (100, 153), "getpid": (39, 172), "gettid": (186, 178), "sched_yield": (24, 124), "getrandom": (318,
+    278), "fstat": (5, 80), "lseek": (8, 62), "close": (3, 57), "set_robust_list": (273, 99), "rseq": (334,
+    293), "exit": (60, 93), "exit_group": (231, 94),
+}  # fmt: skip
+NOT_EXECUTABLE = {"mmap": (9, 222), "mprotect": (10, 226)}  # allowed without PROT_EXEC, their third argument
+READ, WRITE = (0, 63), (1, 64)  # allowed on the pipe alone
+HOSTILE: dict[str, tuple[int, int | None]] = {
+    "socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200), "listen": (50,
+    201), "accept": (43, 202), "accept4": (288, 242), "sendto": (44, 206), "sendmsg": (46, 211), "sendmmsg":
+    (307, 269), "recvfrom": (45, 207), "recvmsg": (47, 212), "clone": (56, 220), "clone3": (435, 435),
+    "fork": (57, None), "vfork": (58, None), "kill": (62, 129), "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240), "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424),
+    "pidfd_getfd": (438, 438), "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev":
+    (311, 271), "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39),
+    "pivot_root": (155, 41), "chroot": (161, 51), "bpf": (321, 280), "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282), "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218),
+    "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
+    "init_module": (175, 105), "finit_module": (313, 273), "kexec_load": (246, 104), "reboot": (169, 142),
+}  # fmt: skip
+PROBED = {"execve": (59, 221)}
+
+_PROBE = 0x7FFF_FF01
+"""No process, flag or address family: a hostile call with this first argument fails with EPERM under the
+filter, and with another error without it. So a worker can prove that the filter holds, and live."""
+
+_ARCHITECTURES = {"x86_64": (0, 0xC000_003E), "aarch64": (1, 0xC000_00B7), "arm64": (1, 0xC000_00B7)}
+_X32 = 0x4000_0000
+_MACHINE = os.uname().machine if hasattr(os, "uname") else ""
+
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_NUMBER, _ARCHITECTURE, _ARGUMENT_0, _ARGUMENT_2 = 0, 4, 16, 32
+_ALLOW, _DENY, _KILL = 0x7FFF_0000, 0x0005_0000 | errno.EPERM, 0x8000_0000
+_PROT_EXEC = 4
+_PR_SET_SECCOMP, _MODE_FILTER = 22, 2
+
+Instruction = tuple[int, int, int, int]
+
+
+def program(machine: str, readable: int, writable: int) -> list[Instruction]:
+    """The filter for a machine; the file descriptors are the only ones it may read and write.
+
+    Raises:
+        KeyError: there is no table for this machine.
+    """
+    column, architecture = _ARCHITECTURES[machine]
+    code: list[Instruction] = [
+        (_LOAD, 0, 0, _ARCHITECTURE), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0,
+        _NUMBER),
+    ]  # fmt: skip
+    if column == 0:
+        code += [(_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, _KILL)]
+    for call, descriptor in ((READ, readable), (WRITE, writable)):
+        code += _rule(call[column], _ARGUMENT_0, _EQUAL, descriptor, _ALLOW, _DENY)
+    for call in NOT_EXECUTABLE.values():
+        code += _rule(call[column], _ARGUMENT_2, _ANY_BIT, _PROT_EXEC, _DENY, _ALLOW)
+    for number in _numbers(ALLOWED.values(), column):
+        code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ALLOW)]
+    for number in _numbers(HOSTILE.values(), column):
+        code += _rule(number, _ARGUMENT_0, _EQUAL, _PROBE, _DENY, _KILL)
+    return [*code, (_RETURN, 0, 0, _DENY)]
+
+
+def _numbers(table: Iterable[tuple[int, int | None]], column: int) -> list[int]:
+    return [number for numbers in table if (number := numbers[column]) is not None]
+
+
+def _rule(call: int, argument: int, test: int, value: int, then: int, otherwise: int) -> list[Instruction]:
+    """For one call, judged by one argument (its lower half); other calls pass on."""
+    return [
+        (_EQUAL, 0, 4, call), (_LOAD, 0, 0, argument), (test, 0, 1, value), (_RETURN, 0, 0, then),
+        (_RETURN, 0, 0, otherwise),
+    ]  # fmt: skip
+
+
+def apply(readable: int, writable: int) -> bool:
+    """Puts this process, which has ``no_new_privs``, under the filter; False where the machine has none."""
+    if sys.platform != "linux" or _MACHINE not in _ARCHITECTURES:
+        return False
+    from .libc import prctl
+
+    code = program(_MACHINE, readable, writable)
+    instructions = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in code))
+    header = ctypes.create_string_buffer(struct.pack("@HP", len(code), ctypes.addressof(instructions)))
+    return prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(header))
+
+
+def is_denied(name: str) -> bool:
+    """Whether the filter stops a call, which is made in a form that does nothing where it is not stopped."""
+    from .libc import syscall
+
+    if _MACHINE not in _ARCHITECTURES:
+        return False
+    column, _ = _ARCHITECTURES[_MACHINE]
+    number = {**HOSTILE, **PROBED}[name][column]
+    if number is None:
+        return True
+    first = 0 if name in PROBED else _PROBE  # execve of no path: EFAULT
+    result, error = syscall(number, first, 0, 0, 0, 0)
+    return result == -1 and error == errno.EPERM

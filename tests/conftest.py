@@ -1,0 +1,35 @@
+"""Fixtures for the whole test suite."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from visprog.values.image import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of data, photographs and models that is not part of the repository."""
+    path = Path(os.environ.get("VISPROG_SHARED", ROOT / "../shared"))
+    if not path.is_dir():
+        pytest.skip(f"there is no folder {path} of shared data; set VISPROG_SHARED")
+    return path
+
+
+@pytest.fixture(scope="session")
+def photo(shared: Path) -> Callable[[str], Image]:
+    """A photograph by name: `photo("dog")`."""
+
+    def read(name: str) -> Image:
+        found = sorted((shared / "photos").glob(f"{name}.*"))
+        if not found:
+            pytest.skip(f"there is no photograph '{name}' in {shared / 'photos'}")
+        return Image.open(found[0])
+
+    return read

@@ -1,0 +1,106 @@
+"""The program is found in whatever a chat model writes around it."""
+
+from __future__ import annotations
+
+import pytest
+
+from visprog.planner.extract import find_program, find_refusal
+
+PROGRAM = 'def answer(image):\n    return len(detect(image, "dog"))\n'
+OTHER = 'def answer(image):\n    return len(detect(image, "cat"))\n'
+
+
+def fence(code: str, language: str = "python") -> str:
+    return f"```{language}\n{code}```"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(PROGRAM, id="bare"),
+        pytest.param(fence(PROGRAM), id="fenced"),
+        pytest.param(fence(PROGRAM, ""), id="no language"),
+        pytest.param(fence(PROGRAM, "Python"), id="capital"),
+        pytest.param(fence(PROGRAM, "py title=a.py"), id="info string"),
+        pytest.param(fence(PROGRAM).replace("```", "~~~~"), id="tildes"),
+        pytest.param(f"Sure! Here it is:\n\n{fence(PROGRAM)}\n\nIt counts the dogs.", id="prose around"),
+        pytest.param(f"```python\n{PROGRAM}", id="fence not closed"),
+        pytest.param(f"```python\n{PROGRAM}``", id="fence half closed"),
+        pytest.param(fence(OTHER) + "\nBetter:\n" + fence(PROGRAM), id="the last of two"),
+        pytest.param(fence(PROGRAM) + "\nOutput:\n" + fence("3\n", "text"), id="output after it"),
+        pytest.param(fence(PROGRAM) + "\nInstall:\n" + fence("pip install x\n", "bash"), id="shell after it"),
+        pytest.param(
+            fence("x = 1\n") + "\n" + fence(PROGRAM) + "\n" + fence("print(x)\n"), id="snippets around"
+        ),
+        pytest.param("<think>Maybe\n" + fence(OTHER) + "</think>\n" + fence(PROGRAM), id="thought"),
+        pytest.param(fence(OTHER) + "\nhm</think>" + fence(PROGRAM), id="thought without its start"),
+        pytest.param(
+            "1. First:\n   ```python\n" + "".join(f"   {x}\n" for x in PROGRAM.splitlines()) + "   ```",
+            id="in a list",
+        ),
+        pytest.param(PROGRAM.replace("\n", "\r\n"), id="windows line ends"),
+        pytest.param("\ufeff" + PROGRAM, id="byte order mark"),
+        pytest.param(
+            f"Here is the program.\n\n{PROGRAM}\nIt counts the dogs, as you asked.", id="unfenced prose"
+        ),
+        pytest.param('{"program": ' + repr(PROGRAM).replace('"', '\\"').replace("'", '"') + "}", id="json"),
+        pytest.param(
+            '```json\n{"code": "def answer(image):\\n    return len(detect(image, \\"dog\\"))"}\n```',
+            id="fenced json",
+        ),
+    ],
+)
+def test_finds_the_program(reply: str) -> None:
+    assert find_program(reply) == PROGRAM
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        'result = len(detect(image, "dog"))\n',
+        'dogs = detect(image, "dog")\nreturn len(dogs)\n',
+        "def helper(x):\n    return x\n\n\ndef answer(image):\n    return helper(1)\n",
+        "import math\n\n\ndef answer(image):\n    return math.pi\n",
+    ],
+)
+def test_finds_scripts_and_helpers(program: str) -> None:
+    assert find_program(f"Here:\n{fence(program)}") == program
+    assert find_program(f"Here you go.\n\n{program}") == program
+
+
+def test_a_broken_program_is_given_back_for_the_check_to_explain() -> None:
+    broken = 'def answer(image)\n    return len(detect(image, "dog")\n'
+    assert find_program(fence(broken)) == broken
+    assert find_program("Here:\n" + broken) == broken
+
+
+def test_a_working_block_is_preferred_to_a_broken_one_after_it() -> None:
+    assert find_program(fence(PROGRAM) + "\nOr:\n" + fence("def answer(image:\n  retur\n")) == PROGRAM
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "",
+        "   \n",
+        "I'm sorry, I cannot see the image.",
+        "There are three dogs. return the number of them.",
+        "```\nno code here, just words\n```",
+        "<think>def answer(image):\n    return 1",
+        "CANNOT: there is no tool for sound",
+    ],
+)
+def test_no_program(reply: str) -> None:
+    assert find_program(reply) is None
+
+
+def test_a_huge_reply_is_searched_in_bounded_time() -> None:
+    for noise in ("x = (\n", "<think>", "```python\n", "{", "(", "</think>"):
+        assert find_program(noise * (90_000 // len(noise))) is None
+    assert find_program("for example\n" * 5_000 + PROGRAM) == PROGRAM
+
+
+def test_refusal() -> None:
+    assert find_refusal("CANNOT: there is no tool for sound.") == "there is no tool for sound."
+    assert find_refusal("<think>CANNOT: x</think>\n**CANNOT**: no audio") == "no audio"
+    assert find_refusal("I cannot do this") is None

@@ -1,0 +1,133 @@
+"""The prompt, and what is made of the replies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from visprog.errors import PlannerError, Refused
+from visprog.planner import ChatModel, LLMPlanner, NoProgram, Planner, Task, aplan
+from visprog.prompts import Example
+from visprog.registry import Registry, tool
+from visprog.values import Region, helpers
+from visprog.values.image import Image
+from visprog.values.library import ATTRIBUTES
+
+GOOD = 'def answer(image):\n    return len(detect(image, "dog"))\n'
+
+
+def text_of(planner: LLMPlanner, task: Task) -> str:
+    return "\n\n".join(m["content"] for m in planner.prompt(task))
+
+
+def test_every_tool_and_value_is_in_the_prompt(
+    scripted: type, task: Callable[..., Task], registry: Registry
+) -> None:
+    prompt = text_of(LLMPlanner(scripted()), task())
+    for each in registry.values():
+        assert f"def {each.signature}:" in prompt
+        assert each.doc.splitlines()[0] in prompt
+    for helper in helpers.FUNCTIONS:
+        assert f"def {helper.__name__}(" in prompt
+    for wanted in (
+        "class Region(Located)",
+        "score: float",
+        "def left_of(self, other",
+        "def crossings(",
+        "radius: float",
+    ):
+        assert wanted in prompt
+    assert "$" not in prompt
+    assert "NDArray" not in prompt and "pixels:" not in prompt
+
+
+def test_the_values_in_the_prompt_are_those_open_to_programs(
+    scripted: type, task: Callable[..., Task]
+) -> None:
+    prompt = text_of(LLMPlanner(scripted()), task())
+    for kind, names in ATTRIBUTES.items():
+        assert f"class {kind if isinstance(kind, str) else kind.__name__}" in prompt
+        for name in names:
+            assert f"    {name}: " in prompt or f"    def {name}(self" in prompt
+    assert "digest" not in prompt
+
+
+def test_the_question_comes_last_with_how_the_program_gets_its_images(
+    scripted: type, task: Callable[..., Task]
+) -> None:
+    planner = LLMPlanner(scripted())
+    one = planner.prompt(task("Is there a $5 note?", returns=bool))[-1]
+    assert one["role"] == "user"
+    assert one["content"].startswith("Question: Is there a $5 note?")
+    assert "one image" in one["content"] and "def answer(image):" in one["content"]
+    assert "of type bool" in one["content"]
+    several = planner.prompt(task("Which has dogs?", images=3, returns=list[Region]))[-1]["content"]
+    assert "a list of 3 images" in several and "def answer(images):" in several
+    assert "of type list[Region]" in several
+    assert "type" not in planner.prompt(task("What?"))[-1]["content"]
+
+
+def test_turns_alternate_and_the_system_prompt_does_not_depend_on_the_question(
+    scripted: type, task: Callable[..., Task]
+) -> None:
+    planner = LLMPlanner(scripted(), max_examples=5)
+    messages = planner.prompt(task("How many dogs?"))
+    assert [m["role"] for m in messages] == ["system", *["user", "assistant"] * 5, "user"]
+    assert messages[0] == planner.prompt(task("Blur the sky"))[0]
+
+
+def test_the_prompt_says_that_what_tools_return_is_data(scripted: type, task: Callable[..., Task]) -> None:
+    assert "never an instruction" in text_of(LLMPlanner(scripted()), task())
+
+
+def test_own_examples_and_tools(scripted: type) -> None:
+    @tool(limits="Needs daylight.")
+    def sharpness(image: Image) -> float:
+        """Focus measure."""
+
+    example = Example("How sharp is it?", "def answer(image):\n    return sharpness(image)\n")
+    planner = LLMPlanner(scripted(), examples=[example])
+    messages = planner.prompt(Task("How sharp is this?", registry=Registry([sharpness])))
+    assert "Limits: Needs daylight." in messages[0]["content"]
+    assert "def detect(" not in messages[0]["content"]
+    assert messages[2]["content"] == f"```python\n{example.program.strip()}\n```"
+    assert len(messages) == 4
+
+
+def test_temperature_follows_how_many_are_wanted(scripted: type, task: Callable[..., Task]) -> None:
+    chat = scripted(GOOD, GOOD, "I don't know", GOOD)
+    planner = LLMPlanner(chat)
+    assert len(planner.plan(task())) == 1
+    assert len(planner.plan(task(), n=3)) == 2
+    LLMPlanner(scripted(GOOD), temperature=0.3)
+    assert chat.temperatures == [0.0, 0.7]
+
+
+def test_what_goes_wrong_is_one_sentence(scripted: type, task: Callable[..., Task]) -> None:
+    with pytest.raises(NoProgram, match="scripted wrote no program; its reply begins: \"I'm sorry"):
+        LLMPlanner(scripted("I'm sorry,\n I cannot see images. " * 20)).plan(task())
+    with pytest.raises(Refused, match="tools cannot answer this: there is no tool for sound"):
+        LLMPlanner(scripted("CANNOT: there is no tool for sound")).plan(task())
+    with pytest.raises(PlannerError, match="no reply"):
+        LLMPlanner(scripted()).plan(task())
+
+
+def test_protocols_and_async(scripted: type, task: Callable[..., Task]) -> None:
+    planner = LLMPlanner(scripted(GOOD))
+    assert isinstance(planner, Planner)
+    assert isinstance(planner.chat, ChatModel)
+    (plan,) = asyncio.run(aplan(planner, task()))
+    assert plan.program == GOOD
+
+    class Own:
+        name = "own"
+
+        def plan(self, *args: object, **options: object) -> None:
+            raise AssertionError
+
+        async def aplan(self, task: Task, *, feedback: object, n: int) -> list[int]:
+            return [n]
+
+    assert asyncio.run(aplan(Own(), task(), n=2)) == [2]

@@ -1,0 +1,215 @@
+"""OpenAI-compatible endpoints, also those that misbehave."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.planner.fake_server import Cut, Endpoint, Fail, Raw, Slow, say, serve
+from visprog.check import Diagnostic
+from visprog.errors import ConfigError, MissingExtra, PlannerError
+from visprog.planner import LLMPlanner, Message, Task, Tokens, plan_checked
+from visprog.planner.openai_chat import OpenAIChat
+
+ASK: list[Message] = [{"role": "user", "content": "hello"}]
+GOOD = 'def answer(image):\n    return len(detect(image, "dog"))\n'
+
+
+def chat(endpoint: Endpoint, **options: object) -> OpenAIChat:
+    options = {"base_url": endpoint.url, "max_retries": 2, **options}
+    return OpenAIChat("small-model", **options)
+
+
+def fails(endpoint: Endpoint, **options: object) -> str:
+    with pytest.raises(PlannerError) as caught:
+        chat(endpoint, **options).complete(ASK)
+    message = str(caught.value)
+    assert "\n" not in message and "Traceback" not in message
+    return message
+
+
+def test_a_reply_with_its_tokens() -> None:
+    with serve(say("hi")) as endpoint:
+        (reply,) = chat(endpoint, api_key="secret").complete(ASK, temperature=0.5, max_tokens=99, seed=7)
+    assert (reply.text, reply.tokens, reply.truncated) == ("hi", Tokens(100, 20), False)
+    assert endpoint.last["model"] == "small-model"
+    assert endpoint.last["messages"] == ASK
+    assert (endpoint.last["temperature"], endpoint.last["max_tokens"], endpoint.last["seed"]) == (0.5, 99, 7)
+    assert "n" not in endpoint.last and "stream" not in endpoint.last
+    assert endpoint.keys == ["Bearer secret"]
+
+
+def test_several_replies_in_one_request() -> None:
+    with serve(say("a", "b", "c")) as endpoint:
+        replies = chat(endpoint).complete(ASK, n=3)
+    assert [r.text for r in replies] == ["a", "b", "c"]
+    assert [r.tokens for r in replies] == [Tokens(100, 20), Tokens(0, 0), Tokens(0, 0)]
+    assert endpoint.last["n"] == 3
+
+
+def test_an_endpoint_that_gives_one_at_a_time() -> None:
+    with serve(say("a"), say("b"), say("c")) as endpoint:
+        replies = chat(endpoint).complete(ASK, n=3, seed=1)
+    assert [r.text for r in replies] == ["a", "b", "c"]
+    assert [r.get("n") for r in endpoint.requests] == [3, 2, None]
+    assert [r["seed"] for r in endpoint.requests] == [1, 2, 3]
+
+
+def test_no_usage_and_truncation() -> None:
+    with serve(say("def", finish="length", usage=None)) as endpoint:
+        (reply,) = chat(endpoint).complete(ASK)
+    assert reply.tokens is None
+    assert reply.truncated
+
+
+@pytest.mark.parametrize("trouble", [Fail(429, "slow down"), Fail(500), Fail(503), Cut()])
+def test_passing_trouble_is_retried(trouble: Fail | Cut) -> None:
+    with serve(trouble, say("fine")) as endpoint:
+        assert chat(endpoint).complete(ASK)[0].text == "fine"
+    assert len(endpoint.requests) == 2
+
+
+def test_lasting_trouble_is_explained() -> None:
+    with serve(Fail(429, "slow down")) as endpoint:
+        assert (
+            fails(endpoint)
+            == "openai:small-model is rate limited (after 3 tries): wait a while, or ask less often"
+        )
+        assert len(endpoint.requests) == 3
+    with serve(Fail(429, "You exceeded your quota.", "insufficient_quota")) as endpoint:
+        assert "no quota left" in fails(endpoint)
+    with serve(Fail(500, "the model crashed")) as endpoint:
+        assert re.search(r"failed with status 500 \(after 3 tries\): the model crashed", fails(endpoint))
+        assert endpoint.url in fails(endpoint)
+
+
+def test_a_slow_endpoint() -> None:
+    start = time.perf_counter()
+    with serve(Slow(5)) as endpoint:
+        message = fails(endpoint, timeout=0.2, max_retries=0)
+    assert f"{endpoint.url} did not answer within 0.2 s" in message
+    assert time.perf_counter() - start < 4
+
+
+def test_a_reply_that_breaks_off() -> None:
+    with serve(Cut()) as endpoint:
+        assert "broke off in the middle of its reply" in fails(endpoint, max_retries=0)
+
+
+def test_an_endpoint_that_is_not_there() -> None:
+    with serve(say("x")) as endpoint:
+        pass
+    assert f"cannot reach {endpoint.url}" in fails(endpoint, max_retries=0)
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (Fail(401, "Incorrect API key provided: sk-secret"), "refused the API key"),
+        (Fail(404, "no such model"), "knows no model 'small-model'"),
+        (Fail(400, "maximum context", "context_length_exceeded"), "prompt is too long"),
+        (Fail(400, "bad\nrequest"), "refused the request (400): bad"),
+        (say(None), "empty reply"),
+        (say("  "), "empty reply"),
+        (say(finish="stop"), "empty reply"),
+        (say(None, finish="length"), "raise max_tokens"),
+        (Raw("<html>hello</html>", "text/html"), "does its address end in '/v1'?"),
+        (Raw("{not json"), "does its address end in '/v1'?"),
+        (Raw("[]"), "does its address end in '/v1'?"),
+        (Raw("{}"), "does its address end in '/v1'?"),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence(step: Fail | Raw, message: str) -> None:
+    with serve(step) as endpoint:
+        said = fails(endpoint, max_retries=0, api_key="sk-secret")
+    assert message in said
+    assert "sk-secret" not in said
+
+
+def test_an_option_that_a_model_refuses_is_left_out() -> None:
+    refused = Fail(400, "Unsupported value: 'temperature'", "unsupported_value", "temperature")
+    with serve(refused, say("fine"), say("fine again")) as endpoint:
+        model = chat(endpoint)
+        assert model.complete(ASK)[0].text == "fine"
+        assert model.complete(ASK)[0].text == "fine again"
+    assert ["temperature" in r for r in endpoint.requests] == [True, False, False]
+
+
+def test_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(say("hi")) as endpoint:
+        monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+        monkeypatch.setenv("VISPROG_OPENAI_BASE_URL", endpoint.url)
+        monkeypatch.setenv("VISPROG_OPENAI_MODEL", "from-environment")
+        monkeypatch.setenv("OPENAI_API_KEY", "k1")
+        assert OpenAIChat().complete(ASK)[0].text == "hi"
+        assert OpenAIChat("other", api_key="k2").complete(ASK)[0].text == "hi"
+    assert [r["model"] for r in endpoint.requests] == ["from-environment", "other"]
+    assert endpoint.keys == ["Bearer k1", "Bearer k2"]
+
+
+def test_no_key_no_model_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="openai:MODEL"):
+        OpenAIChat()
+    model = OpenAIChat("some-model")
+    with pytest.raises(PlannerError, match="no API key for openai:some-model: set OPENAI_API_KEY"):
+        model.complete(ASK)
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'visprog\[openai\]'"):
+        model.complete(ASK)
+
+
+def test_the_max_tokens_of_the_vendor_has_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = {}
+    model = OpenAIChat("m")
+    monkeypatch.setattr(model, "_request", lambda messages, options: sent.update(options) or ["reply"])
+    model.complete(ASK, max_tokens=5)
+    assert sent == {"temperature": 0.0, "max_completion_tokens": 5}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f"Sure, here is a program:\n\n```python\n{GOOD}```\n\nIt counts dogs.",
+        f"Try:\n```python\nx = 1\n```\nThe program:\n```python\n{GOOD}```\nThen:\n```bash\nvisprog run\n```",
+        f"<think>Hm, ```python\nreturn 0\n```</think>{GOOD}",
+    ],
+)
+def test_programs_out_of_chatty_replies(reply: str, task: Callable[..., Task]) -> None:
+    with serve(say(reply)) as endpoint:
+        (plan,) = LLMPlanner(chat(endpoint)).plan(task())
+    assert plan.program == GOOD
+    assert plan.planner == "openai:small-model"
+    assert plan.tokens == Tokens(100, 20)
+    assert plan.seconds > 0
+
+
+def test_no_code_at_all_and_code_cut_off(task: Callable[..., Task]) -> None:
+    with (
+        serve(say("I would count the dogs.")) as endpoint,
+        pytest.raises(PlannerError, match="wrote no program"),
+    ):
+        LLMPlanner(chat(endpoint)).plan(task())
+    with (
+        serve(say("Well", finish="length")) as endpoint,
+        pytest.raises(PlannerError, match="raise max_tokens"),
+    ):
+        LLMPlanner(chat(endpoint)).plan(task())
+
+
+def test_wrong_code_then_right_code_is_repaired_in_one_round(task: Callable[..., Task]) -> None:
+    def check(program: str, task: Task) -> list[Diagnostic]:
+        return (
+            [Diagnostic("unknown-name", 2, 15, "no tool 'find'.", "use detect")] if "find(" in program else []
+        )
+
+    wrong = GOOD.replace("detect", "find")
+    with serve(say(f"```python\n{wrong}```"), say(f"Sorry!\n```python\n{GOOD}```")) as endpoint:
+        plan = plan_checked(LLMPlanner(chat(endpoint)), task(), check=check, rounds=1)
+    assert plan.program == GOOD
+    assert [a.program for a in plan.attempts] == [wrong]
+    assert plan.tokens == Tokens(200, 40)
+    assert "unknown-name" in endpoint.last["messages"][-1]["content"]

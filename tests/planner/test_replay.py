@@ -1,0 +1,95 @@
+"""Recorded programs come back for their question."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from visprog.errors import ConfigError, PlannerError
+from visprog.planner import Feedback, LLMPlanner, RecordingPlanner, ReplayPlanner, Task
+
+FIRST = "def answer(image):\n    return 1\n"
+SECOND = "def answer(image):\n    return 2\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", json.dumps({"question": "How many dogs?", "program": FIRST}) + "\n\n"),
+        ("a.json", json.dumps([{"question": "How many dogs?", "program": FIRST}])),
+        ("a.json", json.dumps({"question": "How many dogs?", "program": FIRST})),
+        ("a.yaml", "- question: How many dogs?\n  program: |\n    def answer(image):\n        return 1\n"),
+        ("a.py", FIRST),
+    ],
+)
+@pytest.mark.parametrize("question", ["How many dogs?", "  how many  DOGS"])
+def test_forms_of_file(
+    tmp_path: Path, name: str, content: str, question: str, task: Callable[..., Task]
+) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    (plan,) = ReplayPlanner(tmp_path / name).plan(task(question))
+    assert plan.program == FIRST
+    assert plan.planner == f"replay:{tmp_path / name}"
+
+
+def test_unknown_question_names_the_nearest(tmp_path: Path, task: Callable[..., Task]) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"question": "How many dogs are there?", "program": FIRST}))
+    with pytest.raises(PlannerError, match='nearest question in it is "How many dogs are there'):
+        ReplayPlanner(path).plan(task("How many dogs were there?"))
+    with pytest.raises(PlannerError, match="has no program for"):
+        ReplayPlanner(path).plan(task("zzz"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.jsonl", None, "no such recording"),
+        ("a.txt", "x", "a recording is a .jsonl"),
+        ("a.jsonl", "{}\n", "line 1: each entry needs"),
+        ("a.jsonl", '{"question": "a", "program": "b"}\nnonsense\n', "line 2 is not JSON"),
+        ("a.json", "[3]", "entry 1: each entry needs"),
+        ("a.json", "3", "holds no list"),
+        ("a.json", "[", "is not JSON"),
+        ("a.yaml", "a: [", "is not YAML"),
+        ("a.py", "\n", "holds no program"),
+    ],
+)
+def test_bad_files(tmp_path: Path, name: str, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        ReplayPlanner(tmp_path / name)
+
+
+def test_record_then_replay_with_the_repair(
+    tmp_path: Path, scripted: type, task: Callable[..., Task]
+) -> None:
+    path = tmp_path / "run.jsonl"
+    recorder = RecordingPlanner(LLMPlanner(scripted(FIRST, SECOND)), path)
+    assert recorder.name == "scripted"
+    recorder.plan(task("Où est le chien\u2028?"))
+    recorder.plan(task("Où est le chien\u2028?"), feedback=Feedback(FIRST, error="wrong"))
+    replay = ReplayPlanner(path)
+    assert [p.program for p in replay.plan(task("Où est le chien\u2028?"))] == [FIRST]
+    assert [p.program for p in replay.plan(task("où est le chien"), n=5)] == [FIRST, SECOND]
+    after = replay.plan(task("où est le chien"), feedback=Feedback(FIRST, error="wrong"))
+    assert [p.program for p in after] == [SECOND]
+    at_the_end = replay.plan(task("où est le chien"), feedback=Feedback(SECOND, error="wrong"))
+    assert [p.program for p in at_the_end] == [FIRST]
+
+
+def test_a_recording_ends_in_jsonl(tmp_path: Path, scripted: type) -> None:
+    with pytest.raises(ConfigError, match="jsonl"):
+        RecordingPlanner(LLMPlanner(scripted()), tmp_path / "a.yaml")
+
+
+def test_a_recording_that_cannot_be_written(
+    tmp_path: Path, scripted: type, task: Callable[..., Task]
+) -> None:
+    recorder = RecordingPlanner(LLMPlanner(scripted(FIRST)), tmp_path / "no" / "a.jsonl")
+    with pytest.raises(PlannerError, match="cannot record to"):
+        recorder.plan(task())

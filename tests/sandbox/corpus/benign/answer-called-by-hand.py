@@ -1,0 +1,4 @@
+# ok
+def answer(image):
+    return image.width
+result = answer(image) + 1

@@ -1,0 +1,6 @@
+# ok
+def answer(image):
+    try:
+        {}["x"]
+    except:
+        return "caught"

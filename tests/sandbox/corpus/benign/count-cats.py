@@ -1,0 +1,3 @@
+# ok
+def answer(image):
+    return len(detect(image, "cat"))

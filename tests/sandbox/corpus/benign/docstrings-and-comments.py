@@ -1,0 +1,6 @@
+# ok
+"""A module docstring."""
+def answer(image):
+    """What it does."""
+    # a comment
+    return "done"

@@ -1,0 +1,3 @@
+# error KeyError
+def answer(image):
+    return fail("down")

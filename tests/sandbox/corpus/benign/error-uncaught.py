@@ -1,0 +1,3 @@
+# error ValueError
+def answer(image):
+    raise ValueError("no such thing")

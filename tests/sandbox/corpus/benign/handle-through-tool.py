@@ -1,0 +1,3 @@
+# ok
+def answer(image):
+    return echo(image) == image, echo([image, {"a": (image,)}])

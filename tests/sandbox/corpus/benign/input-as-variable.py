@@ -1,0 +1,2 @@
+# ok
+result = image.width + 1

@@ -1,0 +1,4 @@
+# ok
+def answer(image):
+    big = largest(detect(image, "dog"))
+    return big.box, big.box.area, big.image is image

@@ -1,0 +1,6 @@
+# ok
+def answer(image):
+    try:
+        return largest([])
+    except ValueError as e:
+        return "empty"

@@ -1,0 +1,3 @@
+# ok
+def answer(image):
+    return sum(echo(i) for i in range(100))

@@ -1,0 +1,3 @@
+# ok
+def answer(image):
+    return math.sqrt(9), math.e > 2

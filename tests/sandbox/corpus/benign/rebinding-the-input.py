@@ -1,0 +1,3 @@
+# ok
+image = image.root
+result = image.width

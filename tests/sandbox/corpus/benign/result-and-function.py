@@ -1,0 +1,4 @@
+# ok
+def area(i):
+    return i.width * i.height
+result = area(image)

@@ -1,0 +1,5 @@
+# ok
+if image.width > 10:
+    result = "wide"
+else:
+    result = "narrow"

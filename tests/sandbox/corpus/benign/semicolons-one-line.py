@@ -1,0 +1,2 @@
+# ok
+x = 1; y = 2; result = x + y

@@ -1,0 +1,4 @@
+# ok
+if image.width > 10:
+    return "wide"
+return "narrow"

@@ -1,0 +1,4 @@
+# rejected forbidden-attribute
+def f(x: int):
+    return x
+result = f.__annotations__

@@ -1,0 +1,3 @@
+# rejected forbidden-attribute
+image.width += 1
+result = image

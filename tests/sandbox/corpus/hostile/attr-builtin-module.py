@@ -1,0 +1,2 @@
+# rejected forbidden-attribute
+result = len.__self__.open

@@ -1,0 +1,2 @@
+# rejected forbidden-attribute
+result = [1 for image.width in [1]]

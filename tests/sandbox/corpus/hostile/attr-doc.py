@@ -1,0 +1,2 @@
+# rejected forbidden-attribute
+result = str.__doc__

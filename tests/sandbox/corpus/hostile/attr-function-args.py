@@ -1,0 +1,4 @@
+# error AttributeError
+def f():
+    return 1
+result = f.args

@@ -1,0 +1,2 @@
+# rejected forbidden-attribute
+result = (lambda: 1).__code__.co_consts

@@ -1,0 +1,2 @@
+# error AttributeError
+result = (i for i in [1]).count(1)

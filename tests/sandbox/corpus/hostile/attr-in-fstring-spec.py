@@ -1,0 +1,2 @@
+# rejected forbidden-attribute
+result = f"{1:{''.__class__}}"

@@ -1,0 +1,3 @@
+# rejected forbidden-attribute
+f = lambda x="".__class__: x
+result = f()

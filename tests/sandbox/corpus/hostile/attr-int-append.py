@@ -1,0 +1,2 @@
+# error AttributeError
+result = (3).append(1)

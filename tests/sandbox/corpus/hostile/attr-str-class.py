@@ -1,0 +1,2 @@
+# rejected forbidden-attribute
+result = "".__class__.__mro__

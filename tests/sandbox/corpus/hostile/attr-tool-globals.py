@@ -1,0 +1,2 @@
+# rejected forbidden-attribute
+result = detect.__globals__["os"]

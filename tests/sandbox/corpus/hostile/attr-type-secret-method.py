@@ -1,0 +1,2 @@
+# rejected forbidden-attribute
+result = detect(image, "cat")[0].box.secret()

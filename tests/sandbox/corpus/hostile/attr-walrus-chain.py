@@ -1,0 +1,2 @@
+# rejected forbidden-attribute
+result = (x := "").__class__

@@ -1,0 +1,4 @@
+# rejected
+with image as image.width:
+    pass
+result = 1

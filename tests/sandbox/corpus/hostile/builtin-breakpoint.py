@@ -1,0 +1,3 @@
+# rejected forbidden-name
+breakpoint()
+result = 1

@@ -1,0 +1,2 @@
+# rejected forbidden-name
+result = compile("1", "", "eval")

@@ -1,0 +1,4 @@
+# rejected forbidden-name
+e = exec
+e("result = 1")
+result = 1

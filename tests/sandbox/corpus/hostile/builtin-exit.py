@@ -1,0 +1,3 @@
+# rejected forbidden-name
+exit()
+result = 1

@@ -1,0 +1,4 @@
+# rejected forbidden-name
+def f(o=open):
+    return o
+result = f()

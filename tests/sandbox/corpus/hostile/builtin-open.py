@@ -1,0 +1,2 @@
+# rejected forbidden-name
+result = open("/etc/passwd").read()

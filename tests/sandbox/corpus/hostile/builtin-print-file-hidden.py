@@ -1,0 +1,3 @@
+# error TypeError
+print("x", **{"file": 2})
+result = 1

@@ -1,0 +1,3 @@
+# rejected forbidden-expression
+print("x", file=image)
+result = 1

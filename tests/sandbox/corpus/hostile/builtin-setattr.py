@@ -1,0 +1,3 @@
+# rejected forbidden-name
+setattr(image, "width", 1)
+result = 1

@@ -1,0 +1,5 @@
+# rejected forbidden-name
+try:
+    result = 1
+except BaseException:
+    result = 2

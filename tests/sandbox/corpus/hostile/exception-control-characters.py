@@ -1,0 +1,3 @@
+# error ValueError
+raise ValueError("\x1b[2J\u202e")
+result = 1

@@ -1,0 +1,3 @@
+# killed recursion
+raise RecursionError("mine")
+result = 1

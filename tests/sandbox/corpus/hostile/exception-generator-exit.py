@@ -1,0 +1,3 @@
+# rejected forbidden-name
+raise GeneratorExit
+result = 1

@@ -1,0 +1,3 @@
+# rejected forbidden-name
+raise ExceptionGroup("x", [ValueError()])
+result = 1

@@ -1,0 +1,5 @@
+# ok
+try:
+    fail("secret")
+except ToolError as e:
+    result = str(e)

@@ -1,0 +1,3 @@
+# rejected forbidden-name
+raise KeyboardInterrupt
+result = 1

@@ -1,0 +1,3 @@
+# error ValueError
+raise ValueError("x" * 100000)
+result = 1

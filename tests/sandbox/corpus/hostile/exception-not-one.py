@@ -1,0 +1,3 @@
+# error TypeError
+raise "text"
+result = 1

@@ -1,0 +1,5 @@
+# rejected
+try:
+    result = 1
+except* ValueError:
+    result = 2

@@ -1,0 +1,3 @@
+# rejected forbidden-name
+raise SystemExit(0)
+result = 1

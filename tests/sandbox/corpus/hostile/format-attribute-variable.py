@@ -1,0 +1,3 @@
+# error ValueError
+t = "{0.__class__}"
+result = t.format(1)

@@ -1,0 +1,2 @@
+# rejected forbidden-expression
+result = "{0.__class__}".format("")

@@ -1,0 +1,2 @@
+# error ValueError
+result = getattr("{0.__class__}", "format")(1)

@@ -1,0 +1,2 @@
+# rejected forbidden-expression
+result = "{0[0]}".format([1])

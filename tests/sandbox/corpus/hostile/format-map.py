@@ -1,0 +1,2 @@
+# rejected forbidden-attribute
+result = "{a}".format_map({"a": 1})

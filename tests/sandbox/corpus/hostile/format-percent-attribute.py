@@ -1,0 +1,2 @@
+# error KeyError
+result = "%(a.__class__)s" % {"a": 1}

@@ -1,0 +1,6 @@
+# killed sequence
+try:
+    t = "%888888888d" % 1
+except:
+    pass
+result = "alive"

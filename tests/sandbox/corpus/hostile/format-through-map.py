@@ -1,0 +1,2 @@
+# error ValueError
+result = list(map(str.format, ["{0.__globals__}"], [detect]))

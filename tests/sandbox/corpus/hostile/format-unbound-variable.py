@@ -1,0 +1,3 @@
+# error ValueError
+f = str.format
+result = f("{.__class__}", 1)

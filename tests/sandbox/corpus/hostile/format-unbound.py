@@ -1,0 +1,2 @@
+# error ValueError
+result = str.format("{0.__class__}", detect)

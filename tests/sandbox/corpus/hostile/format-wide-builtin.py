@@ -1,0 +1,2 @@
+# killed sequence
+result = format(1, "0999999999d")

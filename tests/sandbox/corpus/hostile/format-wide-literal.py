@@ -1,0 +1,2 @@
+# killed sequence
+result = f"{1:1000000000}"

@@ -1,0 +1,2 @@
+# killed sequence
+result = "%(a)999999999d" % {"a": 1}

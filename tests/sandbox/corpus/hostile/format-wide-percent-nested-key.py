@@ -1,0 +1,2 @@
+# killed sequence
+result = "%(a(b))999999999d" % {"a(b)": 1}

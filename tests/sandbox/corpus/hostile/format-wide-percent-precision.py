@@ -1,0 +1,2 @@
+# killed sequence
+result = "%.999999999f" % 1.5

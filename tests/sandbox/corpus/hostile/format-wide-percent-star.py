@@ -1,0 +1,2 @@
+# error ValueError
+result = "%*d" % (999999999, 1)

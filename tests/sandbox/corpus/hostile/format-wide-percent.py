@@ -1,0 +1,2 @@
+# killed sequence
+result = "%999999999d" % 1

@@ -1,0 +1,2 @@
+# rejected forbidden-attribute
+result = (i for i in []).gi_code

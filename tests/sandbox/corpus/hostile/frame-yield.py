@@ -1,0 +1,4 @@
+# rejected forbidden-expression
+def g():
+    yield 1
+result = list(g())

@@ -1,0 +1,2 @@
+# error AttributeError
+result = getattr((lambda: 1), "__code__")

@@ -1,0 +1,5 @@
+# error AttributeError
+try:
+    1 / 0
+except ZeroDivisionError as e:
+    result = getattr(e, "__context__")

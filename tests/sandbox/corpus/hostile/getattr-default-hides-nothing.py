@@ -1,0 +1,2 @@
+# ok
+result = getattr("", "__class__", "no")

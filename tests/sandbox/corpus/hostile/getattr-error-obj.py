@@ -1,0 +1,5 @@
+# error AttributeError
+try:
+    [].upper()
+except AttributeError as e:
+    result = getattr(e, "obj")

@@ -1,0 +1,2 @@
+# error AttributeError
+result = getattr("{a}", "format_map")({"a": 1})

@@ -1,0 +1,2 @@
+# rejected forbidden-name
+result = _getattr_("", "__class__")

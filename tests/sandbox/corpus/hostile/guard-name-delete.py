@@ -1,0 +1,3 @@
+# rejected forbidden-name
+del _getattr_
+result = 1

@@ -1,0 +1,4 @@
+# rejected forbidden-name
+def _caught_():
+    return None
+result = 1

@@ -1,0 +1,2 @@
+# rejected forbidden-name
+result = (lambda _getattr_: "".upper())(1)

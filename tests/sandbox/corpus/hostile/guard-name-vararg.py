@@ -1,0 +1,4 @@
+# rejected forbidden-name
+def f(*_getitem_, **_write_):
+    return 1
+result = 1

@@ -1,0 +1,4 @@
+# rejected forbidden-name
+def _program_():
+    return None
+result = 1

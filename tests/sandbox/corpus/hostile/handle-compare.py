@@ -1,0 +1,2 @@
+# ok
+result = image == 0

@@ -1,0 +1,2 @@
+# ok
+result = echo({"$h": 4999})

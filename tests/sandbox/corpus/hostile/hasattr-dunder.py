@@ -1,0 +1,2 @@
+# ok
+result = hasattr("", "__class__")

@@ -1,0 +1,3 @@
+# rejected
+import math as _getattr_
+result = 1

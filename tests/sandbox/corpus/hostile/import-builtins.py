@@ -1,0 +1,3 @@
+# rejected forbidden-import
+import builtins
+result = builtins.open

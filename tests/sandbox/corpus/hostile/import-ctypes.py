@@ -1,0 +1,3 @@
+# rejected forbidden-import
+import ctypes
+result = ctypes.CDLL(None)

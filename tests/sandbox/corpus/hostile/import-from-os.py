@@ -1,0 +1,3 @@
+# rejected forbidden-import
+from os import path
+result = path

@@ -1,0 +1,3 @@
+# rejected forbidden-import
+import importlib
+result = importlib.import_module("os")

@@ -1,0 +1,4 @@
+# rejected forbidden-import
+def answer(image):
+    import os
+    return os.environ

@@ -1,0 +1,3 @@
+# rejected forbidden-import
+import math.os
+result = 1

@@ -1,0 +1,3 @@
+# rejected forbidden-import
+import os
+result = os.getcwd()

@@ -1,0 +1,3 @@
+# rejected forbidden-import
+import visprog.sandbox.worker as w
+result = w

@@ -1,0 +1,3 @@
+# rejected forbidden-import
+from . import worker
+result = worker

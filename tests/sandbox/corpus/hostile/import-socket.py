@@ -1,0 +1,3 @@
+# rejected forbidden-import
+import socket
+result = socket.socket()

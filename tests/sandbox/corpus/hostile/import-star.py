@@ -1,0 +1,3 @@
+# rejected forbidden-import
+from math import *
+result = 1

@@ -1,0 +1,3 @@
+# rejected forbidden-import
+import subprocess
+result = subprocess.run(["id"])

@@ -1,0 +1,3 @@
+# rejected forbidden-import
+import sys
+result = sys.modules

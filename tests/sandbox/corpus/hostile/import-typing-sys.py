@@ -1,0 +1,3 @@
+# rejected undefined-name
+from typing import sys
+result = sys.modules

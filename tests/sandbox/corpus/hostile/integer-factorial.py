@@ -1,0 +1,2 @@
+# killed integer
+result = math.factorial(10 ** 7)

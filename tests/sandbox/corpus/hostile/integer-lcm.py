@@ -1,0 +1,2 @@
+# killed integer
+result = math.lcm(*range(1, 10 ** 5))

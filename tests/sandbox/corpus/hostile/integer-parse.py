@@ -1,0 +1,2 @@
+# error ValueError
+result = int("9" * 100000)

@@ -1,0 +1,2 @@
+# killed integer
+result = math.perm(10 ** 6)

@@ -1,0 +1,2 @@
+# killed integer
+result = pow(3, 10 ** 9)

@@ -1,0 +1,4 @@
+# killed integer
+x = [10]
+x[0] **= 100000
+result = x

@@ -1,0 +1,2 @@
+# killed integer
+result = list(map(pow, [7], [10 ** 9]))

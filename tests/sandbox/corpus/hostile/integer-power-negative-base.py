@@ -1,0 +1,2 @@
+# killed integer
+result = (-7) ** 100000

@@ -1,0 +1,2 @@
+# killed integer
+result = 9 ** 9 ** 9

@@ -1,0 +1,2 @@
+# killed integer
+result = math.prod(range(1, 10 ** 6))

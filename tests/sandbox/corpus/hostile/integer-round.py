@@ -1,0 +1,2 @@
+# killed integer
+result = round(12345, -10 ** 9)

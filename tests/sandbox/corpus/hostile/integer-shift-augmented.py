@@ -1,0 +1,4 @@
+# killed integer
+x = 1
+x <<= 10 ** 10
+result = x

@@ -1,0 +1,2 @@
+# killed integer
+result = True << 10 ** 10

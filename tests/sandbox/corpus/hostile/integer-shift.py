@@ -1,0 +1,2 @@
+# killed integer
+result = 1 << 10 ** 12

@@ -1,0 +1,2 @@
+# error AttributeError
+result = list(map(getattr, [""], ["__class__"]))

@@ -1,0 +1,5 @@
+# killed memory
+x = "ab"
+while True:
+    x += x
+result = 1

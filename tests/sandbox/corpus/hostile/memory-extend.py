@@ -1,0 +1,5 @@
+# killed memory
+x = [1]
+while True:
+    x.extend(x)
+result = 1

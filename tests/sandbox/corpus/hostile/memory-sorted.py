@@ -1,0 +1,2 @@
+# killed memory
+result = len(sorted(range(10 ** 8)))

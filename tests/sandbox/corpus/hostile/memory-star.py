@@ -1,0 +1,2 @@
+# killed memory
+result = max(*range(10 ** 8))

@@ -1,0 +1,3 @@
+# ok
+print("x" * 4000000)
+result = 1

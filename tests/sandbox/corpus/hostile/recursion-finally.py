@@ -1,0 +1,7 @@
+# killed recursion
+def f():
+    try:
+        f()
+    finally:
+        return 1
+result = f()

@@ -1,0 +1,3 @@
+# killed recursion
+f = lambda n: f(n)
+result = f(1)

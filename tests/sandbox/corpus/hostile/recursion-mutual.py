@@ -1,0 +1,6 @@
+# killed recursion
+def f():
+    return g()
+def g():
+    return f()
+result = f()

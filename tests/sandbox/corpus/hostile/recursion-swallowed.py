@@ -1,0 +1,7 @@
+# killed recursion
+def f():
+    try:
+        return f()
+    except:
+        return f()
+result = f()

@@ -1,0 +1,2 @@
+# error AttributeError
+result = max([""], key=lambda s: getattr(s, "__len__")())

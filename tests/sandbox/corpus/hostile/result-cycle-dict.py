@@ -1,0 +1,4 @@
+# killed result
+x = {}
+x["x"] = x
+result = x

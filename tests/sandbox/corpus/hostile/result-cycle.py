@@ -1,0 +1,4 @@
+# killed result
+x = []
+x.append(x)
+result = x

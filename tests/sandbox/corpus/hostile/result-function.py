@@ -1,0 +1,4 @@
+# error TypeError
+def f():
+    return 1
+result = f

@@ -1,0 +1,2 @@
+# error TypeError
+result = (x for x in [1])

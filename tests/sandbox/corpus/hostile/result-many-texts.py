@@ -1,0 +1,2 @@
+# killed result
+result = ["y" * 100000] * 100

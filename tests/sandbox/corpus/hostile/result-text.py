@@ -1,0 +1,2 @@
+# killed result
+result = "x" * 4000000

@@ -1,0 +1,2 @@
+# killed result
+result = list(range(1000000))

@@ -1,0 +1,2 @@
+# killed sequence
+result = "x".center(10 ** 9, "-")

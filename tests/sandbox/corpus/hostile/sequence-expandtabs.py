@@ -1,0 +1,2 @@
+# killed sequence
+result = ("\t" * 1000).expandtabs(10 ** 8)

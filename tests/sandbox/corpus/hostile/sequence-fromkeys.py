@@ -1,0 +1,2 @@
+# killed sequence
+result = dict.fromkeys(range(10 ** 9))

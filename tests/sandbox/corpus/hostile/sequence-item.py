@@ -1,0 +1,4 @@
+# killed sequence
+x = ["a"]
+x[0] *= 10 ** 10
+result = x

@@ -1,0 +1,2 @@
+# killed sequence
+result = ("a" * 100000).join(["b"] * 100000)

@@ -1,0 +1,2 @@
+# killed sequence
+result = 10 ** 10 * [0]

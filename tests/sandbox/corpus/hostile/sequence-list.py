@@ -1,0 +1,2 @@
+# killed sequence
+result = [0] * 10 ** 10

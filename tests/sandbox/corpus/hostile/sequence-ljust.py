@@ -1,0 +1,2 @@
+# killed sequence
+result = "x".ljust(10 ** 10)

@@ -1,0 +1,2 @@
+# killed sequence
+result = list(range(10 ** 10))

@@ -1,0 +1,2 @@
+# killed sequence
+result = len(set(range(10 ** 10)))

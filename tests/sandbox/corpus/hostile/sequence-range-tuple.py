@@ -1,0 +1,2 @@
+# killed sequence
+result = tuple(range(0, -10 ** 10, -1))

@@ -1,0 +1,3 @@
+# killed sequence
+x = "a" * 100000
+result = x.replace("", x)

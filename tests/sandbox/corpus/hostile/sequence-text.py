@@ -1,0 +1,2 @@
+# killed sequence
+result = "x" * 10 ** 10

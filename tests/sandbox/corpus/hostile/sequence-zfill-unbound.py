@@ -1,0 +1,2 @@
+# killed sequence
+result = list(map(str.zfill, ["1"], [10 ** 9]))

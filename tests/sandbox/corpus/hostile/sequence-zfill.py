@@ -1,0 +1,2 @@
+# killed sequence
+result = "1".zfill(10 ** 9)

@@ -1,0 +1,2 @@
+# error AttributeError
+result = sorted([""], key=lambda s: getattr(s, "__class__"))

@@ -1,0 +1,2 @@
+# rejected bad-character
+result = "a‮b"

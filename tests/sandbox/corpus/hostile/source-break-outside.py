@@ -1,0 +1,3 @@
+# rejected syntax-error
+break
+result = 1

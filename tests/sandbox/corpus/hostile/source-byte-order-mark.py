@@ -1,0 +1,2 @@
+# ok
+result = 1

@@ -1,0 +1,2 @@
+# rejected forbidden-name
+result = 1  # commenteval('1')

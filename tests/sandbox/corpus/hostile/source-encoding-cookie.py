@@ -1,0 +1,3 @@
+# ok
+# -*- coding: utf-7 -*-
+result = '+AGEAYg-'

@@ -1,0 +1,3 @@
+# ok
+from __future__ import annotations
+result = 1

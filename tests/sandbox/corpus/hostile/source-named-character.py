@@ -1,0 +1,2 @@
+# ok
+result = "\N{DEGREE SIGN}" + "é".upper()

@@ -1,0 +1,2 @@
+# rejected
+result = f'{f'{1}'}'

@@ -1,0 +1,2 @@
+# rejected no-answer
+x = 1

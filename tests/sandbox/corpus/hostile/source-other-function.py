@@ -1,0 +1,3 @@
+# rejected no-answer
+def solve(image):
+    return 1

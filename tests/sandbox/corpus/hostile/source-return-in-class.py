@@ -1,0 +1,3 @@
+# rejected
+class A:
+    return 1

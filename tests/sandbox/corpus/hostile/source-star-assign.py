@@ -1,0 +1,3 @@
+# rejected syntax-error
+*a = [1]
+result = 1

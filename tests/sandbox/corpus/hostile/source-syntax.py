@@ -1,0 +1,3 @@
+# rejected syntax-error
+def answer(image:
+    return

@@ -1,0 +1,2 @@
+# rejected forbidden-name
+result = __𝓲mport__("os")

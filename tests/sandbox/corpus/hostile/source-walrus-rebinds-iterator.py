@@ -1,0 +1,2 @@
+# rejected syntax-error
+result = [x := 1 for x in [1]]

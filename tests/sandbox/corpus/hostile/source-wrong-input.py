@@ -1,0 +1,3 @@
+# rejected wrong-inputs
+def answer(image, video):
+    return 1

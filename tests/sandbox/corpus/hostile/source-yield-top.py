@@ -1,0 +1,2 @@
+# rejected
+yield 1

@@ -1,0 +1,2 @@
+# rejected
+result = await image

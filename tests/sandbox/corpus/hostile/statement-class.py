@@ -1,0 +1,4 @@
+# rejected forbidden-statement
+class A:
+    pass
+result = A()

@@ -1,0 +1,4 @@
+# rejected forbidden-statement
+match "":
+    case str(__class__=c):
+        result = c

@@ -1,0 +1,6 @@
+# rejected forbidden-statement
+match image:
+    case str(x):
+        result = x
+    case _:
+        result = 1

@@ -1,0 +1,2 @@
+# rejected forbidden-expression
+result = [1] @ [2]

@@ -1,0 +1,4 @@
+# rejected forbidden-statement
+with image as f:
+    pass
+result = 1

@@ -1,0 +1,3 @@
+# rejected rebound-tool
+del detect
+result = 1

@@ -1,0 +1,4 @@
+# killed message
+x = []
+x.append(x)
+result = echo(x)

@@ -1,0 +1,5 @@
+# error TypeError
+try:
+    1 / 0
+except ZeroDivisionError as e:
+    result = echo(e)

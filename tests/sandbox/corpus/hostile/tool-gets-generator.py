@@ -1,0 +1,2 @@
+# error TypeError
+result = echo(x for x in [1])

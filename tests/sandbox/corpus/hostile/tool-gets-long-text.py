@@ -1,0 +1,2 @@
+# killed message
+result = echo("x" * 300000)

@@ -1,0 +1,2 @@
+# killed calls
+result = sorted(range(1000), key=echo)

@@ -1,0 +1,2 @@
+# error TypeError
+result = echo(**{f"k{i}": i for i in range(40)})

@@ -1,0 +1,4 @@
+# rejected rebound-tool
+def f(detect):
+    return detect
+result = f(1)

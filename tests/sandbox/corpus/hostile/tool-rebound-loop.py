@@ -1,0 +1,4 @@
+# rejected rebound-tool
+for detect in [1]:
+    pass
+result = 1

@@ -1,0 +1,2 @@
+# error TypeError
+result = Box("a", 0, 1, 1)

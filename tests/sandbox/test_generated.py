@@ -1,0 +1,139 @@
+"""Programs made from the grammar of the language give what plain CPython gives."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from visprog.sandbox import Limits, check
+from visprog.sandbox.engine import RestrictedEngine, Scope
+
+NAMES = ["a", "b", "c"]
+numbers = st.integers(-9, 9).map(str)
+atoms = (
+    st.sampled_from(NAMES)
+    | numbers
+    | st.sampled_from(["'xy'", "[1, 2, 3]", "(4, 5)", "{'k': 1}", "None", "True", "0.5"])
+)
+
+
+def expressions(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    two, three = st.tuples(inner, inner), st.tuples(inner, inner, inner)
+    operators = st.sampled_from(
+        ["+", "-", "*", "/", "//", "%", "&", "|", "^", "<", "==", "in", "and", "or", "is"]
+    )
+    return st.one_of(
+        st.tuples(inner, operators, inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
+        three.map(lambda t: f"({t[0]} if {t[1]} else {t[2]})"),
+        two.map(lambda t: f"[{t[0]}, *[{t[1]}]]"),
+        two.map(lambda t: f"{{'p': {t[0]}, **{{'q': {t[1]}}}}}"),
+        two.map(lambda t: f"{t[0]}[{t[1]}]"),
+        inner.map(lambda e: f"{e}[1:]"),
+        inner.map(lambda e: f"[x for x in {e} if x]"),
+        inner.map(lambda e: f"sum(x for x in {e})"),
+        inner.map(lambda e: f"(lambda x=1, *y: (x, y))(*{e})"),
+        inner.map(lambda e: f"f'{{{e}!r:>8}}'") if False else inner.map(lambda e: f"str({e})"),
+        inner.map(lambda e: f"'%s|%5s' % ({e}, 1)"),
+        inner.map(lambda e: f"'{{}}-{{:>4}}'.format({e}, 2)"),
+        st.tuples(
+            st.sampled_from(["len", "sorted", "list", "abs", "bool", "tuple", "max", "repr", "set"]), inner
+        ).map(lambda t: f"{t[0]}({t[1]})"),
+        st.tuples(
+            inner,
+            st.sampled_from(["upper()", "count(1)", "get('k')", "index(2)", "join(['a', 'b'])", "keys()"]),
+        ).map(lambda t: f"{t[0]}.{t[1]}"),
+        inner.map(lambda e: f"(n := {e})"),
+    )
+
+
+expression = st.recursive(atoms, expressions, max_leaves=6)
+
+
+def indent(lines: list[str]) -> list[str]:
+    return ["    " + line for line in lines]
+
+
+def blocks(inner: st.SearchStrategy[list[str]]) -> st.SearchStrategy[list[str]]:
+    body = st.lists(inner, min_size=1, max_size=3).map(
+        lambda parts: [line for part in parts for line in part]
+    )
+    return st.one_of(
+        st.tuples(expression, body, body).map(
+            lambda t: [f"if {t[0]}:", *indent(t[1]), "else:", *indent(t[2])]
+        ),
+        st.tuples(expression, body).map(
+            lambda t: [f"for i, a in enumerate({t[0]}):", *indent(t[1]), "else:", "    b = 7"]
+        ),
+        body.map(lambda b: ["for c in range(3):", *indent(b), "    if c: continue", "    b = c"]),
+        st.tuples(body, body, body).map(
+            lambda t: [
+                "try:",
+                *indent(t[0]),
+                "except (TypeError, KeyError) as e:",
+                *indent(t[1]),
+                "except Exception:",
+                "    a = 'caught'",
+                "finally:",
+                *indent(t[2]),
+            ]  # fmt: skip
+        ),
+        st.tuples(body, expression).map(
+            lambda t: ["def f(a, b=2, *c):", *indent(t[0]), f"    return {t[1]}", "a = f(a, b)"]
+        ),
+    )
+
+
+simple = st.one_of(
+    st.tuples(st.sampled_from(NAMES), expression).map(lambda t: [f"{t[0]} = {t[1]}"]),
+    st.tuples(st.sampled_from(NAMES), st.sampled_from("+-*%&"), expression).map(
+        lambda t: [f"{t[0]} {t[1]}= {t[2]}"]
+    ),
+    st.tuples(expression, st.sampled_from("+*-")).map(lambda t: [f"d['k'] {t[1]}= {t[0]}"]),
+    st.tuples(expression, expression).map(lambda t: [f"d[{t[0]}] = {t[1]}"]),
+    expression.map(lambda e: [f"a, *b = {e}"]),
+    expression.map(lambda e: [f"print({e})"]),
+    expression.map(lambda e: [f"c: 'anything' = {e}"]),
+)
+statement = st.recursive(simple, blocks, max_leaves=6)
+programs = st.lists(statement, min_size=1, max_size=5).map(
+    lambda parts: [line for part in parts for line in part]
+)
+
+
+class Stopped(BaseException):
+    pass
+
+
+def stop(limit: str, why: str) -> NoReturn:
+    raise Stopped(limit)
+
+
+def plain(source: str) -> tuple[Any, list[str]]:
+    printed: list[str] = []
+    names: dict[str, Any] = {"print": lambda *values: printed.append(" ".join(map(str, values)) + "\n")}
+    try:
+        exec(source, names)
+        return repr(names["answer"]()), printed
+    except Exception as error:
+        return type(error), printed
+
+
+def guarded(source: str) -> tuple[Any, list[str]]:
+    printed: list[str] = []
+    try:
+        return repr(
+            RestrictedEngine().run(source, Scope({}, {}, {}, {}, printed.append, stop, Limits()))
+        ), printed
+    except Exception as error:
+        return type(error), printed
+
+
+@given(programs)
+@settings(max_examples=250, deadline=None)
+def test_results_equal_those_of_cpython(lines: list[str]) -> None:
+    start = ["d = {'k': 1}", "n = 0", "a, b, c = 1, [2, 3], 'z'"]
+    source = "\n".join(["def answer():", *indent([*start, *lines]), "    return [a, b, c, d, n]"])
+    assert check(source) == []
+    assert guarded(source) == plain(source), source

@@ -1,0 +1,1 @@
+"""The vision tools, one file a family."""

@@ -1,0 +1,369 @@
+"""What a drawing is made of: areas of flat colour, strokes, and the curves that run along both.
+
+A picture is read in four steps. Flat colours are found (a small palette). Areas are where a colour is wider
+than a pen. Ink is what is neither area nor the soft edge between two areas. Curves are the centre lines of
+the ink and the outlines of the areas, as chains of points with sub-pixel places; circles, straight sides and
+polygons are fitted to these, never to pixels.
+
+Everything here is in *working* pixels: the picture scaled to a convenient size. `Drawing.place` leads back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from visprog.values import Point
+from visprog.values.image import Image
+
+from .skeleton import chains, thin
+
+Array = NDArray[Any]
+LONGEST, SHORTEST = 1200, 600
+"""Pictures are read at a size where the longer side lies between these."""
+
+HALF = 0.4
+"""A stroke ends where it has faded to this share of its full contrast."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A chain of points without junctions.
+
+    Attributes:
+        points: (N, 2) x, y; a pixel's centre has whole coordinates.
+        tangents: (N, 2) unit vectors along the chain.
+        closed: the last point joins the first.
+        width: of the stroke; 0 for the outline of an area.
+    """
+
+    points: Array
+    tangents: Array
+    closed: bool
+    width: float
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A picture, read.
+
+    Attributes:
+        image: where it comes from.
+        rgb: (H, W, 3) float32, at working size.
+        scale: working pixels for each pixel of the image.
+        ink: (H, W) bool, strokes.
+        areas: (H, W) int32, number of the area that each pixel lies in; 0 for ink and soft edges, 1 for the
+            background.
+        curves: centre lines of the ink and outlines of the areas.
+        strength: (H, W) float32, how much ink a pixel holds: 1 in the middle of a stroke, less at its soft rim.
+    """
+
+    image: Image
+    rgb: Array
+    scale: float
+    ink: Array
+    areas: Array
+    curves: tuple[Curve, ...]
+    strength: Array
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the working picture."""
+        return self.ink.shape[0], self.ink.shape[1]
+
+    def place(self, x: float, y: float) -> Point:
+        """A working position in the frame of the root image."""
+        origin = self.image.origin
+        return Point(float((x + 0.5) / self.scale + origin.x), float((y + 0.5) / self.scale + origin.y))
+
+    def sample(self, points: Array) -> Array:
+        """(N, 3) colours at (N, 2) working positions, the nearest pixel's."""
+        height, width = self.size
+        x = np.clip(np.rint(points[:, 0]).astype(int), 0, width - 1)
+        y = np.clip(np.rint(points[:, 1]).astype(int), 0, height - 1)
+        return np.asarray(self.rgb[y, x])
+
+
+def read(image: Image) -> Drawing:
+    """Take a picture apart into ink, areas and curves."""
+    rgb, scale = _working(image.pixels)
+    noise = _noise(rgb)
+    if noise > 2:
+        rgb = cv2.bilateralFilter(rgb, 5, 20 + 5 * noise, 1.5)
+        noise /= 2
+    tolerance = 22 + 3.5 * noise
+    height, width = rgb.shape[:2]
+    pen = max(7, round(0.011 * max(height, width))) | 1
+    palette, ground = _palette(rgb, noise, tolerance)
+    parts = _separate(rgb, palette, ground, tolerance, pen, max(2, round(2.5 * scale)))
+    if parts is None:  # no flat colours: the edges of things stand for ink
+        grey = cv2.cvtColor(cv2.GaussianBlur(rgb, (0, 0), 1.5).astype(np.uint8), cv2.COLOR_RGB2GRAY)
+        parts = np.ones((height, width), np.int32), cv2.Canny(grey, 50, 120) > 0
+    areas, ink = parts
+    strength = _strength(rgb, ink)
+    edges = _outlines(rgb, areas, ink, noise)
+    ink &= strength > HALF
+    return Drawing(image, rgb, scale, ink, areas, (*stroke_curves(ink), *edges), strength)
+
+
+def _strength(rgb: Array, ink: Array) -> Array:
+    """See `Drawing`: the contrast with what lies beside the stroke, as a share of the most nearby."""
+    out = ink.astype(np.float32)
+    if ink.all() or not ink.any():
+        return out
+    x, y, w, h = cv2.boundingRect(ink.astype(np.uint8))
+    window = slice(max(y - 8, 0), y + h + 8), slice(max(x - 8, 0), x + w + 8)
+    away = cv2.dilate(ink[window].astype(np.uint8), np.ones((3, 3), np.uint8))
+    if away.all():
+        return out
+    rgb = rgb[window]
+    _, nearest = cv2.distanceTransformWithLabels(away, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    colors = np.zeros((int(nearest.max()) + 1, 3), np.float32)
+    beside = away == 0
+    colors[nearest[beside]] = rgb[beside]
+    contrast = np.sqrt(((rgb - colors[nearest]) ** 2).sum(2))
+    most = cv2.dilate(contrast, np.ones((5, 5), np.uint8))
+    out[window] = np.where(away > 0, contrast / np.maximum(most, 1.0), 0.0)
+    return out
+
+
+def _working(pixels: Array) -> tuple[Array, float]:
+    height, width = pixels.shape[:2]
+    longest = max(height, width)
+    scale = 1.0
+    if longest > LONGEST:
+        scale = LONGEST / longest
+    elif longest < SHORTEST:
+        scale = float(min(4, -(-SHORTEST // longest)))
+    rgb = pixels.astype(np.float32)
+    if scale != 1:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return rgb, scale
+
+
+def _noise(rgb: Array) -> float:
+    """Standard deviation of the noise, by the median absolute Laplacian (0 for a clean drawing)."""
+    grey = rgb.mean(2)
+    residual = grey[1:-1, 1:-1] - (grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]) / 4
+    if residual.size == 0:
+        return 0.0
+    return float(np.median(np.abs(residual)) * 1.4826 / np.sqrt(1.25) * np.sqrt(3))
+
+
+def _palette(rgb: Array, noise: float, tolerance: float) -> tuple[Array, int]:
+    """The flat colours (K, 3), and which of them is the background: it fills most of the picture and its rim."""
+    kernel = np.ones((3, 3), np.uint8)
+    spread = (cv2.dilate(rgb, kernel) - cv2.erode(rgb, kernel)).max(2)
+    flat = spread < 10 + 5 * noise
+    values = rgb[flat] if flat.any() else rgb.reshape(-1, 3)
+    codes = (values.astype(np.int32) >> 3) @ np.array([1024, 32, 1])
+    counts = np.bincount(codes, minlength=32768)
+    bins = np.flatnonzero(counts)
+    sums = np.stack([np.bincount(codes, values[:, i], 32768)[bins] for i in range(3)], 1)
+    counts, means = counts[bins], sums / counts[bins][:, None]
+    least = max(9, 0.0001 * rgb.shape[0] * rgb.shape[1])
+    centres: list[Array] = []
+    for i in np.argsort(-counts)[:400]:
+        if counts[i] < least / 3 or len(centres) == 16:
+            break
+        if all(np.linalg.norm(means[i] - c) > 1.3 * tolerance for c in centres):
+            near = np.linalg.norm(means - means[i], axis=1) < tolerance / 2
+            if counts[near].sum() >= least:
+                centres.append(np.average(means[near], axis=0, weights=counts[near]))
+    palette = np.array(centres or [np.median(values, axis=0)], np.float32)
+    rim = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
+    share = np.zeros(len(palette))
+    for colors, weights in ((means, counts / counts.sum()), (rim, np.full(len(rim), 0.5 / len(rim)))):
+        distance = np.linalg.norm(colors[:, None] - palette[None], axis=2)
+        known = distance.min(1) < tolerance
+        share += np.bincount(distance.argmin(1)[known], weights[known], len(palette))
+    return palette, int(share.argmax())
+
+
+def _separate(
+    rgb: Array, palette: Array, ground: int, tolerance: float, pen: int, rim: int
+) -> tuple[Array, Array] | None:
+    """(areas, ink), see `Drawing`; None where the picture has no flat colours, as a photograph.
+
+    Args:
+        pen: what is wider than this many pixels is an area.
+        rim: how many pixels wide the soft edge between two areas may be, on each side.
+    """
+    shape = rgb.shape[:2]
+    flat = rgb.reshape(-1, 3)
+    away = np.sqrt(((flat - palette[ground]) ** 2).sum(1))
+    other = np.flatnonzero(away > min(8.0, tolerance))
+    distance = np.empty((len(other), len(palette)), np.float32)
+    for k, color in enumerate(palette):
+        distance[:, k] = np.sqrt(((flat[other] - color) ** 2).sum(1))
+    label = np.full(len(flat), ground)
+    label[other] = np.where(distance.min(1, initial=np.inf) > tolerance, -1, distance.argmin(1)) if len(other) else -1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (pen, pen))
+    small = np.ones((3, 3), np.uint8)
+    solid = np.where(label == ground, ground, -1)
+    near = {ground: (label == ground).reshape(shape).astype(np.uint8)}
+    for k in range(len(palette)):
+        if k == ground:
+            continue
+        mask = (label == k).reshape(shape).astype(np.uint8)
+        # the frame of the picture ends an area, it does not thin it
+        wide = cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc, borderType=cv2.BORDER_REPLICATE)
+        if not wide.any():
+            continue
+        for _ in range(pen // 2 + 1):  # bring the corners back
+            wide = cv2.dilate(wide, small) & mask
+        wide = _without_strokes(wide)
+        if wide.any():
+            solid[wide.ravel() > 0] = k
+            near[k] = wide
+    open_ = other[solid[other] < 0]
+    if len(open_) > 0.35 * len(flat):
+        return None
+    away_from = distance[solid[other] < 0]
+    colors = flat[open_]
+    reach = np.ones((2 * rim + 1, 2 * rim + 1), np.uint8)
+    close = {k: cv2.dilate(mask, reach).ravel()[open_] > 0 for k, mask in near.items()}
+    belongs, least = np.full(len(open_), -1), np.full(len(open_), np.float32(tolerance))
+    for k, beside in close.items():
+        take = beside & (away_from[:, k] < least)
+        belongs[take], least[take] = k, away_from[take, k]
+    for a in close:
+        for b in close:
+            if b <= a:
+                continue
+            both = np.flatnonzero(close[a] & close[b] & (belongs < 0))
+            axis = palette[b] - palette[a]
+            share = (colors[both] - palette[a]) @ axis / (axis @ axis)
+            off = np.linalg.norm(colors[both] - palette[a] - share[:, None] * axis, axis=1)
+            mixed = (off < tolerance) & (share > -0.1) & (share < 1.1)
+            belongs[both[mixed]] = np.where(share[mixed] < 0.5, a, b)
+    solid[open_] = belongs
+    solid = solid.reshape(shape)
+    return _number(solid, solid < 0, ground, len(palette))
+
+
+def _without_strokes(mask: Array) -> Array:
+    """An area mask without those parts that are strokes, however wide: long for their even width."""
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    out = mask.copy()
+    for i in range(1, count):
+        x, y, w, h, area = stats[i]
+        part = np.pad((parts[y : y + h, x : x + w] == i).astype(np.uint8), 1)
+        outlines, _ = cv2.findContours(part, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        around = sum(cv2.arcLength(c, True) for c in outlines) + 1e-6
+        even = 2 * area / around
+        thickest = 2 * float(cv2.distanceTransform(part, cv2.DIST_L2, 5).max())
+        if around / 2 > 6 * even and thickest < 1.8 * even + 2:
+            out[y : y + h, x : x + w][part[1:-1, 1:-1] > 0] = 0
+    return out
+
+
+def _number(solid: Array, ink: Array, ground: int, colors: int) -> tuple[Array, Array]:
+    """Connected areas numbered from 2, the background 1; specks of ink dropped, compact dots made areas."""
+    areas = np.zeros(solid.shape, np.int32)
+    height, width = solid.shape
+    number = 2
+    for k in range(colors):
+        if not (solid == k).any():
+            continue
+        count, parts, stats, _ = cv2.connectedComponentsWithStats((solid == k).astype(np.uint8), connectivity=4)
+        for i in range(1, count):
+            x, y, w, h, area = stats[i]
+            here = parts[y : y + h, x : x + w] == i
+            rim = x == 0 or y == 0 or x + w == width or y + h == height
+            if k == ground and (rim or area > 0.5 * height * width):
+                areas[y : y + h, x : x + w][here] = 1
+            elif area >= 12:
+                areas[y : y + h, x : x + w][here] = number
+                number += 1
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
+    ink = ink.copy()
+    for i in range(1, count):
+        x, y, w, h, area = stats[i]
+        window = slice(y, y + h), slice(x, x + w)
+        here = parts[window] == i
+        if area < 8:
+            ink[window][here] = False
+        elif max(w, h) < 2.2 * min(w, h) and min(w, h) > 4 and area > 0.4 * w * h:
+            part = np.pad(here.astype(np.uint8), 1)
+            if 2 * cv2.distanceTransform(part, cv2.DIST_L2, 5).max() > 0.55 * min(w, h):
+                ink[window][here] = False
+                areas[window][here] = number
+                number += 1
+    return areas, ink
+
+
+def stroke_curves(ink: Array) -> list[Curve]:
+    """The centre lines of ink."""
+    skeleton = thin(ink)
+    depth = cv2.distanceTransform(np.pad(ink.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    curves = []
+    for points, closed in chains(skeleton, depth):
+        thickness = 2 * float(np.median(depth[points[:, 1], points[:, 0]])) - 1
+        curves.append(make_curve(points.astype(np.float64), closed, max(thickness, 1.0)))
+    return curves
+
+
+def make_curve(points: Array, closed: bool, width: float) -> Curve:
+    """A curve through pixels: places smoothed lightly, tangents over a few pixels each way."""
+    reach = min(4, max(1, len(points) // 3))
+    if closed:
+        ahead, behind = np.roll(points, -reach, 0), np.roll(points, reach, 0)
+    else:
+        index = np.arange(len(points))
+        ahead = points[np.minimum(index + reach, len(points) - 1)]
+        behind = points[np.maximum(index - reach, 0)]
+    tangents = ahead - behind
+    tangents /= np.maximum(np.linalg.norm(tangents, axis=1, keepdims=True), 1e-9)
+    return Curve(points, tangents, closed, width)
+
+
+def _outlines(rgb: Array, areas: Array, ink: Array, noise: float) -> list[Curve]:
+    """Outlines of areas, but for where a stroke runs along them, the picture ends, or no edge is to be seen."""
+    height, width = areas.shape
+    kernel = np.ones((7, 7), np.uint8)
+    contrast = (cv2.dilate(rgb, kernel) - cv2.erode(rgb, kernel)).max(2) > 14 + 5 * noise
+    usable = contrast & (cv2.dilate(ink.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0)
+    usable[:2], usable[-2:], usable[:, :2], usable[:, -2:] = False, False, False, False
+    curves = []
+    top = int(areas.max())
+    if top < 2:
+        return curves
+    ys, xs = np.nonzero(areas > 1)
+    numbers = areas[ys, xs]
+    order = np.argsort(numbers, kind="stable")
+    starts = np.searchsorted(numbers[order], np.arange(2, top + 2))
+    for i in range(top - 1):
+        members = order[starts[i] : starts[i + 1]]
+        if len(members) < 12:
+            continue
+        x0, x1, y0, y1 = xs[members].min(), xs[members].max(), ys[members].min(), ys[members].max()
+        part = np.pad((areas[y0 : y1 + 1, x0 : x1 + 1] == i + 2).astype(np.uint8), 1)
+        outlines, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        for outline in outlines:
+            points = outline[:, 0].astype(np.float64) + (x0 - 1, y0 - 1)
+            if len(points) < 10:
+                continue
+            good = usable[points[:, 1].astype(int), points[:, 0].astype(int)]
+            smooth = make_curve(points, True, 0.0)
+            # the contour runs through the centres of the outermost pixels, the edge half a pixel outside
+            outward = np.stack([-smooth.tangents[:, 1], smooth.tangents[:, 0]], 1)
+            area = 0.5 * float(np.sum(points[:, 0] * np.roll(points[:, 1], -1) - np.roll(points[:, 0], -1) * points[:, 1]))
+            points = points + outward * (-0.5 if area > 0 else 0.5)
+            if good.all():
+                curves.append(make_curve(points, True, 0.0))
+                continue
+            if not good.any():
+                continue
+            first = int(np.flatnonzero(~good)[0])
+            points, good = np.roll(points, -first, 0), np.roll(good, -first)
+            steps = np.flatnonzero(np.diff(np.r_[0, good.astype(int), 0]))
+            for begin, end in zip(steps[::2], steps[1::2], strict=True):
+                if end - begin >= 6:
+                    curves.append(make_curve(points[begin:end], False, 0.0))
+    return curves

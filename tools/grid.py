@@ -1,0 +1,125 @@
+"""The grid of a ruled table: long straight rules across and down, whatever is written between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from visprog.errors import ToolError
+from visprog.values import Box, Grid
+from visprog.values.image import Image
+
+Array = NDArray[Any]
+LONGEST = 1200
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule: its place across its direction, and where it begins and ends along it."""
+
+    at: float
+    begin: float
+    end: float
+    width: float
+
+
+def grid(image: Image) -> Grid:
+    """The grid of the largest ruled table.
+
+    Raises:
+        ToolError: there is none.
+    """
+    rgb = image.pixels
+    scale = min(1.0, LONGEST / max(image.size))
+    if scale < 1:
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    across = _rules(rgb)
+    down = _rules(np.ascontiguousarray(rgb.transpose(1, 0, 2)))
+    rows, columns = _table(across, down)
+    if len(rows) + len(columns) < 3 or not rows or not columns:
+        raise ToolError("no grid was found in the image: find_grid needs a table with ruled lines")
+    top, bottom, height = _extent(rows, columns)
+    left, right, width = _extent(columns, rows)
+    if height * width < 2:
+        raise ToolError("no grid was found in the image: find_grid needs a table of at least two cells")
+    box = Box(left / scale, top / scale, right / scale, bottom / scale)
+    return Grid(height, width, image.to_root(box))
+
+
+def _rules(rgb: Array) -> list[Rule]:
+    """Horizontal rules, darker or lighter than what lies above and below them."""
+    height, width = rgb.shape[:2]
+    tall = np.ones((max(9, min(31, height // 12)), 1), np.uint8)
+    thin = np.maximum(
+        cv2.morphologyEx(rgb, cv2.MORPH_TOPHAT, tall).max(2), cv2.morphologyEx(rgb, cv2.MORPH_BLACKHAT, tall).max(2)
+    )
+    spread = float(np.median(np.abs(thin.astype(np.float32) - np.median(thin)))) * 1.4826
+    mask = (thin > max(24.0, 0.35 * float(np.percentile(thin, 99.5)), 5 * spread)).astype(np.uint8)
+    mask = cv2.dilate(mask, np.ones((2, 1), np.uint8))  # a rule may lean by a pixel here and there
+    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((1, 3), np.uint8))
+    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, max(16, width // 12)), np.uint8))
+    count, parts, stats, centres = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    found: list[Rule] = []
+    for i in np.argsort(-stats[1:, cv2.CC_STAT_WIDTH]) + 1 if count > 1 else ():
+        x, y, w, h, area = (int(v) for v in stats[i])
+        if h > 0.25 * w + 3:
+            continue
+        rule = Rule(float(centres[i][1]), float(x), float(x + w), max(1.0, area / w))
+        for k, other in enumerate(found):
+            near = max(2.0, 0.75 * max(rule.width, other.width))
+            if abs(rule.at - other.at) <= near:
+                found[k] = Rule(other.at, min(rule.begin, other.begin), max(rule.end, other.end), other.width)
+                break
+        else:
+            found.append(rule)
+    return found
+
+
+def _meet(a: Rule, b: Rule) -> bool:
+    slack = 3 + a.width + b.width
+    return a.begin - slack <= b.at <= a.end + slack and b.begin - slack <= a.at <= b.end + slack
+
+
+def _table(across: list[Rule], down: list[Rule]) -> tuple[list[Rule], list[Rule]]:
+    """The largest set of rules that hang together, without those that are short for it."""
+    groups: list[tuple[list[Rule], list[Rule]]] = []
+    left_a, left_d = set(range(len(across))), set(range(len(down)))
+    while left_a:
+        rows, columns, todo = {left_a.pop()}, set[int](), True
+        while todo:
+            more_d = {j for j in left_d if any(_meet(across[i], down[j]) for i in rows)}
+            left_d -= more_d
+            columns |= more_d
+            more_a = {i for i in left_a if any(_meet(across[i], down[j]) for j in columns)}
+            left_a -= more_a
+            rows |= more_a
+            todo = bool(more_a or more_d)
+        groups.append(([across[i] for i in rows], [down[j] for j in columns]))
+    groups = [g for g in groups if g[0] and g[1]]
+    if not groups:
+        return [], []
+    rows_, columns_ = max(groups, key=lambda g: len(g[0]) * len(g[1]))
+    for _ in range(2):
+        rows_ = [r for r in rows_ if sum(_meet(r, c) for c in columns_) >= 0.6 * len(columns_)]
+        columns_ = [c for c in columns_ if sum(_meet(r, c) for r in rows_) >= 0.6 * len(rows_)]
+    return sorted(rows_, key=lambda r: r.at), sorted(columns_, key=lambda r: r.at)
+
+
+def _extent(rules: list[Rule], crossing: list[Rule]) -> tuple[float, float, int]:
+    """(begin, end, cells): the gaps between rules, and the open cells beyond the outermost, where the rules that
+    cross them go on."""
+    places = [r.at + 0.5 for r in rules]
+    low, high = min(c.begin for c in crossing), max(c.end for c in crossing)
+    pitch = float(np.median(np.diff(places))) if len(places) > 1 else (high - low) / 2
+    cells = len(places) - 1
+    begin, end = places[0], places[-1]
+    if begin - low > 0.4 * pitch:
+        begin, cells = low, cells + 1
+    if high - end > 0.4 * pitch:
+        end, cells = high, cells + 1
+    return begin, end, cells

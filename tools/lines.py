@@ -1,0 +1,402 @@
+"""Straight sides: fitted to pieces of the curves of a drawing, then followed as far as the drawing goes on.
+
+Polygons are made of sides that meet at corners (`polygons.py`), polylines of sides that follow each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .color import accepts, name_of
+from .drawing import Curve, Drawing, stroke_curves
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """A straight piece in working pixels: its two ends (2, 2), the stroke's width (0 for the edge of an area),
+    and the share of it that was fitted rather than bridged."""
+
+    ends: Array
+    width: float
+    seen: float = 1.0
+
+    @cached_property
+    def length(self) -> float:
+        return float(np.hypot(*(self.ends[1] - self.ends[0])))
+
+    @cached_property
+    def direction(self) -> Array:
+        return np.asarray((self.ends[1] - self.ends[0]) / max(self.length, 1e-9))
+
+
+@dataclass(frozen=True)
+class Corner:
+    """Where two sides meet.
+
+    Attributes:
+        side, end: of the first: its number, and which of its ends (0 or 1).
+        other, other_end: of the second; end is None where the first ends against its middle.
+        x, y: the corner, where the two straight lines cross.
+        gap: how far the ends lie from there, in pixels.
+    """
+
+    side: int
+    end: int
+    other: int
+    other_end: int | None
+    x: float
+    y: float
+    gap: float
+
+
+def sides(curves: list[Curve], drawing: Drawing) -> list[Side]:
+    """Maximal straight sides: of the strokes, and of the outlines of areas where these are among the curves."""
+    strokes = [c for c in curves if c.width > 0]
+    edges = [c for c in curves if c.width == 0]
+    return stroke_sides(strokes, drawing.ink, drawing.strength) + edge_sides(edges)
+
+
+def edge_sides(curves: list[Curve]) -> list[Side]:
+    """Straight sides of the outlines of areas."""
+    found = []
+    for curve in curves:
+        for piece, _ in _pieces(curve):
+            middle, direction = _line(piece)
+            along = (piece - middle) @ direction
+            trim = 4.0 if len(piece) > 24 else len(piece) / 6
+            ends = np.stack([middle + (along.min() - trim) * direction, middle + (along.max() + trim) * direction])
+            found.append(Side(ends, 0.0))
+    return _merged(found)
+
+
+def stroke_sides(curves: list[Curve], ink: Array, strength: Array, bridge: Array | None = None) -> list[Side]:
+    """Maximal straight sides of strokes, from the longest straight pieces on.
+
+    Args:
+        curves: centre lines.
+        ink: (H, W) bool, where a side may go on.
+        strength: (H, W) float, how much ink a pixel holds, 0 to 1.
+        bridge: (H, W) bool, what may hide a stretch of a side, which must come out again beyond.
+    """
+    if not curves:
+        return []
+    width = float(np.median(np.concatenate([np.full(len(c.points), c.width) for c in curves])))
+    pieces = [p for c in curves for p in _pieces(c)] + _rims(ink, width)
+    pieces.sort(key=lambda p: -len(p[0]))
+    grown: list[Side] = []
+    for piece, thickness in pieces:
+        if grown and _explained(piece, grown):
+            continue
+        side = _grow(piece, thickness, ink, strength, bridge)
+        if side is not None and side.length >= max(4.0, 1.5 * thickness):
+            grown.append(side)
+    found: list[Side] = []
+    for side in _merged(grown):  # a side that only runs over the ink of others is none
+        if not found or _unexplained(side, found) > 0.3:
+            found.append(side)
+    return found
+
+
+def _unexplained(side: Side, found: list[Side]) -> float:
+    """The share of a side that does not lie on the ink of other sides."""
+    points = side.ends[0] + np.linspace(0.02, 0.98, 50)[:, None] * (side.ends[1] - side.ends[0])
+    return float(1 - _on_any(points, found, 0.5).any(1).mean())
+
+
+def _on_any(points: Array, found: list[Side], share: float) -> Array:
+    """(N, M) bool: which points lie on which sides, within that share of their width and a little."""
+    starts = np.array([s.ends[0] for s in found])
+    directions = np.array([s.direction for s in found])
+    lengths = np.array([s.length for s in found])
+    slack = np.array([1.0 + share * s.width for s in found])
+    offset = points[:, None] - starts[None]
+    along = (offset * directions[None]).sum(2)
+    across = np.abs(offset[..., 0] * directions[None, :, 1] - offset[..., 1] * directions[None, :, 0])
+    return np.asarray((across < slack) & (along > -2) & (along < lengths + 2))
+
+
+def _rims(ink: Array, width: float) -> list[tuple[Array, float]]:
+    """Straight pieces of the rims of ink, moved to the middle of the stroke. Unlike centre lines, rims are not bent
+    near a junction."""
+    height, wide = ink.shape
+    outlines, _ = cv2.findContours(ink.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    found = []
+    for outline in outlines:
+        points = outline[:, 0].astype(np.float64)
+        if len(points) < 8:
+            continue
+        for piece, _ in _pieces(Curve(points, points, True, 0.0), 1.1):
+            if len(piece) < max(4, width):
+                continue
+            middle, direction = _line(piece)
+            normal = np.array([-direction[1], direction[0]])
+            depths = []
+            for sign in (1.0, -1.0):
+                steps = np.arange(0, 3 * width + 3, 0.5)
+                at = piece[:: max(1, len(piece) // 8), None] + sign * steps[None, :, None] * normal
+                x = np.clip(np.rint(at[..., 0]).astype(int), 0, wide - 1)
+                y = np.clip(np.rint(at[..., 1]).astype(int), 0, height - 1)
+                on = ink[y, x]
+                on[:, -1] = False
+                depths.append(float(np.median(steps[on.argmin(1)])))
+            inward = 1.0 if depths[0] > depths[1] else -1.0
+            depth = min(max(depths), 1.5 * width)
+            found.append((piece + inward * normal * (depth - 0.5) / 2, max(depth, 1.0)))
+    return found
+
+
+def _pieces(curve: Curve, slack: float = 0.0) -> list[tuple[Array, float]]:
+    """The straight pieces of a chain: (points, width) each. D. Douglas and T. Peucker, 1973."""
+    points = curve.points
+    n = len(points)
+    slack = slack or 1.3 + 0.08 * curve.width
+    if curve.closed:  # start at a corner: the point farthest from the middle
+        first = int(np.argmax(((points - points.mean(0)) ** 2).sum(1)))
+        points = np.roll(points, -first, 0)
+        points = np.concatenate([points, points[:1]])
+        n += 1
+    cuts, stack = {0, n - 1}, [(0, n - 1)]
+    while stack:
+        a, b = stack.pop()
+        if b - a < 4:
+            continue
+        chord = points[b] - points[a]
+        length = np.linalg.norm(chord)
+        offset = points[a : b + 1] - points[a]
+        if length < 1e-6:
+            away = np.linalg.norm(offset, axis=1)
+        else:
+            away = np.abs(offset[:, 0] * chord[1] - offset[:, 1] * chord[0]) / length
+        k = int(away.argmax())
+        if away[k] > slack and 0 < k < b - a:
+            cuts.add(a + k)
+            stack += [(a, a + k), (a + k, b)]
+    marks = sorted(cuts)
+    least = max(5, curve.width)
+    found = []
+    for a, b in zip(marks, marks[1:], strict=False):
+        if b - a >= least:
+            trim = min((b - a) // 6, 4)
+            found.append((points[a + trim : b + 1 - trim], curve.width))
+    return found
+
+
+def _line(points: Array) -> tuple[Array, Array]:
+    """(middle, unit direction) of the straight line nearest to points."""
+    middle = points.mean(0)
+    _, _, rows = np.linalg.svd(points - middle, full_matrices=False)
+    return middle, rows[0]
+
+
+def _explained(piece: Array, found: list[Side]) -> bool:
+    return bool((_on_any(piece, found, 0.2).mean(0) > 0.7).any())
+
+
+def _grow(piece: Array, width: float, ink: Array, strength: Array, bridge: Array | None) -> Side | None:
+    """The side through a piece: follow it while there is ink, fit again to the middle of the stroke, and so on."""
+    middle, direction = _line(piece)
+    low, high = _follow(middle, direction, width, ink, bridge)
+    for _ in range(3):
+        if high - low < 3:
+            return None
+        centres, clean = _centres(middle, direction, low, high, width, strength)
+        if clean.sum() < 4:
+            break
+        middle, again = _line(centres[clean])
+        direction = again if again @ direction > 0 else -again
+        low, high = _follow(middle, direction, width, ink, bridge)
+    if high - low < 3:
+        return None
+    return Side(np.stack([middle + low * direction, middle + high * direction]), width)
+
+
+def _centres(
+    middle: Array, direction: Array, low: float, high: float, width: float, strength: Array
+) -> tuple[Array, Array]:
+    """The middle of the stroke (N, 2) at each pixel along a line, and where it is plain, (N,) bool: one stroke,
+    with nothing beside it."""
+    normal = np.array([-direction[1], direction[0]])
+    steps = np.arange(low, high + 0.5)
+    reach = width / 2 + 2.5
+    across = np.arange(-reach, reach + 0.25, 0.5)
+    at = middle + steps[:, None, None] * direction + across[None, :, None] * normal
+    profile = cv2.remap(strength, at[..., 0].astype(np.float32), at[..., 1].astype(np.float32), cv2.INTER_LINEAR)
+    mass = profile.sum(1)
+    shift = (profile * across).sum(1) / np.maximum(mass, 1e-6)
+    peak = profile.max(1)
+    clean = (peak > 0.4) & (profile[:, 0] < 0.35 * peak) & (profile[:, -1] < 0.35 * peak)
+    clean &= mass * 0.5 < 1.5 * max(float(np.median(mass[clean])) * 0.5, 0.5) if clean.any() else clean
+    clean &= np.abs(shift) < width / 2 + 1.5
+    return middle + steps[:, None] * direction + shift[:, None] * normal, clean
+
+
+def _follow(
+    middle: Array, direction: Array, width: float, ink: Array, bridge: Array | None
+) -> tuple[float, float]:
+    """How far a line through `middle` stays on ink, backward and forward; gaps of two pixels are crossed, and longer
+    ones where `bridge` hides the ink."""
+    height, wide = ink.shape
+    normal = np.array([-direction[1], direction[0]])
+    reach = int(2 * np.hypot(height, wide))
+    ends = []
+    for sign in (-1.0, 1.0):
+        steps = np.arange(reach) * 0.5
+        on = np.ones(reach, bool)
+        over = np.ones(reach, bool)
+        for aside in (-0.28 * width, 0.0, 0.28 * width):
+            x = np.rint(middle[0] + sign * steps * direction[0] + aside * normal[0]).astype(int)
+            y = np.rint(middle[1] + sign * steps * direction[1] + aside * normal[1]).astype(int)
+            inside = (x >= 0) & (y >= 0) & (x < wide) & (y < height)
+            here = np.zeros(reach, bool)
+            here[inside] = ink[y[inside], x[inside]]
+            on &= here
+            if bridge is not None:
+                hidden = here.copy()
+                hidden[inside] |= bridge[y[inside], x[inside]]
+                over &= hidden
+        end = _first_gap(on if bridge is None else over, 6)
+        last = np.flatnonzero(on[:end])
+        ends.append(sign * float(steps[last[-1]] if len(last) else 0.0))
+    return ends[0], ends[1]
+
+
+def _first_gap(on: Array, size: int) -> int:
+    """Where the first run of `size` or more False begins (the length, where there is none)."""
+    runs = np.flatnonzero(np.diff(np.r_[0, (~on).astype(int), 0]))
+    for begin, end in zip(runs[::2], runs[1::2], strict=True):
+        if end - begin >= size:
+            return int(begin)
+    return len(on)
+
+
+def _merged(found: list[Side]) -> list[Side]:
+    """One side for each run of collinear, overlapping ones."""
+    done: list[Side] = []
+    for side in sorted(found, key=lambda s: -s.length):
+        for i, other in enumerate(done):
+            if abs(side.direction @ other.direction) < 0.995:
+                continue
+            normal = np.array([-other.direction[1], other.direction[0]])
+            offset = side.ends - other.ends[0]
+            if np.abs(offset @ normal).max() > 1.6 + 0.25 * max(side.width, other.width):
+                continue
+            along = np.sort(offset @ other.direction)
+            if along[1] < -2 or along[0] > other.length + 2:
+                continue
+            low, high = min(0.0, along[0]), max(other.length, along[1])
+            base = other.ends[0]
+            done[i] = replace(other, ends=np.stack([base + low * other.direction, base + high * other.direction]))
+            break
+        else:
+            done.append(side)
+    return done
+
+
+def corners(found: list[Side], bend: float = 0.17) -> list[Corner]:
+    """Every place where a side ends at the end of another, or against its middle, at an angle with at least that sine
+    (ten degrees)."""
+    if not found:
+        return []
+    starts = np.array([s.ends[0] for s in found])
+    directions = np.array([s.direction for s in found])
+    lengths = np.array([s.length for s in found])
+    widths = np.array([s.width for s in found])
+    meetings = []
+    for i, a in enumerate(found):
+        sine = a.direction[0] * directions[:, 1] - a.direction[1] * directions[:, 0]
+        cross = np.where(np.abs(sine) < bend, np.nan, sine)
+        offset = starts - a.ends[0]
+        t = (offset[:, 0] * directions[:, 1] - offset[:, 1] * directions[:, 0]) / cross
+        s = (offset[:, 0] * a.direction[1] - offset[:, 1] * a.direction[0]) / cross
+        limit = 3.0 + (1.2 + 0.5 / np.abs(cross)) * np.maximum(a.width, widths) + 1.5 / np.abs(cross)
+        mine, theirs = np.minimum(limit, 0.35 * a.length + 2), np.minimum(limit, 0.35 * lengths + 2)
+        nearer = (np.abs(s - lengths) < np.abs(s)).astype(int)
+        apart = np.minimum(np.abs(s), np.abs(s - lengths))
+        for end in (0, 1):
+            gap = np.abs(t - end * a.length)
+            for j in np.flatnonzero((gap <= mine) & ((apart <= theirs) | ((s > 0) & (s < lengths)))):
+                x, y = (float(v) for v in a.ends[0] + t[j] * a.direction)
+                if apart[j] <= theirs[j]:
+                    meetings.append(Corner(i, end, int(j), int(nearer[j]), x, y, float(gap[j] + apart[j])))
+                else:
+                    meetings.append(Corner(i, end, int(j), None, x, y, float(gap[j])))
+    return meetings
+
+
+def drawn(drawing: Drawing, curves: list[Curve], wanted: tuple[str, str] | None) -> list[tuple[list[Array], str]]:
+    """The polylines of the strokes, with their colours; of one colour only, where wanted, followed beneath others."""
+    ink, strength, bridge = drawing.ink, drawing.strength, None
+    if wanted is not None:
+        ys, xs = np.nonzero(ink)
+        ink = np.zeros_like(ink)
+        ink[ys, xs] = accepts(_pure(drawing)[ys, xs], wanted)
+        ink = drawing.ink & (cv2.morphologyEx(ink.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0)
+        bridge = drawing.ink & ~ink
+        strength = strength * cv2.dilate(ink.astype(np.uint8), np.ones((3, 3), np.uint8)) * ~bridge
+        curves = stroke_curves(ink)
+    found = stroke_sides([c for c in curves if c.width > 0], ink, strength, bridge)
+    names = [_color(drawing, s) for s in found]
+    if wanted is not None:
+        names = [wanted[0]] * len(found)
+    return polylines(found, names)
+
+
+def _pure(drawing: Drawing) -> Array:
+    """(H, W, 3): for each pixel the colour of the strongest ink next to it, so that soft rims take that of their line."""
+    best, colors = drawing.strength.copy(), drawing.rgb.copy()
+    for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+        moved = np.roll(drawing.strength, (dy, dx), (0, 1))
+        better = moved > best
+        best[better] = moved[better]
+        colors[better] = np.roll(drawing.rgb, (dy, dx), (0, 1))[better]
+    return colors
+
+
+def _color(drawing: Drawing, side: Side) -> str:
+    points = side.ends[0] + np.linspace(0.05, 0.95, 41)[:, None] * (side.ends[1] - side.ends[0])
+    height, width = drawing.size
+    x = np.clip(np.rint(points[:, 0]).astype(int), 0, width - 1)
+    y = np.clip(np.rint(points[:, 1]).astype(int), 0, height - 1)
+    strong = drawing.strength[y, x]
+    return name_of(np.median(drawing.rgb[y, x][strong >= np.median(strong)], axis=0))
+
+
+def polylines(found: list[Side], names: list[str]) -> list[tuple[list[Array], str]]:
+    """Sides of one colour joined end to end where exactly two meet: points and colour of each; of a closed one the first
+    point comes again last."""
+    partners: dict[tuple[int, int], list[Corner]] = {}
+    for corner in corners(found, bend=0.03):
+        if corner.other_end is not None and names[corner.side] == names[corner.other]:
+            partners.setdefault((corner.side, corner.end), []).append(corner)
+    joint = {}
+    for key, meetings in partners.items():
+        if len(meetings) == 1:
+            other = (meetings[0].other, int(meetings[0].other_end or 0))
+            back = partners.get(other, [])
+            if len(back) == 1 and (back[0].side, back[0].other, back[0].other_end) == (other[0], *key):
+                joint[key] = (other, np.array([meetings[0].x, meetings[0].y]))
+    lines, used = [], set()
+    free = [(i, e) for i in range(len(found)) for e in (0, 1) if (i, e) not in joint]
+    for start in (*free, *((i, 0) for i in range(len(found)))):
+        if start[0] in used:
+            continue
+        at: tuple[int, int] = start
+        points = [joint[at][1] if at in joint else found[at[0]].ends[at[1]]]
+        while at[0] not in used:
+            used.add(at[0])
+            far = (at[0], 1 - at[1])
+            if far not in joint:
+                points.append(found[far[0]].ends[far[1]])
+                break
+            at, place = joint[far]
+            points.append(place)
+        lines.append((points, names[start[0]]))
+    return lines

@@ -1,0 +1,433 @@
+"""A detector from an ONNX file: the layout of its outputs tells how they are read.
+
+Understood are FastestDet, YOLO (v5 to v8 and later, with and without its own suppression), outputs named
+boxes, scores and labels, and YuNet.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visprog.errors import Refused, ToolError
+from visprog.values import Box, Region
+from visprog.values.image import Image
+
+from .batch import answer_each
+from .labels import Labels
+from .overlap import suppress
+from .phrase import read_phrase
+
+Array = NDArray[np.float32]
+
+REMEMBERED = 16
+"""Pictures whose detections are kept: programs often ask for several kinds of things in one picture."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a network sees in one picture: boxes (N, 4) as left, top, right, bottom in pixels of the picture,
+    scores (N,), classes (N,)."""
+
+    boxes: Array
+    scores: Array
+    classes: NDArray[np.intp]
+
+    @classmethod
+    def join(cls, parts: list[Found]) -> Found:
+        return cls(
+            np.concatenate([p.boxes for p in parts]),
+            np.concatenate([p.scores for p in parts]),
+            np.concatenate([p.classes for p in parts]),
+        )
+
+    def where(self, keep: NDArray[Any]) -> Found:
+        return Found(self.boxes[keep], self.scores[keep], self.classes[keep])
+
+
+class Network:
+    """An ONNX file, opened.
+
+    Attributes:
+        size: (width, height) of its input, None where it is free.
+        outputs: their names.
+
+    Raises:
+        ToolError: no path is configured, no such file, or it cannot be run.
+    """
+
+    def __init__(self, path: str | None, tool: str, threads: int = 2) -> None:
+        import onnxruntime
+
+        if path is None:
+            raise ToolError(
+                f'{tool} needs an ONNX file with this backend: set model = "PATH.onnx" under [tools.{tool}] '
+                f"in visprog.toml"
+            )
+        if not Path(path).expanduser().is_file():
+            raise ToolError(f"{tool}: there is no model file {path}")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self.session = onnxruntime.InferenceSession(
+                str(Path(path).expanduser()), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # the runtime has its own kinds of error, not exported
+            reason = str(error).splitlines()[0]
+            raise ToolError(f"{tool}: the model file {path} cannot be used: {reason}") from None
+        self.path = path
+        inputs = self.session.get_inputs()
+        if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 4:
+            raise ToolError(f"{tool}: {path} must have one float input (1, 3, height, width)")
+        height, width = inputs[0].shape[2:]
+        self.size = (width, height) if isinstance(width, int) and isinstance(height, int) else None
+        self.outputs = [o.name for o in self.session.get_outputs()]
+
+    def __call__(self, pixels: NDArray[Any]) -> dict[str, Array]:
+        """Outputs by name for an input (H, W, 3)."""
+        batch = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)
+        values = self.session.run(None, {self.session.get_inputs()[0].name: batch})
+        return dict(zip(self.outputs, values, strict=True))
+
+
+class OnnxDetector:
+    """Backend of `detect` for a network in an ONNX file.
+
+    Args:
+        model: path of the ONNX file.
+        labels: path of a text file with one class a line; COCO's 80 where it is not given.
+        threshold: lowest score of what is found; where it is not given, 0.5 for FastestDet and 0.4 for
+            others.
+        nms: intersection over union from which two boxes of one class are one thing.
+        size: side of the input in pixels, for networks that leave it free.
+        tiles: FastestDet only: look a second time at four overlapping parts, for small things.
+        threads: of the runtime.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        labels: str | None = None,
+        threshold: float | None = None,
+        nms: float = 0.4,
+        size: int = 640,
+        tiles: bool = True,
+        threads: int = 2,
+    ) -> None:
+        self.model, self.label_file, self.threshold, self.nms = model, labels, threshold, nms
+        self.size, self.tiles, self.threads = size, tiles, threads
+        self._look: Callable[[NDArray[np.uint8]], Found] | None = None
+        self._labels = Labels(["object"])
+        self._seen: OrderedDict[str, list[tuple[Box, str, float, int]]] = OrderedDict()
+
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        return answer_each(calls, self.detect)
+
+    def detect(self, image: Image, what: str) -> list[Region]:
+        """The things of one kind in one image, most certain first.
+
+        Raises:
+            Refused: the network has no such class; the message names the nearest.
+            ToolError: the model cannot be used.
+        """
+        if self._look is None:
+            self._open()
+        phrase = read_phrase(what)
+        labels, color = self._labels, ""
+        wanted = labels.find(phrase.whole)
+        if not wanted and phrase.color:
+            wanted, color = labels.find(phrase.noun), phrase.color
+        if phrase.everything:
+            wanted, color = frozenset(range(len(labels))), phrase.color
+        if not wanted:
+            near = labels.nearest(phrase.noun)
+            hint = f"the nearest is '{near}'" if near else f"it has {_some(labels.names)}"
+            raise Refused(
+                f"the network {Path(str(self.model)).name} has no class '{phrase.noun}' ({hint}): for free "
+                f'phrases set backend = "owlv2" under [tools.detect] in visprog.toml'
+            )
+        things = [t for t in self._things(image) if t[3] in wanted]
+        if len(wanted) > 1:
+            kept = suppress([t[0] for t in things], [t[2] for t in things], [""] * len(things), same=0.6)
+            things = [things[i] for i in kept]
+        regions = [Region(image.to_root(box), label, score, image.root) for box, label, score, _ in things]
+        if color:
+            from .color import has_color
+
+            regions = [r for r in regions if has_color(r, color)]
+        return regions
+
+    def _things(self, image: Image) -> list[tuple[Box, str, float, int]]:
+        """All that the network sees in an image, as (box, label, score, class), best first."""
+        if image.digest in self._seen:
+            self._seen.move_to_end(image.digest)
+            return self._seen[image.digest]
+        if self._look is None:
+            raise ToolError("the detector is not open")
+        found = self._look(image.pixels)
+        corners = np.nan_to_num(found.boxes).clip(0, [image.width, image.height] * 2)
+        found = found.where((corners[:, 2] - corners[:, 0] >= 1) & (corners[:, 3] - corners[:, 1] >= 1))
+        corners = np.nan_to_num(found.boxes).clip(0, [image.width, image.height] * 2)
+        boxes = [Box(*(float(v) for v in row)) for row in corners]
+        classes = [int(c) for c in found.classes]
+        scores = [min(float(s), 1.0) for s in found.scores]
+        # Networks of this size often see one thing under two names ("dog", "cat"): the surer name stays.
+        kept = suppress(boxes, scores, classes, same=self.nms, other=0.65, inside=0.75)
+        things = [(boxes[i], self._labels.names[classes[i]], scores[i], classes[i]) for i in kept]
+        self._seen[image.digest] = things
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        return things
+
+    def _open(self) -> None:
+        network = Network(self.model, "detect", self.threads)
+        labels = Labels.read(self.label_file) if self.label_file else Labels.coco()
+        if is_yunet(network.outputs):
+            self._labels, self._look = Labels(["face"]), self._faces(network)
+            return
+        size = network.size or (self.size, self.size)
+        trial = network(np.zeros((size[1], size[0], 3), np.float32))
+        layout = read_layout(trial, len(labels))
+        if layout is None:
+            shapes = ", ".join(f"{name} {value.shape}" for name, value in trial.items())
+            raise ToolError(
+                f"the outputs of {network.path} are of no layout that is understood with {len(labels)} "
+                f'classes ({shapes}): give the right label file (labels = "PATH"), or export it as YOLO or '
+                f"with outputs named boxes, scores and labels"
+            )
+        self._labels = labels
+        self._look = {"fastestdet": self._fastestdet, "yolo": self._yolo, "named": self._named}[layout](
+            network, size
+        )
+
+    def _fastestdet(self, network: Network, size: tuple[int, int]) -> Callable[[NDArray[np.uint8]], Found]:
+        threshold = 0.5 if self.threshold is None else self.threshold
+
+        def part(pixels: NDArray[np.uint8]) -> Found:
+            small = _resize(pixels, size)[:, :, ::-1].astype(np.float32) / 255
+            (grid,) = network(small).values()
+            (mirror,) = network(small[:, ::-1]).values()
+            height, width = pixels.shape[:2]
+            return fastestdet(_activate(grid[0]), _activate(mirror[0]), width, height)
+
+        def look(pixels: NDArray[np.uint8]) -> Found:
+            whole = part(pixels)
+            found = [whole.where(whole.scores >= threshold)]
+            if self.tiles:
+                # A part shows less of what surrounds a thing, and the network errs more: ask for more
+                # certainty.
+                for x0, y0, x1, y1 in _tiles(pixels.shape[1], pixels.shape[0]):
+                    seen = part(pixels[y0:y1, x0:x1])
+                    sure = seen.where(
+                        (seen.scores >= max(threshold, 0.75)) & ~_cut_off(seen, x0, y0, x1, y1, pixels)
+                    )
+                    found.append(
+                        Found(sure.boxes + np.array([x0, y0, x0, y0], np.float32), sure.scores, sure.classes)
+                    )
+            return Found.join(found)
+
+        return look
+
+    def _yolo(self, network: Network, size: tuple[int, int]) -> Callable[[NDArray[np.uint8]], Found]:
+        def look(pixels: NDArray[np.uint8]) -> Found:
+            canvas, scale, left, top = _letterbox(pixels, size)
+            (values,) = network(canvas.astype(np.float32) / 255).values()
+            found = yolo(values[0], len(self._labels))
+            found = found.where(found.scores >= (0.4 if self.threshold is None else self.threshold))
+            return Found(
+                (found.boxes - np.array([left, top, left, top], np.float32)) / scale,
+                found.scores,
+                found.classes,
+            )
+
+        return look
+
+    def _named(self, network: Network, size: tuple[int, int]) -> Callable[[NDArray[np.uint8]], Found]:
+        def look(pixels: NDArray[np.uint8]) -> Found:
+            values = network(_resize(pixels, size).astype(np.float32) / 255)
+            found = named(values)
+            found = found.where(found.scores >= (0.4 if self.threshold is None else self.threshold))
+            stretch = np.array([pixels.shape[1] / size[0], pixels.shape[0] / size[1]] * 2, np.float32)
+            return Found(found.boxes * stretch, found.scores, found.classes)
+
+        return look
+
+    def _faces(self, network: Network) -> Callable[[NDArray[np.uint8]], Found]:
+        def look(pixels: NDArray[np.uint8]) -> Found:
+            boxes, scores = yunet_boxes(network, pixels)
+            rows = np.array([(b.left, b.top, b.right, b.bottom) for b in boxes], np.float32).reshape(-1, 4)
+            found = Found(rows, np.array(scores, np.float32), np.zeros(len(boxes), np.intp))
+            return found.where(found.scores >= (0.7 if self.threshold is None else self.threshold))
+
+        return look
+
+
+# -- layouts -------------------------------------------------------------------------------------------
+
+
+def read_layout(outputs: dict[str, Array], classes: int) -> str | None:
+    """The layout that outputs by name are of, for a network of so many classes: "fastestdet", "yolo",
+    "named", or None where it is not known."""
+    if len(outputs) == 1:
+        (value,) = outputs.values()
+        if value.ndim == 4 and value.shape[1] == classes + 5:
+            return "fastestdet"
+        if value.ndim == 3 and (value.shape[2] == 6 or {classes + 4, classes + 5} & set(value.shape[1:])):
+            return "yolo"
+        return None
+    return "named" if len(_by_role(outputs)) == 3 else None
+
+
+def fastestdet(grid: Array, mirror: Array, width: int, height: int) -> Found:
+    """Boxes of FastestDet (Ma, 2022) from its activated grid (5 + classes, H, W) and that of the mirrored
+    picture.
+
+    Rows are the presence of a thing, the offset of its centre from the cell's corner in cells, its size as
+    a share of the picture, and the probability of each class. The two grids are averaged, which removes
+    much noise.
+    """
+    unmirrored = mirror[:, :, ::-1].copy()
+    unmirrored[1] = 1 - unmirrored[1]
+    grid = np.array((grid + unmirrored) / 2, np.float32)
+    rows, columns = grid.shape[1:]
+    y, x = np.mgrid[:rows, :columns]
+    cx, cy = (x + grid[1]) / columns * width, (y + grid[2]) / rows * height
+    w, h = grid[3] * width, grid[4] * height
+    boxes = np.stack([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], -1).reshape(-1, 4)
+    scores = grid[0] ** 0.6 * grid[5:].max(0) ** 0.4
+    return Found(boxes.astype(np.float32), scores.ravel(), grid[5:].argmax(0).ravel())
+
+
+def yolo(values: Array, classes: int) -> Found:
+    """Boxes, in pixels of the input, of a YOLO export without its batch axis.
+
+    (4 + classes, N) of YOLOv8 and later, (N, 5 + classes) of YOLOv5 with its presence score, either way
+    round; or (N, 6) of exports that end in their own suppression: left, top, right, bottom, score, class.
+    """
+    if values.shape[1] == 6 and classes + 5 != 6 and classes + 4 != 6:
+        return Found(values[:, :4], values[:, 4], values[:, 5].astype(np.intp).clip(0, classes - 1))
+    if values.shape[0] in (classes + 4, classes + 5) and values.shape[1] not in (classes + 4, classes + 5):
+        values = values.T
+    cx, cy, w, h = values[:, :4].T
+    boxes = np.stack([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], -1)
+    scores = values[:, -classes:]
+    if values.shape[1] == classes + 5:
+        scores = scores * values[:, 4:5]
+    return Found(boxes, scores.max(1), scores.argmax(1))
+
+
+def named(outputs: dict[str, Array]) -> Found:
+    """Outputs named boxes (N, 4: left, top, right, bottom in pixels of the input), scores and labels (N,)."""
+    role = _by_role(outputs)
+    boxes = role["boxes"].reshape(-1, 4)
+    return Found(boxes, role["scores"].reshape(-1), role["labels"].reshape(-1).astype(np.intp))
+
+
+def is_yunet(outputs: list[str]) -> bool:
+    return {f"{kind}_{stride}" for kind in ("cls", "obj", "bbox") for stride in (8, 16, 32)} <= set(outputs)
+
+
+def yunet_boxes(
+    network: Network, pixels: NDArray[np.uint8], max_side: int = 1280
+) -> tuple[list[Box], list[float]]:
+    """Faces that YuNet sees in RGB pixels (H, W, 3): boxes in their pixels, and scores; not yet suppressed.
+
+    At each stride the outputs are a row a cell: class and presence, whose geometric mean is the score, and
+    the box as the offset of its centre in cells and the logarithm of its size in cells.
+
+    Raises:
+        ToolError: the network is not YuNet.
+    """
+    if not is_yunet(network.outputs):
+        raise ToolError(f"{network.path} is not YuNet: its outputs are {', '.join(network.outputs)}")
+    height, width = pixels.shape[:2]
+    scale = min(1.0, max_side / max(height, width))
+    if network.size:
+        scale = min(network.size[0] / width, network.size[1] / height)
+    small = _resize(pixels, (max(1, round(width * scale)), max(1, round(height * scale))))[:, :, ::-1]
+    columns, rows = network.size or (-(-small.shape[1] // 32) * 32, -(-small.shape[0] // 32) * 32)
+    canvas = np.zeros((rows, columns, 3), np.float32)
+    canvas[: small.shape[0], : small.shape[1]] = small
+    values = network(canvas)
+    boxes, scores = [], []
+    frame = Box(0, 0, width, height)
+    for stride in (8, 16, 32):
+        score = np.sqrt(
+            values[f"cls_{stride}"][0, :, 0].clip(0, 1) * values[f"obj_{stride}"][0, :, 0].clip(0, 1)
+        )
+        for i in np.flatnonzero(score > 0.3):
+            dx, dy, dw, dh = (float(v) for v in values[f"bbox_{stride}"][0, i])
+            row, column = divmod(int(i), columns // stride)
+            cx, cy = (column + dx) * stride / scale, (row + dy) * stride / scale
+            w, h = np.exp(min(dw, 6.0)) * stride / scale, np.exp(min(dh, 6.0)) * stride / scale
+            boxes.append(Box(cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2).clip(frame))
+            scores.append(float(score[i]))
+    return boxes, scores
+
+
+def _by_role(outputs: dict[str, Array]) -> dict[str, Array]:
+    roles = {"boxes": ("box",), "scores": ("score", "conf"), "labels": ("label", "class", "cls")}
+    found = {}
+    for role, hints in roles.items():
+        for name, value in outputs.items():
+            if any(hint in name.lower() for hint in hints):
+                found[role] = value
+    return found
+
+
+def _activate(grid: Array) -> Array:
+    """FastestDet's exports leave it to the reader to squash offsets (tanh) and sizes (sigmoid)."""
+    grid = grid.copy()
+    grid[1:3] = np.tanh(grid[1:3])
+    grid[3:5] = 1 / (1 + np.exp(-grid[3:5]))
+    return grid
+
+
+def _tiles(width: int, height: int) -> list[tuple[int, int, int, int]]:
+    """Four parts of 60 % of each side, overlapping in the middle."""
+    w, h = int(0.6 * width), int(0.6 * height)
+    return [(x, y, x + w, y + h) for y in (0, height - h) for x in (0, width - w)] if min(w, h) >= 64 else []
+
+
+def _cut_off(found: Found, x0: int, y0: int, x1: int, y1: int, pixels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which boxes reach an edge of the tile that is not an edge of the picture."""
+    height, width = pixels.shape[:2]
+    edge = 0.01 * max(width, height)
+    left, top, right, bottom = found.boxes.T
+    cut: NDArray[np.bool_] = (
+        ((left < edge) & (x0 > 0)) | ((top < edge) & (y0 > 0))
+        | ((right > x1 - x0 - edge) & (x1 < width)) | ((bottom > y1 - y0 - edge) & (y1 < height))
+    )  # fmt: skip
+    return cut
+
+
+def _resize(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    import cv2
+
+    smaller = size[0] < pixels.shape[1] or size[1] < pixels.shape[0]
+    resized: NDArray[np.uint8] = cv2.resize(
+        pixels, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    )
+    return resized
+
+
+def _letterbox(pixels: NDArray[np.uint8], size: tuple[int, int]) -> tuple[NDArray[np.uint8], float, int, int]:
+    """The picture scaled into the middle of a grey canvas; the scale, and where its corner lies."""
+    scale = min(size[0] / pixels.shape[1], size[1] / pixels.shape[0])
+    small = _resize(pixels, (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))))
+    left, top = (size[0] - small.shape[1]) // 2, (size[1] - small.shape[0]) // 2
+    canvas = np.full((size[1], size[0], 3), 114, np.uint8)
+    canvas[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return canvas, scale, left, top
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

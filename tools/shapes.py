@@ -1,0 +1,147 @@
+"""Shapes in drawings: lines, circles, polygons, and the grid of a table. Classical geometry, no learned model.
+
+The picture is taken apart in `drawing.py`; each tool below fits its own kind of shape (`circles.py`, `lines.py`,
+`polygons.py`, `grid.py`). Places are in the frame of the root image.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visprog.registry import tool
+from visprog.values import Circle, Grid, Line, Polygon
+from visprog.values.image import Image
+
+from . import circles as _circles
+from . import color as _color
+from . import drawing as _drawing
+from . import grid as _grid
+from . import lines as _lines
+from . import polygons as _polygons
+
+Array = NDArray[Any]
+LIMITS = "drawings, diagrams and other clean pictures; in a photograph it sees edges, not things"
+
+
+@tool(limits=LIMITS)
+def find_circles(image: Image, color: str | None = None) -> list[Circle]:
+    """Circles in a drawing, outlined or filled, also where they cross or hide parts of each other; of one colour,
+    where `color` is given. From left to right.
+
+    The radius reaches to the outer edge of what is drawn: half the pen beyond the middle of an outline.
+
+    Raises:
+        Refused: an unknown colour name.
+    """
+    wanted = None if color is None else _color.parse(color)
+    drawing = _drawing.read(image)
+    found = []
+    for c in _circles.circles(drawing):
+        angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+        ring = np.stack([np.cos(angles), np.sin(angles)], 1)
+        rgb = _paint(drawing, np.array([c.x, c.y]), ring * c.radius, c.width)
+        if wanted is None or _color.accepts(rgb[None], wanted)[0]:
+            radius = float((c.radius + c.width / 2) / drawing.scale)
+            found.append(Circle(drawing.place(c.x, c.y), radius, _color.name_of(rgb)))
+    return sorted(found, key=lambda c: (c.center.x, c.center.y))
+
+
+@tool(limits=LIMITS)
+def find_polygons(image: Image, kind: str = "polygon", color: str | None = None) -> list[Polygon]:
+    """Polygons in a drawing, outlined or filled, also nested or crossing; of one kind and one colour, where given.
+    From left to right.
+
+    Args:
+        kind: "triangle", "square", "rectangle" (squares are rectangles too), "diamond", "rhombus", "parallelogram",
+            "trapezoid", "quadrilateral", "pentagon", "hexagon", "heptagon", "octagon", "star", or "polygon" for all.
+
+    Raises:
+        Refused: an unknown kind or colour name.
+    """
+    name = _polygons.parse_kind(kind)
+    wanted = None if color is None else _color.parse(color)
+    drawing = _drawing.read(image)
+    curves = _straight(drawing)
+    sides = _lines.sides(curves, drawing)
+    found = []
+    for outline in _polygons.polygons(sides):
+        if name not in _polygons.kinds_of(outline.points) or _frames(outline.points, drawing.size):
+            continue
+        middle = outline.points.mean(0)
+        width = max(sides[s].width for s in outline.sides)
+        rgb = _paint(drawing, middle, _along(outline.points, 12) - middle, width)
+        if wanted is None or _color.accepts(rgb[None], wanted)[0]:
+            corners = tuple(drawing.place(x, y) for x, y in outline.points)
+            found.append(Polygon(corners, _color.name_of(rgb)))
+    return sorted(found, key=lambda p: (p.center.x, p.center.y))
+
+
+@tool(limits=LIMITS)
+def find_lines(image: Image, color: str | None = None) -> list[Line]:
+    """Drawn lines, straight or bent, as polylines with a point at each bend; of one colour, where `color` is given.
+    A line goes on beneath others that cross it.
+
+    Raises:
+        Refused: an unknown colour name.
+    """
+    wanted = None if color is None else _color.parse(color)
+    drawing = _drawing.read(image)
+    return [
+        Line(tuple(drawing.place(x, y) for x, y in points), name)
+        for points, name in _lines.drawn(drawing, _straight(drawing), wanted)
+    ]
+
+
+@tool(limits=LIMITS)
+def find_grid(image: Image) -> Grid:
+    """The ruled table in an image: how many rows and columns it has, whatever is written in its cells.
+
+    Raises:
+        ToolError: there is no grid.
+    """
+    return _grid.grid(image)
+
+
+def _straight(drawing: _drawing.Drawing) -> list[_drawing.Curve]:
+    """The curves without those that are parts of circles."""
+    on_circle = np.zeros(sum(len(c.points) for c in drawing.curves), bool)
+    for circle in _circles.circles(drawing):
+        on_circle[circle.members] = True
+    curves, start = [], 0
+    for curve in drawing.curves:
+        n = len(curve.points)
+        if on_circle[start : start + n].mean() < 0.6:
+            curves.append(curve)
+        start += n
+    return curves
+
+
+def _paint(drawing: _drawing.Drawing, middle: Array, rim: Array, width: float) -> Array:
+    """The colour (3,) of a shape: of its inside where that differs from what lies around it, else of its outline."""
+    inset = width + 3
+    size = np.maximum(np.linalg.norm(rim, axis=1, keepdims=True), 1e-6)
+    inner = np.median(drawing.sample(middle + rim * np.maximum(1 - inset / size, 0.3)), axis=0)
+    outer = np.median(drawing.sample(middle + rim * (1 + inset / size)), axis=0)
+    if np.linalg.norm(inner - outer) > 40 or width == 0:
+        return np.asarray(inner)
+    line = drawing.sample(middle + rim)
+    contrast = np.linalg.norm(line - outer, axis=1)
+    return np.asarray(np.median(line[contrast >= np.median(contrast)], axis=0))
+
+
+def _along(points: Array, each: int) -> Array:
+    """Points (N * each, 2) along the sides of an outline, without its corners."""
+    share = (np.arange(each) + 0.5) / each
+    following = np.roll(points, -1, 0)
+    return np.asarray((points[:, None] + (following - points)[:, None] * share[None, :, None]).reshape(-1, 2))
+
+
+def _frames(points: Array, size: tuple[int, int]) -> bool:
+    """True if an outline runs around the whole picture."""
+    height, width = size
+    slack = 0.015 * max(size) + 3
+    low, high = points.min(0), points.max(0)
+    return bool((low < slack).all() and high[0] > width - slack and high[1] > height - slack)

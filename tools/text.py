@@ -1,0 +1,194 @@
+"""Read what is written in a picture."""
+
+from __future__ import annotations
+
+import re
+import threading
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from visprog.errors import ToolError
+from visprog.registry import tool
+from visprog.values import Box, Region
+from visprog.values.image import Image
+
+LEAST_CONFIDENCE = 0.6
+
+_ENGINE_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word and its place in the frame of the root."""
+
+    text: str
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class TextLine:
+    """A line of text, and its words where the engine tells them apart."""
+
+    text: str
+    box: Box
+    score: float
+    words: tuple[Word, ...]
+
+
+@tool
+def read_text(image: Image | Region) -> str:
+    """All text in an image or region in reading order, lines joined by newline; "" where there is none."""
+    if isinstance(image, Region):
+        image = picture_of(image)
+    return "\n".join(" ".join(line.text for line in row) for row in rows_of(lines_in(image)))
+
+
+@tool
+def find_text(image: Image, text: str = "") -> list[Region]:
+    """Where text stands: one region a line, labelled with what it says, in reading order. With `text`, only
+    where that is written (capitals, spaces and punctuation ignored), as the box of the words that match."""
+    if not text:
+        return find_lines_of_text(image)
+    found = []
+    for line in _ordered(lines_in(image)):
+        box = _match(line, text)
+        if box is not None:
+            found.append(Region(box, line.text, line.score, image.root))
+    return found
+
+
+@tool
+def find_qr_codes(image: Image) -> list[Region]:
+    """QR codes that can be read. Each region is labelled with the content of its code."""
+    import cv2
+
+    regions: list[Region] = []
+    for scale in (1.0, 2.0) if max(image.size) <= 1000 else (1.0,):
+        pixels = cv2.cvtColor(np.ascontiguousarray(image.pixels), cv2.COLOR_RGB2GRAY)
+        # A code that fills the picture lacks the quiet rim that its finder patterns need.
+        rim = 16
+        pixels = cv2.copyMakeBorder(pixels, rim, rim, rim, rim, cv2.BORDER_REPLICATE)
+        if scale != 1:
+            pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        try:
+            _, contents, corners, _ = cv2.QRCodeDetector().detectAndDecodeMulti(pixels)
+        except cv2.error:  # it fails inside on some pictures without a code
+            continue
+        for content, points in zip(contents, [] if corners is None else corners, strict=False):
+            if not content:
+                continue
+            x, y = np.asarray(points).T / scale - rim
+            box = Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+            box = image.to_root(box.clip(Box(0, 0, image.width, image.height)))
+            if not any(r.label == content and r.box.iou(box) > 0.5 for r in regions):
+                regions.append(Region(box, content, 1.0, image.root))
+    return sorted(regions, key=lambda r: (r.top, r.left))
+
+
+def find_lines_of_text(image: Image) -> list[Region]:
+    """Every line of text as a region labelled with what it says, in reading order."""
+    return [Region(line.box, line.text, line.score, image.root) for line in _ordered(lines_in(image))]
+
+
+def picture_of(region: Region) -> Image:
+    """The part of its image that a region covers.
+
+    Raises:
+        ToolError: the region does not know its image.
+    """
+    if region.image is None:
+        raise ToolError("this region does not know its image: call the tool with crop(image, region)")
+    return region.image.crop(region)
+
+
+def lines_in(image: Image) -> list[TextLine]:
+    """Lines of text in the frame of the root, in no order."""
+    import cv2
+
+    bgr = cv2.cvtColor(np.ascontiguousarray(image.pixels), cv2.COLOR_RGB2BGR)
+    scale = max(1.0, min(4.0, 960 / max(image.size)))
+    if scale > 1:
+        bgr = cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    rim = 24
+    bgr = cv2.copyMakeBorder(bgr, rim, rim, rim, rim, cv2.BORDER_REPLICATE)
+    with _ENGINE_LOCK:
+        result = _engine()(bgr, return_word_box=True)
+    if result.txts is None:
+        return []
+
+    def place(points: Any) -> Box:
+        x, y = (np.asarray(points, float).T - rim) / scale
+        box = Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+        return image.to_root(box.clip(Box(0, 0, image.width, image.height)))
+
+    lines = []
+    words_of = result.word_results or [()] * len(result.txts)
+    for text, score, points, words in zip(result.txts, result.scores, result.boxes, words_of, strict=False):
+        if text.strip() and score >= LEAST_CONFIDENCE:
+            parts = tuple(Word(w[0], place(w[2])) for w in words if w[0] and w[2] is not None)
+            lines.append(TextLine(text.strip(), place(points), float(score), parts))
+    return lines
+
+
+def rows_of(lines: list[TextLine]) -> list[list[TextLine]]:
+    """Reading order: pieces whose heights overlap by half stand in one row; rows from top to bottom, pieces
+    from left to right."""
+    rows: list[list[TextLine]] = []
+    for line in sorted(lines, key=lambda each: each.box.center.y):
+        row = rows[-1] if rows else []
+        if row and _same_row(row, line):
+            row.append(line)
+        else:
+            rows.append([line])
+    return [sorted(row, key=lambda each: each.box.left) for row in rows]
+
+
+def _ordered(lines: list[TextLine]) -> list[TextLine]:
+    return [line for row in rows_of(lines) for line in row]
+
+
+def _same_row(row: list[TextLine], line: TextLine) -> bool:
+    last = row[-1].box
+    shared = min(last.bottom, line.box.bottom) - max(last.top, line.box.top)
+    return shared > 0.5 * max(last.height, line.box.height) and all(
+        min(piece.box.right, line.box.right) <= max(piece.box.left, line.box.left) + 2 for piece in row
+    )
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).casefold())
+
+
+def _match(line: TextLine, text: str) -> Box | None:
+    """Where a line says `text`: the box of the matching words, of the line where words are not told apart."""
+    wanted = _plain(text)
+    if not wanted:
+        return line.box if text.strip() and text.strip() in line.text else None
+    start = _plain(line.text).find(wanted)
+    if start < 0:
+        return None
+    box, at = None, 0
+    for word in line.words:
+        end = at + len(_plain(word.text))
+        if at < start + len(wanted) and end > start:
+            box = word.box if box is None else box.union(word.box)
+        at = end
+    return line.box if box is None or at != len(_plain(line.text)) else box
+
+
+@cache
+def _engine() -> Any:
+    """RapidOCR with the models of its wheel, quiet, on two threads."""
+    from rapidocr import RapidOCR
+
+    return RapidOCR(
+        params={
+            "Global.log_level": "critical",
+            "EngineConfig.onnxruntime.intra_op_num_threads": 2,
+            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+        }
+    )

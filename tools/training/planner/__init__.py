@@ -1,0 +1,1 @@
+"""The embedded planner's training: a grammar of questions and the programs that answer them."""

@@ -1,0 +1,45 @@
+"""What can go wrong, as a person meets it: each error is one sentence that says what to do."""
+
+from __future__ import annotations
+
+
+class VisprogError(Exception):
+    """Base of every error that visprog raises on purpose."""
+
+
+class ImageError(VisprogError):
+    """An input that is not a picture that can be used: missing, broken, too large, or of an unknown kind."""
+
+
+class ToolDefinitionError(VisprogError):
+    """A function that `@tool` cannot accept; raised where it is decorated."""
+
+
+class ConfigError(VisprogError):
+    """A configuration file, variable or argument that cannot be used; the message names the key."""
+
+
+class PlannerError(VisprogError):
+    """The planner produced no program: endpoint down, key missing, model not found, or no code in the reply."""
+
+
+class MissingExtra(VisprogError):
+    """A part of visprog that is not installed; the message holds the command that installs it."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the extra '{extra}': pip install 'visprog[{extra}]'")
+
+
+class ToolError(VisprogError):
+    """A tool that was called rightly but failed: its backend broke, or an argument has no meaning."""
+
+
+class Refused(ToolError):
+    """The installed backends cannot see what is asked. The message names what would.
+
+    A refusal ends the program: no answer is better than a silent wrong one.
+    """
+
+
+class BudgetExceeded(VisprogError):
+    """A run that used up its tool calls or its seconds."""

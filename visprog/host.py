@@ -1,0 +1,229 @@
+"""The only place where tools are called: validate, look up, batch, time, record.
+
+Programs of many runs share one host. Each run has its own `Session`, with its budget and its record of calls.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from visprog.sandbox import StopProgram, current_line
+
+from .cache import MISSING, Cache, fingerprint
+from .config import Config, ToolConfig
+from .errors import BudgetExceeded, ConfigError, Refused, ToolError, VisprogError
+from .registry import Backend, Registry, Tool
+from .types import accepts, describe, render
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a tool by a program.
+
+    Attributes:
+        tool: its name.
+        arguments: by name, defaults included; as given where they could not be bound.
+        result: what it returned; None where it failed.
+        error: why it failed, in one sentence; empty where it did not.
+        line: the line of the program that made the call.
+        seconds: that it took.
+        cached: the result was known from an equal call before.
+        backend: that did the work; empty for a plain function.
+    """
+
+    tool: str
+    arguments: Mapping[str, Any]
+    result: Any = None
+    error: str = ""
+    line: int | None = None
+    seconds: float = 0.0
+    cached: bool = False
+    backend: str = ""
+
+
+class _Ended(StopProgram):
+    """Ends the run that a tool was called in. The reason is in `reason`."""
+
+    def __init__(self, reason: VisprogError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+class Host:
+    """Calls tools, with the backends that the configuration chooses.
+
+    Raises:
+        ConfigError: the configuration names a tool or a backend that does not exist.
+    """
+
+    def __init__(self, registry: Registry, config: Config | None = None) -> None:
+        self.registry = registry
+        self.config = config or Config()
+        self.cache = Cache(self.config.cache)
+        self._batchers: dict[str, _Batcher] = {}
+        self._lock = threading.Lock()
+        for name, chosen in self.config.tools.items():
+            _check_choice(registry, name, chosen)
+
+    def backend_of(self, tool: Tool) -> str:
+        """The name of the backend in force; empty for a plain function."""
+        chosen = self.config.tools.get(tool.name, ToolConfig()).backend
+        return (chosen or tool.default_backend) if tool.backends else ""
+
+    def session(self) -> Session:
+        """A fresh record and budget, for one run of a program."""
+        return Session(self)
+
+    def batcher(self, tool: Tool) -> _Batcher:
+        with self._lock:
+            if tool.name not in self._batchers:
+                chosen = self.config.tools.get(tool.name, ToolConfig())
+                backend = tool.load(chosen.backend, chosen.key)
+                self._batchers[tool.name] = _Batcher(backend)
+            return self._batchers[tool.name]
+
+    def key(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Any, ...]:
+        """What the result of a call depends on: tool, backend, options, model file, and the arguments' content."""
+        chosen = self.config.tools.get(tool.name, ToolConfig())
+        model = chosen.options.get("model")
+        stamp: tuple[Any, ...] = ()
+        if isinstance(model, str) and Path(model).is_file():
+            status = Path(model).stat()
+            stamp = (status.st_size, status.st_mtime_ns)
+        return (tool.name, self.backend_of(tool), chosen.key, stamp, fingerprint(dict(arguments)))
+
+
+@dataclass
+class Session:
+    """One run: its calls so far, and what is left of its budget."""
+
+    host: Host
+    calls: list[Call] = field(default_factory=list)
+    refused: Refused | None = None
+    started: float = field(default_factory=time.monotonic)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def tools(self) -> dict[str, Callable[..., Any]]:
+        """The callables that the sandbox gives to the program."""
+        return {name: self._caller(tool) for name, tool in self.host.registry.called.items()}
+
+    def _caller(self, tool: Tool) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self.call(tool, *args, **kwargs)
+
+        return call
+
+    def call(self, tool: Tool, *args: Any, **kwargs: Any) -> Any:
+        """Call a tool on behalf of the program.
+
+        Raises:
+            ToolError: the arguments are wrong or the tool failed; the program can catch it.
+            StopProgram: the budget is used up, or the backend refuses; the program ends.
+        """
+        self._spend(tool)
+        start = time.perf_counter()
+        arguments: Mapping[str, Any] = {**{str(i): a for i, a in enumerate(args)}, **kwargs}
+        result, error, cached = None, "", False
+        try:
+            arguments = tool.bind(*args, **kwargs)
+            key = self.host.key(tool, arguments)
+            result = self.host.cache.get(key)
+            cached = result is not MISSING
+            if not cached:
+                result = self.host.batcher(tool)(dict(arguments))
+                if not accepts(tool.returns, result):
+                    raise ToolError(f"{tool.name} must return {render(tool.returns)}, not {describe(result)}")
+                self.host.cache.put(key, result)
+            return result
+        except Refused as refusal:
+            result, error = None, str(refusal)
+            self.refused = refusal
+            raise _Ended(refusal) from None
+        except VisprogError as failure:
+            result, error = None, str(failure)
+            raise
+        except Exception as failure:  # a tool's own mistake: one sentence, and the program may go on
+            result, error = None, f"{tool.name} failed: {type(failure).__name__}: {failure}"
+            raise ToolError(error) from failure
+        finally:
+            call = Call(
+                tool=tool.name,
+                arguments=arguments,
+                result=None if error else result,
+                error=error,
+                line=current_line(),
+                seconds=time.perf_counter() - start,
+                cached=cached,
+                backend=self.host.backend_of(tool),
+            )
+            with self._lock:
+                self.calls.append(call)
+
+    def _spend(self, tool: Tool) -> None:
+        config = self.host.config
+        if len(self.calls) >= config.calls:
+            raise _Ended(BudgetExceeded(f"the program made more than {config.calls} tool calls; raise 'calls'"))
+        if time.monotonic() - self.started > config.seconds:
+            raise _Ended(
+                BudgetExceeded(f"the program took more than {config.seconds:g} s before {tool.name}; raise 'seconds'")
+            )
+
+
+class _Batcher:
+    """Groups calls that arrive while the backend is busy; none ever waits for company."""
+
+    def __init__(self, backend: Backend, largest: int = 32) -> None:
+        self.backend = backend
+        self.largest = largest
+        self._waiting: list[_Pending] = []
+        self._busy = threading.Lock()
+        self._queue = threading.Lock()
+
+    def __call__(self, arguments: dict[str, Any]) -> Any:
+        mine = _Pending(arguments)
+        with self._queue:
+            self._waiting.append(mine)
+        while not mine.done:
+            with self._busy:
+                if not mine.done:
+                    with self._queue:
+                        batch, self._waiting = self._waiting[: self.largest], self._waiting[self.largest :]
+                    self._run(batch)
+        if isinstance(mine.result, Exception):
+            raise mine.result
+        return mine.result
+
+    def _run(self, batch: list[_Pending]) -> None:
+        try:
+            results = self.backend([p.arguments for p in batch])
+            if len(results) != len(batch):
+                raise ToolError(f"the backend returned {len(results)} results for {len(batch)} calls")
+        except Exception as error:  # the whole batch failed; each caller is told
+            results = [error] * len(batch)
+        for pending, result in zip(batch, results, strict=True):
+            pending.result, pending.done = result, True
+
+
+@dataclass
+class _Pending:
+    arguments: dict[str, Any]
+    result: Any = None
+    done: bool = False
+
+
+def _check_choice(registry: Registry, name: str, chosen: ToolConfig) -> None:
+    if name not in registry:
+        close = registry.nearest(name)
+        raise ConfigError(f"[tools.{name}]: there is no such tool" + (f"; did you mean '{close}'?" if close else ""))
+    tool = registry[name]
+    if not tool.backends and (chosen.backend or chosen.options):
+        raise ConfigError(f"[tools.{name}]: {name} is a plain function and has no backends")
+    if chosen.backend and chosen.backend not in tool.backends:
+        raise ConfigError(
+            f"[tools.{name}]: there is no backend '{chosen.backend}'; choose {', '.join(tool.backends)}"
+        )

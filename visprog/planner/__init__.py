@@ -1,0 +1,34 @@
+"""Planners: from a question to a program, by a bundled model, any chat model, or a recording."""
+
+from __future__ import annotations
+
+from .base import Feedback, NoProgram, Plan, Planner, Task, Tokens, aplan
+from .chat import ChatModel, Message, Reply
+from .llm import LLMPlanner
+from .names import FORMS, make_planner
+from .repair import plan_checked, plans_checked, replan
+from .replay import RecordingPlanner, ReplayPlanner
+from .vote import Vote, vote
+
+__all__ = [
+    "FORMS",
+    "ChatModel",
+    "Feedback",
+    "LLMPlanner",
+    "Message",
+    "NoProgram",
+    "Plan",
+    "Planner",
+    "RecordingPlanner",
+    "ReplayPlanner",
+    "Reply",
+    "Task",
+    "Tokens",
+    "Vote",
+    "aplan",
+    "make_planner",
+    "plan_checked",
+    "plans_checked",
+    "replan",
+    "vote",
+]

@@ -1,0 +1,194 @@
+"""The embedded planner: a small language model that comes with the package and writes programs on its own.
+
+It reads the question alone, and its decoding is held to a grammar made from the registry, so what it writes is
+well formed and calls known tools on phrases of the question. It knows the patterns of question it was trained on
+(`visprog.tools.training.planner`) and says so when a question is not like any of them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from copy import copy
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import PlannerError, Refused
+from .base import Feedback, Plan, Task, Tokens
+from .decoder import Decoder
+from .grammar import grammar
+from .vocabulary import END, QUESTION, SPECIAL, Vocabulary, normalize
+
+SURE = 0.25
+"""Below this probability of the whole program, the planner says that it is unsure rather than guess."""
+
+LONGEST = 160
+"""Tokens of a program; the longest in training has fewer."""
+
+UNSURE = (
+    "the embedded planner is not sure how to answer this question: put it more simply, or let a language model plan "
+    "(--planner openai:MODEL, langchain:PROVIDER:MODEL or transformers:FOLDER)"
+)
+
+
+@dataclass
+class _Draft:
+    """A program being written: its tokens, what they cost, and where decoder and grammar stand."""
+
+    ids: list[int]
+    logprob: float
+    decoder: Decoder
+    matcher: Any
+    logits: Any
+    finished: bool = False
+
+
+class EmbeddedPlanner:
+    """Plans with the bundled weights, or with a model of one's own from `visprog train planner`.
+
+    Args:
+        folder: where `model.safetensors`, `config.json` and `vocabulary.json` lie; the bundled ones by default.
+        sure: least probability of a program that is not refused as a guess.
+    """
+
+    name = "embedded"
+
+    def __init__(self, folder: str | Path | None = None, sure: float = SURE) -> None:
+        self.folder = str(folder or "")
+        self.sure = sure
+
+    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
+        """The most likely program, or up to `n` of them; with `feedback`, others than the one that failed.
+
+        Raises:
+            Refused: the question is unlike what it was trained on.
+            PlannerError: the question is empty, or the weights are not there.
+        """
+        start = time.perf_counter()
+        if not task.question.strip():
+            raise PlannerError("the question is empty")
+        drafts = self._search(task, 1 if n == 1 and feedback is None else max(n + 1, 4))
+        prompt = len(_load(self.folder)[1].question(task.question, task.images > 1))
+        plans = []
+        for draft in drafts:
+            source = finish(_load(self.folder)[1].text(draft.ids), task.question)
+            probability = math.exp(draft.logprob)
+            if source.startswith("unsure") or probability < self.sure / max(1, len(drafts)):
+                continue
+            if feedback is not None and source == feedback.program:
+                continue
+            tokens = Tokens(prompt, len(draft.ids))
+            seconds = time.perf_counter() - start
+            plans.append(Plan(source, self.name, probability=probability, tokens=tokens, seconds=seconds))
+        if not plans:
+            raise Refused(UNSURE)
+        return plans[:n]
+
+    def _search(self, task: Task, width: int) -> list[_Draft]:
+        """Beam search under the grammar (greedy for `width` 1); finished drafts, the most likely first."""
+        import llguidance
+        import llguidance.numpy as masks
+
+        decoder, vocabulary, tokenizer = _load(self.folder)
+        matcher = llguidance.LLMatcher(tokenizer, grammar(task.question, task.registry, task.images > 1))
+        if matcher.is_error():
+            raise PlannerError(f"no grammar could be made for this question: {matcher.get_error()}")
+        mask = masks.allocate_token_bitmask(1, len(vocabulary))
+        end = SPECIAL.index(END)
+        first = copy(decoder)
+        first.reset()
+        logits = first.feed(vocabulary.question(task.question, task.images > 1))
+        drafts = [_Draft([], 0.0, first, matcher, logits)]
+        while not all(d.finished for d in drafts):
+            grown = [d for d in drafts if d.finished]
+            for draft in (d for d in drafts if not d.finished):
+                if len(draft.ids) >= LONGEST:
+                    continue
+                masks.fill_next_token_bitmask(draft.matcher, mask, 0)
+                allowed = np.unpackbits(mask.view(np.uint8), bitorder="little")[: len(vocabulary)].astype(bool)
+                if draft.matcher.is_accepting():
+                    allowed[end] = True
+                logprobs = draft.logits - draft.logits.max()
+                logprobs = logprobs - np.log(np.exp(logprobs).sum())
+                scores = np.where(allowed, logprobs, -np.inf)
+                for token in np.argsort(scores)[::-1][:width]:
+                    if np.isfinite(scores[token]):
+                        grown.append(self._extend(draft, int(token), float(scores[token]), width, end))
+            drafts = sorted(grown, key=lambda d: -d.logprob)[:width]
+            for draft in drafts:
+                if not draft.finished and draft.logits is None:
+                    if width > 1:
+                        draft.decoder, draft.matcher = copy(draft.decoder), draft.matcher.deep_copy()
+                        draft.decoder.fork()
+                    draft.matcher.consume_token(draft.ids[-1])
+                    draft.logits = draft.decoder.feed(draft.ids[-1:])
+        return drafts
+
+    @staticmethod
+    def _extend(draft: _Draft, token: int, logprob: float, width: int, end: int) -> _Draft:
+        """The draft with one more token, which decoder and grammar read only if it survives the pruning."""
+        total = draft.logprob + logprob
+        if token == end:
+            return _Draft(draft.ids, total, draft.decoder, draft.matcher, draft.logits, finished=True)
+        return _Draft([*draft.ids, token], total, draft.decoder, draft.matcher, None)
+
+
+def finish(text: str, question: str) -> str:
+    """The program as it is shown and run: phrases in the spelling of the question, without the leading space."""
+    words = normalize(question)
+    joined = "".join(f" {word}" for word, _, _ in words)
+
+    def restore(match: re.Match[str]) -> str:
+        phrase = match[1]
+        if phrase == QUESTION:
+            return _quoted(question)
+        at = joined.find(phrase + " ") if phrase.startswith(" ") else -1
+        at = at if at >= 0 or not joined.endswith(phrase) else len(joined) - len(phrase)
+        if at < 0:
+            return match[0]
+        first = joined[:at].count(" ")
+        last = first + phrase.count(" ") - 1
+        original = question[words[first][1] : words[last][2]]
+        return _quoted(original[:1].lower() + original[1:] if first == 0 else original)
+
+    return re.sub(r'"([^"\\\n]*)"', restore, text)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") + '"'
+
+
+@cache
+def _load(folder: str) -> tuple[Decoder, Vocabulary, Any]:
+    import llguidance
+
+    with as_file(files("visprog.tools") / "weights" / "planner") as bundled:
+        path = Path(folder) if folder else bundled
+        if not (path / "model.safetensors").exists():
+            raise PlannerError(
+                f"there are no planner weights in {path}: train some with 'visprog train planner', or name another "
+                f"planner"
+            )
+        decoder, vocabulary = Decoder(path), Vocabulary.load(path / "vocabulary.json")
+    tokenizer = llguidance.LLTokenizer(llguidance.TokenizerWrapper(_Tokens(vocabulary)))
+    return decoder, vocabulary, tokenizer
+
+
+class _Tokens:
+    """The vocabulary as `llguidance` wants it: the bytes of each token."""
+
+    bos_token_id = None
+    eos_token_id = SPECIAL.index(END)
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.special_token_ids = list(range(len(SPECIAL)))
+        self.tokens = [b or b"\xff" + SPECIAL[i].encode() for i, b in enumerate(vocabulary.bytes)]
+
+    def __call__(self, text: str) -> list[int]:
+        return []

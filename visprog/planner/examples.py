@@ -1,0 +1,101 @@
+"""Choosing the examples that a language model is shown: those whose questions are most like the one asked."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from visprog.prompts import Example
+
+from .base import Task
+
+_K1, _B = 1.2, 0.75
+
+
+def choose(task: Task, examples: Sequence[Example], k: int) -> list[Example]:
+    """The `k` examples most like the task, the most similar last (next to the question).
+
+    Questions are compared by Okapi BM25 over stemmed words (Robertson and Zaragoza, "The Probabilistic
+    Relevance Framework: BM25 and Beyond", 2009). Examples with another number of pictures, or another type of
+    answer than asked for, count half. Examples that call what the registry does not hold are never shown:
+    they would teach names that do not exist.
+    """
+    from visprog.values.library import LIBRARY
+
+    names = task.registry.keys() | {kind.cls.__name__ for kind in LIBRARY.types}
+    usable = [e for e in examples if calls(e.program) <= names]
+    scores = bm25(task.question, [e.question for e in usable])
+    for i, example in enumerate(usable):
+        if (example.images == 1) != (task.images == 1):
+            scores[i] /= 2
+        if task.returns is not None and example.returns and example.returns != _written(task.returns):
+            scores[i] /= 2
+    order = sorted(range(len(usable)), key=lambda i: -scores[i])[: max(k, 0)]
+    return [usable[i] for i in reversed(order)]
+
+
+def bm25(query: str, documents: Sequence[str]) -> list[float]:
+    """The BM25 score of each document for the query."""
+    bags = [Counter(words(d)) for d in documents]
+    if not bags:
+        return []
+    mean = sum(bag.total() for bag in bags) / len(bags) or 1.0
+    seen = Counter(word for bag in bags for word in bag)
+    wanted = set(words(query))
+    scores = []
+    for bag in bags:
+        score = 0.0
+        for word in wanted & bag.keys():
+            rarity = math.log(1 + (len(bags) - seen[word] + 0.5) / (seen[word] + 0.5))
+            score += rarity * bag[word] * (_K1 + 1) / (bag[word] + _K1 * (1 - _B + _B * bag.total() / mean))
+        scores.append(score)
+    return scores
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words without their plural endings, so that "dogs" meets "dog"."""
+    return [_stem(w) for w in re.findall(r"[a-z]+|\d+", text.casefold().replace("colour", "color"))]
+
+
+def _stem(word: str) -> str:
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 4 and word.endswith(("ses", "xes", "ches", "shes")):
+        return word[:-2]
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word[:-1]
+    return word
+
+
+@lru_cache(1024)
+def calls(program: str) -> frozenset[str]:
+    """The names that a program calls and does not define: its tools and value types.
+
+    Raises:
+        SyntaxError: it is no program.
+    """
+    tree = ast.parse(program)
+    own = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    own |= {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+    own |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
+    called = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+    called |= set(_handed_on(tree))
+    return frozenset(called - own - set(dir(builtins)))
+
+
+def _handed_on(tree: ast.AST) -> Iterable[str]:
+    """Functions given to others by name, as in `max(regions, key=sharpness)`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg == "key" and isinstance(node.value, ast.Name):
+            yield node.value.id
+
+
+def _written(annotation: object) -> str:
+    from ..types import render
+
+    return render(annotation)

@@ -1,0 +1,154 @@
+"""Finding the program in what a chat model wrote around it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import textwrap
+import warnings
+from collections.abc import Iterator
+
+MAX_REPLY = 100_000
+"""Characters of a reply that are searched; the rest is left out."""
+
+_MAX_PARSES = 400
+
+_THOUGHT = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
+_FENCE = re.compile(
+    r"^[ \t]*(?P<mark>`{3,}|~{3,})[ \t]*(?P<language>[\w+#.-]*)[^\n]*\n"
+    r"(?P<body>.*?)(?:^[ \t]*(?P=mark)[`~]*[ \t]*$|\Z)",
+    re.DOTALL | re.MULTILINE,
+)
+_PYTHON = ("", "python", "py", "python3", "tool_code", "code")
+_REFUSAL = re.compile(r"^\W*CANNOT\W*:\s*(?P<why>.+?)\s*$", re.MULTILINE)
+
+
+def find_program(reply: str) -> str | None:
+    """The program in a reply, or None where there is none.
+
+    Thoughts (`<think>…</think>`) are left out. Of several fenced blocks the last that is a program wins; a
+    block that is not closed runs to the end. Without a fence, the longest run of lines that parses as a
+    program is taken. A fenced block that does not parse is still given back: the check says what is wrong.
+    """
+    text = _without_thoughts(reply[:MAX_REPLY].replace("\r\n", "\n").replace("\ufeff", ""))
+    from_json = _from_json(text)
+    if from_json is not None:
+        return _tidy(from_json)
+    fenced_json = [m["body"] for m in _FENCE.finditer(text) if m["language"].lower() == "json"]
+    if len(fenced_json) == 1 and (from_json := _from_json(fenced_json[0])) is not None:
+        return _tidy(from_json)
+    blocks = [
+        textwrap.dedent(m["body"]).strip("\n")
+        for m in _FENCE.finditer(text)
+        if m["language"].lower() in _PYTHON and m["body"].strip()
+    ]
+    if blocks:
+        rank, _, block = max((_rank(b), i, b) for i, b in enumerate(blocks))
+        return _tidy(block) if rank else None
+    bare = _unfenced(text)
+    return None if bare is None else _tidy(bare)
+
+
+def find_refusal(reply: str) -> str | None:
+    """The reason given where the model says `CANNOT: reason` instead of writing a program."""
+    found = _REFUSAL.search(_without_thoughts(reply[:MAX_REPLY]))
+    return found["why"].strip('`*" ') if found else None
+
+
+def _without_thoughts(text: str) -> str:
+    kept: list[str] = []
+    start, inside = 0, False
+    for tag in _THOUGHT.finditer(text):
+        ends = bool(tag[1])
+        if ends and not inside:
+            kept.clear()  # the opening tag was part of the prompt, as some chat templates have it
+        elif not ends and not inside:
+            kept.append(text[start : tag.start()])
+        start, inside = tag.end(), not ends
+    return "".join(kept) if inside else "".join([*kept, text[start:]])
+
+
+def _from_json(text: str) -> str | None:
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(found, dict):
+        return None
+    return next((found[k] for k in ("program", "code") if isinstance(found.get(k), str)), None)
+
+
+def _rank(code: str) -> int:
+    """How much a text looks like a program: 4 defines `answer`, 3 gives a result, 2 and 1 the same but
+    broken, 0 not at all."""
+    tree = _parse(code)
+    if tree is None:
+        if re.search(r"^\s*def answer\b", code, re.MULTILINE):
+            return 2
+        return 1 if re.search(r"^\s*(return\b|result\s*=)", code, re.MULTILINE) else 0
+    return _rank_tree(tree)
+
+
+def _rank_tree(tree: ast.Module) -> int:
+    if any(isinstance(s, ast.FunctionDef) and s.name == "answer" for s in tree.body):
+        return 4
+    outside = list(_outside_functions(tree))
+    if any(isinstance(n, ast.Return) for n in outside):
+        return 3
+    if any(isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store) and n.id == "result" for n in outside):
+        return 3
+    return 1 if any(isinstance(n, ast.Call) for n in outside) else 0
+
+
+def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            yield child
+            yield from _outside_functions(child)
+
+
+def _unfenced(text: str) -> str | None:
+    """The longest run of lines that is a program, begun at the earliest line that could be code."""
+    lines = text.split("\n")
+    starts = [i for i, line in enumerate(lines) if line[:1].strip() and _could_be_code(line)]
+    ends = [
+        i + 1
+        for i, line in enumerate(lines)
+        if line.strip() and (i + 1 == len(lines) or not lines[i + 1].startswith((" ", "\t")))
+    ]
+    parses = 0
+    for start in starts:
+        for end in reversed(ends):
+            if end <= start or parses >= _MAX_PARSES:
+                break
+            code = "\n".join(lines[start:end])
+            parses += 1
+            tree = _parse(code)
+            if tree is not None and _rank_tree(tree) >= 3:
+                return code
+    broken = re.search(r"^def answer\b.*", text, re.MULTILINE | re.DOTALL)
+    return broken.group(0) if broken else None
+
+
+def _could_be_code(line: str) -> bool:
+    line = line.rstrip()
+    if line.endswith(("(", "[", "{", ",", "\\")):
+        return True
+    return _parse(f"{line} pass" if line.endswith(":") else line) is not None
+
+
+def _parse(code: str) -> ast.Module | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a strange escape in a string is the check's business
+            return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _tidy(code: str) -> str:
+    code = re.sub(r"\n[ \t]*`{1,2}\s*$", "", code)  # a fence that was cut off while it closed
+    return "\n".join(line.rstrip() for line in code.strip("\n").split("\n")).rstrip() + "\n"

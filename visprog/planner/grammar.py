@@ -1,0 +1,120 @@
+"""The grammar that the embedded planner's decoding is held to: well-formed programs that call known tools.
+
+It is made anew for each question: tools come from the registry, and strings may only be phrases of the question
+(or one of a `Literal`'s values), so a program cannot look for what nobody asked about.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Literal, get_args, get_origin
+
+from ..registry import Registry, Tool
+from ..types import Type, is_union
+from ..values import Grid, Point, Region
+from ..values.image import Image
+from .vocabulary import QUESTION, normalize, spans
+
+_FIXED = r"""
+start: program | "unsure\n"
+program: HEADER statement* "    return " answer "\n"
+statement: "    " (NAME | "image") " = " answer "\n"
+answer: things | thing | image | text | texts | number | truth | numbers | grid | points
+things: NAME | "[" VAR each "]" | "[" thing "]" | things " + " things
+thing: VAR | NAME
+image: "image" | "images[" INT "]"
+points: NAME
+grid: NAME
+text: STRING | thing ".label" | text " if " truth " else " text | text ".split(\"\\n\")[0]" | "str(" number ")"
+texts: "[" text (", " text)* "]" | "[" text each "]" | text ".split()" | NAME
+numbers: "[" number (", " number)* "]" | "[" number each "]" | "[" "image" each "]" | NAME
+number: INT | NAME | VAR | "0.2" | image SIZE | thing MEASURE | grid GRID | number OP number | "(" number ")"
+      | "len(" (things | numbers | texts | points | "images") ")" | "len(set(" answer each "))"
+      | "abs(" number ")" | "sum(" number each ")" | "max(" numbers ")" | "min(" numbers ")"
+      | numbers "[" INT "]" | numbers ".index(" number ")" | number " if " (truth | NAME) " else " number
+truth: number COMPARE number | text EQUAL text | thing EQUAL thing | thing RELATION "(" thing ")" | "not " truth
+     | truth " and " truth | truth " or " truth | "(" truth ")" | truth EQUAL truth
+     | ("any(" | "all(") truth each+ ")" | points | things
+each: " for " item " in " loop (" if " truth)?
+item: VAR | "image" | "i, image"
+loop: things | numbers | "range(" number ")" | "images" | "enumerate(images)"
+INT: /-?[0-9]{1,4}/
+NAME: "a" | "b" | "c" | "grid" | "counts"
+VAR: "x" | "y" | "i"
+SIZE: ".width" | ".height"
+MEASURE: ".center.x" | ".center.y" | ".width" | ".height" | ".area" | ".sides" | ".left" | ".top" | ".right" | ".bottom"
+GRID: ".rows" | ".columns" | ".cells"
+OP: " + " | " - " | " * " | " / "
+COMPARE: " == " | " != " | " > " | " < " | " >= " | " <= "
+EQUAL: " == " | " != "
+RELATION: ".left_of" | ".right_of" | ".above" | ".below" | ".inside" | ".contains" | ".overlaps" | ".touches"
+"""
+
+_WORDS = ('"left"', '"right"', '"top"', '"bottom"', '"shape"', '"squares"')
+"""Strings that a program may hold without the question's saying them."""
+
+_SCALARS: dict[Type, str] = {str: "text", int: "number", float: "number", bool: "truth"}
+
+
+def grammar(question: str, registry: Registry, several: bool) -> str:
+    """A Lark grammar, as `llguidance` reads it, of the programs that may answer the question."""
+    words = normalize(question)
+    phrases = dict.fromkeys("".join(f" {word}" for word, _, _ in words[i:j]) for i, j in spans(words))
+    strings = [*(f'"{p}"' for p in phrases if '"' not in p), f'"{QUESTION}"', *_WORDS]
+    rules: dict[str, list[str]] = {}
+    for tool in registry.values():
+        category = _category(tool.returns)
+        if category is not None:
+            rules.setdefault(category, []).append(_call(tool))
+    header = "def answer(images):\n" if several else "def answer(image):\n"
+    lines = [_FIXED, f"HEADER: {json.dumps(header)}", "STRING: " + " | ".join(map(json.dumps, strings))]
+    text = "\n".join(lines)
+    for category, calls in rules.items():
+        text = text.replace(f"\n{category}: ", f"\n{category}: " + " | ".join(calls) + " | ", 1)
+    return text + "\n"
+
+
+def _call(tool: Tool) -> str:
+    """The production for a call of the tool: required arguments in order, then optional ones, by position."""
+    parts = [f'"{tool.name}("']
+    required = [p for p in tool.parameters if p.required]
+    for i, parameter in enumerate(required):
+        parts += ['", "'] * (i > 0) + [_argument(parameter.type)]
+    closing = ""
+    for parameter in tool.parameters[len(required) :]:
+        parts += ['(", "' if required else "(", _argument(parameter.type)]
+        closing += ")?"
+    return " ".join(parts) + f' {closing} ")"'
+
+
+def _argument(annotation: Type) -> str:
+    options = get_args(annotation) if is_union(annotation) else (annotation,)
+    return "(" + " | ".join(dict.fromkeys(_value(o) for o in options if o is not type(None))) + ")"
+
+
+def _value(annotation: Type) -> str:
+    if get_origin(annotation) is Literal:
+        return " | ".join(json.dumps(json.dumps(a)) for a in get_args(annotation))
+    return _category(annotation) or "thing"
+
+
+def _category(annotation: Type) -> str | None:
+    """The rule of the grammar whose expressions have this type."""
+    if annotation in _SCALARS:
+        return _SCALARS[annotation]
+    if annotation is Image:
+        return "image"
+    if annotation is Grid:
+        return "grid"
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is not None and args and origin is not Literal and not is_union(annotation):
+        inner = args[0]
+        if inner is Point:
+            return "points"
+        if inner in _SCALARS:
+            return "texts" if inner is str else "numbers"
+        return "things"
+    if isinstance(annotation, type) and (annotation in _SCALARS or hasattr(annotation, "box")) or annotation is Region:
+        return "thing"
+    return "thing" if not isinstance(annotation, type) and origin is None else None
+

@@ -1,0 +1,167 @@
+"""The planner that asks a chat model: a prompt made from the registry, then the program out of the reply."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from string import Template
+from typing import TYPE_CHECKING
+
+from ..errors import PlannerError, Refused
+from .base import Feedback, NoProgram, Plan, Task
+from .chat import ChatModel, Message, Reply
+from .examples import choose
+from .extract import find_program, find_refusal
+from .values_text import describe_values
+
+if TYPE_CHECKING:
+    from visprog.prompts import Example
+
+    from ..check import Diagnostic
+
+SAMPLING_TEMPERATURE = 0.7
+"""Where several programs are wanted and no temperature is set: they should differ."""
+
+
+class LLMPlanner:
+    """Plans with any chat model.
+
+    Args:
+        chat: the model.
+        examples: to choose from; those in `prompts/examples.yaml` where None.
+        max_examples: shown at most.
+        temperature: of sampling; where None, 0 for one program and 0.7 for several.
+        max_tokens: limit of a reply; where None, the model's own.
+        seed: for endpoints that can repeat themselves.
+    """
+
+    def __init__(
+        self,
+        chat: ChatModel,
+        *,
+        examples: Sequence[Example] | None = None,
+        max_examples: int = 8,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.chat = chat
+        self.examples = examples
+        self.max_examples = max_examples
+        self.temperature = temperature
+        self.max_tokens = max_tokens
+        self.seed = seed
+
+    @property
+    def name(self) -> str:
+        return self.chat.name
+
+    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
+        """Between one and `n` programs. Of several replies, those without a program are left out.
+
+        Raises:
+            PlannerError: the model cannot be reached, or answers with an error.
+            NoProgram: no reply holds a program.
+            Refused: the model says that the tools cannot answer the question.
+        """
+        temperature = self.temperature
+        if temperature is None:
+            temperature = 0.0 if n == 1 else SAMPLING_TEMPERATURE
+        start = time.perf_counter()
+        replies = self.chat.complete(
+            self.prompt(task, feedback),
+            n=n,
+            temperature=temperature,
+            max_tokens=self.max_tokens,
+            seed=self.seed,
+        )
+        seconds = time.perf_counter() - start
+        if not replies:
+            raise PlannerError(f"{self.name} gave no reply")
+        plans = []
+        for reply in replies:
+            program = find_program(reply.text)
+            if program is not None:
+                plans.append(Plan(program, self.name, tokens=reply.tokens, seconds=seconds / len(replies)))
+        if not plans:
+            raise self._no_program(replies[0])
+        return plans
+
+    def prompt(self, task: Task, feedback: Feedback | None = None) -> list[Message]:
+        """The conversation that the model is sent: rules, values and tools; examples; the question; and where
+        there is feedback, the latest program and what was wrong with it."""
+        from visprog import prompts
+
+        examples = prompts.examples() if self.examples is None else self.examples
+        system = Template(prompts.text("planner.txt")).substitute(
+            values=describe_values(), tools=task.registry.prompt()
+        )
+        messages = [{"role": "system", "content": system.strip()}]
+        for example in choose(task, examples, self.max_examples):
+            shown = Task(example.question, example.images, example.returns or None, task.registry)
+            messages.append({"role": "user", "content": _question(shown)})
+            messages.append({"role": "assistant", "content": _fenced(example.program)})
+        messages.append({"role": "user", "content": _question(task)})
+        if feedback is not None:
+            if feedback.program:
+                messages.append({"role": "assistant", "content": _fenced(feedback.program)})
+                messages.append({"role": "user", "content": describe_feedback(feedback)})
+            else:
+                messages[-1]["content"] += "\n\n" + describe_feedback(feedback)
+        return messages
+
+    def _no_program(self, reply: Reply) -> PlannerError | Refused:
+        reason = find_refusal(reply.text)
+        if reason:
+            return Refused(f"{self.name} says that the tools cannot answer this: {reason}")
+        if reply.truncated:
+            return NoProgram(
+                f"the reply of {self.name} was cut off before its program was complete: raise max_tokens",
+                reply.text,
+            )
+        shown = " ".join(reply.text.split())
+        shown = shown if len(shown) <= 120 else shown[:119] + "…"
+        return NoProgram(f'{self.name} wrote no program; its reply begins: "{shown}"', reply.text)
+
+
+def describe_feedback(feedback: Feedback) -> str:
+    """What was wrong with a program, as its author is told: its lines numbered, each finding with its code,
+    place and remedy, never a traceback."""
+    from visprog import prompts
+
+    problems = [_finding(d) for d in feedback.diagnostics]
+    if feedback.error:
+        # What stops a run may quote words read in the picture: they stay inside the quotation, as data.
+        said = feedback.error.replace("<", "‹").replace(">", "›")
+        problems.append(f"It stopped while it ran:\n<error>{said[:500]}</error>")
+    numbered = "\n".join(f"{i:3} | {line}" for i, line in enumerate(feedback.program.splitlines(), 1))
+    name = "repair.txt" if feedback.program else "no_program.txt"
+    text = Template(prompts.text(name)).substitute(program=numbered, problems="\n".join(problems))
+    return text.strip()
+
+
+def _finding(found: Diagnostic) -> str:
+    text = f"- line {found.line}, column {found.column + 1}: {found.severity} {found.code}: {found.message}"
+    return f"{text} Remedy: {found.suggestion}" if found.suggestion else text
+
+
+def _question(task: Task) -> str:
+    from visprog import prompts
+
+    from ..types import render
+
+    returns = task.returns if isinstance(task.returns, str) or task.returns is None else render(task.returns)
+    return (
+        Template(prompts.text("question.txt"))
+        .substitute(
+            question=task.question,
+            header=task.header,
+            given="one image" if task.images == 1 else f"a list of {task.images} images",
+            returns=f"The answer must be of type {returns}." if returns else "",
+        )
+        .strip()
+    )
+
+
+def _fenced(program: str) -> str:
+    return f"```python\n{program.strip()}\n```"

@@ -1,0 +1,124 @@
+"""Bounded repair: a program that fails its check, or its run, goes back to its author with what was wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from .base import Feedback, NoProgram, Plan, Planner, Task
+
+if TYPE_CHECKING:
+    from ..check import Diagnostic
+
+Check: TypeAlias = "Callable[[str, Task], Sequence[Diagnostic]]"
+"""What is found in a program written for a task; it may run where nothing of it is an error."""
+
+
+def check_program(program: str, task: Task) -> Sequence[Diagnostic]:
+    """The static check of `visprog.check`, and where that finds no error, its dry run."""
+    from ..check import check, dry_run
+
+    found = check(program, task.registry, returns=task.returns)
+    if any(d.severity == "error" for d in found):
+        return found
+    return [*found, *dry_run(program, task.registry, returns=task.returns, images=task.images)]
+
+
+def plan_checked(planner: Planner, task: Task, *, check: Check = check_program, rounds: int = 2) -> Plan:
+    """One program, sent back for repair up to `rounds` times while its check finds errors.
+
+    It also ends when the planner writes the same program again: it has nothing better to offer.
+
+    Returns:
+        The first program without errors; where there is none, the one with the fewest. `attempts` holds the
+        others; `tokens` and `seconds` are the sums over all of them.
+
+    Raises:
+        PlannerError: no program was written, in any round.
+        Refused: the planner says that the tools cannot answer the question.
+    """
+    return _write(planner, task, check, max(rounds, 0) + 1, [], [])
+
+
+def plans_checked(
+    planner: Planner, task: Task, n: int, *, check: Check = check_program, rounds: int = 2
+) -> list[Plan]:
+    """Up to `n` programs for a vote: those of one sampling that pass their check; where none does, the best
+    of them, repaired. Raises as `plan_checked` does."""
+    if n == 1:
+        return [plan_checked(planner, task, check=check, rounds=rounds)]
+    plans = [_checked(p, task, check) for p in planner.plan(task, n=n)]
+    good = [p for p in plans if not _errors(p)]
+    if good or rounds < 1:
+        return good or [_best(plans)]
+    best = _best(plans)
+    return [_write(planner, task, check, rounds, [best], [Feedback(best.program, best.diagnostics)])]
+
+
+def replan(
+    planner: Planner, task: Task, plan: Plan, error: str, *, check: Check = check_program, rounds: int = 2
+) -> Plan | None:
+    """A better program after `plan` failed when it ran. Attempts so far count towards `rounds`.
+
+    Args:
+        error: what stopped it, in one sentence, with the line.
+
+    Returns:
+        The new plan, with its history; None where the rounds are used up, or nothing new was written.
+
+    Raises:
+        PlannerError: as `plan_checked`.
+    """
+    left = rounds - len(plan.attempts)
+    if left < 1:
+        return None
+    better = _write(planner, task, check, left, [plan], [*plan.attempts, Feedback(plan.program, error=error)])
+    return None if better.program == plan.program else better
+
+
+def _write(
+    planner: Planner, task: Task, check: Check, tries: int, written: list[Plan], history: list[Feedback]
+) -> Plan:
+    """Ask up to `tries` times, each time with the latest feedback, until a program has no errors.
+
+    `written` and `history` are what there is so far; both are added to.
+    """
+    failure: NoProgram | None = None
+    for _ in range(tries):
+        try:
+            plan = planner.plan(task, feedback=history[-1] if history else None)[0]
+        except NoProgram as error:
+            failure = error
+            history.append(Feedback("", error=str(error)))
+            continue
+        if any(plan.program == f.program for f in history):
+            break
+        plan = _checked(plan, task, check)
+        written.append(plan)
+        if not _errors(plan):
+            break
+        history.append(Feedback(plan.program, plan.diagnostics))
+    if failure is not None and not written:
+        raise failure
+    best = _best(written)
+    spent = [p.tokens for p in written if p.tokens is not None]
+    return replace(
+        best,
+        attempts=tuple(f for f in history if f.program != best.program),
+        tokens=sum(spent[1:], spent[0]) if spent else None,
+        seconds=sum(p.seconds for p in written),
+    )
+
+
+def _checked(plan: Plan, task: Task, check: Check) -> Plan:
+    return replace(plan, diagnostics=tuple(check(plan.program, task)))
+
+
+def _best(plans: Sequence[Plan]) -> Plan:
+    """The one with the fewest errors; of several, the latest, which knew the most."""
+    return min(reversed(plans), key=lambda p: len(_errors(p)))
+
+
+def _errors(plan: Plan) -> list[Diagnostic]:
+    return [d for d in plan.diagnostics if d.severity == "error"]

@@ -1,0 +1,168 @@
+"""Recorded programs instead of a model: for tests, demonstrations, and runs that must come out the same."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError, PlannerError
+from .base import Feedback, Plan, Planner, Task
+
+_FORMS = "a .jsonl, .json or .yaml file of {question, program} pairs, or a .py file"
+
+
+class ReplayPlanner:
+    """Gives back recorded programs, found by the question (case, spaces and final punctuation do not count).
+
+    A question that was recorded several times gives its programs in order: the first `n` where several are
+    wanted; after feedback, the one that follows the program that failed.
+
+    Args:
+        path: a .jsonl, .json or .yaml file of {question, program} pairs, or a .py file, which is the program
+            for any question.
+
+    Raises:
+        ConfigError: the file is missing or is not of that form; the message names the entry.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        if not str(path):
+            raise ConfigError(f"which recording? write 'replay:FILE', {_FORMS}")
+        self.path = Path(path).expanduser()
+        self._programs: dict[str, list[str]] = {}
+        self._questions: dict[str, str] = {}
+        self._any = ""
+        source = _read(self.path)
+        if self.path.suffix == ".py":
+            if not source.strip():
+                raise ConfigError(f"{self.path} holds no program")
+            self._any = source
+            return
+        for question, program in _pairs(source, self.path):
+            key = normalise_question(question)
+            self._programs.setdefault(key, []).append(program)
+            self._questions.setdefault(key, question)
+
+    @property
+    def name(self) -> str:
+        return f"replay:{self.path}"
+
+    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
+        """The recorded programs.
+
+        Raises:
+            PlannerError: none is recorded for this question; the message names the nearest that is.
+        """
+        programs = [self._any] if self._any else self._programs.get(normalise_question(task.question), [])
+        if not programs:
+            raise PlannerError(self._unknown(task.question))
+        if feedback is not None:
+            failed = [i for i, p in enumerate(programs) if p.strip() == feedback.program.strip()]
+            later = programs[failed[0] + 1 :] if failed else []
+            programs = [p for p in later if p.strip() != feedback.program.strip()] or programs
+        return [Plan(program, self.name) for program in programs[:n]]
+
+    def _unknown(self, question: str) -> str:
+        near = difflib.get_close_matches(normalise_question(question), self._programs, 1)
+        hint = f'; the nearest question in it is "{self._questions[near[0]]}"' if near else ""
+        return f'{self.path} has no program for "{question}"{hint}'
+
+
+class RecordingPlanner:
+    """Plans with another planner, and appends what it wrote to a .jsonl file that `ReplayPlanner` reads.
+
+    Raises:
+        ConfigError: the file does not end in .jsonl.
+    """
+
+    def __init__(self, planner: Planner, path: str | Path) -> None:
+        self.planner = planner
+        self.path = Path(path).expanduser()
+        self._lock = threading.Lock()
+        if self.path.suffix != ".jsonl":
+            raise ConfigError(f"a recording is a .jsonl file, not {self.path.name}")
+
+    @property
+    def name(self) -> str:
+        return self.planner.name
+
+    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
+        """What the other planner writes.
+
+        Raises:
+            PlannerError: as the other planner does, or where the file cannot be written.
+        """
+        plans = self.planner.plan(task, feedback=feedback, n=n)
+        lines = [
+            json.dumps(
+                {"question": task.question, "program": p.program, "planner": p.planner}, ensure_ascii=False
+            )
+            for p in plans
+        ]
+        try:
+            with self._lock, self.path.open("a", encoding="utf-8") as file:
+                file.write("".join(line + "\n" for line in lines))
+        except OSError as error:
+            raise PlannerError(f"cannot record to {self.path}: {error.strerror or error}") from None
+        return plans
+
+
+def normalise_question(question: str) -> str:
+    """A question without what does not change its meaning: case, spaces, kind of quotes, last punctuation."""
+    plain = question.casefold().translate({0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"'})
+    return re.sub(r"[\s.!?]+$", "", " ".join(plain.split()))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"no such recording: {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the recording {path}: {error}") from None
+
+
+def _pairs(source: str, path: Path) -> Iterable[tuple[str, str]]:
+    for where, entry in _entries(source, path):
+        if not isinstance(entry, Mapping):
+            raise ConfigError(f"{path}, {where}: each entry needs a 'question' and a 'program'")
+        question, program = entry.get("question"), entry.get("program")
+        if not isinstance(question, str) or not isinstance(program, str) or not program.strip():
+            raise ConfigError(f"{path}, {where}: each entry needs a 'question' and a 'program'")
+        yield question, program
+
+
+def _entries(source: str, path: Path) -> Iterable[tuple[str, Any]]:
+    if path.suffix == ".jsonl":
+        for number, line in enumerate(source.split("\n"), 1):
+            if line.strip():
+                try:
+                    yield f"line {number}", json.loads(line)
+                except ValueError as error:
+                    raise ConfigError(f"{path}, line {number} is not JSON: {error}") from None
+        return
+    if path.suffix == ".json":
+        try:
+            found = json.loads(source)
+        except ValueError as error:
+            raise ConfigError(f"{path} is not JSON: {error}") from None
+    elif path.suffix in (".yaml", ".yml"):
+        import yaml
+
+        try:
+            found = yaml.safe_load(source)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    else:
+        raise ConfigError(f"{path}: a recording is {_FORMS}")
+    if isinstance(found, Mapping):
+        found = [found]
+    if not isinstance(found, list):
+        raise ConfigError(f"{path} holds no list of {{question, program}} pairs")
+    for number, entry in enumerate(found, 1):
+        yield f"entry {number}", entry

@@ -1,0 +1,32 @@
+"""The values that programs, tools and answers are made of. Immutable, typed, cheap to copy.
+
+One coordinate convention everywhere: pixels, origin at the top left, x to the right, y down, floats,
+boxes half open. Whatever a tool finds is expressed in the frame of the *root* image, however deep the
+crop it was found in, so any two results can be compared.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .geometry import Box, Circle, Grid, Line, Located, Point, Polygon
+from .region import Region
+
+if TYPE_CHECKING:
+    from .image import Image
+    from .mask import Mask
+
+__all__ = ["Box", "Circle", "Grid", "Image", "Line", "Located", "Mask", "Point", "Polygon", "Region"]
+
+
+def __getattr__(name: str) -> Any:
+    # Image and Mask need numpy; the sandbox worker, which imports this package, must not.
+    if name == "Image":
+        from .image import Image
+
+        return Image
+    if name == "Mask":
+        from .mask import Mask
+
+        return Mask
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

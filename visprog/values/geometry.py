@@ -1,0 +1,332 @@
+"""Points, boxes and shapes, and how they relate. Standard library only: this file also runs in the sandbox.
+
+Units are pixels in the frame of the root image. Boxes are half open, ``[left, right) x [top, bottom)``,
+so two boxes that share an edge do not overlap, and a box of zero width has no area.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A position, in pixels."""
+
+    x: float
+    y: float
+
+    def __post_init__(self) -> None:
+        _finite(self, "x", "y")
+
+    @property
+    def box(self) -> Box:
+        return Box(self.x, self.y, self.x, self.y)
+
+    def distance(self, other: Point | Located) -> float:
+        """Distance in pixels to another point, or to the nearest part of a located thing."""
+        if isinstance(other, Point):
+            return math.hypot(self.x - other.x, self.y - other.y)
+        return other.distance(self)
+
+
+class Located:
+    """Anything that has a place in the picture: a `box`, and with it relations to everything else.
+
+    Relations compare centres (`left_of`, `above`, …) or extents (`inside`, `overlaps`, `touches`).
+    """
+
+    __slots__ = ()
+
+    @property
+    def box(self) -> Box:
+        raise TypeError(f"{type(self).__name__} has no box")
+
+    @property
+    def left(self) -> float:
+        return self.box.left
+
+    @property
+    def top(self) -> float:
+        return self.box.top
+
+    @property
+    def right(self) -> float:
+        return self.box.right
+
+    @property
+    def bottom(self) -> float:
+        return self.box.bottom
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+    @property
+    def area(self) -> float:
+        """Square pixels of the box."""
+        return self.width * self.height
+
+    @property
+    def center(self) -> Point:
+        return Point((self.left + self.right) / 2, (self.top + self.bottom) / 2)
+
+    def left_of(self, other: Point | Located) -> bool:
+        return self.center.x < _center(other).x
+
+    def right_of(self, other: Point | Located) -> bool:
+        return self.center.x > _center(other).x
+
+    def above(self, other: Point | Located) -> bool:
+        return self.center.y < _center(other).y
+
+    def below(self, other: Point | Located) -> bool:
+        return self.center.y > _center(other).y
+
+    def inside(self, other: Located, tolerance: float = 0.1) -> bool:
+        """True if at most the share `tolerance` of this box lies outside the other's, and it is the smaller."""
+        a, b = self.box, other.box
+        if a.area >= b.area:
+            return False
+        if a.area == 0:
+            return b.left <= a.left and a.right <= b.right and b.top <= a.top and a.bottom <= b.bottom
+        shared = a.intersection(b)
+        return shared is not None and shared.area >= (1 - tolerance) * a.area
+
+    def contains(self, other: Point | Located) -> bool:
+        """True if the other lies inside this (a point: half open, the right and bottom edges are outside)."""
+        if isinstance(other, Point):
+            return self.left <= other.x < self.right and self.top <= other.y < self.bottom
+        return other.inside(self)
+
+    def overlaps(self, other: Located) -> bool:
+        """True if the two share an area."""
+        return self.box.intersection(other.box) is not None
+
+    def touches(self, other: Located, tolerance: float = 1.0) -> bool:
+        """True if the two overlap or the gap between them is at most `tolerance` pixels."""
+        return self.distance(other) <= tolerance
+
+    def distance(self, other: Point | Located) -> float:
+        """The gap in pixels between the nearest edges; 0 where they overlap."""
+        if isinstance(other, Circle) and not isinstance(self, Circle):
+            return other.distance(self)
+        a, b = self.box, other.box
+        return math.hypot(
+            max(b.left - a.right, a.left - b.right, 0.0), max(b.top - a.bottom, a.top - b.bottom, 0.0)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Box(Located):
+    """An axis-aligned rectangle ``[left, right) x [top, bottom)`` in pixels.
+
+    Raises:
+        ValueError: an edge is not a finite number, or left > right, or top > bottom.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def __post_init__(self) -> None:
+        _finite(self, "left", "top", "right", "bottom")
+        if self.left > self.right or self.top > self.bottom:
+            raise ValueError(f"a box needs left <= right and top <= bottom, not {self}")
+
+    @property
+    def box(self) -> Box:
+        return self
+
+    def __str__(self) -> str:
+        return f"Box({self.left:g}, {self.top:g}, {self.right:g}, {self.bottom:g})"
+
+    def intersection(self, other: Located) -> Box | None:
+        """The shared rectangle, or None where no area is shared."""
+        o = other.box
+        left, top = max(self.left, o.left), max(self.top, o.top)
+        right, bottom = min(self.right, o.right), min(self.bottom, o.bottom)
+        return Box(left, top, right, bottom) if left < right and top < bottom else None
+
+    def union(self, other: Located) -> Box:
+        """The smallest box around both."""
+        o = other.box
+        return Box(
+            min(self.left, o.left), min(self.top, o.top), max(self.right, o.right), max(self.bottom, o.bottom)
+        )
+
+    def iou(self, other: Located) -> float:
+        """Intersection over union, 0 to 1."""
+        shared = self.intersection(other)
+        if shared is None:
+            return 0.0
+        return shared.area / (self.area + other.box.area - shared.area)
+
+    def clip(self, other: Located) -> Box:
+        """This box cut to the other; of zero size, on the nearest edge, where nothing is shared."""
+        o = other.box
+        left, right = (min(max(v, o.left), o.right) for v in (self.left, self.right))
+        top, bottom = (min(max(v, o.top), o.bottom) for v in (self.top, self.bottom))
+        return Box(left, top, right, bottom)
+
+    def expand(self, margin: float) -> Box:
+        """Grown on each side by `margin` pixels (shrunk where negative, at most to its centre)."""
+        dx, dy = max(margin, -self.width / 2), max(margin, -self.height / 2)
+        return Box(self.left - dx, self.top - dy, self.right + dx, self.bottom + dy)
+
+    def shift(self, dx: float, dy: float) -> Box:
+        """Moved by (dx, dy) pixels."""
+        return Box(self.left + dx, self.top + dy, self.right + dx, self.bottom + dy)
+
+
+@dataclass(frozen=True, slots=True)
+class Circle(Located):
+    """A circle, with the exact geometry of circles rather than of their boxes."""
+
+    center: Point = field()  # type: ignore[misc]  # a field here, a property in Located
+    radius: float
+    color: str | None = None
+
+    def __post_init__(self) -> None:
+        _finite(self, "radius")
+        if self.radius < 0:
+            raise ValueError(f"a circle needs a radius of at least 0, not {self.radius}")
+
+    @property
+    def box(self) -> Box:
+        x, y, r = self.center.x, self.center.y, self.radius
+        return Box(x - r, y - r, x + r, y + r)
+
+    @property
+    def area(self) -> float:
+        return math.pi * self.radius**2
+
+    def distance(self, other: Point | Located) -> float:
+        """The gap in pixels between the two outlines; 0 where the discs meet."""
+        if isinstance(other, Circle):
+            return max(self.center.distance(other.center) - self.radius - other.radius, 0.0)
+        return max(self.center.box.distance(other.box) - self.radius, 0.0)
+
+    def overlaps(self, other: Located) -> bool:
+        if isinstance(other, Circle):
+            return self.center.distance(other.center) < self.radius + other.radius
+        return self.center.box.distance(other.box) < self.radius
+
+    def inside(self, other: Located, tolerance: float = 0.1) -> bool:
+        if isinstance(other, Circle):
+            slack = 2 * tolerance * self.radius
+            return self.radius < other.radius and (
+                self.center.distance(other.center) + self.radius <= other.radius + slack
+            )
+        return Located.inside(self, other, tolerance)
+
+
+@dataclass(frozen=True, slots=True)
+class Line(Located):
+    """A polyline: two or more points joined by straight segments."""
+
+    points: tuple[Point, ...]
+    color: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "points", tuple(self.points))
+        if len(self.points) < 2:
+            raise ValueError("a line needs at least two points")
+
+    @property
+    def box(self) -> Box:
+        return _box_around(self.points)
+
+    @property
+    def length(self) -> float:
+        """Pixels along the line."""
+        return sum(a.distance(b) for a, b in pairwise(self.points))
+
+    def crossings(self, other: Line, tolerance: float = 1.0) -> list[Point]:
+        """The points where the two lines cross or touch; points closer than `tolerance` pixels are one."""
+        found: list[Point] = []
+        for a, b in pairwise(self.points):
+            for c, d in pairwise(other.points):
+                point = _crossing(a, b, c, d, tolerance)
+                if point is not None and all(point.distance(f) > tolerance for f in found):
+                    found.append(point)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Polygon(Located):
+    """A closed outline of three or more corners."""
+
+    points: tuple[Point, ...]
+    color: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "points", tuple(self.points))
+        if len(self.points) < 3:
+            raise ValueError("a polygon needs at least three points")
+
+    @property
+    def box(self) -> Box:
+        return _box_around(self.points)
+
+    @property
+    def sides(self) -> int:
+        return len(self.points)
+
+    @property
+    def area(self) -> float:
+        """Square pixels inside the outline (the shoelace formula)."""
+        pairs = pairwise((*self.points, self.points[0]))
+        return abs(sum(a.x * b.y - b.x * a.y for a, b in pairs)) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Grid(Located):
+    """A table: how many rows and columns, and where it lies."""
+
+    rows: int
+    columns: int
+    box: Box = field()  # type: ignore[misc]  # a field here, a property in Located
+
+    @property
+    def cells(self) -> int:
+        return self.rows * self.columns
+
+
+def _finite(value: object, *names: str) -> None:
+    for name in names:
+        number = getattr(value, name)
+        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+            raise ValueError(f"{type(value).__name__}.{name} must be a finite number, not {number!r}")
+
+
+def _center(value: Point | Located) -> Point:
+    return value if isinstance(value, Point) else value.center
+
+
+def _box_around(points: tuple[Point, ...]) -> Box:
+    xs, ys = [p.x for p in points], [p.y for p in points]
+    return Box(min(xs), min(ys), max(xs), max(ys))
+
+
+def _crossing(a: Point, b: Point, c: Point, d: Point, tolerance: float) -> Point | None:
+    """Where segment ab meets segment cd, reaching `tolerance` pixels past the ends; None where it does not."""
+    ux, uy, vx, vy = b.x - a.x, b.y - a.y, d.x - c.x, d.y - c.y
+    cross = ux * vy - uy * vx
+    u, v = math.hypot(ux, uy), math.hypot(vx, vy)
+    if u == 0 or v == 0 or abs(cross) <= 1e-9 * u * v:  # parallel: at most an end touches
+        ends = [(p, q) for p in (a, b) for q in (c, d) if p.distance(q) <= tolerance]
+        return ends[0][0] if ends else None
+    s = ((c.x - a.x) * vy - (c.y - a.y) * vx) / cross
+    t = ((c.x - a.x) * uy - (c.y - a.y) * ux) / cross
+    slack_s, slack_t = tolerance / u, tolerance / v
+    if -slack_s <= s <= 1 + slack_s and -slack_t <= t <= 1 + slack_t:
+        return Point(a.x + s * ux, a.y + s * uy)
+    return None

@@ -1,0 +1,158 @@
+"""Choosing and ordering what was found. Pure functions, standard library only: they run inside the sandbox.
+
+Each takes the list that a tool returned. Where there is nothing to choose from they raise `NothingFound`,
+here and by name, rather than an IndexError three lines later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence  # noqa: TC003  # read at run time by the registry
+from typing import TypeVar
+
+from .geometry import Line, Located, Point
+
+T = TypeVar("T", bound=Located)
+
+
+class NothingFound(ValueError):
+    """A choice was asked for among no things at all, or past the end of them."""
+
+
+def best(regions: Sequence[T]) -> T:
+    """The region that its finder is most sure of (the first, where scores are equal)."""
+    return max(_some(regions, "best"), key=lambda r: float(getattr(r, "score", 1.0)))
+
+
+def largest(regions: Sequence[T]) -> T:
+    """The one with the greatest area."""
+    return max(_some(regions, "largest"), key=lambda r: r.area)
+
+
+def smallest(regions: Sequence[T]) -> T:
+    """The one with the least area."""
+    return min(_some(regions, "smallest"), key=lambda r: r.area)
+
+
+def tallest(regions: Sequence[T]) -> T:
+    """The one with the greatest height."""
+    return max(_some(regions, "tallest"), key=lambda r: r.height)
+
+
+def widest(regions: Sequence[T]) -> T:
+    """The one with the greatest width."""
+    return max(_some(regions, "widest"), key=lambda r: r.width)
+
+
+def leftmost(regions: Sequence[T]) -> T:
+    """The one whose centre lies furthest to the left."""
+    return min(_some(regions, "leftmost"), key=lambda r: r.center.x)
+
+
+def rightmost(regions: Sequence[T]) -> T:
+    """The one whose centre lies furthest to the right."""
+    return max(_some(regions, "rightmost"), key=lambda r: r.center.x)
+
+
+def topmost(regions: Sequence[T]) -> T:
+    """The one whose centre lies highest."""
+    return min(_some(regions, "topmost"), key=lambda r: r.center.y)
+
+
+def bottommost(regions: Sequence[T]) -> T:
+    """The one whose centre lies lowest."""
+    return max(_some(regions, "bottommost"), key=lambda r: r.center.y)
+
+
+def middle(regions: Sequence[T]) -> T:
+    """The middle one from left to right (of an even number, the left of the two)."""
+    ordered = left_to_right(_some(regions, "middle"))
+    return ordered[(len(ordered) - 1) // 2]
+
+
+def nearest(regions: Sequence[T], to: Point | Located) -> T:
+    """The one closest to `to`, by the gap between edges, then between centres; never `to` itself."""
+    others = [r for r in regions if r is not to and r != to]
+    return min(_some(others, "nearest"), key=lambda r: (r.distance(to), _centers(r, to)))
+
+
+def farthest(regions: Sequence[T], to: Point | Located) -> T:
+    """The one farthest from `to`, by the gap between edges, then between centres; never `to` itself."""
+    others = [r for r in regions if r is not to and r != to]
+    return max(_some(others, "farthest"), key=lambda r: (r.distance(to), _centers(r, to)))
+
+
+def left_to_right(regions: Sequence[T]) -> list[T]:
+    """Ordered by the x of their centres."""
+    return sorted(regions, key=lambda r: r.center.x)
+
+
+def top_to_bottom(regions: Sequence[T]) -> list[T]:
+    """Ordered by the y of their centres."""
+    return sorted(regions, key=lambda r: r.center.y)
+
+
+def by_size(regions: Sequence[T]) -> list[T]:
+    """Ordered by area, the largest first."""
+    return sorted(regions, key=lambda r: -r.area)
+
+
+def nth(regions: Sequence[T], n: int) -> T:
+    """The n-th, counted from 1; negative counts from the end."""
+    if isinstance(n, bool) or not isinstance(n, int) or n == 0:
+        raise ValueError("nth counts from 1, or from -1 backwards")
+    if abs(n) > len(regions):
+        raise NothingFound(f"nth was asked for number {n} of {len(regions)} found")
+    return regions[n - 1 if n > 0 else n]
+
+
+def distance(a: Point | Located, b: Point | Located) -> float:
+    """The gap in pixels between the nearest edges; 0 where they overlap."""
+    return a.distance(b)
+
+
+def intersections(a: Sequence[Line], b: Sequence[Line]) -> list[Point]:
+    """The points where lines of `a` meet lines of `b`. The same list twice: where its lines meet each other."""
+    found: list[Point] = []
+    for i, one in enumerate(a):
+        for j, other in enumerate(b):
+            if one is other or (a is b and j <= i):
+                continue
+            for point in one.crossings(other):
+                if all(point.distance(f) > 1.0 for f in found):
+                    found.append(point)
+    return found
+
+
+FUNCTIONS = (
+    best,
+    largest,
+    smallest,
+    tallest,
+    widest,
+    leftmost,
+    rightmost,
+    topmost,
+    bottommost,
+    middle,
+    nearest,
+    farthest,
+    left_to_right,
+    top_to_bottom,
+    by_size,
+    nth,
+    distance,
+    intersections,
+)
+"""What programs may call, in the order in which a planner is told of them."""
+
+
+def _some(regions: Sequence[T], name: str) -> Sequence[T]:
+    if not regions:
+        raise NothingFound(f"{name} was given an empty list: nothing was found to choose from")
+    return regions
+
+
+def _centers(a: Point | Located, b: Point | Located) -> float:
+    one = a if isinstance(a, Point) else a.center
+    other = b if isinstance(b, Point) else b.center
+    return one.distance(other)

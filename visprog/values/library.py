@@ -1,0 +1,41 @@
+"""What programs find of the values: which attributes are open to them. Standard library only: the sandbox worker
+imports this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+from visprog.sandbox.library import Library, ValueType
+
+from .geometry import Box, Circle, Grid, Line, Point, Polygon
+from .helpers import FUNCTIONS, NothingFound
+from .region import Region
+
+_LOCATED = (
+    "box", "left", "top", "right", "bottom", "width", "height", "area", "center",
+    "left_of", "right_of", "above", "below", "inside", "contains", "overlaps", "touches", "distance",
+)  # fmt: skip
+
+ATTRIBUTES: Mapping[type | str, tuple[str, ...]] = {
+    Point: ("x", "y", "box", "distance"),
+    Box: (*_LOCATED, "intersection", "union", "iou", "clip", "expand", "shift"),
+    Circle: (*_LOCATED, "radius", "color"),
+    Line: (*_LOCATED, "points", "color", "length", "crossings"),
+    Polygon: (*_LOCATED, "points", "color", "sides"),
+    Grid: (*_LOCATED, "rows", "columns", "cells"),
+    Region: (*_LOCATED, "label", "score", "image", "mask"),
+    "Image": ("width", "height", "size", "name"),
+    "Mask": ("area", "box", "left", "top", "right", "bottom", "width", "height", "center"),
+}
+"""Class (by name, for those that need numpy) → the attributes that programs may read and call."""
+
+LIBRARY = Library(
+    types=tuple(
+        ValueType(cls, tuple(f.name for f in fields(cls)), ATTRIBUTES[cls])
+        for cls in (Point, Box, Circle, Line, Polygon, Grid, Region)
+    ),
+    functions={function.__name__: function for function in FUNCTIONS},
+    errors=(NothingFound,),
+)
