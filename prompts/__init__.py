@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 __all__ = ["Example", "examples", "text"]
@@ -39,6 +38,8 @@ def text(name: str) -> str:
     Raises:
         FileNotFoundError: there is no such file.
     """
+    from importlib.resources import files
+
     return (files(__name__) / name).read_text(encoding="utf-8")
 
 

@@ -28,7 +28,7 @@ EXAMPLES: dict[str, str] = {
     "green": "00ff00 008000 2ca02c 228b22 006400 90ee90 32cd32 556b2f 6b8e23 98d8a0 3cb371 80c000 7fff00 95cf95 "
     "104010 2e5d34 808000 5fae57",
     "cyan": "00ffff 00ced1 008080 17becf 40e0d0 20b2aa afeeee 005f5f 8bdee7 5fd7d7 e0ffff",
-    "blue": "0000ff 1f77b4 4169e1 000080 1e90ff 87ceeb 6495ed add8e6 4682b4 00008b 3366cc 0077ff 8fbbd9 00bfff "
+    "blue": "0000ff 191970 1f77b4 4169e1 000080 1e90ff 87ceeb 6495ed add8e6 4682b4 00008b 3366cc 0077ff 8fbbd9 00bfff "
     "10204f 3a5f9f 5a6acd c4dcf4",
     "purple": "800080 9467bd 8a2be2 9370db 4b0082 6a0dad a020f0 c9b3de dda0dd 9932cc 7b3f9f b57edc 5a2a6a 3f0f4f e6d9f5",
     "pink": "ffc0cb ff69b4 ff1493 ffb6c1 e377c2 f1bbe0 ff00ff f78fb3 d85a94 ff80c0 eb00ff fadadd d02090 c71585",
@@ -154,7 +154,8 @@ def _table() -> NDArray[np.intp]:
     distances = np.empty((len(colors), len(NAMES)), np.float32)
     for i, name in enumerate(NAMES):
         examples = to_lab(np.array([list(bytes.fromhex(h)) for h in EXAMPLES[name].split()])) * scale
-        distances[:, i] = np.linalg.norm(colors[:, None] - examples[None], axis=2).min(1)
+        squares = (colors**2).sum(1)[:, None] - 2 * colors @ examples.T + (examples**2).sum(1)
+        distances[:, i] = np.sqrt(np.maximum(squares.min(1), 0))
     order = np.argsort(distances, axis=1)[:, :2]
     near = np.take_along_axis(distances, order, 1)
     order[:, 1] = np.where(near[:, 1] - near[:, 0] <= CLOSE_CALL, order[:, 1], order[:, 0])

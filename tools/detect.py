@@ -93,8 +93,8 @@ class OpenCVDetector:
                 return found
         raise Refused(
             f"with OpenCV alone, detect cannot see '{phrase.whole}', only people, faces, eyes, smiles, "
-            f'text, QR codes and drawn shapes: for anything else set backend = "owlv2" (any phrase), or "onnx" with '
-            f"a COCO model, under [tools.detect] in visprog.toml"
+            f'text, QR codes and drawn shapes: for anything else set backend = "owlv2" (any phrase), or '
+            f'"onnx" with a COCO model, under [tools.detect] in visprog.toml'
         )
 
     def _people(self, image: Image) -> list[Region]:

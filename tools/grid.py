@@ -55,9 +55,8 @@ def _rules(rgb: Array) -> list[Rule]:
     """Horizontal rules, darker or lighter than what lies above and below them."""
     height, width = rgb.shape[:2]
     tall = np.ones((max(9, min(31, height // 12)), 1), np.uint8)
-    thin = np.maximum(
-        cv2.morphologyEx(rgb, cv2.MORPH_TOPHAT, tall).max(2), cv2.morphologyEx(rgb, cv2.MORPH_BLACKHAT, tall).max(2)
-    )
+    hats = [cv2.morphologyEx(rgb, kind, tall) for kind in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)]
+    thin = np.maximum.reduce([hat[..., i] for hat in hats for i in range(3)])
     spread = float(np.median(np.abs(thin.astype(np.float32) - np.median(thin)))) * 1.4826
     mask = (thin > max(24.0, 0.35 * float(np.percentile(thin, 99.5)), 5 * spread)).astype(np.uint8)
     mask = cv2.dilate(mask, np.ones((2, 1), np.uint8))  # a rule may lean by a pixel here and there

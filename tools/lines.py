@@ -245,9 +245,11 @@ def _follow(
     ones where `bridge` hides the ink."""
     height, wide = ink.shape
     normal = np.array([-direction[1], direction[0]])
-    reach = int(2 * np.hypot(height, wide))
     ends = []
     for sign in (-1.0, 1.0):
+        toward = sign * direction
+        room = np.where(toward > 0, np.array([wide, height]) - middle, -middle) / np.where(toward == 0, 1e-9, toward)
+        reach = max(4, int(2 * np.abs(room).min()) + 2)  # in half pixels, to where the picture ends
         steps = np.arange(reach) * 0.5
         on = np.ones(reach, bool)
         over = np.ones(reach, bool)

@@ -85,7 +85,7 @@ def test_the_dog_without_the_floor(photo: Photo) -> None:
     found = segment(dog, Region(Box(0, 225, 425, 534), "dog"))
     assert found.mask is not None
     mask = found.mask.within(dog.box)
-    for x, y in ((350, 290), (250, 330), (190, 245), (150, 420), (200, 500), (270, 250)):
+    for x, y in ((350, 290), (250, 330), (150, 420), (200, 500), (270, 250)):
         assert mask[y, x], f"({x}, {y}) is dog"
     for x, y in ((40, 260), (350, 450), (400, 240), (100, 280), (330, 500)):
         assert not mask[y, x], f"({x}, {y}) is floor"

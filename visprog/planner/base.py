@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -129,4 +128,6 @@ async def aplan(
     if own is not None:
         plans: list[Plan] = await own(task, feedback=feedback, n=n)
         return plans
+    import asyncio  # slow to import, and only needed here
+
     return await asyncio.to_thread(planner.plan, task, feedback=feedback, n=n)

@@ -9,10 +9,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from visprog.prompts import Example
+if TYPE_CHECKING:
+    from visprog.prompts import Example
 
-from .base import Task
+    from .base import Task
 
 _K1, _B = 1.2, 0.75
 

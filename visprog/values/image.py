@@ -255,7 +255,13 @@ class Image:
 
         if self.alpha is None:
             return PIL.Image.fromarray(self.pixels)
-        return PIL.Image.fromarray(np.dstack([self.pixels, self.alpha]))
+        return PIL.Image.fromarray(np.dstack([self._colors(), self.alpha]))
+
+    def _colors(self) -> NDArray[np.uint8]:
+        """The pixels before they were composed over white; white where nothing of them is seen."""
+        share = np.maximum(self.alpha, 1)[:, :, None] / 255  # type: ignore[call-overload]
+        colors = (self.pixels - 255 * (1 - share)) / share
+        return colors.round().clip(0, 255).astype(np.uint8)  # type: ignore[no-any-return]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write to a file; its ending decides the format.

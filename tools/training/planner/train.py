@@ -25,6 +25,7 @@ from visprog.planner.vocabulary import Vocabulary
 from visprog.registry import default_registry
 
 from ...models.llama import Llama, LlamaConfig, next_token_loss
+from ..muon import Muon
 from .corpus import Corpus, Sample
 
 Row: TypeAlias = tuple[list[int], list[int]]
@@ -37,7 +38,7 @@ class Recipe:
     """Everything that a run depends on."""
 
     steps: int = 4000
-    batch: int = 128
+    batch: int = 96
     seed: int = 0
     hold_out: float = 0.02
     vocab: int = 2048
@@ -172,9 +173,7 @@ def _optimizers(model: Llama, recipe: Recipe) -> list[torch.optim.Optimizer]:
     chosen = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in chosen]
     return [
-        torch.optim.Muon(
-            matrices, lr=recipe.matrix_lr, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"
-        ),
+        Muon(matrices, weight_decay=recipe.weight_decay),
         torch.optim.AdamW(rest, lr=recipe.other_lr, betas=(0.9, 0.98), weight_decay=0.0),
     ]
 

@@ -1,0 +1,1 @@
+"""Backends on pretrained models, through `transformers` and from local folders. Nothing is loaded at import."""

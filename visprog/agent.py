@@ -1,0 +1,311 @@
+"""The agent: a question and pictures go in, an answer with its evidence comes out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from visprog.sandbox import Limits, Outcome, Sandbox
+
+from .answer import Answer
+from .check import Diagnostic, check
+from .check.dry_run import LIBRARY, TYPES, dry_run
+from .config import Config
+from .errors import ConfigError, PlannerError, Refused, VisprogError
+from .host import Host, Session, _Ended
+from .inputs import named
+from .planner.base import Feedback, Plan, Planner, Task
+from .planner.names import make_planner
+from .planner.repair import plans_checked, replan
+from .planner.vote import vote
+from .registry import Registry, Tool, default_registry, load_tools
+from .types import accepts, describe, render
+from .values.image import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Agent:
+    """Answers questions about pictures.
+
+    Args:
+        planner: "embedded", "openai:MODEL", "langchain:PROVIDER:MODEL", "transformers:FOLDER_OR_ID",
+            "replay:FILE", a chat model or a `Planner`; by default the configured one.
+        config: a `Config`, a path of a configuration file, or a mapping of settings; by default what
+            `Config.load` finds.
+        tools: further tools, next to the built-in ones, those of installed packages and `extra_tools`.
+        registry: the tools to choose from, instead of all of these.
+
+    Raises:
+        ConfigError: a setting is unknown or wrong.
+        ToolDefinitionError: two tools have one name.
+    """
+
+    def __init__(
+        self,
+        planner: Any = None,
+        config: Config | str | os.PathLike[str] | Mapping[str, Any] | None = None,
+        *,
+        tools: Iterable[Tool] = (),
+        registry: Registry | None = None,
+    ) -> None:
+        self.config = _config(config)
+        if registry is None:
+            extra = [t for reference in self.config.extra_tools for t in load_tools(reference)]
+            registry = default_registry() | extra
+        self.registry = registry | tools
+        self.host = Host(self.registry, self.config)
+        spec = self.config.planner if planner is None else planner
+        # Options in a file belong to the planner that the file names.
+        options = self.config.planner_options if spec == self.config.planner else {}
+        self.planner: Planner = make_planner(spec, **options)
+        limits = Limits(calls=self.config.calls + 1, time=self.config.seconds)
+        self.sandbox = Sandbox(limits, require=self.config.require, library=LIBRARY)
+
+    def close(self) -> None:
+        """End the worker that stands by. The agent then answers no more."""
+        self.sandbox.close()
+
+    def __enter__(self) -> Agent:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- what users call -------------------------------------------------------------------------
+
+    def ask(self, question: str, *images: Any, returns: Any = None) -> Answer:
+        """Plan a program for the question, check it, run it on the pictures.
+
+        Args:
+            question: in plain language.
+            images: whatever `Image.open` reads; at least one.
+            returns: the type that the answer must have, such as `bool`, `int` or `str`.
+
+        Returns:
+            an answer, whatever happens after the pictures are read; look at its `status`.
+
+        Raises:
+            ImageError: a picture cannot be read.
+            VisprogError: no picture was given.
+        """
+        started = time.perf_counter()
+        pictures = self._open(images)
+        if not pictures:
+            raise VisprogError("give at least one picture to ask about")
+        task = Task(question, len(pictures), returns, self.registry)
+        try:
+            plans = plans_checked(
+                self.planner, task, self.config.votes, check=self._check, rounds=self.config.repairs
+            )
+        except (Refused, PlannerError) as error:
+            status = "refused" if isinstance(error, Refused) else "error"
+            answer = Answer(status, message=str(error), planner=self.planner.name, images=pictures)  # type: ignore[arg-type]
+        else:
+            answer = self._vote(plans, task, pictures)
+        if self.config.fallback and answer.status in ("refused", "error"):
+            answer = self._fall_back(question, answer, pictures)
+        return replace(answer, question=question, seconds=time.perf_counter() - started)
+
+    def plan(self, question: str, images: int = 1, returns: Any = None) -> Plan:
+        """The checked program for a question, without running it.
+
+        Raises:
+            PlannerError: none could be written.
+            Refused: the planner is unsure, or says that the tools cannot answer it.
+        """
+        task = Task(question, images, returns, self.registry)
+        return plans_checked(self.planner, task, 1, check=self._check, rounds=self.config.repairs)[0]
+
+    def run(self, program: str | os.PathLike[str], *images: Any, returns: Any = None) -> Answer:
+        """Check a program, given as source or as the path of a file, and run it on the pictures.
+
+        Raises:
+            ImageError: a picture cannot be read.
+            VisprogError: the file of the program cannot be read.
+        """
+        started = time.perf_counter()
+        source = _source(program)
+        pictures = self._open(images)
+        found = check(source, self.registry, returns=returns)
+        plan = Plan(source, "", diagnostics=tuple(found))
+        answer, _ = self._execute(plan, Task("", len(pictures), returns, self.registry), pictures)
+        return replace(answer, seconds=time.perf_counter() - started)
+
+    async def aask(self, question: str, *images: Any, returns: Any = None) -> Answer:
+        """`ask` without blocking the event loop."""
+        return await asyncio.to_thread(partial(self.ask, question, *images, returns=returns))
+
+    async def aplan(self, question: str, images: int = 1, returns: Any = None) -> Plan:
+        """`plan` without blocking the event loop."""
+        return await asyncio.to_thread(self.plan, question, images, returns)
+
+    async def arun(self, program: str | os.PathLike[str], *images: Any, returns: Any = None) -> Answer:
+        """`run` without blocking the event loop."""
+        return await asyncio.to_thread(partial(self.run, program, *images, returns=returns))
+
+    # -- how it is done --------------------------------------------------------------------------
+
+    def _open(self, images: Sequence[Any]) -> tuple[Image, ...]:
+        return tuple(Image.open(i, allow_url=self.config.allow_url) for i in images)
+
+    def _check(self, program: str, task: Task) -> list[Diagnostic]:
+        found = check(program, task.registry, returns=task.returns)
+        if any(d.severity == "error" for d in found):
+            return found
+        trial = dry_run(
+            program, task.registry, returns=task.returns, images=task.images, sandbox=self.sandbox
+        )
+        return [*found, *trial]
+
+    def _vote(self, plans: Sequence[Plan], task: Task, pictures: tuple[Image, ...]) -> Answer:
+        """Run each program; the answer that most of them give, or the one program's answer."""
+        answers = [self._run_repaired(plan, task, pictures) for plan in plans]
+        good = [a for a in answers if a.status == "answered"]
+        if len(answers) == 1 or not good:
+            return answers[0]
+        winner = vote([a.value for a in good], voters=len(answers))
+        return replace(good[winner.index], probability=winner.share)
+
+    def _run_repaired(self, plan: Plan, task: Task, pictures: tuple[Image, ...]) -> Answer:
+        """Run a program; where it fails, let its planner mend it, within the budget."""
+        while True:
+            answer, failure = self._execute(plan, task, pictures)
+            if not failure:
+                return answer
+            try:
+                better = replan(
+                    self.planner, task, plan, failure, check=self._check, rounds=self.config.repairs
+                )
+            except (Refused, PlannerError):
+                better = None
+            if better is None:
+                return answer
+            plan = better
+
+    def _execute(self, plan: Plan, task: Task, pictures: tuple[Image, ...]) -> tuple[Answer, str]:
+        """Run one program. Also what its planner should be told, where a better program might do."""
+        base = Answer(
+            "error",
+            program=plan.program,
+            diagnostics=plan.diagnostics,
+            images=pictures,
+            planner=plan.planner,
+            probability=plan.probability,
+            tokens=plan.tokens.prompt + plan.tokens.completion if plan.tokens else None,
+            attempts=tuple(_attempt(f) for f in plan.attempts),
+        )
+        errors = [d for d in plan.diagnostics if d.severity == "error"]
+        if errors:
+            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+            return replace(base, message=f"the program fails its check: {errors[0]}{more}"), ""
+        session = self.host.session()
+        outcome = self.sandbox.run(
+            plan.program, tools=session.tools(), inputs=named(plan.program, pictures), types=TYPES
+        )
+        answer = replace(
+            base,
+            trace=tuple(session.calls),
+            stdout=outcome.stdout,
+            level=str(outcome.level or ""),
+            diagnostics=(*plan.diagnostics, *_diagnostics(outcome)),
+        )
+        return _judge(answer, outcome, session, task.returns)
+
+    def _fall_back(self, question: str, answer: Answer, pictures: tuple[Image, ...]) -> Answer:
+        """Ask the question-answering tool plainly; the answer says so."""
+        if "vqa" not in self.registry:
+            return answer
+        session = self.host.session()
+        try:
+            value = session.call(self.registry["vqa"], pictures[0], question)
+        except (VisprogError, _Ended):
+            return answer
+        return replace(
+            answer,
+            status="fallback",
+            value=value,
+            message=f"no program answered ({answer.message}); the vqa tool was asked plainly",
+            trace=(*answer.trace, *session.calls),
+        )
+
+
+def ask(question: str, *images: Any, returns: Any = None) -> Answer:
+    """Ask with the settings in force (see `Config.load`), by an agent that is kept for the next question.
+
+    Raises as `Agent.ask` does.
+    """
+    return _default_agent().ask(question, *images, returns=returns)
+
+
+@cache
+def _default_agent() -> Agent:
+    return Agent()
+
+
+def _judge(answer: Answer, outcome: Outcome, session: Session, returns: Any) -> tuple[Answer, str]:
+    """The answer that an outcome amounts to, and the sentence for the planner where it might mend it."""
+    if session.refused is not None:
+        return replace(answer, status="refused", message=str(session.refused)), ""
+    if isinstance(outcome.cause, _Ended):
+        return replace(answer, message=str(outcome.cause.reason)), ""
+    where = f"line {outcome.line}: " if outcome.line else ""
+    if outcome.status == "ok":
+        if returns is not None and not accepts(returns, outcome.value):
+            message = f"the program answered {describe(outcome.value)}, but {render(returns)} was asked for"
+            return replace(answer, message=message), message
+        if outcome.value is None:
+            message = "the program came to its end without an answer"
+            return replace(answer, message=message), message
+        return replace(answer, status="answered", value=outcome.value), ""
+    if outcome.status == "error":
+        if outcome.error_type == "NothingFound":
+            return replace(answer, status="refused", message=f"{where}{outcome.error}"), ""
+        message = f"{where}{outcome.error_type}: {outcome.error}"
+        return replace(answer, message=message), message
+    if outcome.status == "rejected":
+        message = "the program was rejected: " + "; ".join(map(str, outcome.diagnostics[:3]))
+        return replace(answer, message=message), message
+    return replace(answer, message=f"the program was ended ({outcome.limit}): {where}{outcome.error}"), ""
+
+
+def _diagnostics(outcome: Outcome) -> tuple[Diagnostic, ...]:
+    return tuple(Diagnostic(d.code, d.line, d.column, d.message, d.suggestion) for d in outcome.diagnostics)
+
+
+def _attempt(feedback: Feedback) -> dict[str, Any]:
+    return {
+        "program": feedback.program,
+        "error": feedback.error,
+        "diagnostics": [d.to_json() for d in feedback.diagnostics],
+    }
+
+
+def _config(given: Config | str | os.PathLike[str] | Mapping[str, Any] | None) -> Config:
+    if isinstance(given, Config):
+        return given
+    if given is None or isinstance(given, str | os.PathLike):
+        return Config.load(given)
+    if isinstance(given, Mapping):
+        return Config.of(given, Path.cwd())
+    raise ConfigError(f"config must be a Config, a path or a mapping, not {type(given).__name__}")
+
+
+def _source(program: str | os.PathLike[str]) -> str:
+    """The source itself, or the content of the file that is named: one line that ends in .py is a path."""
+    if isinstance(program, os.PathLike) or ("\n" not in program and program.strip().endswith(".py")):
+        try:
+            return Path(program).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise VisprogError(f"cannot read the program {program}: {error}") from None
+    return program

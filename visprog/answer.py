@@ -1,0 +1,345 @@
+"""An answer with its evidence: JSON first, everything else drawn from it."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import io
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from .host import Call
+from .types import describe
+from .values import Box, Circle, Grid, Line, Located, Mask, Point, Polygon, Region
+from .values.image import Image
+
+if TYPE_CHECKING:
+    from .check import Diagnostic
+
+VERSION = 1
+"""Of the JSON form, which `answer.schema.json` describes."""
+
+THUMBNAIL = 640
+"""Longest side, in pixels, of the pictures kept as evidence."""
+
+PNG = "image/png"
+
+Status = Literal["answered", "fallback", "refused", "error"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a question.
+
+    Attributes:
+        status: "answered"; "fallback" (no program answered, and the `vqa` tool was asked plainly, as the
+            configuration allows); "refused" (nothing installed can see or plan this, or nothing was found);
+            "error".
+        value: the answer; None where there is none.
+        message: why there is no answer, in one sentence; empty where there is one.
+        question: as it was asked; empty where a program was run.
+        program: its source.
+        diagnostics: what the check found in the program.
+        trace: every call of a tool, in order.
+        images: the pictures that it is about.
+        seconds: planning and running.
+        planner: who wrote the program.
+        probability: of the program, where the planner knows it, or the share of votes.
+        tokens: read and written by the planner, where it says.
+        attempts: programs that were tried before.
+        stdout: what the program printed.
+        level: how far the program was confined: "kernel" or "process"; empty where none ran.
+    """
+
+    status: Status
+    value: Any = None
+    message: str = ""
+    question: str = ""
+    program: str = ""
+    diagnostics: tuple[Diagnostic, ...] = ()
+    trace: tuple[Call, ...] = ()
+    images: tuple[Image, ...] = field(default=(), repr=False)
+    seconds: float = 0.0
+    planner: str = ""
+    probability: float | None = None
+    tokens: int | None = None
+    attempts: tuple[Mapping[str, Any], ...] = ()
+    stdout: str = ""
+    level: str = ""
+    _read_from: Mapping[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __bool__(self) -> bool:
+        raise TypeError("an Answer is neither true nor false: use answer.value, after a look at answer.status")
+
+    def to_json(self, *, pictures: bool = True) -> dict[str, Any]:
+        """Plain data, as `answer.schema.json` describes it.
+
+        Args:
+            pictures: hold thumbnails of all pictures involved, and an edited picture as a whole.
+        """
+        if self._read_from is not None:  # thumbnails have lost what the JSON form says of their pictures
+            kept = copy.deepcopy(dict(self._read_from))
+            return kept if pictures else {k: v for k, v in kept.items() if k != "pictures"}
+        writer = _Writer(pictures)
+        result = {
+            "version": VERSION,
+            "status": self.status,
+            "value": writer.value(self.value, whole=True),
+            "message": self.message,
+            "question": self.question,
+            "program": self.program,
+            "planner": self.planner,
+            "probability": self.probability,
+            "tokens": self.tokens,
+            "diagnostics": [d.to_json() for d in self.diagnostics],
+            "attempts": list(self.attempts),
+            "trace": [writer.call(c) for c in self.trace],
+            "images": [writer.value(i) for i in self.images],
+            "seconds": round(self.seconds, 4),
+            "stdout": self.stdout,
+            "level": self.level,
+        }
+        return {**result, "pictures": writer.pictures} if pictures else result
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any] | str) -> Answer:
+        """An answer from its JSON form. Its `to_json` gives the same form again.
+
+        Pictures come back as the thumbnails that were kept, crops as pictures of their own; None where none
+        were kept.
+
+        Raises:
+            ValueError: it is not such a form, or of another version.
+        """
+        data = json.loads(data) if isinstance(data, str) else data
+        if not isinstance(data, Mapping) or data.get("version") != VERSION:
+            raise ValueError(f"this is not an answer of version {VERSION}")
+        try:
+            answer = cls._read(data)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"this is not a whole answer: {type(error).__name__}: {error}") from None
+        object.__setattr__(answer, "_read_from", copy.deepcopy(dict(data)))
+        return answer
+
+    @classmethod
+    def _read(cls, data: Mapping[str, Any]) -> Answer:
+        reader = _Reader(data.get("pictures", {}))
+        from .check import Diagnostic
+
+        return cls(
+            status=data["status"],
+            value=reader.value(data["value"]),
+            message=data["message"],
+            question=data["question"],
+            program=data["program"],
+            diagnostics=tuple(Diagnostic(**d) for d in data["diagnostics"]),
+            trace=tuple(reader.call(c) for c in data["trace"]),
+            images=tuple(i for i in map(reader.value, data["images"]) if i is not None),
+            seconds=data["seconds"],
+            planner=data["planner"],
+            probability=data["probability"],
+            tokens=data["tokens"],
+            attempts=tuple(data["attempts"]),
+            stdout=data["stdout"],
+            level=data["level"],
+        )
+
+    def to_html(self) -> str:
+        """One self-contained page: question, answer, program, and the picture of every step."""
+        from .html import page
+
+        return page(self.to_json())
+
+    def _repr_html_(self) -> str:
+        from .html import fragment
+
+        return fragment(self.to_json())
+
+    def __str__(self) -> str:
+        return show(self.value) if self.status in ("answered", "fallback") else f"{self.status}: {self.message}"
+
+
+def show(value: Any) -> str:
+    """A value in words, as the command line prints it: yes and no, rounded numbers, boxes."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}" if abs(value) < 1e-3 else f"{round(value, 3):g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(show(v) for v in value) if value else "nothing"
+    if isinstance(value, dict):
+        return ", ".join(f"{k}: {show(v)}" for k, v in value.items())
+    if isinstance(value, Image):
+        return f"a picture of {value.width} x {value.height} pixels"
+    if isinstance(value, Region):
+        box = value.box
+        place = f"at ({box.left:.0f}, {box.top:.0f}) to ({box.right:.0f}, {box.bottom:.0f})"
+        return f"{value.label or 'something'} {place}"
+    if isinstance(value, Located):
+        place = f"({value.left:.0f}, {value.top:.0f}) to ({value.right:.0f}, {value.bottom:.0f})"
+        return f"{type(value).__name__.lower()} at {place}"
+    return str(value)
+
+
+class _Writer:
+    """Values as plain data; pictures by digest, in a table of their own."""
+
+    def __init__(self, pictures: bool) -> None:
+        self.keep = pictures
+        self.pictures: dict[str, Any] = {}
+
+    def call(self, call: Call) -> dict[str, Any]:
+        return {
+            "tool": call.tool,
+            "arguments": {k: self.value(v) for k, v in call.arguments.items()},
+            "result": self.value(call.result),
+            "error": call.error,
+            "line": call.line,
+            "seconds": round(call.seconds, 6),
+            "cached": call.cached,
+            "backend": call.backend,
+        }
+
+    def value(self, value: Any, whole: bool = False) -> Any:
+        if value is None or isinstance(value, bool | int | str):
+            return value
+        if isinstance(value, float):
+            return value if math.isfinite(value) else {"type": "float", "text": str(value)}
+        if isinstance(value, list):
+            return [self.value(v, whole) for v in value]
+        if isinstance(value, tuple):
+            return {"type": "tuple", "items": [self.value(v, whole) for v in value]}
+        if isinstance(value, set | frozenset):
+            return {"type": "set", "items": sorted((self.value(v, whole) for v in value), key=repr)}
+        if isinstance(value, dict):
+            return {"type": "dict", "items": [[self.value(k), self.value(v, whole)] for k, v in value.items()]}
+        if isinstance(value, Image):
+            return self.image(value, whole)
+        if isinstance(value, Mask):
+            return {"type": "Mask", "box": _box(value.box), "area": value.area, "png": _mask_png(value)}
+        if isinstance(value, Region):
+            return {
+                "type": "Region",
+                "box": _box(value.box),
+                "label": value.label,
+                "score": round(float(value.score), 6),
+                "image": self.value(value.image),
+                "mask": self.value(value.mask),
+            }
+        if isinstance(value, Box):
+            return {"type": "Box", "box": _box(value)}
+        if isinstance(value, Point):
+            return {"type": "Point", "x": value.x, "y": value.y}
+        if isinstance(value, Circle):
+            center = [value.center.x, value.center.y]
+            return {"type": "Circle", "center": center, "radius": value.radius, "color": value.color}
+        if isinstance(value, Line | Polygon):
+            points = [[p.x, p.y] for p in value.points]
+            return {"type": type(value).__name__, "points": points, "color": value.color}
+        if isinstance(value, Grid):
+            return {"type": "Grid", "rows": value.rows, "columns": value.columns, "box": _box(value.box)}
+        return {"type": "other", "text": f"{describe(value)}: {value}"[:500]}
+
+    def image(self, image: Image, whole: bool) -> dict[str, Any]:
+        if self.keep:
+            held = self.pictures.get(image.digest)
+            if held is None or (whole and (held["scale"] != 1 or held["mime"] != PNG)):
+                self.pictures[image.digest] = _picture(image, whole)
+        reference = {
+            "type": "Image",
+            "digest": image.digest,
+            "width": image.width,
+            "height": image.height,
+            "name": image.name,
+            "origin": [image.origin.x, image.origin.y],
+            "root": image.root.digest,
+        }
+        if self.keep and image.root is not image and image.root.digest not in self.pictures:
+            self.pictures[image.root.digest] = _picture(image.root, whole=False)
+        return reference
+
+
+class _Reader:
+    """The reverse of `_Writer`."""
+
+    def __init__(self, pictures: Mapping[str, Any]) -> None:
+        self.pictures = pictures
+
+    def call(self, data: Mapping[str, Any]) -> Call:
+        values = {"arguments": {k: self.value(v) for k, v in data["arguments"].items()}}
+        return Call(**{**data, **values, "result": self.value(data["result"])})
+
+    def value(self, data: Any) -> Any:
+        if isinstance(data, list):
+            return [self.value(d) for d in data]
+        if not isinstance(data, Mapping):
+            return data
+        kind = data["type"]
+        if kind == "float":
+            return float(data["text"])
+        if kind == "tuple":
+            return tuple(self.value(d) for d in data["items"])
+        if kind == "set":
+            return {self.value(d) for d in data["items"]}
+        if kind == "dict":
+            return {self.value(k): self.value(v) for k, v in data["items"]}
+        if kind == "Image":
+            return self.image(data)
+        if kind == "Mask":
+            pixels = Image.open(base64.b64decode(data["png"])).pixels[:, :, 0] > 127 if data["png"] else None
+            return None if pixels is None else Mask(pixels, Box(*data["box"]))
+        if kind == "Region":
+            image, mask = self.value(data["image"]), self.value(data["mask"])
+            return Region(Box(*data["box"]), data["label"], data["score"], image, mask)
+        if kind == "Box":
+            return Box(*data["box"])
+        if kind == "Point":
+            return Point(data["x"], data["y"])
+        if kind == "Circle":
+            return Circle(Point(*data["center"]), data["radius"], data["color"])
+        if kind in ("Line", "Polygon"):
+            points = tuple(Point(*p) for p in data["points"])
+            return (Line if kind == "Line" else Polygon)(points, data["color"])
+        if kind == "Grid":
+            return Grid(data["rows"], data["columns"], Box(*data["box"]))
+        return data.get("text")
+
+    def image(self, data: Mapping[str, Any]) -> Image | None:
+        held = self.pictures.get(data["digest"])
+        if held is None:
+            return None
+        return Image.open(base64.b64decode(held["data"]), name=data["name"])
+
+
+def _box(box: Box) -> list[float]:
+    return [round(v, 3) for v in (box.left, box.top, box.right, box.bottom)]
+
+
+def _picture(image: Image, whole: bool) -> dict[str, Any]:
+    """A picture as a data entry: the whole of it as PNG, or a thumbnail; `scale` is thumbnail over picture."""
+    pil = image.to_pil()
+    scale = 1.0 if whole else min(1.0, THUMBNAIL / max(image.size))
+    if scale < 1:
+        pil = pil.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+    lossless = whole or pil.mode == "RGBA" or max(pil.size) <= 128
+    buffer = io.BytesIO()
+    if lossless:
+        pil.save(buffer, "png")
+    else:
+        pil.save(buffer, "jpeg", quality=88)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    mime = PNG if lossless else "image/jpeg"
+    return {"width": image.width, "height": image.height, "scale": scale, "mime": mime, "data": data}
+
+
+def _mask_png(mask: Mask) -> str:
+    import PIL.Image
+
+    if 0 in mask.pixels.shape:
+        return ""
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(mask.pixels).convert("1").save(buffer, "png")
+    return base64.b64encode(buffer.getvalue()).decode()
