@@ -18,7 +18,7 @@ class Limits:
     cpu: float = 5.0
     """Seconds of processor time. The kernel ends the worker a second later, should it not end itself."""
     grace: float = 2.0
-    """Seconds beyond ``cpu`` that a program may go without sending anything."""
+    """Seconds beyond ``cpu`` that a program may go without a message, unless a busy machine starves it."""
     time: float = 120.0
     """Seconds for the whole run, tools included."""
     startup: float = 20.0

@@ -137,17 +137,22 @@ class Worker:
                 raise Gone(str(error)) from None
 
     def receive(self, deadline: float) -> dict[str, Any]:
-        """The next message, whole, before the deadline.
+        """The next message, whole, before the deadline. After :class:`Silent` it may be called again.
 
         Raises:
             ProtocolError, Silent, Gone: as named.
         """
-        (size,) = HEADER.unpack(self._read(HEADER.size, deadline))
+        self._fill(HEADER.size, deadline)
+        (size,) = HEADER.unpack_from(self._buffer)
         if size > self._limits.message:
             raise ProtocolError(f"a message of {size} bytes")
-        return unpack(self._read(size, deadline))
+        end = HEADER.size + size
+        self._fill(end, deadline)
+        body = bytes(self._buffer[HEADER.size : end])
+        del self._buffer[:end]
+        return unpack(body)
 
-    def _read(self, size: int, deadline: float) -> bytes:
+    def _fill(self, size: int, deadline: float) -> None:
         while len(self._buffer) < size:
             try:
                 part = os.read(self._out, _BLOCK)
@@ -159,9 +164,6 @@ class Worker:
             self._buffer += part
             if time.monotonic() > deadline:  # one byte now and then is silence too
                 raise Silent
-        data = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        return data
 
     def _wait(self, descriptor: int, event: int, deadline: float) -> None:
         poll = select.poll()
@@ -169,6 +171,18 @@ class Worker:
         left = deadline - time.monotonic()
         if left <= 0 or not poll.poll(left * 1000):
             raise Silent
+
+    def is_starved(self) -> bool:
+        """Whether it wants to run and has not had the processor time that it may use: the machine is busy.
+
+        Known on Linux; False elsewhere.
+        """
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+            used = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        except (OSError, ValueError, IndexError):
+            return False
+        return fields[0] == "R" and used < self._limits.cpu
 
     def interrupt(self) -> None:
         """Ends the process from another thread: whoever reads from it finds it gone."""

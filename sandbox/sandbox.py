@@ -9,8 +9,8 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Literal
 
@@ -129,7 +129,7 @@ class Sandbox:
             result = tool(*args, **kwargs)
             if not inspect.isawaitable(result):
                 return result
-            return stop.wait(asyncio.run_coroutine_threadsafe(_awaited(result), loop))
+            return stop.wait(result if inspect.iscoroutine(result) else _awaited(result), loop)
 
         def work() -> None:
             try:
@@ -303,12 +303,14 @@ class _Stop:
         if stopped:
             worker.interrupt()
 
-    def wait(self, future: Future[Any]) -> Any:
+    def wait(self, coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> Any:
+        """The result of a coroutine on its loop; ended with the run."""
         with self._lock:
-            self._waiting = future
             if self._stopped:
-                future.cancel()
-        return future.result()
+                coroutine.close()
+                raise CancelledError
+            self._waiting = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        return self._waiting.result()
 
     def set(self) -> None:
         with self._lock:

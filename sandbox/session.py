@@ -137,15 +137,19 @@ class Session:
             "kinds": [[cls.__name__, list(attributes)] for cls, attributes in job.types],
             "inputs": {name: self._codec.encode(value) for name, value in job.inputs.items()},
         }
-        self._worker.send(message, self._deadline())
-        if self._worker.receive(self._deadline()).get("op") != "STARTED":
-            raise Gone("it answered something else")
+        deadline = time.monotonic() + job.limits.startup
+        try:
+            self._worker.send(message, deadline)
+            if self._worker.receive(deadline).get("op") != "STARTED":
+                raise Gone("it answered something else")
+        except (Silent, ProtocolError) as error:
+            raise Gone(str(error)) from None
 
     def run(self) -> Outcome:
         """Serves the program to its end, whatever the worker does."""
         try:
             while True:
-                message = self._worker.receive(self._deadline())
+                message = self._receive()
                 self._take_output(message)
                 end = self._serve(message)
                 if end is not None:
@@ -159,6 +163,14 @@ class Session:
             return self._killed("silence", f"the program gave no sign of life for {seconds:g} seconds")
         except Gone:
             return self._crashed(self._worker.ended(_END_PATIENCE))
+
+    def _receive(self) -> dict[str, Any]:
+        while True:
+            try:
+                return self._worker.receive(self._deadline())
+            except Silent:
+                if time.monotonic() >= self._last or not self._worker.is_starved():
+                    raise
 
     def _deadline(self) -> float:
         limits = self._job.limits

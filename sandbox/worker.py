@@ -11,6 +11,7 @@ import gc
 import os
 import sys
 import unicodedata  # noqa: F401 - the parser imports it for the first name that is not ASCII: too late by then
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from types import FrameType
@@ -33,14 +34,14 @@ _RESERVE = 1 << 20
 class Handle:
     """An object of the caller, as the program has it: a number, and the attributes that were sent with it."""
 
-    __slots__ = ("number",)
-    number: int
+    __slots__ = ("_number",)  # underscored: no declared attribute can take its place
+    _number: int
 
     def __new__(cls, *_: Any, **__: Any) -> Handle:
         raise TypeError(f"{cls.__name__} objects come from the inputs and the tools")
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.number}>"
+        return f"<{type(self).__name__} {self._number}>"
 
 
 class GuestCodec(Codec):
@@ -56,7 +57,7 @@ class GuestCodec(Codec):
 
     def _encode_other(self, value: Any, depth: int) -> Any:
         if isinstance(value, Handle):
-            return {"$h": value.number}
+            return {"$h": value._number}
         raise TypeError(_no_passage(value))
 
     def _handle(self, wire: dict[str, Any], depth: int) -> Handle:
@@ -65,7 +66,7 @@ class GuestCodec(Codec):
             return self._handles[number]
         cls, attributes = self.kinds[wire["k"]]
         handle: Handle = object.__new__(cls)
-        handle.number = number
+        handle._number = number
         self._handles[number] = handle  # before its attributes: an image may name itself as its root
         for name, value in zip(attributes, wire["a"], strict=True):
             setattr(handle, name, self._decode(value, depth - 1))
@@ -282,6 +283,7 @@ def _text(error: Exception) -> str:
 
 def main(config: dict[str, Any]) -> NoReturn:
     """Runs in a fresh interpreter; `config` is what :mod:`process` passes on its command line."""
+    warnings.simplefilter("ignore")  # the compiler's, about the program; nobody could read them
     limits = Limits(**config["limits"])
     try:
         library = load(config["library"])

@@ -23,7 +23,7 @@ from visprog.values.image import Image
 from .skeleton import chains, thin
 
 Array = NDArray[Any]
-LONGEST, SHORTEST = 1200, 600
+LONGEST, SHORTEST = 1300, 700
 """Pictures are read at a size where the longer side lies between these."""
 
 HALF = 0.4
@@ -125,8 +125,15 @@ def _strength(rgb: Array, ink: Array) -> Array:
     colors = np.zeros((int(nearest.max()) + 1, 3), np.float32)
     beside = away == 0
     colors[nearest[beside]] = rgb[beside]
-    contrast = _length(rgb - colors[nearest])
-    most = cv2.dilate(contrast, np.ones((5, 5), np.uint8))
+    vector = rgb - colors[nearest]
+    contrast = _length(vector)
+    most = contrast.copy()
+    for dy in range(-2, 3):
+        for dx in range(-2, 3):
+            other, size = np.roll(vector, (dy, dx), (0, 1)), np.roll(contrast, (dy, dx), (0, 1))
+            # only ink of a like hue can be what this pixel is the soft rim of
+            alike = (vector * other).sum(2) > 0.9 * contrast * size
+            np.maximum(most, np.where(alike, size, 0.0), out=most)
     out[window] = np.where(away > 0, contrast / np.maximum(most, 1.0), 0.0)
     return out
 

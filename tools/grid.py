@@ -38,27 +38,30 @@ def grid(image: Image) -> Grid:
     if scale < 1:
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    across = _rules(rgb)
-    down = _rules(np.ascontiguousarray(rgb.transpose(1, 0, 2)))
-    rows, columns = _table(across, down)
-    if len(rows) + len(columns) < 3 or not rows or not columns:
-        raise ToolError("no grid was found in the image: find_grid needs a table with ruled lines")
-    top, bottom, height = _extent(rows, columns)
-    left, right, width = _extent(columns, rows)
-    if height * width < 2:
-        raise ToolError("no grid was found in the image: find_grid needs a table of at least two cells")
-    box = Box(left / scale, top / scale, right / scale, bottom / scale)
-    return Grid(height, width, image.to_root(box))
+    light = float(np.median(rgb)) > (float(rgb.min()) + float(rgb.max())) / 2
+    for kind in (cv2.MORPH_BLACKHAT, cv2.MORPH_TOPHAT) if light else (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT):
+        across = _rules(rgb, kind)
+        down = _rules(np.ascontiguousarray(rgb.transpose(1, 0, 2)), kind)
+        rows, columns = _table(across, down)
+        if rows and columns:
+            top, bottom, height = _extent(rows, columns)
+            left, right, width = _extent(columns, rows)
+            if height * width >= 2:
+                box = Box(left / scale, top / scale, right / scale, bottom / scale)
+                return Grid(height, width, image.to_root(box))
+    raise ToolError("no grid was found in the image: find_grid needs a table with ruled lines and two cells or more")
 
 
-def _rules(rgb: Array) -> list[Rule]:
-    """Horizontal rules, darker or lighter than what lies above and below them."""
+def _rules(rgb: Array, kind: int) -> list[Rule]:
+    """Horizontal rules, darker (MORPH_BLACKHAT) or lighter (MORPH_TOPHAT) than what lies above and below them."""
     height, width = rgb.shape[:2]
     tall = np.ones((max(9, min(31, height // 12)), 1), np.uint8)
-    hats = [cv2.morphologyEx(rgb, kind, tall) for kind in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)]
-    thin = np.maximum.reduce([hat[..., i] for hat in hats for i in range(3)])
+    thin, crossed, any_way = _hat(rgb, kind, tall), _hat(rgb, kind, tall.T), _hat(rgb, kind, tall @ tall.T)
     spread = float(np.median(np.abs(thin.astype(np.float32) - np.median(thin)))) * 1.4826
-    mask = (thin > max(24.0, 0.35 * float(np.percentile(thin, 99.5)), 5 * spread)).astype(np.uint8)
+    least = max(24.0, 0.35 * float(np.percentile(any_way, 99.5)), 5 * spread)
+    # where two rules cross, neither is thinner than the other: what is thin in no one direction alone
+    crossing = (any_way > least) & (crossed <= least)
+    mask = ((thin > least) | crossing).astype(np.uint8)
     mask = cv2.dilate(mask, np.ones((2, 1), np.uint8))  # a rule may lean by a pixel here and there
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((1, 3), np.uint8))
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, max(16, width // 12)), np.uint8))
@@ -77,6 +80,12 @@ def _rules(rgb: Array) -> list[Rule]:
         else:
             found.append(rule)
     return found
+
+
+def _hat(rgb: Array, kind: int, kernel: Array) -> Array:
+    """(H, W) how much darker or lighter a pixel is than what surrounds it within the kernel."""
+    hat = cv2.morphologyEx(rgb, kind, kernel)
+    return np.asarray(np.maximum.reduce([hat[..., i] for i in range(3)]))
 
 
 def _meet(a: Rule, b: Rule) -> bool:

@@ -17,16 +17,18 @@ from .color import accepts, name_of
 from .drawing import Curve, Drawing, stroke_curves
 
 Array = NDArray[Any]
+OTHER_COLOR = 8.0
+"""Pixels by which two ends of one colour may lie farther apart than two of different colours, to be paired first."""
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
     """A straight piece in working pixels: its two ends (2, 2), the stroke's width (0 for the edge of an area),
-    and the share of it that was fitted rather than bridged."""
+    and the name of the stroke's colour."""
 
     ends: Array
     width: float
-    seen: float = 1.0
+    color: str | None = None
 
     @cached_property
     def length(self) -> float:
@@ -45,7 +47,7 @@ class Corner:
         side, end: of the first: its number, and which of its ends (0 or 1).
         other, other_end: of the second; end is None where the first ends against its middle.
         x, y: the corner, where the two straight lines cross.
-        gap: how far the ends lie from there, in pixels.
+        gap: how far the ends lie from there, in pixels; more where the two are of different colours.
     """
 
     side: int
@@ -61,7 +63,8 @@ def sides(curves: list[Curve], drawing: Drawing) -> list[Side]:
     """Maximal straight sides: of the strokes, and of the outlines of areas where these are among the curves."""
     strokes = [c for c in curves if c.width > 0]
     edges = [c for c in curves if c.width == 0]
-    return stroke_sides(strokes, drawing.ink, drawing.strength) + edge_sides(edges)
+    drawn = stroke_sides(strokes, drawing.ink, drawing.strength)
+    return [replace(s, color=_color(drawing, s)) for s in drawn] + edge_sides(edges)
 
 
 def edge_sides(curves: list[Curve]) -> list[Side]:
@@ -253,7 +256,7 @@ def _follow(
         steps = np.arange(reach) * 0.5
         on = np.ones(reach, bool)
         over = np.ones(reach, bool)
-        for aside in (-0.28 * width, 0.0, 0.28 * width):
+        for aside in (-0.36 * width, 0.0, 0.36 * width):
             x = np.rint(middle[0] + sign * steps * direction[0] + aside * normal[0]).astype(int)
             y = np.rint(middle[1] + sign * steps * direction[1] + aside * normal[1]).astype(int)
             inside = (x >= 0) & (y >= 0) & (x < wide) & (y < height)
@@ -311,8 +314,11 @@ def corners(found: list[Side], bend: float = 0.17) -> list[Corner]:
     directions = np.array([s.direction for s in found])
     lengths = np.array([s.length for s in found])
     widths = np.array([s.width for s in found])
+    numbers = {name: k for k, name in enumerate({s.color for s in found})}
+    colors = np.array([numbers[s.color] for s in found])
     meetings = []
     for i, a in enumerate(found):
+        foreign = np.where(colors == colors[i], 0.0, OTHER_COLOR)
         sine = a.direction[0] * directions[:, 1] - a.direction[1] * directions[:, 0]
         cross = np.where(np.abs(sine) < bend, np.nan, sine)
         offset = starts - a.ends[0]
@@ -327,9 +333,9 @@ def corners(found: list[Side], bend: float = 0.17) -> list[Corner]:
             for j in np.flatnonzero((gap <= mine) & ((apart <= theirs) | ((s > 0) & (s < lengths)))):
                 x, y = (float(v) for v in a.ends[0] + t[j] * a.direction)
                 if apart[j] <= theirs[j]:
-                    meetings.append(Corner(i, end, int(j), int(nearer[j]), x, y, float(gap[j] + apart[j])))
+                    meetings.append(Corner(i, end, int(j), int(nearer[j]), x, y, float(gap[j] + apart[j] + foreign[j])))
                 else:
-                    meetings.append(Corner(i, end, int(j), None, x, y, float(gap[j])))
+                    meetings.append(Corner(i, end, int(j), None, x, y, float(gap[j] + foreign[j])))
     return meetings
 
 
@@ -345,10 +351,8 @@ def drawn(drawing: Drawing, curves: list[Curve], wanted: tuple[str, str] | None)
         strength = strength * cv2.dilate(ink.astype(np.uint8), np.ones((3, 3), np.uint8)) * ~bridge
         curves = stroke_curves(ink)
     found = stroke_sides([c for c in curves if c.width > 0], ink, strength, bridge)
-    names = [_color(drawing, s) for s in found]
-    if wanted is not None:
-        names = [wanted[0]] * len(found)
-    return polylines(found, names)
+    found = [replace(s, color=wanted[0] if wanted else _color(drawing, s)) for s in found]
+    return polylines(found)
 
 
 def _pure(drawing: Drawing) -> Array:
@@ -371,12 +375,12 @@ def _color(drawing: Drawing, side: Side) -> str:
     return name_of(np.median(drawing.rgb[y, x][strong >= np.median(strong)], axis=0))
 
 
-def polylines(found: list[Side], names: list[str]) -> list[tuple[list[Array], str]]:
+def polylines(found: list[Side]) -> list[tuple[list[Array], str]]:
     """Sides of one colour joined end to end where exactly two meet: points and colour of each; of a closed one the first
     point comes again last."""
     partners: dict[tuple[int, int], list[Corner]] = {}
     for corner in corners(found, bend=0.03):
-        if corner.other_end is not None and names[corner.side] == names[corner.other]:
+        if corner.other_end is not None and found[corner.side].color == found[corner.other].color:
             partners.setdefault((corner.side, corner.end), []).append(corner)
     joint = {}
     for key, meetings in partners.items():
@@ -400,5 +404,5 @@ def polylines(found: list[Side], names: list[str]) -> list[tuple[list[Array], st
                 break
             at, place = joint[far]
             points.append(place)
-        lines.append((points, names[start[0]]))
+        lines.append((points, str(found[start[0]].color)))
     return lines

@@ -172,7 +172,7 @@ def _leaning(found: list[Side], meetings: list[Corner], used: set[int]) -> list[
     explained = set(used)
     for area, outline in sorted(best, key=lambda item: item[0]):
         fresh = sum(s not in explained for s in outline.sides)
-        if area > 60 and fresh >= 0.35 * len(outline.sides):
+        if area > 60 and fresh >= 0.5 * len(outline.sides):
             accepted.append(outline)
             explained.update(outline.sides)
     return accepted

@@ -45,7 +45,7 @@ def find_circles(image: Image, color: str | None = None) -> list[Circle]:
         rgb = _paint(drawing, np.array([c.x, c.y]), ring * c.radius, c.width)
         if wanted is None or _color.accepts(rgb[None], wanted)[0]:
             radius = float((c.radius + c.width / 2) / drawing.scale)
-            found.append(Circle(drawing.place(c.x, c.y), radius, _color.name_of(rgb)))
+            found.append(Circle(drawing.place(c.x, c.y), radius, _color.name_of(rgb), image.root))
     return sorted(found, key=lambda c: (c.center.x, c.center.y))
 
 
@@ -75,7 +75,7 @@ def find_polygons(image: Image, kind: str = "polygon", color: str | None = None)
         rgb = _paint(drawing, middle, _along(outline.points, 12) - middle, width)
         if wanted is None or _color.accepts(rgb[None], wanted)[0]:
             corners = tuple(drawing.place(x, y) for x, y in outline.points)
-            found.append(Polygon(corners, _color.name_of(rgb)))
+            found.append(Polygon(corners, _color.name_of(rgb), image.root))
     return sorted(found, key=lambda p: (p.center.x, p.center.y))
 
 
@@ -90,7 +90,7 @@ def find_lines(image: Image, color: str | None = None) -> list[Line]:
     wanted = None if color is None else _color.parse(color)
     drawing = _drawing.read(image)
     return [
-        Line(tuple(drawing.place(x, y) for x, y in points), name)
+        Line(tuple(drawing.place(x, y) for x, y in points), name, image.root)
         for points, name in _lines.drawn(drawing, _straight(drawing), wanted)
     ]
 

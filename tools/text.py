@@ -18,6 +18,9 @@ from visprog.values.image import Image
 
 LEAST_CONFIDENCE = 0.6
 
+ENGINE_SIDE = 736
+"""The shorter side, in pixels, that RapidOCR enlarges pictures to."""
+
 _ENGINE_LOCK = threading.Lock()
 
 
@@ -110,18 +113,22 @@ def lines_in(image: Image) -> list[TextLine]:
     import cv2
 
     bgr = cv2.cvtColor(np.ascontiguousarray(image.pixels), cv2.COLOR_RGB2BGR)
-    scale = max(1.0, min(4.0, 960 / max(image.size)))
+    scale = max(1.0, min(2.0, 960 / max(image.size)), min(4.0, 64 / min(image.size)))
     if scale > 1:
         bgr = cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    rim = 24
-    bgr = cv2.copyMakeBorder(bgr, rim, rim, rim, rim, cv2.BORDER_REPLICATE)
+    # The engine enlarges small pictures until letters are too large for it: put a frame around them instead.
+    height, width = bgr.shape[:2]
+    rim = np.array([max(24, (ENGINE_SIDE - width) // 2), max(24, (ENGINE_SIDE - height) // 2)])
+    edge = np.concatenate([bgr[0], bgr[-1], bgr[:, 0], bgr[:, -1]])
+    color = tuple(int(v) for v in np.median(edge, axis=0))
+    bgr = cv2.copyMakeBorder(bgr, rim[1], rim[1], rim[0], rim[0], cv2.BORDER_CONSTANT, value=color)
     with _ENGINE_LOCK:
         result = _engine()(bgr, return_word_box=True)
     if result.txts is None:
         return []
 
     def place(points: Any) -> Box:
-        x, y = (np.asarray(points, float).T - rim) / scale
+        x, y = ((np.asarray(points, float) - rim) / scale).T
         box = Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
         return image.to_root(box.clip(Box(0, 0, image.width, image.height)))
 
@@ -155,7 +162,9 @@ def _same_row(row: list[TextLine], line: TextLine) -> bool:
     last = row[-1].box
     shared = min(last.bottom, line.box.bottom) - max(last.top, line.box.top)
     return shared > 0.5 * max(last.height, line.box.height) and all(
-        min(piece.box.right, line.box.right) <= max(piece.box.left, line.box.left) + 2 for piece in row
+        min(piece.box.right, line.box.right) - max(piece.box.left, line.box.left)
+        < 0.25 * min(piece.box.width, line.box.width)
+        for piece in row
     )
 
 

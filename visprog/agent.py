@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from visprog.sandbox import Limits, Outcome, Sandbox
+from visprog.sandbox import Limits, Outcome, Sandbox, SandboxUnavailable
 
 from .answer import Answer
 from .check import Diagnostic, check
@@ -20,7 +20,7 @@ from .check.dry_run import LIBRARY, TYPES, dry_run
 from .config import Config
 from .errors import ConfigError, PlannerError, Refused, VisprogError
 from .host import Host, Session, _Ended
-from .inputs import named
+from .inputs import mismatch, named
 from .planner.base import Feedback, Plan, Planner, Task
 from .planner.names import make_planner
 from .planner.repair import plans_checked, replan
@@ -31,6 +31,9 @@ from .values.image import Image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+_NO_SANDBOX = "no program can be run here"
 
 
 class Agent:
@@ -97,9 +100,11 @@ class Agent:
 
         Raises:
             ImageError: a picture cannot be read.
-            VisprogError: no picture was given.
+            VisprogError: no question, or no picture, was given.
         """
         started = time.perf_counter()
+        if not question.strip():
+            raise VisprogError("the question is empty")
         pictures = self._open(images)
         if not pictures:
             raise VisprogError("give at least one picture to ask about")
@@ -108,7 +113,7 @@ class Agent:
             plans = plans_checked(
                 self.planner, task, self.config.votes, check=self._check, rounds=self.config.repairs
             )
-        except (Refused, PlannerError) as error:
+        except VisprogError as error:
             status = "refused" if isinstance(error, Refused) else "error"
             answer = Answer(status, message=str(error), planner=self.planner.name, images=pictures)  # type: ignore[arg-type]
         else:
@@ -163,9 +168,12 @@ class Agent:
         found = check(program, task.registry, returns=task.returns)
         if any(d.severity == "error" for d in found):
             return found
-        trial = dry_run(
-            program, task.registry, returns=task.returns, images=task.images, sandbox=self.sandbox
-        )
+        try:
+            trial = dry_run(
+                program, task.registry, returns=task.returns, images=task.images, sandbox=self.sandbox
+            )
+        except SandboxUnavailable as error:
+            raise PlannerError(f"{_NO_SANDBOX}: {error}") from None
         return [*found, *trial]
 
     def _vote(self, plans: Sequence[Plan], task: Task, pictures: tuple[Image, ...]) -> Answer:
@@ -187,7 +195,7 @@ class Agent:
                 better = replan(
                     self.planner, task, plan, failure, check=self._check, rounds=self.config.repairs
                 )
-            except (Refused, PlannerError):
+            except VisprogError:
                 better = None
             if better is None:
                 return answer
@@ -209,10 +217,16 @@ class Agent:
         if errors:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
             return replace(base, message=f"the program fails its check: {errors[0]}{more}"), ""
+        message = mismatch(plan.program, len(pictures))
+        if message:
+            return replace(base, message=message), message
         session = self.host.session()
-        outcome = self.sandbox.run(
-            plan.program, tools=session.tools(), inputs=named(plan.program, pictures), types=TYPES
-        )
+        try:
+            outcome = self.sandbox.run(
+                plan.program, tools=session.tools(), inputs=named(plan.program, pictures), types=TYPES
+            )
+        except SandboxUnavailable as error:
+            return replace(base, message=f"{_NO_SANDBOX}: {error}"), ""
         answer = replace(
             base,
             trace=tuple(session.calls),

@@ -72,7 +72,9 @@ class Answer:
     _read_from: Mapping[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __bool__(self) -> bool:
-        raise TypeError("an Answer is neither true nor false: use answer.value, after a look at answer.status")
+        raise TypeError(
+            "an Answer is neither true nor false: use answer.value, after a look at answer.status"
+        )
 
     def to_json(self, *, pictures: bool = True) -> dict[str, Any]:
         """Plain data, as `answer.schema.json` describes it.
@@ -159,7 +161,9 @@ class Answer:
         return fragment(self.to_json())
 
     def __str__(self) -> str:
-        return show(self.value) if self.status in ("answered", "fallback") else f"{self.status}: {self.message}"
+        return (
+            show(self.value) if self.status in ("answered", "fallback") else f"{self.status}: {self.message}"
+        )
 
 
 def show(value: Any) -> str:
@@ -215,7 +219,10 @@ class _Writer:
         if isinstance(value, set | frozenset):
             return {"type": "set", "items": sorted((self.value(v, whole) for v in value), key=repr)}
         if isinstance(value, dict):
-            return {"type": "dict", "items": [[self.value(k), self.value(v, whole)] for k, v in value.items()]}
+            return {
+                "type": "dict",
+                "items": [[self.value(k), self.value(v, whole)] for k, v in value.items()],
+            }
         if isinstance(value, Image):
             return self.image(value, whole)
         if isinstance(value, Mask):

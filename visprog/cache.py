@@ -50,7 +50,14 @@ def fingerprint(value: Any) -> Hashable:
     if isinstance(value, Mask):
         return ("mask", value.pixels.tobytes(), value.box)
     if isinstance(value, Region):
-        return ("region", value.box, value.label, value.score, fingerprint(value.image), fingerprint(value.mask))
+        return (
+            "region",
+            value.box,
+            value.label,
+            value.score,
+            fingerprint(value.image),
+            fingerprint(value.mask),
+        )
     if isinstance(value, list | tuple):
         return (type(value).__name__, *(fingerprint(v) for v in value))
     if isinstance(value, Mapping):

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -30,6 +30,7 @@ from .errors import ConfigError
 
 FILE_NAME = "visprog.toml"
 _PATHS = ("model", "labels")
+_EXTRA_TOOLS = '\'extra_tools\' must be a list of names such as "my_tools" or "my_tools:tools"'
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,9 @@ class Config:
     def read(cls, path: Path) -> Config:
         """One file, without the environment. Raises `ConfigError` as `load` does."""
         try:
-            raw = tomllib.loads(path.read_text())
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
+            raise ConfigError(f"cannot read the configuration {path}: {error.strerror or error}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path} is not valid TOML: {error}") from None
         try:
@@ -125,7 +126,10 @@ class Config:
             name: _tool(name, table, folder) for name, table in _table(values, "tools").items()
         }
         values["planner_options"] = _table(values, "planner_options")
-        values["extra_tools"] = tuple(values.get("extra_tools", ()))
+        extra = values.get("extra_tools", ())
+        if isinstance(extra, str) or not isinstance(extra, Sequence):
+            raise ConfigError(_EXTRA_TOOLS)
+        values["extra_tools"] = tuple(extra)
         config = cls(**values)
         config._check()
         return config
@@ -141,7 +145,7 @@ class Config:
         if self.require not in ("auto", "kernel"):
             raise ConfigError(f"'require' must be 'auto' or 'kernel', not {self.require!r}")
         if not all(isinstance(t, str) for t in self.extra_tools):
-            raise ConfigError("'extra_tools' must be a list of names such as \"my_tools\" or \"my_tools:tools\"")
+            raise ConfigError(_EXTRA_TOOLS)
 
     def _with_environment(self) -> Config:
         found: dict[str, Any] = {}
@@ -153,7 +157,11 @@ class Config:
         config = replace(self, **found)
         for key, value in os.environ.items():
             if key.startswith("VISPROG_TOOL_"):
-                config = config.with_backend(f"{key.removeprefix('VISPROG_TOOL_').lower()}={value}")
+                name = key.removeprefix("VISPROG_TOOL_").lower()
+                try:
+                    config = config.with_backend(f"{name}={value}")
+                except ConfigError as error:
+                    raise ConfigError(f"{key}: {error}") from None
         config._check()
         return config
 
@@ -191,8 +199,13 @@ def _tool(name: str, table: Any, folder: Path | None) -> ToolConfig:
         raise ConfigError(f"[tools.{name}] must be a table with a backend, not {table!r}")
     options = dict(table)
     backend = options.pop("backend", "")
+    if not isinstance(backend, str):
+        raise ConfigError(f"[tools.{name}]: 'backend' must be a name, not {backend!r}")
+    for key, value in options.items():
+        if not isinstance(value, str | int | float | list):
+            raise ConfigError(f"[tools.{name}]: '{key}' must be a text, a number or a list, not {value!r}")
     for key in _PATHS:
         value = options.get(key)
         if folder is not None and isinstance(value, str) and (folder / value).exists():
             options[key] = str(folder / value)
-    return ToolConfig(str(backend), options)
+    return ToolConfig(backend, options)

@@ -16,7 +16,7 @@ from visprog.sandbox import StopProgram, current_line
 
 from .cache import MISSING, Cache, fingerprint
 from .config import Config, ToolConfig
-from .errors import BudgetExceeded, ConfigError, Refused, ToolError, VisprogError
+from .errors import BudgetExceeded, ConfigError, MissingExtra, Refused, ToolError, VisprogError
 from .registry import Backend, Registry, Tool
 from .types import accepts, describe, render
 
@@ -83,7 +83,13 @@ class Host:
         with self._lock:
             if tool.name not in self._batchers:
                 chosen = self.config.tools.get(tool.name, ToolConfig())
-                backend = tool.load(chosen.backend, chosen.key)
+                try:
+                    backend = tool.load(chosen.backend, chosen.key)
+                except TypeError as error:
+                    name = self.backend_of(tool)
+                    raise ConfigError(
+                        f"[tools.{tool.name}]: options of the backend '{name}': {error}"
+                    ) from None
                 self._batchers[tool.name] = _Batcher(backend)
             return self._batchers[tool.name]
 
@@ -104,7 +110,7 @@ class Session:
 
     host: Host
     calls: list[Call] = field(default_factory=list)
-    refused: Refused | None = None
+    refused: Refused | MissingExtra | None = None
     started: float = field(default_factory=time.monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -123,7 +129,7 @@ class Session:
 
         Raises:
             ToolError: the arguments are wrong or the tool failed; the program can catch it.
-            StopProgram: the budget is used up, or the backend refuses; the program ends.
+            StopProgram: the budget is used up, or the backend refuses or cannot be had; the program ends.
         """
         self._spend(tool)
         start = time.perf_counter()
@@ -140,10 +146,13 @@ class Session:
                     raise ToolError(f"{tool.name} must return {render(tool.returns)}, not {describe(result)}")
                 self.host.cache.put(key, result)
             return result
-        except Refused as refusal:
+        except (Refused, MissingExtra) as refusal:
             result, error = None, str(refusal)
             self.refused = refusal
             raise _Ended(refusal) from None
+        except ConfigError as failure:  # nothing that a program could do better
+            result, error = None, str(failure)
+            raise _Ended(failure) from None
         except VisprogError as failure:
             result, error = None, str(failure)
             raise
@@ -167,10 +176,14 @@ class Session:
     def _spend(self, tool: Tool) -> None:
         config = self.host.config
         if len(self.calls) >= config.calls:
-            raise _Ended(BudgetExceeded(f"the program made more than {config.calls} tool calls; raise 'calls'"))
+            raise _Ended(
+                BudgetExceeded(f"the program made more than {config.calls} tool calls; raise 'calls'")
+            )
         if time.monotonic() - self.started > config.seconds:
             raise _Ended(
-                BudgetExceeded(f"the program took more than {config.seconds:g} s before {tool.name}; raise 'seconds'")
+                BudgetExceeded(
+                    f"the program took more than {config.seconds:g} s before {tool.name}; raise 'seconds'"
+                )
             )
 
 
@@ -219,7 +232,9 @@ class _Pending:
 def _check_choice(registry: Registry, name: str, chosen: ToolConfig) -> None:
     if name not in registry:
         close = registry.nearest(name)
-        raise ConfigError(f"[tools.{name}]: there is no such tool" + (f"; did you mean '{close}'?" if close else ""))
+        raise ConfigError(
+            f"[tools.{name}]: there is no such tool" + (f"; did you mean '{close}'?" if close else "")
+        )
     tool = registry[name]
     if not tool.backends and (chosen.backend or chosen.options):
         raise ConfigError(f"[tools.{name}]: {name} is a plain function and has no backends")

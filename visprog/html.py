@@ -101,6 +101,7 @@ class _Evidence:
 
     def draw(self) -> Markup:
         parts = [self.head(), self.answer(), self.program(), self.calls(), self.more(), self.foot()]
+        # Last, since drawing finds out which pictures are used.
         return tag("div", self.embedded(), *parts, class_="visprog", id=self.prefix)
 
     # -- sections --------------------------------------------------------------------------------
@@ -222,7 +223,7 @@ class _Evidence:
         shapes: dict[str, list[tuple[Data, str]]] = {}
         for values, color in ((given, _GIVEN), (found, "")):
             for number, item in enumerate(_placed(values)):
-                root = (item.get("image") or {}).get("root") or frame
+                root = str((item.get("image") or {}).get("root") or frame)
                 if root in self.pictures:
                     shapes.setdefault(root, []).append((item, color or _COLORS[number % len(_COLORS)]))
         if shapes:
@@ -256,7 +257,6 @@ class _Evidence:
             *drawn,
             viewBox=f"0 0 {_number(width)} {_number(height)}",
             role="img",
-            style=f"aspect-ratio:{_number(width)}/{_number(height)};--wide:{width / height:.4g}",
         )
         return tag("figure", svg, *([tag("figcaption", " · ".join(notes))] if notes else []))
 
@@ -272,7 +272,9 @@ class _Evidence:
             mask = item if kind == "Mask" else item.get("mask")
             if mask and mask.get("png"):
                 parts.append(self.mask(mask, color))
-            place = dict(zip(("x", "y", "width", "height"), map(_number, (x, y, right - x, bottom - y)), strict=True))
+            place = dict(
+                zip(("x", "y", "width", "height"), map(_number, (x, y, right - x, bottom - y)), strict=True)
+            )
             parts.append(tag("rect", **place, **style))
             if kind == "Grid":
                 parts.append(tag("path", d=_grid_lines(item), **style))
@@ -305,19 +307,13 @@ class _Evidence:
         place: dict[str, Any] = {
             "x": _number(left), "y": _number(top), "width": _number(right - left), "height": _number(bottom - top)
         }  # fmt: skip
-        image = tag(
-            "image", href=f"data:image/png;base64,{mask['png']}", preserveAspectRatio="none", **place
-        )
+        image = tag("image", href=f"data:image/png;base64,{mask['png']}", preserveAspectRatio="none", **place)
         stencil = tag("mask", image, id=name, maskUnits="userSpaceOnUse", **place)
         return join([stencil, tag("rect", class_="mask", fill=color, mask=f"url(#{name})", **place)])
 
     def embedded(self) -> Markup:
         """The pictures that are referred to, each once."""
         images = []
-        # Drawing finds out which pictures are used; `draw` calls this first, so they are collected here.
-        for section in (self.head, self.answer, self.calls):
-            section()
-        self.masks = 0
         for digest, name in self.used.items():
             picture = self.pictures[digest]
             images.append(
@@ -331,3 +327,151 @@ class _Evidence:
                 )
             )
         return tag("svg", tag("defs", *images), class_="defs", width="0", height="0", aria_hidden="true")
+
+
+def _kind(value: Any) -> str:
+    return str(value["type"]) if isinstance(value, Mapping) else type(value).__name__
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    """What a container holds; nothing, for other values."""
+    if isinstance(value, list):
+        return value
+    kind = _kind(value)
+    if kind in ("tuple", "set"):
+        return list(value["items"])
+    return [v for _, v in value["items"]] if kind == "dict" else ()
+
+
+def _placed(values: Iterable[Any]) -> Iterator[Data]:
+    """The values, at any depth, that have a place in a picture."""
+    for value in values:
+        if _kind(value) in _PLACED:
+            yield value
+        yield from _placed(_inside(value))
+
+
+def _images(values: Iterable[Any]) -> list[Data]:
+    """The pictures, at any depth, each once."""
+    found: dict[str, Data] = {}
+
+    def look(items: Iterable[Any]) -> None:
+        for item in items:
+            if _kind(item) == "Image":
+                found.setdefault(item["digest"], item)
+            look(_inside(item))
+
+    look(values)
+    return list(found.values())
+
+
+def _words(value: Any) -> str:
+    """A value of the JSON form in words."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_words, value)) + "]"
+    if not isinstance(value, Mapping):
+        return f"{value:.6g}" if isinstance(value, float) else repr(value)
+    kind, place = _kind(value), ""
+    if "box" in value:
+        place = "(" + ", ".join(f"{float(v):.0f}" for v in value["box"]) + ")"
+    match kind:
+        case "float" | "other":
+            return str(value["text"])
+        case "tuple":
+            return "(" + ", ".join(map(_words, value["items"])) + ")"
+        case "set":
+            return "{" + ", ".join(map(_words, value["items"])) + "}"
+        case "dict":
+            return "{" + ", ".join(f"{_words(k)}: {_words(v)}" for k, v in value["items"]) + "}"
+        case "Image":
+            what = "picture" if value["digest"] == value["root"] else "crop"
+            return f"{what} {value['width']} × {value['height']}"
+        case "Region":
+            mask = " with mask" if value["mask"] else ""
+            return f"{repr(value['label']) if value['label'] else 'region'} {float(value['score']):.2f} at {place}{mask}"
+        case "Box" | "Mask":
+            return f"{kind.lower()} {place}"
+        case "Point":
+            return f"point ({float(value['x']):.1f}, {float(value['y']):.1f})"
+        case "Circle":
+            x, y = map(float, value["center"])
+            return f"{_color(value)}circle at ({x:.0f}, {y:.0f}), radius {float(value['radius']):.1f}"
+        case "Line" | "Polygon":
+            corners = " → ".join(f"({float(x):.0f}, {float(y):.0f})" for x, y in value["points"])
+            return f"{_color(value)}{kind.lower()} {corners}"
+        case "Grid":
+            return f"grid of {value['rows']} rows and {value['columns']} columns at {place}"
+    return str(value.get("text", kind))
+
+
+def _color(value: Data) -> str:
+    return f"{value['color']} " if value["color"] else ""
+
+
+def _label(item: Data) -> str:
+    """What is written at a thing that is drawn."""
+    if item["type"] == "Region":
+        return f"{item['label']} {float(item['score']):.2f}".strip()
+    return str(item.get("color") or "")
+
+
+def _window(image: Data) -> Data:
+    """The place of a crop in its root."""
+    x, y = map(float, image["origin"])
+    return {"type": "Box", "box": [x, y, x + float(image["width"]), y + float(image["height"])]}
+
+
+def _grid_lines(grid: Data) -> str:
+    left, top, right, bottom = map(float, grid["box"])
+    rows, columns = min(int(grid["rows"]), 100), min(int(grid["columns"]), 100)
+    across = [top + (bottom - top) * i / rows for i in range(1, rows)]
+    down = [left + (right - left) * i / columns for i in range(1, columns)]
+    return "".join(
+        [f"M{_number(left)} {_number(y)}H{_number(right)}" for y in across]
+        + [f"M{_number(x)} {_number(top)}V{_number(bottom)}" for x in down]
+    )
+
+
+def _findings(diagnostics: Iterable[Data]) -> Markup:
+    items = []
+    for found in diagnostics:
+        severity = str(found["severity"])
+        where = f"line {found['line']}, column {int(found['column']) + 1}"
+        parts: list[str] = [
+            tag("b", severity, class_=_class(severity)), f" {where}: {found['message']} ", tag("code", found["code"])
+        ]  # fmt: skip
+        if found["suggestion"]:
+            parts.append(tag("div", str(found["suggestion"]), class_="notes"))
+        items.append(tag("li", *parts))
+    return tag("ul", *items, class_="findings") if items else Markup("")
+
+
+def _why(attempt: Data) -> str:
+    found = attempt.get("diagnostics") or ()
+    return str(attempt.get("error") or next((d["message"] for d in found), "it was not the best"))
+
+
+def _long(text: str, name: str) -> Markup:
+    """A text; of a long one its beginning, the rest on demand."""
+    if len(text) <= SHORT:
+        return tag(name, text)
+    return tag("details", tag("summary", _one_line(text, SHORT // 2)), tag("pre", text))
+
+
+def _one_line(text: str, most: int) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _duration(seconds: Any) -> str:
+    seconds = float(seconds)
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def _class(text: str) -> str:
+    """A class name that cannot be anything else."""
+    return re.sub(r"[^a-z]", "", text.lower())

@@ -19,13 +19,30 @@ def named(source: str, pictures: Sequence[Any]) -> dict[str, Any]:
     `def answer(image)` gets the picture, `def answer(images)` the list, `def answer(before, after)` one each. A
     script finds `image`, the first, and `images`, all of them.
     """
-    tree = checker.parse(source)
-    function = entry(tree) if isinstance(tree, ast.Module) else None
-    if function is None:
+    names = parameters(source)
+    if names is None:
         return {"image": pictures[0], "images": list(pictures)} if pictures else {}
-    arguments = function.args
-    positional = [*arguments.posonlyargs, *arguments.args]
-    names = [a.arg for a in positional[: len(positional) - len(arguments.defaults)]]
     if len(names) == 1 and (len(pictures) != 1 or names[0] in SEVERAL_NAMES):
         return {names[0]: list(pictures)}
     return dict(zip(names, pictures, strict=False))
+
+
+def mismatch(source: str, count: int) -> str:
+    """Why a program cannot be given so many pictures, in one sentence; empty where it can."""
+    names = parameters(source)
+    if not names or count == len(names) or (len(names) == 1 and count > 0 and names[0] not in IMAGE_NAMES):
+        return ""
+    wanted = f"{len(names)} pictures" if len(names) > 1 else "one picture"
+    given = "none was" if count == 0 else "one was" if count == 1 else f"{count} were"
+    hint = "; to take any number, write 'def answer(images)'" if len(names) == 1 and count else ""
+    return f"the program takes {wanted} ({', '.join(names)}), and {given} given{hint}"
+
+
+def parameters(source: str) -> list[str] | None:
+    """The names by which the program's `answer` takes its pictures; None for a script."""
+    tree = checker.parse(source)
+    function = entry(tree) if isinstance(tree, ast.Module) else None
+    if function is None:
+        return None
+    positional = [*function.args.posonlyargs, *function.args.args]
+    return [a.arg for a in positional[: len(positional) - len(function.args.defaults)]]

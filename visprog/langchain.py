@@ -52,7 +52,9 @@ class Workspace:
             return [self.resolve(inner, g) for g in given]
         if isinstance(given, str) and any(o in VALUES for o in _options(annotation)):
             if given not in self.values:
-                raise ToolError(f"there is no value '{given}'; there are {', '.join(self.values) or 'none yet'}")
+                raise ToolError(
+                    f"there is no value '{given}'; there are {', '.join(self.values) or 'none yet'}"
+                )
             return self.values[given]
         return given
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Protocol, get_type_hints, overload
 
-from .errors import ToolDefinitionError, ToolError
-from .types import Type, accepts, describe, is_union, json_schema, render, supported
+from .errors import ToolDefinitionError, ToolError, VisprogError
+from .types import Type, accepts, as_declared, describe, is_union, json_schema, render, supported
 
 ENTRY_POINTS = "visprog.tools"
 """Entry-point group through which an installed package adds tools: each entry is a Tool, or a module of them."""
@@ -135,7 +135,8 @@ class Tool:
                 raise ToolError(
                     f"{self.name}: '{parameter.name}' must be {render(parameter.type)}, not {describe(value)}"
                 )
-            bound[parameter.name] = value
+            given_value = parameter.name in given
+            bound[parameter.name] = as_declared(parameter.type, value) if given_value else value
         return bound
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -243,7 +244,9 @@ def tool(
         made = describe_function(f, name=name, limits=limits)
         names = dict(backends or {})
         if default and default not in names:
-            raise ToolDefinitionError(f"{made.name}: its default backend '{default}' is not among its backends")
+            raise ToolDefinitionError(
+                f"{made.name}: its default backend '{default}' is not among its backends"
+            )
         return replace(made, backends=names, default_backend=default or next(iter(names), ""))
 
     return decorate if function is None else decorate(function)
@@ -261,13 +264,19 @@ def describe_function(
         )
     doc = inspect.getdoc(function)
     if not doc:
-        raise ToolDefinitionError(f"{where}: write a docstring; the planner reads it to know when to call the tool")
+        raise ToolDefinitionError(
+            f"{where}: write a docstring; the planner reads it to know when to call the tool"
+        )
     try:
         hints = get_type_hints(function)
-    except NameError as error:
+    except (NameError, AttributeError) as error:
         raise ToolDefinitionError(
             f"{where}: its annotations name something that is not imported: {error}"
         ) from None
+    except (TypeError, SyntaxError) as error:
+        raise ToolDefinitionError(f"{where}: its annotations are not types: {error}") from None
+    if inspect.iscoroutinefunction(function):
+        raise ToolDefinitionError(f"{where}: make it a plain function, not an async one")
     if "return" not in hints:
         raise ToolDefinitionError(f"{where}: annotate its result, for example '-> float'")
     parameters = []
@@ -362,7 +371,9 @@ class Registry(Mapping[str, Tool]):
             if len(lines) == 1:
                 body = f'    """{lines[0]}"""'
             else:
-                body = "\n".join(['    """' + lines[0], *("    " + x if x else "" for x in lines[1:]), '    """'])
+                body = "\n".join(
+                    ['    """' + lines[0], *("    " + x if x else "" for x in lines[1:]), '    """']
+                )
             stubs.append(f"def {each.signature}:\n{body}")
         return "\n\n".join(stubs)
 
@@ -380,13 +391,16 @@ def load_tools(reference: str) -> list[Tool]:
     module_name, _, attribute = reference.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ToolDefinitionError(f"cannot import tools from '{module_name}': {error}") from None
+    except VisprogError:
+        raise
+    except Exception as error:  # another's module may fail in any way
+        what = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        raise ToolDefinitionError(f"cannot import tools from '{module_name}': {what}") from None
     found: Any = vars(module) if not attribute else getattr(module, attribute, None)
     if isinstance(found, Tool):
         return [found]
-    candidates = found.values() if isinstance(found, Mapping) else found or ()
-    tools = [t for t in candidates if isinstance(t, Tool)]
+    candidates = found.values() if isinstance(found, Mapping) else found
+    tools = [t for t in candidates if isinstance(t, Tool)] if isinstance(candidates, Iterable) else []
     if attribute == "":
         tools = [t for t in tools if t.function.__module__ == module_name]
     if not tools:

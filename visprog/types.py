@@ -18,6 +18,9 @@ Type: TypeAlias = Any
 SCALARS: tuple[type, ...] = (bool, int, float, str)
 VALUES: tuple[type, ...] = (Image, Mask, Region, Box, Point, Circle, Line, Polygon, Grid, Located)
 
+SHAPES = (Circle, Line, Polygon)
+"""Things found by their outline. Where a tool takes a region, it takes one of these."""
+
 _JSON = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
 
 
@@ -27,7 +30,8 @@ def is_union(annotation: Type) -> bool:
 
 def supported(annotation: Type) -> bool:
     """True for what a tool's parameter or result may be."""
-    origin, args = get_origin(annotation), get_args(annotation)
+    origin: Any = get_origin(annotation)
+    args = get_args(annotation)
     if annotation in SCALARS or annotation in VALUES or annotation is type(None) or annotation is None:
         return True
     if isinstance(annotation, TypeVar):
@@ -45,7 +49,8 @@ def supported(annotation: Type) -> bool:
 
 def render(annotation: Type) -> str:
     """The type as it is written in Python: `list[Region]`, `Image | Region`, `Literal["left", "right"]`."""
-    origin, args = get_origin(annotation), get_args(annotation)
+    origin: Any = get_origin(annotation)
+    args = get_args(annotation)
     if annotation is None or annotation is type(None):
         return "None"
     if origin is Literal:
@@ -62,8 +67,9 @@ def render(annotation: Type) -> str:
 
 
 def accepts(annotation: Type, value: object) -> bool:
-    """True if `value` is of this type. An int passes as a float; a bool is neither int nor float."""
-    origin, args = get_origin(annotation), get_args(annotation)
+    """True if `value` is of this type. An int passes as a float, a shape as a region; a bool is no number."""
+    origin: Any = get_origin(annotation)
+    args = get_args(annotation)
     if annotation is Any or isinstance(annotation, TypeVar):
         return True
     if annotation is None or annotation is type(None):
@@ -88,9 +94,24 @@ def accepts(annotation: Type, value: object) -> bool:
         return isinstance(value, dict) and all(
             accepts(args[0], k) and accepts(args[1], v) for k, v in value.items()
         )
-    if annotation is Image and isinstance(value, Image):
+    if annotation is Region and isinstance(value, SHAPES):
         return True
     return isinstance(annotation, type) and isinstance(value, annotation)
+
+
+def as_declared(annotation: Type, value: Any) -> Any:
+    """A value that `accepts` took, as the tool declares it: a shape becomes the region that it covers."""
+    origin: Any = get_origin(annotation)
+    args = get_args(annotation)
+    if isinstance(value, SHAPES):
+        options = args if is_union(annotation) else (annotation,)
+        if Region in options and type(value) not in options and Located not in options:
+            return Region(value.box, type(value).__name__.lower(), image=value.image)
+    elif is_union(annotation):
+        return next((as_declared(a, value) for a in args if accepts(a, value)), value)
+    elif origin in (list, Sequence) and args:
+        return [as_declared(args[0], v) for v in value]
+    return value
 
 
 def describe(value: object) -> str:
@@ -105,7 +126,8 @@ def describe(value: object) -> str:
 
 def json_schema(annotation: Type) -> dict[str, Any]:
     """JSON Schema of the type. Values such as images and regions are named by a string, their id in the run."""
-    origin, args = get_origin(annotation), get_args(annotation)
+    origin: Any = get_origin(annotation)
+    args = get_args(annotation)
     if annotation in _JSON or annotation is None:
         return {"type": _JSON[type(None) if annotation is None else annotation]}
     if origin is Literal:

@@ -13,7 +13,7 @@ from visprog.check.stand_ins import World
 from visprog.registry import Registry
 from visprog.sandbox import Limits, Sandbox
 
-from_corpus = 20
+FROM_CORPUS = 10
 """How many of the correct programs are run: each takes three processes."""
 
 
@@ -64,7 +64,7 @@ def test_findings(body: str, expected: list[str], registry: Registry, sandbox: S
     source = f"def answer(image):\n    {body}\n"
     got = found(source, registry, sandbox)
     assert sorted(f"{d.code} {d.severity}" for d in got) == expected, got
-    assert all(1 < d.line <= source.count("\n") or d.code == "no-answer" for d in got)
+    assert all(1 < d.line <= source.count("\n") or d.code in ("no-answer", "endless") for d in got)
 
 
 def test_the_type_of_the_answer(registry: Registry, sandbox: Sandbox) -> None:
@@ -105,7 +105,7 @@ def test_a_sandbox_of_its_own(registry: Registry) -> None:
 def test_correct_programs_have_no_error(
     registry: Registry, sandbox: Sandbox, corpus: list[tuple[str, str]]
 ) -> None:
-    for name, source in corpus[:: max(1, len(corpus) // from_corpus)]:
+    for name, source in corpus[:: max(1, len(corpus) // FROM_CORPUS)]:
         images = 2 if "answer(images)" in source else 1
         errors = [
             d for d in dry_run(source, registry, images=images, sandbox=sandbox) if d.severity == "error"

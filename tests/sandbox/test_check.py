@@ -82,7 +82,9 @@ def test_attributes() -> None:
 
 
 def test_annotations_are_not_read() -> None:
-    source = "def answer(x: Foo | 'Bar' = 1, *y: a.b.__c__) -> List[open]:\n    z: eval(q) = 2\n    w: Nope\n    return z"
+    source = (
+        "def answer(x: F | 'B' = 1, *y: a.__c__) -> L[open]:\n    z: eval(q) = 2\n    w: Nope\n    return z"
+    )
     assert codes(source) == []
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visprog.sandbox import Limits, check
-from visprog.sandbox.engine import RestrictedEngine, Scope
+from visprog.sandbox.engine import Refused, RestrictedEngine, Scope
 
 NAMES = ["a", "b", "c"]
 numbers = st.integers(-9, 9).map(str)
@@ -38,8 +39,8 @@ def expressions(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         form("({} if {} else {})", inner, inner, inner),
         form("[{}, *[{}]]", inner, constants),
         form("{{'p': {}, **{{'q': {}}}}}", inner, constants),
-        form("{}[{}]", inner, inner),
-        form("{}[1:]", inner),
+        form("({})[{}]", inner, inner),
+        form("({})[1:]", inner),
         form("[x for x in {} if x]", inner),
         form("{{x: y for x, y in {}}}", inner),
         form("sum(x for x in {})", inner),
@@ -47,7 +48,7 @@ def expressions(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         form("'%s|%5s' % ({}, 1)", inner),
         form("'{{}}-{{:>4}}'.format({}, 2)", inner),
         form("{}({})", st.sampled_from(FUNCTIONS), inner),
-        form("{}.{}", inner, st.sampled_from(METHODS)),
+        form("({}).{}", inner, st.sampled_from(METHODS)),
         form("(n := {})", inner),
     )
 
@@ -81,7 +82,7 @@ def blocks(inner: st.SearchStrategy[list[str]]) -> st.SearchStrategy[list[str]]:
                 "    a = 'caught'",
                 "finally:",
                 *indent(t[2]),
-            ]  # fmt: skip
+            ]
         ),
         st.tuples(body, expression).map(
             lambda t: ["def f(a, b=2, *c):", *indent(t[0]), f"    return {t[1]}", "a = f(a, b)"]
@@ -130,12 +131,15 @@ def guarded(source: str) -> tuple[Any, list[str]]:
         return repr(
             RestrictedEngine().run(source, Scope({}, {}, {}, {}, printed.append, stop, Limits()))
         ), printed
+    except Refused:
+        return SyntaxError, printed  # what CPython cannot compile either
     except Exception as error:
         return type(error), printed
 
 
+@pytest.mark.filterwarnings("ignore::SyntaxWarning")
 @given(programs)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_results_equal_those_of_cpython(lines: list[str]) -> None:
     start = ["d = {'k': 1}", "n = 0", "a, b, c = 1, [2, 3], 'z'"]
     source = "\n".join(["def answer():", *indent([*start, *lines]), "    return [a, b, c, d, n]"])

@@ -23,7 +23,7 @@ class Unguarded(Sandbox):
 
 @pytest.fixture(scope="module")
 def taken_over() -> Iterator[Sandbox]:
-    limits = Limits(cpu=1, grace=0.5, time=4, calls=50)
+    limits = Limits(cpu=1, grace=1, time=12, calls=50)
     with Unguarded(limits, library="shapes:LIBRARY", engine="engines:RawFrames", standby=2) as sandbox:
         yield sandbox
 
@@ -50,7 +50,7 @@ def test_broken_frames(outcomes: dict[str, Outcome], name: str) -> None:
         assert (outcome.status, outcome.limit) == ("killed", "silence")
     else:
         assert (outcome.status, outcome.limit) == ("killed", "protocol"), outcome
-    assert outcome.seconds < 3
+    assert outcome.seconds < 10
 
 
 @pytest.mark.parametrize("name", engines.LAWFUL)
@@ -67,14 +67,14 @@ def test_deadlines_are_absolute(taken_over: Sandbox, name: str) -> None:
     start = time.monotonic()
     outcome = attack(taken_over, name)
     assert (outcome.status, outcome.limit) == ("killed", "silence")
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 10
 
 
 def test_sends_have_a_deadline(taken_over: Sandbox) -> None:
     start = time.monotonic()
     outcome = attack(taken_over, "flood")
     assert (outcome.status, outcome.limit) in {("killed", "silence"), ("killed", "calls")}
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 15
 
 
 def test_leaving_is_a_crash(taken_over: Sandbox) -> None:
@@ -87,7 +87,7 @@ def test_a_closed_pipe_is_an_end(taken_over: Sandbox) -> None:
     start = time.monotonic()
     outcome = attack(taken_over, "close")
     assert outcome.status == "killed"
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 10
 
 
 def test_nothing_is_left(taken_over: Sandbox) -> None:

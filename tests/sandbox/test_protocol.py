@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from typing import Any
@@ -74,19 +75,15 @@ def test_not_a_number_survives() -> None:
 def test_any_json_is_a_value_or_refused(wire: Any) -> None:
     codec = HostCodec(SHAPES, LIMITS, TYPES)
     codec.encode(Image(1, 2))
-    try:
+    with contextlib.suppress(ProtocolError):
         codec.decode(unpack(json.dumps({"v": wire}).encode())["v"])
-    except ProtocolError:
-        pass
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_are_a_message_or_refused(body: bytes) -> None:
-    try:
+    with contextlib.suppress(ProtocolError):
         assert type(unpack(body)) is dict
-    except ProtocolError:
-        pass
 
 
 @given(st.binary(max_size=6), st.integers(0, 200))
@@ -94,11 +91,9 @@ def test_any_bytes_are_a_message_or_refused(body: bytes) -> None:
 def test_damaged_frames(noise: bytes, place: int) -> None:
     body = json.dumps({"op": "CALL", "i": 1, "f": "echo", "a": [{"$t": [1, {"$h": 0}]}], "k": {}}).encode()
     place %= len(body)
-    try:
+    with contextlib.suppress(ProtocolError):
         message = unpack(body[:place] + noise + body[place + len(noise) :])
         HostCodec(SHAPES, LIMITS, TYPES).decode(message.get("a"))
-    except ProtocolError:
-        pass
 
 
 def test_handles_between_the_two_sides() -> None:
@@ -121,7 +116,7 @@ def test_library_values_between_the_two_sides() -> None:
     guest = GuestCodec(SHAPES, LIMITS, [("Image", [])])
     region = Region(Box(0, 1, 2.5, 3), "cat", None)
     assert host.decode(guest.encode(region)) == region
-    with pytest.raises(ProtocolError, match="Box refuses its fields: a box ends before it begins|after"):
+    with pytest.raises(ProtocolError, match="Box refuses its fields"):
         host.decode({"$v": [0, [3, 0, 1, 1]]})
 
 

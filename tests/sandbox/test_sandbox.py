@@ -66,10 +66,12 @@ def test_values_cross_unchanged(sandbox: Sandbox) -> None:
 def test_handles_are_the_same_objects(sandbox: Sandbox, image: Image) -> None:
     seen: list[Any] = []
     other = Image(1, 2)
-    source = "use(image)\no = make()\nuse(o)\nuse(image=image.root)\nreturn [image, {'o': o}, o.width, o == make()]"
+    source = (
+        "use(image)\no = make()\nuse(o)\nuse(image=image.root)\nreturn image, {'o': o}, o.width, o == make()"
+    )
     tools: dict[str, Callable[..., Any]] = {"use": lambda image: seen.append(image), "make": lambda: other}
     outcome = sandbox.run(source, tools=tools, inputs={"image": image}, types=TYPES)
-    assert outcome.value == [image, {"o": other}, 1, True]
+    assert outcome.value == (image, {"o": other}, 1, True)
     assert seen == [image, other, image] and seen[0] is image
 
 
@@ -284,26 +286,36 @@ def test_async_needs_arun(sandbox: Sandbox) -> None:
 
 
 def test_cancelling_ends_the_program(sandbox: Sandbox) -> None:
-    cancelled = []
-
-    async def tool() -> None:
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            cancelled.append(True)
-            raise
+    events = []
 
     async def main() -> None:
-        for source in ("while True: pass", "return tool()"):
-            with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(
-                    sandbox.arun(source + "\nresult = 1" * ("tool" not in source), tools={"tool": tool}), 0.5
-                )
-        await asyncio.sleep(0.2)
+        started = asyncio.Event()
+
+        async def tool() -> None:
+            events.append("started")
+            started.set()
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                events.append("cancelled")
+                raise
+
+        def plain() -> None:
+            loop.call_soon_threadsafe(started.set)
+
+        loop = asyncio.get_running_loop()
+        for source in ("return tool()", "plain()\nwhile True: pass\nresult = 1"):
+            started.clear()
+            task = asyncio.create_task(sandbox.arun(source, tools={"tool": tool, "plain": plain}))
+            await started.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await asyncio.sleep(0.2)
 
     start = time.monotonic()
     asyncio.run(main())
-    assert cancelled == [True] and time.monotonic() - start < 4
+    assert events == ["started", "cancelled"] and time.monotonic() - start < 20
 
 
 # --- processes ---

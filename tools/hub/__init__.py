@@ -1,1 +1,1 @@
-"""Backends on pretrained models, through `transformers` and from local folders. Nothing is loaded at import."""
+"""Backends on pretrained models, from the hub or local folders. Nothing is loaded at import."""

@@ -1,4 +1,4 @@
-"""Pretrained weights from a local folder or the Hugging Face hub: loaded once, shared by the tools that use them.
+"""Pretrained weights from a local folder or the Hugging Face hub: loaded once, shared by the tools.
 
 A checkpoint is data: weights are safetensors, and no code that comes with one is run. With HF_HUB_OFFLINE=1
 nothing is downloaded, and what the local cache holds is used.
@@ -93,8 +93,8 @@ def load(
 
     Raises:
         MissingExtra: torch or transformers is not installed.
-        ToolError: there is no such checkpoint, it is of another kind, holds only pickled weights or lacks some,
-            or the device cannot take it.
+        ToolError: there is no such checkpoint, it is of another kind, holds only pickled weights or lacks
+            some, or the device cannot take it.
     """
     source = _locate(model, tool)
     with _loading:
@@ -139,7 +139,7 @@ def _locate(model: str, tool: str) -> str:
     if not any(folder.glob("*.safetensors")):
         pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt*"))
         raise ToolError(
-            f"{tool}: {model} holds only pickled weights, which can run code when read: save them as safetensors"
+            f"{tool}: {model} holds only pickled weights, which can run code: save them as safetensors"
             if pickled
             else f"{tool}: {model} holds no *.safetensors: save the model again with save_pretrained"
         )
@@ -161,7 +161,8 @@ def _read(
             config = transformers.AutoConfig.from_pretrained(source, **common)
             if kinds and config.model_type not in kinds:
                 raise ToolError(
-                    f"{tool}: '{model}' is of kind {config.model_type}; this backend takes {' or '.join(kinds)}"
+                    f"{tool}: '{model}' is of kind {config.model_type}; this backend takes "
+                    f"{' or '.join(kinds)}"
                 )
             network, report = getattr(transformers, architecture).from_pretrained(
                 source, use_safetensors=True, dtype=dtype, output_loading_info=True, **common
@@ -174,14 +175,14 @@ def _read(
             said = first_line(error)
             if not local:
                 raise ToolError(
-                    f"{tool}: cannot get '{model}' from the hub ({said}): download it where there is a network, "
-                    f'and set model = "FOLDER" under [tools.{tool}] in visprog.toml'
+                    f"{tool}: cannot get '{model}' from the hub ({said}): download it where there is a "
+                    f'network, and set model = "FOLDER" under [tools.{tool}] in visprog.toml'
                 ) from error
             raise ToolError(f"{tool}: cannot load {model}: {said}") from error
     if report["missing_keys"]:
         raise ToolError(
-            f"{tool}: '{model}' lacks {len(report['missing_keys'])} of the weights that {type(network).__name__} "
-            f"needs, such as {min(report['missing_keys'])}: it was trained for something else"
+            f"{tool}: '{model}' lacks {len(report['missing_keys'])} of the weights that "
+            f"{type(network).__name__} needs, such as {min(report['missing_keys'])}: it is for another task"
         )
     return network.eval(), processor
 

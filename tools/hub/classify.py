@@ -68,9 +68,7 @@ class _OnDualEncoder:
         self.batch_size = batch_size
 
     def _load(self) -> DualEncoder:
-        checkpoint = load(
-            self.model, self.tool, "AutoModel", KINDS, device=self.device, dtype=self.dtype
-        )
+        checkpoint = load(self.model, self.tool, "AutoModel", KINDS, device=self.device, dtype=self.dtype)
         return dual_encoder(checkpoint)
 
     def _look(self, image: Image | Region, texts: list[str]) -> Ask:
@@ -127,7 +125,7 @@ class ClipMatcher(_OnDualEncoder):
 
 
 class ClipVerifier(_OnDualEncoder):
-    """True where the statement fits better than empty phrases and than the bare name of the thing it is about.
+    """True where the statement fits better than empty phrases and than the bare name of its thing.
 
     "a person wearing a hat" is held against "a person", so that a person alone does not make it true.
 

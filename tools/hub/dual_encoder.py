@@ -1,4 +1,4 @@
-"""Images and texts in one space: CLIP (Radford et al., 2021) and SigLIP (Zhai et al., 2023; Tschannen et al., 2025)."""
+"""Images and texts in one space: CLIP (Radford et al., 2021), SigLIP (Zhai et al., 2023) and SigLIP 2."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ IMAGES = 1024
 class DualEncoder:
     """Unit features of images and of texts, remembered, so that equal inputs are computed once.
 
-    A text stands for the mean of its features in a few prompt templates, each normalised first, the mean again
-    (Radford et al., section 3.1.4).
+    A text stands for the mean of its features in a few prompt templates, each normalised first, the mean
+    again (Radford et al., section 3.1.4).
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:

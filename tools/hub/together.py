@@ -1,4 +1,4 @@
-"""What backends on large networks share: batches answered together, work remembered, pictures cut for them."""
+"""What backends on large networks share: batches answered together, work remembered, pictures cut."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 def look(thing: Image | Region, margin: float) -> Image:
-    """The picture to look at: an image itself; of a region its crop, `margin` (a share of its longer side) wider.
+    """The picture to look at: an image itself; a region's crop, with `margin` (a share of its longer side).
 
     Raises:
         ToolError: the region does not know its picture.

@@ -1,1 +1,1 @@
-"""."""
+"""The systems, one readable file each."""

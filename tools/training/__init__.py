@@ -1,1 +1,1 @@
-"""."""
+"""Training of the bundled weights."""

@@ -180,10 +180,6 @@ def _dict(engine: Inference, arguments: Arguments, node: ast.Call) -> Kind:
     return Instance(dict, (join(*keys), join(*values)))
 
 
-def _getattr(engine: Inference, arguments: Arguments, node: ast.Call) -> Kind:
-    return UNKNOWN
-
-
 def _constant(kind: Kind) -> Special:
     def special(engine: Inference, arguments: Arguments, node: ast.Call) -> Kind:
         return kind
@@ -200,7 +196,7 @@ SPECIAL: Mapping[str, Special] = {
     "bool": _bool,
     "dict": _dict,
     "divmod": _divmod,
-    "getattr": _getattr,
+    "getattr": _constant(UNKNOWN),
     "hasattr": _constant(BOOL),
     "isinstance": _constant(BOOL),
     "map": _map,

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from visprog.sandbox import Limits, Outcome, Sandbox, checker
-from visprog.sandbox.desugar import entry
 
 from ..errors import ToolError
+from ..inputs import named, parameters
 from ..registry import Registry
 from ..types import Type, accepts, describe, render
 from ..values import Mask
 from ..values.image import Image
 from ..values.library import ATTRIBUTES
 from .findings import Diagnostic, Findings, Severity
-from .program import IMAGE_NAMES
 from .stand_ins import World, picture
 
 LIBRARY = "visprog.values.library:LIBRARY"
@@ -68,7 +67,7 @@ class _DryRun:
         tree = checker.parse(source)
         tree = tree if isinstance(tree, ast.Module) else ast.Module([], [])
         self.raises = _raise_lines(tree)
-        self.inputs = _inputs(tree, images)
+        self.inputs = _inputs(source, images)
         self.says_none = any(isinstance(n, ast.Constant) and n.value is None for n in ast.walk(tree))
         self.found = Findings()
 
@@ -171,21 +170,10 @@ def _is(value: Any, wanted: Type) -> bool:
     return isinstance(value, wanted) if wanted in (list, tuple, dict, set) else accepts(wanted, value)
 
 
-def _inputs(tree: ast.Module, images: int) -> dict[str, Any]:
-    """Pictures under the names that the program asks for."""
-    pictures = [picture(i) for i in range(images)]
-    function = entry(tree)
-    if function is None:
-        return {"image": pictures[0], "images": pictures}
-    arguments = function.args
-    positional = [*arguments.posonlyargs, *arguments.args]
-    names = [a.arg for a in positional[: len(positional) - len(arguments.defaults)]]
-    if len(names) > 1:
-        return {name: picture(i) for i, name in enumerate(names)}
-    name = names[0] if names else "image"
-    if images > 1 or name in [f"{n}s" for n in IMAGE_NAMES]:
-        return {name: pictures}
-    return {name: pictures[0]}
+def _inputs(source: str, images: int) -> dict[str, Any]:
+    """Pictures under the names that the program asks for, as many as it has names."""
+    count = max(images, len(parameters(source) or ()))
+    return named(source, [picture(i) for i in range(count)])
 
 
 def _raise_lines(tree: ast.Module) -> set[int]:

@@ -9,7 +9,6 @@ from types import ModuleType
 from ..registry import Registry
 from . import hints
 from .functions import Functions, Loop, annotated
-from .infer import MAX_STEPS
 from .lattice import (
     NONE,
     UNKNOWN,
@@ -41,21 +40,19 @@ class Flow(Functions):
     def block(self, statements: list[ast.stmt]) -> bool:
         return all(self.statement(statement) for statement in statements)
 
-    @property
-    def exhausted(self) -> bool:
-        """The program is too much to follow; nothing more is said about it."""
-        return self.steps > MAX_STEPS
-
     def statement(self, node: ast.stmt) -> bool:
-        if self.exhausted:
-            return True
+        reached = self._statement(node) if self.enter_step() else True
+        self.depth -= 1
+        return reached
+
+    def _statement(self, node: ast.stmt) -> bool:
         visit = getattr(self, f"_{type(node).__name__.lower()}_statement", None)
-        if visit is None:
-            for child in ast.iter_child_nodes(node):
-                if isinstance(child, ast.expr):
-                    self.infer(child)
-            return True
-        return visit(node) is not False
+        if visit is not None:
+            return visit(node) is not False
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                self.infer(child)
+        return True
 
     def _functiondef_statement(self, node: ast.FunctionDef) -> None:
         self.scope.bind(node.name, self.make_closure(node))
@@ -195,8 +192,13 @@ class Flow(Functions):
         after = dict(self.scope.variables)
         if reached:
             states.append(dict(self.scope.variables) if self.block(node.orelse) else None)
+        # An error may come in the middle of a loop or branch, between two assignments.
+        parts = [s for s in node.body if hasattr(s, "body")]
+        anything = {
+            n.id: UNKNOWN for s in parts for n in ast.walk(s) if isinstance(n, ast.Name) and _stored(n)
+        }
         for handler in node.handlers:
-            self.scope.variables = merge(*seen) or {}
+            self.scope.variables = {**(merge(*seen) or {}), **anything}
             self.infer(handler.type)
             if handler.name:
                 self.scope.bind(handler.name, UNKNOWN)
@@ -261,6 +263,10 @@ class Flow(Functions):
         reached = self.block(node.body)
         self.frames[-1].loops.pop()
         return (dict(self.scope.variables) if reached else None), loop
+
+
+def _stored(name: ast.Name) -> bool:
+    return isinstance(name.ctx, ast.Store)
 
 
 def _decided(test: ast.expr) -> bool | None:

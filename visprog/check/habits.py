@@ -111,3 +111,6 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "name": ("label", "name"),
 }
 """Attribute → what to write instead; the first that the value has is suggested."""
+
+RESULTS = ("answer", "final_answer", "output", "ans", "res", "results")
+"""Variables that a script leaves its result in, in place of `result`."""

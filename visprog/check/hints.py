@@ -104,5 +104,7 @@ def operands(operator: str, left: Kind, right: Kind, node_left: ast.expr, node_r
 
 def brief(node: ast.expr) -> str:
     """The source of an expression, shortened for a message."""
+    if sum(1 for _ in ast.walk(node)) > 40:
+        return "…"
     text = " ".join(ast.unparse(node).split())
     return text if len(text) <= 40 else "…"

@@ -44,8 +44,11 @@ from .narrow import may_be, narrow
 from .scope import Scope
 from .signatures import CLASSES, Builtin, Class, Closure, constructor, from_tool
 
-MAX_STEPS = 200_000
+MAX_STEPS = 50_000
 """Expressions looked at. A program that needs more (functions that call functions …) is not followed on."""
+
+MAX_DEPTH = 140
+"""Expressions, statements and calls inside one another; Python's own stack holds a multiple of it."""
 
 
 class Inference(Mutation):
@@ -56,6 +59,7 @@ class Inference(Mutation):
         self.findings = Findings()
         self.scope = Scope(names)
         self.steps = 0
+        self.depth = 0
 
     def names(self, name: str) -> Kind | None:
         """What a name stands for, here."""
@@ -73,11 +77,26 @@ class Inference(Mutation):
             return Instance(ModuleType)
         return Builtin(name) if name in policy.BUILTIN_NAMES else None
 
+    @property
+    def exhausted(self) -> bool:
+        """The program is too much to follow; nothing more is said about it."""
+        return self.steps > MAX_STEPS
+
+    def enter_step(self) -> bool:
+        """One more expression or statement is looked at; False where that would be too much."""
+        self.steps += MAX_STEPS if self.depth > MAX_DEPTH else 1
+        self.depth += 1
+        return not self.exhausted
+
     def infer(self, node: ast.expr | None) -> Kind:
         """The type of an expression."""
-        self.steps += 1
-        if node is None or self.steps > MAX_STEPS:
+        if node is None or self.exhausted:
             return UNKNOWN
+        kind = self._infer(node) if self.enter_step() else UNKNOWN
+        self.depth -= 1
+        return kind
+
+    def _infer(self, node: ast.expr) -> Kind:
         visit: Callable[[ast.expr], Kind] | None = getattr(self, f"_{type(node).__name__.lower()}", None)
         if visit is not None:
             return visit(node)

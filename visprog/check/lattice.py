@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin
 
-from ..types import Type, is_union
+from ..types import SHAPES, Type, is_union
+from ..values import Region
 
 MAX_MEMBERS = 8
 """A union of more constants of one class than this becomes the class."""
@@ -296,7 +297,7 @@ def could_be(kind: Kind, wanted: Kind, *, strict: bool) -> bool:
         return iterable(kind) and could_be(element(kind), element_wanted(wanted), strict=strict)
     if want is dict and have is dict and isinstance(kind, Instance) and isinstance(wanted, Instance):
         return all(could_be(a, b, strict=strict) for a, b in zip(kind.args, wanted.args, strict=False))
-    return issubclass(have, want)
+    return issubclass(have, want) or (strict and want is Region and have in SHAPES)
 
 
 def element_wanted(wanted: Kind) -> Kind:

@@ -165,8 +165,7 @@ def subscript(kind: Kind, index: Kind, *, is_slice: bool) -> Kind | None:
 def _subscript(kind: Kind, index: Kind, is_slice: bool) -> Kind | None:
     cls = class_of(kind)
     if isinstance(kind, Function):
-        # list[int] in an annotation kept as a value: not worth a word.
-        return None if not getattr(kind, "cls", None) else UNKNOWN
+        return None
     if vague(kind) or cls is None:
         return UNKNOWN
     if is_slice:

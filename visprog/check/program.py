@@ -9,6 +9,7 @@ from visprog import sandbox
 from visprog.sandbox import checker
 from visprog.sandbox.desugar import RESULT, entry, statements
 
+from ..inputs import IMAGE_NAMES, SEVERAL_NAMES
 from ..registry import Registry
 from ..types import Type
 from ..values import Region
@@ -40,7 +41,6 @@ from .signatures import nearest
 HANDLES = ("Image", "Mask")
 """Classes that programs can name, for `isinstance`, and whose values they hold without seeing inside."""
 
-IMAGE_NAMES = ("image", "img", "picture", "photo")
 
 
 def check(
@@ -112,8 +112,18 @@ def _language(
                 hint = suggest_for_any(odd.attr) or diagnostic.suggestion
                 results.append(Diagnostic("unknown-attribute", line, column, diagnostic.message, hint))
         else:
-            results.append(_with_severity(diagnostic))
+            hint = _answer_by_habit(tree) if diagnostic.code == "no-answer" else None
+            results.append(_with_severity(diagnostic, suggestion=hint))
     return results
+
+
+def _answer_by_habit(tree: ast.Module) -> str | None:
+    """What a program without an answer may have meant to be it."""
+    function = next((n.name for n in reversed(tree.body) if isinstance(n, ast.FunctionDef)), None)
+    variable = next((name for name in habits.RESULTS if name in _bound(tree)), None)
+    if variable:
+        return f"name it '{RESULT}': {RESULT} = … in place of {variable} = …"
+    return f"name it 'answer': def answer(image) in place of def {function}(…)" if function else None
 
 
 def _refused_modules(tree: ast.Module) -> set[str]:
@@ -193,7 +203,7 @@ def _by_name(argument: ast.arg) -> Kind:
     declared = annotated(argument.annotation)
     if declared != UNKNOWN:
         return declared
-    if argument.arg in [f"{name}s" for name in IMAGE_NAMES]:
+    if argument.arg in SEVERAL_NAMES:
         return list_of(Instance(Image))
     stem = argument.arg.rstrip("0123456789").rstrip("_")
     return Instance(Image) if stem in IMAGE_NAMES else UNKNOWN
@@ -211,7 +221,7 @@ def _answer(
         (node.value or node, kind, node.value) for node, kind in frame.returns
     ]
     assigned = [n for n in statements(tree.body) if isinstance(n, ast.Assign | ast.AnnAssign | ast.AugAssign)]
-    targets = [n for n in assigned if RESULT in {x.id for x in ast.walk(n) if isinstance(x, ast.Name)}]
+    targets = [n for n in assigned if RESULT in _bound(n)]
     by_result = function is None and bool(targets)
     if by_result and not frame.returns:
         value = targets[-1].value
@@ -225,6 +235,10 @@ def _answer(
         )  # fmt: skip
     for node, kind, value in results:
         _answer_type(flow, node, kind, value, returns)
+
+
+def _bound(node: ast.AST) -> set[str]:
+    return {x.id for x in ast.walk(node) if isinstance(x, ast.Name) and isinstance(x.ctx, ast.Store)}
 
 
 def _answer_type(

@@ -7,6 +7,8 @@ well formed and calls known tools on phrases of the question. It knows the patte
 
 from __future__ import annotations
 
+import builtins
+import keyword
 import math
 import re
 import time
@@ -30,6 +32,8 @@ SURE = 0.25
 
 LONGEST = 160
 """Tokens of a program; the longest in training has fewer."""
+
+_STRING = r'"(?:[^"\\\n]|\\.)*"'
 
 UNSURE = (
     "the embedded planner is not sure how to answer this question: put it more simply, or let a language model plan "
@@ -148,16 +152,28 @@ def finish(text: str, question: str) -> str:
         phrase = match[1]
         if phrase == QUESTION:
             return _quoted(question)
-        at = joined.find(phrase + " ") if phrase.startswith(" ") else -1
-        at = at if at >= 0 or not joined.endswith(phrase) else len(joined) - len(phrase)
-        if at < 0:
+        at = f"{joined} ".find(f"{phrase} ")
+        if at < 0 or not phrase.startswith(" "):
             return match[0]
         first = joined[:at].count(" ")
         last = first + phrase.count(" ") - 1
         original = question[words[first][1] : words[last][2]]
         return _quoted(original[:1].lower() + original[1:] if first == 0 else original)
 
-    return re.sub(r'"([^"\\\n]*)"', restore, text)
+    return _readable(re.sub(r'"([^"\\\n]*)"', restore, text))
+
+
+def _readable(program: str) -> str:
+    """The program with its variables `a`, `b`, `c` called after what they hold: `dogs = detect(image, "dogs")`."""
+    taken = set(re.findall(r"\w+", re.sub(_STRING, "", program))) | set(keyword.kwlist) | set(dir(builtins))
+    for letter, phrase in re.findall(r'^    ([abc]) = [^"\n]*"([^"\n]*)"', program, re.MULTILINE):
+        name = re.sub(r"\W+", "_", phrase.lower()).strip("_")
+        if name.isidentifier() and name.isascii() and name not in taken and len(name) <= 24:
+            taken.add(name)
+            parts = re.split(f"({_STRING})", program)
+            parts[::2] = [re.sub(rf"(?<![\w.]){letter}\b", name, code) for code in parts[::2]]
+            program = "".join(parts)
+    return program
 
 
 def _quoted(text: str) -> str:
@@ -190,5 +206,11 @@ class _Tokens:
         self.special_token_ids = list(range(len(SPECIAL)))
         self.tokens = [b or b"\xff" + SPECIAL[i].encode() for i, b in enumerate(vocabulary.bytes)]
 
-    def __call__(self, text: str) -> list[int]:
-        return []
+        longest_first = sorted(self.tokens[len(SPECIAL) :], key=len, reverse=True)
+        self._pattern = re.compile(b"|".join(map(re.escape, longest_first)))
+        self._ids = {token: i for i, token in reversed(list(enumerate(self.tokens)))}
+
+    def __call__(self, text: str | bytes) -> list[int]:
+        """The longest tokens first; the grammar asks this of text that it forces."""
+        raw = text.encode() if isinstance(text, str) else text
+        return [self._ids[match[0]] for match in self._pattern.finditer(raw)]

@@ -9,6 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .image import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +197,7 @@ class Circle(Located):
     center: Point = field()  # type: ignore[misc]  # a field here, a property in Located
     radius: float
     color: str | None = None
+    image: Image | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _finite(self, "radius")
@@ -234,6 +239,7 @@ class Line(Located):
 
     points: tuple[Point, ...]
     color: str | None = None
+    image: Image | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "points", tuple(self.points))
@@ -266,6 +272,7 @@ class Polygon(Located):
 
     points: tuple[Point, ...]
     color: str | None = None
+    image: Image | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "points", tuple(self.points))

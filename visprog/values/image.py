@@ -112,7 +112,9 @@ class Image:
     @classmethod
     def _from_url(cls, url: str, allowed: bool) -> Image:
         if not allowed:
-            raise ImageError(f"{url} is a URL: download it first, or allow URLs (allow_url=True, --allow-url)")
+            raise ImageError(
+                f"{url} is a URL: download it first, or allow URLs (allow_url=True, --allow-url)"
+            )
         if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
             raise ImageError(f"only http and https URLs are read, not {url}")
         try:
@@ -153,7 +155,9 @@ class Image:
             raise ImageError(f"{name} has {size} pixels, more than {MAX_PIXELS:,}, and is refused")
         frames = getattr(picture, "n_frames", 1)
         if frames > 1 and picture.format != "MPO":  # phones write one photograph and its previews as MPO
-            raise ImageError(f"{name} is an animation of {frames} frames: save the frame that you mean as a picture")
+            raise ImageError(
+                f"{name} is an animation of {frames} frames: save the frame that you mean as a picture"
+            )
         picture = PIL.ImageOps.exif_transpose(picture)
         mode = picture.mode
         if mode.startswith("I;16") or mode in ("I", "F"):
@@ -255,13 +259,13 @@ class Image:
 
         if self.alpha is None:
             return PIL.Image.fromarray(self.pixels)
-        return PIL.Image.fromarray(np.dstack([self._colors(), self.alpha]))
+        return PIL.Image.fromarray(np.dstack([self._colors(self.alpha), self.alpha]))
 
-    def _colors(self) -> NDArray[np.uint8]:
+    def _colors(self, alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The pixels before they were composed over white; white where nothing of them is seen."""
-        share = np.maximum(self.alpha, 1)[:, :, None] / 255  # type: ignore[call-overload]
+        share = np.maximum(alpha, 1)[:, :, None] / 255
         colors = (self.pixels - 255 * (1 - share)) / share
-        return colors.round().clip(0, 255).astype(np.uint8)  # type: ignore[no-any-return]
+        return colors.round().clip(0, 255).astype(np.uint8)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write to a file; its ending decides the format.

@@ -1,5 +1,5 @@
-"""What programs find of the values: which attributes are open to them. Standard library only: the sandbox worker
-imports this file.
+"""What programs find of the values: which attributes are open to them. Standard library only: the sandbox
+worker imports this file.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _LOCATED = (
 ATTRIBUTES: Mapping[type | str, tuple[str, ...]] = {
     Point: ("x", "y", "box", "distance"),
     Box: (*_LOCATED, "intersection", "union", "iou", "clip", "expand", "shift"),
-    Circle: (*_LOCATED, "radius", "color"),
-    Line: (*_LOCATED, "points", "color", "length", "crossings"),
-    Polygon: (*_LOCATED, "points", "color", "sides"),
+    Circle: (*_LOCATED, "radius", "color", "image"),
+    Line: (*_LOCATED, "points", "color", "image", "length", "crossings"),
+    Polygon: (*_LOCATED, "points", "color", "image", "sides"),
     Grid: (*_LOCATED, "rows", "columns", "cells"),
     Region: (*_LOCATED, "label", "score", "image", "mask"),
     "Image": ("width", "height", "size", "name"),

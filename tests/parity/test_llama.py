@@ -1,0 +1,116 @@
+"""Our LLaMA against transformers' and our numpy decoder against our LLaMA."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from visprog.planner.decoder import Decoder  # noqa: E402
+from visprog.tools.models.llama import Llama, LlamaConfig, from_hub, next_token_loss, to_hub  # noqa: E402
+
+SHAPES = {
+    "plain": {},
+    "grouped": {"num_key_value_heads": 2},
+    "one key": {"num_key_value_heads": 1, "num_hidden_layers": 3},
+    "tied": {"tie_word_embeddings": True, "rope_theta": 500.0},
+}
+
+
+@pytest.fixture(params=SHAPES, ids=str)
+def pair(request: pytest.FixtureRequest, tmp_path: Path):
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        **{
+            "vocab_size": 101,
+            "hidden_size": 32,
+            "intermediate_size": 56,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "initializer_range": 0.2,
+            **SHAPES[request.param],
+        }
+    )
+    theirs = transformers.LlamaForCausalLM(config).eval()
+    theirs.save_pretrained(tmp_path)
+    return theirs, Llama.from_pretrained(tmp_path).eval()
+
+
+def test_outputs_intermediates_loss_and_gradients_agree(pair) -> None:
+    theirs, ours = pair
+    tokens = torch.randint(0, 101, (3, 17), generator=torch.Generator().manual_seed(1))
+    want = theirs(tokens, labels=tokens, output_hidden_states=True)
+    have = ours(tokens)
+    torch.testing.assert_close(have.logits, want.logits, atol=1e-5, rtol=1e-5)
+    for layer, hidden in enumerate(have.hidden[:-1]):  # their last one is after the final norm
+        torch.testing.assert_close(hidden, want.hidden_states[layer + 1], atol=1e-5, rtol=1e-5)
+    loss = next_token_loss(have.logits, tokens, torch.ones_like(tokens))
+    torch.testing.assert_close(loss, want.loss, atol=1e-5, rtol=1e-5)
+    loss.backward()
+    want.loss.backward()
+    gradients = {to_hub(k): p.grad for k, p in ours.named_parameters()}
+    for name, parameter in theirs.named_parameters():
+        torch.testing.assert_close(gradients[name], parameter.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_left_padding_changes_nothing(pair) -> None:
+    theirs, ours = pair
+    tokens = torch.randint(0, 101, (2, 9), generator=torch.Generator().manual_seed(2))
+    mask = torch.ones(2, 9, dtype=torch.bool)
+    mask[0, :4] = False
+    want = theirs(tokens, attention_mask=mask.long(), position_ids=(mask.long().cumsum(-1) - 1).clamp(min=0)).logits
+    have = ours(tokens, mask).logits
+    torch.testing.assert_close(have[mask], want[mask], atol=1e-5, rtol=1e-5)
+
+
+def test_cached_decoding_equals_the_whole_and_generation_agrees(pair) -> None:
+    theirs, ours = pair
+    tokens = torch.randint(0, 101, (2, 12), generator=torch.Generator().manual_seed(3))
+    whole = ours(tokens).logits
+    cache = ours.new_cache(2, 12)
+    parts = [ours(tokens[:, a:b], cache=cache).logits for a, b in ((0, 5), (5, 6), (6, 12))]
+    torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match="holds 12 positions"):
+        ours(tokens[:, :1], cache=cache)
+    want = theirs.generate(tokens, max_new_tokens=8, do_sample=False, eos_token_id=None, pad_token_id=0)
+    assert torch.equal(ours.generate(tokens, 8), want)
+
+
+def test_key_map_is_its_own_reverse(pair) -> None:
+    theirs, ours = pair
+    names = set(theirs.state_dict())
+    assert {to_hub(k) for k in ours.state_dict()} == names
+    assert {from_hub(k) for k in names} == set(ours.state_dict())
+
+
+def test_missing_keys_are_named(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    Llama(LlamaConfig(vocab=11, dim=8, layers=1, heads=2, hidden=8)).save(tmp_path)
+    state = load_file(tmp_path / "model.safetensors")
+    del state["norm.weight"]
+    save_file({**state, "surplus": torch.zeros(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=r"missing keys \['norm.weight'\], unexpected keys \['surplus'\]"):
+        Llama.load(tmp_path)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_numpy_decoder_agrees(tmp_path: Path, tied: bool) -> None:
+    torch.manual_seed(0)
+    model = Llama(LlamaConfig(vocab=53, dim=24, layers=3, heads=4, hidden=40, tied=tied))
+    for parameter in model.parameters():
+        parameter.data.normal_(std=0.3)
+    model.save(tmp_path)
+    model = Llama.load(tmp_path).eval()  # float16 on disk: compare with what was read back
+    tokens = list(range(1, 20))
+    want = model(torch.tensor([tokens])).logits[0].detach().numpy()
+    decoder = Decoder(tmp_path)
+    np.testing.assert_allclose(decoder.feed(tokens[:7]), want[6], atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(decoder.feed(tokens[7:8]), want[7], atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(decoder.feed(tokens[8:]), want[-1], atol=1e-4, rtol=1e-4)
+    decoder.reset()
+    np.testing.assert_allclose(decoder.feed(tokens), want[-1], atol=1e-4, rtol=1e-4)

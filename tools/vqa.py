@@ -1,0 +1,45 @@
+"""Free questions about a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from visprog.errors import Refused, ToolError
+from visprog.registry import tool
+from visprog.values import Region
+from visprog.values.image import Image
+
+
+@tool(
+    backends={
+        "none": "visprog.tools.vqa:NoVqa",
+        "llava": "visprog.tools.hub.vlm:LlavaVqa",
+        "openai": "visprog.tools.hub.endpoint:EndpointVqa",
+    },
+    default="none",
+)
+def vqa(image: Image | Region, question: str) -> str:
+    """A short answer, in words, to a question about an image or about a thing found in it."""
+    raise NotImplementedError  # a backend answers
+
+
+class NoVqa:
+    """Refuses: free questions take a vision-language model, and none is chosen.
+
+    Args:
+        model: must be None.
+    """
+
+    def __init__(self, model: str | None = None) -> None:
+        if model is not None:
+            raise ToolError('vqa: a model needs its backend: set backend = "llava" under [tools.vqa]')
+
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        return [
+            Refused(
+                f"no model that answers free questions is chosen, so vqa cannot answer '{call['question']}': "
+                f'under [tools.vqa] in visprog.toml set backend = "llava" '
+                f"(after pip install 'visprog[hf]'), or \"openai\" with the model of an endpoint"
+            )
+            for call in calls
+        ]
