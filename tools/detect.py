@@ -227,5 +227,5 @@ def _hog() -> Any:
     if not hasattr(cv2, "HOGDescriptor"):
         raise ToolError("OpenCV 5 has no people detector: pip install 'opencv-python-headless<5'")
     hog = cv2.HOGDescriptor()
-    hog.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())
+    hog.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())
     return hog

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -150,7 +151,8 @@ def load_cascade(name: str) -> Any:
 
     if not hasattr(cv2, "CascadeClassifier"):
         raise ToolError("OpenCV 5 has no cascades: pip install 'opencv-python-headless<5'")
-    cascade = cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_{name}.xml")
+    folder = Path(cv2.__file__).parent / "data"
+    cascade = cv2.CascadeClassifier(str(folder / f"haarcascade_{name}.xml"))
     if cascade.empty():
         raise ToolError(f"OpenCV's cascade '{name}' is missing: pip install 'opencv-python-headless<5'")
     return cascade

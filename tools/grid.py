@@ -19,12 +19,13 @@ LONGEST = 1200
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule: its place across its direction, and where it begins and ends along it."""
+    """A rule: its place across its direction, where it begins and ends along it, and how much of that is drawn."""
 
     at: float
     begin: float
     end: float
     width: float
+    drawn: float
 
 
 def grid(image: Image) -> Grid:
@@ -71,15 +72,16 @@ def _rules(rgb: Array, kind: int) -> list[Rule]:
         x, y, w, h, area = (int(v) for v in stats[i])
         if h > 0.25 * w + 3:
             continue
-        rule = Rule(float(centres[i][1]), float(x), float(x + w), max(1.0, area / w))
+        rule = Rule(float(centres[i][1]), float(x), float(x + w), max(1.0, area / w), float(w))
         for k, other in enumerate(found):
             near = max(2.0, 0.75 * max(rule.width, other.width))
             if abs(rule.at - other.at) <= near:
-                found[k] = Rule(other.at, min(rule.begin, other.begin), max(rule.end, other.end), other.width)
+                begin, end = min(rule.begin, other.begin), max(rule.end, other.end)
+                found[k] = Rule(other.at, begin, end, other.width, other.drawn + rule.drawn)
                 break
         else:
             found.append(rule)
-    return found
+    return [r for r in found if r.drawn >= 0.6 * (r.end - r.begin)]  # a row of letters is mostly gaps
 
 
 def _hat(rgb: Array, kind: int, kernel: Array) -> Array:

@@ -536,12 +536,12 @@ def _working(what: str) -> contextlib.AbstractContextManager[None]:
 
 def _finish(answer: Answer, html: Path | None, save: Path | None, as_json: bool, path: str) -> Result:
     """Print an answer, write what was asked for beside it."""
+    if answer.status != "answered":
+        _say(f"{answer.status}: {answer.message}")
     if not as_json:
         from .terminal import print_answer
 
         print_answer(answer, path)
-    elif answer.status != "answered":
-        _say(f"{answer.status}: {answer.message}")
     written = all([_write_evidence(answer, html), _save(answer, save)])
     code = 0 if answer.status == "answered" and written else 1
     return Result(answer.to_json(pictures=False), code)

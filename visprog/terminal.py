@@ -16,14 +16,6 @@ if TYPE_CHECKING:
     from .planner.base import Plan
     from .registry import Registry, Tool
 
-_STATUS_STYLE = {
-    "answered": "bold green",
-    "fallback": "bold yellow",
-    "refused": "bold yellow",
-    "error": "bold red",
-}
-
-
 def plain(text: str) -> str:
     """The text without characters that change the terminal; line ends stay."""
     shown = text.encode("utf-8", "replace").decode("utf-8")
@@ -32,7 +24,7 @@ def plain(text: str) -> str:
 
 def complain(message: str) -> None:
     """One sentence on standard error."""
-    print(plain(f"visprog: {message}"), file=sys.stderr)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(plain(f"visprog: {message}"), style="bold red"))
 
 
 @contextmanager
@@ -50,16 +42,8 @@ def print_answer(answer: Answer, path: str) -> None:
     from .answer import show
 
     out = _console()
-    style = _STATUS_STYLE[answer.status]
     if answer.status in ("answered", "fallback"):
-        out.print(Text(plain(show(answer.value)), style=style))
-    if answer.status != "answered":
-        out.print(
-            Text(
-                plain(f"{answer.status}: {answer.message}"),
-                style="" if answer.status == "fallback" else style,
-            )
-        )
+        out.print(Text(plain(show(answer.value)), style="bold green"))
     if answer.stdout:
         out.print()
         out.print(Text(plain(answer.stdout.rstrip("\n")), style="italic"))

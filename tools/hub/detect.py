@@ -181,21 +181,16 @@ class GroundingDinoDetector(_Detector):
             max_length=checkpoint.network.config.max_text_len,
             return_tensors="pt",
         )
+        ids = inputs["input_ids"].numpy()
+        words = ~np.isin(ids, processor.tokenizer.all_special_ids)
         with checkpoint.running():
             output = checkpoint.network(**checkpoint.send(inputs))
-            found = processor.post_process_grounded_object_detection(
-                output,
-                inputs["input_ids"],
-                threshold=self.threshold,
-                text_threshold=self.text_threshold,
-                target_sizes=[(ask.image.height, ask.image.width) for ask in asked],
-            )
-        results = []
-        for one in found:
-            named = np.array([bool(label) for label in one["text_labels"]], bool)
-            boxes, scores = (one[key].float().cpu().numpy() for key in ("boxes", "scores"))
-            results.append((boxes.reshape(-1, 4)[named], scores[named]))
-        return results
+            fits = output.logits.float().sigmoid().cpu().numpy()  # (B, N, tokens)
+            centered = output.pred_boxes.float().cpu().numpy()
+        named = np.where(words[:, None], fits[:, :, : ids.shape[1]], 0).max(-1) > self.text_threshold
+        scores = np.where(named, fits.max(-1), 0)
+        corners = [_corners(b, *ask.image.size) for b, ask in zip(centered, asked, strict=True)]
+        return list(zip(corners, scores, strict=True))
 
 
 def _pixel_values(checkpoint: Checkpoint, images: list[Image], squared: bool) -> Any:

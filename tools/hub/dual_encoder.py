@@ -36,13 +36,13 @@ class DualEncoder:
     @property
     def scale(self) -> float:
         """What cosines are multiplied by before the softmax or sigmoid."""
-        return float(self.checkpoint.network.logit_scale.exp())
+        return float(self.checkpoint.network.logit_scale.detach().exp())
 
     @property
     def bias(self) -> float | None:
         """What is then added (SigLIP), or None (CLIP)."""
         bias = getattr(self.checkpoint.network, "logit_bias", None)
-        return None if bias is None else float(bias)
+        return None if bias is None else float(bias.detach())
 
     def encode_images(self, images: list[Image], batch_size: int) -> NDArray[np.float32]:
         """N images → (N, D), rows of length 1."""

@@ -119,7 +119,7 @@ class SamSegmenter(_Segmenter):
         original: list[int],
         reshaped: list[int],
     ) -> NDArray[np.bool_]:
-        """Boxes in the resized picture → masks (N, H, W)."""
+        """N boxes in the resized picture → masks (N, H, W)."""
         import torch
 
         with checkpoint.running():
@@ -128,9 +128,9 @@ class SamSegmenter(_Segmenter):
             best = output.iou_scores[0].argmax(-1)
             chosen = output.pred_masks[0, torch.arange(len(corners), device=best.device), best]
             (masks,) = checkpoint.processor.image_processor.post_process_masks(
-                chosen[None].float(), [original], [reshaped]
+                chosen[None, :, None].float(), [original], [reshaped]
             )
-            array: NDArray[np.bool_] = masks[0].cpu().numpy()
+            array: NDArray[np.bool_] = masks[:, 0].cpu().numpy()
         return array
 
 

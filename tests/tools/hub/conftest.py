@@ -25,8 +25,9 @@ a photo of the picture close-up cropped cat dog red car person wearing hat somet
 what colour is it describe in one plain sentence look at and answer question single word number text two
 """
 TEMPLATE = (
-    "{% for m in messages %}{{ m.role }}: {% for c in m.content %}"
-    "{% if c.type == 'image' %}<image> {% else %}{{ c.text }}{% endif %}{% endfor %} {% endfor %}{% if add_generation_prompt %}answer: {% endif %}"
+    "{% for m in messages %}{{ m.role }}: "
+    "{% for c in m.content %}{% if c.type == 'image' %}<image> {% else %}{{ c.text }}{% endif %}{% endfor %} "
+    "{% endfor %}{% if add_generation_prompt %}answer: {% endif %}"
 )
 
 
@@ -217,7 +218,8 @@ def save_llava(folder: Path, template: str | None = TEMPLATE) -> None:
     shake(T.LlavaForConditionalGeneration(config)).save_pretrained(folder)
     T.LlavaProcessor(
         image_processor=T.CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=32),
-        tokenizer=tokenizer, patch_size=8, vision_feature_select_strategy="default", num_additional_image_tokens=1,
+        tokenizer=tokenizer, patch_size=8, vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
         chat_template=template,
     ).save_pretrained(folder)  # fmt: skip
 

@@ -1,0 +1,388 @@
+"""The command line, as a person and as a script use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.small_tools import picture
+from visprog import cli
+from visprog.answer import Answer
+from visprog.cli import main
+
+COUNT = 'def answer(image):\n    return len(my_detect(image, "dog"))\n'
+TOOLS = '''
+import sys
+from visprog import Box, Image, Region, tool
+from visprog.errors import Refused
+
+@tool
+def my_detect(image: Image, what: str) -> list[Region]:
+    """Two things."""
+    print("this goes to standard output")
+    if what == "unicorn":
+        raise Refused("no unicorn can be seen here")
+    return [Region(Box(0, 0, 9, 9), what, 0.5, image.root)] * 2
+
+@tool
+def my_invert(image: Image) -> Image:
+    """In opposite colours."""
+    return Image(255 - image.pixels)
+'''
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a picture, some programs and a module of tools; no settings from outside."""
+    for name in [n for n in os.environ if n.startswith("VISPROG_") and n != "VISPROG_SHARED"]:
+        monkeypatch.delenv(name)
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    picture().save("dog.png")
+    Path("count.py").write_text(COUNT)
+    Path("cli_tools.py").write_text(TOOLS)
+    Path("visprog.toml").write_text('planner = "replay:count.py"\nextra_tools = ["cli_tools"]\n')
+    return tmp_path
+
+
+@pytest.fixture
+def visprog(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs a command in this process: `visprog("ask", "dog.png", "How many?")`."""
+
+    def call(*arguments: str) -> Ran:
+        code = main(list(arguments))
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return call
+
+
+# -- ask and run ---------------------------------------------------------------------------------
+
+
+def test_ask(visprog: Any) -> None:
+    ran = visprog("ask", "dog.png", "How many dogs are there?")
+    assert ran.code == 0
+    lines = ran.out.splitlines()
+    lines.remove("this goes to standard output")
+    assert lines[0] == "2"  # the answer comes first
+    assert '   2 │     return len(my_detect(image, "dog"))' in lines
+    assert "planned by replay:count.py" in lines[-1]
+
+
+def test_ask_json_is_one_object_whatever_tools_print(visprog: Any) -> None:
+    ran = visprog("ask", "dog.png", "How many dogs are there?", "--json")
+    assert ran.code == 0 and "this goes to standard output" in ran.err
+    assert {"status", "value", "program", "diagnostics", "seconds"} <= set(ran.data)
+    assert (ran.data["status"], ran.data["value"], ran.data["program"]) == ("answered", 2, COUNT)
+    assert "pictures" not in ran.data
+    assert Answer.from_json(ran.data).value == 2
+
+
+def test_run_and_evidence(visprog: Any) -> None:
+    ran = visprog("run", "count.py", "dog.png", "--html", "out/evidence.html")
+    assert ran.code == 0 and ran.out.splitlines()[-1] == f"evidence: {Path('out/evidence.html')}"
+    html = Path("out/evidence.html").read_text(encoding="utf-8")
+    assert html.startswith("<!doctype html>") and "my_detect" in html
+
+
+def test_evidence_that_cannot_be_written(visprog: Any) -> None:
+    Path("file").write_text("")
+    ran = visprog("run", "count.py", "dog.png", "--html", "file/evidence.html")
+    assert ran.code == 1 and "cannot write the evidence" in ran.err and "2" in ran.out
+
+
+def test_an_answer_that_is_a_picture(visprog: Any) -> None:
+    from visprog.values.image import Image
+
+    Path("invert.py").write_text("def answer(image):\n    return my_invert(image)\n")
+    ran = visprog("run", "invert.py", "dog.png")
+    assert ran.code == 0 and "keep it with --save" in ran.out
+    ran = visprog("run", "invert.py", "dog.png", "--save", "new/inverted.png")
+    assert ran.code == 0 and "saved: " in ran.out
+    assert int(Image.open("new/inverted.png").pixels.max()) == 235
+    ran = visprog("run", "invert.py", "dog.png", "--save", "inverted.xyz")
+    assert ran.code == 1 and "cannot write inverted.xyz: unknown file extension" in ran.err
+    ran = visprog("run", "count.py", "dog.png", "--save", "count.png")
+    assert ran.code == 1 and "the answer is no picture" in ran.err and not Path("count.png").exists()
+
+
+def test_several_pictures_as_an_answer(visprog: Any) -> None:
+    Path("both.py").write_text("def answer(image):\n    return [my_invert(image), image]\n")
+    assert visprog("run", "both.py", "dog.png", "--save", "p.png").code == 0
+    assert Path("p-1.png").exists() and Path("p-2.png").exists()
+
+
+def test_only_an_answer_exits_with_0(visprog: Any) -> None:
+    Path("unicorn.py").write_text('def answer(image):\n    return len(my_detect(image, "unicorn"))\n')
+    Path("wrong.py").write_text("def answer(image):\n    return nothing\n")
+    refused = visprog("run", "unicorn.py", "dog.png", "--json")
+    assert (refused.code, refused.data["status"]) == (1, "refused")
+    assert refused.err.splitlines()[-1] == "visprog: refused: no unicorn can be seen here"
+    wrong = visprog("run", "wrong.py", "dog.png", "--json")
+    assert (wrong.code, wrong.data["status"]) == (1, "error")
+    shown = visprog("run", "wrong.py", "dog.png")
+    assert shown.code == 1 and "wrong.py:2:12: error: 'nothing' is not defined [unknown-name]" in shown.out
+
+
+def test_returns(visprog: Any) -> None:
+    assert visprog("run", "count.py", "dog.png", "--returns", "int").code == 0
+    assert visprog("run", "count.py", "dog.png", "--returns", "bool").code == 1
+
+
+def test_what_is_shown_cannot_move_the_cursor(visprog: Any) -> None:
+    Path("evil.py").write_text("def answer(image):\n    print(chr(27) + '[2J')\n    return chr(27) + '[31mred'\n")
+    ran = visprog("run", "evil.py", "dog.png")
+    assert ran.code == 0 and "\x1b" not in ran.out
+
+
+# -- mistakes that people make -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["ask"], 2, "Missing argument"),
+        (["ask", "dog.png"], 2, 'visprog ask IMAGE... "QUESTION"'),
+        (["ask", "How many dogs?"], 2, 'visprog ask IMAGE... "QUESTION"'),
+        (["ask", "How many dogs?", "dog.png"], 2, "the question comes last"),
+        (["ask", "dog.png", "dog.png"], 2, "the question is missing"),
+        (["ask", "dog.png", "how", "many", "dogs"], 2, "'how' is no picture; put the whole question in quotes"),
+        (["ask", "dog.png", " "], 2, "the question is empty"),
+        (["ask", "cat.png", "How many?"], 1, "no such file: cat.png"),
+        (["ask", ".", "How many?"], 1, "is a folder"),
+        (["ask", "count.py", "How many?"], 1, "count.py is not a picture"),
+        (["ask", "https://example.org/a.png", "How many?"], 1, "--allow-url"),
+        (["ask", "dog.png", "How many?", "--planner", "gpt"], 1, "there is no planner 'gpt'"),
+        (["ask", "dog.png", "How many?", "--planner", "replay:no.jsonl"], 1, "no such recording"),
+        (["ask", "dog.png", "How many?", "--planner", "openai:m"], 1, "OPENAI_API_KEY"),
+        (["ask", "dog.png", "How many?", "--config", "no.toml"], 1, "cannot read the configuration no.toml"),
+        (["ask", "dog.png", "How many?", "--backend", "detect"], 1, "TOOL=BACKEND"),
+        (["ask", "dog.png", "How many?", "--backend", "detect=magic"], 1, "no backend 'magic'"),
+        (["ask", "dog.png", "How many?", "--tools", "no_such_module"], 1, "cannot import tools from 'no_such_module'"),
+        (["ask", "dog.png", "How many?", "--votes", "0"], 2, "--votes"),
+        (["ask", "dog.png", "How many?", "--returns", "number"], 2, "--returns"),
+        (["run", "count.py"], 2, "visprog run PROGRAM.py IMAGE..."),
+        (["run", "dog.png", "count.py"], 2, "the program comes first"),
+        (["run", "no.py", "dog.png"], 1, "cannot read the program no.py"),
+        (["plan", ""], 2, "the question is empty"),
+        (["check", "no.py"], 1, "cannot read the program no.py"),
+        (["check", "dog.png"], 1, "it is not text"),
+        (["tools", "my_detekt"], 1, "did you mean 'my_detect'"),
+        (["aks", "dog.png", "How many?"], 2, "No such command 'aks'"),
+        (["ask", "--nonsense"], 2, "--nonsense"),
+    ],
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_mistakes_get_one_clear_sentence(
+    visprog: Any, arguments: list[str], code: int, message: str, as_json: bool
+) -> None:
+    ran = visprog(*arguments, *["--json"] * as_json)
+    assert ran.code == code
+    said = ran.err.splitlines()[-1]
+    assert message in said and said.startswith("visprog: ")
+    assert "Traceback" not in ran.err
+    if as_json:
+        assert ran.data["status"] == "error" and message in ran.data["message"]
+
+
+def test_a_mistake_of_ours_says_so(visprog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise KeyError("oops")
+
+    monkeypatch.setattr(cli, "_agent", broken)
+    ran = visprog("run", "count.py", "dog.png")
+    assert ran.code == 1 and "run again with --debug" in ran.err
+    with pytest.raises(KeyError):
+        main(["run", "count.py", "dog.png", "--debug"])
+    monkeypatch.setenv("VISPROG_DEBUG", "1")
+    with pytest.raises(KeyError):
+        main(["run", "count.py", "dog.png"])
+
+
+def test_interrupted(visprog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_agent", interrupt)
+    assert visprog("run", "count.py", "dog.png").code == 130
+    ran = visprog("run", "count.py", "dog.png", "--json")
+    assert ran.code == 130 and ran.data["message"] == "interrupted"
+
+
+# -- plan, check, tools, doctor, train -----------------------------------------------------------
+
+
+def test_plan(visprog: Any) -> None:
+    ran = visprog("plan", "How many dogs are there?")
+    assert (ran.code, ran.out) == (0, COUNT)  # so that it can be piped into a file
+    ran = visprog("plan", "How many dogs are there?", "--json")
+    assert ran.data["program"] == COUNT and ran.data["planner"] == "replay:count.py"
+
+
+def test_plan_that_fails_its_check(visprog: Any) -> None:
+    Path("wrong.py").write_text("def answer(image):\n    return nothing\n")
+    ran = visprog("plan", "What?", "--planner", "replay:wrong.py", "--json")
+    assert ran.code == 1 and ran.data["diagnostics"][0]["code"] == "unknown-name"
+
+
+def test_prompt_needs_no_model_and_no_key(visprog: Any) -> None:
+    Path("visprog.toml").write_text('planner = "openai:m"\nextra_tools = ["cli_tools"]\n')
+    ran = visprog("plan", "How many dogs are there?", "--images", "2", "--prompt", "--returns", "int", "--json")
+    messages = ran.data["messages"]
+    assert messages[0]["role"] == "system" and "def my_detect(image: Image, what: str)" in messages[0]["content"]
+    last = messages[-1]["content"]
+    assert "How many dogs are there?" in last and "def answer(images):" in last and "int" in last
+    shown = visprog("plan", "How many dogs are there?", "--images", "2", "--prompt", "--returns", "int").out
+    assert last in shown
+
+
+def test_check(visprog: Any) -> None:
+    Path("wrong.py").write_text("def answer(image):\n    return nothing\n")
+    Path("two.py").write_text("def answer(images):\n    return images[1].width\n")
+    fine = visprog("check", "count.py", "two.py")
+    assert fine.code == 0 and "count.py: nothing found" in fine.out and "two.py: nothing found" in fine.out
+    ran = visprog("check", "count.py", "wrong.py")
+    assert ran.code == 1
+    assert "wrong.py:2:12: error: 'nothing' is not defined [unknown-name]\n 2 |     return nothing\n" in ran.out
+    ran = visprog("check", "wrong.py", "--json")
+    (found,) = ran.data["programs"]
+    assert found["path"] == "wrong.py" and found["diagnostics"][0]["line"] == 2 and ran.data["status"] == "error"
+
+
+def test_check_tries_the_program(visprog: Any) -> None:
+    Path("empty.py").write_text('def answer(image):\n    return my_detect(image, "dog")[0].label\n')
+    assert "empty-result" in visprog("check", "empty.py").out
+    assert "nothing found" in visprog("check", "empty.py", "--static").out
+
+
+def test_tools(visprog: Any) -> None:
+    ran = visprog("tools")
+    assert ran.code == 0 and "my_detect" in ran.out and "opencv" in ran.out and "largest" in ran.out
+    ran = visprog("tools", "detect")
+    assert "detect(image: Image, what: str) -> list[Region]" in ran.out and "in force" in ran.out
+    listed = {t["name"]: t for t in visprog("tools", "--json").data["tools"]}
+    assert listed["my_detect"]["parameters"]["required"] == ["image", "what"]
+    one = visprog("tools", "detect", "--backend", "detect=onnx:net.onnx", "--json").data
+    assert (one["backend"], one["default_backend"]) == ("onnx", "opencv")
+
+
+def test_doctor(visprog: Any) -> None:
+    ran = visprog("doctor", "--json")
+    data = ran.data
+    assert data["sandbox"]["level"] in ("kernel", "process")
+    assert data["planner"]["name"] == "replay:count.py"
+    assert data["packages"]["numpy"] and set(data["extras"]) >= {"openai", "langchain", "hf", "train"}
+    assert {"name", "backend", "ready"} <= set(data["tools"][0])
+    assert Path(data["config"]["file"]) == Path("visprog.toml").absolute()
+    assert ran.code == bool(data["problems"])
+    shown = visprog("doctor").out
+    assert "sandbox" in shown and "my_detect" in shown
+
+
+def test_doctor_names_problems(visprog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from visprog import doctor
+
+    versions = {"torch": "2.9.1", "torchvision": "0.20.0", "openai": None}
+    real = doctor.version
+    monkeypatch.setattr(doctor, "version", lambda name: versions.get(name, real(name)) if name in versions else real(name))
+    Path("visprog.toml").write_text('planner = "nobody"\n[tools.vqa]\nbackend = "openai"\n')
+    ran = visprog("doctor", "--json")
+    problems = "\n".join(ran.data["problems"])
+    assert ran.code == 1
+    assert "there is no planner 'nobody'" in problems
+    assert "torchvision 0.20.0 is not made for torch 2.9.1" in problems and "torchvision 0.24" in problems
+    assert "the backend 'openai' of vqa needs: pip install 'visprog[openai]'" in problems
+    assert visprog("doctor", "--config", "no.toml", "--json").data["problems"][0].startswith("cannot read")
+
+
+def test_training_without_torch(visprog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    ran = visprog("train", "planner", "--steps", "1")
+    assert ran.code == 1 and "pip install 'visprog[train]'" in ran.err
+
+
+def test_training_passes_the_recipe_on(visprog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = pytest.importorskip("visprog.tools.training.planner.train")
+    seen: list[Any] = []
+    monkeypatch.setattr(training, "train", lambda recipe, out, *, resume: seen.append((recipe, out, resume)) or out)
+    ran = visprog("train", "planner", "--steps", "7", "--batch", "3", "--seed", "5", "--out", "w", "--fresh", "--json")
+    ((recipe, out, resume),) = seen
+    assert (recipe.steps, recipe.batch, recipe.seed, str(out), resume) == (7, 3, 5, "w", False)
+    assert recipe.layers == training.Recipe().layers
+    assert ran.data == {"status": "trained", "folder": "w", "steps": 7}
+
+
+# -- help ----------------------------------------------------------------------------------------
+
+
+def test_help(visprog: Any) -> None:
+    ran = visprog("--help")
+    assert ran.code == 0 and "visprog [OPTIONS] COMMAND" in ran.out
+    assert visprog().out == ran.out
+    for command in ("ask", "run", "plan", "check", "tools", "doctor"):
+        shown = visprog(command, "--help")
+        assert shown.code == 0 and f"\n  visprog {command}" in shown.out and "--json" in shown.out
+    assert "--steps" in visprog("train", "planner", "--help").out
+
+
+def test_version(visprog: Any) -> None:
+    import visprog as package
+
+    assert visprog("--version").out.strip() == package.__version__
+
+
+def test_as_a_process(folder: Path) -> None:
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "visprog", *arguments]
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+
+    answered = run("run", "count.py", "dog.png", "--json")
+    assert (answered.returncode, json.loads(answered.stdout)["value"]) == (0, 2)
+    assert run("ask", "dog.png").returncode == 2
+    wrong = run("ask", "no.png", "How many?")
+    assert (wrong.returncode, wrong.stdout) == (1, "") and wrong.stderr.strip() == "visprog: no such file: no.png"
+
+
+def test_help_is_quick() -> None:
+    """It imports none of what the commands need; the time is that of the processor, for a busy machine."""
+    code = (
+        "import sys, time; from visprog.cli import main; main(['--help'])\n"
+        "heavy = {'numpy', 'PIL', 'rich', 'cv2', 'torch', 'yaml', 'visprog.agent', 'visprog.registry'} & set(sys.modules)\n"
+        "print('heavy:', heavy, 'seconds:', time.process_time())"
+    )
+    root = Path(__file__).resolve().parents[2]
+    best = 9.0
+    for _ in range(3):
+        ran = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+        last = ran.stdout.splitlines()[-1]
+        assert "heavy: set()" in last
+        best = min(best, float(last.rpartition(" ")[2]))
+        time.sleep(0.01)
+    assert best < 0.5

@@ -1,0 +1,78 @@
+"""The embedded planner with its bundled weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from visprog.check import check
+from visprog.errors import PlannerError, Refused
+from visprog.planner.base import Feedback, Task
+from visprog.planner.embedded import EmbeddedPlanner
+from visprog.registry import Registry, default_registry
+
+QUESTIONS = [
+    ("How many circles are in the image?", 1, "return len(find_circles(image))"),
+    ("Count the pentagons in the image.", 1, 'find_polygons(image, "pentagons")'),
+    ("How many rows and columns are in the table?", 1, "[grid.rows, grid.columns]"),
+    ("How many times do the blue and red lines touch each other?", 1, "intersections("),
+    ("Count the total number of squares in the image.", 1, 'find_polygons(image, "squares")'),
+    ("Are the two circles touching each other?", 1, ".touches("),
+    ("Are the two circles overlapping?", 1, ".overlaps("),
+    ("How many zorblaxes can you see?", 1, 'detect(image, "zorblaxes")'),
+    ("Is there a flimmerkiste in this photo?", 1, 'detect(image, "flimmerkiste")'),
+    ("What colour is the bus?", 1, "dominant_color("),
+    ("Blur everything except the dog", 1, "blur_background(image"),
+    ("Put a smiley on every face", 1, 'cover(image, find_faces(image), "emoji"'),
+    ("Read the text in the picture", 1, "read_text(image)"),
+    ("Which picture shows the most people?", 3, "for image in images"),
+    ("Do both photos show a cat?", 2, 'detect(image, "cat")'),
+]
+
+
+@pytest.fixture(scope="module")
+def planner() -> EmbeddedPlanner:
+    return EmbeddedPlanner()
+
+
+@pytest.mark.parametrize(("question", "images", "part"), QUESTIONS, ids=[q for q, _, _ in QUESTIONS])
+def test_questions_become_programs(planner: EmbeddedPlanner, question: str, images: int, part: str) -> None:
+    (plan,) = planner.plan(Task(question, images))
+    assert part in plan.program
+    assert plan.program.startswith(Task(question, images).header)
+    assert plan.probability is not None and 0.25 < plan.probability <= 1
+    assert not [d for d in check(plan.program, default_registry()) if d.severity == "error"]
+
+
+@pytest.mark.parametrize("question", ["What is the capital of France?", "qwx zzk ppl?", "Write me a poem"])
+def test_what_no_program_answers_is_refused(planner: EmbeddedPlanner, question: str) -> None:
+    with pytest.raises(Refused, match="not sure how to answer"):
+        planner.plan(Task(question))
+
+
+def test_several_programs_are_different_and_ordered(planner: EmbeddedPlanner) -> None:
+    plans = EmbeddedPlanner(sure=0).plan(Task("How many red dogs are left of the house?"), n=3)
+    assert len({p.program for p in plans}) == len(plans) == 3
+    assert [p.probability for p in plans] == sorted((p.probability or 0 for p in plans), reverse=True)
+
+
+def test_a_program_that_failed_is_not_written_again() -> None:
+    planner = EmbeddedPlanner(sure=0)
+    task = Task("How many dogs are there?")
+    (first,) = planner.plan(task)
+    (second,) = planner.plan(task, feedback=Feedback(first.program, error="it failed"))
+    assert second.program != first.program
+
+
+def test_only_tools_of_the_registry_are_called(planner: EmbeddedPlanner) -> None:
+    tools = Registry(t for name, t in default_registry().items() if name != "find_circles")
+    for plan in EmbeddedPlanner(sure=0).plan(Task("How many circles are there?", registry=tools), n=3):
+        assert "find_circles" not in plan.program
+
+
+def test_empty_questions_and_missing_weights_are_clear_errors(planner: EmbeddedPlanner, tmp_path: Path) -> None:
+    with pytest.raises(PlannerError, match="empty"):
+        planner.plan(Task("  "))
+    with pytest.raises(PlannerError, match="visprog train planner"):
+        EmbeddedPlanner(tmp_path).plan(Task("How many dogs?"))

@@ -1,0 +1,293 @@
+"""The agent: from a question to an answer, and every way in which there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.small_tools import REGISTRY, FakePlanner, picture
+from visprog import agent as agent_module
+from visprog.agent import Agent
+from visprog.config import Config
+from visprog.errors import ConfigError, ImageError, PlannerError, Refused, VisprogError
+from visprog.registry import Registry, tool
+from visprog.sandbox import SandboxUnavailable
+from visprog.values import Region
+from visprog.values.image import Image
+
+COUNT = 'def answer(image):\n    return len(detect(image, "dog"))\n'
+WRONG = 'def answer(image):\n    return len(detekt(image, "dog"))\n'
+FAILS = 'def answer(image):\n    detect(image, "dog")[0].label + read_text(image)\n    return crash_it(image)\n'
+
+Make = Callable[..., Agent]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Agents on the small tools: `make("program", "the next program", config={…})`."""
+    made: list[Agent] = []
+
+    def new(*programs: str, config: Any = None, registry: Registry = REGISTRY, planner: Any = None) -> Agent:
+        made.append(Agent(planner or FakePlanner(*programs), config or {}, registry=registry))
+        return made[-1]
+
+    yield new
+    for agent in made:
+        agent.close()
+
+
+def test_ask(make: Make) -> None:
+    answer = make(COUNT).ask("How many dogs?", picture())
+    assert (answer.status, answer.value, answer.message) == ("answered", 2, "")
+    assert (answer.question, answer.program, answer.planner) == ("How many dogs?", COUNT, "fake")
+    assert answer.tokens == 15 and answer.seconds > 0 and answer.level in ("kernel", "process")
+    (call,) = answer.trace
+    assert (call.tool, call.line, len(call.result)) == ("detect", 2, 2)
+    assert str(answer) == "2"
+    with pytest.raises(TypeError, match=r"use answer\.value"):
+        bool(answer)
+
+
+def test_pictures_are_read_as_image_open_reads_them(make: Make, tmp_path: Path) -> None:
+    picture().save(tmp_path / "p.png")
+    agent = make(COUNT, COUNT, COUNT)
+    for source in (tmp_path / "p.png", str(tmp_path / "p.png"), (tmp_path / "p.png").read_bytes()):
+        assert agent.ask("How many?", source).value == 2
+    with pytest.raises(ImageError, match="no such file"):
+        agent.ask("How many?", tmp_path / "nope.png")
+    with pytest.raises(ImageError, match="is a URL"):
+        agent.ask("How many?", "https://example.org/p.png")
+
+
+def test_what_must_be_given(make: Make) -> None:
+    with pytest.raises(VisprogError, match="at least one picture"):
+        make(COUNT).ask("How many?")
+    with pytest.raises(VisprogError, match="question is empty"):
+        make(COUNT).ask("  ", picture())
+
+
+def test_run_source_and_file(make: Make, tmp_path: Path) -> None:
+    agent = make()
+    (tmp_path / "count.py").write_text(COUNT)
+    for program in (COUNT, tmp_path / "count.py", str(tmp_path / "count.py")):
+        answer = agent.run(program, picture())
+        assert (answer.status, answer.value, answer.question) == ("answered", 2, "")
+    with pytest.raises(VisprogError, match="cannot read the program"):
+        agent.run("nope.py", picture())
+
+
+def test_plan_runs_nothing(make: Make) -> None:
+    agent = make(COUNT)
+    assert agent.plan("How many dogs?").program == COUNT
+    assert agent.planner.asked[0][0].images == 1  # type: ignore[attr-defined]
+
+
+def test_returns(make: Make) -> None:
+    agent = make(COUNT)
+    assert agent.run(COUNT, picture(), returns=int).status == "answered"
+    wrong = agent.run(COUNT, picture(), returns=bool)
+    assert wrong.status == "error" and "return-type" in wrong.message
+    # What the check cannot tell, the run does.
+    late = 'def answer(image):\n    return {"a": 1, "b": "x"}[read_text(image)[0:0] + "b"]\n'
+    answer = agent.run(late, picture(), returns=int)
+    assert answer.status == "error" and "int" in answer.message
+
+
+def test_several_pictures(make: Make) -> None:
+    agent = make()
+    small, large = picture(30, 20), picture(50, 20)
+    by_name = "def answer(before, after):\n    return after.width - before.width\n"
+    as_list = "def answer(images):\n    return [i.width for i in images]\n"
+    assert agent.run(by_name, small, large).value == 20
+    assert agent.run(as_list, small, large).value == [30, 50]
+    assert agent.run(as_list, small).value == [30]
+    assert agent.run("return image.width + len(images)", small, large).value == 32
+
+
+@pytest.mark.parametrize(
+    ("program", "count", "message"),
+    [
+        ("def answer(before, after):\n    return 1\n", 1, r"takes 2 pictures \(before, after\), and one was given"),
+        ("def answer(image):\n    return 1\n", 2, "takes one picture .*2 were given; .*def answer.images"),
+        ("def answer(image):\n    return 1\n", 0, "none was given"),
+    ],
+)
+def test_another_number_of_pictures(make: Make, program: str, count: int, message: str) -> None:
+    import re
+
+    answer = make().run(program, *[picture()] * count)
+    assert answer.status == "error" and re.search(message, answer.message)
+
+
+def test_async_twins(make: Make) -> None:
+    agent = make(COUNT, COUNT)
+
+    async def both() -> tuple[Any, ...]:
+        return await asyncio.gather(
+            agent.aask("How many?", picture()), agent.aplan("How many?"), agent.arun(COUNT, picture())
+        )
+
+    asked, planned, ran = asyncio.run(both())
+    assert asked.value == ran.value == 2 and planned.program == COUNT
+
+
+def test_repair_after_the_check(make: Make) -> None:
+    agent = make(WRONG, COUNT)
+    answer = agent.ask("How many dogs?", picture())
+    assert (answer.status, answer.value) == ("answered", 2)
+    assert answer.attempts[0]["program"] == WRONG
+    assert "detect" in str(answer.attempts[0]["diagnostics"])
+    assert agent.planner.asked[1][1].program == WRONG  # type: ignore[attr-defined]
+
+
+def test_repair_after_the_run(make: Make) -> None:
+    fails = 'def answer(image):\n    return int(read_text(image))\n'
+    agent = make(fails, COUNT)
+    answer = agent.ask("What number?", picture())
+    assert (answer.status, answer.value) == ("answered", 2)
+    assert "ValueError" in answer.attempts[0]["error"] and answer.attempts[0]["error"].startswith("line 2")
+    assert len(answer.trace) == 1  # of the program that answered
+
+
+def test_repair_is_bounded(make: Make) -> None:
+    programs = [f'def answer(image):\n    return detekt(image, "{i}")\n' for i in range(9)]
+    agent = make(*programs, config={"repairs": 3})
+    answer = agent.ask("How many?", picture())
+    assert answer.status == "error" and "fails its check" in answer.message
+    assert len(agent.planner.asked) == 4  # type: ignore[attr-defined]
+    assert not answer.trace
+
+
+def test_votes(make: Make) -> None:
+    programs = [f"def answer(image):\n    return {n}\n" for n in (3, 5, 5)]
+    answer = make(*programs, config={"votes": 3}).ask("How many?", picture())
+    assert (answer.value, answer.program) == (5, programs[1])
+    assert answer.probability == pytest.approx(2 / 3)
+
+
+def test_refused_ends_the_program_whatever_it_catches(make: Make) -> None:
+    program = (
+        "def answer(image):\n    try:\n        return len(detect(image, 'unicorn'))\n"
+        "    except Exception:\n        return 0\n"
+    )
+    agent = make(program, COUNT)
+    answer = agent.ask("How many unicorns?", picture())
+    assert (answer.status, answer.value) == ("refused", None)
+    assert answer.message == "no unicorn can be seen here: install a detector of unicorns"
+    assert answer.trace[0].error == answer.message
+    assert len(agent.planner.asked) == 1  # type: ignore[attr-defined]  # there is nothing to repair
+
+
+def test_nothing_found_is_refused(make: Make) -> None:
+    answer = make().run('def answer(image):\n    return largest(detect(image, "ghost")).label\n', picture())
+    assert answer.status == "refused" and answer.message.startswith("line 2: largest was given an empty list")
+
+
+def test_a_planner_that_cannot(make: Make) -> None:
+    class Unsure:
+        name = "unsure"
+
+        def __init__(self, error: Exception) -> None:
+            self.error = error
+
+        def plan(self, task: Any, *, feedback: Any = None, n: int = 1) -> Any:
+            raise self.error
+
+    answer = make(planner=Unsure(Refused("ask a language model"))).ask("Why?", picture())
+    assert (answer.status, answer.message, answer.planner) == ("refused", "ask a language model", "unsure")
+    answer = make(planner=Unsure(PlannerError("no key"))).ask("Why?", picture())
+    assert (answer.status, answer.message) == ("error", "no key")
+    with pytest.raises(PlannerError):
+        make(planner=Unsure(PlannerError("no key"))).plan("Why?")
+
+
+def test_a_tool_that_fails_can_be_caught(make: Make) -> None:
+    agent = make()
+    caught = "def answer(image):\n    try:\n        detect(image, 'crash')\n    except Exception:\n        return 'caught'\n    return 'no'\n"
+    assert agent.run(caught, picture()).value == "caught"
+    answer = agent.run("def answer(image):\n    return len(detect(image, 'crash'))\n", picture())
+    assert answer.status == "error"
+    assert answer.message == "line 2: ToolError: detect failed: RuntimeError: the detector fell over"
+
+
+def test_budgets(make: Make) -> None:
+    many = "def answer(image):\n    return [len(detect(image, str(i))) for i in range(9)]\n"
+    answer = make(config={"calls": 5}).run(many, picture())
+    assert answer.status == "error" and "more than 5 tool calls" in answer.message
+    assert len(answer.trace) == 5
+
+
+def test_a_killed_program_is_an_error_and_the_next_question_runs(make: Make) -> None:
+    agent = make()
+    greedy = "def answer(image):\n    x = 'a'\n    while True:\n        x = x + x\n    return x\n"
+    answer = agent.run(greedy, picture())
+    assert answer.status == "error" and "was ended" in answer.message
+    assert agent.run(COUNT, picture()).value == 2
+
+
+def test_an_edited_picture_is_an_answer(make: Make) -> None:
+    answer = make().run("def answer(image):\n    return invert(image)\n", picture(value=200))
+    assert isinstance(answer.value, Image) and int(answer.value.pixels.max()) == 235
+    assert str(answer) == "a picture of 60 x 40 pixels"
+
+
+def test_no_answer_at_the_end(make: Make) -> None:
+    answer = make().run('def answer(image):\n    if read_text(image) == "GO":\n        return 1\n    return None\n', picture())
+    assert answer.status == "error" and "without an answer" in answer.message
+
+
+def test_what_is_printed_is_kept(make: Make) -> None:
+    answer = make().run("def answer(image):\n    print('hello', image.width)\n    return 1\n", picture())
+    assert answer.stdout == "hello 60\n"
+
+
+def test_fallback_is_visible(make: Make) -> None:
+    @tool
+    def vqa(image: Image | Region, question: str) -> str:
+        """Answers."""
+        return "a guess"
+
+    registry = REGISTRY | [vqa]
+    silent = make(registry=registry, config={"fallback": False}).ask("Why?", picture())
+    assert silent.status == "error"
+    answer = make(registry=registry, config={"fallback": True}).ask("Why?", picture())
+    assert (answer.status, answer.value) == ("fallback", "a guess")
+    assert "the vqa tool was asked plainly" in answer.message
+    assert [c.tool for c in answer.trace] == ["vqa"] and answer.trace[0].arguments["question"] == "Why?"
+
+
+def test_where_no_sandbox_can_start(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = make(COUNT)
+
+    def unavailable(*_: Any, **__: Any) -> Any:
+        raise SandboxUnavailable("no worker starts")
+
+    monkeypatch.setattr(agent.sandbox, "run", unavailable)
+    for answer in (agent.ask("How many?", picture()), agent.run(COUNT, picture())):
+        assert answer.status == "error" and answer.message == "no program can be run here: no worker starts"
+
+
+def test_configuration_of_an_agent(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text("votes = 3\n")
+    planner = FakePlanner(COUNT)
+    for given, votes in ((Config(votes=2), 2), ({"votes": 4}, 4), (tmp_path / "settings.toml", 3)):
+        with Agent(planner, given, registry=REGISTRY) as agent:
+            assert agent.config.votes == votes
+    with pytest.raises(ConfigError, match="must be a Config, a path or a mapping"):
+        Agent(planner, 3, registry=REGISTRY)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="no such tool"):
+        Agent(planner, {"tools": {"detct": {"backend": "x"}}}, registry=REGISTRY)
+    with pytest.raises(ConfigError, match="there is no planner"):
+        Agent("nonsense", {}, registry=REGISTRY)
+
+
+def test_ask_without_an_agent(monkeypatch: pytest.MonkeyPatch, make: Make) -> None:
+    import visprog
+
+    agent = make(COUNT)
+    monkeypatch.setattr(agent_module, "_default_agent", lambda: agent)
+    assert visprog.ask("How many dogs?", picture()).value == 2

@@ -1,0 +1,188 @@
+"""The JSON form of answers: whole, stable, and as its schema says."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from tests.small_tools import REGISTRY, FakePlanner, picture
+from visprog.agent import Agent
+from visprog.answer import Answer, show
+from visprog.check import Diagnostic
+from visprog.host import Call
+from visprog.values import Box, Circle, Grid, Line, Mask, Point, Polygon, Region
+from visprog.values.image import Image
+
+SCHEMA = json.loads((files("visprog") / "answer.schema.json").read_text(encoding="utf-8"))
+
+IMAGE = picture()
+CORNERS = (Point(0, 0), Point(9.5, 0), Point(3, 7))
+MASK = Mask(np.eye(4, 6, dtype=bool), Box(2, 3, 8, 7))
+VALUES: list[Any] = [
+    None, True, 0, -3, 10**30, 2.5, math.inf, -math.inf, "", "<b>&\"'\u202e\x00", [], [1, ["a", None]],
+    (1, (2, "b")), {1, 2}, frozenset(), {"a": [1], "type": "Box"}, {1: (2,)}, Box(0, 0.5, 10, 20), Point(1, 2),
+    Circle(Point(5, 5), 2.5, "red"), Line(CORNERS[:2], None), Polygon(CORNERS, "blue"), Grid(2, 3, Box(0, 0, 6, 4)), MASK,
+    Region(Box(1, 2, 3, 4)), Region(Box(1, 2, 3, 4), "dög", 0.25, None, MASK),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def agent() -> Iterator[Agent]:
+    with Agent(FakePlanner(), {}, registry=REGISTRY) as made:
+        yield made
+
+
+def validate(data: Any) -> None:
+    jsonschema.Draft202012Validator(SCHEMA).validate(data)
+
+
+def as_text(answer: Answer, **options: Any) -> str:
+    return json.dumps(answer.to_json(**options), allow_nan=False)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal values; masks by their content."""
+    if isinstance(a, Mask):
+        return isinstance(b, Mask) and a.box == b.box and bool((a.pixels == b.pixels).all())
+    if isinstance(a, Region) and isinstance(b, Region):
+        return (a.box, a.label, a.score, a.image) == (b.box, b.label, b.score, b.image) and same(a.mask, b.mask)
+    return type(a) is type(b) and a == b
+
+
+def test_the_schema_is_one() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda v: type(v).__name__)
+def test_values_survive(value: Any) -> None:
+    data = json.loads(as_text(Answer("answered", value)))
+    validate(data)
+    back = Answer.from_json(data)
+    expected = set(value) if isinstance(value, frozenset) else value
+    assert same(expected, back.value)
+    assert back.to_json() == data
+
+
+def test_not_a_number_survives() -> None:
+    assert math.isnan(Answer.from_json(as_text(Answer("answered", math.nan))).value)
+
+
+def test_pictures_survive() -> None:
+    edited = Image(255 - IMAGE.pixels, name="edited")
+    data = json.loads(as_text(Answer("answered", edited, images=(IMAGE,))))
+    validate(data)
+    back = Answer.from_json(data)
+    assert (back.value.pixels == edited.pixels).all() and back.value.name == "edited"
+    assert back.images[0].size == (60, 40)
+    assert back.to_json() == data
+
+
+def test_an_edited_picture_is_kept_whole_and_others_as_thumbnails() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (800, 1000, 3), dtype=np.uint8)
+    answer = Answer("answered", Image(255 - noise), images=(Image(noise),))
+    data = json.loads(as_text(answer))
+    validate(data)
+    assert [p["scale"] for p in data["pictures"].values()] == [1.0, 0.64]
+    back = Answer.from_json(data)
+    assert (back.value.pixels == 255 - noise).all()
+    assert max(back.images[0].size) == 640
+    assert back.to_json() == data  # which still says how large the picture was
+
+
+def test_a_region_does_not_spoil_the_picture_that_is_the_answer() -> None:
+    noise = Image(np.random.default_rng(0).integers(0, 255, (200, 300, 3), dtype=np.uint8))
+    answer = Answer("answered", [Region(Box(0, 0, 5, 5), image=noise), noise])
+    assert (Answer.from_json(as_text(answer)).value[1].pixels == noise.pixels).all()
+
+
+def test_alpha_survives() -> None:
+    rng = np.random.default_rng(0)
+    image = Image.open(rng.integers(0, 256, (20, 30, 4), dtype=np.uint8))
+    back = Answer.from_json(as_text(Answer("answered", image))).value
+    assert back.digest == image.digest
+
+
+def test_crops_name_their_root() -> None:
+    crop = IMAGE.crop(Box(10, 5, 30, 25)).crop(Box(15, 10, 20, 20))
+    data = Answer("answered", crop).to_json()
+    validate(data)
+    assert data["value"]["origin"] == [15, 10] and data["value"]["root"] == IMAGE.digest
+    assert set(data["pictures"]) == {crop.digest, IMAGE.digest}
+
+
+def test_without_pictures() -> None:
+    answer = Answer("answered", IMAGE, images=(IMAGE,))
+    data = json.loads(as_text(answer, pictures=False))
+    validate(data)
+    assert "pictures" not in data
+    back = Answer.from_json(data)
+    assert back.value is None and back.images == () and back.to_json() == data
+    assert Answer.from_json(as_text(answer)).to_json(pictures=False) == data
+
+
+def test_everything_else_survives() -> None:
+    call = Call("detect", {"image": IMAGE, "what": "dog"}, [Region(Box(0, 0, 1, 1), image=IMAGE)], "", 2, 0.5, True, "onnx")
+    failed = Call("detect", {"0": "x"}, None, "wrong", None, 0.0)
+    answer = Answer(
+        "refused", None, "nobody can", "How?", "return 1", (Diagnostic("code", 1, 0, "message", None, "warning"),),
+        (call, failed), (IMAGE,), 1.25, "fake", 0.5, 12,
+        ({"program": "x", "error": "", "diagnostics": [Diagnostic("a", 1, 2, "b", "c").to_json()]},), "printed", "kernel",
+    )  # fmt: skip
+    data = json.loads(as_text(answer))
+    validate(data)
+    back = Answer.from_json(data)
+    for name in ("status", "message", "question", "program", "diagnostics", "seconds", "planner", "probability"):
+        assert getattr(back, name) == getattr(answer, name)
+    assert back.trace[0].cached and back.trace[0].result[0].box == Box(0, 0, 1, 1)
+    assert back.to_json() == data and back.to_html() == answer.to_html()
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "def answer(image):\n    return detect(crop(image, detect(image, 'a')[1]), 'b')\n",
+        "def answer(image):\n    return [find_shapes(image), {'n': 1, 'd': detect(image, 'x')}]\n",
+        "def answer(image):\n    return invert(image)\n",
+        "def answer(image):\n    print('hi')\n    return detect(image, 'unicorn')\n",
+        "def answer(image):\n    return detect(image, 'crash')\n",
+        "def answer(image):\n    return largest(detect(image, 'ghost'))\n",
+        "def answer(image):\n    return nothing\n",
+        "def answer(image)\n",
+        "def answer(image):\n    return lie(image)\n",
+        "def answer(image):\n    return image.crop\n",
+        "",
+    ],
+)
+def test_real_answers_are_as_the_schema_says(agent: Agent, program: str) -> None:
+    for pictures in (True, False):
+        data = json.loads(as_text(agent.run(program, IMAGE), pictures=pictures))
+        validate(data)
+        assert Answer.from_json(data).to_json() == data
+
+
+def test_what_is_no_answer_is_refused() -> None:
+    for data in ("{}", '{"version": 2}', "[]", "3"):
+        with pytest.raises(ValueError, match="not an answer of version 1"):
+            Answer.from_json(data)
+    with pytest.raises(ValueError, match="not a whole answer: KeyError: 'status'"):
+        Answer.from_json({"version": 1})
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (True, "yes"), (False, "no"), (3, "3"), (0.12345, "0.123"), (0.0001, "0.0001"), ([], "nothing"), ([1, True], "1, yes"),
+        ({"a": 0.5}, "a: 0.5"), (IMAGE, "a picture of 60 x 40 pixels"),
+        (Region(Box(1, 2, 3.4, 4.6), "dog"), "dog at (1, 2) to (3, 5)"),
+        (Grid(2, 3, Box(0, 0, 6, 4)), "grid at (0, 0) to (6, 4)"), (Box(0, 0, 1, 1), "box at (0, 0) to (1, 1)"),
+    ],
+)  # fmt: skip
+def test_values_in_words(value: Any, words: str) -> None:
+    assert show(value) == words

@@ -1,0 +1,229 @@
+"""The host: validation, cache, batches, budgets, the record of calls."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.small_tools import REGISTRY, SlowBackend, detect, picture
+from visprog.cache import MISSING, Cache, fingerprint
+from visprog.config import Config, ToolConfig
+from visprog.errors import ConfigError, MissingExtra, ToolError
+from visprog.host import Host, _Ended
+from visprog.registry import Registry, Tool, tool
+from visprog.values import Box, Region
+from visprog.values.image import Image
+
+IMAGE = picture()
+
+
+def counted() -> tuple[Tool, list[str]]:
+    """A tool, and what it was called with."""
+    seen: list[str] = []
+
+    @tool
+    def look(image: Image, what: str = "dog") -> list[Region]:
+        """Looks."""
+        seen.append(what)
+        return [Region(Box(0, 0, 5, 5), what, 1.0, image.root)]
+
+    return look, seen
+
+
+def backed(name: str, factory: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Tool:
+    """A tool whose backend is made by `factory`."""
+    import sys
+    import types
+
+    module = types.ModuleType(f"backends_{name}")
+    module.Backend = factory  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    def function(image: Image, what: str, option: int = 1) -> list[Region]:
+        """Finds."""
+        raise NotImplementedError
+
+    return tool(name=name, backends={"main": f"{module.__name__}:Backend"})(function)
+
+
+def test_arguments_are_bound_by_name_and_recorded() -> None:
+    look, _ = counted()
+    session = Host(Registry([look])).session()
+    session.call(look, IMAGE)
+    (call,) = session.calls
+    assert call.arguments == {"image": IMAGE, "what": "dog"}
+    assert (call.tool, call.error, call.cached, call.backend) == ("look", "", False, "")
+    assert call.seconds > 0 and call.result[0].label == "dog"
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "message"),
+    [
+        ((), {}, "look needs the argument 'image'"),
+        ((IMAGE, "dog", 3), {}, "look takes 2 arguments, not 3"),
+        ((IMAGE,), {"wat": "dog"}, "no argument 'wat'; did you mean 'what'"),
+        ((IMAGE, "dog"), {"what": "cat"}, "got the argument 'what' twice"),
+        ((IMAGE, 3), {}, "'what' must be str, not int"),
+        (("image.png",), {}, "'image' must be Image, not str"),
+        (([IMAGE],), {}, r"'image' must be Image, not list\[Image\]"),
+    ],
+)
+def test_wrong_arguments_never_reach_the_tool(args: tuple[Any, ...], kwargs: dict[str, Any], message: str) -> None:
+    look, seen = counted()
+    session = Host(Registry([look])).session()
+    with pytest.raises(ToolError, match=message):
+        session.call(look, *args, **kwargs)
+    assert not seen
+    assert session.calls[0].error and session.calls[0].result is None
+
+
+def test_a_result_of_another_type_is_an_error() -> None:
+    session = Host(REGISTRY).session()
+    with pytest.raises(ToolError, match="lie must return int, not str"):
+        session.call(REGISTRY["lie"], IMAGE)
+
+
+def test_what_a_tool_raises_is_one_sentence() -> None:
+    session = Host(REGISTRY).session()
+    with pytest.raises(ToolError, match="detect failed: RuntimeError: the detector fell over"):
+        session.call(detect, IMAGE, "crash")
+
+
+def test_equal_calls_are_answered_from_the_cache() -> None:
+    look, seen = counted()
+    host = Host(Registry([look]))
+    same = Image(IMAGE.pixels.copy(), name="the same pixels under another name")
+    first, second = host.session(), host.session()
+    first.call(look, IMAGE)
+    second.call(look, same, what="dog")
+    second.call(look, IMAGE, "cat")
+    assert seen == ["dog", "cat"]
+    assert [c.cached for c in first.calls + second.calls] == [False, True, False]
+
+
+def test_a_crop_is_not_its_equal_elsewhere() -> None:
+    """Results lie in the frame of the root: equal pixels at another place have other results."""
+    plain = picture(value=20)
+    one, other = plain.crop(Box(0, 0, 10, 10)), plain.crop(Box(20, 20, 30, 30))
+    assert one.digest == other.digest and fingerprint(one) != fingerprint(other)
+
+
+def test_failures_are_not_cached() -> None:
+    tries: list[int] = []
+
+    @tool
+    def shaky(image: Image) -> int:
+        """Works the second time."""
+        tries.append(1)
+        if len(tries) == 1:
+            raise RuntimeError("not yet")
+        return 7
+
+    session = Host(Registry([shaky])).session()
+    with pytest.raises(ToolError):
+        session.call(shaky, IMAGE)
+    assert session.call(shaky, IMAGE) == 7
+
+
+def test_types_are_told_apart_in_the_cache() -> None:
+    values: list[Any] = [1, 1.0, True, "1", (1,), [1], None, Box(0, 0, 1, 1), {"a": 1}]
+    assert len({fingerprint(v) for v in values}) == len(values)
+
+
+def test_cache_forgets_the_oldest() -> None:
+    cache = Cache(3 * 256 / (1024 * 1024))
+    for key in "abc":
+        cache.put(key, 1)
+    cache.get("a")
+    cache.put("d", 1)
+    assert cache.get("b") is MISSING and cache.get("a") == 1
+    cache.put("huge", picture(400, 400))
+    assert cache.get("huge") is MISSING and cache.get("d") == 1
+
+
+def test_concurrent_calls_are_batched(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = SlowBackend()
+    find = backed("find", lambda model=None: backend, monkeypatch)
+    host = Host(Registry([find]))
+    results: dict[str, Any] = {}
+
+    def work(what: str) -> None:
+        try:
+            results[what] = host.session().call(find, IMAGE, what)
+        except ToolError as error:
+            results[what] = str(error)
+
+    first = threading.Thread(target=work, args=("first",))
+    first.start()
+    assert backend.started.wait(10)
+    others = [threading.Thread(target=work, args=(w,)) for w in ("a", "b", "bad", "c")]
+    for thread in others:
+        thread.start()
+    batcher = host.batcher(find)
+    for _ in range(1000):
+        if len(batcher._waiting) == 4:
+            break
+        threading.Event().wait(0.01)
+    backend.go.set()
+    for thread in [first, *others]:
+        thread.join(20)
+    assert [len(b) for b in backend.batches] == [1, 4]
+    assert results["a"] == [] and "odd one" in results["bad"]
+
+
+def test_a_backend_that_breaks_tells_every_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    def backend(calls: list[dict[str, Any]]) -> list[Any]:
+        return []
+
+    find = backed("short", lambda model=None: backend, monkeypatch)
+    with pytest.raises(ToolError, match="0 results for 1 calls"):
+        Host(Registry([find])).session().call(find, IMAGE, "x")
+
+
+def test_calls_are_limited() -> None:
+    look, _ = counted()
+    session = Host(Registry([look]), Config(calls=2)).session()
+    session.call(look, IMAGE, "a")
+    session.call(look, IMAGE, "b")
+    with pytest.raises(_Ended, match="more than 2 tool calls; raise 'calls'"):
+        session.call(look, IMAGE, "c")
+    assert len(session.calls) == 2
+
+
+def test_seconds_are_limited() -> None:
+    look, _ = counted()
+    session = Host(Registry([look]), Config(seconds=0.5)).session()
+    session.started -= 1
+    with pytest.raises(_Ended, match=r"more than 0.5 s before look; raise 'seconds'"):
+        session.call(look, IMAGE)
+
+
+def test_a_missing_extra_or_option_ends_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(model: str | None = None) -> Any:
+        raise MissingExtra("this backend", "hf")
+
+    find = backed("needy", missing, monkeypatch)
+    session = Host(Registry([find])).session()
+    with pytest.raises(_Ended, match=r"pip install 'visprog\[hf\]'"):
+        session.call(find, IMAGE, "x")
+    assert isinstance(session.refused, MissingExtra)
+
+    find = backed("plain", lambda model=None: SlowBackend(), monkeypatch)
+    config = Config(tools={"plain": ToolConfig("main", {"modle": "x"})})
+    with pytest.raises(_Ended, match=r"\[tools.plain\]: options of the backend 'main': .*modle"):
+        Host(Registry([find]), config).session().call(find, IMAGE, "x")
+
+
+def test_a_wrong_choice_of_backend_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = backed("chosen", lambda model=None: SlowBackend(), monkeypatch)
+    registry = Registry([find, detect])
+    for config, message in (
+        (Config(tools={"chosn": ToolConfig("main")}), r"there is no such tool; did you mean 'chosen'"),
+        (Config(tools={"chosen": ToolConfig("other")}), "there is no backend 'other'; choose main"),
+        (Config(tools={"detect": ToolConfig("main")}), "detect is a plain function"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Host(registry, config)

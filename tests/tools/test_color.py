@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from visprog.errors import Refused
+from visprog.tools.color import NAMES, dominant_color, has_color, name_of, parse
+from visprog.values import Box, Circle, Point, Region
+from visprog.values.image import Image
+from visprog.values.mask import Mask
+
+
+def plain(rgb: tuple[int, int, int], size: int = 40) -> Image:
+    return Image(np.full((size, size, 3), rgb, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("rgb", "name"),
+    [
+        ((0, 0, 0), "black"), ((25, 25, 25), "black"), ((255, 255, 255), "white"), ((245, 245, 245), "white"),
+        ((128, 128, 128), "grey"), ((200, 200, 200), "grey"), ((220, 20, 20), "red"), ((130, 0, 0), "red"),
+        ((255, 140, 0), "orange"), ((255, 255, 0), "yellow"), ((240, 210, 40), "yellow"), ((0, 255, 0), "green"),
+        ((20, 90, 30), "green"), ((150, 230, 150), "green"), ((0, 220, 220), "cyan"), ((0, 128, 128), "cyan"),
+        ((0, 0, 255), "blue"), ((0, 0, 110), "blue"), ((140, 190, 240), "blue"), ((128, 0, 128), "purple"),
+        ((150, 100, 200), "purple"), ((255, 150, 190), "pink"), ((255, 20, 150), "pink"), ((120, 70, 30), "brown"),
+        ((90, 55, 35), "brown"), ((230, 210, 170), "beige"),
+    ],
+)  # fmt: skip
+def test_names(rgb: tuple[int, int, int], name: str) -> None:
+    assert name_of(rgb) == name
+    assert dominant_color(plain(rgb)) == name
+    assert has_color(plain(rgb), name)
+
+
+def test_every_colour_is_not_most_others() -> None:
+    for rgb, name in (((255, 0, 0), "red"), ((0, 0, 255), "blue"), ((0, 160, 0), "green"), ((255, 255, 0), "yellow")):
+        assert [n for n in NAMES if has_color(plain(rgb), n)] == [name]
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("gray", "grey"), ("Navy", "blue"), ("navy blue", "blue"), ("dark green", "green"), ("light-blue", "blue"),
+        ("lightblue", "blue"), ("teal", "cyan"), ("magenta", "pink"), ("violet", "purple"), ("gold", "yellow"),
+        ("RED", "red"), ("bright red", "red"), ("sky blue", "blue"), ("blond", "beige"),
+    ],
+)  # fmt: skip
+def test_synonyms(said: str, name: str) -> None:
+    assert parse(said)[0] == name
+
+
+def test_unknown_colour_names_those_known() -> None:
+    with pytest.raises(Refused, match="'blurple' is not known: use one of black, white, grey"):
+        has_color(plain((0, 0, 0)), "blurple")
+
+
+def test_dark_and_light_count() -> None:
+    dark, light = plain((0, 70, 0)), plain((150, 240, 150))
+    assert has_color(dark, "dark green") and not has_color(light, "dark green")
+    assert has_color(light, "light green") and not has_color(dark, "light green")
+    assert has_color(dark, "green") and has_color(light, "green")
+
+
+def test_a_few_pixels_are_not_enough() -> None:
+    pixels = np.full((50, 50, 3), 255, np.uint8)
+    pixels[:5, :5] = (255, 0, 0)
+    assert not has_color(Image(pixels), "red")
+    pixels[:, :25] = (255, 0, 0)
+    assert has_color(Image(pixels), "red") and has_color(Image(pixels), "white")
+
+
+def test_noise_does_not_matter() -> None:
+    noisy = np.random.default_rng(0).normal((200, 40, 40), 20, (60, 60, 3)).clip(0, 255).astype(np.uint8)
+    assert dominant_color(Image(noisy)) == "red"
+
+
+def test_the_middle_of_a_box_counts_more_than_its_rim() -> None:
+    pixels = np.full((80, 80, 3), (40, 160, 60), np.uint8)
+    cv2.circle(pixels, (40, 40), 26, (220, 30, 30), -1)  # less than half of the box
+    image = Image(pixels)
+    assert dominant_color(image) == "green"
+    assert dominant_color(Region(Box(5, 5, 75, 75), image=image)) == "red"
+
+
+def test_a_mask_decides() -> None:
+    pixels = np.full((40, 40, 3), (0, 0, 255), np.uint8)
+    ring = np.zeros((40, 40), bool)
+    ring[:6], ring[-6:] = True, True
+    pixels[ring] = (255, 255, 0)
+    image = Image(pixels)
+    region = Region(Box(0, 0, 40, 40), image=image, mask=Mask.tight(ring))
+    assert dominant_color(region) == "yellow"
+    assert has_color(region, "yellow") and not has_color(region, "blue")
+
+
+def test_shapes_know_their_colour() -> None:
+    circle = Circle(Point(5, 5), 3, "red")
+    assert dominant_color(circle) == "red"
+    assert has_color(circle, "crimson") and not has_color(circle, "blue")
+
+
+def test_a_bare_box_is_refused() -> None:
+    with pytest.raises(Refused, match=r"a Box does not know its picture: give crop\(image, it\)"):
+        dominant_color(Box(0, 0, 5, 5))
+
+
+def test_a_region_half_outside_the_image() -> None:
+    image = plain((255, 0, 0))
+    assert dominant_color(Region(Box(30, 30, 90, 90), image=image)) == "red"
+    assert dominant_color(Region(Box(200, 200, 220, 220), image=image)) == "red"
