@@ -26,6 +26,7 @@ NUMBERS = (
 ).split()
 ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth".split()
 EMOJI = ("smile", "sad", "heart", "star", "cool", "laugh", "angry", "wink", "surprised")
+POSTURES = ("sitting", "standing", "lying", "placed", "parked", "hanging", "resting", "waiting", "that is", "seen")
 ROUND = ("circle", "circle", "circle", "disc", "disk", "ring", "dot", "round shape")
 POLYGONS = (
     "triangle square rectangle pentagon hexagon heptagon octagon diamond rhombus star polygon quadrilateral "
@@ -67,7 +68,8 @@ def templates() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for file in sorted((files(__package__) / "questions").iterdir(), key=lambda f: f.name):
         if file.name.endswith(".yaml") and file.name != "words.yaml":
-            found.update(yaml.safe_load(file.read_text()))
+            for pattern, questions in yaml.safe_load(file.read_text()).items():
+                found.setdefault(pattern, []).extend(questions)
     return found
 
 
@@ -302,7 +304,8 @@ class _Filler:
         if re.fullmatch(r"rel[12]?", name):
             method = r.choice(list(words["relations"]))
             self.values[f"{name}_code"] = method
-            return str(r.choice(words["relations"][method]))
+            phrase = str(r.choice(words["relations"][method]))
+            return f"{r.choice(POSTURES)} {phrase}" if r.random() < 0.12 else phrase
         if name in ("rel_lr", "crop_rel"):
             word = r.choice(list(CROPS))
             self.values["rel_lr_code"] = word
