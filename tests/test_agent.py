@@ -21,7 +21,9 @@ from visprog.values.image import Image
 
 COUNT = 'def answer(image):\n    return len(detect(image, "dog"))\n'
 WRONG = 'def answer(image):\n    return len(detekt(image, "dog"))\n'
-FAILS = 'def answer(image):\n    detect(image, "dog")[0].label + read_text(image)\n    return crash_it(image)\n'
+FAILS = (
+    'def answer(image):\n    detect(image, "dog")[0].label + read_text(image)\n    return crash_it(image)\n'
+)
 
 Make = Callable[..., Agent]
 
@@ -111,7 +113,11 @@ def test_several_pictures(make: Make) -> None:
 @pytest.mark.parametrize(
     ("program", "count", "message"),
     [
-        ("def answer(before, after):\n    return 1\n", 1, r"takes 2 pictures \(before, after\), and one was given"),
+        (
+            "def answer(before, after):\n    return 1\n",
+            1,
+            r"takes 2 pictures \(before, after\), and one was given",
+        ),
         ("def answer(image):\n    return 1\n", 2, "takes one picture .*2 were given; .*def answer.images"),
         ("def answer(image):\n    return 1\n", 0, "none was given"),
     ],
@@ -145,7 +151,7 @@ def test_repair_after_the_check(make: Make) -> None:
 
 
 def test_repair_after_the_run(make: Make) -> None:
-    fails = 'def answer(image):\n    return int(read_text(image))\n'
+    fails = "def answer(image):\n    return int(read_text(image))\n"
     agent = make(fails, COUNT)
     answer = agent.ask("What number?", picture())
     assert (answer.status, answer.value) == ("answered", 2)
@@ -236,7 +242,9 @@ def test_an_edited_picture_is_an_answer(make: Make) -> None:
 
 
 def test_no_answer_at_the_end(make: Make) -> None:
-    answer = make().run('def answer(image):\n    if read_text(image) == "GO":\n        return 1\n    return None\n', picture())
+    answer = make().run(
+        'def answer(image):\n    if read_text(image) == "GO":\n        return 1\n    return None\n', picture()
+    )
     assert answer.status == "error" and "without an answer" in answer.message
 
 

@@ -52,7 +52,9 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, Mask):
         return isinstance(b, Mask) and a.box == b.box and bool((a.pixels == b.pixels).all())
     if isinstance(a, Region) and isinstance(b, Region):
-        return (a.box, a.label, a.score, a.image) == (b.box, b.label, b.score, b.image) and same(a.mask, b.mask)
+        return (a.box, a.label, a.score, a.image) == (b.box, b.label, b.score, b.image) and same(
+            a.mask, b.mask
+        )
     return type(a) is type(b) and a == b
 
 
@@ -128,7 +130,16 @@ def test_without_pictures() -> None:
 
 
 def test_everything_else_survives() -> None:
-    call = Call("detect", {"image": IMAGE, "what": "dog"}, [Region(Box(0, 0, 1, 1), image=IMAGE)], "", 2, 0.5, True, "onnx")
+    call = Call(
+        "detect",
+        {"image": IMAGE, "what": "dog"},
+        [Region(Box(0, 0, 1, 1), image=IMAGE)],
+        "",
+        2,
+        0.5,
+        True,
+        "onnx",
+    )
     failed = Call("detect", {"0": "x"}, None, "wrong", None, 0.0)
     answer = Answer(
         "refused", None, "nobody can", "How?", "return 1", (Diagnostic("code", 1, 0, "message", None, "warning"),),
@@ -138,7 +149,16 @@ def test_everything_else_survives() -> None:
     data = json.loads(as_text(answer))
     validate(data)
     back = Answer.from_json(data)
-    for name in ("status", "message", "question", "program", "diagnostics", "seconds", "planner", "probability"):
+    for name in (
+        "status",
+        "message",
+        "question",
+        "program",
+        "diagnostics",
+        "seconds",
+        "planner",
+        "probability",
+    ):
         assert getattr(back, name) == getattr(answer, name)
     assert back.trace[0].cached and back.trace[0].result[0].box == Box(0, 0, 1, 1)
     assert back.to_json() == data and back.to_html() == answer.to_html()

@@ -46,13 +46,19 @@ def test_a_named_file_comes_before_the_found_ones(tmp_path: Path, monkeypatch: p
 
 
 def test_environment_comes_before_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("visprog.toml").write_text('planner = "openai:m"\nextra_tools = ["a"]\n[tools.detect]\nbackend = "x"\n')
+    Path("visprog.toml").write_text(
+        'planner = "openai:m"\nextra_tools = ["a"]\n[tools.detect]\nbackend = "x"\n'
+    )
     monkeypatch.setenv("VISPROG_PLANNER", "embedded")
     monkeypatch.setenv("VISPROG_REQUIRE", "kernel")
     monkeypatch.setenv("VISPROG_EXTRA_TOOLS", "one, two:tools")
     monkeypatch.setenv("VISPROG_TOOL_DETECT", "onnx:folder/net.onnx")
     config = Config.load()
-    assert (config.planner, config.require, config.extra_tools) == ("embedded", "kernel", ("one", "two:tools"))
+    assert (config.planner, config.require, config.extra_tools) == (
+        "embedded",
+        "kernel",
+        ("one", "two:tools"),
+    )
     assert config.tools["detect"] == ToolConfig("onnx", {"model": "folder/net.onnx"})
 
 

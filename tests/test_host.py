@@ -71,7 +71,9 @@ def test_arguments_are_bound_by_name_and_recorded() -> None:
         (([IMAGE],), {}, r"'image' must be Image, not list\[Image\]"),
     ],
 )
-def test_wrong_arguments_never_reach_the_tool(args: tuple[Any, ...], kwargs: dict[str, Any], message: str) -> None:
+def test_wrong_arguments_never_reach_the_tool(
+    args: tuple[Any, ...], kwargs: dict[str, Any], message: str
+) -> None:
     look, seen = counted()
     session = Host(Registry([look])).session()
     with pytest.raises(ToolError, match=message):

@@ -20,7 +20,7 @@ from visprog.values import Box, Circle, Grid, Line, Mask, Point, Polygon, Region
 HOSTILE = [
     "<script>alert(1)</script>",
     "</code></pre></style><img src=x onerror=alert(1)>",
-    "\"><svg onload=alert(1)>",
+    '"><svg onload=alert(1)>',
     "' onmouseover='alert(1)",
     "&lt;b&gt; ]]> --> <!-- \x00\x1b[31m \ud800 \u2028",
     "javascript:alert(1)",
@@ -81,14 +81,26 @@ def test_a_page_shows_the_whole_path(agent: Agent) -> None:
     answer = agent.run(program, picture())
     html = answer.to_html()
     text = words(html)
-    for piece in ("answered", "yes", "Program", "Calls (3)", "1. detect", "2. crop", "3. detect", "so far", "sandbox level"):
+    for piece in (
+        "answered",
+        "yes",
+        "Program",
+        "Calls (3)",
+        "1. detect",
+        "2. crop",
+        "3. detect",
+        "so far",
+        "sandbox level",
+    ):
         assert piece in text, piece
     parser = read(html)
     lines = [a for t, a in parser.seen if t == "div" and "call" in (a.get("class") or "").split()]
     assert [str(a["id"]).rpartition("-")[2] for a in lines] == ["L2", "L3", "L5"]
     links = [a["href"] for t, a in parser.seen if t == "a"]
     assert links == [f"#{a['id']}" for a in lines]
-    assert 'return len(detect(part, "nose")) > 1' in text.partition("line 5")[2]  # the source stands at the step
+    assert (
+        'return len(detect(part, "nose")) > 1' in text.partition("line 5")[2]
+    )  # the source stands at the step
 
 
 def test_one_file_and_nothing_from_elsewhere(agent: Agent) -> None:
@@ -195,7 +207,9 @@ def test_many_things_are_not_all_drawn() -> None:
 
 
 def test_without_pictures_the_rest_is_shown() -> None:
-    data = Answer("answered", 1, trace=(Call("t", {"image": picture()}, [Box(0, 0, 1, 1)]),)).to_json(pictures=False)
+    data = Answer("answered", 1, trace=(Call("t", {"image": picture()}, [Box(0, 0, 1, 1)]),)).to_json(
+        pictures=False
+    )
     text = words(page(data))
     assert "picture 60 × 40" in text and "<use" not in page(data)
 

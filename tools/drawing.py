@@ -234,7 +234,7 @@ def _separate(
             continue
         for _ in range(pen // 2 + 1):  # bring the corners back
             wide = cv2.dilate(wide, small) & mask
-        wide = _without_strokes(wide)
+        wide = _without_strokes(wide, mask, pen)
         if wide.any():
             solid[wide.ravel() > 0] = k
             near[k] = wide
@@ -264,19 +264,29 @@ def _separate(
     return _number(solid, solid < 0, ground, len(palette))
 
 
-def _without_strokes(mask: Array) -> Array:
-    """An area mask without those parts that are strokes, however wide: long for their even width."""
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
-    out = mask.copy()
+def _without_strokes(wide: Array, mask: Array, pen: int) -> Array:
+    """An area mask without those parts that are strokes: the blobs where the corners of a broad stroke or two strokes
+    meet, within the stroke's whole mask, and strokes wider than a pen, long for their even width."""
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    out = wide.copy()
+    kept = np.bincount(parts[wide > 0], minlength=count)
     for i in range(1, count):
         x, y, w, h, area = stats[i]
-        part = np.pad((parts[y : y + h, x : x + w] == i).astype(np.uint8), 1)
-        outlines, _ = cv2.findContours(part, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        around = sum(cv2.arcLength(c, True) for c in outlines) + 1e-6
-        even = 2 * area / around
+        if not kept[i]:
+            continue
+        here = parts[y : y + h, x : x + w] == i
+        window = out[y : y + h, x : x + w]
+        part = np.pad((here & (window > 0)).astype(np.uint8), 1)
+        outlines, nesting = cv2.findContours(part, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        holes = [c for c, n in zip(outlines, nesting[0] if nesting is not None else (), strict=True) if n[3] >= 0]
+        small = [c for c in holes if cv2.contourArea(c) < 0.05 * kept[i]]  # what is written on an area
+        cv2.drawContours(part, small, -1, 1, cv2.FILLED)
+        around = sum(cv2.arcLength(c, True) for c in outlines) - sum(cv2.arcLength(c, True) for c in small) + 1e-6
+        even = 2 * float(part.sum()) / around
         thickest = 2 * float(cv2.distanceTransform(part, cv2.DIST_L2, 5).max())
-        if around / 2 > 6 * even and thickest < 1.8 * even + 2:
-            out[y : y + h, x : x + w][part[1:-1, 1:-1] > 0] = 0
+        blobs = kept[i] < 0.6 * area and thickest < 2.2 * pen
+        if blobs or (even < 3 * pen and around / 2 > 6 * even and thickest < 1.8 * even + 2):
+            window[here] = 0
     return out
 
 

@@ -68,16 +68,40 @@ def sides(curves: list[Curve], drawing: Drawing) -> list[Side]:
 
 
 def edge_sides(curves: list[Curve]) -> list[Side]:
-    """Straight sides of the outlines of areas."""
+    """Straight sides of the outlines of areas, each lengthened to where it meets the next."""
     found = []
     for curve in curves:
-        for piece, _ in _pieces(curve):
-            middle, direction = _line(piece)
-            along = (piece - middle) @ direction
-            trim = 4.0 if len(piece) > 24 else len(piece) / 6
-            ends = np.stack([middle + (along.min() - trim) * direction, middle + (along.max() + trim) * direction])
-            found.append(Side(ends, 0.0))
+        least = min(10.0, 0.03 * len(curve.points))  # the rounding of a corner is no side
+        ends = []
+        for piece, _ in _pieces(curve, 1.7):
+            if len(piece) >= least:
+                middle, direction = _line(piece)
+                if direction @ (piece[-1] - piece[0]) < 0:
+                    direction = -direction
+                along = (piece - middle) @ direction
+                trim = 4.0 if len(piece) > 24 else len(piece) / 6
+                ends.append(np.outer([along.min() - trim, along.max() + trim], direction) + middle)
+        for k in range(0 if curve.closed else 1, len(ends)):
+            corner = _meeting(ends[k - 1], ends[k])
+            if corner is not None:
+                ends[k - 1][1] = ends[k][0] = corner
+        found += [Side(e, 0.0) for e in ends if np.hypot(*(e[1] - e[0])) >= 4]
     return _merged(found)
+
+
+def _meeting(one: Array, next_: Array) -> Array | None:
+    """Where one side, lengthened a little, meets the beginning of the next; None if not nearby."""
+    u, v = one[1] - one[0], next_[1] - next_[0]
+    cross = u[0] * v[1] - u[1] * v[0]
+    size = np.hypot(*u) * np.hypot(*v)
+    if abs(cross) < 0.1 * size:
+        return None
+    offset = next_[0] - one[0]
+    corner = one[0] + (offset[0] * v[1] - offset[1] * v[0]) / cross * u
+    near = min(18.0, 0.4 * min(np.hypot(*u), np.hypot(*v)) + 4)
+    if np.hypot(*(corner - one[1])) < near and np.hypot(*(corner - next_[0])) < near:
+        return np.asarray(corner)
+    return None
 
 
 def stroke_sides(curves: list[Curve], ink: Array, strength: Array, bridge: Array | None = None) -> list[Side]:
@@ -324,7 +348,8 @@ def corners(found: list[Side], bend: float = 0.17) -> list[Corner]:
         offset = starts - a.ends[0]
         t = (offset[:, 0] * directions[:, 1] - offset[:, 1] * directions[:, 0]) / cross
         s = (offset[:, 0] * a.direction[1] - offset[:, 1] * a.direction[0]) / cross
-        limit = 3.0 + (1.2 + 0.5 / np.abs(cross)) * np.maximum(a.width, widths) + 1.5 / np.abs(cross)
+        base = np.where((widths == 0) & (a.width == 0), 10.0, 3.0)  # the corners of areas are rounded by their reading
+        limit = base + (1.2 + 0.5 / np.abs(cross)) * np.maximum(a.width, widths) + 1.5 / np.abs(cross)
         mine, theirs = np.minimum(limit, 0.35 * a.length + 2), np.minimum(limit, 0.35 * lengths + 2)
         nearer = (np.abs(s - lengths) < np.abs(s)).astype(int)
         apart = np.minimum(np.abs(s), np.abs(s - lengths))

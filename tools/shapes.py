@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,11 +19,15 @@ from visprog.values.image import Image
 from . import circles as _circles
 from . import color as _color
 from . import drawing as _drawing
+from . import filled as _filled
 from . import grid as _grid
 from . import lines as _lines
 from . import polygons as _polygons
 
 Array = NDArray[Any]
+THICK = 2.6
+"""A ring whose radius is fewer times the width of its stroke is a letter, or the bend of one."""
+
 LIMITS = "drawings, diagrams and other clean pictures; in a photograph it sees edges, not things"
 
 
@@ -40,6 +45,8 @@ def find_circles(image: Image, color: str | None = None) -> list[Circle]:
     drawing = _drawing.read(image)
     found = []
     for c in _circles.circles(drawing):
+        if c.radius < THICK * c.width:
+            continue
         angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
         ring = np.stack([np.cos(angles), np.sin(angles)], 1)
         rgb = _paint(drawing, np.array([c.x, c.y]), ring * c.radius, c.width)
@@ -64,17 +71,21 @@ def find_polygons(image: Image, kind: str = "polygon", color: str | None = None)
     name = _polygons.parse_kind(kind)
     wanted = None if color is None else _color.parse(color)
     drawing = _drawing.read(image)
-    curves = _straight(drawing)
-    sides = _lines.sides(curves, drawing)
-    found = []
+    areas = _filled.filled(drawing, _polygons.MOST_SIDES)
+    outlines = [(a.points, 0.0) for a in areas]
+    sides = _lines.sides(_straight(drawing), drawing)
     for outline in _polygons.polygons(sides):
-        if name not in _polygons.kinds_of(outline.points) or _frames(outline.points, drawing.size):
-            continue
-        middle = outline.points.mean(0)
         width = max(sides[s].width for s in outline.sides)
-        rgb = _paint(drawing, middle, _along(outline.points, 12) - middle, width)
+        if not any(_belongs(outline.points, width, a) for a in areas):
+            outlines.append((outline.points, width))
+    found = []
+    for points, width in outlines:
+        if name not in _polygons.kinds_of(points) or _frames(points, drawing.size):
+            continue
+        middle = points.mean(0)
+        rgb = _paint(drawing, middle, _along(points, 12) - middle, width)
         if wanted is None or _color.accepts(rgb[None], wanted)[0]:
-            corners = tuple(drawing.place(x, y) for x, y in outline.points)
+            corners = tuple(drawing.place(x, y) for x, y in points)
             found.append(Polygon(corners, _color.name_of(rgb), image.root))
     return sorted(found, key=lambda p: (p.center.x, p.center.y))
 
@@ -117,6 +128,17 @@ def _straight(drawing: _drawing.Drawing) -> list[_drawing.Curve]:
             curves.append(curve)
         start += n
     return curves
+
+
+def _belongs(points: Array, width: float, area: _filled.Filled) -> bool:
+    """True if an outline is the rim of a filled area once more, or a letter or a scrap on it."""
+    rim = area.points.astype(np.float32)
+    inside = np.array([cv2.pointPolygonTest(rim, (float(x), float(y)), True) for x, y in points])
+    reach = 5 + width
+    if (inside > -reach).mean() < 0.75:
+        return False
+    on_rim = (np.abs(inside) < reach).mean()
+    return bool(on_rim > 0.3 or np.linalg.norm(np.ptp(points, axis=0)) < 12 * width)
 
 
 def _paint(drawing: _drawing.Drawing, middle: Array, rim: Array, width: float) -> Array:

@@ -126,7 +126,7 @@ def _run(arguments: list[str], debug: bool) -> Result:
     try:
         result = command.main(args=arguments, prog_name="visprog", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        return Result({"status": "error", "message": "interrupted"}, INTERRUPTED)
+        result = INTERRUPTED
     except BrokenPipeError:  # whoever read the output has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the interpreter flushes it at its end
         return Result({}, 1)
@@ -134,7 +134,8 @@ def _run(arguments: list[str], debug: bool) -> Result:
         return _failed(error, debug)
     if isinstance(result, Result):
         return result
-    return Result({}, int(result or 0))
+    data = {"status": "error", "message": "interrupted"} if result == INTERRUPTED else {}
+    return Result(data, int(result or 0))
 
 
 def _failed(error: Exception, debug: bool) -> Result:

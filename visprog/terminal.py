@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .planner.base import Plan
     from .registry import Registry, Tool
 
+
 def plain(text: str) -> str:
     """The text without characters that change the terminal; line ends stay."""
     shown = text.encode("utf-8", "replace").decode("utf-8")
@@ -24,7 +25,9 @@ def plain(text: str) -> str:
 
 def complain(message: str) -> None:
     """One sentence on standard error."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(plain(f"visprog: {message}"), style="bold red"))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        Text(plain(f"visprog: {message}"), style="bold red")
+    )
 
 
 @contextmanager

@@ -154,7 +154,9 @@ def test_returns(visprog: Any) -> None:
 
 
 def test_what_is_shown_cannot_move_the_cursor(visprog: Any) -> None:
-    Path("evil.py").write_text("def answer(image):\n    print(chr(27) + '[2J')\n    return chr(27) + '[31mred'\n")
+    Path("evil.py").write_text(
+        "def answer(image):\n    print(chr(27) + '[2J')\n    return chr(27) + '[31mred'\n"
+    )
     ran = visprog("run", "evil.py", "dog.png")
     assert ran.code == 0 and "\x1b" not in ran.out
 
@@ -170,7 +172,11 @@ def test_what_is_shown_cannot_move_the_cursor(visprog: Any) -> None:
         (["ask", "How many dogs?"], 2, 'visprog ask IMAGE... "QUESTION"'),
         (["ask", "How many dogs?", "dog.png"], 2, "the question comes last"),
         (["ask", "dog.png", "dog.png"], 2, "the question is missing"),
-        (["ask", "dog.png", "how", "many", "dogs"], 2, "'how' is no picture; put the whole question in quotes"),
+        (
+            ["ask", "dog.png", "how", "many", "dogs"],
+            2,
+            "'how' is no picture; put the whole question in quotes",
+        ),
         (["ask", "dog.png", " "], 2, "the question is empty"),
         (["ask", "cat.png", "How many?"], 1, "no such file: cat.png"),
         (["ask", ".", "How many?"], 1, "is a folder"),
@@ -182,7 +188,11 @@ def test_what_is_shown_cannot_move_the_cursor(visprog: Any) -> None:
         (["ask", "dog.png", "How many?", "--config", "no.toml"], 1, "cannot read the configuration no.toml"),
         (["ask", "dog.png", "How many?", "--backend", "detect"], 1, "TOOL=BACKEND"),
         (["ask", "dog.png", "How many?", "--backend", "detect=magic"], 1, "no backend 'magic'"),
-        (["ask", "dog.png", "How many?", "--tools", "no_such_module"], 1, "cannot import tools from 'no_such_module'"),
+        (
+            ["ask", "dog.png", "How many?", "--tools", "no_such_module"],
+            1,
+            "cannot import tools from 'no_such_module'",
+        ),
         (["ask", "dog.png", "How many?", "--votes", "0"], 2, "--votes"),
         (["ask", "dog.png", "How many?", "--returns", "number"], 2, "--returns"),
         (["run", "count.py"], 2, "visprog run PROGRAM.py IMAGE..."),
@@ -251,9 +261,13 @@ def test_plan_that_fails_its_check(visprog: Any) -> None:
 
 def test_prompt_needs_no_model_and_no_key(visprog: Any) -> None:
     Path("visprog.toml").write_text('planner = "openai:m"\nextra_tools = ["cli_tools"]\n')
-    ran = visprog("plan", "How many dogs are there?", "--images", "2", "--prompt", "--returns", "int", "--json")
+    ran = visprog(
+        "plan", "How many dogs are there?", "--images", "2", "--prompt", "--returns", "int", "--json"
+    )
     messages = ran.data["messages"]
-    assert messages[0]["role"] == "system" and "def my_detect(image: Image, what: str)" in messages[0]["content"]
+    assert (
+        messages[0]["role"] == "system" and "def my_detect(image: Image, what: str)" in messages[0]["content"]
+    )
     last = messages[-1]["content"]
     assert "How many dogs are there?" in last and "def answer(images):" in last and "int" in last
     shown = visprog("plan", "How many dogs are there?", "--images", "2", "--prompt", "--returns", "int").out
@@ -267,10 +281,14 @@ def test_check(visprog: Any) -> None:
     assert fine.code == 0 and "count.py: nothing found" in fine.out and "two.py: nothing found" in fine.out
     ran = visprog("check", "count.py", "wrong.py")
     assert ran.code == 1
-    assert "wrong.py:2:12: error: 'nothing' is not defined [unknown-name]\n 2 |     return nothing\n" in ran.out
+    assert (
+        "wrong.py:2:12: error: 'nothing' is not defined [unknown-name]\n 2 |     return nothing\n" in ran.out
+    )
     ran = visprog("check", "wrong.py", "--json")
     (found,) = ran.data["programs"]
-    assert found["path"] == "wrong.py" and found["diagnostics"][0]["line"] == 2 and ran.data["status"] == "error"
+    assert (
+        found["path"] == "wrong.py" and found["diagnostics"][0]["line"] == 2 and ran.data["status"] == "error"
+    )
 
 
 def test_check_tries_the_program(visprog: Any) -> None:
@@ -308,7 +326,9 @@ def test_doctor_names_problems(visprog: Any, monkeypatch: pytest.MonkeyPatch) ->
 
     versions = {"torch": "2.9.1", "torchvision": "0.20.0", "openai": None}
     real = doctor.version
-    monkeypatch.setattr(doctor, "version", lambda name: versions.get(name, real(name)) if name in versions else real(name))
+    monkeypatch.setattr(
+        doctor, "version", lambda name: versions.get(name, real(name)) if name in versions else real(name)
+    )
     Path("visprog.toml").write_text('planner = "nobody"\n[tools.vqa]\nbackend = "openai"\n')
     ran = visprog("doctor", "--json")
     problems = "\n".join(ran.data["problems"])
@@ -328,8 +348,12 @@ def test_training_without_torch(visprog: Any, monkeypatch: pytest.MonkeyPatch) -
 def test_training_passes_the_recipe_on(visprog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     training = pytest.importorskip("visprog.tools.training.planner.train")
     seen: list[Any] = []
-    monkeypatch.setattr(training, "train", lambda recipe, out, *, resume: seen.append((recipe, out, resume)) or out)
-    ran = visprog("train", "planner", "--steps", "7", "--batch", "3", "--seed", "5", "--out", "w", "--fresh", "--json")
+    monkeypatch.setattr(
+        training, "train", lambda recipe, out, *, resume: seen.append((recipe, out, resume)) or out
+    )
+    ran = visprog(
+        "train", "planner", "--steps", "7", "--batch", "3", "--seed", "5", "--out", "w", "--fresh", "--json"
+    )
     ((recipe, out, resume),) = seen
     assert (recipe.steps, recipe.batch, recipe.seed, str(out), resume) == (7, 3, 5, "w", False)
     assert recipe.layers == training.Recipe().layers
@@ -361,13 +385,18 @@ def test_as_a_process(folder: Path) -> None:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "visprog", *arguments]
-        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+        return subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        )
 
     answered = run("run", "count.py", "dog.png", "--json")
     assert (answered.returncode, json.loads(answered.stdout)["value"]) == (0, 2)
     assert run("ask", "dog.png").returncode == 2
     wrong = run("ask", "no.png", "How many?")
-    assert (wrong.returncode, wrong.stdout) == (1, "") and wrong.stderr.strip() == "visprog: no such file: no.png"
+    assert (wrong.returncode, wrong.stdout) == (
+        1,
+        "",
+    ) and wrong.stderr.strip() == "visprog: no such file: no.png"
 
 
 def test_help_is_quick() -> None:
@@ -380,7 +409,9 @@ def test_help_is_quick() -> None:
     root = Path(__file__).resolve().parents[2]
     best = 9.0
     for _ in range(3):
-        ran = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+        ran = subprocess.run(
+            [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+        )
         last = ran.stdout.splitlines()[-1]
         assert "heavy: set()" in last
         best = min(best, float(last.rpartition(" ")[2]))

@@ -107,6 +107,8 @@ class Image:
             raise ImageError(f"{path} is a folder, not a picture") from None
         except OSError as error:
             raise ImageError(f"cannot read {path}: {error.strerror or error}") from None
+        except ValueError:
+            raise ImageError(f"{str(path)!r} is no path of a file") from None
         return cls._from_bytes(data, path.name)
 
     @classmethod
@@ -134,7 +136,9 @@ class Image:
             raise ImageError(f"{name} is larger than {MAX_BYTES >> 20} MiB")
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # we check the size below
+                warnings.simplefilter(
+                    "ignore"
+                )  # of large pictures, whose size is checked below, and odd ones
                 with PIL.Image.open(io.BytesIO(data)) as picture:
                     return cls._from_pil(picture, name)
         except ImageError:

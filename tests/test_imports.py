@@ -1,0 +1,161 @@
+"""Which folder may import what: the layers of the design, read from the source."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = {
+    "visprog": "visprog",
+    "sandbox": "visprog.sandbox",
+    "tools": "visprog.tools",
+    "prompts": "visprog.prompts",
+}
+LIGHT = {
+    "numpy",
+    "PIL",
+    "yaml",
+    "rich",
+    "typer",
+    "RestrictedPython",
+    "safetensors",
+    "tokenizers",
+    "llguidance",
+}
+"""Of the plain install; `visprog` may import them, the heavier of them not while it is being imported."""
+
+
+def modules(folder: str) -> Iterator[tuple[Path, str]]:
+    """Files of a folder, and their names; what lies behind the links in `visprog/` belongs to other folders."""
+    for file in sorted((ROOT / folder).rglob("*.py")):
+        inner = file.relative_to(ROOT / folder)
+        if folder == "visprog" and inner.parts[0] in FOLDERS:
+            continue
+        yield file, ".".join((FOLDERS[folder], *inner.with_suffix("").parts)).removesuffix(".__init__")
+
+
+def imports(file: Path, name: str, *, at_import: bool = False) -> Iterator[tuple[str, int]]:
+    """Absolute names of the modules that a file imports; with `at_import`, only where it is itself imported."""
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+
+    def walk(node: ast.AST) -> Iterator[ast.stmt]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import | ast.ImportFrom):
+                yield child
+            if at_import and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                continue
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                continue
+            yield from walk(child)
+
+    for node in walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            base = ".".join([*parts, *([node.module] if node.module else [])])
+            yield base, node.lineno
+            yield from ((f"{base}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def top(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def within(name: str, *packages: str) -> bool:
+    return any(name == p or name.startswith(p + ".") for p in packages)
+
+
+def foreign(name: str) -> bool:
+    """Neither the standard library nor our own."""
+    return top(name) not in sys.stdlib_module_names and top(name) not in ("visprog", "__future__")
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_folder_is_read(folder: str) -> None:
+    assert len(list(modules(folder))) > 0
+
+
+def test_the_sandbox_knows_nothing_of_vision() -> None:
+    for file, name in modules("sandbox"):
+        for imported, line in imports(file, name):
+            where = f"{file.name}:{line} imports {imported}"
+            assert not foreign(imported) or top(imported) == "RestrictedPython", where
+            assert top(imported) != "visprog" or within(imported, "visprog.sandbox"), where
+
+
+def test_what_the_worker_loads_is_the_standard_library() -> None:
+    names = {"geometry", "region", "helpers", "library"}
+    for file, name in modules("visprog"):
+        if file.parent.name == "values" and file.stem in names | {"__init__"}:
+            for imported, line in imports(file, name, at_import=True):
+                assert not foreign(imported), f"{file.name}:{line} imports {imported}"
+                allowed = within(imported, "visprog.values", "visprog.sandbox") or top(imported) != "visprog"
+                assert allowed, f"{file.name}:{line} imports {imported}"
+
+
+def test_the_framework_reaches_tools_through_the_registry_alone() -> None:
+    for file, name in modules("visprog"):
+        for imported, line in imports(file, name, at_import=True):
+            assert not within(imported, "visprog.tools"), f"{file}:{line} imports {imported}"
+        if name != "visprog.cli":  # whose `train` starts the training
+            for imported, line in imports(file, name):
+                assert not within(imported, "visprog.tools"), f"{file}:{line} imports {imported}"
+
+
+def test_the_framework_imports_nothing_heavy() -> None:
+    for file, name in modules("visprog"):
+        for imported, line in imports(file, name, at_import=True):
+            assert not foreign(imported) or top(imported) in LIGHT, f"{file}:{line} imports {imported}"
+
+
+def test_prompts_are_text() -> None:
+    for file, name in modules("prompts"):
+        for imported, line in imports(file, name):
+            assert not foreign(imported) or top(imported) == "yaml", f"{file.name}:{line} imports {imported}"
+            assert top(imported) != "visprog" or within(imported, "visprog.prompts"), f"{file.name}:{line}"
+
+
+def test_layers_and_models_know_torch_and_each_other_alone() -> None:
+    for file, name in modules("tools"):
+        nn, models = within(name, "visprog.tools.nn"), within(name, "visprog.tools.models")
+        if not (nn or models):
+            continue
+        for imported, line in imports(file, name):
+            where = f"{file}:{line} imports {imported}"
+            assert not foreign(imported) or top(imported) in ("torch", "safetensors", "numpy"), where
+            allowed = ("visprog.tools.nn",) if nn else ("visprog.tools.nn", "visprog.tools.models")
+            assert top(imported) != "visprog" or within(imported, *allowed), where
+
+
+def test_tools_do_not_reach_into_the_framework() -> None:
+    allowed = (
+        "visprog.values",
+        "visprog.registry",
+        "visprog.errors",
+        "visprog.prompts",
+        "visprog.tools",
+        "visprog.types",
+    )
+    for file, name in modules("tools"):
+        if within(name, "visprog.tools.training"):
+            continue
+        for imported, line in imports(file, name):
+            ours = top(imported) == "visprog" and imported not in ("visprog", "visprog.Image", "visprog.tool")
+            # One adapter for endpoints is enough: that of the planner serves the tools as well.
+            shared = name == "visprog.tools.hub.endpoint" and within(imported, "visprog.planner.openai_chat")
+            assert not ours or shared or within(imported, *allowed), f"{file}:{line} imports {imported}"
+
+
+def test_tools_import_the_heavy_packages_when_they_are_called() -> None:
+    heavy = {"torch", "transformers", "openai", "segment_anything", "rapidocr", "langchain", "torchvision"}
+    for file, name in modules("tools"):
+        if within(name, "visprog.tools.nn", "visprog.tools.models", "visprog.tools.training"):
+            continue
+        for imported, line in imports(file, name, at_import=True):
+            assert top(imported) not in heavy, f"{file}:{line} imports {imported}"

@@ -1,0 +1,84 @@
+"""Choosing and ordering."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.values.test_geometry import boxes
+from visprog.values import Box, Line, Point, Region, helpers
+from visprog.values.helpers import NothingFound
+
+A = Region(Box(0, 0, 10, 10), "a", 0.5)
+B = Region(Box(20, 5, 60, 25), "b", 0.9)
+C = Region(Box(70, 50, 75, 90), "c", 0.7)
+ALL = [B, C, A]
+
+some = st.lists(boxes, min_size=1, max_size=8)
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [
+        ("best", B), ("largest", B), ("smallest", A), ("tallest", C), ("widest", B), ("leftmost", A), ("rightmost", C),
+        ("topmost", A), ("bottommost", C), ("middle", B),
+    ],
+)  # fmt: skip
+def test_choices(name: str, chosen: Region) -> None:
+    choose: Callable[[Any], Any] = getattr(helpers, name)
+    assert choose(ALL) is chosen
+    with pytest.raises(NothingFound, match=f"{name} was given an empty list: nothing was found"):
+        choose([])
+
+
+def test_near_and_far() -> None:
+    assert helpers.nearest(ALL, A) is B and helpers.farthest(ALL, A) is C
+    assert helpers.nearest(ALL, Point(72, 40)) is C
+    for choose in (helpers.nearest, helpers.farthest):
+        with pytest.raises(NothingFound):
+            choose([A], A)
+
+
+def test_nth() -> None:
+    assert helpers.nth(ALL, 1) is B and helpers.nth(ALL, 3) is A and helpers.nth(ALL, -1) is A
+    with pytest.raises(NothingFound, match="number 4 of 3 found"):
+        helpers.nth(ALL, 4)
+    for n in (0, True, 1.0):
+        with pytest.raises(ValueError, match="counts from 1"):
+            helpers.nth(ALL, n)  # type: ignore[arg-type]
+
+
+@given(some)
+def test_orders_agree_with_choices(things: list[Box]) -> None:
+    assert helpers.left_to_right(things)[0].center.x == helpers.leftmost(things).center.x
+    assert helpers.top_to_bottom(things)[-1].center.y == helpers.bottommost(things).center.y
+    assert helpers.by_size(things)[0].area == helpers.largest(things).area
+    for order in (helpers.left_to_right, helpers.top_to_bottom, helpers.by_size):
+        assert sorted(map(str, order(things))) == sorted(map(str, things))
+    assert helpers.middle(things) in things
+
+
+@given(some, boxes)
+def test_nearest_is_not_farther_than_any(things: list[Box], to: Box) -> None:
+    others = [t for t in things if t != to]
+    if others:
+        assert helpers.nearest(things, to).distance(to) == min(t.distance(to) for t in others)
+        assert helpers.farthest(things, to).distance(to) == max(t.distance(to) for t in others)
+
+
+def test_intersections() -> None:
+    flat, steep = Line((Point(0, 5), Point(10, 5))), Line((Point(5, 0), Point(5, 10)))
+    other = Line((Point(0, 2), Point(10, 2)))
+    assert helpers.intersections([flat], [steep]) == [Point(5, 5)]
+    assert helpers.intersections([flat, other], [steep]) == [Point(5, 5), Point(5, 2)]
+    lines = [flat, steep, other]
+    assert len(helpers.intersections(lines, lines)) == 2  # each crossing once
+    assert helpers.intersections([], [flat]) == []
+
+
+def test_every_helper_is_told_of() -> None:
+    assert all(f.__doc__ and f.__module__ == helpers.__name__ for f in helpers.FUNCTIONS)

@@ -1,0 +1,122 @@
+"""Filled shapes: areas of flat colour whose outline, whatever is written or drawn on them, is a polygon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .drawing import Drawing
+
+Array = NDArray[Any]
+FIT = 0.955
+"""Least intersection over union of an area and the polygon fitted to it."""
+
+DISTINCT = 25.0
+"""Least distance of two colours, in RGB levels, for one to be painted on the other."""
+
+SIMPLE = (0.012, 0.02, 0.03)
+"""Tolerances of the simplified outline, as shares of its length, tried from fine to coarse."""
+
+
+@dataclass(frozen=True, eq=False)
+class Filled:
+    """Corners (N, 2) in working pixels, in order, and the pixels (H, W) bool of the area without its holes."""
+
+    points: Array
+    pixels: Array
+
+
+def filled(drawing: Drawing, most_sides: int) -> list[Filled]:
+    """The areas that are polygons. Not the background, not discs, nothing that the picture's frame cuts."""
+    height, width = drawing.size
+    found: list[Filled] = []
+    ground = _color(drawing, drawing.areas == 1)
+    for number in np.unique(drawing.areas[drawing.areas > 1]):
+        if np.linalg.norm(_color(drawing, drawing.areas == number) - ground) < DISTINCT:
+            continue  # the paper within an outline
+        contours, _ = cv2.findContours(
+            (drawing.areas == number).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+        )
+        for contour in contours:
+            x, y, w, h = cv2.boundingRect(contour)
+            at_rim = x <= 1 or y <= 1 or x + w >= width - 1 or y + h >= height - 1
+            if min(w, h) < 8 or at_rim:
+                continue
+            points = _fitted(contour, most_sides)
+            if points is not None:
+                pixels = np.zeros((height, width), np.uint8)
+                cv2.drawContours(pixels, [contour], -1, 1, cv2.FILLED)
+                found.append(Filled(points, pixels > 0))
+    return [a for a in found if not any(_shows_through(a, b, drawing) for b in found if b is not a)]
+
+
+def _shows_through(area: Filled, other: Filled, drawing: Drawing) -> bool:
+    """True if an area is the other's ground, seen through what is drawn on it, as in the holes of letters."""
+    if area.pixels.sum() >= other.pixels.sum() or other.pixels[area.pixels].mean() < 0.99:
+        return False
+    number = np.bincount(drawing.areas[other.pixels]).argmax()
+    ground = _color(drawing, drawing.areas == number)
+    return bool(np.linalg.norm(_color(drawing, area.pixels) - ground) < DISTINCT)
+
+
+def _color(drawing: Drawing, pixels: Array) -> Array:
+    """The middle colour (3,) of some pixels; black where there are none."""
+    return np.median(drawing.rgb[pixels], axis=0) if pixels.any() else np.zeros(3)
+
+
+def _fitted(contour: Array, most_sides: int) -> Array | None:
+    """The polygon that an outline is; None where none fits, or a circle fits as well."""
+    area = cv2.contourArea(contour)
+    _, radius = cv2.minEnclosingCircle(contour)
+    length = cv2.arcLength(contour, True)
+    if area < 40 or 4 * np.pi * area / length**2 > 0.895 and area / (np.pi * radius**2) > 0.955:
+        return None
+    for tolerance in SIMPLE:
+        rough = cv2.approxPolyDP(contour, max(tolerance * length, 1.5), True)[:, 0].astype(float)
+        if not 3 <= len(rough) <= most_sides:
+            continue
+        points = _sharpened(rough, contour[:, 0].astype(float))
+        if points is not None and _overlap(points, contour) >= FIT:
+            return points
+    return None
+
+
+def _sharpened(rough: Array, outline: Array) -> Array | None:
+    """Corners where straight lines fitted to the middle of each side meet: corners themselves are soft."""
+    start = [int(np.linalg.norm(outline - corner, axis=1).argmin()) for corner in rough]
+    lines = []
+    for a, b in zip(start, [*start[1:], start[0]], strict=True):
+        side = outline[a : b + 1] if b >= a else np.concatenate([outline[a:], outline[: b + 1]])
+        trim = max(1, len(side) // 6)
+        middle = side[trim:-trim] if len(side) > 2 * trim + 2 else side
+        if len(middle) < 2:
+            return None
+        vx, vy, x, y = cv2.fitLine(middle.astype(np.float32), cv2.DIST_HUBER, 0, 0.01, 0.01)[:, 0]
+        lines.append((float(vx), float(vy), float(x), float(y)))
+    corners = []
+    for (ux, uy, ax, ay), (vx, vy, bx, by) in zip([lines[-1], *lines[:-1]], lines, strict=True):
+        cross = ux * vy - uy * vx
+        if abs(cross) < 0.12:
+            return None
+        step = ((bx - ax) * vy - (by - ay) * vx) / cross
+        corners.append((ax + step * ux, ay + step * uy))
+    return np.array(corners)
+
+
+def _overlap(points: Array, contour: Array) -> float:
+    """Intersection over union of two outlines."""
+    low = np.floor(np.minimum(points.min(0), contour[:, 0].min(0))) - 1
+    high = np.ceil(np.maximum(points.max(0), contour[:, 0].max(0))) + 2
+    size = (high - low).astype(int)
+    if (size > 4000).any():
+        return 0.0
+    masks = []
+    for outline in (points - low, contour[:, 0] - low):
+        mask = np.zeros((size[1], size[0]), np.uint8)
+        cv2.fillPoly(mask, [np.rint(outline).astype(np.int32)], 1)
+        masks.append(mask > 0)
+    return float((masks[0] & masks[1]).sum() / max((masks[0] | masks[1]).sum(), 1))
