@@ -2,8 +2,8 @@
 
     python benchmarks/blindtest_tools.py [ZIP_OR_FOLDER] [-v]
 
-prints the accuracy of each task. The data set holds images/ and questions.jsonl (image, task, question, answer);
-without an argument it is looked for in data/blindtest_dev.zip of the shared data.
+prints the accuracy of each task. The data set holds images/ and questions.jsonl (image, task, question,
+answer); without an argument it is looked for in data/blindtest_dev.zip of the shared data.
 """
 
 from __future__ import annotations
@@ -54,7 +54,14 @@ def two_circles(image: Image, question: str) -> str:
 
 PROGRAMS: dict[str, Callable[[Image, str], Any]] = {
     f.__name__: f
-    for f in (count_circles, count_pentagons, nested_squares, rows_and_columns, line_intersections, two_circles)
+    for f in (
+        count_circles,
+        count_pentagons,
+        nested_squares,
+        rows_and_columns,
+        line_intersections,
+        two_circles,
+    )
 }
 
 

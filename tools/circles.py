@@ -45,8 +45,11 @@ def circles(drawing: Drawing) -> list[Round]:
         np.concatenate([np.full(len(c.points), c.width) for c in curves]),
     )
     refined: list[tuple[float, Round]] = []
-    for x, y, r in _candidates(drawing):
-        if any(abs(x - c.x) + abs(y - c.y) + abs(r - c.radius) < max(2.0, 0.04 * r) for _, c in refined):
+    explained = np.zeros(len(points.places), bool)
+    for x, y, r, window in _candidates(drawing):
+        if explained[window].mean() > 0.8 or any(
+            abs(x - c.x) + abs(y - c.y) + abs(r - c.radius) < max(2.0, 0.04 * r) for _, c in refined
+        ):
             continue
         circle = _refine(points, x, y, r)
         if circle is None or any(_same(circle, c) for _, c in refined):
@@ -54,6 +57,7 @@ def circles(drawing: Drawing) -> list[Round]:
         seen = _seen(drawing, points, circle, circle.members)
         if seen is not None:
             refined.append((seen, circle))
+            explained[circle.members] |= seen > 0.85
     refined.sort(key=lambda item: -item[0] * min(1.0, 0.5 + item[1].radius / 100))
     used = np.zeros(len(points.places), bool)
     accepted: list[Round] = []
@@ -87,11 +91,14 @@ def fit(places: Array) -> tuple[float, float, float]:
     return float(centre[0] + mean[0]), float(centre[1] + mean[1]), float(radius)
 
 
-def _candidates(drawing: Drawing) -> list[tuple[float, float, float]]:
-    """Circles through windows of each curve, those through the longest arcs first."""
+def _candidates(drawing: Drawing) -> list[tuple[float, float, float, slice]]:
+    """Circles (x, y, radius) through windows of each curve, and which of all points each window is; those
+    through
+    the longest arcs first."""
     height, width = drawing.size
     least = max(3.0, 0.006 * max(height, width))
     found = []
+    offset = 0
     for curve in drawing.curves:
         n = len(curve.points)
         length = n
@@ -105,10 +112,11 @@ def _candidates(drawing: Drawing) -> list[tuple[float, float, float]]:
                     continue
                 off = np.hypot(window[:, 0] - x, window[:, 1] - y) - r
                 if np.sqrt((off**2).mean()) < _slack(r) and length / r > 0.6:
-                    found.append((length / r, x, y, r))
+                    found.append((length / r, x, y, r, slice(offset + start, offset + start + length)))
             length //= 2
-    found.sort(reverse=True)
-    return [(x, y, r) for _, x, y, r in found[:600]]
+        offset += n
+    found.sort(key=lambda c: -c[0])
+    return [c[1:] for c in found[:600]]
 
 
 def _slack(radius: float) -> float:
@@ -138,7 +146,8 @@ def _refine(points: _Points, x: float, y: float, r: float) -> Round | None:
 
 
 def _seen(drawing: Drawing, points: _Points, circle: Round, members: Array) -> float | None:
-    """The share of the outline that is there; None if too little is, or if what is missing is plainly absent."""
+    """The share of the outline that is there; None if too little is, or if what is missing is plainly
+    absent."""
     bins = int(np.clip(2 * np.pi * circle.radius / 2.5, 12, 180))
     places = points.places[members]
     angles = np.arctan2(places[:, 1] - circle.y, places[:, 0] - circle.x)

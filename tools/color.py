@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from visprog.errors import Refused
 from visprog.registry import tool
-from visprog.values import Box, Circle, Grid, Line, Mask, Point, Polygon, Region
+from visprog.values import Box, Circle, Grid, Line, Mask, Polygon, Region
 from visprog.values.image import Image
 
 EXAMPLES: dict[str, str] = {
@@ -25,26 +25,30 @@ EXAMPLES: dict[str, str] = {
     "red": "ff0000 cc0000 d62728 b22222 8b0000 dc143c e03030 a01818 ff4040 5f0000 c8474f eb9393",
     "orange": "ff8000 ffa500 ff7f0e ff8c00 e67300 ffa040 cc6600 ff6a1a ffbf86",
     "yellow": "ffff00 ffd700 f0e000 ffe135 cccc00 fff68f bcbd22 ffef5a ffdb58 dede90 ffffb0 e6b800",
-    "green": "00ff00 008000 2ca02c 228b22 006400 90ee90 32cd32 556b2f 6b8e23 98d8a0 3cb371 80c000 7fff00 95cf95 "
-    "104010 2e5d34 808000 5fae57",
+    "green": "00ff00 008000 2ca02c 228b22 006400 90ee90 32cd32 556b2f 6b8e23 98d8a0 3cb371 80c000 7fff00 "
+    "95cf95 104010 2e5d34 808000 5fae57",
     "cyan": "00ffff 00ced1 008080 17becf 40e0d0 20b2aa afeeee 005f5f 8bdee7 5fd7d7 e0ffff",
-    "blue": "0000ff 191970 1f77b4 4169e1 000080 1e90ff 87ceeb 6495ed add8e6 4682b4 00008b 3366cc 0077ff 8fbbd9 00bfff "
-    "10204f 3a5f9f 5a6acd c4dcf4",
-    "purple": "800080 9467bd 8a2be2 9370db 4b0082 6a0dad a020f0 c9b3de dda0dd 9932cc 7b3f9f b57edc 5a2a6a 3f0f4f e6d9f5",
-    "pink": "ffc0cb ff69b4 ff1493 ffb6c1 e377c2 f1bbe0 ff00ff f78fb3 d85a94 ff80c0 eb00ff fadadd d02090 c71585",
+    "blue": "0000ff 191970 1f77b4 4169e1 000080 1e90ff 87ceeb 6495ed add8e6 4682b4 00008b 3366cc 0077ff "
+    "8fbbd9 00bfff 10204f 3a5f9f 5a6acd c4dcf4",
+    "purple": "800080 9467bd 8a2be2 9370db 4b0082 6a0dad a020f0 c9b3de dda0dd 9932cc 7b3f9f b57edc 5a2a6a "
+    "3f0f4f e6d9f5",
+    "pink": "ffc0cb ff69b4 ff1493 ffb6c1 e377c2 f1bbe0 ff00ff f78fb3 d85a94 ff80c0 eb00ff fadadd d02090 "
+    "c71585",
     "brown": "8b4513 a52a2a 654321 8c564b a0522d 7b3f00 5c4033 c5aaa5 9c6b3f 4a2c17 b5793f 3b1f10 7a5c40",
     "beige": "f5f5dc f5deb3 ffe4c4 d2b48c faebd7 e8d8b8 deb887 ffe0bd e6c7a0 ffdbac c8b48c",
 }
 """Name → examples as hexadecimal RGB."""
 
 SYNONYMS: dict[str, str] = {
-    "gray": "grey", "silver": "grey", "charcoal": "grey", "crimson": "red", "scarlet": "red", "maroon": "red",
-    "ruby": "red", "burgundy": "red", "amber": "orange", "coral": "orange", "gold": "yellow", "golden": "yellow",
-    "lemon": "yellow", "mustard": "yellow", "lime": "green", "olive": "green", "emerald": "green", "mint": "green",
-    "teal": "cyan", "turquoise": "cyan", "aqua": "cyan", "navy": "blue", "azure": "blue", "sky": "blue",
-    "indigo": "purple", "violet": "purple", "lilac": "purple", "lavender": "purple", "mauve": "purple",
-    "magenta": "pink", "fuchsia": "pink", "rose": "pink", "salmon": "pink", "chocolate": "brown", "bronze": "brown",
-    "tan": "beige", "cream": "beige", "ivory": "beige", "khaki": "beige", "blonde": "beige", "blond": "beige",
+    "gray": "grey", "silver": "grey", "charcoal": "grey", "crimson": "red", "scarlet": "red",
+    "maroon": "red", "ruby": "red", "burgundy": "red", "amber": "orange", "coral": "orange",
+    "gold": "yellow", "golden": "yellow", "lemon": "yellow", "mustard": "yellow", "lime": "green",
+    "olive": "green", "emerald": "green", "mint": "green", "teal": "cyan", "turquoise": "cyan",
+    "aqua": "cyan", "navy": "blue", "azure": "blue", "sky": "blue", "indigo": "purple",
+    "violet": "purple", "lilac": "purple", "lavender": "purple", "mauve": "purple", "magenta": "pink",
+    "fuchsia": "pink", "rose": "pink", "salmon": "pink", "chocolate": "brown", "bronze": "brown",
+    "tan": "beige", "cream": "beige", "ivory": "beige", "khaki": "beige", "blonde": "beige",
+    "blond": "beige",
 }  # fmt: skip
 
 NAMES: tuple[str, ...] = tuple(EXAMPLES)
@@ -72,7 +76,8 @@ def dominant_color(image: Coloured) -> str:
 
 @tool
 def has_color(image: Coloured, color: str) -> bool:
-    """True if an image, or a thing found in it, is of this colour to a good part (a quarter of it), not in a few pixels.
+    """True if an image, or a thing found in it, is of this colour to a good part: a quarter, not a few
+    pixels.
 
     Common names and synonyms are known ("grey", "navy", "dark green", "light-blue").
 
@@ -97,7 +102,9 @@ def parse(color: str) -> tuple[str, str]:
     words = re.sub(r"[^a-z]+", " ", color.lower()).split()
     tones = {"dark": "dark", "deep": "dark", "light": "light", "pale": "light"}
     tone = next((tones[w] for w in words if w in tones), "")
-    words = [w for w in words if w not in tones and w not in ("bright", "vivid", "color", "colour", "colored")]
+    words = [
+        w for w in words if w not in tones and w not in ("bright", "vivid", "color", "colour", "colored")
+    ]
     joined = "".join(words)
     for word in (*reversed(words), joined, joined.removeprefix("light"), joined.removeprefix("dark")):
         name = SYNONYMS.get(word, word)
@@ -135,7 +142,11 @@ def to_lab(rgb: NDArray[Any]) -> NDArray[np.float32]:
     unit = np.asarray(rgb, np.float64) / 255
     linear = np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
     matrix = np.array(
-        [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+        [
+            [0.4124564, 0.3575761, 0.1804375],
+            [0.2126729, 0.7151522, 0.0721750],
+            [0.0193339, 0.1191920, 0.9503041],
+        ]
     )
     xyz = linear @ matrix.T / np.array([0.95047, 1.0, 1.08883])
     f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
@@ -174,7 +185,9 @@ def _pixels(thing: Coloured) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     elif isinstance(thing, Region) and thing.image is not None:
         image, box, mask = thing.image, thing.box, thing.mask
     else:
-        raise Refused(f"a {type(thing).__name__} does not know its picture: give crop(image, it) for its colour")
+        raise Refused(
+            f"a {type(thing).__name__} does not know its picture: give crop(image, it) for its colour"
+        )
     box = box.clip(image.box)
     if box.area == 0:
         middle = box.center
@@ -194,10 +207,3 @@ def _pixels(thing: Coloured) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         x = (np.arange(width) + 0.5) / width * 2 - 1
         weights = np.exp(-2.5 * (y[:, None] ** 2 + x[None, :] ** 2))
     return pixels.reshape(-1, 3), weights.ravel()
-
-
-def point_color(image: Image, point: Point) -> str:
-    """The name of the colour at one point of the root frame."""
-    x = min(max(int(point.x - image.origin.x), 0), image.width - 1)
-    y = min(max(int(point.y - image.origin.y), 0), image.height - 1)
-    return name_of(image.pixels[y, x])

@@ -1,4 +1,5 @@
-"""Cutting an image: around a thing found, beside it, or in half. What is found in a part is told in the frame of the whole."""
+"""Cutting an image: around a thing found, beside it, or in half. What is found in a part is told in the
+frame of the whole."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ Place = Region | Box | Mask | Circle | Polygon | Line | Grid
 
 @tool
 def crop(image: Image, region: Place, margin: float = 0.0) -> Image:
-    """The part of the image under a region, with a margin around it as a share of the region's size (0.1: a tenth on each side).
+    """The part of the image under a region, with a margin around it as a share of the region's size (0.1: a
+    tenth on each side).
 
     Raises:
         ToolError: the region lies outside the image.
@@ -43,7 +45,9 @@ def crop_right_of(image: Image, region: Place) -> Image:
         ToolError: nothing is there: the region reaches the edge.
     """
     whole = image.box
-    return _cut(image, _box(region.right, whole.top, whole.right, whole.bottom), "the part right of the region")
+    return _cut(
+        image, _box(region.right, whole.top, whole.right, whole.bottom), "the part right of the region"
+    )
 
 
 @tool
@@ -65,7 +69,9 @@ def crop_below(image: Image, region: Place) -> Image:
         ToolError: nothing is there: the region reaches the edge.
     """
     whole = image.box
-    return _cut(image, _box(whole.left, region.bottom, whole.right, whole.bottom), "the part below the region")
+    return _cut(
+        image, _box(whole.left, region.bottom, whole.right, whole.bottom), "the part below the region"
+    )
 
 
 @tool

@@ -59,7 +59,8 @@ class Drawing:
         areas: (H, W) int32, number of the area that each pixel lies in; 0 for ink and soft edges, 1 for the
             background.
         curves: centre lines of the ink and outlines of the areas.
-        strength: (H, W) float32, how much ink a pixel holds: 1 in the middle of a stroke, less at its soft rim.
+        strength: (H, W) float32, how much ink a pixel holds: 1 in the middle of a stroke, less at its soft
+        rim.
     """
 
     image: Image
@@ -125,21 +126,29 @@ def _strength(rgb: Array, ink: Array) -> Array:
     colors = np.zeros((int(nearest.max()) + 1, 3), np.float32)
     beside = away == 0
     colors[nearest[beside]] = rgb[beside]
-    vector = rgb - colors[nearest]
+    vector = np.pad(rgb - colors[nearest], ((2, 2), (2, 2), (0, 0)))
+    stride = vector.shape[1]
+    vector = vector.reshape(-1, 3)
     contrast = _length(vector)
-    most = contrast.copy()
-    for dy in range(-2, 3):
-        for dx in range(-2, 3):
-            other, size = np.roll(vector, (dy, dx), (0, 1)), np.roll(contrast, (dy, dx), (0, 1))
-            # only ink of a like hue can be what this pixel is the soft rim of
-            alike = (vector * other).sum(2) > 0.9 * contrast * size
-            np.maximum(most, np.where(alike, size, 0.0), out=most)
-    out[window] = np.where(away > 0, contrast / np.maximum(most, 1.0), 0.0)
+    places = np.flatnonzero(np.pad(away, 2))
+    mine, size = vector[places], contrast[places]
+    most = size.copy()
+    for step in (dy * stride + dx for dy in range(-2, 3) for dx in range(-2, 3)):
+        other, far = vector[places + step], contrast[places + step]
+        # only ink of a like colour can be what this pixel is the soft rim of
+        alike = (
+            mine[:, 0] * other[:, 0] + mine[:, 1] * other[:, 1] + mine[:, 2] * other[:, 2] > 0.9 * size * far
+        )
+        most = np.where(alike, np.maximum(most, far), most)
+    full = np.zeros(len(contrast), np.float32)
+    full[places] = size / np.maximum(most, 1.0)
+    out[window] = full.reshape(-1, stride)[2:-2, 2:-2]
     return out
 
 
 def _length(colors: Array) -> Array:
-    """The length of vectors along the last axis of three; far faster than a reduction over so short an axis."""
+    """The length of vectors along the last axis of three; far faster than a reduction over so short an
+    axis."""
     return np.asarray(np.sqrt(colors[..., 0] ** 2 + colors[..., 1] ** 2 + colors[..., 2] ** 2))
 
 
@@ -173,7 +182,8 @@ def _noise(rgb: Array) -> float:
 
 
 def _palette(rgb: Array, noise: float, tolerance: float) -> tuple[Array, int]:
-    """The flat colours (K, 3), and which of them is the background: it fills most of the picture and its rim."""
+    """The flat colours (K, 3), and which of them is the background: it fills most of the picture and its
+    rim."""
     kernel = np.ones((3, 3), np.uint8)
     spread = _peak(cv2.dilate(rgb, kernel) - cv2.erode(rgb, kernel))
     flat = spread < 10 + 5 * noise
@@ -219,7 +229,9 @@ def _separate(
     for k, color in enumerate(palette):
         distance[:, k] = _length(flat[other] - color)
     label = np.full(len(flat), ground)
-    label[other] = np.where(distance.min(1, initial=np.inf) > tolerance, -1, distance.argmin(1)) if len(other) else -1
+    label[other] = (
+        np.where(distance.min(1, initial=np.inf) > tolerance, -1, distance.argmin(1)) if len(other) else -1
+    )
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (pen, pen))
     small = np.ones((3, 3), np.uint8)
     solid = np.where(label == ground, ground, -1)
@@ -265,7 +277,8 @@ def _separate(
 
 
 def _without_strokes(wide: Array, mask: Array, pen: int) -> Array:
-    """An area mask without those parts that are strokes: the blobs where the corners of a broad stroke or two strokes
+    """An area mask without those parts that are strokes: the blobs where the corners of a broad stroke or
+    two strokes
     meet, within the stroke's whole mask, and strokes wider than a pen, long for their even width."""
     count, parts, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     out = wide.copy()
@@ -278,10 +291,14 @@ def _without_strokes(wide: Array, mask: Array, pen: int) -> Array:
         window = out[y : y + h, x : x + w]
         part = np.pad((here & (window > 0)).astype(np.uint8), 1)
         outlines, nesting = cv2.findContours(part, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        holes = [c for c, n in zip(outlines, nesting[0] if nesting is not None else (), strict=True) if n[3] >= 0]
+        holes = [
+            c for c, n in zip(outlines, nesting[0] if nesting is not None else (), strict=True) if n[3] >= 0
+        ]
         small = [c for c in holes if cv2.contourArea(c) < 0.05 * kept[i]]  # what is written on an area
         cv2.drawContours(part, small, -1, 1, cv2.FILLED)
-        around = sum(cv2.arcLength(c, True) for c in outlines) - sum(cv2.arcLength(c, True) for c in small) + 1e-6
+        around = (
+            sum(cv2.arcLength(c, True) for c in outlines) - sum(cv2.arcLength(c, True) for c in small) + 1e-6
+        )
         even = 2 * float(part.sum()) / around
         thickest = 2 * float(cv2.distanceTransform(part, cv2.DIST_L2, 5).max())
         blobs = kept[i] < 0.6 * area and thickest < 2.2 * pen
@@ -298,7 +315,9 @@ def _number(solid: Array, ink: Array, ground: int, colors: int) -> tuple[Array, 
     for k in range(colors):
         if not (solid == k).any():
             continue
-        count, parts, stats, _ = cv2.connectedComponentsWithStats((solid == k).astype(np.uint8), connectivity=4)
+        count, parts, stats, _ = cv2.connectedComponentsWithStats(
+            (solid == k).astype(np.uint8), connectivity=4
+        )
         for i in range(1, count):
             x, y, w, h, area = stats[i]
             here = parts[y : y + h, x : x + w] == i
@@ -351,8 +370,8 @@ def make_curve(points: Array, closed: bool, width: float) -> Curve:
 
 
 def _outlines(rgb: Array, areas: Array, ink: Array, noise: float) -> list[Curve]:
-    """Outlines of areas, but for where a stroke runs along them, the picture ends, or no edge is to be seen."""
-    height, width = areas.shape
+    """Outlines of areas, but for where a stroke runs along them, the picture ends, or no edge is to be
+    seen."""
     kernel = np.ones((7, 7), np.uint8)
     contrast = _peak(cv2.dilate(rgb, kernel) - cv2.erode(rgb, kernel)) > 14 + 5 * noise
     usable = contrast & (cv2.dilate(ink.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0)
@@ -373,14 +392,16 @@ def _outlines(rgb: Array, areas: Array, ink: Array, noise: float) -> list[Curve]
         part = np.pad((areas[y0 : y1 + 1, x0 : x1 + 1] == i + 2).astype(np.uint8), 1)
         outlines, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         for outline in outlines:
-            points = outline[:, 0].astype(np.float64) + (x0 - 1, y0 - 1)
+            points = outline[:, 0].astype(np.float64) + np.array([x0 - 1, y0 - 1])
             if len(points) < 10:
                 continue
             good = usable[points[:, 1].astype(int), points[:, 0].astype(int)]
             smooth = make_curve(points, True, 0.0)
             # the contour runs through the centres of the outermost pixels, the edge half a pixel outside
             outward = np.stack([-smooth.tangents[:, 1], smooth.tangents[:, 0]], 1)
-            area = 0.5 * float(np.sum(points[:, 0] * np.roll(points[:, 1], -1) - np.roll(points[:, 0], -1) * points[:, 1]))
+            area = 0.5 * float(
+                np.sum(points[:, 0] * np.roll(points[:, 1], -1) - np.roll(points[:, 0], -1) * points[:, 1])
+            )
             points = points + outward * (-0.5 if area > 0 else 0.5)
             if good.all():
                 curves.append(make_curve(points, True, 0.0))

@@ -19,7 +19,8 @@ LONGEST = 1200
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule: its place across its direction, where it begins and ends along it, and how much of that is drawn."""
+    """A rule: its place across its direction, where it begins and ends along it, and how much of that is
+    drawn."""
 
     at: float
     begin: float
@@ -50,11 +51,14 @@ def grid(image: Image) -> Grid:
             if height * width >= 2:
                 box = Box(left / scale, top / scale, right / scale, bottom / scale)
                 return Grid(height, width, image.to_root(box))
-    raise ToolError("no grid was found in the image: find_grid needs a table with ruled lines and two cells or more")
+    raise ToolError(
+        "no grid was found in the image: find_grid needs a table with ruled lines and two cells or more"
+    )
 
 
 def _rules(rgb: Array, kind: int) -> list[Rule]:
-    """Horizontal rules, darker (MORPH_BLACKHAT) or lighter (MORPH_TOPHAT) than what lies above and below them."""
+    """Horizontal rules, darker (MORPH_BLACKHAT) or lighter (MORPH_TOPHAT) than what lies above and below
+    them."""
     height, width = rgb.shape[:2]
     tall = np.ones((max(9, min(31, height // 12)), 1), np.uint8)
     thin, crossed, any_way = _hat(rgb, kind, tall), _hat(rgb, kind, tall.T), _hat(rgb, kind, tall @ tall.T)
@@ -66,10 +70,10 @@ def _rules(rgb: Array, kind: int) -> list[Rule]:
     mask = cv2.dilate(mask, np.ones((2, 1), np.uint8))  # a rule may lean by a pixel here and there
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((1, 3), np.uint8))
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, max(16, width // 12)), np.uint8))
-    count, parts, stats, centres = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    count, _, stats, centres = cv2.connectedComponentsWithStats(mask, connectivity=8)
     found: list[Rule] = []
     for i in np.argsort(-stats[1:, cv2.CC_STAT_WIDTH]) + 1 if count > 1 else ():
-        x, y, w, h, area = (int(v) for v in stats[i])
+        x, _, w, h, area = (int(v) for v in stats[i])
         if h > 0.25 * w + 3:
             continue
         rule = Rule(float(centres[i][1]), float(x), float(x + w), max(1.0, area / w), float(w))
@@ -121,7 +125,8 @@ def _table(across: list[Rule], down: list[Rule]) -> tuple[list[Rule], list[Rule]
 
 
 def _extent(rules: list[Rule], crossing: list[Rule]) -> tuple[float, float, int]:
-    """(begin, end, cells): the gaps between rules, and the open cells beyond the outermost, where the rules that
+    """(begin, end, cells): the gaps between rules, and the open cells beyond the outermost, where the rules
+    that
     cross them go on."""
     places = [r.at + 0.5 for r in rules]
     low, high = min(c.begin for c in crossing), max(c.end for c in crossing)

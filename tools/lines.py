@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -14,16 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .color import accepts, name_of
+from .circles import Round
 from .drawing import Curve, Drawing, stroke_curves
 
 Array = NDArray[Any]
 OTHER_COLOR = 8.0
-"""Pixels by which two ends of one colour may lie farther apart than two of different colours, to be paired first."""
+"""Pixels by which two ends of one colour may lie farther apart than two of different colours, to be paired
+first."""
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """A straight piece in working pixels: its two ends (2, 2), the stroke's width (0 for the edge of an area),
+    """A straight piece in working pixels: its two ends (2, 2), the stroke's width (0 for the edge of an
+    area),
     and the name of the stroke's colour."""
 
     ends: Array
@@ -59,22 +63,31 @@ class Corner:
     gap: float
 
 
-def sides(curves: list[Curve], drawing: Drawing) -> list[Side]:
-    """Maximal straight sides: of the strokes, and of the outlines of areas where these are among the curves."""
-    strokes = [c for c in curves if c.width > 0]
-    edges = [c for c in curves if c.width == 0]
-    drawn = stroke_sides(strokes, drawing.ink, drawing.strength)
-    return [replace(s, color=_color(drawing, s)) for s in drawn] + edge_sides(edges)
+def sides(drawing: Drawing, rounds: list[Round]) -> list[Side]:
+    """Maximal straight sides of all strokes and of the outlines of areas, circles left out."""
+    strokes = [c for c in drawing.curves if c.width > 0]
+    edges = [c for c in drawing.curves if c.width == 0]
+    straight = stroke_sides(strokes, drawing.ink, drawing.strength, rounds)
+    return [replace(s, color=_color(drawing, s)) for s in straight] + edge_sides(edges, rounds)
 
 
-def edge_sides(curves: list[Curve]) -> list[Side]:
+def _on_circle(piece: Array, width: float, rounds: list[Round]) -> bool:
+    """True if a piece is part of a circle's outline."""
+    for c in rounds:
+        off = np.abs(np.hypot(piece[:, 0] - c.x, piece[:, 1] - c.y) - c.radius)
+        if (off < max(2.0, 0.03 * c.radius, 0.6 * max(width, c.width) + 1.5)).mean() > 0.9:
+            return True
+    return False
+
+
+def edge_sides(curves: list[Curve], rounds: list[Round]) -> list[Side]:
     """Straight sides of the outlines of areas, each lengthened to where it meets the next."""
     found = []
     for curve in curves:
         least = min(10.0, 0.03 * len(curve.points))  # the rounding of a corner is no side
         ends = []
         for piece, _ in _pieces(curve, 1.7):
-            if len(piece) >= least:
+            if len(piece) >= least and not _on_circle(piece, 0.0, rounds):
                 middle, direction = _line(piece)
                 if direction @ (piece[-1] - piece[0]) < 0:
                     direction = -direction
@@ -120,7 +133,7 @@ def stroke_sides(curves: list[Curve], ink: Array, strength: Array, bridge: Array
     pieces.sort(key=lambda p: -len(p[0]))
     grown: list[Side] = []
     for piece, thickness in pieces:
-        if grown and _explained(piece, grown):
+        if (grown and _explained(piece, grown)) or _on_circle(piece, thickness, rounds):
             continue
         side = _grow(piece, thickness, ink, strength, bridge)
         if side is not None and side.length >= max(4.0, 1.5 * thickness):
@@ -151,7 +164,8 @@ def _on_any(points: Array, found: list[Side], share: float) -> Array:
 
 
 def _rims(ink: Array, width: float) -> list[tuple[Array, float]]:
-    """Straight pieces of the rims of ink, moved to the middle of the stroke. Unlike centre lines, rims are not bent
+    """Straight pieces of the rims of ink, moved to the middle of the stroke. Unlike centre lines, rims are
+    not bent
     near a junction."""
     height, wide = ink.shape
     outlines, _ = cv2.findContours(ink.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
@@ -163,7 +177,7 @@ def _rims(ink: Array, width: float) -> list[tuple[Array, float]]:
         for piece, _ in _pieces(Curve(points, points, True, 0.0), 1.1):
             if len(piece) < max(4, width):
                 continue
-            middle, direction = _line(piece)
+            _, direction = _line(piece)
             normal = np.array([-direction[1], direction[0]])
             depths = []
             for sign in (1.0, -1.0):
@@ -209,7 +223,7 @@ def _pieces(curve: Curve, slack: float = 0.0) -> list[tuple[Array, float]]:
     marks = sorted(cuts)
     least = max(5, curve.width)
     found = []
-    for a, b in zip(marks, marks[1:], strict=False):
+    for a, b in pairwise(marks):
         if b - a >= least:
             trim = min((b - a) // 6, 4)
             found.append((points[a + trim : b + 1 - trim], curve.width))
@@ -228,7 +242,8 @@ def _explained(piece: Array, found: list[Side]) -> bool:
 
 
 def _grow(piece: Array, width: float, ink: Array, strength: Array, bridge: Array | None) -> Side | None:
-    """The side through a piece: follow it while there is ink, fit again to the middle of the stroke, and so on."""
+    """The side through a piece: follow it while there is ink, fit again to the middle of the stroke, and so
+    on."""
     middle, direction = _line(piece)
     low, high = _follow(middle, direction, width, ink, bridge)
     for _ in range(3):
@@ -248,14 +263,17 @@ def _grow(piece: Array, width: float, ink: Array, strength: Array, bridge: Array
 def _centres(
     middle: Array, direction: Array, low: float, high: float, width: float, strength: Array
 ) -> tuple[Array, Array]:
-    """The middle of the stroke (N, 2) at each pixel along a line, and where it is plain, (N,) bool: one stroke,
+    """The middle of the stroke (N, 2) at each pixel along a line, and where it is plain, (N,) bool: one
+    stroke,
     with nothing beside it."""
     normal = np.array([-direction[1], direction[0]])
     steps = np.arange(low, high + 0.5)
     reach = width / 2 + 2.5
     across = np.arange(-reach, reach + 0.25, 0.5)
     at = middle + steps[:, None, None] * direction + across[None, :, None] * normal
-    profile = cv2.remap(strength, at[..., 0].astype(np.float32), at[..., 1].astype(np.float32), cv2.INTER_LINEAR)
+    profile = cv2.remap(
+        strength, at[..., 0].astype(np.float32), at[..., 1].astype(np.float32), cv2.INTER_LINEAR
+    )
     mass = profile.sum(1)
     shift = (profile * across).sum(1) / np.maximum(mass, 1e-6)
     peak = profile.max(1)
@@ -268,29 +286,28 @@ def _centres(
 def _follow(
     middle: Array, direction: Array, width: float, ink: Array, bridge: Array | None
 ) -> tuple[float, float]:
-    """How far a line through `middle` stays on ink, backward and forward; gaps of two pixels are crossed, and longer
+    """How far a line through `middle` stays on ink, backward and forward; gaps of two pixels are crossed,
+    and longer
     ones where `bridge` hides the ink."""
     height, wide = ink.shape
     normal = np.array([-direction[1], direction[0]])
     ends = []
     for sign in (-1.0, 1.0):
         toward = sign * direction
-        room = np.where(toward > 0, np.array([wide, height]) - middle, -middle) / np.where(toward == 0, 1e-9, toward)
+        room = np.where(toward > 0, np.array([wide, height]) - middle, -middle) / np.where(
+            toward == 0, 1e-9, toward
+        )
         reach = max(4, int(2 * np.abs(room).min()) + 2)  # in half pixels, to where the picture ends
         steps = np.arange(reach) * 0.5
         on = np.ones(reach, bool)
         over = np.ones(reach, bool)
         for aside in (-0.36 * width, 0.0, 0.36 * width):
-            x = np.rint(middle[0] + sign * steps * direction[0] + aside * normal[0]).astype(int)
-            y = np.rint(middle[1] + sign * steps * direction[1] + aside * normal[1]).astype(int)
-            inside = (x >= 0) & (y >= 0) & (x < wide) & (y < height)
-            here = np.zeros(reach, bool)
-            here[inside] = ink[y[inside], x[inside]]
-            on &= here
+            x = np.rint(middle[0] + steps * toward[0] + aside * normal[0]).astype(int)
+            y = np.rint(middle[1] + steps * toward[1] + aside * normal[1]).astype(int)
+            x, y = np.clip(x, 0, wide - 1), np.clip(y, 0, height - 1)  # the frame may cut a stroke lengthwise
+            on &= ink[y, x]
             if bridge is not None:
-                hidden = here.copy()
-                hidden[inside] |= bridge[y[inside], x[inside]]
-                over &= hidden
+                over &= ink[y, x] | bridge[y, x]
         end = _first_gap(on if bridge is None else over, 6)
         last = np.flatnonzero(on[:end])
         ends.append(sign * float(steps[last[-1]] if len(last) else 0.0))
@@ -322,7 +339,9 @@ def _merged(found: list[Side]) -> list[Side]:
                 continue
             low, high = min(0.0, along[0]), max(other.length, along[1])
             base = other.ends[0]
-            done[i] = replace(other, ends=np.stack([base + low * other.direction, base + high * other.direction]))
+            done[i] = replace(
+                other, ends=np.stack([base + low * other.direction, base + high * other.direction])
+            )
             break
         else:
             done.append(side)
@@ -330,7 +349,8 @@ def _merged(found: list[Side]) -> list[Side]:
 
 
 def corners(found: list[Side], bend: float = 0.17) -> list[Corner]:
-    """Every place where a side ends at the end of another, or against its middle, at an angle with at least that sine
+    """Every place where a side ends at the end of another, or against its middle, at an angle with at least
+    that sine
     (ten degrees)."""
     if not found:
         return []
@@ -348,7 +368,9 @@ def corners(found: list[Side], bend: float = 0.17) -> list[Corner]:
         offset = starts - a.ends[0]
         t = (offset[:, 0] * directions[:, 1] - offset[:, 1] * directions[:, 0]) / cross
         s = (offset[:, 0] * a.direction[1] - offset[:, 1] * a.direction[0]) / cross
-        base = np.where((widths == 0) & (a.width == 0), 10.0, 3.0)  # the corners of areas are rounded by their reading
+        base = np.where(
+            (widths == 0) & (a.width == 0), 10.0, 3.0
+        )  # the corners of areas are rounded by their reading
         limit = base + (1.2 + 0.5 / np.abs(cross)) * np.maximum(a.width, widths) + 1.5 / np.abs(cross)
         mine, theirs = np.minimum(limit, 0.35 * a.length + 2), np.minimum(limit, 0.35 * lengths + 2)
         nearer = (np.abs(s - lengths) < np.abs(s)).astype(int)
@@ -358,20 +380,27 @@ def corners(found: list[Side], bend: float = 0.17) -> list[Corner]:
             for j in np.flatnonzero((gap <= mine) & ((apart <= theirs) | ((s > 0) & (s < lengths)))):
                 x, y = (float(v) for v in a.ends[0] + t[j] * a.direction)
                 if apart[j] <= theirs[j]:
-                    meetings.append(Corner(i, end, int(j), int(nearer[j]), x, y, float(gap[j] + apart[j] + foreign[j])))
+                    meetings.append(
+                        Corner(i, end, int(j), int(nearer[j]), x, y, float(gap[j] + apart[j] + foreign[j]))
+                    )
                 else:
                     meetings.append(Corner(i, end, int(j), None, x, y, float(gap[j] + foreign[j])))
     return meetings
 
 
-def drawn(drawing: Drawing, curves: list[Curve], wanted: tuple[str, str] | None) -> list[tuple[list[Array], str]]:
-    """The polylines of the strokes, with their colours; of one colour only, where wanted, followed beneath others."""
+def drawn(
+    drawing: Drawing, curves: list[Curve], wanted: tuple[str, str] | None
+) -> list[tuple[list[Array], str]]:
+    """The polylines of the strokes, with their colours; of one colour only, where wanted, followed beneath
+    others."""
     ink, strength, bridge = drawing.ink, drawing.strength, None
     if wanted is not None:
         ys, xs = np.nonzero(ink)
         ink = np.zeros_like(ink)
         ink[ys, xs] = accepts(_pure(drawing)[ys, xs], wanted)
-        ink = drawing.ink & (cv2.morphologyEx(ink.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0)
+        ink = drawing.ink & (
+            cv2.morphologyEx(ink.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0
+        )
         bridge = drawing.ink & ~ink
         strength = strength * cv2.dilate(ink.astype(np.uint8), np.ones((3, 3), np.uint8)) * ~bridge
         curves = stroke_curves(ink)
@@ -381,7 +410,8 @@ def drawn(drawing: Drawing, curves: list[Curve], wanted: tuple[str, str] | None)
 
 
 def _pure(drawing: Drawing) -> Array:
-    """(H, W, 3): for each pixel the colour of the strongest ink next to it, so that soft rims take that of their line."""
+    """(H, W, 3): for each pixel the colour of the strongest ink next to it, so that soft rims take that of
+    their line."""
     best, colors = drawing.strength.copy(), drawing.rgb.copy()
     for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
         moved = np.roll(drawing.strength, (dy, dx), (0, 1))
@@ -401,7 +431,8 @@ def _color(drawing: Drawing, side: Side) -> str:
 
 
 def polylines(found: list[Side]) -> list[tuple[list[Array], str]]:
-    """Sides of one colour joined end to end where exactly two meet: points and colour of each; of a closed one the first
+    """Sides of one colour joined end to end where exactly two meet: points and colour of each; of a closed
+    one the first
     point comes again last."""
     partners: dict[tuple[int, int], list[Corner]] = {}
     for corner in corners(found, bend=0.03):

@@ -1,4 +1,5 @@
-"""Polygons: closed chains of straight sides, each drawn all along, found where outlines cross or lie close too."""
+"""Polygons: closed chains of straight sides, each drawn all along, found where outlines cross or lie close
+too."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ KINDS = (
     "polygon", "triangle", "square", "rectangle", "diamond", "rhombus", "parallelogram", "trapezoid",
     "quadrilateral", "pentagon", "hexagon", "heptagon", "octagon", "star",
 )  # fmt: skip
-SYNONYMS = {"shape": "polygon", "oblong": "rectangle", "trapezium": "trapezoid", "box": "rectangle", "rhombi": "rhombus",
+SYNONYMS = {"shape": "polygon", "oblong": "rectangle", "trapezium": "trapezoid", "box": "rectangle",
+"rhombi": "rhombus",
             "rhombuse": "rhombus", "lozenge": "diamond", "boxe": "rectangle"}  # fmt: skip
 
 
@@ -49,7 +51,8 @@ class Outline:
 
 
 def polygons(found: list[Side]) -> list[Outline]:
-    """All polygons that sides form: first those with a proper corner everywhere, then those that lean on another's
+    """All polygons that sides form: first those with a proper corner everywhere, then those that lean on
+    another's
     side, where they explain sides that the first do not."""
     meetings = corners(found)
     proper: dict[tuple[int, int], list[Corner]] = defaultdict(list)
@@ -121,7 +124,10 @@ def _crosses_itself(points: Array) -> bool:
     for i in range(n):
         for j in range(i + 2, n - (i == 0)):
             a, b, c, d = points[i], following[i], points[j], following[j]
-            if _cross(b - a, c - a) * _cross(b - a, d - a) < 0 and _cross(d - c, a - c) * _cross(d - c, b - c) < 0:
+            if (
+                _cross(b - a, c - a) * _cross(b - a, d - a) < 0
+                and _cross(d - c, a - c) * _cross(d - c, b - c) < 0
+            ):
                 return True
     return False
 

@@ -1,6 +1,8 @@
-"""Shapes in drawings: lines, circles, polygons, and the grid of a table. Classical geometry, no learned model.
+"""Shapes in drawings: lines, circles, polygons, and the grid of a table. Classical geometry, no learned
+model.
 
-The picture is taken apart in `drawing.py`; each tool below fits its own kind of shape (`circles.py`, `lines.py`,
+The picture is taken apart in `drawing.py`; each tool below fits its own kind of shape (`circles.py`,
+`lines.py`,
 `polygons.py`, `grid.py`). Places are in the frame of the root image.
 """
 
@@ -33,7 +35,8 @@ LIMITS = "drawings, diagrams and other clean pictures; in a photograph it sees e
 
 @tool(limits=LIMITS)
 def find_circles(image: Image, color: str | None = None) -> list[Circle]:
-    """Circles in a drawing, outlined or filled, also where they cross or hide parts of each other; of one colour,
+    """Circles in a drawing, outlined or filled, also where they cross or hide parts of each other; of one
+    colour,
     where `color` is given. From left to right.
 
     The radius reaches to the outer edge of what is drawn: half the pen beyond the middle of an outline.
@@ -58,12 +61,15 @@ def find_circles(image: Image, color: str | None = None) -> list[Circle]:
 
 @tool(limits=LIMITS)
 def find_polygons(image: Image, kind: str = "polygon", color: str | None = None) -> list[Polygon]:
-    """Polygons in a drawing, outlined or filled, also nested or crossing; of one kind and one colour, where given.
+    """Polygons in a drawing, outlined or filled, also nested or crossing; of one kind and one colour, where
+    given.
     From left to right.
 
     Args:
-        kind: "triangle", "square", "rectangle" (squares are rectangles too), "diamond", "rhombus", "parallelogram",
-            "trapezoid", "quadrilateral", "pentagon", "hexagon", "heptagon", "octagon", "star", or "polygon" for all.
+        kind: "triangle", "square", "rectangle" (squares are rectangles too), "diamond", "rhombus",
+        "parallelogram",
+            "trapezoid", "quadrilateral", "pentagon", "hexagon", "heptagon", "octagon", "star", or "polygon"
+            for all.
 
     Raises:
         Refused: an unknown kind or colour name.
@@ -92,7 +98,8 @@ def find_polygons(image: Image, kind: str = "polygon", color: str | None = None)
 
 @tool(limits=LIMITS)
 def find_lines(image: Image, color: str | None = None) -> list[Line]:
-    """Drawn lines, straight or bent, as polylines with a point at each bend; of one colour, where `color` is given.
+    """Drawn lines, straight or bent, as polylines with a point at each bend; of one colour, where `color`
+    is given.
     A line goes on beneath others that cross it.
 
     Raises:
@@ -102,7 +109,7 @@ def find_lines(image: Image, color: str | None = None) -> list[Line]:
     drawing = _drawing.read(image)
     return [
         Line(tuple(drawing.place(x, y) for x, y in points), name, image.root)
-        for points, name in _lines.drawn(drawing, _straight(drawing), wanted)
+        for points, name in _lines.drawn(drawing, _circles.circles(drawing), wanted)
     ]
 
 
@@ -116,33 +123,9 @@ def find_grid(image: Image) -> Grid:
     return _grid.grid(image)
 
 
-def _straight(drawing: _drawing.Drawing) -> list[_drawing.Curve]:
-    """The curves without those that are parts of circles."""
-    on_circle = np.zeros(sum(len(c.points) for c in drawing.curves), bool)
-    for circle in _circles.circles(drawing):
-        on_circle[circle.members] = True
-    curves, start = [], 0
-    for curve in drawing.curves:
-        n = len(curve.points)
-        if on_circle[start : start + n].mean() < 0.6:
-            curves.append(curve)
-        start += n
-    return curves
-
-
-def _belongs(points: Array, width: float, area: _filled.Filled) -> bool:
-    """True if an outline is the rim of a filled area once more, or a letter or a scrap on it."""
-    rim = area.points.astype(np.float32)
-    inside = np.array([cv2.pointPolygonTest(rim, (float(x), float(y)), True) for x, y in points])
-    reach = 5 + width
-    if (inside > -reach).mean() < 0.75:
-        return False
-    on_rim = (np.abs(inside) < reach).mean()
-    return bool(on_rim > 0.3 or np.linalg.norm(np.ptp(points, axis=0)) < 12 * width)
-
-
 def _paint(drawing: _drawing.Drawing, middle: Array, rim: Array, width: float) -> Array:
-    """The colour (3,) of a shape: of its inside where that differs from what lies around it, else of its outline."""
+    """The colour (3,) of a shape: of its inside where that differs from what lies around it, else of its
+    outline."""
     inset = width + 3
     size = np.maximum(np.linalg.norm(rim, axis=1, keepdims=True), 1e-6)
     inner = np.median(drawing.sample(middle + rim * np.maximum(1 - inset / size, 0.3)), axis=0)

@@ -68,9 +68,8 @@ def chains(skeleton: Array, depth: Array) -> list[tuple[Array, bool]]:
         depth: distance from each pixel to the rim of the stroke; around a junction the centre line is bent
             as far as the stroke is deep, so that much is left out.
     """
-    height, width = skeleton.shape
     padded = np.pad(skeleton.astype(np.uint8), 1)
-    stride = width + 2
+    stride = padded.shape[1]
     flat = padded.ravel()
     places = np.flatnonzero(flat)
     junctions = places[_CHANGES[_codes(flat, places, stride)] >= 3]

@@ -6,12 +6,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .agent import Agent, ask
-    from .answer import Answer
-    from .config import Config
-    from .errors import VisprogError
-    from .registry import Registry, Tool, tool
-    from .values import Box, Circle, Grid, Image, Line, Located, Mask, Point, Polygon, Region
+    from .agent import Agent as Agent
+    from .agent import ask as ask
+    from .answer import Answer as Answer
+    from .config import Config as Config
+    from .errors import VisprogError as VisprogError
+    from .registry import Registry as Registry
+    from .registry import Tool as Tool
+    from .registry import tool as tool
+    from .values import Box as Box
+    from .values import Circle as Circle
+    from .values import Grid as Grid
+    from .values import Image as Image
+    from .values import Line as Line
+    from .values import Located as Located
+    from .values import Mask as Mask
+    from .values import Point as Point
+    from .values import Polygon as Polygon
+    from .values import Region as Region
 
 __version__ = "0.1.0"
 

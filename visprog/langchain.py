@@ -48,7 +48,8 @@ class Workspace:
             ToolError: an id that names nothing.
         """
         if isinstance(given, list):
-            inner = next((get_args(o)[0] for o in _options(annotation) if get_origin(o) is list), Any)
+            origins: dict[Any, Type] = {get_origin(o): o for o in _options(annotation)}
+            inner = get_args(origins[list])[0] if list in origins else Any
             return [self.resolve(inner, g) for g in given]
         if isinstance(given, str) and any(o in VALUES for o in _options(annotation)):
             if given not in self.values:

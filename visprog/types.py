@@ -25,7 +25,8 @@ _JSON = {bool: "boolean", int: "integer", float: "number", str: "string", type(N
 
 
 def is_union(annotation: Type) -> bool:
-    return get_origin(annotation) in (Union, types.UnionType)
+    origin: Any = get_origin(annotation)
+    return origin in (Union, types.UnionType)
 
 
 def supported(annotation: Type) -> bool:

@@ -41,7 +41,7 @@ def test_questions_become_programs(planner: EmbeddedPlanner, question: str, imag
     (plan,) = planner.plan(Task(question, images))
     assert part in plan.program
     assert plan.program.startswith(Task(question, images).header)
-    assert plan.probability is not None and 0.25 < plan.probability <= 1
+    assert plan.probability is not None and 0.45 < plan.probability <= 1
     assert not [d for d in check(plan.program, default_registry()) if d.severity == "error"]
 
 

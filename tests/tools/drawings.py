@@ -1,4 +1,4 @@
-"""Pictures for the shape tests, drawn at four times their size and scaled down, so that lines have soft rims."""
+"""Pictures for the shape tests, drawn at four times their size and scaled down: lines have soft rims."""
 
 from __future__ import annotations
 

@@ -20,10 +20,12 @@ def plain(rgb: tuple[int, int, int], size: int = 40) -> Image:
     [
         ((0, 0, 0), "black"), ((25, 25, 25), "black"), ((255, 255, 255), "white"), ((245, 245, 245), "white"),
         ((128, 128, 128), "grey"), ((200, 200, 200), "grey"), ((220, 20, 20), "red"), ((130, 0, 0), "red"),
-        ((255, 140, 0), "orange"), ((255, 255, 0), "yellow"), ((240, 210, 40), "yellow"), ((0, 255, 0), "green"),
+        ((255, 140, 0), "orange"), ((255, 255, 0), "yellow"), ((240, 210, 40), "yellow"), ((0, 255, 0),
+        "green"),
         ((20, 90, 30), "green"), ((150, 230, 150), "green"), ((0, 220, 220), "cyan"), ((0, 128, 128), "cyan"),
         ((0, 0, 255), "blue"), ((0, 0, 110), "blue"), ((140, 190, 240), "blue"), ((128, 0, 128), "purple"),
-        ((150, 100, 200), "purple"), ((255, 150, 190), "pink"), ((255, 20, 150), "pink"), ((120, 70, 30), "brown"),
+        ((150, 100, 200), "purple"), ((255, 150, 190), "pink"), ((255, 20, 150), "pink"), ((120, 70, 30),
+        "brown"),
         ((90, 55, 35), "brown"), ((230, 210, 170), "beige"),
     ],
 )  # fmt: skip
@@ -34,15 +36,22 @@ def test_names(rgb: tuple[int, int, int], name: str) -> None:
 
 
 def test_every_colour_is_not_most_others() -> None:
-    for rgb, name in (((255, 0, 0), "red"), ((0, 0, 255), "blue"), ((0, 160, 0), "green"), ((255, 255, 0), "yellow")):
+    for rgb, name in (
+        ((255, 0, 0), "red"),
+        ((0, 0, 255), "blue"),
+        ((0, 160, 0), "green"),
+        ((255, 255, 0), "yellow"),
+    ):
         assert [n for n in NAMES if has_color(plain(rgb), n)] == [name]
 
 
 @pytest.mark.parametrize(
     ("said", "name"),
     [
-        ("gray", "grey"), ("Navy", "blue"), ("navy blue", "blue"), ("dark green", "green"), ("light-blue", "blue"),
-        ("lightblue", "blue"), ("teal", "cyan"), ("magenta", "pink"), ("violet", "purple"), ("gold", "yellow"),
+        ("gray", "grey"), ("Navy", "blue"), ("navy blue", "blue"), ("dark green", "green"), ("light-blue",
+        "blue"),
+        ("lightblue", "blue"), ("teal", "cyan"), ("magenta", "pink"), ("violet", "purple"), ("gold",
+        "yellow"),
         ("RED", "red"), ("bright red", "red"), ("sky blue", "blue"), ("blond", "beige"),
     ],
 )  # fmt: skip

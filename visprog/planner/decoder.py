@@ -77,11 +77,11 @@ class Decoder:
         if past_keys is not None and past_values is not None:
             k, v = np.concatenate([past_keys, k], 1), np.concatenate([past_values, v], 1)
         self.keys[layer], self.values[layer] = k, v
-        scores = q @ k.transpose(0, 2, 1) / np.sqrt(np.float32(self.head_dim))
+        scores: Array = q @ k.transpose(0, 2, 1) / np.float32(self.head_dim**0.5)
         if new > 1:
             seen = np.arange(k.shape[1]) <= np.arange(self.length, self.length + new)[:, None]
-            scores = np.where(seen, scores, -np.inf)
-        weights = np.exp(scores - scores.max(-1, keepdims=True))
+            scores = np.where(seen, scores, np.float32(-np.inf))
+        weights: Array = np.exp(scores - scores.max(-1, keepdims=True))
         weights /= weights.sum(-1, keepdims=True)
         mixed: Array = (weights @ v).transpose(1, 0, 2).reshape(new, -1)
         return mixed @ self.weights[f"{name}out.weight"].T
@@ -93,6 +93,6 @@ def _norm(x: Array, weight: Array, eps: float) -> Array:
 
 
 def _rotate(x: Array, cos: Array, sin: Array) -> Array:
-    left, right = np.split(x, 2, -1)
-    rotated: Array = x * cos + np.concatenate([-right, left], -1) * sin
-    return rotated
+    half = x.shape[-1] // 2
+    turned: Array = np.concatenate([-x[..., half:], x[..., :half]], -1)
+    return x * cos + turned * sin

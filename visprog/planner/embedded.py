@@ -27,13 +27,16 @@ from .decoder import Decoder
 from .grammar import grammar
 from .vocabulary import END, QUESTION, SPECIAL, Vocabulary, normalize
 
-SURE = 0.25
+SURE = 0.45
 """Below this probability of the whole program, the planner says that it is unsure rather than guess."""
 
 LONGEST = 160
 """Tokens of a program; the longest in training has fewer."""
 
 _STRING = r'"(?:[^"\\\n]|\\.)*"'
+
+MOST_TRIED = 300
+"""Of the next token's candidates, the most likely ones, so many are tried on the grammar."""
 
 UNSURE = (
     "the embedded planner is not sure how to answer this question: put it more simply, or let a language model plan "
@@ -83,7 +86,7 @@ class EmbeddedPlanner:
         for draft in drafts:
             source = finish(_load(self.folder)[1].text(draft.ids), task.question)
             probability = math.exp(draft.logprob)
-            if source.startswith("unsure") or probability < self.sure / max(1, len(drafts)):
+            if source.startswith("unsure") or probability < self.sure:
                 continue
             if feedback is not None and source == feedback.program:
                 continue
@@ -97,13 +100,11 @@ class EmbeddedPlanner:
     def _search(self, task: Task, width: int) -> list[_Draft]:
         """Beam search under the grammar (greedy for `width` 1); finished drafts, the most likely first."""
         import llguidance
-        import llguidance.numpy as masks
 
         decoder, vocabulary, tokenizer = _load(self.folder)
         matcher = llguidance.LLMatcher(tokenizer, grammar(task.question, task.registry, task.images > 1))
         if matcher.is_error():
             raise PlannerError(f"no grammar could be made for this question: {matcher.get_error()}")
-        mask = masks.allocate_token_bitmask(1, len(vocabulary))
         end = SPECIAL.index(END)
         first = copy(decoder)
         first.reset()
@@ -114,16 +115,10 @@ class EmbeddedPlanner:
             for draft in (d for d in drafts if not d.finished):
                 if len(draft.ids) >= LONGEST:
                     continue
-                masks.fill_next_token_bitmask(draft.matcher, mask, 0)
-                allowed = np.unpackbits(mask.view(np.uint8), bitorder="little")[: len(vocabulary)].astype(bool)
-                if draft.matcher.is_accepting():
-                    allowed[end] = True
                 logprobs = draft.logits - draft.logits.max()
                 logprobs = logprobs - np.log(np.exp(logprobs).sum())
-                scores = np.where(allowed, logprobs, -np.inf)
-                for token in np.argsort(scores)[::-1][:width]:
-                    if np.isfinite(scores[token]):
-                        grown.append(self._extend(draft, int(token), float(scores[token]), width, end))
+                for token in self._allowed(draft, width, end):
+                    grown.append(self._extend(draft, token, float(logprobs[token]), end))
             drafts = sorted(grown, key=lambda d: -d.logprob)[:width]
             for draft in drafts:
                 if not draft.finished and draft.logits is None:
@@ -135,7 +130,26 @@ class EmbeddedPlanner:
         return drafts
 
     @staticmethod
-    def _extend(draft: _Draft, token: int, logprob: float, width: int, end: int) -> _Draft:
+    def _allowed(draft: _Draft, count: int, end: int) -> list[int]:
+        """The `count` most likely tokens that the grammar takes next.
+
+        Asked token by token: a whole mask would also hold text that the grammar forces to one way of cutting it
+        into tokens, which need not be the way in which the model learned to write it.
+        """
+        found: list[int] = []
+        for token in map(int, np.argsort(-draft.logits)[:MOST_TRIED]):
+            if token == end:
+                good = draft.matcher.is_accepting()
+            else:
+                good = token >= len(SPECIAL) and draft.matcher.validate_tokens([token]) == 1
+            if good:
+                found.append(token)
+                if len(found) == count:
+                    break
+        return found
+
+    @staticmethod
+    def _extend(draft: _Draft, token: int, logprob: float, end: int) -> _Draft:
         """The draft with one more token, which decoder and grammar read only if it survives the pruning."""
         total = draft.logprob + logprob
         if token == end:
@@ -206,11 +220,6 @@ class _Tokens:
         self.special_token_ids = list(range(len(SPECIAL)))
         self.tokens = [b or b"\xff" + SPECIAL[i].encode() for i, b in enumerate(vocabulary.bytes)]
 
-        longest_first = sorted(self.tokens[len(SPECIAL) :], key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(map(re.escape, longest_first)))
-        self._ids = {token: i for i, token in reversed(list(enumerate(self.tokens)))}
-
     def __call__(self, text: str | bytes) -> list[int]:
-        """The longest tokens first; the grammar asks this of text that it forces."""
-        raw = text.encode() if isinstance(text, str) else text
-        return [self._ids[match[0]] for match in self._pattern.finditer(raw)]
+        """Text into tokens: never needed to check tokens one by one, but asked for when the grammar is set up."""
+        return []

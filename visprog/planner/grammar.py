@@ -7,11 +7,11 @@ It is made anew for each question: tools come from the registry, and strings may
 from __future__ import annotations
 
 import json
-from typing import Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from ..registry import Registry, Tool
 from ..types import Type, is_union
-from ..values import Grid, Point, Region
+from ..values import Grid, Located, Point
 from ..values.image import Image
 from .vocabulary import QUESTION, normalize, spans
 
@@ -93,7 +93,8 @@ def _argument(annotation: Type) -> str:
 
 
 def _value(annotation: Type) -> str:
-    if get_origin(annotation) is Literal:
+    origin: Any = get_origin(annotation)
+    if origin is Literal:
         return " | ".join(json.dumps(json.dumps(a)) for a in get_args(annotation))
     return _category(annotation) or "thing"
 
@@ -106,15 +107,14 @@ def _category(annotation: Type) -> str | None:
         return "image"
     if annotation is Grid:
         return "grid"
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin is not None and args and origin is not Literal and not is_union(annotation):
-        inner = args[0]
-        if inner is Point:
-            return "points"
-        if inner in _SCALARS:
-            return "texts" if inner is str else "numbers"
-        return "things"
-    if isinstance(annotation, type) and (annotation in _SCALARS or hasattr(annotation, "box")) or annotation is Region:
-        return "thing"
-    return "thing" if not isinstance(annotation, type) and origin is None else None
-
+    origin: Any = get_origin(annotation)
+    if is_union(annotation) or origin is Literal:
+        return None
+    if origin is None:  # a class of values, or the type variable of a helper
+        return "thing" if not isinstance(annotation, type) or issubclass(annotation, Located) else None
+    inner = get_args(annotation)[0]
+    if inner is Point:
+        return "points"
+    if inner in _SCALARS:
+        return "texts" if inner is str else "numbers"
+    return "things"

@@ -194,7 +194,7 @@ class Box(Located):
 class Circle(Located):
     """A circle, with the exact geometry of circles rather than of their boxes."""
 
-    center: Point = field()  # type: ignore[misc]  # a field here, a property in Located
+    center: Point = field()  # a field here, a property in Located
     radius: float
     color: str | None = None
     image: Image | None = field(default=None, repr=False, compare=False)
@@ -300,7 +300,7 @@ class Grid(Located):
 
     rows: int
     columns: int
-    box: Box = field()  # type: ignore[misc]  # a field here, a property in Located
+    box: Box = field()  # a field here, a property in Located
 
     @property
     def cells(self) -> int:

@@ -23,7 +23,7 @@ class Mask(Located):
     """
 
     pixels: NDArray[np.bool_]
-    box: Box = field()  # type: ignore[misc]  # a field here, a property in Located
+    box: Box = field()  # a field here, a property in Located
 
     def __post_init__(self) -> None:
         if self.pixels.shape != (round(self.box.height), round(self.box.width)):

@@ -24,7 +24,7 @@ class Region(Located):
         mask: its exact pixels, where they are known.
     """
 
-    box: Box = field()  # type: ignore[misc]  # a field here, a property in Located
+    box: Box = field()  # a field here, a property in Located
     label: str = ""
     score: float = 1.0
     image: Image | None = None
