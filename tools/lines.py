@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .color import accepts, name_of
 from .circles import Round
+from .color import accepts, name_of
 from .drawing import Curve, Drawing, stroke_curves
 
 Array = NDArray[Any]
@@ -26,13 +26,19 @@ first."""
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """A straight piece in working pixels: its two ends (2, 2), the stroke's width (0 for the edge of an
-    area),
-    and the name of the stroke's colour."""
+    """A straight piece in working pixels.
+
+    Attributes:
+        ends: (2, 2), as far as there is ink.
+        width: of the stroke; 0 for the edge of an area.
+        color: the name of the stroke's colour.
+        loose: how much of each end lies on the ink of other sides, so that it may end anywhere within.
+    """
 
     ends: Array
     width: float
     color: str | None = None
+    loose: tuple[float, float] = (0.0, 0.0)
 
     @cached_property
     def length(self) -> float:
@@ -117,13 +123,16 @@ def _meeting(one: Array, next_: Array) -> Array | None:
     return None
 
 
-def stroke_sides(curves: list[Curve], ink: Array, strength: Array, bridge: Array | None = None) -> list[Side]:
+def stroke_sides(
+    curves: list[Curve], ink: Array, strength: Array, rounds: list[Round], bridge: Array | None = None
+) -> list[Side]:
     """Maximal straight sides of strokes, from the longest straight pieces on.
 
     Args:
         curves: centre lines.
         ink: (H, W) bool, where a side may go on.
         strength: (H, W) float, how much ink a pixel holds, 0 to 1.
+        rounds: circles, whose outlines are left out.
         bridge: (H, W) bool, what may hide a stretch of a side, which must come out again beyond.
     """
     if not curves:
@@ -142,7 +151,7 @@ def stroke_sides(curves: list[Curve], ink: Array, strength: Array, bridge: Array
     for side in _merged(grown):  # a side that only runs over the ink of others is none
         if not found or _unexplained(side, found) > 0.3:
             found.append(side)
-    return found
+    return _loosened(found)
 
 
 def _unexplained(side: Side, found: list[Side]) -> float:
@@ -245,7 +254,7 @@ def _grow(piece: Array, width: float, ink: Array, strength: Array, bridge: Array
     """The side through a piece: follow it while there is ink, fit again to the middle of the stroke, and so
     on."""
     middle, direction = _line(piece)
-    low, high = _follow(middle, direction, width, ink, bridge)
+    low, high = _follow(middle, direction, width / 2, ink, bridge)  # it may lie off the middle
     for _ in range(3):
         if high - low < 3:
             return None
@@ -291,6 +300,7 @@ def _follow(
     ones where `bridge` hides the ink."""
     height, wide = ink.shape
     normal = np.array([-direction[1], direction[0]])
+    breadth = max(0.36 * width - 0.5, 0.0)  # the stroke must go on in its breadth, or it is another that does
     ends = []
     for sign in (-1.0, 1.0):
         toward = sign * direction
@@ -301,7 +311,7 @@ def _follow(
         steps = np.arange(reach) * 0.5
         on = np.ones(reach, bool)
         over = np.ones(reach, bool)
-        for aside in (-0.36 * width, 0.0, 0.36 * width):
+        for aside in (-breadth, 0.0, breadth):
             x = np.rint(middle[0] + steps * toward[0] + aside * normal[0]).astype(int)
             y = np.rint(middle[1] + steps * toward[1] + aside * normal[1]).astype(int)
             x, y = np.clip(x, 0, wide - 1), np.clip(y, 0, height - 1)  # the frame may cut a stroke lengthwise
@@ -358,6 +368,7 @@ def corners(found: list[Side], bend: float = 0.17) -> list[Corner]:
     directions = np.array([s.direction for s in found])
     lengths = np.array([s.length for s in found])
     widths = np.array([s.width for s in found])
+    loose = np.array([s.loose for s in found])
     numbers = {name: k for k, name in enumerate({s.color for s in found})}
     colors = np.array([numbers[s.color] for s in found])
     meetings = []
@@ -368,32 +379,56 @@ def corners(found: list[Side], bend: float = 0.17) -> list[Corner]:
         offset = starts - a.ends[0]
         t = (offset[:, 0] * directions[:, 1] - offset[:, 1] * directions[:, 0]) / cross
         s = (offset[:, 0] * a.direction[1] - offset[:, 1] * a.direction[0]) / cross
-        base = np.where(
-            (widths == 0) & (a.width == 0), 10.0, 3.0
-        )  # the corners of areas are rounded by their reading
-        limit = base + (1.2 + 0.5 / np.abs(cross)) * np.maximum(a.width, widths) + 1.5 / np.abs(cross)
+        # the corners of areas are rounded by their reading
+        limit = np.where((widths == 0) & (a.width == 0), 10.0, 3.0)
+        limit += (1.2 + 0.5 / np.abs(cross)) * np.maximum(a.width, widths) + 1.5 / np.abs(cross)
         mine, theirs = np.minimum(limit, 0.35 * a.length + 2), np.minimum(limit, 0.35 * lengths + 2)
-        nearer = (np.abs(s - lengths) < np.abs(s)).astype(int)
-        apart = np.minimum(np.abs(s), np.abs(s - lengths))
+        mine_at = [_apart(t, 0.0, a.loose[0]), _apart(t, a.length - a.loose[1], a.length)]
+        theirs_at = [_apart(s, 0.0, loose[:, 0]), _apart(s, lengths - loose[:, 1], lengths)]
+        nearer = (theirs_at[1] < theirs_at[0]).astype(int)
+        apart = np.minimum(*theirs_at)
         for end in (0, 1):
-            gap = np.abs(t - end * a.length)
+            gap = mine_at[end]
             for j in np.flatnonzero((gap <= mine) & ((apart <= theirs) | ((s > 0) & (s < lengths)))):
                 x, y = (float(v) for v in a.ends[0] + t[j] * a.direction)
                 if apart[j] <= theirs[j]:
-                    meetings.append(
-                        Corner(i, end, int(j), int(nearer[j]), x, y, float(gap[j] + apart[j] + foreign[j]))
-                    )
+                    cost = float(gap[j] + apart[j] + foreign[j])
+                    meetings.append(Corner(i, end, int(j), int(nearer[j]), x, y, cost))
                 else:
                     meetings.append(Corner(i, end, int(j), None, x, y, float(gap[j] + foreign[j])))
     return meetings
 
 
+def _apart(place: Array, low: Any, high: Any) -> Array:
+    """How far places lie from the range low to high; within it, a little for how far from its middle."""
+    outside = np.maximum(np.maximum(low - place, place - high), 0.0)
+    return np.asarray(outside + 0.1 * np.minimum(np.abs(place - (low + high) / 2), (high - low) / 2))
+
+
+def _loosened(found: list[Side]) -> list[Side]:
+    """The sides with what is loose of their ends."""
+    done = []
+    for side in found:
+        others = [s for s in found if abs(s.direction @ side.direction) < 0.98]
+        if not others:
+            done.append(side)
+            continue
+        steps = np.arange(0, side.length)
+        points = side.ends[0] + steps[:, None] * side.direction
+        free = np.flatnonzero(~_on_any(points, others, 0.5).any(1))
+        most = 0.4 * side.length
+        low, high = (free[0], len(steps) - 1 - free[-1]) if len(free) else (most, most)
+        done.append(replace(side, loose=(float(min(low, most)), float(min(high, most)))))
+    return done
+
+
 def drawn(
-    drawing: Drawing, curves: list[Curve], wanted: tuple[str, str] | None
+    drawing: Drawing, rounds: list[Round], wanted: tuple[str, str] | None
 ) -> list[tuple[list[Array], str]]:
     """The polylines of the strokes, with their colours; of one colour only, where wanted, followed beneath
     others."""
     ink, strength, bridge = drawing.ink, drawing.strength, None
+    curves = [c for c in drawing.curves if c.width > 0]
     if wanted is not None:
         ys, xs = np.nonzero(ink)
         ink = np.zeros_like(ink)
@@ -404,7 +439,7 @@ def drawn(
         bridge = drawing.ink & ~ink
         strength = strength * cv2.dilate(ink.astype(np.uint8), np.ones((3, 3), np.uint8)) * ~bridge
         curves = stroke_curves(ink)
-    found = stroke_sides([c for c in curves if c.width > 0], ink, strength, bridge)
+    found = stroke_sides(curves, ink, strength, rounds, bridge)
     found = [replace(s, color=wanted[0] if wanted else _color(drawing, s)) for s in found]
     return polylines(found)
 

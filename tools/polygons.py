@@ -111,7 +111,7 @@ def _agrees(outline: Outline, found: list[Side]) -> bool:
         a, b = outline.points[k - 1], outline.points[k]
         side = found[number]
         drawn = float((b - a) @ side.direction)
-        if drawn * (1 if drawn > 0 else -1) < 0.6 * side.length or n < 3:
+        if drawn * (1 if drawn > 0 else -1) < 0.6 * (side.length - sum(side.loose)) or n < 3:
             return False
     if _area(outline.points) < 20:
         return False

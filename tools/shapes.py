@@ -25,6 +25,7 @@ from . import filled as _filled
 from . import grid as _grid
 from . import lines as _lines
 from . import polygons as _polygons
+from .lettering import without_letters
 
 Array = NDArray[Any]
 THICK = 2.6
@@ -56,6 +57,7 @@ def find_circles(image: Image, color: str | None = None) -> list[Circle]:
         if wanted is None or _color.accepts(rgb[None], wanted)[0]:
             radius = float((c.radius + c.width / 2) / drawing.scale)
             found.append(Circle(drawing.place(c.x, c.y), radius, _color.name_of(rgb), image.root))
+    found = without_letters(found, drawing)
     return sorted(found, key=lambda c: (c.center.x, c.center.y))
 
 
@@ -79,10 +81,11 @@ def find_polygons(image: Image, kind: str = "polygon", color: str | None = None)
     drawing = _drawing.read(image)
     areas = _filled.filled(drawing, _polygons.MOST_SIDES)
     outlines = [(a.points, 0.0) for a in areas]
-    sides = _lines.sides(_straight(drawing), drawing)
+    sides = _lines.sides(drawing, _circles.circles(drawing))
     for outline in _polygons.polygons(sides):
         width = max(sides[s].width for s in outline.sides)
-        if not any(_belongs(outline.points, width, a) for a in areas):
+        thinnest = min(cv2.minAreaRect(outline.points.astype(np.float32))[1])
+        if thinnest > 1.5 * width and not any(_belongs(outline.points, width, a) for a in areas):
             outlines.append((outline.points, width))
     found = []
     for points, width in outlines:
@@ -93,6 +96,7 @@ def find_polygons(image: Image, kind: str = "polygon", color: str | None = None)
         if wanted is None or _color.accepts(rgb[None], wanted)[0]:
             corners = tuple(drawing.place(x, y) for x, y in points)
             found.append(Polygon(corners, _color.name_of(rgb), image.root))
+    found = without_letters(found, drawing)
     return sorted(found, key=lambda p: (p.center.x, p.center.y))
 
 
@@ -121,6 +125,17 @@ def find_grid(image: Image) -> Grid:
         ToolError: there is no grid.
     """
     return _grid.grid(image)
+
+
+def _belongs(points: Array, width: float, area: _filled.Filled) -> bool:
+    """True if an outline is the rim of a filled area once more, or a letter or a scrap on it."""
+    rim = area.points.astype(np.float32)
+    inside = np.array([cv2.pointPolygonTest(rim, (float(x), float(y)), True) for x, y in points])
+    reach = 5 + width
+    if (inside > -reach).mean() < 0.75:
+        return False
+    on_rim = (np.abs(inside) < reach).mean()
+    return bool(on_rim > 0.3 or np.linalg.norm(np.ptp(points, axis=0)) < 12 * width)
 
 
 def _paint(drawing: _drawing.Drawing, middle: Array, rim: Array, width: float) -> Array:

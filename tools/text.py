@@ -116,9 +116,10 @@ def lines_in(image: Image) -> list[TextLine]:
     scale = max(1.0, min(2.0, 960 / max(image.size)), min(4.0, 64 / min(image.size)))
     if scale > 1:
         bgr = cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    # The engine enlarges small pictures until letters are too large for it: put a frame around them instead.
+    # The engine enlarges a small cut-out until its letters are too large for it: put a frame around it instead.
     height, width = bgr.shape[:2]
-    rim = np.array([max(24, (ENGINE_SIDE - width) // 2), max(24, (ENGINE_SIDE - height) // 2)])
+    small = min(height, width) < ENGINE_SIDE / 2
+    rim = np.array([max(24, (ENGINE_SIDE - side) // 2) if small else 24 for side in (width, height)])
     edge = np.concatenate([bgr[0], bgr[-1], bgr[:, 0], bgr[:, -1]])
     color = tuple(int(v) for v in np.median(edge, axis=0))
     bgr = cv2.copyMakeBorder(bgr, rim[1], rim[1], rim[0], rim[0], cv2.BORDER_CONSTANT, value=color)

@@ -182,8 +182,11 @@ class Box(Located):
 
     def expand(self, margin: float) -> Box:
         """Grown on each side by `margin` pixels (shrunk where negative, at most to its centre)."""
-        dx, dy = max(margin, -self.width / 2), max(margin, -self.height / 2)
-        return Box(self.left - dx, self.top - dy, self.right + dx, self.bottom + dy)
+        x, y = self.center.x, self.center.y
+        return Box(
+            min(self.left - margin, x), min(self.top - margin, y),
+            max(self.right + margin, x), max(self.bottom + margin, y),
+        )  # fmt: skip
 
     def shift(self, dx: float, dy: float) -> Box:
         """Moved by (dx, dy) pixels."""

@@ -1,6 +1,6 @@
 """Train the embedded planner: a small LLaMA that writes programs, on the synthetic corpus.
 
-    visprog train planner --steps 4000 --out runs/planner
+    visprog train planner --steps 2400 --out runs/planner
 
 Runs on a CPU. Killed at any step, the same command goes on from the last checkpoint with the same batches. The
 learning rate is constant after a warm-up and falls to zero over the last fifth of the steps, so that a run can be
@@ -37,7 +37,7 @@ CHUNK = 16
 class Recipe:
     """Everything that a run depends on."""
 
-    steps: int = 4000
+    steps: int = 2400
     batch: int = 96
     seed: int = 0
     hold_out: float = 0.02
