@@ -1,4 +1,4 @@
-"""A few small tools, a planner that says what it is told to, and a picture: for tests of the framework alone."""
+"""Small tools, a planner that says what it is told to, and a picture: for tests of the framework alone."""
 
 from __future__ import annotations
 

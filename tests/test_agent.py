@@ -213,7 +213,10 @@ def test_a_planner_that_cannot(make: Make) -> None:
 
 def test_a_tool_that_fails_can_be_caught(make: Make) -> None:
     agent = make()
-    caught = "def answer(image):\n    try:\n        detect(image, 'crash')\n    except Exception:\n        return 'caught'\n    return 'no'\n"
+    caught = (
+        "def answer(image):\n    try:\n        detect(image, 'crash')\n"
+        "    except Exception:\n        return 'caught'\n    return 'no'\n"
+    )
     assert agent.run(caught, picture()).value == "caught"
     answer = agent.run("def answer(image):\n    return len(detect(image, 'crash'))\n", picture())
     assert answer.status == "error"

@@ -27,8 +27,10 @@ CORNERS = (Point(0, 0), Point(9.5, 0), Point(3, 7))
 MASK = Mask(np.eye(4, 6, dtype=bool), Box(2, 3, 8, 7))
 VALUES: list[Any] = [
     None, True, 0, -3, 10**30, 2.5, math.inf, -math.inf, "", "<b>&\"'\u202e\x00", [], [1, ["a", None]],
-    (1, (2, "b")), {1, 2}, frozenset(), {"a": [1], "type": "Box"}, {1: (2,)}, Box(0, 0.5, 10, 20), Point(1, 2),
-    Circle(Point(5, 5), 2.5, "red"), Line(CORNERS[:2], None), Polygon(CORNERS, "blue"), Grid(2, 3, Box(0, 0, 6, 4)), MASK,
+    (1, (2, "b")), {1, 2}, frozenset(), {"a": [1], "type": "Box"}, {1: (2,)}, 
+    Box(0, 0.5, 10, 20), Point(1, 2),
+    Circle(Point(5, 5), 2.5, "red"), Line(CORNERS[:2], None), Polygon(CORNERS, "blue"),
+    Grid(2, 3, Box(0, 0, 6, 4)), MASK,
     Region(Box(1, 2, 3, 4)), Region(Box(1, 2, 3, 4), "dög", 0.25, None, MASK),
 ]  # fmt: skip
 
@@ -142,9 +144,11 @@ def test_everything_else_survives() -> None:
     )
     failed = Call("detect", {"0": "x"}, None, "wrong", None, 0.0)
     answer = Answer(
-        "refused", None, "nobody can", "How?", "return 1", (Diagnostic("code", 1, 0, "message", None, "warning"),),
+        "refused", None, "nobody can", "How?", "return 1",
+        (Diagnostic("code", 1, 0, "message", None, "warning"),),
         (call, failed), (IMAGE,), 1.25, "fake", 0.5, 12,
-        ({"program": "x", "error": "", "diagnostics": [Diagnostic("a", 1, 2, "b", "c").to_json()]},), "printed", "kernel",
+        ({"program": "x", "error": "", "diagnostics": [Diagnostic("a", 1, 2, "b", "c").to_json()]},),
+        "printed", "kernel",
     )  # fmt: skip
     data = json.loads(as_text(answer))
     validate(data)
@@ -198,10 +202,12 @@ def test_what_is_no_answer_is_refused() -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (True, "yes"), (False, "no"), (3, "3"), (0.12345, "0.123"), (0.0001, "0.0001"), ([], "nothing"), ([1, True], "1, yes"),
+        (True, "yes"), (False, "no"), (3, "3"), (0.12345, "0.123"), (0.0001, "0.0001"), ([], "nothing"),
+        ([1, True], "1, yes"),
         ({"a": 0.5}, "a: 0.5"), (IMAGE, "a picture of 60 x 40 pixels"),
         (Region(Box(1, 2, 3.4, 4.6), "dog"), "dog at (1, 2) to (3, 5)"),
-        (Grid(2, 3, Box(0, 0, 6, 4)), "grid at (0, 0) to (6, 4)"), (Box(0, 0, 1, 1), "box at (0, 0) to (1, 1)"),
+        (Grid(2, 3, Box(0, 0, 6, 4)), "grid at (0, 0) to (6, 4)"),
+        (Box(0, 0, 1, 1), "box at (0, 0) to (1, 1)"),
     ],
 )  # fmt: skip
 def test_values_in_words(value: Any, words: str) -> None:

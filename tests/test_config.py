@@ -67,7 +67,8 @@ def test_model_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "net.onnx").write_bytes(b"x")
     (folder / "settings.toml").write_text(
-        '[tools.detect]\nbackend = "onnx"\nmodel = "net.onnx"\n[tools.vqa]\nbackend = "llava"\nmodel = "org/name"\n'
+        '[tools.detect]\nbackend = "onnx"\nmodel = "net.onnx"\n'
+        '[tools.vqa]\nbackend = "llava"\nmodel = "org/name"\n'
     )
     config = Config.load(folder / "settings.toml")
     assert config.tools["detect"].options["model"] == str(folder / "net.onnx")

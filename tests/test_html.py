@@ -1,4 +1,4 @@
-"""The evidence as HTML: everything is there, drawn in its place, and nothing of it is markup that others wrote."""
+"""The evidence as HTML: all of it is there, drawn in its place, and no markup is another's."""
 
 from __future__ import annotations
 
@@ -137,7 +137,8 @@ def test_shapes_are_drawn_where_they_lie_in_the_root() -> None:
     corners = (Point(1, 2), Point(30, 5), Point(12, 30))
     mask = Mask(np.ones((5, 7), bool), Box(50, 40, 57, 45))
     found = [
-        Region(Box(50, 40, 57, 45), "dog", 0.5, root, mask), Circle(Point(60, 50), 8, "red"), Line(corners[:2]),
+        Region(Box(50, 40, 57, 45), "dog", 0.5, root, mask), Circle(Point(60, 50), 8, "red"), 
+        Line(corners[:2]),
         Polygon(corners), Grid(2, 2, Box(41, 31, 61, 51)), Point(45, 35), Box(1, 2, 3, 4),
     ]  # fmt: skip
     call = Call("find", {"image": crop}, found)
@@ -146,7 +147,8 @@ def test_shapes_are_drawn_where_they_lie_in_the_root() -> None:
     assert '<rect x="40" y="30" width="50" height="40" class="given"' in html  # the crop that was looked at
     for drawn in (
         '<rect x="50" y="40" width="7" height="5"', '<circle cx="60" cy="50" r="8"', 'points="1,2 30,5"',
-        'points="1,2 30,5 12,30"', "M41 41H61M51 31V51", '<circle cx="45" cy="35"', '<rect x="1" y="2" width="2" height="2"',
+        'points="1,2 30,5 12,30"', "M41 41H61M51 31V51", '<circle cx="45" cy="35"',
+        '<rect x="1" y="2" width="2" height="2"',
     ):  # fmt: skip
         assert drawn in html, drawn
     assert "dog 0.50" in html and "<mask " in html

@@ -31,7 +31,7 @@ LIGHT = {
 
 
 def modules(folder: str) -> Iterator[tuple[Path, str]]:
-    """Files of a folder, and their names; what lies behind the links in `visprog/` belongs to other folders."""
+    """Files of a folder, and their names; what the links in `visprog/` lead to belongs to other folders."""
     for file in sorted((ROOT / folder).rglob("*.py")):
         inner = file.relative_to(ROOT / folder)
         if folder == "visprog" and inner.parts[0] in FOLDERS:
@@ -40,7 +40,7 @@ def modules(folder: str) -> Iterator[tuple[Path, str]]:
 
 
 def imports(file: Path, name: str, *, at_import: bool = False) -> Iterator[tuple[str, int]]:
-    """Absolute names of the modules that a file imports; with `at_import`, only where it is itself imported."""
+    """Absolute names of what a file imports; with `at_import`, only what it needs to be imported itself."""
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
 
     def walk(node: ast.AST) -> Iterator[ast.stmt]:

@@ -78,7 +78,7 @@ def wrong_default(image: Image, n: int = "three") -> int:  # type: ignore[assign
     return n
 
 
-def wrong_none(image: Image, n: int = None) -> int:  # type: ignore[assignment]
+def wrong_none(image: Image, n: int = None) -> int:  # type: ignore[assignment]  # noqa: RUF013
     """Doc."""
     return n
 
@@ -185,7 +185,7 @@ def test_nearest_name() -> None:
     assert REGISTRY.nearest("detekt") == "detect"
     with pytest.raises(ToolError, match="there is no tool 'detects'; did you mean 'detect'"):
         REGISTRY.find("detects")
-    with pytest.raises(ToolError, match="there is no tool 'zzz'$"):
+    with pytest.raises(ToolError, match=r"there is no tool 'zzz'$"):
         REGISTRY.find("zzz")
 
 
@@ -261,9 +261,11 @@ def test_entry_points_add_tools(module: types.ModuleType, monkeypatch: pytest.Mo
 def test_default_registry() -> None:
     registry = default_registry()
     wanted = {
-        "detect", "find_faces", "segment", "classify", "match", "verify", "caption", "vqa", "read_text", "find_text",
+        "detect", "find_faces", "segment", "classify", "match", "verify", "caption", "vqa",
+        "read_text", "find_text",
         "find_qr_codes", "crop", "crop_left_of", "crop_right_of", "crop_above", "crop_below", "crop_half",
-        "dominant_color", "has_color", "find_lines", "find_circles", "find_polygons", "find_grid", "blur_background",
+        "dominant_color", "has_color", "find_lines", "find_circles", "find_polygons", "find_grid",
+        "blur_background",
         "color_pop", "cover", "tag", "largest", "nearest", "intersections",
     }  # fmt: skip
     assert wanted <= set(registry)

@@ -1,4 +1,4 @@
-"""Ask a question about an image: a planner writes a program, vision tools run it, the answer shows its evidence."""
+"""Ask a question about an image: a planner writes a program, vision tools run it, the answer shows how."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _HOME = {
     "tool": "registry",
 }
 
-__all__ = [*_HOME, "__version__"]  # noqa: PLE0604
+__all__ = [*_HOME, "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -326,7 +326,7 @@ def _box(box: Box) -> list[float]:
 
 
 def _picture(image: Image, whole: bool) -> dict[str, Any]:
-    """A picture as a data entry: the whole of it as PNG, or a thumbnail; `scale` is thumbnail over picture."""
+    """A picture as a data entry: all of it as PNG, or a thumbnail; `scale` is thumbnail over picture."""
     pil = image.to_pil()
     scale = 1.0 if whole else min(1.0, THUMBNAIL / max(image.size))
     if scale < 1:

@@ -44,7 +44,7 @@ class Cache:
 
 
 def fingerprint(value: Any) -> Hashable:
-    """A key that equal arguments share: pictures by the digest of their pixels and their place in the root."""
+    """A key that equal arguments share: pictures by their pixels' digest and their place in the root."""
     if isinstance(value, Image):
         return ("image", value.digest, value.origin, value.root.digest)
     if isinstance(value, Mask):

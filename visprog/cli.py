@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .registry import Registry
 
 app = typer.Typer(
-    help="Ask questions about pictures. A planner writes a program, vision tools run it, the answer shows its evidence.",
+    help="Ask questions about pictures. A planner writes a program, vision tools run it.",
     invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -70,7 +70,8 @@ PlannerOption = Annotated[
     str | None,
     typer.Option(
         "--planner",
-        help="Who writes the program: embedded, openai:MODEL, langchain:PROVIDER:MODEL, transformers:FOLDER, replay:FILE.",
+        help="Who writes the program: embedded, openai:MODEL, langchain:PROVIDER:MODEL, "
+        "transformers:FOLDER, replay:FILE.",
     ),
 ]
 ConfigOption = Annotated[
@@ -102,8 +103,8 @@ UrlOption = Annotated[bool, typer.Option("--allow-url", help="Read pictures from
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code.
 
-    0 for an answer (or whatever else the command is for), 1 where there is none, 2 where the command cannot be
-    understood, 130 where it was interrupted.
+    0 for an answer (or whatever else the command is for), 1 where there is none, 2 where the command cannot
+    be understood, 130 where it was interrupted.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
@@ -440,8 +441,8 @@ def train_planner(
     from visprog.tools.training.planner.train import train as run_training
 
     given = {
-        "steps": steps, "batch": batch, "seed": seed, "vocab": vocab, "dim": dim, "layers": layers, "heads": heads,
-        "hidden": hidden, "checkpoint_every": checkpoint_every,
+        "steps": steps, "batch": batch, "seed": seed, "vocab": vocab, "dim": dim, "layers": layers,
+        "heads": heads, "hidden": hidden, "checkpoint_every": checkpoint_every,
     }  # fmt: skip
     recipe = Recipe(**{name: value for name, value in given.items() if value is not None})
     try:

@@ -1,7 +1,7 @@
 """Which planner and which backends are in force, and within what budget.
 
-A setting comes, in this order, from: an argument in Python or on the command line; an environment variable; the
-file named by `--config` or VISPROG_CONFIG, else `visprog.toml` in the working folder, else the user's
+A setting comes, in this order, from: an argument in Python or on the command line; an environment variable;
+the file named by `--config` or VISPROG_CONFIG, else `visprog.toml` in the working folder, else the user's
 `~/.config/visprog/visprog.toml`; the default. Files are not merged: the first that exists is read.
 
     planner = "openai:MODEL"            # VISPROG_PLANNER
@@ -35,7 +35,7 @@ _EXTRA_TOOLS = '\'extra_tools\' must be a list of names such as "my_tools" or "m
 
 @dataclass(frozen=True)
 class ToolConfig:
-    """The backend of one tool: its name, empty for the tool's default, and the options for its constructor."""
+    """The backend of one tool: its name, empty for the default one, and options for its constructor."""
 
     backend: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Config:
         extra_tools: "module" or "module:attribute" of further tools.
         repairs: how many times a program may be sent back to its planner.
         votes: how many programs to sample; above 1 their answers are put to a vote.
-        fallback: where no program answers, ask the `vqa` tool plainly; the answer's status is then `fallback`.
+        fallback: where no program answers, ask the `vqa` tool plainly; the status is then `fallback`.
         calls: tool calls that one program may make.
         seconds: time that one program may take, tools included.
         require: "kernel" refuses to run where the operating system does not confine programs; "auto" warns.

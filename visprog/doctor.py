@@ -1,4 +1,4 @@
-"""What is installed and what is in force: the report of `visprog doctor`. Imports none of the heavy packages."""
+"""What is installed and what is in force: the report of `visprog doctor`. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _extras() -> dict[str, dict[str, Any]]:
 
 
 def _declared() -> Mapping[str, Any] | None:
-    """The project's own table, where visprog runs from a checkout; it is newer than what was once installed."""
+    """The project's own table, where visprog runs from a checkout; newer than what was once installed."""
     file = Path(__file__).resolve().parent.parent / "pyproject.toml"
     if not file.is_file():
         return None
@@ -103,7 +103,7 @@ def _extra_names() -> list[str]:
 
 
 def _requirements(extra: str) -> list[str]:
-    """Names of the packages that an extra brings, those of extras within it too; of visprog itself where empty."""
+    """Packages that an extra brings, those of extras within it too; of visprog itself where empty."""
     project = _declared()
     if project is not None:
         lines = project["optional-dependencies"][extra] if extra else project["dependencies"]

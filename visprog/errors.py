@@ -20,7 +20,7 @@ class ConfigError(VisprogError):
 
 
 class PlannerError(VisprogError):
-    """The planner produced no program: endpoint down, key missing, model not found, or no code in the reply."""
+    """The planner produced no program: endpoint down, key missing, no such model, or no code in the reply."""
 
 
 class MissingExtra(VisprogError):

@@ -94,7 +94,7 @@ class Host:
             return self._batchers[tool.name]
 
     def key(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Any, ...]:
-        """What the result of a call depends on: tool, backend, options, model file, and the arguments' content."""
+        """What a result depends on: tool, backend, options, model file, and the arguments' content."""
         chosen = self.config.tools.get(tool.name, ToolConfig())
         model = chosen.options.get("model")
         stamp: tuple[Any, ...] = ()

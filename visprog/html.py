@@ -261,7 +261,7 @@ class _Evidence:
         return tag("figure", svg, *([tag("figcaption", " · ".join(notes))] if notes else []))
 
     def shape(self, item: Data, color: str, side: float) -> Markup:
-        """One located value as SVG. `side` is the longer side of the picture, for the size of what is written."""
+        """One located value as SVG. The `side` of the picture, the longer one, sets the size of labels."""
         kind = item["type"]
         parts: list[Markup] = []
         x, y = 0.0, 0.0
@@ -305,7 +305,8 @@ class _Evidence:
         name = f"{self.prefix}-m{self.masks}"
         left, top, right, bottom = map(float, mask["box"])
         place: dict[str, Any] = {
-            "x": _number(left), "y": _number(top), "width": _number(right - left), "height": _number(bottom - top)
+            "x": _number(left), "y": _number(top),
+            "width": _number(right - left), "height": _number(bottom - top),
         }  # fmt: skip
         image = tag("image", href=f"data:image/png;base64,{mask['png']}", preserveAspectRatio="none", **place)
         stencil = tag("mask", image, id=name, maskUnits="userSpaceOnUse", **place)
@@ -388,7 +389,8 @@ def _words(value: Any) -> str:
             return f"{what} {value['width']} × {value['height']}"
         case "Region":
             mask = " with mask" if value["mask"] else ""
-            return f"{repr(value['label']) if value['label'] else 'region'} {float(value['score']):.2f} at {place}{mask}"
+            name = repr(value["label"]) if value["label"] else "region"
+            return f"{name} {float(value['score']):.2f} at {place}{mask}"
         case "Box" | "Mask":
             return f"{kind.lower()} {place}"
         case "Point":
@@ -438,7 +440,9 @@ def _findings(diagnostics: Iterable[Data]) -> Markup:
         severity = str(found["severity"])
         where = f"line {found['line']}, column {int(found['column']) + 1}"
         parts: list[str] = [
-            tag("b", severity, class_=_class(severity)), f" {where}: {found['message']} ", tag("code", found["code"])
+            tag("b", severity, class_=_class(severity)),
+            f" {where}: {found['message']} ",
+            tag("code", found["code"]),
         ]  # fmt: skip
         if found["suggestion"]:
             parts.append(tag("div", str(found["suggestion"]), class_="notes"))

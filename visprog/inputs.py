@@ -16,8 +16,8 @@ SEVERAL_NAMES = tuple(f"{name}s" for name in IMAGE_NAMES)
 def named(source: str, pictures: Sequence[Any]) -> dict[str, Any]:
     """The pictures under the names that the program gives them.
 
-    `def answer(image)` gets the picture, `def answer(images)` the list, `def answer(before, after)` one each. A
-    script finds `image`, the first, and `images`, all of them.
+    `def answer(image)` gets the picture, `def answer(images)` the list, `def answer(before, after)` one each.
+    A script finds `image`, the first, and `images`, all of them.
     """
     names = parameters(source)
     if names is None:

@@ -1,7 +1,7 @@
 """Tools, and the registry that is the one source of everything said about them.
 
-The planner's prompt, the static check, the validation of arguments, the JSON schemas, the LangChain and OpenAI
-descriptions and the `visprog tools` page are all made from what is declared here.
+The planner's prompt, the static check, the validation of arguments, the JSON schemas, the LangChain and
+OpenAI descriptions and the `visprog tools` page are all made from what is declared here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .errors import ToolDefinitionError, ToolError, VisprogError
 from .types import Type, accepts, as_declared, describe, is_union, json_schema, render, supported
 
 ENTRY_POINTS = "visprog.tools"
-"""Entry-point group through which an installed package adds tools: each entry is a Tool, or a module of them."""
+"""Entry points through which an installed package adds tools: each is a Tool, or a module of them."""
 
 BUILTIN_MODULES = (
     "visprog.tools.detect",
@@ -35,7 +35,7 @@ BUILTIN_MODULES = (
     "visprog.tools.shapes",
     "visprog.tools.edit",
 )
-"""Listed by name, so that the core imports none of them before they are needed, and an uninstalled checkout works."""
+"""Listed by name: the core imports none of them before they are needed, and a bare checkout works."""
 
 REQUIRED: Any = inspect.Parameter.empty
 
@@ -236,8 +236,8 @@ def tool(
         default: the backend in force where the configuration names none; the first, where empty.
 
     Raises:
-        ToolDefinitionError: no docstring, an unannotated parameter, a type that programs cannot use, a default
-            that is not of its type, or a name that cannot be used.
+        ToolDefinitionError: no docstring, an unannotated parameter, a type that programs cannot use, a
+            default that is not of its type, or a name that cannot be used.
     """
 
     def decorate(f: Callable[..., Any]) -> Tool:
@@ -293,8 +293,8 @@ def describe_function(
     for label, annotation in [(p.name, p.type) for p in parameters] + [("its result", hints["return"])]:
         if not supported(annotation):
             raise ToolDefinitionError(
-                f"{where}: {label} has the type {render(annotation)}; use Image, Region, Box, Mask, Point, shapes, "
-                f"bool, int, float, str, Literal, list, tuple, dict with str keys, or a union of these"
+                f"{where}: {label} has the type {render(annotation)}; use Image, Region, Box, Mask, Point, "
+                f"shapes, bool, int, float, str, Literal, list, tuple, dict with str keys, or a union of these"
             )
     for p in parameters:
         if not p.required and not accepts(p.type, p.default):
@@ -324,8 +324,8 @@ class Registry(Mapping[str, Tool]):
         present = self._tools.get(item.name)
         if present is not None and present is not item:
             raise ToolDefinitionError(
-                f"two tools are called '{item.name}' ({present.function.__module__} and {item.function.__module__}): "
-                f"rename one with @tool(name=…)"
+                f"two tools are called '{item.name}' ({present.function.__module__} and "
+                f"{item.function.__module__}): rename one with @tool(name=…)"
             )
         self._tools[item.name] = item
         return self
@@ -383,7 +383,7 @@ class Registry(Mapping[str, Tool]):
 
 
 def load_tools(reference: str) -> list[Tool]:
-    """Tools named by "module" (all tools in it) or "module:attribute" (a Tool, or a list or Registry of them).
+    """Tools named by "module" (all in it) or "module:attribute" (a Tool, or a list or Registry of them).
 
     Raises:
         ToolDefinitionError: the module or attribute cannot be found, or holds no tool.

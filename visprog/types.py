@@ -1,6 +1,6 @@
-"""The types that a tool may use, and what follows from them: text for a prompt, JSON schema, checks of values.
+"""The types that a tool may use, and what follows from them: text for prompts, JSON schema, checks.
 
-A type is the Python annotation itself (`list[Region]`, `Literal["left", "right"]`, `Image | Region`, `str | None`).
+A type is the Python annotation itself: `list[Region]`, `Literal["left", "right"]`, `Image | Region`.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def describe(value: object) -> str:
 
 
 def json_schema(annotation: Type) -> dict[str, Any]:
-    """JSON Schema of the type. Values such as images and regions are named by a string, their id in the run."""
+    """JSON Schema of the type. Images, regions and the like are named by a string, their id in the run."""
     origin: Any = get_origin(annotation)
     args = get_args(annotation)
     if annotation in _JSON or annotation is None:

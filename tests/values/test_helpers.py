@@ -24,7 +24,8 @@ some = st.lists(boxes, min_size=1, max_size=8)
 @pytest.mark.parametrize(
     ("name", "chosen"),
     [
-        ("best", B), ("largest", B), ("smallest", A), ("tallest", C), ("widest", B), ("leftmost", A), ("rightmost", C),
+        ("best", B), ("largest", B), ("smallest", A), ("tallest", C), ("widest", B), ("leftmost", A),
+        ("rightmost", C),
         ("topmost", A), ("bottommost", C), ("middle", B),
     ],
 )  # fmt: skip

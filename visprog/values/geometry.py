@@ -94,7 +94,7 @@ class Located:
         return self.center.y > _center(other).y
 
     def inside(self, other: Located, tolerance: float = 0.1) -> bool:
-        """True if at most the share `tolerance` of this box lies outside the other's, and it is the smaller."""
+        """True if this box is the smaller, and at most the share `tolerance` of it lies outside the other."""
         a, b = self.box, other.box
         if a.area >= b.area:
             return False
@@ -327,7 +327,7 @@ def _box_around(points: tuple[Point, ...]) -> Box:
 
 
 def _crossing(a: Point, b: Point, c: Point, d: Point, tolerance: float) -> Point | None:
-    """Where segment ab meets segment cd, reaching `tolerance` pixels past the ends; None where it does not."""
+    """Where segment ab meets cd, reaching `tolerance` pixels past the ends; None where it does not."""
     ux, uy, vx, vy = b.x - a.x, b.y - a.y, d.x - c.x, d.y - c.y
     cross = ux * vy - uy * vx
     u, v = math.hypot(ux, uy), math.hypot(vx, vy)

@@ -6,7 +6,7 @@ here and by name, rather than an IndexError three lines later.
 
 from __future__ import annotations
 
-from collections.abc import Sequence  # noqa: TC003  # read at run time by the registry
+from collections.abc import Sequence
 from typing import TypeVar
 
 from .geometry import Line, Located, Point
@@ -111,7 +111,7 @@ def distance(a: Point | Located, b: Point | Located) -> float:
 
 
 def intersections(a: Sequence[Line], b: Sequence[Line]) -> list[Point]:
-    """The points where lines of `a` meet lines of `b`. The same list twice: where its lines meet each other."""
+    """The points where lines of `a` meet lines of `b`; of one list twice, where its lines meet each other."""
     found: list[Point] = []
     for i, one in enumerate(a):
         for j, other in enumerate(b):

@@ -45,7 +45,7 @@ class Image:
     alpha: NDArray[np.uint8] | None = field(default=None, repr=False)
     name: str = ""
     parent: Image | None = field(default=None, repr=False)
-    origin: Point = field(default=Point(0, 0))  # noqa: RUF009  # immutable
+    origin: Point = field(default=Point(0, 0))
 
     def __post_init__(self) -> None:
         if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
