@@ -93,8 +93,7 @@ def fit(places: Array) -> tuple[float, float, float]:
 
 def _candidates(drawing: Drawing) -> list[tuple[float, float, float, slice]]:
     """Circles (x, y, radius) through windows of each curve, and which of all points each window is; those
-    through
-    the longest arcs first."""
+    through the longest arcs first."""
     height, width = drawing.size
     least = max(3.0, 0.006 * max(height, width))
     found = []

@@ -122,7 +122,7 @@ def name_codes(rgb: NDArray[Any]) -> NDArray[np.intp]:
     """(N, 3) RGB → (N, 2): index into NAMES of the nearest name, and of the next one where it is a close call
     (else the same again)."""
     cells = np.clip(np.asarray(rgb, np.float32).round(), 0, 255).astype(np.intp) >> 3
-    return _table()[cells[:, 0], cells[:, 1], cells[:, 2]]
+    return np.asarray(_table()[cells[:, 0], cells[:, 1], cells[:, 2]])
 
 
 def accepts(

@@ -278,8 +278,8 @@ def _separate(
 
 def _without_strokes(wide: Array, mask: Array, pen: int) -> Array:
     """An area mask without those parts that are strokes: the blobs where the corners of a broad stroke or
-    two strokes
-    meet, within the stroke's whole mask, and strokes wider than a pen, long for their even width."""
+    two strokes meet, within the stroke's whole mask, and strokes wider than a pen, long for their even
+    width."""
     count, parts, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     out = wide.copy()
     kept = np.bincount(parts[wide > 0], minlength=count)
@@ -376,7 +376,7 @@ def _outlines(rgb: Array, areas: Array, ink: Array, noise: float) -> list[Curve]
     contrast = _peak(cv2.dilate(rgb, kernel) - cv2.erode(rgb, kernel)) > 14 + 5 * noise
     usable = contrast & (cv2.dilate(ink.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0)
     usable[:2], usable[-2:], usable[:, :2], usable[:, -2:] = False, False, False, False
-    curves = []
+    curves: list[Curve] = []
     top = int(areas.max())
     if top < 2:
         return curves

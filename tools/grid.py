@@ -126,8 +126,7 @@ def _table(across: list[Rule], down: list[Rule]) -> tuple[list[Rule], list[Rule]
 
 def _extent(rules: list[Rule], crossing: list[Rule]) -> tuple[float, float, int]:
     """(begin, end, cells): the gaps between rules, and the open cells beyond the outermost, where the rules
-    that
-    cross them go on."""
+    that cross them go on."""
     places = [r.at + 0.5 for r in rules]
     low, high = min(c.begin for c in crossing), max(c.end for c in crossing)
     pitch = float(np.median(np.diff(places))) if len(places) > 1 else (high - low) / 2

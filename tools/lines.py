@@ -174,8 +174,7 @@ def _on_any(points: Array, found: list[Side], share: float) -> Array:
 
 def _rims(ink: Array, width: float) -> list[tuple[Array, float]]:
     """Straight pieces of the rims of ink, moved to the middle of the stroke. Unlike centre lines, rims are
-    not bent
-    near a junction."""
+    not bent near a junction."""
     height, wide = ink.shape
     outlines, _ = cv2.findContours(ink.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     found = []
@@ -273,8 +272,7 @@ def _centres(
     middle: Array, direction: Array, low: float, high: float, width: float, strength: Array
 ) -> tuple[Array, Array]:
     """The middle of the stroke (N, 2) at each pixel along a line, and where it is plain, (N,) bool: one
-    stroke,
-    with nothing beside it."""
+    stroke, with nothing beside it."""
     normal = np.array([-direction[1], direction[0]])
     steps = np.arange(low, high + 0.5)
     reach = width / 2 + 2.5
@@ -296,8 +294,7 @@ def _follow(
     middle: Array, direction: Array, width: float, ink: Array, bridge: Array | None
 ) -> tuple[float, float]:
     """How far a line through `middle` stays on ink, backward and forward; gaps of two pixels are crossed,
-    and longer
-    ones where `bridge` hides the ink."""
+    and longer ones where `bridge` hides the ink."""
     height, wide = ink.shape
     normal = np.array([-direction[1], direction[0]])
     breadth = max(0.36 * width - 0.5, 0.0)  # the stroke must go on in its breadth, or it is another that does
@@ -360,8 +357,7 @@ def _merged(found: list[Side]) -> list[Side]:
 
 def corners(found: list[Side], bend: float = 0.17) -> list[Corner]:
     """Every place where a side ends at the end of another, or against its middle, at an angle with at least
-    that sine
-    (ten degrees)."""
+    that sine (ten degrees)."""
     if not found:
         return []
     starts = np.array([s.ends[0] for s in found])
@@ -467,8 +463,7 @@ def _color(drawing: Drawing, side: Side) -> str:
 
 def polylines(found: list[Side]) -> list[tuple[list[Array], str]]:
     """Sides of one colour joined end to end where exactly two meet: points and colour of each; of a closed
-    one the first
-    point comes again last."""
+    one the first point comes again last."""
     partners: dict[tuple[int, int], list[Corner]] = {}
     for corner in corners(found, bend=0.03):
         if corner.other_end is not None and found[corner.side].color == found[corner.other].color:

@@ -210,7 +210,7 @@ def _turns(points: Array) -> Array:
     """The angle by which the outline turns at each corner, in radians, signed."""
     into = points - np.roll(points, 1, 0)
     out = np.roll(points, -1, 0) - points
-    return np.arctan2(into[:, 0] * out[:, 1] - into[:, 1] * out[:, 0], (into * out).sum(1))
+    return np.asarray(np.arctan2(into[:, 0] * out[:, 1] - into[:, 1] * out[:, 0], (into * out).sum(1)))
 
 
 def kinds_of(points: Array) -> set[str]:

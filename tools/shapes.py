@@ -1,9 +1,7 @@
-"""Shapes in drawings: lines, circles, polygons, and the grid of a table. Classical geometry, no learned
-model.
+"""Shapes in drawings: lines, circles, polygons, and the grid of a table. Classical geometry, nothing learned.
 
 The picture is taken apart in `drawing.py`; each tool below fits its own kind of shape (`circles.py`,
-`lines.py`,
-`polygons.py`, `grid.py`). Places are in the frame of the root image.
+`lines.py`, `polygons.py`, `grid.py`). Places are in the frame of the root image.
 """
 
 from __future__ import annotations
@@ -36,9 +34,9 @@ LIMITS = "drawings, diagrams and other clean pictures; in a photograph it sees e
 
 @tool(limits=LIMITS)
 def find_circles(image: Image, color: str | None = None) -> list[Circle]:
-    """Circles in a drawing, outlined or filled, also where they cross or hide parts of each other; of one
-    colour,
-    where `color` is given. From left to right.
+    """Circles in a drawing, outlined or filled, also where they cross or hide parts of each other.
+
+    From left to right; of one colour only, where `color` is given.
 
     The radius reaches to the outer edge of what is drawn: half the pen beyond the middle of an outline.
 
@@ -63,15 +61,14 @@ def find_circles(image: Image, color: str | None = None) -> list[Circle]:
 
 @tool(limits=LIMITS)
 def find_polygons(image: Image, kind: str = "polygon", color: str | None = None) -> list[Polygon]:
-    """Polygons in a drawing, outlined or filled, also nested or crossing; of one kind and one colour, where
-    given.
-    From left to right.
+    """Polygons in a drawing, outlined or filled, also nested or crossing.
+
+    From left to right; of one kind and one colour only, where these are given.
 
     Args:
         kind: "triangle", "square", "rectangle" (squares are rectangles too), "diamond", "rhombus",
-        "parallelogram",
-            "trapezoid", "quadrilateral", "pentagon", "hexagon", "heptagon", "octagon", "star", or "polygon"
-            for all.
+            "parallelogram", "trapezoid", "quadrilateral", "pentagon", "hexagon", "heptagon", "octagon",
+            "star", or "polygon" for all.
 
     Raises:
         Refused: an unknown kind or colour name.
@@ -102,8 +99,8 @@ def find_polygons(image: Image, kind: str = "polygon", color: str | None = None)
 
 @tool(limits=LIMITS)
 def find_lines(image: Image, color: str | None = None) -> list[Line]:
-    """Drawn lines, straight or bent, as polylines with a point at each bend; of one colour, where `color`
-    is given.
+    """Drawn lines, straight or bent, as polylines with a point at each bend; of one colour, if given.
+
     A line goes on beneath others that cross it.
 
     Raises:

@@ -172,8 +172,10 @@ def show(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}" if abs(value) < 1e-3 else f"{round(value, 3):g}"
+    if isinstance(value, str | list | tuple | dict) and not value:
+        return "nothing"
     if isinstance(value, list | tuple):
-        return ", ".join(show(v) for v in value) if value else "nothing"
+        return ", ".join(show(v) for v in value)
     if isinstance(value, dict):
         return ", ".join(f"{k}: {show(v)}" for k, v in value.items())
     if isinstance(value, Image):

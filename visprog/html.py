@@ -209,6 +209,8 @@ class _Evidence:
         """A value in words; `plain` as an answer (yes, a text without quotes), else as in a program."""
         if plain and isinstance(value, bool):
             return join(["yes" if value else "no"])
+        if plain and value in ("", []):
+            return join(["nothing"])
         return _long(value if plain and isinstance(value, str) else _words(value), "span")
 
     # -- pictures --------------------------------------------------------------------------------

@@ -294,7 +294,7 @@ def describe_function(
         if not supported(annotation):
             raise ToolDefinitionError(
                 f"{where}: {label} has the type {render(annotation)}; use Image, Region, Box, Mask, Point, "
-                f"shapes, bool, int, float, str, Literal, list, tuple, dict with str keys, or a union of these"
+                "shapes, bool, int, float, str, Literal, list, tuple, dict with str keys, or a union of these"
             )
     for p in parameters:
         if not p.required and not accepts(p.type, p.default):

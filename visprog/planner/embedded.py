@@ -65,6 +65,7 @@ class EmbeddedPlanner:
     """
 
     name = "embedded"
+    well_formed = True
 
     def __init__(self, folder: str | Path | None = None, sure: float = SURE) -> None:
         self.folder = str(folder or "")
