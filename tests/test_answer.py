@@ -202,7 +202,8 @@ def test_what_is_no_answer_is_refused() -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (True, "yes"), (False, "no"), (3, "3"), (0.12345, "0.123"), (0.0001, "0.0001"), ([], "nothing"), ("", "nothing"),
+        (True, "yes"), (False, "no"), (3, "3"), (0.12345, "0.123"), (0.0001, "0.0001"),
+        ([], "nothing"), ("", "nothing"),
         ([1, True], "1, yes"),
         ({"a": 0.5}, "a: 0.5"), (IMAGE, "a picture of 60 x 40 pixels"),
         (Region(Box(1, 2, 3.4, 4.6), "dog"), "dog at (1, 2) to (3, 5)"),

@@ -428,7 +428,7 @@ def train_planner(
     """Train the embedded planner on its synthetic corpus. The same command goes on where it was stopped.
 
     \b
-    visprog train planner --steps 4000 --out runs/planner
+    visprog train planner --steps 2400 --out runs/planner
     visprog ask street.jpg "How many dogs?" --config visprog.toml   # planner_options.folder = "runs/planner"
     """
     from .errors import MissingExtra, VisprogError
