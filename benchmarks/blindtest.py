@@ -26,7 +26,9 @@ DEFAULT = Path(__file__).resolve().parent.parent / "../shared/data/blindtest_dev
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", nargs="?", type=Path, default=DEFAULT)
     parser.add_argument("--planner", default="embedded")
     parser.add_argument("--show", action="store_true", help="print what was answered wrongly")

@@ -1,6 +1,6 @@
 """What a program costs over calling its tools directly: check, sandbox, host, with a worker ready.
 
-    python benchmarks/overhead.py
+python benchmarks/overhead.py
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def main(runs: int = 50) -> None:
                 raise SystemExit(answer.message)
             agent.sandbox.warm()
             start = time.perf_counter()
-            agent.sandbox.run(PROGRAM.format(salt=salt), tools={"stub": lambda i, n: 2 * n}, inputs={"image": 1})
+            agent.sandbox.run(
+                PROGRAM.format(salt=salt), tools={"stub": lambda i, n: 2 * n}, inputs={"image": 1}
+            )
             sandboxed.append(time.perf_counter() - start)
     base = statistics.median(direct)
     for name, values in (("agent.run: check, sandbox, host", whole), ("sandbox alone", sandboxed)):

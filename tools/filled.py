@@ -73,7 +73,7 @@ def _fitted(contour: Array, most_sides: int) -> Array | None:
     area = cv2.contourArea(contour)
     _, radius = cv2.minEnclosingCircle(contour)
     length = cv2.arcLength(contour, True)
-    if area < 40 or 4 * np.pi * area / length**2 > 0.895 and area / (np.pi * radius**2) > 0.955:
+    if area < 40 or (4 * np.pi * area / length**2 > 0.895 and area / (np.pi * radius**2) > 0.955):
         return None
     for tolerance in SIMPLE:
         rough = cv2.approxPolyDP(contour, max(tolerance * length, 1.5), True)[:, 0].astype(float)

@@ -30,9 +30,7 @@ def without_letters(shapes: Sequence[T], drawing: Drawing) -> list[T]:
             for mark in row[1:]:
                 box = box.union(mark)
             lettering.append(box.expand(0.15 * box.height))
-    return [
-        s for s in shapes if not any(s.height < 1.3 * row.height and s.inside(row) for row in lettering)
-    ]
+    return [s for s in shapes if not any(s.height < 1.3 * row.height and s.inside(row) for row in lettering)]
 
 
 def _rows(drawing: Drawing) -> list[list[Box]]:

@@ -62,7 +62,9 @@ def test_left_padding_changes_nothing(pair) -> None:
     tokens = torch.randint(0, 101, (2, 9), generator=torch.Generator().manual_seed(2))
     mask = torch.ones(2, 9, dtype=torch.bool)
     mask[0, :4] = False
-    want = theirs(tokens, attention_mask=mask.long(), position_ids=(mask.long().cumsum(-1) - 1).clamp(min=0)).logits
+    want = theirs(
+        tokens, attention_mask=mask.long(), position_ids=(mask.long().cumsum(-1) - 1).clamp(min=0)
+    ).logits
     have = ours(tokens, mask).logits
     torch.testing.assert_close(have[mask], want[mask], atol=1e-5, rtol=1e-5)
 

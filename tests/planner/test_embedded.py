@@ -71,7 +71,9 @@ def test_only_tools_of_the_registry_are_called(planner: EmbeddedPlanner) -> None
         assert "find_circles" not in plan.program
 
 
-def test_empty_questions_and_missing_weights_are_clear_errors(planner: EmbeddedPlanner, tmp_path: Path) -> None:
+def test_empty_questions_and_missing_weights_are_clear_errors(
+    planner: EmbeddedPlanner, tmp_path: Path
+) -> None:
     with pytest.raises(PlannerError, match="empty"):
         planner.plan(Task("  "))
     with pytest.raises(PlannerError, match="visprog train planner"):

@@ -47,7 +47,19 @@ def test_every_pattern_writes_programs_that_pass_the_check(pattern: str) -> None
 
 
 def test_programs_copy_from_their_question(samples: list[Sample]) -> None:
-    allowed = {"left", "right", "top", "bottom", "blur", "pixelate", "emoji", "shape", "squares", QUESTION, r"\n"}
+    allowed = {
+        "left",
+        "right",
+        "top",
+        "bottom",
+        "blur",
+        "pixelate",
+        "emoji",
+        "shape",
+        "squares",
+        QUESTION,
+        r"\n",
+    }
     for sample in samples:
         question = normal_text(sample.question) + " "
         for phrase in re.findall(r'"([^"]*)"', sample.program):
@@ -55,13 +67,34 @@ def test_programs_copy_from_their_question(samples: list[Sample]) -> None:
 
 
 def test_plurals() -> None:
-    cases = {"dog": "dogs", "box": "boxes", "cherry": "cherries", "toy": "toys", "knife": "knives", "person": "people"}
+    cases = {
+        "dog": "dogs",
+        "box": "boxes",
+        "cherry": "cherries",
+        "toy": "toys",
+        "knife": "knives",
+        "person": "people",
+    }
     assert {noun: pluralise(noun) for noun in cases} == cases
 
 
 def test_questions_are_cut_into_words_that_can_be_copied() -> None:
     words = [w for w, _, _ in normalize("What's the dog's \"STOP\" sign, left-hand side?")]
-    assert words == ["what", "'s", "the", "dog", "'s", '"', "stop", '"', "sign", ",", "left-hand", "side", "?"]
+    assert words == [
+        "what",
+        "'s",
+        "the",
+        "dog",
+        "'s",
+        '"',
+        "stop",
+        '"',
+        "sign",
+        ",",
+        "left-hand",
+        "side",
+        "?",
+    ]
 
 
 def test_phrases_come_back_in_the_spelling_of_the_question() -> None:
@@ -71,7 +104,9 @@ def test_phrases_come_back_in_the_spelling_of_the_question() -> None:
     assert finish(f'return vqa(image, "{QUESTION}")\n', 'Why "so"?') == 'return vqa(image, "Why \\"so\\"?")\n'
 
 
-def test_vocabulary_writes_back_what_it_reads_and_survives_a_file(samples: list[Sample], tmp_path: Path) -> None:
+def test_vocabulary_writes_back_what_it_reads_and_survives_a_file(
+    samples: list[Sample], tmp_path: Path
+) -> None:
     vocabulary = Vocabulary.train((s.question for s in samples), list(default_registry()), 1200)
     vocabulary.save(tmp_path / "vocabulary.json")
     again = Vocabulary.load(tmp_path / "vocabulary.json")
@@ -114,7 +149,16 @@ def test_training_resumes_exactly(tmp_path: Path) -> None:
     from visprog.tools.training.planner.train import Recipe, train
 
     small = Recipe(
-        steps=6, batch=4, vocab=700, dim=16, layers=1, heads=2, hidden=16, warmup=2, checkpoint_every=3, cooldown=0.5
+        steps=6,
+        batch=4,
+        vocab=700,
+        dim=16,
+        layers=1,
+        heads=2,
+        hidden=16,
+        warmup=2,
+        checkpoint_every=3,
+        cooldown=0.5,
     )
     train(small, tmp_path / "whole")
     # The first half alone would cool down earlier: the schedule is the whole run's, cut after a checkpoint.

@@ -42,7 +42,9 @@ class Attention(nn.Module):
     Shapes: (batch, length, dim) → (batch, length, dim).
     """
 
-    def __init__(self, dim: int, heads: int, kv_heads: int | None = None, head_dim: int | None = None) -> None:
+    def __init__(
+        self, dim: int, heads: int, kv_heads: int | None = None, head_dim: int | None = None
+    ) -> None:
         super().__init__()
         self.heads, self.kv_heads = heads, kv_heads or heads
         self.head_dim = head_dim or dim // heads

@@ -42,7 +42,6 @@ HANDLES = ("Image", "Mask")
 """Classes that programs can name, for `isinstance`, and whose values they hold without seeing inside."""
 
 
-
 def check(
     source: str,
     registry: Registry,

@@ -21,6 +21,7 @@ SPECIAL = ("<pad>", ONE, SEVERAL, PROGRAM, END)
 QUESTION = "<question>"
 """Stands in a program for the whole question, which need not be copied word by word."""
 
+# fmt: off
 FRAGMENTS = (
     *("def answer(image):\n", "def answer(images):\n", "    return ", "    a = ", "    b = ", "    c = "),
     *("    grid = ", "    counts = ", "    image = ", "unsure\n", "\n", "len(", "any(", "all(", "sum(", "set(", "abs("),
@@ -33,6 +34,7 @@ FRAGMENTS = (
     *('"bottom"', '"blur"', '"pixelate"', '"emoji"', '"shape"', '"squares"', f'"{QUESTION}"', "-", "0.2", "100 * ", "len(a)"),
     *("2", "[0]", "[1]", "[-1]", " + 1"),
 )
+# fmt: on
 """Pieces of code that are one token each; names of tools are added to them."""
 
 
@@ -152,7 +154,9 @@ class Vocabulary:
         return b"".join(self.bytes[i] for i in ids).decode("utf-8", "replace")
 
     def save(self, path: Path) -> None:
-        path.write_text(json.dumps({"fragments": self.fragments, "words": json.loads(self.tokenizer_json)}) + "\n")
+        path.write_text(
+            json.dumps({"fragments": self.fragments, "words": json.loads(self.tokenizer_json)}) + "\n"
+        )
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:

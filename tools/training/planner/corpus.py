@@ -26,7 +26,18 @@ NUMBERS = (
 ).split()
 ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth".split()
 EMOJI = ("smile", "sad", "heart", "star", "cool", "laugh", "angry", "wink", "surprised")
-POSTURES = ("sitting", "standing", "lying", "placed", "parked", "hanging", "resting", "waiting", "that is", "seen")
+POSTURES = (
+    "sitting",
+    "standing",
+    "lying",
+    "placed",
+    "parked",
+    "hanging",
+    "resting",
+    "waiting",
+    "that is",
+    "seen",
+)
 ROUND = ("circle", "circle", "circle", "disc", "disk", "ring", "dot", "round shape")
 POLYGONS = (
     "triangle square rectangle pentagon hexagon heptagon octagon diamond rhombus star polygon quadrilateral "
@@ -100,8 +111,10 @@ class Thing:
             return f"find_lines({image}{color})"
         if self.kind == "polygon":
             return f"find_polygons({image}, {quote(noun)}{color})"
-        found = f"find_faces({image})" if self.kind == "face" else (
-            f"detect({image}, {quote(' '.join(w for w in (self.size, noun) if w))})"
+        found = (
+            f"find_faces({image})"
+            if self.kind == "face"
+            else (f"detect({image}, {quote(' '.join(w for w in (self.size, noun) if w))})")
         )
         conditions = [f"has_color(x, {quote(self.color)})"] if self.color else []
         conditions += [f"verify(x, {quote(self.attribute)})"] if self.attribute else []
@@ -141,9 +154,7 @@ class Corpus:
             if kept:
                 self._templates[pattern] = kept
         self._patterns = list(self._templates)
-        self._weights = [
-            len(self._templates[p]) ** 0.5 * PATTERN_WEIGHT.get(p, 1.0) for p in self._patterns
-        ]
+        self._weights = [len(self._templates[p]) ** 0.5 * PATTERN_WEIGHT.get(p, 1.0) for p in self._patterns]
 
     def reseed(self, seed: int | str) -> None:
         """Start the sequence that belongs to another seed."""
@@ -185,8 +196,16 @@ class Corpus:
         opening, ending = r.random(), r.random()
         if opening < 0.25:
             asks = question.split()[0].lower() in ASKING
-            pool = words["prefixes_question" if asks else "prefixes_request"] if r.random() < 0.6 else words["prefixes"]
-            start = str(r.choice(words["prefixes_direct"])) if r.random() < 0.3 else f"{str(r.choice(pool)).rstrip(',:.')}{r.choice((',', '', ''))} "
+            pool = (
+                words["prefixes_question" if asks else "prefixes_request"]
+                if r.random() < 0.6
+                else words["prefixes"]
+            )
+            start = (
+                str(r.choice(words["prefixes_direct"]))
+                if r.random() < 0.3
+                else f"{str(r.choice(pool)).rstrip(',:.')}{r.choice((',', '', ''))} "
+            )
             question = filler.fixed(start).rstrip() + " " + question[:1].lower() + question[1:]
         if ending < 0.18 and not several:
             mark = question[-1] if question[-1] in "?.!" else ""
@@ -195,22 +214,33 @@ class Corpus:
             parts = question.split()
             at = r.randrange(1, len(parts)) if len(parts) > 1 else 0
             if not any(c in protected for c in parts[max(at - 1, 0) : at + 1]):
-                parts.insert(at, r.choice(("actually", "really", "just", "exactly", "kindly", "perhaps", "now", "even")))
+                parts.insert(
+                    at,
+                    r.choice(("actually", "really", "just", "exactly", "kindly", "perhaps", "now", "even")),
+                )
                 question = " ".join(parts)
         if r.random() < 0.06:  # an unknown word in the place of one that is not copied
             parts = question.split()
-            free = [i for i, w in enumerate(parts) if w.strip("?.,!\"'").lower() not in protected and w.isalpha() and len(w) > 4]
+            free = [
+                i
+                for i, w in enumerate(parts)
+                if w.strip("?.,!\"'").lower() not in protected and w.isalpha() and len(w) > 4
+            ]
             if free and len(parts) > 5:
                 parts[r.choice(free)] = invented(r)
                 question = " ".join(parts)
         if r.random() < 0.05:  # a slip of the finger
             parts = question.split()
-            free = [i for i, w in enumerate(parts) if w.strip("?.,!\"'").lower() not in protected and len(w) > 3]
+            free = [
+                i for i, w in enumerate(parts) if w.strip("?.,!\"'").lower() not in protected and len(w) > 3
+            ]
             if free:
                 i = r.choice(free)
                 at = r.randrange(1, len(parts[i]) - 1)
                 w = parts[i]
-                parts[i] = r.choice((w[:at] + w[at + 1 :], w[:at] + w[at + 1] + w[at] + w[at + 2 :], w[:at] + w[at] + w[at:]))
+                parts[i] = r.choice(
+                    (w[:at] + w[at + 1 :], w[:at] + w[at + 1] + w[at] + w[at + 2 :], w[:at] + w[at] + w[at:])
+                )
                 question = " ".join(parts)
         if r.random() < 0.25:
             question = question.rstrip("?.!")
@@ -238,7 +268,9 @@ class _Filler:
         return text
 
     def fixed(self, text: str) -> str:
-        return text.replace("{img}", str(self.r.choice(self.words["image_words"]))).replace("{imgs}", "images")
+        return text.replace("{img}", str(self.r.choice(self.words["image_words"]))).replace(
+            "{imgs}", "images"
+        )
 
     def maybe_place(self, match: re.Match[str]) -> str:
         return " " + self._place() if self.r.random() < 0.35 else ""
@@ -292,11 +324,15 @@ class _Filler:
             self.values["ord_code"] = "-1" if last else str(i)
             if last:
                 return "last"
-            return ORDINALS[i - 1] if r.random() < 0.7 else f"{i}{('st', 'nd', 'rd')[i - 1] if i < 4 else 'th'}"
+            return (
+                ORDINALS[i - 1] if r.random() < 0.7 else f"{i}{('st', 'nd', 'rd')[i - 1] if i < 4 else 'th'}"
+            )
         if name == "end":
             end = r.choice(("left", "left", "right", "right", "top", "bottom"))
             self.values["end_code"] = end
-            return r.choice((f"from the {end}", f"from {end}", f"counting from the {end}", f"from the {end} side"))
+            return r.choice(
+                (f"from the {end}", f"from {end}", f"counting from the {end}", f"from the {end} side")
+            )
         if name == "extreme":
             helper = r.choice(list(words["superlatives"]))
             self.values["extreme_code"] = helper
@@ -330,7 +366,9 @@ class _Filler:
 
     def _text(self) -> str:
         r = self.r
-        word = r.choice((invented(r), str(r.choice(self.words["nouns"])), str(r.choice(self.words["attributes"]))))
+        word = r.choice(
+            (invented(r), str(r.choice(self.words["nouns"])), str(r.choice(self.words["attributes"])))
+        )
         if r.random() < 0.25:
             word += " " + r.choice((invented(r), str(r.choice(self.words["nouns"])), str(r.randrange(100))))
         if r.random() < 0.12:
@@ -437,7 +475,12 @@ class _Filler:
 
     def _crop_of_relation(self) -> str:
         """Where to look for what stands in a relation to a thing: the half plane, or the thing's surroundings."""
-        crops = {"left_of": "crop_left_of", "right_of": "crop_right_of", "above": "crop_above", "below": "crop_below"}
+        crops = {
+            "left_of": "crop_left_of",
+            "right_of": "crop_right_of",
+            "above": "crop_above",
+            "below": "crop_below",
+        }
         thing = f"best({self.thing('').find('image')})"
         method = self.values.get("rel_code", "")
         if method in crops:
@@ -468,5 +511,8 @@ def invented(r: random.Random) -> str:
     vowel = "a e i o u oo ea ai ou".split()
     coda = "b ck d ff g l ll m n nk p r rd rk s st t x ng sk".split()
     syllables = r.choice((1, 2, 2, 2, 3))
-    word = "".join(r.choice(onset) + r.choice(vowel) + (r.choice(coda) if r.random() < 0.5 else "") for _ in range(syllables))
+    word = "".join(
+        r.choice(onset) + r.choice(vowel) + (r.choice(coda) if r.random() < 0.5 else "")
+        for _ in range(syllables)
+    )
     return word if len(word) > 2 else word + r.choice(coda)

@@ -203,7 +203,9 @@ def _restore(path: Path, recipe: Recipe, model: Llama, optimizers: list[torch.op
     before, now = json.loads(state["recipe"]), asdict(recipe)
     changed = [k for k in now if k not in free and before.get(k) != now[k]]
     if changed:
-        raise ValueError(f"{path.parent} holds a run with other values of {', '.join(changed)}: choose another folder")
+        raise ValueError(
+            f"{path.parent} holds a run with other values of {', '.join(changed)}: choose another folder"
+        )
     model.load_state_dict(state["model"])
     for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(saved)
