@@ -23,16 +23,17 @@ QUESTION = "<question>"
 
 # fmt: off
 FRAGMENTS = (
-    *("def answer(image):\n", "def answer(images):\n", "    return ", "    a = ", "    b = ", "    c = "),
-    *("    grid = ", "    counts = ", "    image = ", "unsure\n", "\n", "len(", "any(", "all(", "sum(", "set(", "abs("),
-    *("max(", "min(", "str(", "range(", "[x for x in ", " for x in ", " for y in ", " for image in images", "[i + 1 for i"),
-    *("[image for image in images", ", image in enumerate(images)", " if ", " else ", " and ", " or ", "not ", " == ", " != "),
-    *(" > ", " < ", " >= ", " <= ", " + ", " - ", " / ", " * ", ", ", "(", ")", "[", "]", '"', "image", "images", "counts"),
-    *("a", "b", "c", "x", "y", "i", "grid", ".center.x", ".center.y", ".width", ".height", ".area", ".rows", ".columns"),
-    *(".cells", ".sides", ".label", ".index(", ".split()", '.split("\\n")[0]', ".left_of(", ".right_of(", ".above("),
-    *(".below(", ".inside(", ".contains(", ".overlaps(", ".touches(", ".distance(", '"left"', '"right"', '"top"'),
-    *('"bottom"', '"blur"', '"pixelate"', '"emoji"', '"shape"', '"squares"', f'"{QUESTION}"', "-", "0.2", "100 * ", "len(a)"),
-    *("2", "[0]", "[1]", "[-1]", " + 1"),
+    "def answer(image):\n", "def answer(images):\n", "    return ", "    a = ", "    b = ", "    c = ",
+    "    grid = ", "    counts = ", "    image = ", "unsure\n", "\n", "len(", "any(", "all(", "sum(",
+    "set(", "abs(", "max(", "min(", "str(", "range(", "[x for x in ", " for x in ", " for y in ",
+    " for image in images", "[i + 1 for i", "[image for image in images", ", image in enumerate(images)",
+    " if ", " else ", " and ", " or ", "not ", " == ", " != ", " > ", " < ", " >= ", " <= ", " + ", " - ",
+    " / ", " * ", ", ", "(", ")", "[", "]", '"', "image", "images", "counts", "a", "b", "c", "x", "y", "i",
+    "grid", ".center.x", ".center.y", ".width", ".height", ".area", ".rows", ".columns", ".cells", ".sides",
+    ".label", ".index(", ".split()", '.split("\\n")[0]', ".left_of(", ".right_of(", ".above(", ".below(",
+    ".inside(", ".contains(", ".overlaps(", ".touches(", ".distance(", '"left"', '"right"', '"top"',
+    '"bottom"', '"blur"', '"pixelate"', '"emoji"', '"shape"', '"squares"', f'"{QUESTION}"', "-", "0.2",
+    "100 * ", "len(a)", "2", "[0]", "[1]", "[-1]", " + 1",
 )
 # fmt: on
 """Pieces of code that are one token each; names of tools are added to them."""
