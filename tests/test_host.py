@@ -12,7 +12,7 @@ from tests.small_tools import REGISTRY, SlowBackend, detect, picture
 from visprog.cache import MISSING, Cache, fingerprint
 from visprog.config import Config, ToolConfig
 from visprog.errors import ConfigError, MissingExtra, ToolError
-from visprog.host import Host, _Ended
+from visprog.host import Host, RunEnded
 from visprog.registry import Registry, Tool, tool
 from visprog.values import Box, Region
 from visprog.values.image import Image
@@ -190,7 +190,7 @@ def test_calls_are_limited() -> None:
     session = Host(Registry([look]), Config(calls=2)).session()
     session.call(look, IMAGE, "a")
     session.call(look, IMAGE, "b")
-    with pytest.raises(_Ended, match="more than 2 tool calls; raise 'calls'"):
+    with pytest.raises(RunEnded, match="more than 2 tool calls; raise 'calls'"):
         session.call(look, IMAGE, "c")
     assert len(session.calls) == 2
 
@@ -199,7 +199,7 @@ def test_seconds_are_limited() -> None:
     look, _ = counted()
     session = Host(Registry([look]), Config(seconds=0.5)).session()
     session.started -= 1
-    with pytest.raises(_Ended, match=r"more than 0.5 s before look; raise 'seconds'"):
+    with pytest.raises(RunEnded, match=r"more than 0.5 s before look; raise 'seconds'"):
         session.call(look, IMAGE)
 
 
@@ -209,13 +209,13 @@ def test_a_missing_extra_or_option_ends_the_program(monkeypatch: pytest.MonkeyPa
 
     find = backed("needy", missing, monkeypatch)
     session = Host(Registry([find])).session()
-    with pytest.raises(_Ended, match=r"pip install 'visprog\[hf\]'"):
+    with pytest.raises(RunEnded, match=r"pip install 'visprog\[hf\]'"):
         session.call(find, IMAGE, "x")
     assert isinstance(session.refused, MissingExtra)
 
     find = backed("plain", lambda model=None: SlowBackend(), monkeypatch)
     config = Config(tools={"plain": ToolConfig("main", {"modle": "x"})})
-    with pytest.raises(_Ended, match=r"\[tools.plain\]: options of the backend 'main': .*modle"):
+    with pytest.raises(RunEnded, match=r"\[tools.plain\]: options of the backend 'main': .*modle"):
         Host(Registry([find]), config).session().call(find, IMAGE, "x")
 
 

@@ -19,7 +19,7 @@ from .check import Diagnostic, check
 from .check.dry_run import LIBRARY, TYPES, dry_run
 from .config import Config
 from .errors import ConfigError, PlannerError, Refused, VisprogError
-from .host import Host, Session, _Ended
+from .host import Host, RunEnded, Session
 from .inputs import mismatch, named
 from .planner.base import Feedback, Plan, Planner, Task
 from .planner.names import make_planner
@@ -245,7 +245,7 @@ class Agent:
         session = self.host.session()
         try:
             value = session.call(self.registry["vqa"], pictures[0], question)
-        except (VisprogError, _Ended):
+        except (VisprogError, RunEnded):
             return answer
         return replace(
             answer,
@@ -273,7 +273,7 @@ def _judge(answer: Answer, outcome: Outcome, session: Session, returns: Any) -> 
     """The answer that an outcome amounts to, and the sentence for the planner where it might mend it."""
     if session.refused is not None:
         return replace(answer, status="refused", message=str(session.refused)), ""
-    if isinstance(outcome.cause, _Ended):
+    if isinstance(outcome.cause, RunEnded):
         return replace(answer, message=str(outcome.cause.reason)), ""
     where = f"line {outcome.line}: " if outcome.line else ""
     if outcome.status == "ok":

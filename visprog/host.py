@@ -46,7 +46,7 @@ class Call:
     backend: str = ""
 
 
-class _Ended(StopProgram):
+class RunEnded(StopProgram):
     """Ends the run that a tool was called in. The reason is in `reason`."""
 
     def __init__(self, reason: VisprogError) -> None:
@@ -149,10 +149,10 @@ class Session:
         except (Refused, MissingExtra) as refusal:
             result, error = None, str(refusal)
             self.refused = refusal
-            raise _Ended(refusal) from None
+            raise RunEnded(refusal) from None
         except ConfigError as failure:  # nothing that a program could do better
             result, error = None, str(failure)
-            raise _Ended(failure) from None
+            raise RunEnded(failure) from None
         except VisprogError as failure:
             result, error = None, str(failure)
             raise
@@ -176,11 +176,11 @@ class Session:
     def _spend(self, tool: Tool) -> None:
         config = self.host.config
         if len(self.calls) >= config.calls:
-            raise _Ended(
+            raise RunEnded(
                 BudgetExceeded(f"the program made more than {config.calls} tool calls; raise 'calls'")
             )
         if time.monotonic() - self.started > config.seconds:
-            raise _Ended(
+            raise RunEnded(
                 BudgetExceeded(
                     f"the program took more than {config.seconds:g} s before {tool.name}; raise 'seconds'"
                 )

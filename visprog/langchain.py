@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 from .agent import Agent
 from .answer import show
 from .errors import MissingExtra, ToolError, VisprogError
-from .host import Host, _Ended
+from .host import Host, RunEnded
 from .registry import Tool, default_registry
 from .types import VALUES, Type, is_union
 from .values.image import Image
@@ -130,7 +130,7 @@ def _structured(name: str, description: str, schema: Mapping[str, Any], function
     def run(**arguments: Any) -> str:
         try:
             return json.dumps(function(**arguments), default=show)
-        except (VisprogError, _Ended) as error:  # the model is told, and may try something else
+        except (VisprogError, RunEnded) as error:  # the model is told, and may try something else
             return json.dumps({"error": str(error)})
 
     return StructuredTool.from_function(
