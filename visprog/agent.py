@@ -70,8 +70,6 @@ class Agent:
         # Options in a file belong to the planner that the file names.
         options = self.config.planner_options if spec == self.config.planner else {}
         self.planner: Planner = make_planner(spec, **options)
-        # What a grammar holds to known patterns has nothing to show in a dry run, which costs three processes.
-        self._well_formed = bool(getattr(self.planner, "well_formed", False))
         limits = Limits(calls=self.config.calls + 1, time=self.config.seconds)
         self.sandbox = Sandbox(limits, require=self.config.require, library=LIBRARY)
 
@@ -197,7 +195,7 @@ class Agent:
                 better = replan(
                     self.planner, task, plan, failure, check=self._check, rounds=self.config.repairs
                 )
-            except VisprogError:
+            except VisprogError:  # the answer at hand says what went wrong first
                 better = None
             if better is None:
                 return answer

@@ -20,7 +20,6 @@ def signs() -> Image:
 def test_signs_are_found_and_letters_are_not(signs: Image) -> None:
     octagon, triangle = find_polygons(signs)
     assert (octagon.sides, octagon.color, triangle.sides) == (8, "red", 3)
-    assert octagon.box.iou(octagon.box.clip(signs.box)) == 1
     assert abs(octagon.width - 204) < 3 and abs(octagon.center.x - 200) < 2
     (circle,) = find_circles(signs)
     assert circle.color == "blue" and abs(circle.radius - 105) < 1.5

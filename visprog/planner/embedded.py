@@ -65,7 +65,6 @@ class EmbeddedPlanner:
     """
 
     name = "embedded"
-    well_formed = True
 
     def __init__(self, folder: str | Path | None = None, sure: float = SURE) -> None:
         self.folder = str(folder or "")

@@ -46,7 +46,7 @@ POLYGONS = (
 ASKING = frozenset(
     "what which who where how why when is are do does did can could has have was were will would am".split()
 )
-CROPS = {"left of": "crop_left_of", "right of": "crop_right_of", "above": "crop_above", "below": "crop_below"}
+SIDES = ("left of", "right of", "above", "below")
 HALVES = {"left": ("left",), "right": ("right",), "top": ("top",), "bottom": ("bottom",)} | {
     f"{v} {h}": (v, h) for v in ("top", "bottom") for h in ("left", "right")
 }
@@ -176,7 +176,7 @@ class Corpus:
             body = _programs()[pattern]
         if pattern == "out_of_scope":
             several = r.random() < 0.1
-        filler = _Filler(r, pattern, "image")
+        filler = _Filler(r, pattern)
         question = re.sub(r" ?\{place\?\}", filler.maybe_place if not several else "", template)
         question = re.sub(r"\{([^{}]+)\}", lambda m: filler.slot(m[1]), question)
         if body.strip() == "unsure":
@@ -252,8 +252,8 @@ class Corpus:
 class _Filler:
     """Draws what fills the slots of one sample, the same in the question and in the program."""
 
-    def __init__(self, r: random.Random, pattern: str, image: str) -> None:
-        self.r, self.pattern, self.image = r, pattern, image
+    def __init__(self, r: random.Random, pattern: str) -> None:
+        self.r, self.pattern = r, pattern
         self.values: dict[str, str] = {}
         self.things: dict[str, Thing] = {}
         self.place = ""
@@ -343,7 +343,7 @@ class _Filler:
             phrase = str(r.choice(words["relations"][method]))
             return f"{r.choice(POSTURES)} {phrase}" if r.random() < 0.12 else phrase
         if name in ("rel_lr", "crop_rel"):
-            word = r.choice(list(CROPS))
+            word = r.choice(SIDES)
             self.values["rel_lr_code"] = word
             return word if word in ("above", "below") else f"to the {word}"
         if name == "side":
@@ -356,8 +356,6 @@ class _Filler:
             return r.choice((*EMOJI, invented(r)))
         if name == "text":
             return self._text()
-        if name == "style":
-            return r.choice(("blur", "pixelate", "box", "emoji"))
         raise KeyError(f"pattern '{self.pattern}' uses the unknown slot {{{name}}}")
 
     def _colors(self) -> list[str]:
@@ -433,7 +431,7 @@ class _Filler:
 
     def _region(self) -> str:
         """The image, or the part of it that the place names."""
-        image = self.image
+        image = "image"
         for side in HALVES.get(self.place, ()):
             image = f"crop_half({image}, {quote(side)})"
         return image
@@ -457,7 +455,7 @@ class _Filler:
             return f"nth({order}({self.thing('').find(self._region())}), {n})"
         if name == "crop_rel":
             if "rel_lr_code" in self.values:
-                return f"{CROPS[self.values['rel_lr_code']]}(image, best({self.thing('').find('image')}))"
+                return self._half_plane(self.values["rel_lr_code"].replace(" ", "_"))
             return self._crop_of_relation()
         if name in ("lines", "polygons"):
             color = self.values.get("color?", "")
@@ -475,17 +473,13 @@ class _Filler:
 
     def _crop_of_relation(self) -> str:
         """Where to look for what stands in a relation to a thing: the half plane, or the thing's surroundings."""
-        crops = {
-            "left_of": "crop_left_of",
-            "right_of": "crop_right_of",
-            "above": "crop_above",
-            "below": "crop_below",
-        }
-        thing = f"best({self.thing('').find('image')})"
         method = self.values.get("rel_code", "")
-        if method in crops:
-            return f"{crops[method]}(image, {thing})"
-        return f"crop(image, {thing}, 1)"
+        if method.replace("_", " ") in SIDES:
+            return self._half_plane(method)
+        return f"crop(image, best({self.thing('').find('image')}), 1)"
+
+    def _half_plane(self, side: str) -> str:
+        return f"crop_{side}(image, best({self.thing('').find('image')}))"
 
 
 def pluralise(noun: str) -> str:
