@@ -1,4 +1,8 @@
-"""Fixtures for the whole test suite."""
+"""Fixtures for the whole test suite, and how hypothesis searches.
+
+Its examples are the same in every run, so that a change is judged by what it changes.
+`HYPOTHESIS_PROFILE=search python -m pytest …` looks for new ones instead, many more of them.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from visprog.values.image import Image
 
 ROOT = Path(__file__).resolve().parent.parent
+
+settings.register_profile("same", derandomize=True)
+settings.register_profile("search", max_examples=5000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(scope="session")

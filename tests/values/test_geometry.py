@@ -117,6 +117,17 @@ def test_what_overlaps_has_no_gap(a: Any, b: Any) -> None:
         assert a.distance(b) <= 1e-6 and a.touches(b)
 
 
+def test_a_box_in_the_corner_of_a_circles_box_does_not_overlap_the_circle() -> None:
+    corner, circle = Box(0, 0, 10, 10), Circle(Point(50, 50), 50)
+    assert not corner.overlaps(circle) and not circle.overlaps(corner)
+    assert corner.distance(circle) == circle.distance(corner) == pytest.approx(math.hypot(40, 40) - 50)
+
+
+@given(located, located)
+def test_overlap_mirrors_itself(a: Any, b: Any) -> None:
+    assert a.overlaps(b) == b.overlaps(a)
+
+
 @given(boxes, boxes, numbers, numbers)
 def test_relations_do_not_depend_on_the_frame(a: Box, b: Box, dx: float, dy: float) -> None:
     dx, dy = round(dx), round(dy)

@@ -111,6 +111,8 @@ class Located:
 
     def overlaps(self, other: Located) -> bool:
         """True if the two share an area."""
+        if isinstance(other, Circle) and not isinstance(self, Circle):
+            return other.overlaps(self)
         return self.box.intersection(other.box) is not None
 
     def touches(self, other: Located, tolerance: float = 1.0) -> bool:
