@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from visprog.planner.decoder import Decoder  # noqa: E402
-from visprog.tools.models.llama import Llama, LlamaConfig, from_hub, next_token_loss, to_hub  # noqa: E402
+from visprog.tools.models.llama import KEYS, Llama, LlamaConfig, next_token_loss  # noqa: E402
 
 SHAPES = {
     "plain": {},
@@ -44,15 +44,16 @@ def test_outputs_intermediates_loss_and_gradients_agree(pair) -> None:
     theirs, ours = pair
     tokens = torch.randint(0, 101, (3, 17), generator=torch.Generator().manual_seed(1))
     want = theirs(tokens, labels=tokens, output_hidden_states=True)
-    have = ours(tokens)
+    have = ours(tokens, collect=True)
     torch.testing.assert_close(have.logits, want.logits, atol=1e-5, rtol=1e-5)
+    assert len(have.hidden) == len(want.hidden_states) - 1
     for layer, hidden in enumerate(have.hidden[:-1]):  # their last one is after the final norm
         torch.testing.assert_close(hidden, want.hidden_states[layer + 1], atol=1e-5, rtol=1e-5)
     loss = next_token_loss(have.logits, tokens, torch.ones_like(tokens))
     torch.testing.assert_close(loss, want.loss, atol=1e-5, rtol=1e-5)
     loss.backward()
     want.loss.backward()
-    gradients = {to_hub(k): p.grad for k, p in ours.named_parameters()}
+    gradients = KEYS.to_theirs({k: p.grad for k, p in ours.named_parameters()})
     for name, parameter in theirs.named_parameters():
         torch.testing.assert_close(gradients[name], parameter.grad, atol=1e-5, rtol=1e-4)
 
@@ -85,8 +86,8 @@ def test_cached_decoding_equals_the_whole_and_generation_agrees(pair) -> None:
 def test_key_map_is_its_own_reverse(pair) -> None:
     theirs, ours = pair
     names = set(theirs.state_dict())
-    assert {to_hub(k) for k in ours.state_dict()} == names
-    assert {from_hub(k) for k in names} == set(ours.state_dict())
+    assert set(KEYS.to_theirs(ours.state_dict())) == names
+    assert set(KEYS.to_ours(theirs.state_dict())) == set(ours.state_dict())
 
 
 def test_missing_keys_are_named(tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_missing_keys_are_named(tmp_path: Path) -> None:
     state = load_file(tmp_path / "model.safetensors")
     del state["norm.weight"]
     save_file({**state, "surplus": torch.zeros(1)}, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match=r"missing keys \['norm.weight'\], unexpected keys \['surplus'\]"):
+    with pytest.raises(ValueError, match=r"missing key norm.weight; unexpected key surplus"):
         Llama.load(tmp_path)
 
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..nn import Block, KVCache, RMSNorm, Rotary
+from ..nn import Attention, Block, KVCache, RMSNorm, Rotary, SwiGLU, Transformer
+from .checkpoint import load_exactly, load_model, read_checkpoint, save_model
+from .keymap import KeyMap
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,35 @@ class LlamaConfig:
     eps: float = 1e-6
     tied: bool = True
 
+    @classmethod
+    def from_hub(cls, raw: dict[str, Any]) -> LlamaConfig:
+        """From the `config.json` of a hub checkpoint.
+
+        Raises:
+            ValueError: it asks for scaled rotary positions.
+        """
+        rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
+        if rope.get("rope_type", "default") != "default":
+            raise ValueError(f"rotary scaling '{rope['rope_type']}' is not implemented")
+        return cls(
+            vocab=raw["vocab_size"],
+            dim=raw["hidden_size"],
+            layers=raw["num_hidden_layers"],
+            heads=raw["num_attention_heads"],
+            kv_heads=raw.get("num_key_value_heads"),
+            hidden=raw["intermediate_size"],
+            theta=rope.get("rope_theta", raw.get("rope_theta", 10000.0)),
+            eps=raw["rms_norm_eps"],
+            tied=raw.get("tie_word_embeddings", False),
+        )
+
 
 class LlamaOutput(NamedTuple):
     """Named intermediates of a forward pass.
 
     Attributes:
         logits: (batch, length, vocab).
-        hidden: after each block, a list of (batch, length, dim); the last one before the final norm.
+        hidden: after each block, (batch, length, dim), the last one before the final norm; empty unless asked for.
     """
 
     logits: Tensor
@@ -53,8 +77,12 @@ class Llama(nn.Module):
         super().__init__()
         self.config = config
         self.embed = nn.Embedding(config.vocab, config.dim)
-        self.blocks = nn.ModuleList(
-            Block(config.dim, config.heads, config.hidden, config.kv_heads, config.eps)
+        self.blocks = Transformer(
+            Block(
+                Attention(config.dim, config.heads, kv_heads=config.kv_heads, bias=False),
+                SwiGLU(config.dim, config.hidden),
+                lambda: RMSNorm(config.dim, config.eps),
+            )
             for _ in range(config.layers)
         )
         self.norm = RMSNorm(config.dim, config.eps)
@@ -73,12 +101,17 @@ class Llama(nn.Module):
                 nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * self.config.layers))
 
     def forward(
-        self, tokens: Tensor, mask: Tensor | None = None, cache: list[KVCache] | None = None
+        self,
+        tokens: Tensor,
+        mask: Tensor | None = None,
+        cache: list[KVCache] | None = None,
+        collect: bool = False,
     ) -> LlamaOutput:
         """Args:
         tokens: ids (batch, length).
         mask: bool (batch, length), True for real tokens, for left-padded batches; None where all are real.
         cache: from `new_cache`; then `tokens` are the next ones, and `mask` covers past and new.
+        collect: keep the hidden states.
         """
         length = tokens.shape[1]
         past = cache[0].length if cache else 0
@@ -94,20 +127,19 @@ class Llama(nn.Module):
             allowed = (index[None] <= index[past:, None])[None, None] & mask[:, None, None, :]
             # A padded query sees no key at all; letting it see itself keeps the softmax finite.
             allowed = allowed | (index[None] == index[past:, None])
-        rotary = self.rotary(positions)
-        x = self.embed(tokens)
-        hidden = []
-        for i, block in enumerate(self.blocks):
-            x = block(x, rotary, allowed, cache[i] if cache else None)
-            hidden.append(x)
+        x, hidden = self.blocks(
+            self.embed(tokens),
+            mask=allowed,
+            causal=allowed is None and length > 1,
+            rotary=self.rotary(positions),
+            caches=cache,
+            collect=collect,
+        )
         return LlamaOutput(self.head(self.norm(x)), hidden)
 
     def new_cache(self, batch: int, capacity: int) -> list[KVCache]:
         """Empty caches, one a layer, for `capacity` positions."""
-        attention = self.blocks[0].attention
-        shape = (batch, attention.kv_heads, capacity, attention.head_dim)
-        weight = self.embed.weight
-        return [KVCache(shape, weight.dtype, weight.device) for _ in self.blocks]
+        return [block.attention.new_cache(batch, capacity) for block in self.blocks]
 
     @torch.no_grad()
     def generate(
@@ -133,90 +165,47 @@ class Llama(nn.Module):
 
     def save(self, folder: str | Path) -> None:
         """Write `model.safetensors` (float16) and `config.json`."""
-        from safetensors.torch import save_file
-
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        state = {k: v.half().contiguous() for k, v in self.state_dict().items() if k != "head.weight"}
-        if not self.config.tied:
-            state["head.weight"] = self.head.weight.half()
-        save_file(state, folder / "model.safetensors")
-        (folder / "config.json").write_text(json.dumps(asdict(self.config), indent=1) + "\n")
+        save_model(self, self.config, folder, torch.float16)
 
     @classmethod
     def load(cls, folder: str | Path) -> Llama:
         """Read what `save` wrote, as float32."""
-        from safetensors.torch import load_file
-
-        folder = Path(folder)
-        model = cls(LlamaConfig(**json.loads((folder / "config.json").read_text())))
-        _load(model, {k: v.float() for k, v in load_file(folder / "model.safetensors").items()}, str(folder))
+        model = cls(LlamaConfig(**json.loads((Path(folder) / "config.json").read_text())))
+        load_model(model, folder)
         return model
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Llama:
-        """Load a public LLaMA checkpoint (Hugging Face layout: config.json and *.safetensors) from a folder.
+    def from_pretrained(cls, source: str | Path) -> Llama:
+        """Load a public LLaMA checkpoint: a hub id, or a folder in the hub's layout.
 
         Raises:
-            ValueError: scaled rotary positions, biases, or keys missing or unexpected; the message names them.
+            ValueError: scaled rotary positions, or keys missing or unexpected; the message names them.
         """
-        from safetensors.torch import load_file
-
-        folder = Path(folder)
-        raw = json.loads((folder / "config.json").read_text())
-        rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
-        if rope.get("rope_type", "default") != "default":
-            raise ValueError(f"{folder}: rotary scaling '{rope['rope_type']}' is not implemented")
-        model = cls(
-            LlamaConfig(
-                vocab=raw["vocab_size"],
-                dim=raw["hidden_size"],
-                layers=raw["num_hidden_layers"],
-                heads=raw["num_attention_heads"],
-                kv_heads=raw.get("num_key_value_heads"),
-                hidden=raw["intermediate_size"],
-                theta=rope.get("rope_theta", raw.get("rope_theta", 10000.0)),
-                eps=raw["rms_norm_eps"],
-                tied=raw.get("tie_word_embeddings", False),
-            )
-        )
-        files = sorted(folder.glob("*.safetensors"))
-        if not files:
-            raise ValueError(f"{folder} holds no .safetensors file")
-        state = {from_hub(key): value for file in files for key, value in load_file(file).items()}
-        _load(model, {k: v for k, v in state.items() if not k.endswith("rotary_emb.inv_freq")}, str(folder))
+        raw, state = read_checkpoint(source)
+        model = cls(LlamaConfig.from_hub(raw))
+        state = KEYS.to_ours(state)
+        if model.config.tied:
+            state.setdefault("head.weight", state["embed.weight"])
+        load_exactly(model, state, source)
         return model
 
 
-_NAMES = (
-    ("model.embed_tokens.", "embed."),
-    ("model.layers.", "blocks."),
-    ("model.norm.", "norm."),
-    ("lm_head.", "head."),
-    (".input_layernorm.", ".attention_norm."),
-    (".post_attention_layernorm.", ".mlp_norm."),
-    (".self_attn.q_proj.", ".attention.q."),
-    (".self_attn.k_proj.", ".attention.k."),
-    (".self_attn.v_proj.", ".attention.v."),
-    (".self_attn.o_proj.", ".attention.out."),
-    (".mlp.gate_proj.", ".mlp.gate."),
-    (".mlp.up_proj.", ".mlp.up."),
-    (".mlp.down_proj.", ".mlp.down."),
+KEYS = KeyMap(
+    [
+        ("model.embed_tokens.weight", "embed.weight"),
+        ("model.layers.{}.input_layernorm.weight", "blocks.{}.attention_norm.weight"),
+        ("model.layers.{}.self_attn.q_proj.weight", "blocks.{}.attention.q.weight"),
+        ("model.layers.{}.self_attn.k_proj.weight", "blocks.{}.attention.k.weight"),
+        ("model.layers.{}.self_attn.v_proj.weight", "blocks.{}.attention.v.weight"),
+        ("model.layers.{}.self_attn.o_proj.weight", "blocks.{}.attention.out.weight"),
+        ("model.layers.{}.post_attention_layernorm.weight", "blocks.{}.mlp_norm.weight"),
+        ("model.layers.{}.mlp.{}_proj.weight", "blocks.{}.mlp.{}.weight"),
+        ("model.norm.weight", "norm.weight"),
+        ("lm_head.weight", "head.weight"),
+    ],
+    ignored=["model.layers.{}.self_attn.rotary_emb.inv_freq"],
 )
-
-
-def from_hub(key: str) -> str:
-    """A parameter's name in hub checkpoints → its name here."""
-    for theirs, ours in _NAMES:
-        key = key.replace(theirs, ours)
-    return key
-
-
-def to_hub(key: str) -> str:
-    """A parameter's name here → its name in hub checkpoints."""
-    for theirs, ours in reversed(_NAMES):
-        key = f".{key}".replace(f".{ours}", f".{theirs}")[1:] if ours[0] != "." else key.replace(ours, theirs)
-    return key
+"""Names in the hub's checkpoints ↔ names here."""
 
 
 def next_token_loss(logits: Tensor, tokens: Tensor, weight: Tensor) -> Tensor:
@@ -230,14 +219,3 @@ def next_token_loss(logits: Tensor, tokens: Tensor, weight: Tensor) -> Tensor:
     losses = F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
     weight = weight[:, 1:].flatten().to(losses.dtype)
     return (losses * weight).sum() / weight.sum().clamp(min=1)
-
-
-def _load(model: Llama, state: dict[str, Tensor], where: str) -> None:
-    """Load parameters, naming every key that is missing or unexpected."""
-    if model.config.tied:
-        state.setdefault("head.weight", state.get("embed.weight", torch.empty(0)))
-    wanted = set(model.state_dict())
-    missing, unexpected = sorted(wanted - set(state)), sorted(set(state) - wanted)
-    if missing or unexpected:
-        raise ValueError(f"{where}: missing keys {missing}, unexpected keys {unexpected}")
-    model.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""Attention with rotary positions, grouped keys and values, and a preallocated cache."""
+"""Attention, for every system: self and cross, grouped, rotary, masked, biased, cached."""
 
 from __future__ import annotations
 
@@ -35,45 +35,88 @@ class KVCache:
         self.length = end
         return self.keys[:, :, :end], self.values[:, :, :end]
 
+    def reorder(self, rows: Tensor) -> None:
+        """Row i of the batch becomes what row `rows[i]` was: the beams that live on."""
+        self.keys = self.keys.index_select(0, rows)
+        self.values = self.values.index_select(0, rows)
+
 
 class Attention(nn.Module):
-    """Multi-head self-attention; with fewer `kv_heads` than `heads`, groups of heads share keys and values.
+    """Multi-head attention (Vaswani et al. 2017); with fewer `kv_heads` than `heads`, groups of heads share
+    keys and values.
 
-    Shapes: (batch, length, dim) → (batch, length, dim).
+    Shapes: query (batch, length, dim), key and value (batch, keys, kv_dim) → (batch, length, dim).
+
+    Args:
+        dim: of queries and output.
+        heads: of queries.
+        kv_heads: of keys and values; `heads` where not given.
+        head_dim: dim / heads where not given.
+        kv_dim: of keys and values before projection; `dim` where not given.
+        bias: of the four projections.
     """
 
     def __init__(
-        self, dim: int, heads: int, kv_heads: int | None = None, head_dim: int | None = None
+        self,
+        dim: int,
+        heads: int,
+        *,
+        kv_heads: int | None = None,
+        head_dim: int | None = None,
+        kv_dim: int | None = None,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.heads, self.kv_heads = heads, kv_heads or heads
         self.head_dim = head_dim or dim // heads
-        self.q = nn.Linear(dim, heads * self.head_dim, bias=False)
-        self.k = nn.Linear(dim, self.kv_heads * self.head_dim, bias=False)
-        self.v = nn.Linear(dim, self.kv_heads * self.head_dim, bias=False)
-        self.out = nn.Linear(heads * self.head_dim, dim, bias=False)
+        self.q = nn.Linear(dim, heads * self.head_dim, bias=bias)
+        self.k = nn.Linear(kv_dim or dim, self.kv_heads * self.head_dim, bias=bias)
+        self.v = nn.Linear(kv_dim or dim, self.kv_heads * self.head_dim, bias=bias)
+        self.out = nn.Linear(heads * self.head_dim, dim, bias=bias)
 
     def forward(
         self,
-        x: Tensor,
-        rotary: tuple[Tensor, Tensor],
+        query: Tensor,
+        key: Tensor | None = None,
+        value: Tensor | None = None,
+        *,
         mask: Tensor | None = None,
+        causal: bool = False,
+        rotary: tuple[Tensor, Tensor] | None = None,
         cache: KVCache | None = None,
     ) -> Tensor:
         """Args:
-        rotary: cosines and sines, broadcastable to (batch, 1, length, head_dim).
-        mask: bool, broadcastable to (batch, 1, length, keys), True where a key may be seen; None: causal.
-        cache: keys and values so far; those of `x` are appended to it.
+        key: where not given, `query`: self-attention.
+        value: where not given, `key`.
+        mask: broadcastable to (batch, heads, length, keys): bool, True where a key may be seen, or a float
+            that is added to the logits.
+        causal: each query sees the keys up to its own position; not together with `mask`.
+        rotary: cosines and sines, broadcastable to (batch, 1, length, head_dim), for self-attention.
+        cache: of self-attention, keys and values so far, to which those of `query` are appended; of
+            cross-attention, those of `key`, computed at the first call and then kept.
         """
-        batch, length, _ = x.shape
-        q = self.q(x).view(batch, length, self.heads, self.head_dim).transpose(1, 2)
-        k = self.k(x).view(batch, length, self.kv_heads, self.head_dim).transpose(1, 2)
-        v = self.v(x).view(batch, length, self.kv_heads, self.head_dim).transpose(1, 2)
-        q, k = rotate(q, *rotary), rotate(k, *rotary)
-        if cache is not None:
-            k, v = cache.append(k, v)
-        groups = self.kv_heads != self.heads
+        q = self._split(self.q(query), self.heads)
+        if cache is not None and key is not None and cache.length:
+            k, v = cache.keys, cache.values
+        else:
+            key = query if key is None else key
+            k = self._split(self.k(key), self.kv_heads)
+            v = self._split(self.v(key if value is None else value), self.kv_heads)
+            if rotary is not None:
+                k = rotate(k, *rotary)
+            if cache is not None:
+                k, v = cache.append(k, v)
+        if rotary is not None:
+            q = rotate(q, *rotary)
         y = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=mask is None and length > 1, enable_gqa=groups
+            q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.kv_heads != self.heads
         )
-        return self.out(y.transpose(1, 2).reshape(batch, length, -1))
+        return self.out(y.transpose(1, 2).flatten(2))
+
+    def new_cache(self, batch: int, capacity: int) -> KVCache:
+        """An empty cache for `capacity` positions."""
+        weight = self.k.weight
+        return KVCache((batch, self.kv_heads, capacity, self.head_dim), weight.dtype, weight.device)
+
+    def _split(self, x: Tensor, heads: int) -> Tensor:
+        return x.view(*x.shape[:2], heads, self.head_dim).transpose(1, 2)

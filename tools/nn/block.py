@@ -1,35 +1,122 @@
-"""The transformer block."""
+"""The transformer block, and a stack of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .attention import Attention, KVCache
-from .mlp import SwiGLU
-from .norm import RMSNorm
 
 
 class Block(nn.Module):
-    """Pre-norm block: x + attention(norm(x)), then x + mlp(norm(x)).
+    """Pre-norm block: x + attention(norm(x)), then x + cross(norm(x), context) where there is a `cross`, then
+    x + mlp(norm(x)).
 
     Shapes: (batch, length, dim) → (batch, length, dim).
+
+    Args:
+        attention: of x to itself.
+        mlp: (…, dim) → (…, dim).
+        norm: makes one normalisation layer.
+        cross: attention of x to a context.
+        drop_path: chance that a sample skips a residual branch in training (Huang et al. 2016).
     """
 
     def __init__(
-        self, dim: int, heads: int, hidden: int, kv_heads: int | None = None, eps: float = 1e-6
+        self,
+        attention: Attention,
+        mlp: nn.Module,
+        norm: Callable[[], nn.Module],
+        cross: Attention | None = None,
+        drop_path: float = 0.0,
     ) -> None:
         super().__init__()
-        self.attention_norm = RMSNorm(dim, eps)
-        self.attention = Attention(dim, heads, kv_heads)
-        self.mlp_norm = RMSNorm(dim, eps)
-        self.mlp = SwiGLU(dim, hidden)
+        self.attention_norm, self.attention = norm(), attention
+        if cross is not None:
+            self.cross_norm, self.cross = norm(), cross
+        self.mlp_norm, self.mlp = norm(), mlp
+        self.drop_path = drop_path
 
     def forward(
         self,
         x: Tensor,
-        rotary: tuple[Tensor, Tensor],
+        *,
         mask: Tensor | None = None,
+        causal: bool = False,
+        rotary: tuple[Tensor, Tensor] | None = None,
         cache: KVCache | None = None,
+        context: Tensor | None = None,
+        context_mask: Tensor | None = None,
+        context_cache: KVCache | None = None,
     ) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), rotary, mask, cache)
-        return x + self.mlp(self.mlp_norm(x))
+        """As `Attention.forward`; `context` (batch, keys, kv_dim), `context_mask` and `context_cache` are those
+        of the cross-attention."""
+        x = x + self._drop(
+            self.attention(self.attention_norm(x), mask=mask, causal=causal, rotary=rotary, cache=cache)
+        )
+        if context is not None:
+            x = x + self._drop(
+                self.cross(self.cross_norm(x), context, mask=context_mask, cache=context_cache)
+            )
+        return x + self._drop(self.mlp(self.mlp_norm(x)))
+
+    def _drop(self, branch: Tensor) -> Tensor:
+        if not self.training or self.drop_path == 0:
+            return branch
+        keep = torch.rand(branch.shape[0], 1, 1, device=branch.device) >= self.drop_path
+        return branch * keep.to(branch.dtype) / (1 - self.drop_path)
+
+
+class Transformer(nn.ModuleList):
+    """A stack of blocks.
+
+    Attributes:
+        checkpointing: recompute each block in the backward pass instead of keeping its activations
+            (Chen et al. 2016).
+    """
+
+    checkpointing = False
+
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        rotary: tuple[Tensor, Tensor] | None = None,
+        caches: Sequence[KVCache] | None = None,
+        context: Tensor | None = None,
+        context_mask: Tensor | None = None,
+        context_caches: Sequence[KVCache] | None = None,
+        collect: bool = False,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Args:
+        x: (batch, length, dim).
+        caches: one a block; so `context_caches`.
+        collect: keep the output of every block.
+
+        Returns:
+            The output, and after each block its output where asked for (else an empty list).
+        """
+        hidden = []
+        recompute = self.checkpointing and self.training and torch.is_grad_enabled()
+        for i, block in enumerate(self):
+            arguments = {
+                "mask": mask,
+                "causal": causal,
+                "rotary": rotary,
+                "cache": caches[i] if caches else None,
+                "context": context,
+                "context_mask": context_mask,
+                "context_cache": context_caches[i] if context_caches else None,
+            }
+            if recompute:
+                x = checkpoint(block, x, use_reentrant=False, **arguments)
+            else:
+                x = block(x, **arguments)
+            if collect:
+                hidden.append(x)
+        return x, hidden
