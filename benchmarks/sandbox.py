@@ -1,4 +1,4 @@
-"""What the sandbox costs: start, calls, loops under guards against plain CPython, memory.
+"""What the sandbox costs: start, calls, memory, and loops under guards against plain CPython.
 
     python benchmarks/sandbox.py [--rounds 5]
 
@@ -8,7 +8,6 @@ Prints medians and ratios. Run it on an idle machine: all but the loops is wall-
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
 import time
 from collections.abc import Callable
@@ -45,25 +44,57 @@ def median(
     return statistics.median(times)
 
 
-def loops(rounds: int) -> float:
-    """Prints each loop shape under guards against plain CPython; the geometric mean of the ratios."""
-    ratios = []
+def function(body: str) -> str:
+    """A loop as the program that everyone runs."""
+    return "def answer(n):\n" + "\n".join("    " + line for line in body.split("\n"))
+
+
+def guarded(source: str, rounds: int) -> float:
+    """Seconds under our guards, without the compilation."""
+
+    def stop(limit: str, why: str) -> Any:
+        raise RuntimeError(why)
+
+    engine = RestrictedEngine()
+    one, many = (Scope({"n": size}, {}, {}, {}, print, stop, Limits()) for size in (1, N))
+    compiling = median(lambda: engine.run(source, one), rounds, time.process_time)
+    return median(lambda: engine.run(source, many), rounds, time.process_time) - compiling
+
+
+def smolagents() -> Callable[[str], float] | None:
+    """Seconds in the interpreter of smolagents, where it is installed. One round: it is slow enough."""
+    try:
+        from smolagents.local_python_executor import LocalPythonExecutor
+    except ImportError:
+        return None
+
+    def seconds(source: str) -> float:
+        executor = LocalPythonExecutor([])
+        executor.send_tools({})
+        return median(lambda: executor(f"{source}\nanswer({N})"), 1, time.process_time)
+
+    return seconds
+
+
+def loops(rounds: int) -> None:
+    """Prints each loop shape, and the geometric mean of all, as multiples of plain CPython."""
+    other = smolagents()
+    ratios: dict[str, list[float]] = {"guards": [], "smolagents": []}
+    print(f"{'loops, times plain CPython':28}{'guards':>10}{'smolagents' if other else '':>12}")
     for name, body in LOOPS.items():
-        space: dict[str, Any] = {}
-        exec("def plain(n):\n" + "\n".join("    " + line for line in body.split("\n")), space)
-        source = "def answer(n):\n" + "\n".join("    " + line for line in body.split("\n"))
-
-        def stop(limit: str, why: str) -> Any:
-            raise RuntimeError(why)
-
-        scope = {size: Scope({"n": size}, {}, {}, {}, print, stop, Limits()) for size in (1, N)}
-        engine = RestrictedEngine()
-        plain = median(lambda run=space["plain"]: run(N), rounds, time.process_time)
-        compiling = median(lambda: engine.run(source, scope[1]), rounds, time.process_time)  # noqa: B023
-        guarded = median(lambda: engine.run(source, scope[N]), rounds, time.process_time) - compiling  # noqa: B023
-        ratios.append(guarded / plain)
-        print(f"  {name:24}{guarded / plain:6.2f} x")
-    return statistics.geometric_mean(ratios)
+        source, space = function(body), dict[str, Any]()
+        exec(source, space)
+        plain = median(lambda run=space["answer"]: run(N), rounds, time.process_time)
+        ratios["guards"].append(guarded(source, rounds) / plain)
+        if other:
+            ratios["smolagents"].append(other(source) / plain)
+        print(f"  {name:26}" + "".join(f"{column[-1]:10.2f}" for column in ratios.values() if column))
+    means = [statistics.geometric_mean(column) for column in ratios.values() if column]
+    print(
+        f"  {'geometric mean':26}" + "".join(f"{mean:10.2f}" for mean in means) + "   (target for guards: 4)"
+    )
+    if other is None:
+        print("for smolagents beside it: pip install 'visprog[bench]'")
 
 
 def private_memory(pid: int) -> float:
@@ -108,10 +139,7 @@ def main() -> None:
             print(f"private memory of a worker: {private_memory(worker.pid):.1f} MiB (target 20)")
         finally:
             worker.kill()
-    print("loops, times plain CPython:")
-    mean = loops(rounds)
-    assert math.isfinite(mean)
-    print(f"  geometric mean          {mean:6.2f} x (target 4)")
+    loops(rounds)
 
 
 if __name__ == "__main__":

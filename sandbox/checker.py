@@ -1,29 +1,25 @@
 """The static check: everything that a program may not do, found before anything runs.
 
-A pure function over the syntax tree. It parses and never compiles: 1 KB of source can take gigabytes to
-compile, while 64 KiB parse in well under a second. The worker checks again, and alone compiles.
+A pure function over the syntax tree. The worker checks again, and alone compiles.
 """
 
 from __future__ import annotations
 
 import ast
-import threading
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 from . import policy
-from .desugar import Function, bound_names, has_result
+from .desugar import Function, bound_names
 from .diagnostic import Diagnostic
 from .library import EMPTY, Library
 from .limits import DEFAULT, Limits
+from .parsing import parse as parse
 from .protocol import MAX_KEYWORDS
 
-MAX_BRACKETS = 60
 MAX_INTEGER_BITS = 1024
-_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_warnings_lock = threading.Lock()
+MAX_FINDINGS = 100
+MAX_HINTS = 10  # to search the nearest name takes time, and thousands of names fit into a program
 
 
 def check(
@@ -35,7 +31,7 @@ def check(
     library: Library = EMPTY,
     limits: Limits = DEFAULT,
 ) -> list[Diagnostic]:
-    """Every finding in a program, in the order of its lines; none means that it may run.
+    """The findings in a program (100 at most), in the order of its lines; none means that it may run.
 
     Args:
         source: the program.
@@ -56,92 +52,30 @@ def check(
     return sorted(set(checker.findings), key=lambda finding: (finding.line, finding.column))
 
 
-def parse(source: str, limits: Limits = DEFAULT) -> ast.Module | Diagnostic:
-    """The syntax tree of a program whose size is within bounds, or what is wrong with it."""
-    try:
-        size = len(source.encode("utf-8"))
-    except UnicodeEncodeError:
-        return Diagnostic("bad-character", 1, 0, "the program holds half a character (a lone surrogate)")
-    if size > limits.source:
-        return Diagnostic("too-large", 1, 0, f"the program has {size} bytes; {limits.source} are allowed")
-    for number, line in enumerate(source.split("\n"), 1):
-        for column, character in enumerate(line):
-            if character == "\0" or character in _BIDI:
-                what = f"the control character U+{ord(character):04X}"
-                return Diagnostic("bad-character", number, column, what, "remove it")
-    depth = 0
-    for character in source:
-        depth += (character in "([{") - (character in ")]}")
-        if depth > MAX_BRACKETS:
-            return Diagnostic("too-deep", 1, 0, f"more than {MAX_BRACKETS} open brackets", "use variables")
-    try:
-        with _no_warnings():
-            tree = ast.parse(source)
-    except SyntaxError as error:
-        return Diagnostic("syntax-error", error.lineno or 1, max((error.offset or 1) - 1, 0), str(error.msg))
-    except (RecursionError, MemoryError, ValueError):
-        return Diagnostic("too-deep", 1, 0, "the program is nested too deeply to be read", "use variables")
-    return _oversized(tree, limits) or tree
-
-
-def _oversized(tree: ast.Module, limits: Limits) -> Diagnostic | None:
-    """Size and depth of the tree, measured without recursion: later passes recurse."""
-    count = 0
-    stack: list[tuple[ast.AST, int, int]] = [(tree, 0, -1)]
-    while stack:
-        node, depth, nesting = stack.pop()
-        count += 1
-        line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
-        if count > limits.source_nodes:
-            return Diagnostic("too-large", line, column, f"more than {limits.source_nodes} nodes of syntax")
-        if depth > limits.source_depth or nesting > limits.source_nesting:
-            return Diagnostic(
-                "too-deep", line, column, "code nested too deeply", "use variables and functions"
-            )
-        # An elif is an If alone in the else of another: a long chain is no nesting.
-        chained = node.orelse if isinstance(node, ast.If) and len(node.orelse) == 1 else []
-        for child in ast.iter_child_nodes(node):
-            inner = isinstance(child, ast.stmt) and not (isinstance(child, ast.If) and child in chained)
-            stack.append((child, depth + 1, nesting + inner))
-    return None
-
-
-@contextmanager
-def _no_warnings() -> Iterator[None]:
-    # The parser warns of such things as "\d". Locked: the filters belong to the whole process.
-    with _warnings_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 class _Checker(ast.NodeVisitor):
     def __init__(self, known: frozenset[str], tools: frozenset[str], attributes: frozenset[str]) -> None:
         self.findings: list[Diagnostic] = []
         self._scopes: list[set[str]] = [set(known)]
         self._tools = tools
         self._attributes = attributes
+        self._typing: set[str] = set()
         self._place: ast.AST | None = None
 
     def run(self, tree: ast.Module) -> None:
         self._scopes.append(bound_names(tree))
         for statement in tree.body:
             self.visit(statement)
-        if not has_result(tree):
-            line = tree.body[-1].lineno if tree.body else 1
-            self.findings.append(
-                Diagnostic(
-                    "no-answer",
-                    line,
-                    0,
-                    "the program has no result",
-                    "define 'def answer(...)', or end with 'return ...' or 'result = ...'",
-                )
-            )
 
     def report(self, node: ast.AST, code: str, message: str, suggestion: str | None = None) -> None:
+        if len(self.findings) >= MAX_FINDINGS:
+            return
         place = node if hasattr(node, "lineno") else self._place  # operators have no place of their own
         line, column = getattr(place, "lineno", 1), getattr(place, "col_offset", 0)
         self.findings.append(Diagnostic(code, line, column, message, suggestion))
+
+    def _near(self, name: str, names: Iterable[str]) -> str | None:
+        near = get_close_matches(name, sorted(names), 1) if len(self.findings) < MAX_HINTS else None
+        return f"did you mean {near[0]!r}?" if near else None
 
     def visit(self, node: ast.AST) -> None:
         if hasattr(node, "lineno"):
@@ -181,13 +115,16 @@ class _Checker(ast.NodeVisitor):
         elif any(node.id in scope for scope in self._scopes):
             return
         elif node.id.startswith("_"):
-            self.report(node, "forbidden-name", f"the name {node.id!r} starts with an underscore")
+            instead = policy.REFUSED_NAMES.get(node.id)
+            self.report(node, "forbidden-name", f"the name {node.id!r} starts with an underscore", instead)
         elif node.id in policy.REFUSED_NAMES:
             instead = policy.REFUSED_NAMES[node.id]
             self.report(node, "forbidden-name", f"{node.id!r} is not part of the language", instead)
+        elif node.id in self._typing:
+            message = f"{node.id!r} is there for annotations alone"
+            self.report(node, "undefined-name", message, "leave it out: annotations are not read")
         else:
-            near = get_close_matches(node.id, sorted(set().union(*self._scopes)), 1)
-            hint = f"did you mean {near[0]!r}?" if near else None
+            hint = self._near(node.id, set().union(*self._scopes))
             self.report(node, "undefined-name", f"{node.id!r} is not defined", hint)
 
     def _in_scope(self, names: set[str], nodes: Iterable[ast.AST]) -> None:
@@ -202,6 +139,7 @@ class _Checker(ast.NodeVisitor):
         for argument in [*every, arguments.vararg, arguments.kwarg]:
             if argument is not None:
                 self.bind(argument, argument.arg)
+                self._annotation(argument.annotation)
         for default in [*arguments.defaults, *arguments.kw_defaults]:
             if default is not None:
                 self.visit(default)
@@ -217,6 +155,7 @@ class _Checker(ast.NodeVisitor):
             self.report(
                 node, "forbidden-statement", "type parameters are not part of the language", "leave them out"
             )
+        self._annotation(node.returns)
         self._function(node, node.body)
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
@@ -251,15 +190,29 @@ class _Checker(ast.NodeVisitor):
         super().generic_visit(node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        self.visit(node.target)  # the annotation is dropped
+        self.visit(node.target)
+        self._annotation(node.annotation)
         if node.value is not None:
             self.visit(node.value)
+
+    def _annotation(self, annotation: ast.expr | None) -> None:
+        """Annotations are dropped: their names need not be defined. They hold types, and nothing else."""
+        if annotation is None:
+            return
+        for node in ast.walk(annotation):
+            name = node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
+            if type(node) not in policy.ANNOTATIONS or name.startswith("_"):
+                self.report(
+                    annotation, "forbidden-expression", "an annotation that is no type", "leave it out"
+                )
+                return
 
     # --- imports ---
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
             if alias.name in policy.TYPING_MODULES:
+                self._typing.add((alias.asname or alias.name).partition(".")[0])
                 continue
             self.bind(node, alias.asname or alias.name)
             if alias.name != "math":
@@ -267,6 +220,7 @@ class _Checker(ast.NodeVisitor):
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         if node.module in policy.TYPING_MODULES and not node.level:
+            self._typing.update(alias.asname or alias.name for alias in node.names)
             return
         if node.module != "math" or node.level:
             self._refuse_import(node, node.module or ".")
@@ -274,8 +228,7 @@ class _Checker(ast.NodeVisitor):
         for alias in node.names:
             self.bind(node, alias.asname or alias.name)
             if alias.name not in policy.MATH:
-                near = get_close_matches(alias.name, sorted(policy.MATH), 1)
-                hint = f"did you mean {near[0]!r}?" if near else "name what is needed"
+                hint = self._near(alias.name, policy.MATH) or "name what is needed"
                 self.report(node, "forbidden-import", f"math has no {alias.name!r} here", hint)
 
     def _refuse_import(self, node: ast.AST, module: str) -> None:
@@ -304,8 +257,7 @@ class _Checker(ast.NodeVisitor):
                 "keep the value in a variable or dict",
             )
         elif node.attr not in self._attributes:
-            near = get_close_matches(node.attr, sorted(self._attributes), 1)
-            hint = f"did you mean {near[0]!r}?" if near else "use the attributes that the tools describe"
+            hint = self._near(node.attr, self._attributes) or "use the attributes that the tools describe"
             self.report(node, "forbidden-attribute", f"no value has an attribute {node.attr!r}", hint)
         self.visit(node.value)
 

@@ -31,10 +31,11 @@ _STACK = 8 << 20
 
 def confine(limits: Limits) -> dict[str, Any]:
     """Applies every mechanism there is; returns which ones took hold."""
+    linux = sys.platform == "linux"
+    if linux:
+        from .libc import prctl  # now: the package may lie where only root can read
     how: dict[str, Any] = {"user_dropped": _drop_user()}
-    if sys.platform == "linux":
-        from .libc import prctl
-
+    if linux:
         how["no_new_privs"] = prctl(PR_SET_NO_NEW_PRIVS, 1)
         prctl(PR_SET_DUMPABLE, 0)
         how["landlock"] = landlock.apply()  # needs a descriptor: before the limits
@@ -126,6 +127,19 @@ def _memory_is_bounded(limits: Limits) -> bool:
 
 def _cpu_is_bounded() -> bool:
     return resource is not None and resource.getrlimit(resource.RLIMIT_CPU)[1] != resource.RLIM_INFINITY
+
+
+def end_with_parent() -> None:
+    """Ends this process within a second of its parent, also while it computes and reads no pipe."""
+    parent = os.getppid()
+
+    def look(*_: object) -> None:
+        if os.getppid() != parent:
+            os._exit(0)
+
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, look)
+        signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
 
 
 def on_cpu_time(seconds: float, handler: Callable[[int, Any], None]) -> None:

@@ -77,7 +77,7 @@ def entry(tree: ast.Module) -> ast.FunctionDef | None:
 
 
 def has_result(tree: ast.Module) -> bool:
-    """Whether the program says anywhere what its result is."""
+    """Whether the program says anywhere what its result is; where it does not, that is None."""
     returns = any(isinstance(node, ast.Return) for node in statements(tree.body))
     return returns or RESULT in bound_names(tree) or entry(tree) is not None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import CodeType
 from typing import Any, NoReturn, Protocol
 
 from . import desugar
@@ -19,6 +20,23 @@ from .limits import Limits
 from .restrict import Restrictor
 
 FILENAME = "<program>"
+REHEARSAL = """
+def answer(n: int):
+    import math
+    found = {}
+    for i, name in enumerate(["a", "b", "c"][:n]):
+        if i % 2 == 0 and not name.startswith("b"):
+            found[name] = math.sqrt(i * n + 1)
+        elif i:
+            found[name] = max(0.5, i ** 2 - 1)
+    try:
+        found["d"] += sum(x / n for x in found.values())
+    except KeyError as error:
+        print(f"{error} {n:.2f}", end="")
+    pairs = sorted([(k, v) for k, v in found.items()], key=lambda pair: pair[1])
+    return pairs[-1] if pairs else None
+"""
+"""Run once by an engine that prepares itself: the forms that programs are made of."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +80,13 @@ class Engine(Protocol):
 class RestrictedEngine:
     """CPython under RestrictedPython with our guards."""
 
+    def __init__(self) -> None:
+        def ignore(*_: str) -> Any:
+            return None
+
+        # What the interpreter loads, caches and specialises on first use is ready for the program.
+        self.run(REHEARSAL, Scope({"n": 3}, {}, {}, {}, ignore, ignore))
+
     def run(self, source: str, scope: Scope) -> Any:
         guards = Guards(scope.limits, scope.stop, scope.attributes, scope.write)
         builtins = guards.builtins()
@@ -94,13 +119,20 @@ class RestrictedEngine:
         if restrictor.errors:
             raise Refused([_finding(error) for error in restrictor.errors])
         try:
-            return compile(module, FILENAME, "exec", dont_inherit=True), parameters
+            return _as_written(compile(module, FILENAME, "exec", dont_inherit=True)), parameters
         except (SyntaxError, ValueError) as error:
-            line = getattr(error, "lineno", None) or 1
-            raise Refused([Diagnostic("syntax-error", line, 0, str(error))]) from None
+            line, why = getattr(error, "lineno", None) or 1, getattr(error, "msg", str(error))
+            raise Refused([Diagnostic("syntax-error", line, 0, why)]) from None
 
 
 _COMPILER_FRAMES = 5_000  # the passes over a tree of the allowed depth need a few frames for each level
+
+
+def _as_written(code: CodeType) -> CodeType:
+    """The program's functions under the names that they have without the function around it, for its errors."""
+    inner = tuple(_as_written(c) if isinstance(c, CodeType) else c for c in code.co_consts)
+    name = code.co_qualname.removeprefix(f"{desugar.WRAPPER}.<locals>.")
+    return code.replace(co_consts=inner, co_qualname=name)
 
 
 def _finding(error: str) -> Diagnostic:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from _string import formatter_parser  # type: ignore[import-not-found]
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from .sizes import Sizes
+from .sizes import Sizes, public
 
 _CONVERSIONS: dict[str, Callable[[Any], str]] = {"r": repr, "s": str, "a": ascii}
 _LONG_NUMBER = re.compile(r"\d{5,}")
 _LONG_PERCENT = re.compile(r"%(?:\([^()]*\))?[-#0 +]*(?:\d*\.)?(\d{5,}|\*|\d+\.\*)")
+_PERCENT = re.compile(r"%(?:\([^()]*\))?[-#0 +]*(\*|\d*)(?:\.(\*|\d*))?[hlL]?(.?)", re.DOTALL)
 _NESTED_PERCENT = re.compile(r"%\([^()]*\(")
 
 
@@ -28,14 +28,53 @@ class Formatting:
 
     def methods(self) -> dict[str, Callable[..., Any]]:
         """The methods of ``str`` that are replaced; each takes the string first."""
-        padding = {name: partial(self._pad, name) for name in ("center", "ljust", "rjust", "zfill")}
-        return {
-            "expandtabs": self._expandtabs,
-            "format": self._format,
-            "join": self._join,
-            "replace": self._replace,
-            **padding,
-        }
+
+        def format(template: str, /, *args: Any, **kwargs: Any) -> str:
+            if type(template) is not str:
+                raise _not_a_string("format", template)
+            return "".join(self._parts(template, args, kwargs, _Counter(), 2))
+
+        def join(separator: str, iterable: Iterable[Any], /) -> str:
+            if type(separator) is not str:
+                raise _not_a_string("join", separator)
+            items: Any = iterable if type(iterable) in (list, tuple) else list(iterable)
+            if all(type(item) is str for item in items):
+                self._judge(sum(map(len, items)) + len(separator) * len(items))
+            return separator.join(items)
+
+        def replace(text: str, old: str, new: str, count: int = -1, /) -> str:
+            if type(text) is str and type(old) is str and type(new) is str:
+                found = text.count(old)
+                times = found if type(count) is not int or count < 0 else min(found, count)
+                self._judge(len(text) + times * len(new))
+            return str.replace(text, old, new, count)
+
+        def expandtabs(text: str, tabsize: int = 8) -> str:
+            if type(text) is str and type(tabsize) is int:
+                self._judge(text.count("\t") * tabsize)
+            return str.expandtabs(text, tabsize)
+
+        def center(text: str, width: int, fillchar: str = " ", /) -> str:
+            self._judge(width)
+            return str.center(text, width, fillchar)
+
+        def ljust(text: str, width: int, fillchar: str = " ", /) -> str:
+            self._judge(width)
+            return str.ljust(text, width, fillchar)
+
+        def rjust(text: str, width: int, fillchar: str = " ", /) -> str:
+            self._judge(width)
+            return str.rjust(text, width, fillchar)
+
+        def zfill(text: str, width: int, /) -> str:
+            self._judge(width)
+            return str.zfill(text, width)
+
+        return public("str.", format, join, replace, expandtabs, center, ljust, rjust, zfill)
+
+    def _judge(self, length: Any) -> None:
+        if type(length) is int and length > self._sizes.length:
+            self._sizes.too_long()
 
     def format(self, value: Any, spec: str = "", conversion: str = "") -> str:
         """``f"{value!conversion:spec}"``."""
@@ -49,16 +88,9 @@ class Formatting:
         """``left % right``, of numbers or of a template and values."""
         if type(left) is str:
             found = _LONG_PERCENT.search(left)
-            if found and "*" in found[1]:
-                raise ValueError("'*' as a width is not available: write the width into an f-string")
-            if found or _NESTED_PERCENT.search(left):
+            if (found and any(_widths(left, right))) or _NESTED_PERCENT.search(left):
                 self._sizes.too_long()
         return left % right
-
-    def _format(self, template: str, /, *args: Any, **kwargs: Any) -> str:
-        if type(template) is not str:
-            raise TypeError("descriptor 'format' for 'str' objects needs a string")
-        return "".join(self._parts(template, args, kwargs, _Counter(), 2))
 
     def _parts(
         self, template: str, args: tuple[Any, ...], kwargs: dict[str, Any], counter: _Counter, depth: int
@@ -81,37 +113,28 @@ class Formatting:
             if spec:
                 spec = "".join(self._parts(spec, args, kwargs, counter, depth - 1))
             if conversion and conversion not in _CONVERSIONS:
-                raise ValueError(f"Unknown conversion specifier {conversion!r}")
+                raise ValueError(f"Unknown conversion specifier {conversion}")
             yield self.format(value, spec, conversion or "")
 
-    def _join(self, separator: str, items: Iterable[Any], /) -> str:
-        if type(items) not in (list, tuple):
-            items = list(items)
-        texts: Any = items
-        if all(type(item) is str for item in texts):
-            total = sum(map(len, texts)) + len(separator) * len(texts)
-            if total > self._sizes.length:
-                self._sizes.too_long()
-        return str.join(separator, texts)
 
-    def _replace(self, text: str, old: str, new: str, count: int = -1, /) -> str:
-        if type(text) is str and type(old) is str and type(new) is str:
-            found = text.count(old)
-            times = found if type(count) is not int or count < 0 else min(found, count)
-            if len(text) + times * len(new) > self._sizes.length:
-                self._sizes.too_long()
-        return str.replace(text, old, new, count)
+def _not_a_string(method: str, value: Any) -> TypeError:
+    return TypeError(
+        f"descriptor {method!r} for 'str' objects doesn't apply to a {type(value).__name__!r} object"
+    )
 
-    def _expandtabs(self, text: str, tabsize: int = 8) -> str:
-        if type(text) is str and type(tabsize) is int and text.count("\t") * tabsize > self._sizes.length:
-            self._sizes.too_long()
-        return str.expandtabs(text, tabsize)
 
-    def _pad(self, name: str, text: str, width: int, /, *fill: str) -> str:
-        if type(width) is int and width > self._sizes.length:
-            self._sizes.too_long()
-        padded: str = getattr(str, name)(text, width, *fill)
-        return padded
+def _widths(template: str, values: Any) -> Iterator[bool]:
+    """For each width and precision of a ``%`` template: whether it has more than four digits."""
+    values = values if type(values) is tuple else (values,)
+    used = 0
+    for width, precision, kind in _PERCENT.findall(template):
+        for digits in (width, precision):
+            if digits == "*":
+                yield used < len(values) and type(values[used]) is int and abs(values[used]) > 9999
+                used += 1
+            else:
+                yield len(digits) > 4
+        used += kind != "%"
 
 
 class _Counter:

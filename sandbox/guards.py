@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from sys import exception
-from types import FunctionType, MethodType
+from types import MethodType
 from typing import Any
 
 from . import policy
 from .formatting import Formatting
 from .limits import Limits
-from .sizes import Sizes, Stop
+from .sizes import Sizes, Stop, public
 
 _MISSING = object()
 
@@ -29,7 +28,10 @@ class ToolError(Exception):
 
     def __init__(self, message: str = "", call: int | None = None) -> None:
         super().__init__(message)
-        self.call = call
+        self.call = call if type(call) is int and 0 < call < 1 << 31 else None  # programs make them, too
+
+
+ToolError.__module__ = "builtins"  # as its repr says
 
 
 class MathModule:
@@ -38,12 +40,13 @@ class MathModule:
     def __init__(self, sizes: Sizes) -> None:
         names = [name for name in policy.MATH if hasattr(math, name)]  # some are newer than Python 3.11
         vars(self).update({name: getattr(math, name) for name in names})
-        vars(self).update(
-            {name: getattr(sizes, name) for name in ("comb", "factorial", "lcm", "perm", "prod")}
-        )
+        vars(self).update(sizes.math())
 
     def __repr__(self) -> str:
-        return "<module 'math'>"
+        return "<module 'math' (built-in)>"
+
+
+MathModule.__name__ = "module"  # as messages about it say
 
 
 class Guards:
@@ -75,10 +78,6 @@ class Guards:
             kind: {name: special.get(name) if kind is str else None for name in names}
             for kind, names in table.items()
         }
-        # What programs call list, and so on, to the types that they mean by it.
-        self._types: dict[Any, type] = {kind: kind for kind in (str, int, float, bool)}
-        self._types.update({self._list: list, self._tuple: tuple, self._set: set, self._frozenset: frozenset})
-        self._types[self._dict] = dict
 
     # --- attributes ---
 
@@ -92,25 +91,19 @@ class Guards:
             special = self._open[type(value)][name]
         except KeyError:
             return self._type_attribute(value, name)
-        return getattr(value, name) if special is None else partial(special, value)
+        return getattr(value, name) if special is None else MethodType(special, value)
 
     def _type_attribute(self, value: Any, name: str) -> Any:
         """``str.lower`` and ``dict.fromkeys``: methods of builtin types as functions."""
-        kind = self._type(value)
-        if kind is dict and name == "fromkeys":
-            return self._fromkeys
-        if kind is not None and name in self._open.get(kind, ()):
-            return self._open[kind][name] or getattr(kind, name)
+        if type(value) is type and value in policy.TYPES and name in self._open[value]:
+            return self._open[value][name] or getattr(value, name)
         raise AttributeError(f"{type(value).__name__!r} object has no attribute {name!r}")
-
-    def _type(self, value: Any) -> type | None:
-        return self._types.get(value) if type(value) in (type, FunctionType, MethodType) else None
 
     # --- items ---
 
     @staticmethod
     def getitem(value: Any, key: Any) -> Any:
-        if type(value) in policy.SUBSCRIPTABLE:
+        if type(value) in policy.SUBSCRIPTABLE or (type(value) is type and value in policy.GENERIC):
             return value[key]
         raise TypeError(f"{type(value).__name__!r} object is not subscriptable")
 
@@ -135,82 +128,43 @@ class Guards:
 
     # --- builtins ---
 
-    def _getattr(self, value: Any, name: str, default: Any = _MISSING, /) -> Any:
-        if type(name) is not str:
-            raise TypeError("attribute name must be string")
-        try:
-            return self.getattr(value, name)
-        except AttributeError:
-            if default is _MISSING:
-                raise
-            return default
-
-    def _hasattr(self, value: Any, name: str, /) -> bool:
-        absent = object()
-        return self._getattr(value, name, absent) is not absent
-
-    def _isinstance(self, value: Any, kind: Any, /) -> bool:
-        if type(kind) is tuple:
-            return any([self._isinstance(value, one) for one in kind])
-        return isinstance(value, self._type(kind) or kind)
-
-    def _list(self, items: Iterable[Any] = (), /) -> list[Any]:
-        return list(self._sizes.listable(items))
-
-    def _tuple(self, items: Iterable[Any] = (), /) -> tuple[Any, ...]:
-        return tuple(self._sizes.listable(items))
-
-    def _set(self, items: Iterable[Any] = (), /) -> set[Any]:
-        return set(self._sizes.listable(items))
-
-    def _frozenset(self, items: Iterable[Any] = (), /) -> frozenset[Any]:
-        return frozenset(self._sizes.listable(items))
-
-    @staticmethod
-    def _dict(*args: Any, **kwargs: Any) -> dict[Any, Any]:
-        return dict(*args, **kwargs)
-
-    def _fromkeys(self, keys: Iterable[Any], value: Any = None, /) -> dict[Any, Any]:
-        return dict.fromkeys(self._sizes.listable(keys), value)
-
-    def _format(self, value: Any, spec: str = "", /) -> str:
-        return self._formatting.format(value, spec)
-
-    @staticmethod
-    def _iter(items: Any, /) -> Any:
-        return iter(items)
-
-    @staticmethod
-    def _next(items: Any, default: Any = _MISSING, /) -> Any:
-        return next(items) if default is _MISSING else next(items, default)
-
-    def _print(
-        self, *values: Any, sep: str | None = " ", end: str | None = "\n", flush: bool = False
-    ) -> None:
-        self._write((" " if sep is None else sep).join(map(str, values)) + ("\n" if end is None else end))
-
     def builtins(self) -> dict[str, Any]:
         """The names that every program finds."""
-        plain = {builtin.__name__: builtin for builtin in policy.PLAIN_BUILTINS}
-        errors = {error.__name__: error for error in (*policy.EXCEPTIONS, ToolError)}
+
+        def getattr(value: Any, name: str, default: Any = _MISSING, /) -> Any:
+            if type(name) is not str:
+                raise TypeError("attribute name must be string")
+            try:
+                return self.getattr(value, name)
+            except AttributeError:
+                if default is _MISSING:
+                    raise
+                return default
+
+        def hasattr(value: Any, name: str, /) -> bool:
+            absent = object()
+            return getattr(value, name, absent) is not absent
+
+        def format(value: Any, format_spec: str = "", /) -> str:
+            return self._formatting.format(value, format_spec)
+
+        def pow(base: Any, exp: Any, mod: Any = None) -> Any:
+            return self._sizes.pow(base, exp, mod)
+
+        def round(number: Any, ndigits: Any = None) -> Any:
+            return self._sizes.round(number, ndigits)
+
+        def print(*values: Any, sep: str | None = " ", end: str | None = "\n", flush: bool = False) -> None:
+            for name, text in (("sep", sep), ("end", end)):
+                if text is not None and type(text) is not str:
+                    raise TypeError(f"{name} must be None or a string, not {type(text).__name__}")
+            self._write((" " if sep is None else sep).join(map(str, values)) + ("\n" if end is None else end))
+
         return {
-            **plain,
-            **errors,
-            "dict": self._dict,
-            "format": self._format,
-            "frozenset": self._frozenset,
-            "getattr": self._getattr,
-            "hasattr": self._hasattr,
-            "isinstance": self._isinstance,
-            "iter": self._iter,
-            "list": self._list,
+            **{builtin.__name__: builtin for builtin in policy.PLAIN_BUILTINS},
+            **{error.__name__: error for error in (*policy.EXCEPTIONS, ToolError)},
+            **public("", getattr, hasattr, format, pow, round, print),
             "math": self._math,
-            "next": self._next,
-            "pow": self._sizes.pow,
-            "print": self._print,
-            "round": self._sizes.round,
-            "set": self._set,
-            "tuple": self._tuple,
         }
 
     def names(self) -> dict[str, Any]:

@@ -25,6 +25,10 @@ PARTS: frozenset[type[ast.AST]] = frozenset({
     ast.comprehension, ast.ExceptHandler, ast.arguments, ast.arg, ast.keyword, ast.alias,
 })  # fmt: skip
 NODES = STATEMENTS | EXPRESSIONS | PARTS
+ANNOTATIONS: frozenset[type[ast.AST]] = frozenset({
+    ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.Tuple, ast.List, ast.Starred, ast.Load, ast.BinOp,
+    ast.BitOr, ast.UnaryOp, ast.USub,
+})  # fmt: skip
 
 REFUSED_SYNTAX: Mapping[str, tuple[str, str]] = {
     "ClassDef": ("a class", "use functions and dicts"),
@@ -49,22 +53,21 @@ REFUSED_SYNTAX: Mapping[str, tuple[str, str]] = {
 # -----------------------------------------------------------------------------------------------------
 
 EXCEPTIONS: tuple[type[Exception], ...] = (
-    Exception, ArithmeticError, AssertionError, AttributeError, IndexError, KeyError, LookupError,
-    MemoryError, NameError, NotImplementedError, OverflowError, RecursionError, RuntimeError, StopIteration,
-    TypeError, UnboundLocalError, UnicodeError, ValueError, ZeroDivisionError,
+    Exception, ArithmeticError, AssertionError, AttributeError, FileNotFoundError, FloatingPointError,
+    IndexError, KeyError, LookupError, MemoryError, NameError, NotImplementedError, OSError, OverflowError,
+    RecursionError, RuntimeError, StopIteration, TimeoutError, TypeError, UnboundLocalError, UnicodeError,
+    ValueError, ZeroDivisionError,
 )  # fmt: skip
 """None of them lets a program catch the end of its run: BaseException and its like are not among them."""
 
 PLAIN_BUILTINS = (
-    abs, all, any, ascii, bin, bool, chr, divmod, enumerate, filter, float, hex, int, len, map, max, min, oct,
-    ord, range, repr, reversed, slice, sorted, str, sum, zip,
+    abs, all, any, ascii, bin, bool, chr, dict, divmod, enumerate, filter, float, frozenset, hex, int,
+    isinstance, iter, len, list, map, max, min, next, oct, ord, range, repr, reversed, set, slice, sorted, str,
+    sum, tuple, zip,
 )  # fmt: skip
 """Handed to programs as they are. The guards add those that need a check of their own."""
 
-GUARDED_BUILTINS = (
-    "dict", "format", "frozenset", "getattr", "hasattr", "isinstance", "iter", "list", "math", "next", "pow",
-    "print", "round", "set", "tuple",
-)  # fmt: skip
+GUARDED_BUILTINS = ("format", "getattr", "hasattr", "math", "pow", "print", "round")
 
 BUILTIN_NAMES: frozenset[str] = frozenset(
     [builtin.__name__ for builtin in PLAIN_BUILTINS]
@@ -110,6 +113,8 @@ REFUSED_NAMES: Mapping[str, str] = {
     "issubclass": "use isinstance(value, kind)",
     "aiter": "use a plain 'for'",
     "anext": "use next",
+    "__import__": "only math can be imported",
+    "__name__": "leave the test of it out: the program is always run as a whole",
 }
 
 TYPING_MODULES = frozenset({"typing", "__future__", "collections.abc"})
@@ -160,5 +165,10 @@ MATH: frozenset[str] = frozenset({
 
 BUILTIN_ATTRIBUTES: frozenset[str] = frozenset().union(MATH, *ATTRIBUTES.values())
 
+TYPES: frozenset[type] = frozenset({str, int, float, bool, list, tuple, set, frozenset, dict})
+"""Whose methods may be read as functions: ``str.lower``, ``dict.fromkeys``."""
+
 SUBSCRIPTABLE: frozenset[type] = frozenset({str, list, dict, tuple, range})
+GENERIC: frozenset[type] = frozenset({list, tuple, set, frozenset, dict})
+"""Whose types may be subscripted, as in ``Point = tuple[float, float]``."""
 WRITABLE: frozenset[type] = frozenset({list, dict})

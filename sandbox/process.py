@@ -11,6 +11,8 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module, util
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ import_module(config["package"] + ".worker").main(config)
 _FLAGS = ("-P", "-s", "-S", "-B")
 _ENVIRONMENT = {"PYTHONHASHSEED": "0"}
 _BLOCK = 1 << 16
+_GREETING = 1.0  # seconds to read what a worker said long ago
 
 
 class Silent(Exception):
@@ -50,8 +53,10 @@ class Worker:
         confined: False leaves the operating system's layer out. For tests of the other layer.
         checked: False leaves the static check out. For tests of the other layer.
 
+    It starts at once, and is ready when :meth:`greet` returns.
+
     Raises:
-        SandboxUnavailable: it did not start.
+        SandboxUnavailable: it cannot be started.
     """
 
     def __init__(
@@ -71,6 +76,9 @@ class Worker:
         }
         self._limits = limits
         self._buffer = bytearray()
+        self._level: Level | None = None
+        self._greeting = threading.Lock()
+        self._deadline = time.monotonic() + limits.startup
         try:
             self._process = subprocess.Popen(
                 [sys.executable, *_FLAGS, "-c", _BOOT, json.dumps(config)],
@@ -89,27 +97,46 @@ class Worker:
         self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
         os.set_blocking(self._in, False)
         os.set_blocking(self._out, False)
+        self._readable, self._writable = select.poll(), select.poll()
+        self._readable.register(self._out, select.POLLIN)
+        self._writable.register(self._in, select.POLLOUT)
+
+    def greet(self) -> Level:
+        """Waits until it is ready; how far it is confined, as it measured that itself.
+
+        Raises:
+            SandboxUnavailable: it did not get ready, and was ended.
+        """
         try:
-            self.level = self._greet()
+            with self._greeting:
+                self._level = self._level or self._greet()
         except BaseException:
             self.kill()
             raise
+        return self._level
+
+    @property
+    def level(self) -> Level:
+        return self.greet()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has said that it is ready, or could not get there; does not wait."""
+        return self._level is not None or bool(self._readable.poll(0))
 
     def _greet(self) -> Level:
         try:
-            message = self.receive(time.monotonic() + self._limits.startup)
+            message = self.receive(max(self._deadline, time.monotonic() + _GREETING))
         except (Silent, Gone, ProtocolError) as error:
             raise SandboxUnavailable(
-                f"a worker did not start ({type(error).__name__}): {self._how_to_see()}"
+                f"a worker did not start ({type(error).__name__}): "
+                f"check that {sys.executable} runs and can import RestrictedPython"
             ) from None
         if message.get("op") == "FAILED":
             raise SandboxUnavailable(f"a worker could not prepare itself: {message.get('message')}")
         if message.get("op") != "READY" or message.get("protocol") != VERSION:
             raise SandboxUnavailable("a worker of another version answered: reinstall the package")
         return Level(message["facts"])
-
-    def _how_to_see(self) -> str:
-        return f"check that {sys.executable} runs and can import RestrictedPython"
 
     @property
     def pid(self) -> int:
@@ -132,7 +159,7 @@ class Worker:
             try:
                 view = view[os.write(self._in, view[:_BLOCK]) :]
             except BlockingIOError:
-                self._wait(self._in, select.POLLOUT, deadline)
+                self._wait(self._writable, deadline)
             except OSError as error:
                 raise Gone(str(error)) from None
 
@@ -142,32 +169,24 @@ class Worker:
         Raises:
             ProtocolError, Silent, Gone: as named.
         """
-        self._fill(HEADER.size, deadline)
-        (size,) = HEADER.unpack_from(self._buffer)
-        if size > self._limits.message:
-            raise ProtocolError(f"a message of {size} bytes")
-        end = HEADER.size + size
-        self._fill(end, deadline)
-        body = bytes(self._buffer[HEADER.size : end])
-        del self._buffer[:end]
-        return unpack(body)
-
-    def _fill(self, size: int, deadline: float) -> None:
-        while len(self._buffer) < size:
-            try:
-                part = os.read(self._out, _BLOCK)
-            except BlockingIOError:
-                self._wait(self._out, select.POLLIN, deadline)
-                continue
+        buffer = self._buffer
+        while True:
+            if len(buffer) >= HEADER.size:
+                (size,) = HEADER.unpack_from(buffer)
+                if size > self._limits.message:
+                    raise ProtocolError(f"a message of {size} bytes")
+                end = HEADER.size + size
+                if len(buffer) >= end:
+                    body = bytes(buffer[HEADER.size : end])
+                    del buffer[:end]
+                    return unpack(body)
+            self._wait(self._readable, deadline)  # also where bytes wait: one now and then is silence too
+            part = os.read(self._out, _BLOCK)
             if not part:
                 raise Gone("the worker ended")
-            self._buffer += part
-            if time.monotonic() > deadline:  # one byte now and then is silence too
-                raise Silent
+            buffer += part
 
-    def _wait(self, descriptor: int, event: int, deadline: float) -> None:
-        poll = select.poll()
-        poll.register(descriptor, event)
+    def _wait(self, poll: select.poll, deadline: float) -> None:
         left = deadline - time.monotonic()
         if left <= 0 or not poll.poll(left * 1000):
             raise Silent
@@ -190,12 +209,10 @@ class Worker:
 
     def kill(self) -> int:
         """Ends the process and returns how it ended, as ``subprocess`` has it; may be called again."""
-        process = self._process
-        process.kill()
-        code = process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
+        self._process.kill()
+        code = self._process.wait()
+        with self._greeting:  # whoever still waits for it finds it gone, before its descriptors are reused
+            self._close()
         return code
 
     def ended(self, patience: float = 0.5) -> int:
@@ -206,10 +223,13 @@ class Worker:
 
     def abandon(self) -> None:
         """Forgets a worker that belongs to the process this one was forked from."""
+        self._close()
+        self._process.returncode = 0
+
+    def _close(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
-        self._process.returncode = 0
 
 
 def _import_path(*names: str | None) -> list[str]:
@@ -233,29 +253,48 @@ def _root(package: str) -> str | None:
 
 
 class Standby:
-    """Workers that are ready before they are needed.
+    """Workers that are started before they are needed, and the end of those that were.
 
-    A worker is replaced in the background, after the run that took it, so that starting the next one does not
-    slow the present one down.
+    Both happen in a thread in the background, after a run and not during it: a run waits neither for the
+    end of its worker nor for the start of the next one.
+
+    Args:
+        size: how many workers wait. With 0 nothing happens in the background.
+        options: for each :class:`Worker`.
     """
 
     def __init__(self, size: int, **options: Any) -> None:
         self._size = size
         self._options = options
-        self._ready: deque[Worker] = deque()
-        self._lock = threading.Condition()
-        self._starting = 0
         self._closed = False
+        self._ready: deque[Worker] = deque()
+        self._used: set[Worker] = set()
+        self._start()
+
+    def _start(self) -> None:
         self._owner = os.getpid()
+        self._lock = threading.RLock()  # a forgotten sandbox may be closed in the middle of anything
+        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="sandbox-standby")
 
     def take(self) -> Worker:
-        """A ready worker, or a fresh one where none is ready.
+        """A worker that is ready, or the one that will be soonest.
 
         Raises:
             SandboxUnavailable: none can be started, or the sandbox is closed.
         """
+        self._after_fork()
+        while (worker := self._next()) is not None:
+            if not worker.is_ready:
+                self._keep(self._fill)  # programs come faster than workers start: start two at once
+            with contextlib.suppress(SandboxUnavailable):  # it ended on the way; a new one will tell why
+                worker.greet()
+                return worker
+        worker = Worker(**self._options)
+        worker.greet()
+        return worker
+
+    def _next(self) -> Worker | None:
         with self._lock:
-            self._after_fork()
             if self._closed:
                 raise SandboxUnavailable("this sandbox is closed")
             while self._ready:
@@ -263,62 +302,77 @@ class Standby:
                 if worker.is_alive:
                     return worker
                 worker.kill()
-        return Worker(**self._options)
+        return None
 
     def put(self, worker: Worker) -> None:
-        """Gives a worker that has run nothing yet."""
+        """Takes back a worker that has run nothing yet."""
         with self._lock:
             if not self._closed and len(self._ready) < self._size:
                 self._ready.append(worker)
                 return
         worker.kill()
 
-    def refill(self) -> None:
-        """Starts what is missing, in the background."""
-        with self._lock:
-            self._after_fork()
-            missing = 0 if self._closed else self._size - len(self._ready) - self._starting
-            self._starting += max(0, missing)
-        for _ in range(missing):
-            threading.Thread(target=self._start, name="sandbox-standby", daemon=True).start()
+    def retire(self, worker: Worker) -> None:
+        """Ends a worker that has had its program, and starts another."""
+        worker.interrupt()
+        if self._size:
+            with self._lock:
+                self._used.add(worker)
+            if self._keep(self._replace, worker):
+                return
+        worker.kill()
 
     def wait(self) -> None:
-        """Returns when the standby is full.
+        """Returns when the standby is full and ready, and nothing is left of the workers before.
 
         Raises:
             SandboxUnavailable: a worker cannot be started.
         """
-        while True:
-            self.refill()
-            with self._lock:
-                self._lock.wait_for(lambda: not self._starting)
-                if self._closed or len(self._ready) >= self._size:
-                    return
-            self.put(Worker(**self._options))  # the thread failed: fail here, where it is heard
-
-    def _start(self) -> None:
-        try:
-            worker = Worker(**self._options)
-        except SandboxUnavailable:
-            worker = None  # the run that needs it meets the same error, and raises it
-        with self._lock:
-            self._starting -= 1
-            if worker is not None:
-                self.put(worker)
-            self._lock.notify_all()
+        self._after_fork()
+        filled = self._keep(self._fill)
+        if filled is None:
+            raise SandboxUnavailable("this sandbox is closed")
+        filled.result()
+        for worker in tuple(self._ready):
+            worker.greet()
 
     def close(self) -> None:
-        """Ends every worker that waits."""
+        """Ends every worker that waits or has run, and the thread."""
+        self._after_fork()
         with self._lock:
-            self._after_fork()
             self._closed = True
-            ready, self._ready = self._ready, deque()
-        for worker in ready:
+            left = [*self._ready, *self._used]
+            self._ready.clear()
+            self._used.clear()
+        for worker in left:
             worker.kill()
+        with contextlib.suppress(RuntimeError):  # a forgotten sandbox may be closed in this very thread
+            self._keeper.shutdown()
+
+    # --- in the background ---
+
+    def _keep(self, step: Callable[..., None], *arguments: Worker) -> Future[None] | None:
+        try:
+            return self._keeper.submit(step, *arguments)
+        except RuntimeError:  # closed meanwhile, or Python is about to end
+            return None
+
+    def _replace(self, worker: Worker) -> None:
+        worker.kill()
+        with self._lock:
+            self._used.discard(worker)
+        self._fill()
+
+    def _fill(self) -> None:
+        """Where it fails, the run that needs the worker meets the same error."""
+        with self._lock:
+            while not self._closed and len(self._ready) < self._size:
+                self.put(Worker(**self._options))
 
     def _after_fork(self) -> None:
         if os.getpid() != self._owner:
-            self._owner, self._starting = os.getpid(), 0
-            for worker in self._ready:
+            self._start()
+            for worker in (*self._ready, *self._used):
                 worker.abandon()
             self._ready.clear()
+            self._used.clear()

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable
+from json.encoder import c_make_encoder, encode_basestring_ascii  # type: ignore[attr-defined]
 from typing import Any, NoReturn
 
 from .library import Library
@@ -51,8 +52,16 @@ def _parse_int(digits: str) -> int:
     return int(digits)
 
 
-_encoder = json.JSONEncoder(separators=(",", ":"), check_circular=False)
+# JSONEncoder.encode makes this anew for every message.
+_encode = c_make_encoder(
+    None, json.JSONEncoder().default, encode_basestring_ascii, None, ":", ",", False, False, True
+)
 _decoder = json.JSONDecoder(parse_int=_parse_int)
+
+
+def readable(text: str) -> str:
+    """Text for a person or a planner to read: what would steer a terminal is spelled out."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def pack(message: dict[str, Any], limit: int) -> bytes:
@@ -61,24 +70,27 @@ def pack(message: dict[str, Any], limit: int) -> bytes:
     Raises:
         TooLarge: its JSON has more than `limit` bytes.
     """
-    body = _encoder.encode(message).encode("ascii")
+    body = "".join(_encode(message, 0)).encode("ascii")
     if len(body) > limit:
         raise TooLarge("message", f"a message of {len(body)} bytes; at most {limit} are allowed")
     return HEADER.pack(len(body)) + body
 
 
-def unpack(body: bytes) -> dict[str, Any]:
+def unpack(body: bytes | bytearray) -> dict[str, Any]:
     """The message in a frame's body.
 
     Raises:
         ProtocolError: it is not a JSON object.
     """
     try:
-        message = _decoder.decode(body.decode("utf-8"))
+        text = body.decode("utf-8")
+        message, end = _decoder.raw_decode(text)
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"a message is not valid JSON ({type(error).__name__})") from None
     if type(message) is not dict:
         raise ProtocolError("a message is not an object")
+    if end != len(text):
+        raise ProtocolError("something follows a message")
     return message
 
 

@@ -235,24 +235,36 @@ class Sandbox:
             raise TypeError(f"a program is a str, not {type(source).__name__}")
         _check_names(tools, inputs, types)
         job = Job(source, tools, inputs, types, self._library, self.limits, call)
-        found = self.check(source, tools=tools, inputs=inputs, types=types) if self._checked else []
-        if found:
-            return Outcome(
-                "rejected",
-                diagnostics=tuple(found),
-                error=str(found[0]),
-                line=found[0].line,
-                level=self.level,
-                seconds=time.monotonic() - job.started,
-            )
+        if self._checked and len(source) > self.limits.source:  # too large to be sent
+            refused = self._refused(job, self.level)
+            if refused is not None:
+                return refused
         worker, session = self._begin(job)
         try:
+            # The worker checks and compiles at the same time. Whatever it makes of the program, none of its
+            # messages is read before this verdict.
+            refused = self._refused(job, worker.level) if self._checked else None
+            if refused is not None:
+                return refused
             if stop is not None:
                 stop.watch(worker)
             return session.run()
         finally:
-            worker.kill()
-            self._standby.refill()
+            self._standby.retire(worker)
+
+    def _refused(self, job: Job, level: Level) -> Outcome | None:
+        """The outcome of a program that the static check refuses; None where it may run."""
+        found = self.check(job.source, tools=job.tools, inputs=job.inputs, types=job.types)
+        if not found:
+            return None
+        return Outcome(
+            "rejected",
+            diagnostics=tuple(found),
+            error=str(found[0]),
+            line=found[0].line,
+            level=level,
+            seconds=time.monotonic() - job.started,
+        )
 
     def _begin(self, job: Job) -> tuple[Worker, Session]:
         """A worker that has the program. One that had died while it stood by is replaced, once."""

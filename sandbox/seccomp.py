@@ -20,9 +20,9 @@ ALLOWED: dict[str, tuple[int, int]] = {
     "rt_sigreturn": (15, 139), "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "sigaltstack": (131,
     132), "restart_syscall": (219, 128), "setitimer": (38, 103), "getitimer": (36, 102), "clock_gettime":
     (228, 113), "clock_getres": (229, 114), "gettimeofday": (96, 169), "getrusage": (98, 165), "times":
-    (100, 153), "getpid": (39, 172), "gettid": (186, 178), "sched_yield": (24, 124), "getrandom": (318,
-    278), "fstat": (5, 80), "lseek": (8, 62), "close": (3, 57), "set_robust_list": (273, 99), "rseq": (334,
-    293), "exit": (60, 93), "exit_group": (231, 94),
+    (100, 153), "getpid": (39, 172), "getppid": (110, 173), "gettid": (186, 178), "sched_yield": (24, 124),
+    "getrandom": (318, 278), "fstat": (5, 80), "lseek": (8, 62), "close": (3, 57), "set_robust_list": (273,
+    99), "rseq": (334, 293), "exit": (60, 93), "exit_group": (231, 94),
 }  # fmt: skip
 NOT_EXECUTABLE = {"mmap": (9, 222), "mprotect": (10, 226)}  # allowed without PROT_EXEC, their third argument
 READ, WRITE = (0, 63), (1, 64)  # allowed on the pipe alone

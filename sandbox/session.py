@@ -14,7 +14,7 @@ from .library import Library
 from .limits import Limits
 from .outcome import Outcome, StopProgram
 from .process import Gone, Silent, Worker
-from .protocol import MAX_KEYWORDS, CannotCross, Codec, ProtocolError, TooLarge
+from .protocol import MAX_KEYWORDS, CannotCross, Codec, ProtocolError, TooLarge, readable
 
 MAX_TEXT = 500
 _END_PATIENCE = 0.5
@@ -206,9 +206,10 @@ class Session:
         self._line = _number(message.get("l"))
         if self._calls >= limits.calls:
             return self._killed("calls", f"the program made more than {limits.calls} tool calls")
-        args, kwargs = self._codec.decode([positional, keywords])
-        if len(kwargs) > MAX_KEYWORDS or not all(key.isidentifier() and key[0] != "_" for key in kwargs):
+        # Judged as they came: a marked object would be decoded to something else than a dict of names.
+        if len(keywords) > MAX_KEYWORDS or not all(key.isidentifier() and key[0] != "_" for key in keywords):
             raise ProtocolError("a call with impossible keywords")
+        args, kwargs = self._codec.decode([positional, keywords])
         self._calls += 1
         token = _current_line.set(self._line)
         try:
@@ -262,7 +263,8 @@ class Session:
             return self._killed(
                 "cpu", f"the program used its {self._job.limits.cpu:g} seconds of processor time"
             )
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        names = {number.value: number.name for number in signal.Signals}  # real-time signals have none
+        how = names.get(-code, f"signal {-code}") if code < 0 else f"exit code {code}"
         return self._killed("crash", f"the worker crashed ({how})")
 
     def _outcome(self, status: Any, **details: Any) -> Outcome:
@@ -277,6 +279,8 @@ class Session:
         )
 
     def _take_output(self, message: dict[str, Any]) -> None:
+        if "out" not in message and "truncated" not in message:
+            return
         text = message.get("out", "")
         if type(text) is not str:
             raise ProtocolError("output that is no text")
@@ -289,7 +293,7 @@ class Session:
 def _text(value: Any) -> str:
     if type(value) is not str:
         raise ProtocolError("a text that is none")
-    return value[:MAX_TEXT]
+    return readable(value[:MAX_TEXT])
 
 
 def _number(value: Any) -> int | None:

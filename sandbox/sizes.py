@@ -14,6 +14,13 @@ Stop = Callable[[str, str], NoReturn]
 _SIZED = frozenset({str, list, tuple})
 
 
+def public(owner: str, *functions: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+    """Functions by their names. Programs may hold them: what Python says of them names nothing of ours."""
+    for function in functions:
+        function.__module__, function.__qualname__ = "builtins", owner + function.__name__
+    return {function.__name__: function for function in functions}
+
+
 class Sizes:
     """Arithmetic within the limits of a run; beyond them, ``stop`` ends it.
 
@@ -55,7 +62,7 @@ class Sizes:
         elif other in _SIZED and kind is int and len(right) * left > self.length:
             self.too_long()
 
-    def pow(self, base: Any, exponent: Any, modulus: Any = None, /) -> Any:
+    def pow(self, base: Any, exponent: Any, modulus: Any = None) -> Any:
         if modulus is not None:
             return pow(base, exponent, modulus)
         integers = isinstance(base, int) and isinstance(exponent, int)
@@ -69,45 +76,39 @@ class Sizes:
         return value << count
 
     def round(self, number: Any, ndigits: Any = None) -> Any:
-        if type(ndigits) is int and abs(ndigits) > self.bits:
-            self.too_big()
+        if isinstance(number, int) and isinstance(ndigits, int) and -ndigits > self.bits:
+            self.too_big()  # it takes 10 ** -ndigits
         return round(number, ndigits)
 
-    def listable(self, items: Any) -> Any:
-        """The items, when they are not a range that is too long to be listed."""
-        if (
-            type(items) is range
-            and len(range(0, abs(items.stop - items.start), abs(items.step))) > self.length
-        ):
-            self.too_long()
-        return items
+    def math(self) -> dict[str, Callable[..., Any]]:
+        """What replaces functions of ``math``."""
 
-    # --- math ---
+        def factorial(n: Any, /) -> int:
+            self._judge_factors(n, n)
+            return self._judged(math.factorial(n))
 
-    def factorial(self, n: Any, /) -> int:
-        self._judge_factors(n, n)
-        return self._judged(math.factorial(n))
+        def comb(n: Any, k: Any, /) -> int:
+            if isinstance(n, int) and isinstance(k, int):
+                fewest = min(k, n - k)
+                self._judge_factors(fewest, n // max(1, fewest))
+            return self._judged(math.comb(n, k))
 
-    def comb(self, n: Any, k: Any, /) -> int:
-        if isinstance(n, int) and isinstance(k, int):
-            fewest = min(k, n - k)
-            self._judge_factors(fewest, n // max(1, fewest))
-        return self._judged(math.comb(n, k))
+        def perm(n: Any, k: Any = None, /) -> int:
+            self._judge_factors(n if k is None else k, n)
+            return self._judged(math.perm(n, k))
 
-    def perm(self, n: Any, k: Any = None, /) -> int:
-        self._judge_factors(n if k is None else k, n)
-        return self._judged(math.perm(n, k))
+        def prod(iterable: Iterable[Any], /, *, start: Any = 1) -> Any:
+            for item in iterable:
+                start = self.mul(start, item)
+            return start
 
-    def prod(self, items: Iterable[Any], /, *, start: Any = 1) -> Any:
-        for item in items:
-            start = self.mul(start, item)
-        return start
+        def lcm(*integers: Any) -> int:
+            result = 1
+            for integer in integers:
+                result = self._judged(math.lcm(result, integer))
+            return result
 
-    def lcm(self, *integers: Any) -> int:
-        result = 1
-        for integer in integers:
-            result = self._judged(math.lcm(result, integer))
-        return result
+        return public("", factorial, comb, perm, prod, lcm)
 
     def _judge_factors(self, count: Any, size: Any) -> None:
         """Judges a product of so many factors of about that size, generously; the result is judged again."""

@@ -24,11 +24,12 @@ from .engine import FILENAME, Refused, Scope
 from .guards import ToolError
 from .library import Library, load
 from .limits import Limits
-from .protocol import HEADER, MAX_KEYWORDS, VERSION, Codec, TooLarge, pack, unpack
+from .protocol import HEADER, MAX_KEYWORDS, VERSION, Codec, TooLarge, pack, readable, unpack
 
 MAX_DIAGNOSTICS = 20
 MAX_TEXT = 500
 _RESERVE = 1 << 20
+_BLOCK = 1 << 16
 
 
 class Handle:
@@ -50,7 +51,10 @@ class GuestCodec(Codec):
     def __init__(self, library: Library, limits: Limits, kinds: Sequence[tuple[str, Sequence[str]]]) -> None:
         super().__init__(library, limits)
         self.kinds = [
-            (type(name, (Handle,), {"__slots__": tuple(attributes)}), tuple(attributes))
+            (
+                type(name, (Handle,), {"__slots__": tuple(attributes), "__module__": "builtins"}),
+                tuple(attributes),
+            )
             for name, attributes in kinds
         ]
         self._handles: dict[int, Handle] = {}
@@ -87,34 +91,27 @@ class Pipe:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._buffer = b""
         self.busy = False
 
     def send(self, message: dict[str, Any]) -> None:
         frame = pack(message, self._limits.message)
         self.busy = True
-        view = memoryview(frame)
-        while view:
-            view = view[os.write(1, view) :]
+        sent = os.write(1, frame)
+        while sent < len(frame):
+            sent += os.write(1, frame[sent:])
         self.busy = False
 
     def receive(self) -> dict[str, Any]:
         """The next message; the process ends where there is none, since the caller is gone."""
-        (size,) = HEADER.unpack(self._read(HEADER.size))
-        return unpack(self._read(size))
-
-    def _read(self, size: int) -> bytes:
-        parts = [self._buffer]
-        have = len(self._buffer)
-        while have < size:
-            part = os.read(0, 1 << 16)
+        frame, end = bytearray(), HEADER.size
+        while len(frame) < end:
+            part = os.read(0, _BLOCK)
             if not part:
                 os._exit(0)
-            parts.append(part)
-            have += len(part)
-        data = b"".join(parts)
-        self._buffer = data[size:]
-        return data[:size]
+            frame += part
+            if len(frame) >= HEADER.size:
+                end = HEADER.size + HEADER.unpack_from(frame)[0]
+        return unpack(frame[HEADER.size :])  # nothing follows: the caller speaks when spoken to
 
 
 class Worker:
@@ -141,6 +138,7 @@ class Worker:
         """Reads one program, runs it, sends its end."""
         message = self._pipe.receive()
         self._pipe.send({"op": "STARTED"})
+        confinement.end_with_parent()
         confinement.on_cpu_time(self._limits.cpu, self._on_cpu_time)
         self._codec = GuestCodec(self._library, self._limits, message["kinds"])
         try:
@@ -277,8 +275,11 @@ def _error_line(error: BaseException) -> int | None:
 
 
 def _text(error: Exception) -> str:
-    text = str(error)[:MAX_TEXT]
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    try:
+        text = str(error)[:MAX_TEXT]
+    except Exception as fault:  # of an argument's repr
+        text = f"an error whose text cannot be made: {type(fault).__name__}"
+    return readable(text)
 
 
 def main(config: dict[str, Any]) -> NoReturn:
@@ -289,6 +290,7 @@ def main(config: dict[str, Any]) -> NoReturn:
         library = load(config["library"])
         module, _, name = config["engine"].partition(":")
         engine = getattr(import_module(module), name)()
+        check(engines.REHEARSAL, ("n",), library=library)
     except Exception as error:
         Pipe(limits).send({"op": "FAILED", "message": f"{type(error).__name__}: {str(error)[:MAX_TEXT]}"})
         os._exit(1)

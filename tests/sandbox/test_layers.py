@@ -59,7 +59,7 @@ KILLED = {
     "fork": "import os; os.fork()",
     "start a thread": "import _thread; _thread.start_new_thread(print, ())",
     "signal the parent": "import os; os.kill(os.getppid(), 0)",
-    "signal everybody": "import os; os.kill(-1, 9)",
+    "signal everybody": "import os; os.kill(-1, 0)",
     "trace the parent": "import ctypes; ctypes.CDLL(None).ptrace(16, 1, 0, 0)",
     "leave the namespace": "import ctypes; ctypes.CDLL(None).unshare(0x10000000)",
     "load a filter": "import ctypes; ctypes.CDLL(None).syscall(321, 0, 0, 0)",
@@ -135,6 +135,14 @@ def unconfined_outcomes() -> dict[Path, Outcome]:
 def test_language_alone(path: Path, unconfined_outcomes: Any) -> None:
     outcome = unconfined_outcomes[path]
     assert set(verdict(path.read_bytes().decode())) <= set(reached(outcome))
+
+
+def test_the_worker_checks_for_itself(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not take the word of its parent for it, which alone could be wrong about versions or options."""
+    monkeypatch.setattr("visprog.sandbox.sandbox.check", lambda *args, **kwargs: [])
+    outcome = sandbox.run("x = 1\nresult = x.nothing_has_this")
+    assert (outcome.status, outcome.line) == ("rejected", 2)
+    assert [finding.code for finding in outcome.diagnostics] == ["forbidden-attribute"]
 
 
 def test_levels(recwarn: pytest.WarningsRecorder) -> None:

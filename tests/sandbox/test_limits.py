@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from visprog.sandbox import Limits, Outcome, Sandbox
+from visprog.sandbox import Library, Limits, Outcome, Sandbox
+from visprog.sandbox.process import Gone, Worker
+from visprog.sandbox.sandbox import ENGINE
+from visprog.sandbox.session import Job, Session
 
 from .conftest import Image
 
@@ -77,6 +80,30 @@ def test_limit(tiny: Sandbox, limit: str) -> None:
 def test_limit_cannot_be_swallowed(tiny: Sandbox, limit: str) -> None:
     outcome = run(tiny, SWALLOW.format(CASES[limit]))
     assert (outcome.status, outcome.limit) == ("killed", limit)
+
+
+@pytest.mark.parametrize("limit", ["recursion", "integer", "sequence"])
+def test_a_worker_ends_with_its_limit(limit: str) -> None:
+    """In the instant in which it says so, not when its parent ends it."""
+    job = Job(
+        "def deep(n):\n    return deep(n + 1)\n" + SWALLOW.format(CASES[limit]),
+        {},
+        {},
+        (),
+        Library(),
+        TINY,
+        print,
+    )
+    worker = Worker(TINY, None, ENGINE)
+    try:
+        worker.greet()
+        Session(job, worker).start()
+        message = worker.receive(time.monotonic() + 20)
+        assert (message["op"], message["limit"]) == ("LIMIT", limit)
+        with pytest.raises(Gone):
+            worker.receive(time.monotonic() + 20)
+    finally:
+        worker.kill()
 
 
 @pytest.mark.parametrize(
@@ -149,6 +176,17 @@ def test_lines_of_limits(tiny: Sandbox) -> None:
     assert tiny.run("x = 1\ny = 2 ** 999\nresult = 1").line == 2
     assert tiny.run("def f():\n    while True:\n        pass\nresult = f()").line in (2, 3)
     assert tiny.run("result = tool()", tools={"tool": lambda: "x" * 500}).limit == "text"
+
+
+def test_output_is_dropped_in_the_worker() -> None:
+    with Sandbox(Limits(output=100, message=1000)) as sandbox:
+        outcome = sandbox.run("for i in range(9):\n    print('x' * 900)\nresult = 1")
+        assert outcome.status == "ok" and outcome.truncated and outcome.stdout == "x" * 100
+
+
+def test_errors_are_plain_text(tiny: Sandbox) -> None:
+    outcome = tiny.run("raise ValueError('\\x1b[2J\\r\\u202e')\nresult = 1")
+    assert (outcome.error_type, outcome.error) == ("ValueError", "\\x1b[2J\\r\\u202e")
 
 
 def test_source_limits() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from visprog import sandbox
 from visprog.sandbox import checker
-from visprog.sandbox.desugar import RESULT, entry, statements
+from visprog.sandbox.desugar import RESULT, entry, has_result, statements
 
 from ..inputs import IMAGE_NAMES, SEVERAL_NAMES
 from ..registry import Registry
@@ -95,6 +95,17 @@ def _language(
     refused = _refused_modules(tree)
     typed = {(d.line, d.column) for d in flow.findings.found.values()}
     results = []
+    if not has_result(tree):
+        results.append(
+            Diagnostic(
+                "no-answer",
+                tree.body[-1].lineno if tree.body else 1,
+                0,
+                "the program has no result",
+                _answer_by_habit(tree)
+                or "define 'def answer(...)', or end with 'return ...' or 'result = ...'",
+            )
+        )
     for diagnostic in found:
         here = nodes.get((diagnostic.line, diagnostic.column), [])
         name = next((n for n in here if isinstance(n, ast.Name)), None)
@@ -111,8 +122,7 @@ def _language(
                 hint = suggest_for_any(odd.attr) or diagnostic.suggestion
                 results.append(Diagnostic("unknown-attribute", line, column, diagnostic.message, hint))
         else:
-            hint = _answer_by_habit(tree) if diagnostic.code == "no-answer" else None
-            results.append(_with_severity(diagnostic, suggestion=hint))
+            results.append(_with_severity(diagnostic))
     return results
 
 

@@ -21,6 +21,13 @@ class PlainExec:
         return space.get("result")
 
 
+class NeverReady:
+    """Keeps its worker from getting ready."""
+
+    def __init__(self) -> None:
+        time.sleep(60)
+
+
 def frame(message: Any) -> bytes:
     body = message if isinstance(message, bytes) else json.dumps(message).encode()
     return struct.pack(">I", len(body)) + body
@@ -138,6 +145,15 @@ class RawFrames:
     def flood(self) -> None:
         for number in range(1, 100_000):
             self.write(call(number, "big"))
+
+    def linger(self) -> None:
+        """Answers, does not end, and would serve the next program too."""
+        for number in range(1, 9):
+            self.write(frame({"op": "DONE", "v": [os.getpid(), number]}))
+            (size,) = struct.unpack(">I", os.read(0, 4))
+            while size:
+                size -= len(os.read(0, size))
+            self.write(frame({"op": "STARTED"}))
 
     def silence(self) -> None:
         time.sleep(60)

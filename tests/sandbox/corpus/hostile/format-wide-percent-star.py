@@ -1,2 +1,2 @@
-# error ValueError
+# killed sequence
 result = "%*d" % (999999999, 1)

@@ -1,0 +1,80 @@
+"""From source to syntax tree, within bounds: nothing later has to fear a bomb.
+
+It parses and never compiles: 1 KB of source can take gigabytes to compile, while 64 KiB parse in well under a
+second.
+"""
+
+from __future__ import annotations
+
+import ast
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .diagnostic import Diagnostic
+from .limits import DEFAULT, Limits
+
+MAX_BRACKETS = 60
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_warnings_lock = threading.Lock()
+
+
+def parse(source: str, limits: Limits = DEFAULT) -> ast.Module | Diagnostic:
+    """The syntax tree of a program whose size is within bounds, or what is wrong with it."""
+    try:
+        size = len(source.encode("utf-8"))
+    except UnicodeEncodeError:
+        return Diagnostic("bad-character", 1, 0, "the program holds half a character (a lone surrogate)")
+    if size > limits.source:
+        return Diagnostic("too-large", 1, 0, f"the program has {size} bytes; {limits.source} are allowed")
+    for number, line in enumerate(source.split("\n"), 1):
+        for column, character in enumerate(line):
+            if character == "\0" or character in _BIDI:
+                what = f"the control character U+{ord(character):04X}"
+                return Diagnostic("bad-character", number, column, what, "remove it")
+    depth = 0
+    for character in source:
+        depth = max(0, depth + (character in "([{") - (character in ")]}"))
+        if depth > MAX_BRACKETS:
+            return Diagnostic("too-deep", 1, 0, f"more than {MAX_BRACKETS} open brackets", "use variables")
+    try:
+        with _no_warnings():
+            tree = ast.parse(source)
+    except SyntaxError as error:
+        if "integer string conversion" in str(error.msg):  # the interpreter's own limit, of 4,300 digits
+            return Diagnostic("too-large", error.lineno or 1, 0, "an integer of too many digits")
+        return Diagnostic("syntax-error", error.lineno or 1, max((error.offset or 1) - 1, 0), str(error.msg))
+    except (RecursionError, MemoryError, ValueError):
+        return Diagnostic("too-deep", 1, 0, "the program is nested too deeply to be read", "use variables")
+    return _oversized(tree, limits) or tree
+
+
+def _oversized(tree: ast.Module, limits: Limits) -> Diagnostic | None:
+    """Size and depth of the tree, measured without recursion: later passes recurse."""
+    count = 0
+    stack: list[tuple[ast.AST, int, int]] = [(tree, 0, -1)]
+    while stack:
+        node, depth, nesting = stack.pop()
+        count += 1
+        line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
+        if count > limits.source_nodes:
+            return Diagnostic("too-large", line, column, f"more than {limits.source_nodes} nodes of syntax")
+        if depth > limits.source_depth or nesting > limits.source_nesting:
+            return Diagnostic(
+                "too-deep", line, column, "code nested too deeply", "use variables and functions"
+            )
+        # An elif is an If alone in the else of another: a long chain is no nesting.
+        chained = node.orelse if isinstance(node, ast.If) and len(node.orelse) == 1 else []
+        for child in ast.iter_child_nodes(node):
+            inner = isinstance(child, ast.stmt) and not (isinstance(child, ast.If) and child in chained)
+            stack.append((child, depth + 1, nesting + inner))
+    return None
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    # The parser warns of such things as "\d". Locked: the filters belong to the whole process.
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

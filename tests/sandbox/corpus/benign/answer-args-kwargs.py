@@ -1,0 +1,3 @@
+# ok
+def answer(image, *args, **kwargs):
+    return image.width, args, kwargs

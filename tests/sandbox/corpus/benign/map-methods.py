@@ -1,0 +1,2 @@
+# ok
+result = list(map("{:.1f}".format, [1, 2.25])), list(map(",".join, ["ab", "cd"])), sorted(["b", "A"], key=str.casefold), list(map(str.strip, [" a "])), list(map("x{}".format, [1])), str.join("-", ["a", "b"]), str.format("{}!", 3), list.count([1, 1], 1), dict.get({"a": 1}, "a"), sorted([[2], [1, 1]], key=len), max(["a", "bb"], key=len), list(map(dict, [[("a", 1)]])), list(map(list, ["ab"])), list(map(set, [[1, 1]])), list(map(tuple, [[1]]))

@@ -1,0 +1,3 @@
+# ok
+for result in range(3):
+    pass

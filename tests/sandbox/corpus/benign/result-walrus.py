@@ -1,0 +1,3 @@
+# ok
+if (result := 3) > 2:
+    pass

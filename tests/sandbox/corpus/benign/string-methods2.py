@@ -1,0 +1,2 @@
+# ok
+result = "a1b2".translate({ord("a"): "X", ord("b"): None}), "ß".casefold(), "Hello".swapcase(), "x".isprintable(), "a\tb".expandtabs(2), "abc".partition("z"), "tEST".capitalize(), "a-b_c".replace("-", "_").split("_"), "aaa".replace("a", "b", 2), "abc".rjust(6, "."), "-5".zfill(4), "a,b".rsplit(",", maxsplit=1), "a  b".split(maxsplit=1), "x" in "xyz", "ab" "cd", "abcabc".find("c", 3), "abc".startswith("b", 1), "A".isascii(), "a\r\nb".splitlines(True), "  ".isspace(), "abc".removesuffix("c")

@@ -1,0 +1,5 @@
+# ok
+def answer(image):
+	if image:
+		return "tabbed"
+	return "none"

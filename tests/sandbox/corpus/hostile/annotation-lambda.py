@@ -1,0 +1,3 @@
+# rejected forbidden-expression
+def answer(image: (lambda: open("/etc/passwd"))()):
+    return 1

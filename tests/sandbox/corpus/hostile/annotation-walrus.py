@@ -1,0 +1,3 @@
+# rejected forbidden-expression
+x: (y := [1]) = 1
+result = 1

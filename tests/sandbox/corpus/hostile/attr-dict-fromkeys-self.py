@@ -1,0 +1,2 @@
+# error AttributeError
+result = getattr(dict.fromkeys, "__self__")

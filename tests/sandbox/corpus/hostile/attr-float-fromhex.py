@@ -1,0 +1,2 @@
+# error AttributeError
+result = getattr(float, "fromhex")("0x1")

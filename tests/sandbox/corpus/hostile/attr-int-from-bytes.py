@@ -1,0 +1,2 @@
+# error AttributeError
+result = getattr(int, "from_bytes")

@@ -1,0 +1,2 @@
+# error AttributeError
+result = getattr(math, "sys")

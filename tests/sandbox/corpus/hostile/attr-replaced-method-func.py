@@ -1,0 +1,2 @@
+# error AttributeError
+result = getattr("a".replace, "__func__")

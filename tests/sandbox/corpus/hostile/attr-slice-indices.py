@@ -1,0 +1,2 @@
+# error AttributeError
+result = getattr(slice(1), "indices")(5)

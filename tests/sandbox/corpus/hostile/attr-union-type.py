@@ -1,0 +1,2 @@
+# error AttributeError
+result = getattr(int | list, "mro")

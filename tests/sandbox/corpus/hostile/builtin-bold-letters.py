@@ -1,0 +1,2 @@
+# rejected forbidden-name
+result = 𝓮𝓿𝓪𝓵("1")

@@ -1,0 +1,3 @@
+# rejected forbidden-name
+__debug__ = 1
+result = 1

@@ -1,0 +1,2 @@
+# rejected forbidden-name
+result = ｅｘｅｃ("1")

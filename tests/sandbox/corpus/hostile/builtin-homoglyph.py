@@ -1,0 +1,2 @@
+# rejected undefined-name
+result = еval("1")

@@ -1,0 +1,3 @@
+# rejected forbidden-name
+if __name__ == "__main__":
+    result = 1

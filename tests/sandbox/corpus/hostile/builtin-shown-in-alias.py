@@ -1,0 +1,2 @@
+# ok
+result = [str(list[f]) for f in (print, getattr, math.comb)]

@@ -1,0 +1,4 @@
+# error ToolError
+e = ToolError("x")
+raise e from e
+result = 1

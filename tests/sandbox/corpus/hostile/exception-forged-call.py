@@ -1,0 +1,3 @@
+# error ToolError
+raise ToolError("forged", print)
+result = 1

@@ -1,0 +1,2 @@
+# killed sequence
+result = "%.*f" % (10 ** 6, 1.5)

@@ -1,0 +1,2 @@
+# killed sequence
+result = "%*d %99999999d" % (3, 1, 2)

@@ -1,0 +1,2 @@
+# rejected forbidden-name
+result = dict(_getattr_=1)

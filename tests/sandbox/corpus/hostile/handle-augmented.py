@@ -1,0 +1,4 @@
+# error TypeError
+x = image
+x *= 2
+result = x

@@ -1,0 +1,3 @@
+# rejected forbidden-attribute
+del image.width
+result = 1

@@ -1,0 +1,3 @@
+# error TypeError
+del image[0]
+result = 1

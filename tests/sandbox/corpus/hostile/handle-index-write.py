@@ -1,0 +1,3 @@
+# error TypeError
+image[0] = 1
+result = 1

@@ -1,0 +1,4 @@
+# rejected forbidden-import
+x = 1; \
+import os
+result = 1

@@ -1,0 +1,3 @@
+# rejected rebound-tool
+from math import sqrt as detect
+result = 1

@@ -1,0 +1,3 @@
+# rejected forbidden-attribute
+import typing
+result = typing.sys.modules

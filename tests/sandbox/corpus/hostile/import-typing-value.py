@@ -1,0 +1,4 @@
+# rejected undefined-name
+from typing import Union
+Number = Union[int, float]
+result = 1

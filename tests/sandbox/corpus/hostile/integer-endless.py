@@ -1,0 +1,4 @@
+# killed integer
+x = 2
+while True:
+    x = x * x

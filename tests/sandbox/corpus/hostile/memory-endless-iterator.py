@@ -1,0 +1,2 @@
+# killed
+result = list(iter(lambda: [0] * 1000, 1))

@@ -1,0 +1,4 @@
+# killed
+s = "a"
+while True:
+    s += s

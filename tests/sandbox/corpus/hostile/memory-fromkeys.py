@@ -1,0 +1,2 @@
+# killed memory
+result = dict.fromkeys(range(10 ** 9))

@@ -1,0 +1,3 @@
+# killed memory
+print(*range(10 ** 9))
+result = 1

@@ -1,0 +1,2 @@
+# killed memory
+result = list(range(10 ** 10))

@@ -1,0 +1,2 @@
+# killed memory
+result = len(set(range(10 ** 10)))

@@ -1,0 +1,3 @@
+# killed memory
+a, *b = range(10 ** 10)
+result = 1

@@ -1,0 +1,2 @@
+# killed memory
+result = list(zip(range(10 ** 9), range(10 ** 9)))

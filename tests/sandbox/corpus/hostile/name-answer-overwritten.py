@@ -1,0 +1,4 @@
+# error TypeError
+def answer(image):
+    return 1
+answer = 5

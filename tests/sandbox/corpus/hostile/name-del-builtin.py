@@ -1,0 +1,3 @@
+# error UnboundLocalError
+del print
+result = print

@@ -1,0 +1,3 @@
+# rejected rebound-tool
+ｄetect = 1
+result = 1

@@ -1,0 +1,4 @@
+# killed
+def f(*a):
+    return f(*a, *a)
+result = f(1)

@@ -1,0 +1,5 @@
+# killed recursion
+t = ()
+for i in range(10 ** 5):
+    t = (t, int)
+result = isinstance("x", t)

@@ -1,0 +1,2 @@
+# killed recursion
+result = (lambda f: f(f))(lambda f: f(f))

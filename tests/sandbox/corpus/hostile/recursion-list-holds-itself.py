@@ -1,0 +1,5 @@
+# killed recursion
+x, y = [], []
+x.append(x)
+y.append(y)
+result = x == y

@@ -1,0 +1,2 @@
+# ok
+result = {frozenset({frozenset({1})}): (1, (2, frozenset()))}

@@ -1,0 +1,2 @@
+# killed result
+result = [image] * 30000

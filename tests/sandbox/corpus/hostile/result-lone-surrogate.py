@@ -1,0 +1,2 @@
+# ok
+result = {chr(0xDC00): chr(0xD800)}

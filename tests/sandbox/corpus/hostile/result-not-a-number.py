@@ -1,0 +1,2 @@
+# ok
+result = [float("nan"), float("inf"), -float("inf")]

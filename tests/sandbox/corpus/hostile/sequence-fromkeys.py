@@ -1,2 +1,0 @@
-# killed sequence
-result = dict.fromkeys(range(10 ** 9))

@@ -1,2 +1,0 @@
-# killed sequence
-result = len(set(range(10 ** 10)))

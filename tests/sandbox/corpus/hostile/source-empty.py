@@ -1,2 +1,0 @@
-# rejected no-answer
-

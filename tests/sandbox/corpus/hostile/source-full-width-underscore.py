@@ -1,0 +1,2 @@
+# rejected syntax-error
+result = ().＿＿class＿＿

@@ -1,0 +1,3 @@
+# ok
+#  import os import os import os
+result = 1

@@ -1,3 +1,0 @@
-# rejected no-answer
-def solve(image):
-    return 1

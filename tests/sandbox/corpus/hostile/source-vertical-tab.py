@@ -1,0 +1,3 @@
+# rejected
+x = 1import os
+result = 1

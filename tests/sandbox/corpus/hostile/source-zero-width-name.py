@@ -1,0 +1,3 @@
+# rejected syntax-error
+x​ = 1
+result = 1

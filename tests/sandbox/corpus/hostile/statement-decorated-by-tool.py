@@ -1,0 +1,5 @@
+# rejected forbidden-statement
+@detect
+def f():
+    return 1
+result = 1

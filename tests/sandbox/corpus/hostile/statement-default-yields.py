@@ -1,0 +1,4 @@
+# rejected forbidden-expression
+def f(x=(yield)):
+    return x
+result = 1

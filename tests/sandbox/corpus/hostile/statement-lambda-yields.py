@@ -1,0 +1,2 @@
+# rejected forbidden-expression
+result = lambda: (yield)

@@ -1,0 +1,4 @@
+# rejected forbidden-statement
+match [1, 2]:
+    case [first, *rest]:
+        result = rest

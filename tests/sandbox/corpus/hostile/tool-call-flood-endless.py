@@ -1,0 +1,3 @@
+# killed calls
+while True:
+    echo(1)

@@ -1,0 +1,2 @@
+# error TypeError
+result = echo(**{"a b": 1})

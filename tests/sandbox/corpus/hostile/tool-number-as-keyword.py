@@ -1,0 +1,2 @@
+# error TypeError
+result = echo(**{"0": 1})

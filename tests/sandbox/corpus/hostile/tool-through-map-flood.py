@@ -1,0 +1,2 @@
+# killed calls
+result = list(map(echo, range(1000)))
