@@ -1,0 +1,249 @@
+"""Questions about a scene, each with its answer and a program that finds it."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .facts import Mention, plural, with_article
+from .kinds import COLOR_KINDS, KINDS, PROGRAMS, WORDINGS
+from .phrases import Phrases
+from .shapes import SHAPES
+from .things import CLEAR, DIRECTIONS, TEXTURES, Thing, is_held_out, offset
+
+LARGER = 1.7
+"""By what factor the areas of two boxes must differ for one to be called larger."""
+
+RELATIVE = {"left of": "to the left of", "right of": "to the right of", "above": "above", "below": "below"}
+
+Answer = str | bool | int
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question about one picture.
+
+    Attributes:
+        text: as a person would ask it.
+        answer: a bool for a yes/no question, an int for a count, else a word.
+        kind: one of KINDS.
+        program: a visprog program that answers it.
+    """
+
+    text: str
+    answer: Answer
+    kind: str
+    program: str
+
+    @property
+    def answer_text(self) -> str:
+        """The answer in words: "yes", "no", "3", "red"."""
+        if isinstance(self.answer, bool):
+            return "yes" if self.answer else "no"
+        return str(self.answer)
+
+
+def ask(
+    things: Sequence[Thing],
+    rng: random.Random,
+    count: int,
+    kinds: Sequence[str] = KINDS,
+    *,
+    color: bool = True,
+    rare: bool = False,
+) -> list[Question]:
+    """Up to `count` different questions; fewer where the things do not give more.
+
+    Yes and no are equally likely whatever is asked, so that the words of a question tell little of its answer.
+
+    Args:
+        kinds: to choose from, each as often.
+        color: colours may be spoken of.
+        rare: so may combinations that training never shows.
+
+    Raises:
+        ValueError: an unknown kind.
+    """
+    unknown = set(kinds) - set(KINDS)
+    if unknown:
+        raise ValueError(f"unknown kind of question '{min(unknown)}': use {', '.join(KINDS)}")
+    usable = [kind for kind in kinds if color or kind not in COLOR_KINDS]
+    asker = Asker(things, rng, color, rare)
+    found: dict[str, Question] = {}
+    for _ in range(4 * count if usable else 0):
+        if len(found) == count:
+            break
+        question = asker.ask(rng.choice(usable))
+        if question is not None:
+            found.setdefault(question.text, question)
+    return list(found.values())
+
+
+def area(thing: Thing) -> float:
+    """Of the bounding box, in squared widths of the picture."""
+    left, top, right, bottom = thing.extent
+    return (right - left) * (bottom - top)
+
+
+def gap(a: Thing, b: Thing) -> float:
+    """Between two bounding boxes along the axis where they are farther apart; < 0 where they overlap."""
+    p, q = a.extent, b.extent
+    return max(p[0] - q[2], q[0] - p[2], p[1] - q[3], q[1] - p[3])
+
+
+EXTREMES: dict[str, tuple[Callable[[Thing], float], float]] = {
+    "largest": (lambda t: -math.log(area(t)), math.log(LARGER)),
+    "smallest": (lambda t: math.log(area(t)), math.log(LARGER)),
+    "leftmost": (lambda t: t.x, CLEAR),
+    "rightmost": (lambda t: -t.x, CLEAR),
+    "topmost": (lambda t: t.y, CLEAR),
+    "bottommost": (lambda t: -t.y, CLEAR),
+}
+"""Helper of that name → what is least for the thing that it names, and by how much it must be so."""
+
+
+class Asker:
+    """Makes questions about some things."""
+
+    def __init__(self, things: Sequence[Thing], rng: random.Random, color: bool, rare: bool) -> None:
+        self.things, self.rng, self.rare = things, rng, rare
+        self.phrases = Phrases(things, rng, color, rare)
+        self._kinds: dict[str, Callable[[], Question | None]] = {
+            "existence": self._existence, "count": self._count, "color": lambda: self._attribute("color"),
+            "shape": lambda: self._attribute("shape"), "texture": self._texture, "size": self._size,
+            "relation": self._relation, "relation_color": lambda: self._related("color"),
+            "relation_shape": lambda: self._related("shape"), "extreme_color": lambda: self._extreme("color"),
+            "extreme_shape": lambda: self._extreme("shape"), "compare_counts": self._compare,
+            "and": lambda: self._logic("and"), "or": lambda: self._logic("or"),
+        }  # fmt: skip
+
+    def ask(self, kind: str) -> Question | None:
+        """A question of a kind; None where these things do not seem to give one."""
+        tries = (self._kinds[kind]() for _ in range(6))
+        return next((question for question in tries if question is not None), None)
+
+    # -- kinds -----------------------------------------------------------------------------------
+
+    def _existence(self) -> Question | None:
+        answer = self.phrases.coin()
+        return self._made("existence", answer, self.phrases.draw(answer))
+
+    def _count(self) -> Question | None:
+        counts: dict[int, list[Mention]] = {0: [self.phrases.draw(False)]}
+        for mention in [Mention(), *(m for thing in self.things for m in self.phrases.ways(thing))]:
+            counts.setdefault(self.phrases.fitting(mention), []).append(mention)
+        number = self.rng.choice(sorted(counts))
+        return self._made("count", number, self.rng.choice(counts[number]))
+
+    def _attribute(self, kind: str) -> Question | None:
+        found = self.phrases.unique(without=kind)
+        return found and self._made(kind, getattr(found[0], kind), found[1])
+
+    def _texture(self) -> Question | None:
+        large = [thing for thing in self.things if thing.size != "small"]  # the small are never patterned
+        patterned = [thing for thing in large if thing.texture != "solid"]
+        answer = self.phrases.coin()
+        found = self.phrases.unique(patterned if answer or self.phrases.coin() else large)
+        if not patterned or found is None:
+            return None
+        thing, mention = found
+        others = [
+            t for t in TEXTURES[1:]
+            if t != thing.texture and (self.rare or not is_held_out(thing.shape, texture=t))
+        ]  # fmt: skip
+        word = thing.texture if answer else self.rng.choice(others)
+        return self._made("texture", answer, mention, word=word)
+
+    def _size(self) -> Question | None:
+        pair = self.phrases.pair()
+        if pair is None:
+            return None
+        (a, first), (b, second) = pair
+        ratio = area(a) / area(b)
+        if 1 / LARGER < ratio < LARGER:
+            return None
+        word = self.rng.choice(("larger", "smaller"))
+        return self._made("size", (ratio > 1) == (word == "larger"), first, second, word=word)
+
+    def _relation(self) -> Question | None:
+        pair = self.phrases.pair()
+        if pair is None:
+            return None
+        (a, first), (b, second) = pair
+        clear = [d for d in DIRECTIONS if abs(offset(a, d, b)) >= CLEAR]
+        if not clear:
+            return None
+        direction = self.rng.choice(clear)
+        answer = offset(a, direction, b) > 0
+        return self._made(
+            "relation", answer, first, second, word=RELATIVE[direction], method=direction.replace(" ", "_")
+        )
+
+    def _related(self, what: str) -> Question | None:
+        found = self.phrases.unique()
+        if found is None:
+            return None
+        anchor, mention = found
+        direction = self.rng.choice(list(DIRECTIONS))
+        others = [thing for thing in self.things if thing is not anchor]
+        there = [thing for thing in others if offset(thing, direction, anchor) > 0]
+        if len(there) != 1 or any(abs(offset(t, direction, anchor)) < CLEAR / 2 for t in others):
+            return None
+        (target,) = there
+        if offset(target, direction, anchor) < CLEAR or gap(target, anchor) <= 0.02:
+            return None
+        answer = getattr(target, what)
+        word = RELATIVE[direction]
+        return self._made(f"relation_{what}", answer, mention, word=word, method=direction.replace(" ", "_"))
+
+    def _extreme(self, what: str) -> Question | None:
+        word = self.rng.choice(list(EXTREMES))
+        measure, least = EXTREMES[word]
+        ranked = sorted(map(measure, self.things))
+        if len(ranked) > 1 and ranked[1] - ranked[0] < least:
+            return None
+        answer = getattr(min(self.things, key=measure), what)
+        return self._made(f"extreme_{what}", answer, Mention(), word=word)
+
+    def _compare(self) -> Question | None:
+        answer = self.phrases.coin()
+        for _ in range(10):
+            one, other = self.phrases.draw(True), self.phrases.draw(self.rng.random() < 0.6)
+            counts = self.phrases.fitting(one), self.phrases.fitting(other)
+            if counts[0] != counts[1] and (counts[0] > counts[1]) != answer:
+                return self._made("compare_counts", answer, other, one)
+            if one != other and (counts[0] > counts[1]) == answer:
+                return self._made("compare_counts", answer, one, other)
+        return None
+
+    def _logic(self, kind: str) -> Question:
+        answer = self.phrases.coin()
+        while True:
+            if answer == (kind == "and"):  # both are there, or neither is
+                one, other = (self.phrases.draw(answer), self.phrases.draw(answer))
+            else:
+                first = self.phrases.coin()
+                one, other = self.phrases.draw(first), self.phrases.draw(not first)
+            if one != other:
+                return self._made(kind, answer, one, other)
+
+    def _made(
+        self,
+        kind: str,
+        answer: Answer,
+        p: Mention,
+        q: Mention | None = None,
+        word: str = "",
+        method: str = "",
+    ) -> Question:
+        first, second = str(p), str(q or "")
+        slots = {
+            "p": first, "q": second, "word": word, "a": with_article(first), "many": plural(first),
+            "a2": with_article(second) if second else "", "many2": plural(second), "method": method,
+            "compare": ">" if word == "larger" else "<", "shapes": ", ".join(f'"{s}"' for s in SHAPES),
+            "statement": with_article(f"{word} {p.shape or 'thing'}"),
+        }  # fmt: skip
+        text = self.rng.choice(WORDINGS[kind]).format(**slots)
+        return Question(text, answer, kind, PROGRAMS[kind].format(**slots))
