@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .train_cli import train
+
 if TYPE_CHECKING:
     from .agent import Agent
     from .answer import Answer
@@ -28,7 +30,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # drawing the help with rich costs half a second
 )
-train = typer.Typer(help="Train what visprog ships.", rich_markup_mode=None)
 app.add_typer(train, name="train")
 
 INTERRUPTED = 130

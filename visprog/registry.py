@@ -27,6 +27,7 @@ BUILTIN_MODULES = (
     "visprog.tools.faces",
     "visprog.tools.segment",
     "visprog.tools.classify",
+    "visprog.tools.cupl",
     "visprog.tools.caption",
     "visprog.tools.vqa",
     "visprog.tools.text",

@@ -1,1 +1,1 @@
-"""Training of the bundled weights."""
+"""The trainer, its tasks and data, and the scenes that the bundled models learn from."""

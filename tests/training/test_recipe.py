@@ -1,0 +1,152 @@
+"""Recipes are typed; what is wrong in one is named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import yaml
+
+pytest.importorskip("torch")
+
+from visprog.tools.training.recipe import load_recipe, make_recipe, shipped_recipes
+from visprog.tools.training.task import TASKS, Task, find_task
+from visprog.tools.training.typed import RecipeError, build, plain
+
+TASK = "tests.training.tiny_task:Tiny"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(
+        f"task: {TASK}\nsteps: 100\nnet: {{width: 8}}\noptimizer:\n  lr: {{head: 1e-3, '': 0}}\n  betas: [0.9, 0.95]\n"
+    )
+    return path
+
+
+def test_a_recipe_has_its_own_keys_and_those_of_the_task(file: Path) -> None:
+    recipe = load_recipe(file)
+    assert recipe.steps == 100 and recipe.batch_size == 32
+    assert recipe.optimizer.lr == {"head": 0.001, "": 0.0} and recipe.optimizer.betas == (0.9, 0.95)
+    assert recipe.arguments.net.width == 8 and recipe.arguments.net.dropout == 0.1
+
+
+def test_overrides_reach_any_depth(file: Path) -> None:
+    changes = ["steps=7", "net.width=4", "optimizer.lr=1e-4", "ema=0.99", "optimizer.clip=null", "bad=[1, 2]"]
+    recipe = load_recipe(file, changes)
+    assert (recipe.steps, recipe.ema, recipe.optimizer.lr, recipe.optimizer.clip) == (7, 0.99, 1e-4, None)
+    assert recipe.arguments.net.width == 4 and recipe.arguments.bad == (1, 2)
+    assert load_recipe(file, ["optimizer.lr.head=0.5"]).optimizer.lr == {"head": 0.5, "": 0.0}
+
+
+def test_a_recipe_survives_being_written(file: Path) -> None:
+    recipe = load_recipe(file, ["bad=[3]"])
+    assert make_recipe(yaml.safe_load(yaml.safe_dump(recipe.to_plain()))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("optimizer.lr=fast", "optimizer.lr must be a number, not 'fast'"),
+        ("optimizer.lr={head: fast}", "optimizer.lr.head must be a number, not 'fast'"),
+        ("optimizer.lr=-1", "optimizer: lr must not be negative"),
+        ("optimizer.betas=[0.9]", "optimizer.betas must have 2 entries, not 1"),
+        ("optimizer.name=adam", "optimizer.name must be one of 'adamw', 'muon', not 'adam'"),
+        ("optimiser.lr=1", "unknown key 'optimiser': did you mean 'optimizer'?"),
+        ("optimizer.lrs=1", "unknown key 'optimizer.lrs': did you mean 'lr'?"),
+        ("net.widht=1", "unknown key 'net.widht': did you mean 'width'?"),
+        ("nett.width=1", "unknown key 'nett': did you mean 'net'?"),
+        ("steps=many", "steps must be a whole number, not 'many'"),
+        ("steps=1.5", "steps must be a whole number, not 1.5"),
+        ("steps=0", "steps must be positive, not 0"),
+        ("epochs=3", "give either steps or epochs"),
+        ("steps=null", "give either steps or epochs"),
+        ("compile=1", "compile must be true or false, not 1"),
+        ("ema=1.5", "ema must lie between 0 and 1, not 1.5"),
+        ("batch_size=true", "batch_size must be a whole number, not True"),
+        ("bad=3", "bad must be a list, each a whole number, not 3"),
+        ("bad=[a]", r"bad\[0\] must be a whole number, not 'a'"),
+        ("steps.more=1", "'steps.more' cannot be set: steps is 100 here, not a mapping"),
+        ("steps", "'steps' is no override: write key=value"),
+        ("bad=[", "the value of 'bad=.' is not valid YAML"),
+        ("task=tiny", "task 'tiny' is not known"),
+        ("task=nowhere:Task", "task 'nowhere:Task' cannot be imported: No module named 'nowhere'"),
+        ("task=pathlib:Path", "task 'pathlib:Path': pathlib:Path must be a Task whose Config is a dataclass"),
+    ],
+)
+def test_what_is_wrong_is_named(file: Path, change: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=f"^{file}: {message}"):
+        load_recipe(file, [change])
+
+
+def test_files_that_are_no_recipes(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"there is no recipe .*clip\.yaml"):
+        load_recipe(tmp_path / "clip.yaml")
+    with pytest.raises(RecipeError, match="there is no file and no shipped recipe 'no-such-recipe'"):
+        load_recipe("no-such-recipe")
+    for text, message in (
+        ("- 1", "must be a mapping"),
+        ("a: [", "is not valid YAML"),
+        ("steps: 1", "task is missing"),
+    ):
+        path = tmp_path / "bad.yaml"
+        path.write_text(text)
+        with pytest.raises(RecipeError, match=message):
+            load_recipe(path)
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_shipped_recipes_can_be_used(name: str) -> None:
+    assert issubclass(find_task(load_recipe(name).task), Task)
+
+
+@pytest.mark.parametrize("name", list(TASKS))
+def test_the_table_of_tasks_holds_tasks(name: str) -> None:
+    assert find_task(name).__module__ == TASKS[name].split(":")[0]
+
+
+@dataclass(frozen=True)
+class Inner:
+    size: int
+
+
+@dataclass(frozen=True)
+class Outer:
+    kind: Literal["a", "b", 3]
+    path: Path
+    inner: Inner | None = None
+    table: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    mixed: int | str = 0
+
+
+def test_every_kind_of_field_can_be_built_and_written_back() -> None:
+    raw: dict[str, Any] = {
+        "kind": 3, "path": "a/b", "inner": {"size": 2}, "table": {"x": [1.0, 2.5]}, "mixed": "text"
+    }  # fmt: skip
+    made = build(Outer, raw)
+    assert made == Outer(3, Path("a/b"), Inner(2), {"x": (1.0, 2.5)}, "text")
+    assert plain(made) == raw
+    assert build(Outer, {"kind": "a", "path": "p", "inner": None}).inner is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"kind": "a"}, "path is missing: it must be a path"),
+        ({"kind": "a", "path": "p", "inner": {}}, "inner.size is missing: it must be a whole number"),
+        ({"kind": True, "path": "p"}, "kind must be one of 'a', 'b', 3, not True"),
+        ({"kind": "a", "path": "p", "inner": 3}, "inner must be a mapping or null, not 3"),
+        (
+            {"kind": "a", "path": "p", "table": {"x": [1, float("inf")]}},
+            r"table.x\[1\] must be a number, not inf",
+        ),
+        ({"kind": "a", "path": "p", "mixed": []}, r"mixed must be a whole number or text, not \[\]"),
+        ({"kind": "a", "path": "p", 3: 4}, "unknown key '3'"),
+    ],
+)
+def test_fields_of_the_wrong_kind(raw: dict[Any, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        build(Outer, raw)

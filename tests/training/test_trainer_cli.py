@@ -1,0 +1,65 @@
+"""`visprog train RECIPE`, as it is typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+pytest.importorskip("torch")
+pytest.importorskip("accelerate")
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+from visprog.cli import Result, UsageError  # noqa: E402
+from visprog.errors import VisprogError  # noqa: E402
+from visprog.tools.training.recipe import shipped_recipes  # noqa: E402
+from visprog.train_cli import train  # noqa: E402
+
+
+def run(*arguments: str) -> dict[str, Any]:
+    """What the command comes to."""
+    result = typer.main.get_command(train).main(args=list(arguments), standalone_mode=False)
+    assert isinstance(result, Result) and result.code == 0
+    return dict(result.data)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text("task: tests.training.tiny_task:Tiny\nsteps: 30\nbatch_size: 4\n")
+    return "tiny.yaml"
+
+
+def test_a_recipe_with_changes_is_trained_and_gone_on_with(
+    recipe: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made = run(recipe, "steps=3", "net.width=8")
+    assert (made["status"], made["folder"], made["step"]) == ("trained", "runs/tiny", 3)
+    assert (Path("runs/tiny/best") / "model.safetensors").is_file()
+    assert "best error" in capfd.readouterr().out
+    assert run(recipe, "--resume", "steps=5", "net.width=8")["step"] == 5
+    assert "goes on from step 3 of 5" in capfd.readouterr().err
+    assert run(recipe, "--fresh", "steps=2", "--output", "runs/tiny")["step"] == 2
+    with pytest.raises(VisprogError, match=r"holds a run with other values of net"):
+        run(recipe, "steps=4", "net.width=8")
+
+
+def test_a_dry_run_prints_what_it_would_cost(recipe: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("--dry-run", recipe)["steps"] == 30
+    assert "samples a second" in capfd.readouterr().out and not Path("runs").exists()
+
+
+def test_shipped_recipes_are_listed(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("--list") == {"status": "ok", "recipes": shipped_recipes()}
+    assert capfd.readouterr().out.split() == shipped_recipes()
+    run("--list", "--json")
+    assert capfd.readouterr().out == ""
+
+
+def test_a_missing_recipe_is_asked_for() -> None:
+    with pytest.raises(UsageError, match="the recipe is missing"):
+        run()
+    with pytest.raises(VisprogError, match="there is no file and no shipped recipe 'clop'"):
+        run("clop")

@@ -1,0 +1,175 @@
+"""Images and texts that belong together: CLIP and SigLIP, on any data of pairs."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from visprog.tools.models.clip import Clip, ClipConfig, ImageConfig, TextConfig, clamp_temperature
+from visprog.tools.models.pixels import Pixels
+from visprog.tools.models.siglip import Siglip, SiglipConfig, SiglipImageConfig, SiglipTextConfig
+from visprog.tools.models.text import END, Tokenizer
+from visprog.tools.nn import info_nce, sigmoid_pair_loss
+
+from ..gradient_cache import cached_backward, gather
+from ..task import Run, Task
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The shape of a CLIP or SigLIP that is trained from scratch.
+
+    Attributes:
+        size: side of the images in pixels.
+        patch: side of a patch.
+        dim, layers, heads: of the image tower; its MLPs are four times as wide.
+        text_dim, text_layers, text_heads: of the text tower.
+        project: width of the shared space; SigLIP has that of the image tower.
+    """
+
+    size: int = 64
+    patch: int = 8
+    dim: int = 128
+    layers: int = 5
+    heads: int = 4
+    text_dim: int = 128
+    text_layers: int = 3
+    text_heads: int = 4
+    project: int = 128
+
+    def build(self, kind: Literal["clip", "siglip"], tokenizer: Tokenizer, length: int) -> Clip | Siglip:
+        """A model for the ids of a tokenizer."""
+        image: dict[str, Any] = {
+            "size": self.size, "patch": self.patch, "dim": self.dim, "layers": self.layers,
+            "heads": self.heads, "hidden": 4 * self.dim,
+        }  # fmt: skip
+        text: dict[str, Any] = {
+            "vocab": len(tokenizer), "length": length, "dim": self.text_dim, "layers": self.text_layers,
+            "heads": self.text_heads, "hidden": 4 * self.text_dim,
+        }  # fmt: skip
+        if kind == "siglip":
+            return Siglip(
+                SiglipConfig(SiglipImageConfig(**image), SiglipTextConfig(**text, project=self.dim))
+            )
+        end = tokenizer.id(END)
+        return Clip(
+            ClipConfig(
+                ImageConfig(**image, project=self.project, activation="gelu"),
+                TextConfig(**text, project=self.project, activation="gelu", end=end),
+            )
+        )
+
+
+@dataclass(frozen=True)
+class PairConfig:
+    """What a recipe says of a contrastive task.
+
+    Attributes:
+        objective: "clip" or "siglip": towers and loss.
+        shape: of the model.
+        cache_chunk: embed this many pairs at a time and cache the gradients of their features, so that a
+            batch may be larger than memory; null embeds all at once.
+        highest: what cosines are multiplied by at most.
+    """
+
+    objective: Literal["clip", "siglip"] = "clip"
+    shape: Shape = field(default_factory=Shape)
+    cache_chunk: int | None = None
+    highest: float = 100.0
+
+
+class PairTask(Task):
+    """Contrastive training. A batch is a mapping of
+
+    - "images" (n, 3, size, size) and "tokens" (n, length): pair i belongs together;
+    - "hard" (n, length), perhaps: for each image the ids of a text that is nearly but not true of it;
+    - "things" (n, t, k) and "says" (n, k), perhaps: facts as whole numbers; see `true_of`. Every text that is
+      true of an image is then right for it, and not its own alone.
+
+    Subclasses make the tokenizer and the data.
+    """
+
+    model: Clip | Siglip
+
+    def __init__(self, config: PairConfig, tokenizer: Tokenizer, length: int) -> None:
+        super().__init__(config)
+        self.tokenizer, self.length = tokenizer, length
+        self.pixels = Pixels(size=(config.shape.size, config.shape.size))
+        self.model = config.shape.build(config.objective, tokenizer, length)
+
+    @abstractmethod
+    def data(self, split: Literal["train", "val"]) -> Any:
+        """As `Task.data`."""
+
+    def embed(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Unit features of images (n, dim) and of texts (n, 1 or 2, dim)."""
+        texts = [self.model.encode_texts(batch[name]) for name in ("tokens", "hard") if name in batch]
+        return self.model.encode_images(batch["images"]), torch.stack(texts, 1)
+
+    def contrast(self, batch: Mapping[str, Tensor], images: Tensor, texts: Tensor) -> dict[str, Tensor]:
+        """The loss of the features of a batch, over those of all processes."""
+        images, texts = gather(images), gather(texts)
+        positives = None
+        if "says" in batch:
+            positives = true_of(gather(batch["things"]), gather(batch["says"]))
+            positives = F.pad(positives, (0, len(images) * (texts.shape[1] - 1)))
+        texts = texts.transpose(0, 1).flatten(0, 1)
+        scale = self.model.scale.exp()
+        if isinstance(self.model, Siglip):
+            loss = sigmoid_pair_loss(images, texts, scale, self.model.bias, positives)
+        else:
+            loss = info_nce(images, texts, scale, positives)
+        return {"loss": loss, "scale": scale.mean()}
+
+    def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return self.contrast(batch, *self.embed(batch))
+
+    def backward(self, run: Run, batch: Mapping[str, Tensor], accelerator: Any) -> dict[str, Tensor]:
+        size = self.config.cache_chunk
+        if size is None or size >= len(batch["images"]):
+            return super().backward(run, batch, accelerator)
+        parts = zip(*(value.split(size) for value in batch.values()), strict=True)
+        chunks = [dict(zip(batch, part, strict=True)) for part in parts]
+        return cached_backward(run, chunks, self.embed, partial(self.contrast, batch), accelerator)
+
+    def after_step(self) -> None:
+        clamp_temperature(self.model.scale, self.config.highest)
+
+    def blocks(self) -> Sequence[nn.Module]:
+        return [*self.model.image.blocks, *self.model.text.blocks]
+
+    def amounts(self, batch: Mapping[str, Tensor]) -> Mapping[str, int]:
+        return {"images": len(batch["images"])}
+
+    def save(self, folder: Path) -> None:
+        self.model.save(folder)
+        self.tokenizer.save(folder)
+        self.pixels.save(folder)
+
+    def ids(self, texts: Sequence[str]) -> Tensor:
+        """Token ids (n, length): as long as the longest text, or as the model (SigLIP)."""
+        ids = self.tokenizer(texts).ids
+        return F.pad(ids, (0, self.length - ids.shape[1])) if self.config.objective == "siglip" else ids
+
+
+def true_of(things: Tensor, says: Tensor) -> Tensor:
+    """Which texts are true of which images: all that text j says holds of one thing of image i, or i = j.
+
+    Args:
+        things: (n, t, k), k facts of each of t things.
+        says: (n, k); a negative fact is not said, and a text that says nothing is true of its own image alone.
+
+    Returns:
+        bool (n, n).
+    """
+    silent = says < 0
+    holds = (silent | (things[:, :, None] == says)).all(-1).any(1) & ~silent.all(-1)
+    return holds | torch.eye(len(says), dtype=torch.bool, device=says.device)

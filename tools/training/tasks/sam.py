@@ -1,0 +1,150 @@
+"""SAM: masks from points and boxes, trained as if a person corrected them by clicks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from visprog.tools.models.sam import Sam, SamConfig
+from visprog.tools.models.sam_predictor import sam_pixels
+from visprog.tools.models.sam_training import (
+    boxes_of,
+    interactive_losses,
+    interactive_rounds,
+    random_points,
+)
+from visprog.tools.nn import mask_iou
+
+from ..scenes import Scenes
+from ..task import Task
+
+
+@dataclass(frozen=True)
+class SamTaskConfig:
+    """What a recipe says of SAM.
+
+    Attributes:
+        model: its shape.
+        checkpoint: a folder or hub id to start from, in place of `model`.
+        scenes: how many scenes there are to train on.
+        nested: share of scenes with a thing on a thing, where a point may mean either.
+        style: of the scenes, as in `Scenes`.
+        backgrounds: folder of photographs behind half of the scenes.
+        prompts: masks asked for in each image.
+        clicks: rounds of correction, besides two without a click; null for the first prompt alone.
+        box_limit, wta_eps, every_iou: as in `interactive_losses`.
+    """
+
+    model: SamConfig = field(default_factory=SamConfig)
+    checkpoint: str | None = None
+    scenes: int = 100_000
+    nested: float = 0.1
+    style: str | None = "mixed"
+    backgrounds: Path | None = None
+    prompts: int = 8
+    clicks: int | None = 8
+    box_limit: float = 20.0
+    wta_eps: float = 0.0
+    every_iou: bool = False
+
+
+class SceneMasks:
+    """Scenes and `prompts` of their masks each. A sample is uint8 (S, S, 3) and bool (prompts, S, S)."""
+
+    def __init__(self, config: SamTaskConfig, size: int, split: str, count: int) -> None:
+        self.scenes = Scenes(size=size, split=split, style=config.style, backgrounds=config.backgrounds)
+        self.nested, self.prompts, self.count = config.nested, config.prompts, count
+        self.pixels = sam_pixels(size)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def sample(self, key: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """A scene, and some of its masks: each as often as any other, as far as numbers allow."""
+        nested = rng.random() < self.nested
+        scene = self.scenes.nested(key) if nested else self.scenes[key]
+        masks = scene.silhouettes if nested else scene.masks
+        order = [i for _ in range(-(-self.prompts // len(masks))) for i in rng.permutation(len(masks))]
+        return scene.pixels, masks[order[: self.prompts]]
+
+    def collate(self, samples: list[Any]) -> dict[str, Tensor]:
+        """Images (batch, 3, S, S) and targets (batch, prompts, S, S)."""
+        pictures, masks = zip(*samples, strict=True)
+        return {"images": self.pixels(pictures), "targets": torch.from_numpy(np.stack(masks))}
+
+
+class SamTask(Task):
+    """Interactive segmentation (Kirillov et al. 2023). Scores are mean IoUs of the answers to one box, and to
+    one point in the thing: of the mask that the model itself rates best, and of the best of its masks."""
+
+    Config: ClassVar[Any] = SamTaskConfig
+    metric: ClassVar[str] = "box"
+    model: Sam
+
+    def __init__(self, config: SamTaskConfig) -> None:
+        super().__init__(config)
+        self.model = Sam.from_pretrained(config.checkpoint) if config.checkpoint else Sam(config.model)
+
+    def data(self, split: Literal["train", "val"]) -> SceneMasks:
+        size = self.model.config.image_size
+        return SceneMasks(self.config, size, split, self.config.scenes if split == "train" else 256)
+
+    def loss(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        config = self.config
+        rounds = [] if config.clicks is None else interactive_rounds(config.clicks)
+        answers = interactive_losses(
+            self.model,
+            batch["images"],
+            batch["targets"],
+            rounds,
+            box_limit=config.box_limit,
+            wta_eps=config.wta_eps,
+            every_iou=config.every_iou,
+        )
+        return {
+            "loss": torch.stack([answer.loss for answer in answers]).mean(),
+            "focal": answers[0].focal,
+            "dice": answers[0].dice,
+            "iou_error": answers[0].iou_error,
+            "first_iou": answers[0].iou.mean(),
+            "last_iou": answers[-1].iou.mean(),
+        }
+
+    def predict(self, batch: dict[str, Tensor]) -> Mapping[str, Tensor]:
+        targets = batch["targets"]
+        embedding, _ = self.model.encoder(batch["images"])
+
+        def ious(**prompts: Any) -> tuple[Tensor, Tensor]:
+            output = self.model(embedding=embedding, **prompts)
+            masks = F.interpolate(output.masks.flatten(0, 1), targets.shape[-2:], mode="bilinear") > 0
+            found = mask_iou(masks.view(*output.masks.shape[:3], *masks.shape[2:]), targets[:, :, None])
+            return found, found.gather(-1, output.iou.argmax(-1, keepdim=True))[..., 0]
+
+        by_box, best_by_box = ious(boxes=boxes_of(targets))
+        by_point, best_by_point = ious(points=random_points(targets)[:, :, None])
+        return {
+            "box": best_by_box,
+            "box_best": by_box.amax(-1),
+            "point": best_by_point,
+            "point_best": by_point.amax(-1),
+        }
+
+    def score(self, predictions: Mapping[str, Tensor]) -> Mapping[str, float]:
+        return {name: float(ious.mean()) for name, ious in predictions.items()}
+
+    def blocks(self) -> Sequence[nn.Module]:
+        return [*self.model.encoder.blocks, *self.model.decoder.blocks]
+
+    def amounts(self, batch: dict[str, Tensor]) -> Mapping[str, int]:
+        return {
+            "images": len(batch["images"]),
+            "masks": batch["targets"].shape[0] * batch["targets"].shape[1],
+        }

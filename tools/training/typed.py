@@ -1,0 +1,171 @@
+"""Plain data, as YAML gives it, into typed dataclasses. Errors name the key, what it must be, and what it is."""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from visprog.errors import VisprogError
+
+
+class RecipeError(VisprogError):
+    """A recipe, or an override of one of its keys, that cannot be used; the message names the key."""
+
+
+def build(kind: Any, value: Any, key: str = "") -> Any:
+    """`value` as a `kind`: a dataclass, bool, int, float, str, Path, Literal, union, tuple, list or dict[str, …].
+
+    Args:
+        key: dotted name of the value, for messages; empty at the top.
+
+    Raises:
+        RecipeError: an unknown or missing key, a wrong type or choice, or a dataclass that refuses its values.
+    """
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return value
+    if is_dataclass(kind):
+        return _record(kind, value, key)
+    if origin in (Union, types.UnionType):
+        return _union(kind, value, key)
+    if origin is Literal:
+        if value in arguments and type(value) in {type(a) for a in arguments}:
+            return value
+        raise _wrong(kind, value, key)
+    if origin is dict:
+        if not isinstance(value, Mapping) or not all(isinstance(k, str) for k in value):
+            raise _wrong(kind, value, key)
+        return {k: build(arguments[1], v, _join(key, k)) for k, v in value.items()}
+    if origin in (tuple, list):
+        return _sequence(kind, value, key)
+    return _scalar(kind, value, key)
+
+
+def describe(kind: Any) -> str:
+    """What a type is called in a message: "a number", "one of 'fp32', 'bf16'"."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    names = {
+        bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path",
+        type(None): "null",
+    }  # fmt: skip
+    if kind in names:
+        return names[kind]
+    if origin in (Union, types.UnionType):
+        return " or ".join(describe(a) for a in arguments)
+    if origin is Literal:
+        return "one of " + ", ".join(repr(a) for a in arguments)
+    if origin is dict:
+        return f"a mapping to {describe(arguments[1])}"
+    if origin in (tuple, list):
+        return f"a list, each {describe(arguments[0])}"
+    return "a mapping"
+
+
+def plain(value: Any) -> Any:
+    """The inverse of `build`: dataclasses as mappings, tuples as lists, paths as text."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """A half sentence that helps with a name that is not known."""
+    close = get_close_matches(name, known, 1)
+    return f"did you mean '{close[0]}'?" if close else f"known are {', '.join(sorted(known)) or 'none'}"
+
+
+def _record(kind: Any, value: Any, key: str) -> Any:
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, Mapping):
+        raise _wrong(kind, value, key)
+    kinds = get_type_hints(kind)
+    known = {f.name: f for f in fields(kind) if f.init}
+    for name in value:
+        if name not in known:
+            raise RecipeError(f"unknown key '{_join(key, str(name))}': {nearest(str(name), list(known))}")
+    for name, field in known.items():
+        if name not in value and field.default is MISSING and field.default_factory is MISSING:
+            raise RecipeError(f"{_join(key, name)} is missing: it must be {describe(kinds[name])}")
+    arguments = {name: build(kinds[name], v, _join(key, name)) for name, v in value.items()}
+    try:
+        return kind(**arguments)
+    except (ValueError, TypeError) as error:
+        raise RecipeError(f"{key}: {error}" if key else str(error)) from None
+
+
+def _union(kind: Any, value: Any, key: str) -> Any:
+    members = [m for m in get_args(kind) if m is not type(None)]
+    if value is None and len(members) < len(get_args(kind)):
+        return None
+    fitting = [m for m in members if _shape(m) is _shape_of(value)]
+    if len(fitting) == 1:  # so that the message is about the part that is wrong
+        return build(fitting[0], value, key)
+    for member in fitting:
+        try:
+            return build(member, value, key)
+        except RecipeError:
+            continue
+    raise _wrong(kind, value, key)
+
+
+def _shape(kind: Any) -> type:
+    if is_dataclass(kind) or get_origin(kind) is dict:
+        return dict
+    return list if get_origin(kind) in (tuple, list) else str
+
+
+def _shape_of(value: Any) -> type:
+    return dict if isinstance(value, Mapping) else list if isinstance(value, list | tuple) else str
+
+
+def _sequence(kind: Any, value: Any, key: str) -> Any:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if not isinstance(value, list | tuple):
+        raise _wrong(kind, value, key)
+    if origin is list or arguments[-1] is Ellipsis:
+        kinds = [arguments[0]] * len(value)
+    elif len(value) != len(arguments):
+        raise RecipeError(f"{key} must have {len(arguments)} entries, not {len(value)}")
+    else:
+        kinds = list(arguments)
+    made = [build(k, v, f"{key}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True))]
+    return tuple(made) if origin is tuple else made
+
+
+def _scalar(kind: Any, value: Any, key: str) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is bool and isinstance(value, bool):
+        return value
+    if kind is int and number and value == int(value):
+        return int(value)
+    if kind is float:
+        if isinstance(value, str):  # YAML takes 1e-3, without a point, for text
+            try:
+                value, number = float(value), True
+            except ValueError:
+                raise _wrong(kind, value, key) from None
+        if number and math.isfinite(value):
+            return float(value)
+    if kind is str and isinstance(value, str):
+        return value
+    if kind is Path and isinstance(value, str | Path):
+        return Path(value)
+    raise _wrong(kind, value, key)
+
+
+def _wrong(kind: Any, value: Any, key: str) -> RecipeError:
+    return RecipeError(f"{key or 'it'} must be {describe(kind)}, not {value!r}")
+
+
+def _join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
