@@ -47,6 +47,7 @@ PEOPLE = frozenset(
 @tool(
     backends={
         "basic": "visprog.tools.classify:BasicClassifier",
+        "embedded": "visprog.tools.embedded.classify:EmbeddedClassifier",
         "clip": "visprog.tools.hub.classify:ClipClassifier",
         "siglip": "visprog.tools.hub.classify:SiglipClassifier",
     },
@@ -60,6 +61,7 @@ def classify(image: Image | Region, options: list[str]) -> str:
 @tool(
     backends={
         "basic": "visprog.tools.classify:BasicMatcher",
+        "embedded": "visprog.tools.embedded.classify:EmbeddedMatcher",
         "clip": "visprog.tools.hub.classify:ClipMatcher",
         "siglip": "visprog.tools.hub.classify:SiglipMatcher",
     },
@@ -73,6 +75,7 @@ def match(image: Image | Region, text: str) -> float:
 @tool(
     backends={
         "basic": "visprog.tools.classify:BasicVerifier",
+        "embedded": "visprog.tools.embedded.classify:EmbeddedVerifier",
         "clip": "visprog.tools.hub.classify:ClipVerifier",
         "siglip": "visprog.tools.hub.classify:SiglipVerifier",
     },

@@ -31,6 +31,7 @@ CUT_SIDE = 320
 @tool(
     backends={
         "grabcut": "visprog.tools.segment:GrabCut",
+        "embedded": "visprog.tools.embedded.segment:EmbeddedSegmenter",
         "sam": "visprog.tools.hub.segment:SamSegmenter",
         "segment-anything": "visprog.tools.hub.segment:SegmentAnythingSegmenter",
     },

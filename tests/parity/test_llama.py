@@ -11,13 +11,44 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from visprog.planner.decoder import Decoder  # noqa: E402
-from visprog.tools.models.llama import KEYS, Llama, LlamaConfig, next_token_loss  # noqa: E402
+from visprog.tools.models.llama import (  # noqa: E402
+    KEYS,
+    Llama,
+    LlamaConfig,
+    RopeScaling,
+    answer_loss,
+    next_token_loss,
+)
 
 SHAPES = {
     "plain": {},
     "grouped": {"num_key_value_heads": 2},
     "one key": {"num_key_value_heads": 1, "num_hidden_layers": 3},
-    "tied": {"tie_word_embeddings": True, "rope_theta": 500.0},
+    "tied": {
+        "tie_word_embeddings": True,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 500.0},
+        "rms_norm_eps": 1e-3,
+    },
+    "biased, wide heads": {"attention_bias": True, "head_dim": 12, "num_key_value_heads": 2},
+    "linear": {"rope_parameters": {"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0}},
+    "llama3": {
+        "rope_parameters": {
+            "rope_type": "llama3",
+            "rope_theta": 500000.0,
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 24,
+        }
+    },
+}
+UNKNOWN = {
+    "mlp_bias True": {"mlp_bias": True},
+    "hidden_act 'gelu'": {"hidden_act": "gelu"},
+    "rotary scaling 'yarn'": {"rope_scaling": {"type": "yarn", "factor": 2.0}},
+    "rotary scaling 'dynamic'": {"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}},
+    "a part of the channels": {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}},
+    "model_type 'qwen2'": {"model_type": "qwen2"},
 }
 
 
@@ -36,7 +67,9 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path):
         }
     )
     theirs = transformers.LlamaForCausalLM(config).eval()
-    theirs.save_pretrained(tmp_path)
+    for parameter in theirs.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    theirs.save_pretrained(tmp_path, max_shard_size="20KB" if request.param == "grouped" else "5GB")
     return theirs, Llama.from_pretrained(tmp_path).eval()
 
 
@@ -80,14 +113,43 @@ def test_cached_decoding_equals_the_whole_and_generation_agrees(pair) -> None:
     with pytest.raises(ValueError, match="holds 12 positions"):
         ours(tokens[:, :1], cache=cache)
     want = theirs.generate(tokens, max_new_tokens=8, do_sample=False, eos_token_id=None, pad_token_id=0)
-    assert torch.equal(ours.generate(tokens, 8), want)
+    assert torch.equal(ours.generate(tokens, 8), want[:, 12:])
+    assert ours.generate(tokens, 8).requires_grad is False
 
 
 def test_key_map_is_its_own_reverse(pair) -> None:
     theirs, ours = pair
-    names = set(theirs.state_dict())
-    assert set(KEYS.to_theirs(ours.state_dict())) == names
+    back = KEYS.to_theirs(ours.state_dict())
+    theirs.load_state_dict(back)  # strict
     assert set(KEYS.to_ours(theirs.state_dict())) == set(ours.state_dict())
+
+
+def test_loss_with_logits_of_the_answers_only(pair) -> None:
+    _, ours = pair
+    tokens = torch.randint(0, 101, (3, 9), generator=torch.Generator().manual_seed(4))
+    weight = torch.tensor([[0.0] * 4 + [1.0] * 5, [0.0] * 7 + [2.0] * 2, [0.0] * 9])
+    out = ours(tokens)
+    want = next_token_loss(out.logits, tokens, weight)
+    have = answer_loss(out.features, ours.head.weight, tokens, weight)
+    torch.testing.assert_close(have, want)
+
+
+@pytest.mark.parametrize("message", UNKNOWN)
+def test_what_is_not_implemented_is_refused(message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LlamaConfig.from_hub(UNKNOWN[message])
+
+
+def test_old_files_say_it_in_other_words() -> None:
+    config = LlamaConfig.from_hub({"rope_scaling": {"type": "linear", "factor": 2.0}, "rope_theta": 5e5})
+    assert config.scaling == RopeScaling("linear", 2.0) and config.theta == 5e5
+    assert (config.vocab, config.dim, config.layers, config.hidden) == (32000, 4096, 32, 11008)
+
+
+def test_scaled_positions_are_saved(tmp_path: Path) -> None:
+    config = LlamaConfig(vocab=11, dim=8, layers=1, heads=2, hidden=8, scaling=RopeScaling("llama3", 8.0))
+    Llama(config).save(tmp_path)
+    assert Llama.load(tmp_path).config == config
 
 
 def test_missing_keys_are_named(tmp_path: Path) -> None:

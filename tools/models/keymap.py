@@ -36,7 +36,8 @@ class KeyMap:
             for pattern, ours in self._theirs:
                 if match := pattern.fullmatch(key):
                     names = [name.format(*match.groups()) for name in ours]
-                    found |= zip(names, value.chunk(len(names)), strict=True)
+                    parts = value.chunk(len(names)) if len(names) > 1 else (value,)
+                    found |= zip(names, parts, strict=True)
                     break
             else:
                 found[key] = value

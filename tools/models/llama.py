@@ -8,17 +8,45 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..nn import Attention, Block, KVCache, RMSNorm, Rotary, SwiGLU, Transformer
+from ..nn.generate import Beams, Sampling, generate
 from .checkpoint import load_exactly, load_model, read_checkpoint, save_model
 from .keymap import KeyMap
+
+
+@dataclass(frozen=True)
+class RopeScaling:
+    """How rotary frequencies are stretched for sequences longer than those a model was first trained on.
+
+    Attributes:
+        factor: all frequencies ("linear"), or the lowest ones ("llama3"), are divided by it.
+        low, high: "llama3" only: wavelengths above original / low are stretched, those below original / high are
+            left, and between them it goes over smoothly.
+        original: "llama3" only: the length of the first training.
+    """
+
+    kind: Literal["linear", "llama3"]
+    factor: float
+    low: float = 1.0
+    high: float = 4.0
+    original: int = 8192
+
+    def __call__(self, frequencies: Tensor) -> Tensor:
+        """Frequencies in radians a position, any shape → the same."""
+        if self.kind == "linear":
+            return frequencies / self.factor
+        turns = self.original * frequencies / (2 * math.pi)
+        kept = ((turns - self.low) / (self.high - self.low)).clamp(0, 1)
+        return kept * frequencies + (1 - kept) * frequencies / self.factor
 
 
 @dataclass(frozen=True)
@@ -30,32 +58,66 @@ class LlamaConfig:
     layers: int = 6
     heads: int = 6
     kv_heads: int | None = None
+    head_dim: int | None = None
     hidden: int = 512
     theta: float = 10000.0
+    scaling: RopeScaling | None = None
     eps: float = 1e-6
+    attention_bias: bool = False
     tied: bool = True
+
+    def __post_init__(self) -> None:
+        if isinstance(self.scaling, dict):  # as read from JSON
+            object.__setattr__(self, "scaling", RopeScaling(**self.scaling))
 
     @classmethod
     def from_hub(cls, raw: dict[str, Any]) -> LlamaConfig:
-        """From the `config.json` of a hub checkpoint.
+        """From the `config.json` of a hub checkpoint; what it leaves out is as in LLaMA 7B.
 
         Raises:
-            ValueError: it asks for scaled rotary positions.
+            ValueError: it asks for something that this LLaMA does not have; the message names it.
         """
+        for key, known in {
+            "model_type": ("llama",),
+            "hidden_act": ("silu", "swish"),
+            "mlp_bias": (False,),
+        }.items():
+            if raw.get(key, known[0]) not in known:
+                raise ValueError(
+                    f"{key} {raw[key]!r} is not implemented, only {' or '.join(map(repr, known))}"
+                )
         rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
-        if rope.get("rope_type", "default") != "default":
-            raise ValueError(f"rotary scaling '{rope['rope_type']}' is not implemented")
         return cls(
-            vocab=raw["vocab_size"],
-            dim=raw["hidden_size"],
-            layers=raw["num_hidden_layers"],
-            heads=raw["num_attention_heads"],
+            vocab=raw.get("vocab_size", 32000),
+            dim=raw.get("hidden_size", 4096),
+            layers=raw.get("num_hidden_layers", 32),
+            heads=raw.get("num_attention_heads", 32),
             kv_heads=raw.get("num_key_value_heads"),
-            hidden=raw["intermediate_size"],
-            theta=rope.get("rope_theta", raw.get("rope_theta", 10000.0)),
-            eps=raw["rms_norm_eps"],
+            head_dim=raw.get("head_dim"),
+            hidden=raw.get("intermediate_size", 11008),
+            theta=rope.get("rope_theta") or raw.get("rope_theta") or 10000.0,
+            scaling=_scaling(rope, raw.get("max_position_embeddings", 2048)),
+            eps=raw.get("rms_norm_eps", 1e-6),
+            attention_bias=raw.get("attention_bias", False),
             tied=raw.get("tie_word_embeddings", False),
         )
+
+
+def _scaling(rope: dict[str, Any], length: int) -> RopeScaling | None:
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if rope.get("partial_rotary_factor", 1.0) != 1.0:
+        raise ValueError("rotary positions for a part of the channels are not implemented")
+    match kind:
+        case "default":
+            return None
+        case "linear":
+            return RopeScaling("linear", rope["factor"])
+        case "llama3":
+            original = rope.get("original_max_position_embeddings", length)
+            return RopeScaling(
+                "llama3", rope["factor"], rope["low_freq_factor"], rope["high_freq_factor"], original
+            )
+    raise ValueError(f"rotary scaling '{kind}' is not implemented, only linear and llama3")
 
 
 class LlamaOutput(NamedTuple):
@@ -63,10 +125,12 @@ class LlamaOutput(NamedTuple):
 
     Attributes:
         logits: (batch, length, vocab).
+        features: (batch, length, dim), after the final norm.
         hidden: after each block, (batch, length, dim), the last one before the final norm; empty unless asked for.
     """
 
     logits: Tensor
+    features: Tensor
     hidden: list[Tensor]
 
 
@@ -79,7 +143,13 @@ class Llama(nn.Module):
         self.embed = nn.Embedding(config.vocab, config.dim)
         self.blocks = Transformer(
             Block(
-                Attention(config.dim, config.heads, kv_heads=config.kv_heads, bias=False),
+                Attention(
+                    config.dim,
+                    config.heads,
+                    kv_heads=config.kv_heads,
+                    head_dim=config.head_dim,
+                    bias=config.attention_bias,
+                ),
                 SwiGLU(config.dim, config.hidden),
                 lambda: RMSNorm(config.dim, config.eps),
             )
@@ -89,53 +159,59 @@ class Llama(nn.Module):
         self.head = nn.Linear(config.dim, config.vocab, bias=False)
         if config.tied:
             self.head.weight = self.embed.weight
-        self.rotary = Rotary(config.dim // config.heads, config.theta)
+        self.rotary = Rotary(config.head_dim or config.dim // config.heads, config.theta)
+        if config.scaling:
+            self.rotary.frequencies = config.scaling(self.rotary.frequencies)
         self.apply(self._init)
 
     def _init(self, module: nn.Module) -> None:
         """Normal of std 0.02; the projections that write to the residual stream scaled by 1/sqrt(2 layers)."""
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
         if isinstance(module, Block):
             for layer in (module.attention.out, module.mlp.down):
                 nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * self.config.layers))
 
     def forward(
         self,
-        tokens: Tensor,
+        tokens: Tensor | None = None,
         mask: Tensor | None = None,
         cache: list[KVCache] | None = None,
         collect: bool = False,
+        embeddings: Tensor | None = None,
     ) -> LlamaOutput:
         """Args:
         tokens: ids (batch, length).
         mask: bool (batch, length), True for real tokens, for left-padded batches; None where all are real.
         cache: from `new_cache`; then `tokens` are the next ones, and `mask` covers past and new.
         collect: keep the hidden states.
+        embeddings: (batch, length, dim), in place of `tokens`.
         """
-        length = tokens.shape[1]
+        x = self.embed(tokens) if embeddings is None else embeddings
+        features, hidden = self.read(x, mask, cache, collect)
+        return LlamaOutput(self.head(features), features, hidden)
+
+    def read(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        cache: list[KVCache] | None = None,
+        collect: bool = False,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """As `forward`, without the logits: embeddings (batch, length, dim) → `features` and `hidden`."""
         past = cache[0].length if cache else 0
-        if mask is None:
-            positions = torch.arange(past, past + length, device=tokens.device)[None]
-            allowed = None
-            if past and length > 1:
-                keys = torch.arange(past + length, device=tokens.device)
-                allowed = (keys[None] <= positions[0][:, None])[None, None]
-        else:
-            positions = (mask.long().cumsum(-1) - 1).clamp(min=0)[:, past:]
-            index = torch.arange(past + length, device=tokens.device)
-            allowed = (index[None] <= index[past:, None])[None, None] & mask[:, None, None, :]
-            # A padded query sees no key at all; letting it see itself keeps the softmax finite.
-            allowed = allowed | (index[None] == index[past:, None])
+        positions, allowed = attended(mask, past, x.shape[1], x.device)
         x, hidden = self.blocks(
-            self.embed(tokens),
+            x,
             mask=allowed,
-            causal=allowed is None and length > 1,
+            causal=allowed is None and x.shape[1] > 1,
             rotary=self.rotary(positions),
             caches=cache,
             collect=collect,
         )
-        return LlamaOutput(self.head(self.norm(x)), hidden)
+        return self.norm(x), hidden
 
     def new_cache(self, batch: int, capacity: int) -> list[KVCache]:
         """Empty caches, one a layer, for `capacity` positions."""
@@ -143,23 +219,27 @@ class Llama(nn.Module):
 
     @torch.no_grad()
     def generate(
-        self, tokens: Tensor, max_new: int, end: int | None = None, mask: Tensor | None = None
+        self,
+        tokens: Tensor | None = None,
+        max_new: int = 128,
+        *,
+        mask: Tensor | None = None,
+        embeddings: Tensor | None = None,
+        stop: Sequence[int] = (),
+        pad: int | None = None,
+        search: Sampling | Beams | None = None,
     ) -> Tensor:
-        """Greedy continuation of (batch, length) by at most `max_new` tokens; after `end` comes only `end`."""
-        cache = self.new_cache(tokens.shape[0], tokens.shape[1] + max_new)
-        step, out = tokens, tokens
-        finished = torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
-        for _ in range(max_new):
-            step = self(step, mask, cache).logits[:, -1:].argmax(-1)
-            if end is not None:
-                step = torch.where(finished[:, None], end, step)
-                finished |= step[:, 0] == end
-            out = torch.cat([out, step], 1)
-            if mask is not None:
-                mask = F.pad(mask, (0, 1), value=True)
-            if end is not None and bool(finished.all()):
-                break
-        return out
+        """Continue prompts: ids (batch, length) → the new ids (batch, at most max_new).
+
+        Args:
+            tokens: ids (batch, length), shorter prompts padded on the left.
+            max_new: at most so many tokens.
+            mask: bool (batch, length), True for real tokens.
+            embeddings: (batch, length, dim), in place of `tokens`.
+            stop, pad, search: as `visprog.tools.nn.generate`.
+        """
+        x = self.embed(tokens) if embeddings is None else embeddings
+        return generate(LlamaDecoding(self, x, mask, max_new), max_new, stop=stop, pad=pad, search=search)
 
     # -- checkpoints -----------------------------------------------------------------------------
 
@@ -179,30 +259,104 @@ class Llama(nn.Module):
         """Load a public LLaMA checkpoint: a hub id, or a folder in the hub's layout.
 
         Raises:
-            ValueError: scaled rotary positions, or keys missing or unexpected; the message names them.
+            ValueError: what is not implemented here, or keys missing or unexpected; the message names them.
         """
         raw, state = read_checkpoint(source)
         model = cls(LlamaConfig.from_hub(raw))
         state = KEYS.to_ours(state)
-        if model.config.tied:
-            state.setdefault("head.weight", state["embed.weight"])
+        if model.config.tied and "embed.weight" in state:
+            state["head.weight"] = state["embed.weight"]
         load_exactly(model, state, source)
         return model
 
 
+class LlamaDecoding:
+    """A batch of sequences that a LLaMA is writing (see `visprog.tools.nn.generate.Decoding`).
+
+    Args:
+        embeddings: of the prompts, (batch, length, dim), shorter ones padded on the left.
+        mask: bool (batch, length), True for real positions; None where all are real.
+        max_new: how many tokens may follow.
+    """
+
+    logits: Tensor
+
+    def __init__(self, model: Llama, embeddings: Tensor, mask: Tensor | None, max_new: int) -> None:
+        batch, length = embeddings.shape[:2]
+        capacity = length + max_new - 1  # the last token is not read
+        self.model, self.caches = model, model.new_cache(batch, capacity)
+        _, allowed = attended(mask, 0, length, embeddings.device)
+        if mask is not None:
+            mask = F.pad(mask, (0, max_new - 1), value=True)
+        positions, _ = attended(mask, 0, capacity, embeddings.device)
+        self.rotary: tuple[Tensor, ...] = model.rotary(positions)
+        self.seen = None if mask is None else mask[:, None, None]
+        self._read(embeddings, allowed)
+
+    def advance(self, tokens: Tensor) -> None:
+        """Read the next token of each sequence, ids (batch,)."""
+        end = self.caches[0].length + 1
+        self._read(self.model.embed(tokens[:, None]), None if self.seen is None else self.seen[..., :end])
+
+    def reorder(self, rows: Tensor) -> None:
+        """Sequence i becomes what sequence `rows[i]` was."""
+        self.logits = self.logits.index_select(0, rows)
+        for cache in self.caches:
+            cache.reorder(rows)
+        if self.seen is not None:
+            self.seen = self.seen.index_select(0, rows)
+            self.rotary = tuple(table.index_select(0, rows) for table in self.rotary)
+
+    def _read(self, x: Tensor, allowed: Tensor | None) -> None:
+        start = self.caches[0].length
+        x, _ = self.model.blocks(
+            x,
+            mask=allowed,
+            causal=allowed is None and x.shape[1] > 1,
+            rotary=tuple(table[..., start : start + x.shape[1], :] for table in self.rotary),
+            caches=self.caches,
+        )
+        self.logits = self.model.head(self.model.norm(x[:, -1]))
+
+
+def attended(
+    mask: Tensor | None, past: int, length: int, device: torch.device
+) -> tuple[Tensor, Tensor | None]:
+    """Positions of the next `length` tokens after `past`, and which keys they may see.
+
+    Args:
+        mask: bool (batch, past + length), True for real tokens; None where all are real.
+
+    Returns:
+        Positions (batch or 1, length), and bool (batch or 1, 1, length, past + length); None where plain causal
+        attention says the same.
+    """
+    index = torch.arange(past + length, device=device)
+    causal = index[None] <= index[past:, None]
+    if mask is None:
+        return index[None, past:], causal[None, None] if past and length > 1 else None
+    positions = (mask.long().cumsum(-1) - 1).clamp(min=0)[:, past:]
+    # A padded query sees no key at all; letting it see itself keeps the softmax finite.
+    itself = index[None] == index[past:, None]
+    return positions, causal[None, None] & mask[:, None, None, :] | itself
+
+
+def model_keys(theirs: str, ours: str) -> list[tuple[str, str]]:
+    """Key pairs of all but the head, their names and ours each with a prefix."""
+    layer, block = f"{theirs}layers.{{}}.", f"{ours}blocks.{{}}."
+    return [
+        (f"{theirs}embed_tokens.weight", f"{ours}embed.weight"),
+        (f"{layer}input_layernorm.weight", f"{block}attention_norm.weight"),
+        *((f"{layer}self_attn.{n}_proj.{{}}", f"{block}attention.{n}.{{}}") for n in "qkv"),
+        (f"{layer}self_attn.o_proj.{{}}", f"{block}attention.out.{{}}"),
+        (f"{layer}post_attention_layernorm.weight", f"{block}mlp_norm.weight"),
+        (f"{layer}mlp.{{}}_proj.weight", f"{block}mlp.{{}}.weight"),
+        (f"{theirs}norm.weight", f"{ours}norm.weight"),
+    ]
+
+
 KEYS = KeyMap(
-    [
-        ("model.embed_tokens.weight", "embed.weight"),
-        ("model.layers.{}.input_layernorm.weight", "blocks.{}.attention_norm.weight"),
-        ("model.layers.{}.self_attn.q_proj.weight", "blocks.{}.attention.q.weight"),
-        ("model.layers.{}.self_attn.k_proj.weight", "blocks.{}.attention.k.weight"),
-        ("model.layers.{}.self_attn.v_proj.weight", "blocks.{}.attention.v.weight"),
-        ("model.layers.{}.self_attn.o_proj.weight", "blocks.{}.attention.out.weight"),
-        ("model.layers.{}.post_attention_layernorm.weight", "blocks.{}.mlp_norm.weight"),
-        ("model.layers.{}.mlp.{}_proj.weight", "blocks.{}.mlp.{}.weight"),
-        ("model.norm.weight", "norm.weight"),
-        ("lm_head.weight", "head.weight"),
-    ],
+    [*model_keys("model.", ""), ("lm_head.weight", "head.weight")],
     ignored=["model.layers.{}.self_attn.rotary_emb.inv_freq"],
 )
 """Names in the hub's checkpoints ↔ names here."""
@@ -218,4 +372,19 @@ def next_token_loss(logits: Tensor, tokens: Tensor, weight: Tensor) -> Tensor:
     """
     losses = F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
     weight = weight[:, 1:].flatten().to(losses.dtype)
+    return (losses * weight).sum() / weight.sum().clamp(min=1)
+
+
+def answer_loss(features: Tensor, head: Tensor, tokens: Tensor, weight: Tensor) -> Tensor:
+    """`next_token_loss` with logits for the tokens that count only, which spares most of its memory where the
+    vocabulary is large.
+
+    Args:
+        features: (batch, length, dim), after the final norm.
+        head: (vocab, dim), the weight that makes logits of them.
+        tokens, weight: as `next_token_loss`.
+    """
+    counted = weight[:, 1:] > 0
+    losses = F.cross_entropy(features[:, :-1][counted] @ head.T, tokens[:, 1:][counted], reduction="none")
+    weight = weight[:, 1:][counted].to(losses.dtype)
     return (losses * weight).sum() / weight.sum().clamp(min=1)

@@ -1,11 +1,16 @@
 """The layers that the models share: one attention, one block, one of each norm and embedding."""
 
+from .activation import activation
 from .attention import Attention, KVCache
 from .block import Block, Transformer
+from .losses import info_nce, sigmoid_pair_loss
+from .mask_losses import dice_loss, focal_loss, mask_iou
 from .mlp import Mlp, SwiGLU, quick_gelu
+from .nms import nms
 from .norm import LayerNorm2d, RMSNorm
 from .patch import PatchEmbed, resize_positions
 from .rotary import Rotary
+from .window import WindowAttention
 
 __all__ = [
     "Attention",
@@ -18,6 +23,14 @@ __all__ = [
     "Rotary",
     "SwiGLU",
     "Transformer",
+    "WindowAttention",
+    "activation",
+    "dice_loss",
+    "focal_loss",
+    "info_nce",
+    "mask_iou",
+    "nms",
     "quick_gelu",
     "resize_positions",
+    "sigmoid_pair_loss",
 ]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 def quick_gelu(x: Tensor) -> Tensor:
     """x * sigmoid(1.702 x): the approximation of GELU that CLIP's first checkpoints were trained with."""
-    return x * torch.sigmoid(1.702 * x)
+    return F.silu(1.702 * x) / 1.702
 
 
 class Mlp(nn.Module):

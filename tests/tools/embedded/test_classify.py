@@ -1,0 +1,97 @@
+"""The embedded classifier's reading of texts, and its answers on a model that was taught six pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("accelerate")
+
+from visprog.errors import Refused, ToolError  # noqa: E402
+from visprog.tools.embedded.classify import (  # noqa: E402
+    EmbeddedClassifier,
+    EmbeddedMatcher,
+    EmbeddedVerifier,
+    _phrase,
+    near_misses,
+)
+from visprog.values import Box, Region  # noqa: E402
+from visprog.values.image import Image  # noqa: E402
+
+HUES = {"red": (220, 30, 30), "green": (30, 180, 30), "blue": (30, 30, 220)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that tells three colours of plain pictures."""
+    from visprog.tools.training.tasks.clip import Shape
+    from visprog.tools.training.tasks.clip_scenes import SceneClip, SceneClipConfig
+
+    torch.manual_seed(0)
+    shape = Shape(
+        size=32, patch=16, dim=16, layers=1, heads=2, text_dim=16, text_layers=1, text_heads=2, project=8
+    )
+    task = SceneClip(SceneClipConfig(shape=shape, negatives=False))
+    texts = [f"a {color} thing" for color in HUES]
+    batch = {
+        "images": task.pixels([picture(color).pixels for color in HUES]),
+        "tokens": task.ids(texts),
+    }
+    others = task.ids([miss for text in texts[:1] for miss in near_misses(text) if miss not in texts])
+    optimizer = torch.optim.AdamW(task.model.parameters(), 1e-2)
+    for _ in range(80):
+        optimizer.zero_grad()
+        images, pairs = task.embed(batch)
+        rivals = task.model.encode_texts(others)
+        logits = task.model.scale.exp() * images @ torch.cat([pairs[:, 0], rivals]).T
+        torch.nn.functional.cross_entropy(logits, torch.arange(3)).backward()
+        optimizer.step()
+    path = tmp_path_factory.mktemp("clip")
+    task.save(path)
+    return path
+
+
+def picture(color: str) -> Image:
+    return Image(np.full((20, 20, 3), HUES[color], np.uint8))
+
+
+def test_texts_are_put_as_in_training() -> None:
+    assert _phrase("the circle is red") == "a red circle"
+    assert _phrase("orange") == "an orange thing"
+    assert _phrase("a blue striped square") == "a striped blue square"
+    two = "a red circle and a blue square"
+    assert _phrase(two) == two
+    misses = near_misses("a red circle")
+    assert len(misses) == len(set(misses)) == 11 + 11
+    assert "an orange circle" in misses and "a red star" in misses and "a red circle" not in misses
+
+
+def test_the_nearest_option_the_probability_and_the_truth(folder: Path) -> None:
+    classify, match, verify = (
+        tool(str(folder)) for tool in (EmbeddedClassifier, EmbeddedMatcher, EmbeddedVerifier)
+    )
+    options = ["Blue", "a green thing", "red"]
+    calls = [{"image": picture(color), "options": options} for color in HUES]
+    assert classify(calls) == ["red", "a green thing", "Blue"]
+    right, wrong = match([{"image": picture("red"), "text": text} for text in ("red", "blue")])
+    assert right > 0.5 > wrong >= 0
+    region = Region(Box(2, 2, 18, 18), "thing", 1.0, picture("green"))
+    statements = ["it is green", "the thing is red", "not red", "is not green"]
+    assert verify([{"image": region, "statement": s} for s in statements]) == [True, False, True, False]
+
+
+def test_words_that_it_does_not_know_are_refused(folder: Path, tmp_path: Path) -> None:
+    classify, verify = EmbeddedClassifier(str(folder)), EmbeddedVerifier(str(folder))
+    unknown, empty, known = classify(
+        [{"image": picture("red"), "options": o} for o in (["cat", "red"], [], ["red", "gray"])]
+    )
+    assert isinstance(unknown, Refused) and "'cat'" in str(unknown)
+    assert isinstance(empty, ToolError) and "no options" in str(empty)
+    assert known == "red"
+    (vague,) = verify([{"image": picture("red"), "statement": "a thing"}])
+    assert isinstance(vague, Refused) and "names no colour" in str(vague)
+    (missing,) = EmbeddedClassifier(str(tmp_path))([{"image": picture("red"), "options": ["red"]}])
+    assert isinstance(missing, ToolError) and "visprog train clip" in str(missing)

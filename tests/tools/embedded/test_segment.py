@@ -1,0 +1,96 @@
+"""Segmenting with a bundled SAM; here one that has learnt nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from visprog.errors import ToolError  # noqa: E402
+from visprog.tools.embedded.segment import EmbeddedSegmenter  # noqa: E402
+from visprog.tools.models.sam import Sam, SamConfig  # noqa: E402
+from visprog.tools.models.sam_predictor import SamPredictor  # noqa: E402
+from visprog.values import Box, Region  # noqa: E402
+from visprog.values.image import Image  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    model = Sam(
+        SamConfig(
+            image_size=32, patch=8, dim=16, layers=1, heads=2, hidden=16, window=2, global_layers=(0,), width=16,
+            mask_channels=8, decoder_heads=2, decoder_hidden=16, iou_hidden=8,
+        )
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("sam")
+    model.save(path)
+    return path
+
+
+@pytest.fixture
+def image() -> Image:
+    return Image(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))
+
+
+def best(folder: Path, image: Image, **prompts: torch.Tensor) -> np.ndarray:
+    """What the model itself says."""
+    predictor = SamPredictor(Sam.load(folder))
+    predictor.set_image(image.pixels)
+    answer = predictor.predict(**prompts)
+    return (answer.logits[0, answer.iou[0].argmax()] > 0).numpy()
+
+
+def test_the_mask_of_a_box_is_the_one_rated_best(folder: Path, image: Image) -> None:
+    region = Region(Box(5, 6, 40, 30), "thing", 0.7, image)
+    found = EmbeddedSegmenter(str(folder)).segment(image, region)
+    assert (found.box, found.label, found.score) == (region.box, "thing", 0.7)
+    assert found.mask is not None
+    want = best(folder, image, boxes=torch.tensor([[5.0, 6.0, 40.0, 30.0]]))
+    assert want.any() and np.array_equal(found.mask.within(image.box), want)
+
+
+def test_a_box_without_extent_is_a_point(folder: Path, image: Image) -> None:
+    found = EmbeddedSegmenter(str(folder)).segment(image, Region(Box(20, 10, 20, 10), "", 1.0, image))
+    want = best(folder, image, points=torch.tensor([[[20.0, 10.0]]]))
+    assert found.mask is not None and np.array_equal(found.mask.within(image.box), want)
+    assert found.box == found.mask.box
+
+
+def test_masks_of_crops_lie_in_the_root(folder: Path, image: Image) -> None:
+    crop = image.crop(Box(10, 5, 55, 38))
+    found = EmbeddedSegmenter(str(folder)).segment(crop, Region(Box(20, 10, 40, 30), "", 1.0, image))
+    want = best(folder, Image(crop.pixels), boxes=torch.tensor([[10.0, 5.0, 30.0, 25.0]]))
+    assert found.image is image and found.mask is not None
+    assert np.array_equal(found.mask.within(crop.box), want)
+
+
+def test_calls_are_answered_together_and_each_picture_encoded_once(folder: Path, image: Image) -> None:
+    segmenter = EmbeddedSegmenter(str(folder))
+    encoded = []
+    segmenter._load().model.encoder.register_forward_hook(lambda *_: encoded.append(1))
+    boxes = [Box(5, 6, 40, 30), Box(0, 0, 10, 10), Box(100, 100, 120, 120), Box(8, 8, 8, 8)]
+    results = segmenter([{"image": image, "region": Region(box, "", 1.0, image)} for box in boxes])
+    assert isinstance(results[2], ToolError) and "outside the picture" in str(results[2])
+    assert len(encoded) == 1
+    for i in (0, 1, 3):
+        alone = EmbeddedSegmenter(str(folder))([{"image": image, "region": Region(boxes[i], "", 1.0, image)}])
+        assert str(alone[0]) == str(results[i])
+
+
+def test_everything_lies_in_the_picture(folder: Path, image: Image) -> None:
+    segmenter = EmbeddedSegmenter(str(folder))
+    crop = image.crop(Box(10, 5, 55, 38))
+    found = segmenter.everything(crop, side=3, least_iou=-10, least_stability=0.0)
+    assert found
+    for region in found:
+        assert region.mask is not None and region.image is image
+        assert region.box == region.mask.box and region.box.clip(crop.box) == region.box
+
+
+def test_a_missing_model_is_named(tmp_path: Path, image: Image) -> None:
+    with pytest.raises(ToolError, match="no SAM model in"):
+        EmbeddedSegmenter(str(tmp_path)).segment(image, Region(Box(1, 1, 5, 5)))

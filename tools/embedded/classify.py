@@ -1,0 +1,203 @@
+"""`classify`, `match` and `verify` with the bundled CLIP, in the words that it was trained on."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from visprog.errors import Refused, ToolError
+from visprog.values import Region
+from visprog.values.image import Image
+
+from ..hub.together import answer_together, look
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..models.zero_shot import ZeroShot
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "clip"
+FILLERS = frozenset(
+    "a an the is are it this that there its in of on with color colour colored coloured shape shaped".split()
+)
+DENIALS = re.compile(r"\b(?:not|no|isn't|isnt|aren't|arent)\b")
+_loading = threading.Lock()
+
+
+class Ask(NamedTuple):
+    """One call: the picture, and the texts to hold against it."""
+
+    picture: Image
+    texts: list[str]
+    denied: bool = False
+
+
+class _OnClip:
+    """What the three tools share.
+
+    Args:
+        model: folder of a model trained with `visprog train clip`; the bundled one where not given.
+        margin: how much wider than a region its crop is, as a share of its longer side.
+    """
+
+    tool: ClassVar[str]
+
+    def __init__(self, model: str | None = None, *, margin: float = 0.05) -> None:
+        self.folder = Path(model).expanduser() if model else WEIGHTS
+        self.margin = margin
+
+    @property
+    def zero_shot(self) -> ZeroShot:
+        """The model, loaded at the first use; the tools share it.
+
+        Raises:
+            ToolError: the folder holds no such model.
+        """
+        if not (self.folder / "model.safetensors").is_file():
+            raise ToolError(f"{self.tool}: {self.folder} holds no model: train one with visprog train clip")
+        with _loading:
+            return load(self.folder)
+
+    def _read(self, text: str) -> str:
+        """The text as it was said in training. Raises `Refused` where it has words that the model does not know."""
+        plain = _phrase(" ".join(re.findall(r"[a-z]+|[,;]", text.lower().replace("gray", "grey"))))
+        ids = self.zero_shot.tokenizer.backend.encode(plain)
+        unknown = [plain[slice(*ids.offsets[i])] for i, t in enumerate(ids.tokens) if t == "<unk>"]
+        if unknown or not plain:
+            raise Refused(
+                f"the bundled model of {self.tool} knows simple coloured shapes, and not "
+                f'{", ".join(repr(w) for w in unknown) or "an empty text"}: set backend = "siglip" under '
+                f"[tools.{self.tool}] in visprog.toml, after pip install 'visprog[hf]'"
+            )
+        return plain
+
+    def _cosines(self, asked: list[Ask]) -> list[Tensor]:
+        """For each call, the cosines between its picture and its texts."""
+        model = self.zero_shot
+        images = model.images([ask.picture.pixels for ask in asked])
+        return [model.classes(ask.texts) @ image for ask, image in zip(asked, images, strict=True)]
+
+    def _against(self, image: Image | Region, text: str, denied: bool = False) -> Ask:
+        """A text, and what it would be with one word of its kind exchanged."""
+        text = self._read(text)
+        rivals = near_misses(text)
+        if not rivals:
+            raise Refused(
+                f"{self.tool}: '{text}' names no colour, texture or shape that the bundled model knows"
+            )
+        return Ask(look(image, self.margin), [text, *rivals], denied)
+
+
+class EmbeddedClassifier(_OnClip):
+    """The option whose text lies nearest to the picture."""
+
+    tool = "classify"
+
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        return answer_together(calls, self._prepare, self._answer)
+
+    def _prepare(self, image: Image | Region, options: list[str]) -> tuple[Ask, list[str]]:
+        if not options:
+            raise ToolError("classify was given no options to choose from")
+        return Ask(look(image, self.margin), [self._read(o) for o in options]), list(options)
+
+    def _answer(self, asked: list[tuple[Ask, list[str]]]) -> list[str]:
+        rows = self._cosines([ask for ask, _ in asked])
+        return [options[int(row.argmax())] for (_, options), row in zip(asked, rows, strict=True)]
+
+
+class EmbeddedMatcher(_OnClip):
+    """The probability of a text among its near misses: those with another colour, texture or shape."""
+
+    tool = "match"
+
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        return answer_together(calls, self._prepare, self._answer)
+
+    def _prepare(self, image: Image | Region, text: str) -> Ask:
+        return self._against(image, text)
+
+    def _answer(self, asked: list[Ask]) -> list[float]:
+        scale = float(self.zero_shot.model.scale.detach().exp())  # type: ignore[attr-defined]
+        return [float((scale * row).softmax(0)[0]) for row in self._cosines(asked)]
+
+
+class EmbeddedVerifier(_OnClip):
+    """True where a statement fits better than each of its near misses."""
+
+    tool = "verify"
+
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        return answer_together(calls, self._prepare, self._answer)
+
+    def _prepare(self, image: Image | Region, statement: str) -> Ask:
+        denied = len(DENIALS.findall(statement.lower())) % 2 == 1
+        bare = DENIALS.sub(" ", statement.lower())
+        if isinstance(image, Region) and image.label and not _shapes(bare):
+            bare = f"{bare} {' '.join(_shapes(image.label)[:1])}"
+        return self._against(image, bare, denied)
+
+    def _answer(self, asked: list[Ask]) -> list[bool]:
+        rows = self._cosines(asked)
+        return [(int(row.argmax()) == 0) != ask.denied for ask, row in zip(asked, rows, strict=True)]
+
+
+@cache
+def load(folder: Path) -> ZeroShot:
+    """A model that `visprog train` saved, CLIP or SigLIP."""
+    from ..models.clip import Clip
+    from ..models.pixels import Pixels
+    from ..models.siglip import Siglip
+    from ..models.text import Tokenizer
+    from ..models.zero_shot import ZeroShot
+
+    raw = json.loads((folder / "config.json").read_text())
+    model = Clip.load(folder) if "end" in raw["text"] else Siglip.load(folder)
+    length = None if isinstance(model, Clip) else model.config.text.length
+    tokenizer = Tokenizer.load(folder, length=length, full=length is not None)
+    return ZeroShot(model.eval(), tokenizer, Pixels.load(folder))
+
+
+@cache
+def kinds() -> tuple[tuple[str, ...], ...]:
+    """Words of one kind, of which a thing has one: colours, textures and shapes."""
+    from ..training.scenes import COLORS, SHAPES, TEXTURES
+
+    return COLORS, TEXTURES[1:], SHAPES
+
+
+def near_misses(text: str) -> list[str]:
+    """The text with each of its colours, textures and shapes exchanged for all others of its kind."""
+    words = text.split()
+    found = []
+    for i, word in enumerate(words):
+        for kind in kinds():
+            if word in kind:
+                found += [[*words[:i], other, *words[i + 1 :]] for other in kind if other != word]
+    return [re.sub(r"\ban? (?=(\w))", _article, " ".join(miss)) for miss in found]
+
+
+def _phrase(text: str) -> str:
+    """What a text says of one thing, as it was said in training: "the circle is red" → "a red circle".
+
+    A text that names several shapes, or has words that are not of a kind, is left as it is.
+    """
+    colors, textures, shapes = kinds()
+    words = [w for w in text.split() if w not in FILLERS]
+    said = [[w for w in words if w in kind] for kind in (textures, colors, shapes)]
+    if max(map(len, said)) > 1 or len(words) > sum(map(len, said)) + words.count("thing"):
+        return text
+    noun = said[2] or ["thing"]
+    return re.sub(r"\ban? (?=(\w))", _article, f"a {' '.join(said[0] + said[1] + noun)}")
+
+
+def _shapes(text: str) -> list[str]:
+    return [w for w in re.findall(r"[a-z]+", text.lower()) if w in kinds()[2]]
+
+
+def _article(match: re.Match[str]) -> str:
+    return "an " if match[1] in "aeiou" else "a "

@@ -1,0 +1,131 @@
+"""A linear probe: logistic regression on frozen features (Radford et al. 2021, 3.2).
+
+How much a representation knows, without prompts: the features are those before the projection, the regression
+is fitted by L-BFGS to convergence, and its regularisation is chosen on validation data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SWEEP = tuple(10.0**power for power in range(-4, 5))
+"""Inverse strengths of regularisation to choose from."""
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """A fitted regression.
+
+    Attributes:
+        weight: (classes, dim), for features as they are.
+        bias: (classes).
+        c: the inverse strength of regularisation.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    c: float
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Logits (n, classes) of features (n, dim)."""
+        return F.linear(features.to(self.weight), self.weight, self.bias)
+
+    def accuracy(self, features: Tensor, labels: Tensor) -> float:
+        """The share of labels (n) that are found."""
+        return float((self(features).argmax(1) == labels).double().mean())
+
+
+def fit(features: Tensor, labels: Tensor, c: float = 1.0, iterations: int = 1000) -> LinearProbe:
+    """Multinomial logistic regression: the sum of the cross-entropies times c, plus half the squared weights.
+
+    Features are standardised inside, so that one sweep of c suits every model; the bias is not regularised.
+
+    Args:
+        features: (n, dim).
+        labels: (n), classes from 0 on.
+        iterations: of L-BFGS at most.
+
+    Raises:
+        ValueError: features and labels do not fit, or there is only one class.
+    """
+    if len(features) != len(labels) or features.ndim != 2:
+        raise ValueError(f"{tuple(features.shape)} features do not fit {tuple(labels.shape)} labels")
+    classes = int(labels.max()) + 1
+    if classes < 2:
+        raise ValueError("a probe needs two classes or more")
+    x = features.detach().double()
+    mean, std = x.mean(0), x.std(0).clamp(min=1e-12)
+    x = (x - mean) / std
+    weight = torch.zeros(classes, x.shape[1], dtype=torch.double, requires_grad=True)
+    bias = torch.zeros(classes, dtype=torch.double, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [weight, bias],
+        max_iter=iterations,
+        tolerance_grad=1e-7,
+        history_size=10,
+        line_search_fn="strong_wolfe",
+    )
+
+    def objective() -> Tensor:
+        optimizer.zero_grad()
+        # Divided by n * c, which moves no minimum and keeps gradients near 1.
+        loss = F.cross_entropy(F.linear(x, weight, bias), labels) + weight.square().sum() / (2 * c * len(x))
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        optimizer.step(objective)
+    scaled = (weight / std).detach()
+    return LinearProbe(scaled, (bias - scaled @ mean).detach(), c)
+
+
+def choose(
+    train: tuple[Tensor, Tensor], validation: tuple[Tensor, Tensor], sweep: Sequence[float] = SWEEP
+) -> LinearProbe:
+    """The best probe of a sweep over c by its accuracy on validation data; of equal ones the most regularised.
+
+    Args:
+        train: features (n, dim) and labels (n).
+        validation: likewise.
+    """
+    probes = [fit(*train, c) for c in sorted(sweep)]
+    return max(probes, key=lambda probe: probe.accuracy(*validation))
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """How an accuracy holds when the pictures are of another kind (ObjectNet, Barbu et al. 2019).
+
+    Attributes:
+        name: of the model.
+        usual: accuracy on pictures like those of training.
+        shifted: accuracy of the same classifier on the others.
+        effective: by how much `shifted` lies above what the line through the baselines expects at `usual`
+            (effective robustness, Taori et al. 2020); NaN with fewer than two baselines.
+    """
+
+    name: str
+    usual: float
+    shifted: float
+    effective: float
+
+
+def robustness(
+    name: str, usual: float, shifted: float, baselines: Sequence[tuple[float, float]]
+) -> Robustness:
+    """One line of a report. `baselines` are (usual, shifted) of other models; accuracies are compared by their
+    logits, in which such lines are straight."""
+    effective = float("nan")
+    if len({u for u, _ in baselines}) >= 2:
+        x, y = (
+            torch.logit(torch.tensor(v, dtype=torch.double), eps=1e-6) for v in zip(*baselines, strict=True)
+        )
+        slope = ((x - x.mean()) * (y - y.mean())).sum() / (x - x.mean()).square().sum()
+        at = torch.logit(torch.tensor(usual, dtype=torch.double), eps=1e-6)
+        effective = shifted - float(torch.sigmoid(y.mean() + slope * (at - x.mean())))
+    return Robustness(name, usual, shifted, effective)

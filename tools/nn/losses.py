@@ -1,0 +1,75 @@
+"""Losses over pairs of images and texts, of features whose rows have length 1."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+
+def info_nce(images: Tensor, texts: Tensor, scale: Tensor, positives: Tensor | None = None) -> Tensor:
+    """Symmetric cross-entropy of choosing the right text for an image, and the right image for a text (CLIP,
+    Radford et al. 2021).
+
+    Texts beyond the number of images belong to none: they are hard negatives, which an image chooses among, but
+    which choose no image (NegCLIP, Yuksekgonul et al. 2023).
+
+    Args:
+        images: (n, dim).
+        texts: (m, dim) with m >= n; text i belongs to image i.
+        scale: what cosines are multiplied by (not its logarithm).
+        positives: bool (n, m), where more than one text is right for an image, such as equal ones; the right
+            answer is then spread evenly over them (UniCL, Yang et al. 2022).
+    """
+    logits = scale * images @ texts.T
+    n = len(images)
+    if positives is None:
+        target = torch.arange(n, device=logits.device)
+        return (F.cross_entropy(logits, target) + F.cross_entropy(logits[:, :n].T, target)) / 2
+    right = positives.to(logits.dtype)
+    of_texts = right[:, :n].T
+    return (
+        F.cross_entropy(logits, right / right.sum(1, keepdim=True))
+        + F.cross_entropy(logits[:, :n].T, of_texts / of_texts.sum(1, keepdim=True))
+    ) / 2
+
+
+def sigmoid_pair_loss(
+    images: Tensor,
+    texts: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    positives: Tensor | None = None,
+    chunk: int | None = None,
+) -> Tensor:
+    """Every pair of an image and a text is judged by itself: do they belong together? (SigLIP, Zhai et al. 2023.)
+    The sum over all pairs, divided by the number of images.
+
+    Args:
+        images: (n, dim).
+        texts: (m, dim) with m >= n; text i belongs to image i, those beyond belong to none.
+        scale: what cosines are multiplied by (not its logarithm).
+        bias: what is then added.
+        positives: bool (n, m), where other pairs than (i, i) belong together.
+        chunk: texts looked at together, so that memory grows with n * chunk and not with n * m.
+    """
+    n, m = len(images), len(texts)
+
+    def part(start: int, some: Tensor) -> Tensor:
+        logits = scale * images @ some.T + bias
+        if positives is None:
+            right = torch.arange(n, device=logits.device)[:, None] == (
+                torch.arange(start, start + len(some), device=logits.device)
+            )
+        else:
+            right = positives[:, start : start + len(some)]
+        return F.softplus(torch.where(right, -logits, logits)).sum()
+
+    if chunk is None or chunk >= m:
+        return part(0, texts) / n
+    sums = [
+        checkpoint(part, start, texts[start : start + chunk], use_reentrant=False)
+        for start in range(0, m, chunk)
+    ]
+    return torch.stack(sums).sum() / n
