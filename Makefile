@@ -8,7 +8,7 @@ demo: $(VENV)/installed
 	$(VENV)/bin/visprog ask examples/signs.png "What is written on the red octagon?" --html visprog-demo.html
 
 test: $(VENV)/installed-dev
-	$(VENV)/bin/python -m pytest -q -n 2
+	$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .

@@ -127,7 +127,9 @@ def plain(source: str, image: Image) -> Any:
         return names["program"]()
     if "result" in names:
         return names["result"]
-    function = names["answer"]
+    function = names.get("answer")
+    if function is None:
+        return None
     if "image" in inspect.signature(function).parameters:
         return function(image=image)
     return function(image)
