@@ -189,7 +189,7 @@ def test_the_loss_by_hand_and_that_it_can_be_learned() -> None:
         Target(torch.zeros(0, 4), torch.zeros(0, 2).bool()),
     ]
     output = model(images, tokens)
-    losses = detection_loss(output, targets)
+    losses = detection_loss(output.logits, output.boxes, output.objectness, targets)
     chosen, things = assign(output.logits[0], output.boxes[0], targets[0])
     found, truth = output.boxes[0, chosen], targets[0].boxes[things]
     close(losses["l1"], (found - truth).abs().sum() / 2 / 2)  # two things, two images
@@ -204,7 +204,8 @@ def test_the_loss_by_hand_and_that_it_can_be_learned() -> None:
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     for _ in range(150):
         optimizer.zero_grad()
-        loss = detection_loss(model(images, tokens), targets)["loss"]
+        now = model(images, tokens)
+        loss = detection_loss(now.logits, now.boxes, now.objectness, targets)["loss"]
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.2 * losses["loss"].item()

@@ -257,34 +257,40 @@ def assign(logits: Tensor, boxes: Tensor, target: Target) -> tuple[Tensor, Tenso
     return torch.as_tensor(rows, device=boxes.device), torch.as_tensor(columns, device=boxes.device)
 
 
-def detection_loss(output: OwlOutput, targets: Sequence[Target]) -> dict[str, Tensor]:
+def detection_loss(
+    logits: Tensor, boxes: Tensor, objectness: Tensor | None, targets: Sequence[Target]
+) -> dict[str, Tensor]:
     """Focal loss of the classes (alpha 0.3, gamma 2), L1 and generalised IoU of the boxes, weighted 1 each, and the
     focal loss of objectness where there is a head for it. Every image counts the same: its sums are divided by
     how many things it shows.
 
+    Args:
+        logits, boxes, objectness: as in `OwlOutput`.
+        targets: one an image.
+
     Returns:
         scalars: "loss", their sum, and "class", "l1", "giou" and "objectness".
     """
-    pairs = [assign(output.logits[i], output.boxes[i], target) for i, target in enumerate(targets)]
-    named = torch.zeros_like(output.logits)
+    pairs = [assign(logits[i], boxes[i], target) for i, target in enumerate(targets)]
+    named = torch.zeros_like(logits)
     for i, (tokens, things) in enumerate(pairs):
         named[i, tokens] = targets[i].queries[things].to(named)
     counts = torch.tensor([max(len(t.boxes), 1) for t in targets], device=named.device, dtype=torch.float32)
-    patches, queries = output.logits.shape[1:]
-    losses = {"class": (focal_loss(output.logits, named, 0.3) * patches * queries / counts).mean()}
+    patches, queries = logits.shape[1:]
+    losses = {"class": (focal_loss(logits, named, 0.3) * patches * queries / counts).mean()}
     image = torch.cat([torch.full_like(tokens, i) for i, (tokens, _) in enumerate(pairs)])
-    found = output.boxes[image, torch.cat([tokens for tokens, _ in pairs])]
+    found = boxes[image, torch.cat([tokens for tokens, _ in pairs])]
     truth = torch.cat([target.boxes[things] for target, (_, things) in zip(targets, pairs, strict=True)]).to(
         found
     )
     share = 1 / counts[image] / len(targets)
     losses["l1"] = ((found - truth).abs().sum(-1) * share).sum()
     losses["giou"] = ((1 - generalized_iou(to_corners(found), to_corners(truth))) * share).sum()
-    if output.objectness is not None:
-        thing = torch.zeros_like(output.objectness)
+    if objectness is not None:
+        thing = torch.zeros_like(objectness)
         thing[image, torch.cat([tokens for tokens, _ in pairs])] = 1
         losses["objectness"] = (
-            focal_loss(output.objectness[..., None], thing[..., None], 0.3) * patches / counts
+            focal_loss(objectness[..., None], thing[..., None], 0.3) * patches / counts
         ).mean()
     return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 
