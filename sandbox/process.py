@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module, util
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -79,22 +80,27 @@ class Worker:
         self._level: Level | None = None
         self._greeting = threading.Lock()
         self._deadline = time.monotonic() + limits.startup
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, *_FLAGS, "-c", _BOOT, json.dumps(config)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=_ENVIRONMENT,
-                cwd="/",
-                bufsize=0,
-                close_fds=True,
-                start_new_session=True,  # Ctrl-C in a notebook is not for the worker
-            )
-        except OSError as error:
-            raise SandboxUnavailable(f"a worker process cannot be started: {error}") from error
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
+        # The pipes are made here: where descriptors run out, `subprocess` in some releases of Python loses one.
+        with contextlib.ExitStack() as opened:
+            try:
+                stdin, self._stdin = map(opened.enter_context, _pipe())
+                self._stdout, stdout = map(opened.enter_context, _pipe())
+                self._process = subprocess.Popen(
+                    [sys.executable, *_FLAGS, "-c", _BOOT, json.dumps(config)],
+                    stdin=stdin,
+                    stdout=stdout,
+                    stderr=subprocess.DEVNULL,
+                    env=_ENVIRONMENT,
+                    cwd="/",
+                    close_fds=True,
+                    start_new_session=True,  # Ctrl-C in a notebook is not for the worker
+                )
+            except OSError as error:
+                raise SandboxUnavailable(f"a worker process cannot be started: {error}") from error
+            stdin.close()
+            stdout.close()
+            opened.pop_all()
+        self._in, self._out = self._stdin.fileno(), self._stdout.fileno()
         os.set_blocking(self._in, False)
         os.set_blocking(self._out, False)
         self._readable, self._writable = select.poll(), select.poll()
@@ -227,9 +233,14 @@ class Worker:
         self._process.returncode = 0
 
     def _close(self) -> None:
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+        self._stdin.close()
+        self._stdout.close()
+
+
+def _pipe() -> tuple[FileIO, FileIO]:
+    """The end to read and the end to write; closed when nobody holds them any more."""
+    read, write = os.pipe()
+    return FileIO(read), FileIO(write, "w")
 
 
 def _import_path(*names: str | None) -> list[str]:

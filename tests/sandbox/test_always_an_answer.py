@@ -28,7 +28,8 @@ ROOT = Path(__file__).parents[2]
 SPIN = "ready()\nwhile True: pass\nresult = 1"
 
 CHILDREN = """
-import json, os, sys, threading, time
+import json, os, signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored by what is started in the background
 from visprog.sandbox import Limits, Sandbox
 def children():
     tasks = ("/proc/self/task/" + task for task in os.listdir("/proc/self/task"))

@@ -68,9 +68,10 @@ def test_a_run_killed_at_any_step_goes_on_bit_for_bit(tmp_path: Path, name: str)
 
 def test_ctrl_c_saves_and_the_run_goes_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     fit(recipe(), tmp_path / "whole")
+    before = signal.getsignal(signal.SIGINT)
     interrupt(20, recipe(), tmp_path / "stopped")
     assert "interrupted after step 10 and saved" in capfd.readouterr().err
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     assert len(rows(tmp_path / "stopped")) == 10
     fit(recipe(), tmp_path / "stopped")
     assert_same(tmp_path / "stopped", tmp_path / "whole")

@@ -26,6 +26,8 @@ TASKS: Mapping[str, str] = {
     "clip-scenes": f"{_HERE}.clip_scenes:SceneClip",
     "clip-classes": f"{_HERE}.clip_files:ClassClip",
     "clip-captions": f"{_HERE}.clip_files:CaptionClip",
+    "owl-scenes": f"{_HERE}.owl:SceneOwl",
+    "owl-boxes": f"{_HERE}.owl:FileOwl",
     "sam": f"{_HERE}.sam:SamTask",
 }
 """The tasks that a recipe can name, and where each is: "module:class". A recipe may also write that itself."""

@@ -1,0 +1,321 @@
+"""Open-vocabulary detection: OWL-ViT and OWLv2, on scenes and on files of boxes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from visprog.tools.models.clip import ImageConfig, TextConfig
+from visprog.tools.models.owlvit import OwlConfig, OwlVit, Target, detection_loss
+from visprog.tools.models.pixels import Pixels
+from visprog.tools.models.text import END, Tokenizer, word_tokenizer
+from visprog.tools.nn.boxes import to_center, to_corners
+
+from ..average_precision import Found, average_precision
+from ..data import read_voc
+from ..data.detection import Detections
+from ..scenes import COLORS, HELD_OUT, SHAPES, SIZES, TEXTURES, Scene, Scenes
+from ..task import Task
+from .clip import Shape
+
+LENGTH = 8
+NOUN = "thing"
+
+
+@dataclass(frozen=True)
+class OwlTaskConfig:
+    """What a recipe says of a detector.
+
+    Attributes:
+        shape: of the model; `project` is the width of its texts too.
+        objectness: whether it learns how much a patch looks like a thing (OWLv2).
+        queries: texts asked of every image.
+        most: things in an image, at most; more are a bad sample.
+    """
+
+    shape: Shape = field(default_factory=Shape)
+    objectness: bool = True
+    queries: int = 8
+    most: int = 64
+
+
+class Asked(NamedTuple):
+    """An image and what its queries ask for.
+
+    Attributes:
+        pixels: uint8 (height, width, 3).
+        phrases: the queries.
+        boxes: (things, 4), corners in shares of the image.
+        named: bool (things, queries), which queries fit which things.
+    """
+
+    pixels: NDArray[np.uint8]
+    phrases: list[str]
+    boxes: NDArray[np.floating]
+    named: NDArray[np.bool_]
+
+
+class OwlTask(Task):
+    """Detection by phrase. Scores are average precisions at an intersection over union of 0.5: "ap50" of all
+    answers to all phrases together, "map50" the mean over phrases."""
+
+    metric: ClassVar[str] = "ap50"
+    model: OwlVit
+
+    def __init__(self, config: OwlTaskConfig, tokenizer: Tokenizer) -> None:
+        super().__init__(config)
+        shape = config.shape
+        self.tokenizer, self.pixels = tokenizer, Pixels(size=(shape.size, shape.size))
+        image = ImageConfig(
+            shape.size, shape.patch, shape.dim, shape.layers, shape.heads, 4 * shape.dim, "gelu",
+            project=shape.text_dim,
+        )  # fmt: skip
+        text = TextConfig(
+            len(tokenizer), LENGTH, shape.text_dim, shape.text_layers, shape.text_heads, 4 * shape.text_dim,
+            "gelu", end=tokenizer.id(END), project=shape.text_dim,
+        )  # fmt: skip
+        self.model = OwlVit(OwlConfig(image, text, config.objectness))
+
+    @abstractmethod
+    def data(self, split: Literal["train", "val"]) -> Any:
+        """As `Task.data`; samples are `Asked`, and `collate` is this class's."""
+
+    def collate(self, samples: list[Asked]) -> dict[str, Tensor]:
+        """Images (n, 3, S, S), ids (n, queries, length), boxes (n, most, 4) of centre and size, named
+        (n, most, queries), and how many things there are (n,)."""
+        most, queries = self.config.most, self.config.queries
+        boxes, named = torch.zeros(len(samples), most, 4), torch.zeros(len(samples), most, queries).bool()
+        for i, sample in enumerate(samples):
+            boxes[i, : len(sample.boxes)] = to_center(torch.from_numpy(sample.boxes).float())
+            named[i, : len(sample.boxes)] = torch.from_numpy(sample.named)
+        ids = self.tokenizer([phrase for sample in samples for phrase in sample.phrases]).ids
+        return {
+            "images": self.pixels([sample.pixels for sample in samples]),
+            "tokens": ids.view(len(samples), queries, -1),
+            "boxes": boxes,
+            "named": named,
+            "things": torch.tensor([len(sample.boxes) for sample in samples]),
+        }
+
+    def answer(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Logits, boxes and objectness; a text that several images ask for is read once."""
+        tokens = batch["tokens"]
+        texts, place = tokens.flatten(0, 1).unique(dim=0, return_inverse=True)
+        queries = self.model.encode_queries(texts)[1][place].view(*tokens.shape[:2], -1)
+        _, features = self.model.encode_image(batch["images"])
+        logits, _ = self.model.classify(features, queries)
+        grid = self.model.config.image.grid
+        head = self.model.objectness_head
+        objectness = head(features.detach())[..., 0] if head else None
+        return logits, self.model.locate(features, (grid, grid)), objectness
+
+    def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        counts = batch["things"].tolist()
+        targets = [
+            Target(boxes[:n], named[:n])
+            for n, boxes, named in zip(counts, batch["boxes"], batch["named"], strict=True)
+        ]
+        return detection_loss(*self.answer(batch), targets)
+
+    def predict(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        logits, boxes, _ = self.answer(batch)
+        ids = batch["tokens"]
+        key = (ids * (1 + torch.arange(ids.shape[-1], device=ids.device)) ** 3).sum(-1)  # tells texts apart
+        truth = {"truth": to_corners(batch["boxes"]), "named": batch["named"], "things": batch["things"]}
+        return {"scores": logits.sigmoid(), "boxes": to_corners(boxes), "phrase": key, **truth}
+
+    def score(self, predictions: Mapping[str, Tensor]) -> Mapping[str, float]:
+        values = {name: value.numpy() for name, value in predictions.items()}
+        found: dict[int, list[Found]] = {}
+        for i, things in enumerate(values["things"]):
+            for q, phrase in enumerate(values["phrase"][i].tolist()):
+                truth = values["truth"][i, :things][values["named"][i, :things, q]]
+                found.setdefault(phrase, []).append(
+                    Found(values["boxes"][i], values["scores"][i, :, q], truth)
+                )
+        each = [average_precision(images) for images in found.values()]
+        pooled = average_precision([image for images in found.values() for image in images])
+        return {"ap50": pooled, "map50": float(np.nanmean(each)) if each else float("nan")}
+
+    def blocks(self) -> Sequence[nn.Module]:
+        return [*self.model.image.blocks, *self.model.text.blocks]
+
+    def amounts(self, batch: Mapping[str, Tensor]) -> Mapping[str, int]:
+        return {"images": len(batch["images"])}
+
+    def save(self, folder: Path) -> None:
+        self.model.save(folder)
+        self.tokenizer.save(folder)
+        self.pixels.save(folder)
+
+
+# -- scenes ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SceneOwlConfig(OwlTaskConfig):
+    """What a recipe says of a detector on scenes.
+
+    Attributes:
+        scenes: how many there are to train on.
+        style: of the scenes, as in `Scenes`.
+        backgrounds: folder of photographs behind half of the scenes.
+    """
+
+    scenes: int = 1_000_000
+    style: str | None = None
+    backgrounds: Path | None = None
+
+
+class ScenePhrases:
+    """Scenes, each with phrases for some of its things and others that fit none."""
+
+    def __init__(self, task: SceneOwl, split: str, count: int) -> None:
+        config = task.config
+        self.collate, self.queries, self.count = task.collate, config.queries, count
+        self.scenes = Scenes(
+            config.shape.size, split=split, style=config.style, backgrounds=config.backgrounds
+        )
+        self.rare = split == "held_out"
+
+    def __len__(self) -> int:
+        return self.count
+
+    def sample(self, key: int, rng: np.random.Generator) -> Asked:
+        """Half of the phrases are drawn from what the scene shows, the others at random."""
+        scene = self.scenes[key]
+        phrases: list[str] = []
+        while len(phrases) < self.queries:
+            phrase = some_phrase(scene, rng, shown=2 * len(phrases) < self.queries, rare=self.rare)
+            if phrase not in phrases:
+                phrases.append(phrase)
+        height, width = scene.pixels.shape[:2]
+        named = np.zeros((len(scene.things), len(phrases)), bool)
+        for column, phrase in enumerate(phrases):
+            named[scene.find(phrase), column] = True
+        return Asked(scene.pixels, phrases, scene.boxes / [width, height, width, height], named)
+
+
+class SceneOwl(OwlTask):
+    """A detector of the things of scenes."""
+
+    Config: ClassVar[Any] = SceneOwlConfig
+
+    def __init__(self, config: SceneOwlConfig) -> None:
+        words = " ".join((*COLORS, *SHAPES, *SIZES, *TEXTURES, NOUN))
+        super().__init__(config, word_tokenizer([words], LENGTH))
+
+    def data(self, split: Literal["train", "val"]) -> ScenePhrases:
+        return ScenePhrases(self, split, self.config.scenes if split == "train" else 512)
+
+
+def some_phrase(scene: Scene, rng: np.random.Generator, *, shown: bool, rare: bool) -> str:
+    """A phrase such as "red circle", "striped star", "large square", "blue thing" or "thing".
+
+    Args:
+        shown: it fits a thing of the scene; otherwise it is drawn at random, and mostly fits none.
+        rare: it may name a colour and a shape that training never shows together.
+    """
+    thing = scene.things[int(rng.integers(len(scene.things)))]
+    shape, color = thing.shape, thing.color
+    if not shown:
+        # Half of these have the colour or the shape of what is there: near misses teach most.
+        shape = str(rng.choice(SHAPES)) if rng.random() < 0.6 else shape
+        color = str(rng.choice(COLORS)) if rng.random() < 0.6 else color
+        if not rare and (color, shape) in HELD_OUT:
+            color = thing.color if shape != thing.shape else color
+    if not scene.colored:
+        return shape if rng.random() < 0.8 else f"{thing.size} {shape}"
+    kind = rng.random()
+    if kind < 0.6 and (rare or (color, shape) not in HELD_OUT):
+        return f"{color} {shape}"
+    if kind < 0.75:
+        return shape
+    if kind < 0.85:
+        return f"{color} {NOUN}"
+    if kind < 0.95:
+        return f"{thing.size} {shape}"
+    return NOUN
+
+
+# -- files -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FileOwlConfig(OwlTaskConfig):
+    """What a recipe says of a detector on one's own boxes.
+
+    Attributes:
+        data: a folder or zip in the layout of Pascal VOC.
+        train: name of the split to train on.
+        val: name of the split to score.
+    """
+
+    data: Path | None = None
+    train: str = "train"
+    val: str = "val"
+    queries: int = 0  # as many as there are kinds of things
+    most: int = 128
+
+
+class FileBoxes:
+    """Pictures of a data set; every kind of thing is asked for in each. Training turns and mirrors them."""
+
+    def __init__(self, task: FileOwl, found: Detections, augment: bool) -> None:
+        self.found, self.collate, self.augment = found, task.collate, augment
+        self.labels, self.size, self.most = task.labels, task.config.shape.size, task.config.most
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def sample(self, key: int, rng: np.random.Generator) -> Asked:
+        """A picture and its boxes."""
+        detection = self.found[key]
+        kept = np.flatnonzero(~detection.crowd)[: self.most]
+        pixels, boxes = detection.image, detection.boxes[kept]
+        labels = [detection.labels[i] for i in kept]
+        height, width = pixels.shape[:2]
+        shares: NDArray[np.floating] = np.divide(boxes, [width, height, width, height])
+        if self.augment:
+            pixels, shares = turned(pixels, shares, int(rng.integers(8)))
+        named = np.array([[name == label for label in self.labels] for name in labels], bool)
+        return Asked(pixels, list(self.labels), shares, named.reshape(-1, len(self.labels)))
+
+
+class FileOwl(OwlTask):
+    """A detector of the kinds of things that a data set has boxes of."""
+
+    Config: ClassVar[Any] = FileOwlConfig
+
+    def __init__(self, config: FileOwlConfig) -> None:
+        if config.data is None:
+            raise ValueError("data: give the folder or zip that holds the boxes, in the layout of Pascal VOC")
+        self.found = {name: read_voc(config.data, name) for name in (config.train, config.val)}
+        self.labels = self.found[config.train].labels
+        super().__init__(replace(config, queries=len(self.labels)), word_tokenizer(self.labels, LENGTH))
+
+    def data(self, split: Literal["train", "val"]) -> FileBoxes:
+        name = self.config.train if split == "train" else self.config.val
+        return FileBoxes(self, self.found[name], split == "train")
+
+
+def turned(
+    pixels: NDArray[np.uint8], boxes: NDArray[np.floating], which: int
+) -> tuple[NDArray[np.uint8], NDArray[np.floating]]:
+    """One of the eight ways to turn and mirror a picture and its boxes (n, 4), corners in shares."""
+    left, top, right, bottom = boxes.T
+    if which & 1:
+        pixels, left, right = pixels[:, ::-1], 1 - right, 1 - left
+    if which & 2:
+        pixels, top, bottom = pixels[::-1], 1 - bottom, 1 - top
+    if which & 4:
+        pixels, left, top, right, bottom = pixels.transpose(1, 0, 2), top, left, bottom, right
+    return np.ascontiguousarray(pixels), np.stack([left, top, right, bottom], 1)
