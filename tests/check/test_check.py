@@ -245,3 +245,17 @@ def test_every_attribute_that_is_open_to_programs_exists(registry: Registry) -> 
         assert check(source, registry) == []
     assert set(HANDLES) == {kind for kind in ATTRIBUTES if isinstance(kind, str)}
     assert {kind.cls for kind in LIBRARY.types} == {kind for kind in ATTRIBUTES if not isinstance(kind, str)}
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "hint"),
+    [
+        ("", 1, "define 'def answer(...)'"),
+        ("x = 1\ny = x", 2, "define 'def answer(...)'"),
+        ("def solve(image):\n    return 1", 1, "name it 'answer'"),
+    ],
+)
+def test_a_program_must_have_a_result(source: str, line: int, hint: str, registry: Registry) -> None:
+    (found,) = check(source, registry)
+    assert (found.code, found.line) == ("no-answer", line)
+    assert hint in (found.suggestion or "")
