@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -42,10 +43,9 @@ class FakeProcess:
 
     pid = 0  # no process: the kernel knows nothing of it
 
-    def __init__(self, script: Script) -> None:
-        self._far_in, near_in = os.pipe()
-        near_out, self._far_out = os.pipe()
-        self.stdin, self.stdout = FileIO(near_in, "w"), FileIO(near_out)
+    def __init__(self, script: Script, stdin: FileIO, stdout: FileIO) -> None:
+        self._in, self._out = os.dup(stdin.fileno()), os.dup(stdout.fileno())
+        os.set_blocking(self._out, False)
         self._script = script
         self.returncode: int | None = None
         self._killed = threading.Event()
@@ -54,33 +54,45 @@ class FakeProcess:
 
     def _play(self) -> None:
         try:
-            os.write(self._far_out, frame({"op": "READY", "protocol": VERSION, "facts": {}}))
-            header = os.read(self._far_in, HEADER.size)
+            self._write(frame({"op": "READY", "protocol": VERSION, "facts": {}}))
+            header = self._read(HEADER.size)
             left = HEADER.unpack(header)[0] if header else 0
-            while left and (part := os.read(self._far_in, left)):
+            while left and (part := self._read(left)):
                 left -= len(part)
-            os.write(self._far_out, frame({"op": "STARTED"}))
+            self._write(frame({"op": "STARTED"}))
             for piece in self._script.pieces:
-                while piece:
-                    piece = piece[os.write(self._far_out, piece) :]
+                self._write(piece)
                 self._killed.wait(self._script.pause)
-            while self._script.then == "read" and os.read(self._far_in, 1 << 16):
+            while self._script.then == "read" and self._read(1 << 16):
                 pass
             if self._script.then == "wait":
                 self._killed.wait()
         except BrokenPipeError:
             pass  # the session has ended
         finally:
-            os.close(self._far_in)
-            os.close(self._far_out)
+            os.close(self._in)
+            os.close(self._out)
+
+    def _read(self, size: int) -> bytes:
+        while not select.select([self._in], [], [], 0.01)[0]:
+            self._stop_if_killed()
+        return os.read(self._in, size)
+
+    def _write(self, piece: bytes) -> None:
+        while piece:
+            if select.select([], [self._out], [], 0.01)[1]:
+                piece = piece[os.write(self._out, piece[: 1 << 12]) :]
+            self._stop_if_killed()
+
+    def _stop_if_killed(self) -> None:
+        if self._killed.is_set():
+            raise BrokenPipeError
 
     def poll(self) -> int | None:
         return None if self._thread.is_alive() else self._script.code
 
     def kill(self) -> None:
         self._killed.set()
-        self.stdin.close()
-        self.stdout.close()
 
     def wait(self, timeout: float | None = None) -> int:
         self._thread.join(timeout)
@@ -100,7 +112,9 @@ def play(
 ) -> Outcome:
     """The outcome of a run whose worker keeps to the script."""
     job = Job("", tools or {}, inputs or {}, types, library or Library(), limits, lambda f, a, k: f(*a, **k))
-    with mock.patch("subprocess.Popen", lambda *args, **kwargs: FakeProcess(script)):
+    with mock.patch(
+        "subprocess.Popen", lambda *args, stdin, stdout, **kwargs: FakeProcess(script, stdin, stdout)
+    ):
         worker = Worker(limits, None, "visprog.sandbox.engine:RestrictedEngine")
     try:
         if worker.level != "process":  # the greeting comes before everything else
