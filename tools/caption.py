@@ -13,6 +13,7 @@ from visprog.values.image import Image
 @tool(
     backends={
         "none": "visprog.tools.caption:NoCaptioner",
+        "embedded": "visprog.tools.embedded.caption:EmbeddedCaptioner",
         "blip": "visprog.tools.hub.caption:BlipCaptioner",
         "llava": "visprog.tools.hub.vlm:LlavaCaptioner",
         "openai": "visprog.tools.hub.endpoint:EndpointCaptioner",

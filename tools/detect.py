@@ -37,6 +37,7 @@ SHAPES = frozenset(("shape", "geometric shape", "geometric figure"))
 @tool(
     backends={
         "opencv": "visprog.tools.detect:OpenCVDetector",
+        "embedded": "visprog.tools.embedded.detect:EmbeddedDetector",
         "onnx": "visprog.tools.onnx_detect:OnnxDetector",
         "owlv2": "visprog.tools.hub.detect:ZeroShotDetector",
         "grounding-dino": "visprog.tools.hub.detect:GroundingDinoDetector",

@@ -13,6 +13,7 @@ from visprog.values.image import Image
 @tool(
     backends={
         "none": "visprog.tools.vqa:NoVqa",
+        "embedded": "visprog.tools.embedded.vqa:EmbeddedVqa",
         "llava": "visprog.tools.hub.vlm:LlavaVqa",
         "openai": "visprog.tools.hub.endpoint:EndpointVqa",
     },

@@ -24,7 +24,7 @@ def read_checkpoint(source: str | Path) -> tuple[dict[str, Any], dict[str, Tenso
     """
     from safetensors.torch import load_file
 
-    folder = _folder(source)
+    folder = fetch(source)
     config = json.loads((folder / "config.json").read_text())
     files = sorted(folder.glob("*.safetensors"))
     if not files:
@@ -97,7 +97,12 @@ def unique(model: nn.Module) -> Iterable[tuple[str, Tensor]]:
             yield name, value
 
 
-def _folder(source: str | Path) -> Path:
+def fetch(source: str | Path) -> Path:
+    """The folder of a checkpoint: the given one, or that of a hub id, downloaded once and then kept.
+
+    Raises:
+        ValueError: there is no such folder or id, or it is no checkpoint.
+    """
     folder = Path(source)
     if folder.is_dir():
         if not (folder / "config.json").is_file():

@@ -29,6 +29,10 @@ TASKS: Mapping[str, str] = {
     "owl-scenes": f"{_HERE}.owl:SceneOwl",
     "owl-boxes": f"{_HERE}.owl:FileOwl",
     "sam": f"{_HERE}.sam:SamTask",
+    "coca-scenes": f"{_HERE}.coca:SceneCoca",
+    "coca-captions": f"{_HERE}.coca:FileCoca",
+    "llava-scenes": f"{_HERE}.llava:SceneLlava",
+    "llava-conversations": f"{_HERE}.llava:FileLlava",
 }
 """The tasks that a recipe can name, and where each is: "module:class". A recipe may also write that itself."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -22,7 +23,9 @@ from visprog.tools.nn.boxes import to_center, to_corners
 from ..average_precision import Found, average_precision
 from ..data import read_voc
 from ..data.detection import Detections
-from ..scenes import COLORS, HELD_OUT, SHAPES, SIZES, TEXTURES, Scene, Scenes
+from ..scenes import COLORS, SHAPES, SIZES, TEXTURES, Scene, Scenes, Thing
+from ..scenes.facts import Mention, facts_of, matches
+from ..scenes.things import is_held_out
 from ..task import Task
 from .clip import Shape
 
@@ -37,12 +40,15 @@ class OwlTaskConfig:
     Attributes:
         shape: of the model; `project` is the width of its texts too.
         objectness: whether it learns how much a patch looks like a thing (OWLv2).
-        queries: texts asked of every image.
+        scale: what cosines are multiplied by at first. 1, as published, suits towers that CLIP has trained; one
+            from scratch learns to read much sooner with 10.
+        queries: texts that an image brings along.
         most: things in an image, at most; more are a bad sample.
     """
 
     shape: Shape = field(default_factory=Shape)
     objectness: bool = True
+    scale: float = 1.0
     queries: int = 8
     most: int = 64
 
@@ -83,6 +89,9 @@ class OwlTask(Task):
             "gelu", end=tokenizer.id(END), project=shape.text_dim,
         )  # fmt: skip
         self.model = OwlVit(OwlConfig(image, text, config.objectness))
+        with torch.no_grad():  # every token still starts as background with the same probability
+            self.model.logit_shift.bias /= config.scale
+            self.model.logit_scale.bias += config.scale - 1
 
     @abstractmethod
     def data(self, split: Literal["train", "val"]) -> Any:
@@ -91,7 +100,7 @@ class OwlTask(Task):
     def collate(self, samples: list[Asked]) -> dict[str, Tensor]:
         """Images (n, 3, S, S), ids (n, queries, length), boxes (n, most, 4) of centre and size, named
         (n, most, queries), and how many things there are (n,)."""
-        most, queries = self.config.most, self.config.queries
+        most, queries = self.config.most, len(samples[0].phrases)
         boxes, named = torch.zeros(len(samples), most, 4), torch.zeros(len(samples), most, queries).bool()
         for i, sample in enumerate(samples):
             boxes[i, : len(sample.boxes)] = to_center(torch.from_numpy(sample.boxes).float())
@@ -176,11 +185,16 @@ class SceneOwlConfig(OwlTaskConfig):
 
 
 class ScenePhrases:
-    """Scenes, each with phrases for some of its things and others that fit none."""
+    """Scenes, each with phrases for some of its things and others that fit none.
+
+    In training each scene is asked for the phrases of all scenes of the batch: what a thing is not takes many
+    negatives to learn, of which OWL-ViT draws at least 50 for each picture.
+    """
 
     def __init__(self, task: SceneOwl, split: str, count: int) -> None:
         config = task.config
-        self.collate, self.queries, self.count = task.collate, config.queries, count
+        self.task, self.queries, self.count = task, config.queries, count
+        self.shared = split == "train"
         self.scenes = Scenes(
             config.shape.size, split=split, style=config.style, backgrounds=config.backgrounds
         )
@@ -189,7 +203,7 @@ class ScenePhrases:
     def __len__(self) -> int:
         return self.count
 
-    def sample(self, key: int, rng: np.random.Generator) -> Asked:
+    def sample(self, key: int, rng: np.random.Generator) -> tuple[Asked, Sequence[Thing]]:
         """Half of the phrases are drawn from what the scene shows, the others at random."""
         scene = self.scenes[key]
         phrases: list[str] = []
@@ -201,7 +215,19 @@ class ScenePhrases:
         named = np.zeros((len(scene.things), len(phrases)), bool)
         for column, phrase in enumerate(phrases):
             named[scene.find(phrase), column] = True
-        return Asked(scene.pixels, phrases, scene.boxes / [width, height, width, height], named)
+        return Asked(scene.pixels, phrases, scene.boxes / [width, height, width, height], named), scene.things
+
+    def collate(self, samples: list[tuple[Asked, Sequence[Thing]]]) -> dict[str, Tensor]:
+        """As `OwlTask.collate`."""
+        if not self.shared:
+            return self.task.collate([asked for asked, _ in samples])
+        phrases = list(dict.fromkeys(phrase for asked, _ in samples for phrase in asked.phrases))
+        mentions = [read_mention(phrase) for phrase in phrases]
+        batch = []
+        for asked, things in samples:
+            named = np.array([[matches(thing, mention) for mention in mentions] for thing in things])
+            batch.append(asked._replace(phrases=phrases, named=named))
+        return self.task.collate(batch)
 
 
 class SceneOwl(OwlTask):
@@ -217,33 +243,41 @@ class SceneOwl(OwlTask):
         return ScenePhrases(self, split, self.config.scenes if split == "train" else 512)
 
 
+@cache
+def read_mention(phrase: str) -> Mention:
+    """What a phrase of the language of scenes asks for."""
+    facts = facts_of(phrase)
+    if facts is None or len(facts.mentions) != 1:
+        raise ValueError(f"'{phrase}' does not name one kind of thing")
+    return facts.mentions[0]
+
+
 def some_phrase(scene: Scene, rng: np.random.Generator, *, shown: bool, rare: bool) -> str:
-    """A phrase such as "red circle", "striped star", "large square", "blue thing" or "thing".
+    """A phrase such as "red circle", "large striped star", "small blue thing" or "thing".
 
     Args:
         shown: it fits a thing of the scene; otherwise it is drawn at random, and mostly fits none.
-        rare: it may name a colour and a shape that training never shows together.
+        rare: it may name a colour or texture and a shape that training never shows together.
     """
     thing = scene.things[int(rng.integers(len(scene.things)))]
-    shape, color = thing.shape, thing.color
+    size, color, texture, shape = thing.size, thing.color, thing.texture, thing.shape
     if not shown:
-        # Half of these have the colour or the shape of what is there: near misses teach most.
-        shape = str(rng.choice(SHAPES)) if rng.random() < 0.6 else shape
-        color = str(rng.choice(COLORS)) if rng.random() < 0.6 else color
-        if not rare and (color, shape) in HELD_OUT:
-            color = thing.color if shape != thing.shape else color
-    if not scene.colored:
-        return shape if rng.random() < 0.8 else f"{thing.size} {shape}"
-    kind = rng.random()
-    if kind < 0.6 and (rare or (color, shape) not in HELD_OUT):
-        return f"{color} {shape}"
-    if kind < 0.75:
-        return shape
-    if kind < 0.85:
-        return f"{color} {NOUN}"
-    if kind < 0.95:
-        return f"{thing.size} {shape}"
-    return NOUN
+        # Each word is exchanged in half of these: near misses teach most.
+        change = rng.random(4) < (0.3, 0.5, 0.4, 0.5)
+        size = str(rng.choice(SIZES)) if change[0] else size
+        color = str(rng.choice(COLORS)) if change[1] else color
+        texture = str(rng.choice(TEXTURES)) if change[2] else texture
+        shape = str(rng.choice(SHAPES)) if change[3] else shape
+    said = rng.random(4) < (0.2, 0.75, 0.35, 0.85)
+    mention = Mention(
+        shape if said[3] else None,
+        color if said[1] and scene.colored else None,
+        size if said[0] else None,
+        texture if said[2] and texture != "solid" else None,
+    )
+    if not rare and is_held_out(mention.shape, mention.color, mention.texture):
+        mention = mention._replace(shape=None)
+    return str(mention)
 
 
 # -- files -------------------------------------------------------------------------------------------

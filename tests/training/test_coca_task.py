@@ -1,0 +1,160 @@
+"""The captioner's tasks: what they learn to say is true, equal captions are no negatives, and the backend says it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("accelerate")
+
+import PIL.Image  # noqa: E402
+
+from visprog.errors import ToolError  # noqa: E402
+from visprog.tools.embedded.caption import EmbeddedCaptioner, sentence  # noqa: E402
+from visprog.tools.training.tasks.coca import (  # noqa: E402
+    CocaShape,
+    FileCoca,
+    FileCocaConfig,
+    SceneCoca,
+    SceneCocaConfig,
+)
+from visprog.tools.training.tasks.start import trained_tower  # noqa: E402
+from visprog.values import Box, Region  # noqa: E402
+from visprog.values.image import Image  # noqa: E402
+
+SHAPE = CocaShape(
+    size=32, patch=8, image_dim=32, image_layers=1, image_heads=2, dim=32, text_layers=1, fusion_layers=1,
+    heads=2, queries=8,
+)  # fmt: skip
+
+
+def learn(task: SceneCoca, keys: range, steps: int) -> float:
+    data, rng = task.data("train"), np.random.default_rng(0)
+    batch = data.collate([data.sample(key, rng) for key in keys])
+    optimizer = torch.optim.Adam(task.model.parameters(), 3e-3)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = task.loss(batch)["caption"]
+        loss.backward()
+        optimizer.step()
+    return loss.item()
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[SceneCoca, Path]:
+    """A captioner that knows four scenes by heart."""
+    torch.manual_seed(0)
+    task = SceneCoca(SceneCocaConfig(shape=SHAPE))
+    assert learn(task, range(4), 150) < 0.1
+    folder = tmp_path_factory.mktemp("coca")
+    task.save(folder)
+    return task, folder
+
+
+def test_captions_are_true_complete_and_have_no_unknown_word() -> None:
+    task = SceneCoca(SceneCocaConfig(shape=SHAPE))
+    unknown = task.tokenizer.id("<unk>")
+    for split in ("train", "val"):
+        data = task.data(split)
+        for key in range(40):
+            _, text, number = data.sample(key, np.random.default_rng(0))
+            scene = data.scenes[key % len(data.scenes)][key]
+            ids = task.tokenizer([text]).ids[0]
+            assert number == key and unknown not in ids and len(ids) < task.model.config.length
+            assert scene.agrees(task.tokenizer.decode(ids), complete=True)
+
+
+def test_it_writes_what_it_learned_and_the_backend_says_it(learned: tuple[SceneCoca, Path]) -> None:
+    task, folder = learned
+    data, rng = task.data("train"), np.random.default_rng(0)
+    samples = [data.sample(key, rng) for key in range(4)]
+    backend = EmbeddedCaptioner(str(folder))
+    said = backend([{"image": Image(pixels)} for pixels, _, _ in samples])
+    assert [s.lower() for s in said] == [sentence(text).lower() for _, text, _ in samples]
+    whole = Image(samples[0][0])
+    (again,) = EmbeddedCaptioner(str(folder), margin=0)([{"image": Region(whole.box, "", 1.0, whole)}])
+    assert again == said[0]
+
+
+def test_scores_tell_right_captions_from_wrong_ones(learned: tuple[SceneCoca, Path]) -> None:
+    task, _ = learned
+    data = task.data("val")
+    rng = np.random.default_rng(0)
+    batch = data.collate([data.sample(key, rng) for key in range(6)])
+    rows = {"written": torch.nn.functional.pad(batch["tokens"], (0, 3)), "key": batch["key"]}
+    assert task.score(rows) == {"facts": 1.0, "held_out": 1.0}
+    rows["written"] = rows["written"].roll(1, 0)
+    assert max(task.score(rows).values()) < 1
+    assert set(task.predict(batch)) == set(rows)
+
+
+def test_equal_captions_are_no_negatives() -> None:
+    torch.manual_seed(0)
+    task = SceneCoca(SceneCocaConfig(shape=SHAPE, caption=0.0))
+    data, rng = task.data("train"), np.random.default_rng(0)
+    batch = data.collate([data.sample(key, rng) for key in (0, 1)])
+    twice = {name: torch.cat([value, value]) for name, value in batch.items()}
+    # Both captions are right for either copy: the best that can be reached is to be undecided between the two.
+    assert task.loss(twice)["contrast"].item() == pytest.approx(
+        task.loss(batch)["contrast"].item() + np.log(2), abs=1e-5
+    )
+
+
+def test_a_trained_tower_is_where_it_begins(learned: tuple[SceneCoca, Path], tmp_path: Path) -> None:
+    from visprog.tools.training.tasks.clip import Shape
+    from visprog.tools.training.tasks.owl import SceneOwl, SceneOwlConfig
+
+    torch.manual_seed(1)
+    owl = SceneOwl(SceneOwlConfig(shape=Shape(48, 8, 32, 1, 2, text_dim=16, text_layers=1, text_heads=2)))
+    owl.save(tmp_path)
+    tower = trained_tower(tmp_path)
+    task = SceneCoca(SceneCocaConfig(shape=SHAPE, tower=str(tmp_path)))
+    half = owl.model.image.blocks[0].mlp.layers[0].weight.half().float()
+    assert torch.equal(task.model.image_blocks[0].mlp.layers[0].weight, half)
+    assert torch.equal(tower.blocks[0].mlp.layers[0].weight, half)
+    with pytest.raises(Exception, match=r"tower: .* does not fit"):
+        SceneCoca(SceneCocaConfig(shape=CocaShape(image_dim=64), tower=str(tmp_path)))
+    with pytest.raises(Exception, match="holds no image tower"):
+        trained_tower(tmp_path / "nothing")
+
+
+def test_files_of_captions(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(24):
+        pixels = rng.integers(0, 255, (20, 20, 3), np.uint8)
+        PIL.Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+        (tmp_path / f"{i}.txt").write_text(f"picture number {i}")
+    task = FileCoca(FileCocaConfig(shape=SHAPE, pairs=tmp_path, vocabulary=300, length=24))
+    data = task.data("train")
+    batch = data.collate([data.sample(i, rng) for i in range(4)])
+    assert torch.isfinite(task.loss(batch)["loss"])
+    score = task.score(task.predict(batch))["loss"]
+    assert score == pytest.approx(task.loss(batch)["caption"].item(), rel=1e-5)
+
+
+def test_a_folder_without_a_captioner(tmp_path: Path) -> None:
+    (error,) = EmbeddedCaptioner(str(tmp_path))([{"image": Image(np.zeros((8, 8, 3), np.uint8))}])
+    assert isinstance(error, ToolError) and "there is no captioner in" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("a red star , a cross and an oval", "A red star, a cross and an oval."),
+        ("", ""),
+        ("fine .", "Fine."),
+    ],
+)
+def test_words_become_a_sentence(words: str, expected: str) -> None:
+    assert sentence(words) == expected
+
+
+def test_a_region_outside_its_picture_concerns_its_call_alone(learned: tuple[SceneCoca, Path]) -> None:
+    image = Image(np.zeros((16, 16, 3), np.uint8))
+    results = EmbeddedCaptioner(str(learned[1]))(
+        [{"image": image}, {"image": Region(Box(50, 50, 60, 60), "", 1.0, image)}]
+    )
+    assert isinstance(results[0], str) and isinstance(results[1], Exception)

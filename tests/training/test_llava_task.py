@@ -1,0 +1,233 @@
+"""LLaVA's tasks: who speaks which token, what each stage trains, that it learns, and the backend on the result."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("accelerate")
+
+import PIL.Image  # noqa: E402
+
+from visprog.errors import Refused, ToolError  # noqa: E402
+from visprog.tools.embedded.vqa import EmbeddedVqa  # noqa: E402
+from visprog.tools.models.checkpoint import save_model  # noqa: E402
+from visprog.tools.models.llama import Llama, LlamaConfig  # noqa: E402
+from visprog.tools.models.llava_chat import IMAGE, Chat  # noqa: E402
+from visprog.tools.models.text import word_tokenizer  # noqa: E402
+from visprog.tools.training.data.samples import BadSample, DataError  # noqa: E402
+from visprog.tools.training.optim import make_optimizers  # noqa: E402
+from visprog.tools.training.recipe import OptimizerConfig, load_recipe  # noqa: E402
+from visprog.tools.training.tasks.clip import Shape  # noqa: E402
+from visprog.tools.training.tasks.llava import (  # noqa: E402
+    IGNORED,
+    FileLlava,
+    FileLlavaConfig,
+    SceneLlava,
+    SceneLlavaConfig,
+)
+from visprog.tools.training.tasks.owl import SceneOwl, SceneOwlConfig  # noqa: E402
+from visprog.values.image import Image  # noqa: E402
+
+TEXT = LlamaConfig(dim=32, layers=2, heads=2, hidden=64)
+
+
+@pytest.fixture(scope="module")
+def tower(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("owl")
+    SceneOwl(SceneOwlConfig(shape=Shape(32, 8, 32, 2, 2, text_dim=16, text_layers=1, text_heads=2))).save(
+        folder
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scenes(tower: Path) -> SceneLlava:
+    torch.manual_seed(0)
+    return SceneLlava(SceneLlavaConfig(tower=str(tower), text=TEXT, turns=4, length=200))
+
+
+def test_only_what_the_assistant_says_is_learned() -> None:
+    tokenizer = word_tokenizer(
+        ["user : assistant how many stars two what else nothing ."], 16, special=[IMAGE]
+    )
+    chat = Chat(tokenizer, per_image=3)
+    ids, spoken = chat.write([(f"{IMAGE}\nHow many stars", "Two."), ("What else", "Nothing")])
+    words = [tokenizer.backend.id_to_token(i) for i in ids]
+    image = [IMAGE] * 3
+    assert words == [
+        "<start>", "user", ":", *image, "how", "many", "stars", "assistant", ":", "two", ".", "<end>",
+        "user", ":", "what", "else", "assistant", ":", "nothing", "<end>",
+    ]  # fmt: skip
+    assert [w for w, s in zip(words, spoken, strict=True) if s] == ["two", ".", "<end>", "nothing", "<end>"]
+    open_end = chat.write([("What else", None)])
+    assert not any(open_end.spoken) and open_end.ids[-2:] == ids[-4:-2]
+
+
+def test_prompts_are_padded_on_the_left() -> None:
+    tokenizer = word_tokenizer(["user : assistant one two three"], 16, special=[IMAGE])
+    chat = Chat(tokenizer, per_image=2)
+    ids, mask = chat.prompts(["one two three", "one"])
+    assert mask.sum(1).tolist() == [len(ids[0]), len(ids[0]) - 2]
+    assert not mask[1, :2].any() and ids[1, 2] == chat.start and ids[0, 0] == chat.start
+    assert torch.equal(ids[0, -2:], ids[1, -2:])
+    with pytest.raises(ValueError, match="<image>"):
+        Chat(word_tokenizer(["one"], 16), per_image=2)
+
+
+def test_conversations_about_scenes_are_true_and_known(scenes: SceneLlava) -> None:
+    data = scenes.data("train")
+    unknown = scenes.tokenizer.id("<unk>")
+    described = 0
+    for key in range(60):
+        spoken = data.sample(key, np.random.default_rng(key))
+        scene = data.scenes[key]
+        truth = {q.text: q.answer_text for q in scene.questions(scenes.config.turns)}
+        assert spoken.turns[0][0].startswith(IMAGE)
+        for question, answer in spoken.turns:
+            question = question.removeprefix(f"{IMAGE}\n")
+            if question in truth:
+                assert answer == truth[question]
+            else:
+                described += 1
+                assert scene.agrees(answer, complete=True)
+        assert unknown not in scenes.chat.write(spoken.turns).ids
+    assert 8 < described < 32
+
+
+def test_labels_and_loss(scenes: SceneLlava) -> None:
+    data, rng = scenes.data("train"), np.random.default_rng(0)
+    samples = [data.sample(key, rng) for key in range(3)]
+    batch = scenes.collate(samples)
+    said = batch["labels"] != IGNORED
+    assert torch.equal(batch["labels"][said], batch["tokens"][said])
+    with torch.no_grad():
+        logits = scenes.model(batch["tokens"], batch["images"]).logits[:, :-1]
+    expected = torch.nn.functional.cross_entropy(
+        logits.transpose(1, 2), batch["labels"][:, 1:], ignore_index=IGNORED
+    )
+    assert scenes.loss(batch)["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_it_learns_scenes_by_heart_and_the_backend_answers(scenes: SceneLlava, tmp_path: Path) -> None:
+    data, rng = scenes.data("train"), np.random.default_rng(0)
+    samples = [data.sample(key, rng) for key in range(3)]
+    samples = [s._replace(turns=s.turns[:1]) for s in samples]
+    batch = scenes.collate(samples)
+    scenes.model.tower.requires_grad_(False)
+    optimizer = torch.optim.Adam([p for p in scenes.model.parameters() if p.requires_grad], 3e-3)
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss = scenes.loss(batch)["loss"]
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.05
+    scenes.save(tmp_path)
+    backend = EmbeddedVqa(str(tmp_path))
+    calls: list[dict[str, Any]] = [
+        {"image": Image(s.pictures[0]), "question": s.turns[0][0].removeprefix(f"{IMAGE}\n")} for s in samples
+    ]
+    answers = backend([*calls, {"image": calls[0]["image"], "question": "Where is my xylophone?"}])
+    plain = [a.lower().rstrip(".") for a in answers[:3]]
+    assert plain == [s.turns[0][1] for s in samples]
+    assert isinstance(answers[3], Refused) and "'xylophone'" in str(answers[3])
+
+
+def test_scores(scenes: SceneLlava) -> None:
+    data, rng = scenes.data("val"), np.random.default_rng(0)
+    batch = data.collate([data.sample(key, rng) for key in range(8)])
+    found = scenes.predict(batch)
+    assert set(scenes.score(found)) >= {"accuracy", "held_out", "count", "relation"}
+    perfect = scenes.score({**found, "right": torch.ones(8, dtype=torch.bool)})
+    assert perfect["accuracy"] == perfect["held_out"] == 1
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Conversations about pictures, and a LLaMA with its tokenizer in the hub's layout."""
+    from visprog.tools.models.llama import KEYS
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("conversations")
+    rng = np.random.default_rng(0)
+    records = []
+    for i in range(6):
+        PIL.Image.fromarray(rng.integers(0, 255, (20, 20, 3), np.uint8)).save(folder / f"{i}.png")
+        turns = [
+            {"from": "human", "value": f"{IMAGE}\nwhat is this"},
+            {"from": "gpt", "value": "it is noise"},
+        ]
+        records.append({"id": str(i), "image": f"{i}.png", "conversations": turns})
+    (folder / "data.json").write_text(json.dumps(records))
+    llama = folder / "llama"
+    tokenizer = word_tokenizer(["user : assistant what is this it noise"], 64)
+    model = Llama(LlamaConfig(vocab=len(tokenizer), dim=16, layers=1, heads=2, hidden=32, tied=False))
+    save_model(model, model.config, llama)
+    from safetensors.torch import save_file
+
+    save_file(
+        {k: v.contiguous() for k, v in KEYS.to_theirs(model.state_dict()).items()},
+        llama / "model.safetensors",
+    )
+    config = {"model_type": "llama", "vocab_size": len(tokenizer), "hidden_size": 16, "num_hidden_layers": 1,
+              "num_attention_heads": 2, "intermediate_size": 32, "rms_norm_eps": 1e-6}  # fmt: skip
+    (llama / "config.json").write_text(json.dumps(config))
+    tokenizer.save(llama)
+    return folder
+
+
+def changed(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
+    return {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+
+
+def test_the_two_stages_train_what_they_should(files: Path, tower: Path, tmp_path: Path) -> None:
+    config = FileLlavaConfig(
+        conversations=files / "data.json", tower=str(tower), language=str(files / "llama"), held=0.34
+    )
+    torch.manual_seed(0)
+    first = FileLlava(config)
+    assert len(first.data("train")) == 4 and len(first.data("val")) == 2
+    assert first.model.language.config.vocab == len(first.tokenizer)
+    assert changed(*step(first, load_recipe("llava-align").optimizer)) == {"projector"}
+    first.save(tmp_path)
+    second = FileLlava(FileLlavaConfig(conversations=files / "data.json", checkpoint=str(tmp_path)))
+    assert second.data("val") is None
+    assert changed(*step(second, load_recipe("llava-instruct").optimizer)) == {"projector", "language"}
+    data = first.data("val")
+    batch = data.collate([data.sample(i, np.random.default_rng(0)) for i in range(2)])
+    assert first.score(first.predict(batch))["loss"] == pytest.approx(
+        first.loss(batch)["loss"].item(), rel=1e-5
+    )
+
+
+def step(task: FileLlava, optimizer: OptimizerConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The weights before and after one update of a stage."""
+    before = {name: value.clone() for name, value in task.model.state_dict().items()}
+    optimizers = make_optimizers(task, optimizer)
+    data, rng = task.data("train"), np.random.default_rng(0)
+    task.loss(data.collate([data.sample(i, rng) for i in range(3)]))["loss"].backward()
+    for each in optimizers:
+        each.step()
+    return before, task.model.state_dict()
+
+
+def test_what_does_not_fit_is_said(files: Path, tower: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="language: give the LLaMA"):
+        FileLlava(FileLlavaConfig(conversations=files / "data.json", tower=str(tower)))
+    task = FileLlava(
+        FileLlavaConfig(
+            conversations=files / "data.json", tower=str(tower), language=str(files / "llama"), length=9
+        )
+    )
+    with pytest.raises(BadSample, match="9 are the most"):
+        task.data("train").sample(0, np.random.default_rng(0))
+    (error,) = EmbeddedVqa(str(tmp_path))(
+        [{"image": Image(np.zeros((8, 8, 3), np.uint8)), "question": "why?"}]
+    )
+    assert isinstance(error, ToolError) and "there is no LLaVA in" in str(error)

@@ -1,0 +1,158 @@
+"""`detect` with the bundled OWLv2, or with a detector of one's own from `visprog train owl`."""
+
+from __future__ import annotations
+
+import re
+import threading
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from visprog.errors import Refused, ToolError
+from visprog.values import Box, Region
+from visprog.values.image import Image
+
+from ..hub.together import answer_together
+from ..overlap import suppress
+from ..phrase import Phrase, read_phrase, read_yaml
+
+if TYPE_CHECKING:
+    from ..models.owlvit import OwlVit
+    from ..models.pixels import Pixels
+    from ..models.text import Tokenizer
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "owl"
+NOUN = "thing"
+"""What the bundled model was taught to call whatever it sees."""
+
+_loading = threading.Lock()
+
+
+class Detector(NamedTuple):
+    """What `visprog train` saved of a detector."""
+
+    model: OwlVit
+    tokenizer: Tokenizer
+    pixels: Pixels
+
+
+class Ask(NamedTuple):
+    """One call: the picture, and the phrase in the words of the training."""
+
+    image: Image
+    phrase: str
+
+
+class EmbeddedDetector:
+    """A small OWLv2 (Minderer et al. 2023): finds what a phrase names, in the words that it was trained on.
+
+    Args:
+        model: folder of a model trained with `visprog train owl`; the bundled one where not given.
+        threshold: least score of what is found.
+        overlap: of two boxes whose intersection over union is larger, the surer one is kept.
+    """
+
+    def __init__(self, model: str | None = None, *, threshold: float = 0.35, overlap: float = 0.5) -> None:
+        self.folder = Path(model).expanduser() if model else WEIGHTS
+        self.threshold, self.overlap = threshold, overlap
+
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        return answer_together(calls, self._prepare, self._answer)
+
+    @property
+    def detector(self) -> Detector:
+        """The model, loaded at the first use.
+
+        Raises:
+            ToolError: the folder holds no such model.
+        """
+        with _loading:
+            return load(self.folder)
+
+    def _prepare(self, image: Image, what: str) -> Ask:
+        text = spelt(read_phrase(what))
+        unknown = [word for word in re.findall(r"\w+|[^\w\s]", text) if not self._knows(word)]
+        if unknown:
+            raise Refused(
+                f"the detector in {self.folder.name} has not been taught what "
+                f'{", ".join(map(repr, unknown))} is: set another backend, such as "owlv2" after '
+                "pip install 'visprog[hf]', under [tools.detect] in visprog.toml"
+            )
+        return Ask(image, text)
+
+    def _knows(self, word: str) -> bool:
+        return self.detector.tokenizer.backend.token_to_id(word) is not None
+
+    def _answer(self, asked: list[Ask]) -> list[list[Region]]:
+        import torch
+
+        model, tokenizer, pixels = self.detector
+        pictures = {ask.image.digest: ask.image for ask in asked}
+        place = {digest: i for i, digest in enumerate(pictures)}
+        phrases = list(dict.fromkeys(ask.phrase for ask in asked))
+        with torch.inference_mode():
+            images = pixels([image.pixels for image in pictures.values()])
+            _, features = model.encode_image(images)
+            _, queries = model.encode_queries(tokenizer(phrases).ids)
+            scores = model.classify(features, queries[None])[0].sigmoid()
+            grid = (
+                images.shape[-2] // model.config.image.patch,
+                images.shape[-1] // model.config.image.patch,
+            )
+            boxes = model.locate(features, grid)
+        return [
+            self._regions(
+                ask,
+                scores[place[ask.image.digest], :, phrases.index(ask.phrase)],
+                boxes[place[ask.image.digest]],
+            )
+            for ask in asked
+        ]
+
+    def _regions(self, ask: Ask, scores: Any, boxes: Any) -> list[Region]:
+        """What was found, surest first: scores (tokens,), boxes (tokens, 4) as centre and size in shares."""
+        kept = (scores >= self.threshold).nonzero()[:, 0]
+        sure = [float(s) for s in scores[kept]]
+        found = []
+        for x, y, w, h in boxes[kept].tolist():
+            width, height = ask.image.width, ask.image.height
+            box = Box((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)
+            found.append(ask.image.to_root(box.clip(Box(0, 0, width, height))))
+        order = suppress(found, sure, [ask.phrase] * len(found), same=self.overlap)
+        return [Region(found[i], ask.phrase, sure[i], ask.image.root) for i in order if found[i].area > 0]
+
+
+@cache
+def load(folder: Path) -> Detector:
+    """A detector that `visprog train` saved.
+
+    Raises:
+        ToolError: the folder holds none.
+    """
+    from ..models.owlvit import OwlVit
+    from ..models.pixels import Pixels
+    from ..models.text import Tokenizer
+
+    try:
+        return Detector(OwlVit.load(folder).eval(), Tokenizer.load(folder), Pixels.load(folder))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ToolError(f"detect: there is no detector in {folder}: {error}") from error
+
+
+def spelt(phrase: Phrase) -> str:
+    """The phrase as it was said in training: "striped red objects" → "red striped thing"."""
+    *words, noun = phrase.whole.replace("gray", "grey").split()
+    kinds = adjectives()
+    if noun in (*read_yaml("words")["everything"], "shape"):
+        noun = NOUN
+    if all(word in kinds for word in words):
+        words.sort(key=kinds.__getitem__)
+    return " ".join((*words, noun))
+
+
+@cache
+def adjectives() -> dict[str, int]:
+    """The words that the bundled model takes before a noun, and in which order."""
+    from ..training.scenes import COLORS, SIZES, TEXTURES
+
+    return {word: place for place, kind in enumerate((SIZES, COLORS, TEXTURES)) for word in kind}

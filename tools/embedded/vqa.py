@@ -1,0 +1,106 @@
+"""`vqa` with the bundled LLaVA, or with one of one's own from `visprog train`."""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from visprog.errors import Refused, ToolError
+from visprog.values import Region
+from visprog.values.image import Image
+
+from ..hub.together import answer_together, look
+from .caption import sentence
+
+if TYPE_CHECKING:
+    from ..models.llava import Llava
+    from ..models.llava_chat import Chat
+    from ..models.pixels import Pixels
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "llava"
+UNKNOWN = "<unk>"
+
+_loading = threading.Lock()
+
+
+class Speaker(NamedTuple):
+    """What `visprog train` saved of a LLaVA."""
+
+    model: Llava
+    chat: Chat
+    pixels: Pixels
+
+
+class Ask(NamedTuple):
+    """One call: where to look, and what is asked."""
+
+    picture: Image
+    question: str
+
+
+class EmbeddedVqa:
+    """A small LLaVA (Liu et al. 2023). The bundled one answers short questions about simple coloured shapes.
+
+    Args:
+        model: folder of a model trained with `visprog train llava`; the bundled one where not given.
+        margin: how much wider than a region its crop is, as a share of its longer side.
+        longest: tokens of an answer at most.
+    """
+
+    def __init__(self, model: str | None = None, *, margin: float = 0.05, longest: int = 48) -> None:
+        self.folder = Path(model).expanduser() if model else WEIGHTS
+        self.margin, self.longest = margin, longest
+
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        return answer_together(calls, self._prepare, self._answer)
+
+    @property
+    def speaker(self) -> Speaker:
+        """The model, loaded at the first use.
+
+        Raises:
+            ToolError: the folder holds no such model.
+        """
+        with _loading:
+            return load(self.folder)
+
+    def _prepare(self, image: Image | Region, question: str) -> Ask:
+        backend = self.speaker.chat.tokenizer.backend
+        read = backend.encode(question, add_special_tokens=False)
+        unknown = [question[slice(*read.offsets[i])] for i, t in enumerate(read.tokens) if t == UNKNOWN]
+        if unknown or not question.strip():
+            raise Refused(
+                f"the model of vqa in {self.folder.name} does not know "
+                f'{", ".join(map(repr, unknown)) or "an empty question"}: set another backend, such as "llava" '
+                "after pip install 'visprog[hf]', under [tools.vqa] in visprog.toml"
+            )
+        return Ask(look(image, self.margin), question)
+
+    def _answer(self, asked: list[Ask]) -> list[str]:
+        model, chat, pixels = self.speaker
+        tokens, mask = chat.prompts([ask.question for ask in asked])
+        images = pixels([ask.picture.pixels for ask in asked])
+        said = model.generate(tokens, images, self.longest, mask=mask, stop=[chat.end])
+        texts = [chat.tokenizer.decode(ids[ids != chat.end]) for ids in said]
+        return [sentence(text) if " " in text else text for text in texts]
+
+
+@cache
+def load(folder: Path) -> Speaker:
+    """A LLaVA that `visprog train` saved.
+
+    Raises:
+        ToolError: the folder holds none.
+    """
+    from ..models.llava import Llava
+    from ..models.llava_chat import Chat
+    from ..models.pixels import Pixels
+    from ..models.text import Tokenizer
+
+    try:
+        model = Llava.load(folder).eval()
+        return Speaker(model, Chat(Tokenizer.load(folder), model.config.per_image), Pixels.load(folder))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ToolError(f"vqa: there is no LLaVA in {folder}: {error}") from error

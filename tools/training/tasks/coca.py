@@ -1,0 +1,270 @@
+"""Captions: CoCa, on scenes and on one's own pictures with captions."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from visprog.tools.models.coca import Coca, CocaConfig, coca_loss
+from visprog.tools.models.pixels import Pixels
+from visprog.tools.models.text import END, START, Tokenizer, bpe_tokenizer, word_tokenizer
+
+from ..data.pairs import read_pairs
+from ..gradient_cache import gather
+from ..scenes import Scenes
+from ..task import Task
+from .clip_files import divide
+from .start import start_coca
+
+SCENE_LENGTH = 40
+
+
+@dataclass(frozen=True)
+class CocaShape:
+    """The shape of a CoCa that is trained from scratch.
+
+    Attributes:
+        size: side of the images in pixels.
+        patch: side of a patch.
+        image_dim, image_layers, image_heads: of the image encoder; all MLPs are four times as wide.
+        dim, text_layers, fusion_layers, heads: of the decoder.
+        queries: vectors that captions are written from.
+    """
+
+    size: int = 96
+    patch: int = 8
+    image_dim: int = 128
+    image_layers: int = 5
+    image_heads: int = 4
+    dim: int = 128
+    text_layers: int = 2
+    fusion_layers: int = 2
+    heads: int = 4
+    queries: int = 64
+
+    def build(self, tokenizer: Tokenizer, length: int) -> Coca:
+        """A model for the ids of a tokenizer."""
+        return Coca(
+            CocaConfig(
+                self.size, self.patch, self.image_dim, self.image_layers, self.image_heads, 4 * self.image_dim,
+                len(tokenizer), length, self.dim, self.text_layers, self.fusion_layers, self.heads,
+                4 * self.dim, self.queries, self.heads, self.dim,
+            )
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CocaTaskConfig:
+    """What a recipe says of a captioner.
+
+    Attributes:
+        shape: of the model.
+        tower: a model whose image tower the image encoder begins with, as `trained_tower` takes it.
+        contrast: weight of the contrastive loss.
+        caption: weight of the captioning loss.
+    """
+
+    shape: CocaShape = field(default_factory=CocaShape)
+    tower: str | None = None
+    contrast: float = 1.0
+    caption: float = 2.0
+
+
+class CocaTask(Task):
+    """Captioning and contrast in one (Yu et al. 2022). Subclasses make the tokenizer and the data, whose batches
+    hold "images" (n, 3, S, S), "tokens" (n, length) and "key" (n,), the number of each picture."""
+
+    model: Coca
+
+    def __init__(self, config: CocaTaskConfig, tokenizer: Tokenizer, length: int) -> None:
+        super().__init__(config)
+        self.tokenizer = tokenizer
+        self.pixels = Pixels(size=(config.shape.size, config.shape.size))
+        self.model = config.shape.build(tokenizer, length)
+        if config.tower:
+            start_coca(self.model, config.tower)
+
+    @abstractmethod
+    def data(self, split: Literal["train", "val"]) -> Any:
+        """As `Task.data`."""
+
+    def batch(self, pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str]) -> dict[str, Tensor]:
+        """Pictures and their captions as tensors."""
+        return {"images": self.pixels(pictures), "tokens": self.tokenizer(captions).ids}
+
+    def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        tokens = batch["tokens"]
+        output = self.model(batch["images"], tokens)
+        same = (tokens[:, None] == tokens).all(-1)  # equal captions belong to each other's pictures
+        if self.config.contrast:
+            whole = {name: gather(getattr(output, name)) for name in ("image_embeds", "text_embeds")}
+            output = output._replace(**whole)
+            if len(whole["text_embeds"]) > len(tokens):
+                same = None
+        return coca_loss(
+            output, tokens, self.model.scale.exp(), self.model.config.pad,
+            contrast=self.config.contrast, caption=self.config.caption, positives=same,
+        )  # fmt: skip
+
+    def predict(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        length = self.model.config.length
+        start = torch.tensor([self.tokenizer.id(START)], device=batch["images"].device)
+        ids = self.model.generate(batch["images"], start, stop=[self.tokenizer.id(END)])
+        written = torch.zeros(len(ids), length, dtype=torch.long)
+        written[:, : ids.shape[1]] = ids
+        return {"written": written, "key": batch["key"]}
+
+    def blocks(self) -> Sequence[nn.Module]:
+        return [*self.model.image_blocks, *self.model.text_blocks, *self.model.fusion_blocks]
+
+    def amounts(self, batch: Mapping[str, Tensor]) -> Mapping[str, int]:
+        return {"images": len(batch["images"])}
+
+    def save(self, folder: Path) -> None:
+        self.model.save(folder)
+        self.tokenizer.save(folder)
+        self.pixels.save(folder)
+
+
+# -- scenes ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SceneCocaConfig(CocaTaskConfig):
+    """What a recipe says of a captioner of scenes.
+
+    Attributes:
+        scenes: how many there are to train on.
+        style: of the scenes, as in `Scenes`.
+        backgrounds: folder of photographs behind half of the scenes.
+    """
+
+    scenes: int = 1_000_000
+    style: str | None = None
+    backgrounds: Path | None = None
+
+
+class CaptionedScenes:
+    """Scenes with the plainest caption that names everything, from left to right."""
+
+    def __init__(self, task: SceneCoca, splits: Sequence[str], count: int) -> None:
+        config = task.config
+        self.task, self.count = task, count
+        self.scenes = [
+            Scenes(config.shape.size, split=split, style=config.style, backgrounds=config.backgrounds)
+            for split in splits
+        ]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def sample(self, key: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], str, int]:
+        """Pixels, caption and the number itself."""
+        scene = self.scenes[key % len(self.scenes)][key]
+        return scene.pixels, scene.captions("plain")[0], key
+
+    def collate(self, samples: list[Any]) -> dict[str, Tensor]:
+        pictures, captions, keys = zip(*samples, strict=True)
+        return self.task.batch(pictures, captions) | {"key": torch.tensor(keys)}
+
+
+class SceneCoca(CocaTask):
+    """A captioner of scenes. The scores are shares of captions with every fact right and nothing left out:
+    "facts" of scenes like those trained on, "held_out" of those with combinations that training never shows."""
+
+    Config: ClassVar[Any] = SceneCocaConfig
+    metric: ClassVar[str] = "facts"
+
+    def __init__(self, config: SceneCocaConfig) -> None:
+        scenes = Scenes(32, split="train")
+        words = (text for i in range(600) for text in scenes[i].captions("plain"))
+        super().__init__(config, word_tokenizer(words, SCENE_LENGTH), SCENE_LENGTH)
+
+    def data(self, split: Literal["train", "val"]) -> CaptionedScenes:
+        if split == "train":
+            return CaptionedScenes(self, ["train"], self.config.scenes)
+        return CaptionedScenes(self, ["val", "held_out"], 512)
+
+    def score(self, predictions: Mapping[str, Tensor]) -> Mapping[str, float]:
+        data = self.data("val")
+        right: list[list[bool]] = [[] for _ in data.scenes]
+        for key, ids in zip(predictions["key"].tolist(), predictions["written"], strict=True):
+            which = key % len(data.scenes)
+            text = self.tokenizer.decode(ids)
+            right[which].append(data.scenes[which][key].agrees(text, complete=True))
+        return {name: float(np.mean(part)) for name, part in zip(("facts", "held_out"), right, strict=True)}
+
+
+# -- files -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FileCocaConfig(CocaTaskConfig):
+    """What a recipe says of a captioner of one's own pictures.
+
+    Attributes:
+        pairs: pictures with captions, as `read_pairs` takes them.
+        images: folder or zip that the paths of a table are relative to.
+        vocabulary: tokens of the byte-pair encoding that is learned from the captions.
+        length: tokens of a caption at most.
+    """
+
+    pairs: Path = Path("pairs")
+    images: Path | None = None
+    vocabulary: int = 4096
+    length: int = 64
+
+
+class CaptionedFiles:
+    """Pictures and their captions."""
+
+    def __init__(self, task: FileCoca, part: Literal["train", "val"]) -> None:
+        self.task, self.places = task, divide(task.pairs, part)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def sample(self, key: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], str, int]:
+        """Pixels, caption and the number itself."""
+        pair = self.task.pairs[self.places[key]]
+        return self.task.pixels.fit(pair.image), pair.caption, key
+
+    def collate(self, samples: list[Any]) -> dict[str, Tensor]:
+        pictures, captions, keys = zip(*samples, strict=True)
+        return self.task.batch(pictures, captions) | {"key": torch.tensor(keys)}
+
+
+class FileCoca(CocaTask):
+    """A captioner of one's own pictures. The score is the mean loss of a caption's tokens."""
+
+    Config: ClassVar[Any] = FileCocaConfig
+    lower_is_better: ClassVar[bool] = True
+
+    def __init__(self, config: FileCocaConfig) -> None:
+        self.pairs = read_pairs(config.pairs, config.images)
+        texts = (self.pairs[i].caption for i in divide(self.pairs, "train"))
+        super().__init__(config, bpe_tokenizer(texts, config.vocabulary, config.length), config.length)
+
+    def data(self, split: Literal["train", "val"]) -> CaptionedFiles | None:
+        data = CaptionedFiles(self, split)
+        return data if len(data) or split == "train" else None
+
+    def predict(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        tokens = batch["tokens"]
+        logits = self.model(batch["images"], tokens).logits[:, :-1]
+        losses = nn.functional.cross_entropy(
+            logits.transpose(1, 2), tokens[:, 1:], ignore_index=self.model.config.pad, reduction="none"
+        )
+        real = tokens[:, 1:] != self.model.config.pad
+        return {"nats": losses.sum(1), "tokens": real.sum(1)}
+
+    def score(self, predictions: Mapping[str, Tensor]) -> Mapping[str, float]:
+        return {"loss": float(predictions["nats"].sum() / predictions["tokens"].sum())}
