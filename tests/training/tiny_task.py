@@ -157,6 +157,14 @@ class Cached(Contrast):
         return cached_backward(run, chunks, self.embed, self.contrast, accelerator)
 
 
+class Spare(Tiny):
+    """Has a part that no loss uses."""
+
+    def __init__(self, config: TinyConfig) -> None:
+        super().__init__(config)
+        self.model.spare = nn.Linear(3, 3)
+
+
 class Blockless(Tiny):
     """Names no blocks."""
 

@@ -234,13 +234,16 @@ class Target(NamedTuple):
 
 
 @torch.no_grad()
-def assign(logits: Tensor, boxes: Tensor, target: Target) -> tuple[Tensor, Tensor]:
+def assign(
+    logits: Tensor, boxes: Tensor, target: Target, more: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The pairs of tokens and things of one image that cost least in all (Carion et al. 2020, arXiv:2005.12872;
     the cost of a class as in Zhu et al. 2021, arXiv:2010.04159).
 
     Args:
         logits: (patches, queries).
         boxes: (patches, 4).
+        more: costs to add, (patches, things).
 
     Returns:
         indices of tokens and of things, each (pairs,).
@@ -253,12 +256,17 @@ def assign(logits: Tensor, boxes: Tensor, target: Target) -> tuple[Tensor, Tenso
     cost = gain @ named.T / named.sum(1).clamp(min=1)
     cost = cost + torch.cdist(boxes.float(), target.boxes.float(), p=1)
     cost = cost - generalized_iou(to_corners(boxes.float())[:, None], to_corners(target.boxes.float())[None])
+    cost = cost if more is None else cost + more
     rows, columns = linear_sum_assignment(cost.cpu().numpy())
     return torch.as_tensor(rows, device=boxes.device), torch.as_tensor(columns, device=boxes.device)
 
 
 def detection_loss(
-    logits: Tensor, boxes: Tensor, objectness: Tensor | None, targets: Sequence[Target]
+    logits: Tensor,
+    boxes: Tensor,
+    objectness: Tensor | None,
+    targets: Sequence[Target],
+    more: Sequence[Tensor | None] | None = None,
 ) -> dict[str, Tensor]:
     """Focal loss of the classes (alpha 0.3, gamma 2), L1 and generalised IoU of the boxes, weighted 1 each, and the
     focal loss of objectness where there is a head for it. Every image counts the same: its sums are divided by
@@ -267,11 +275,13 @@ def detection_loss(
     Args:
         logits, boxes, objectness: as in `OwlOutput`.
         targets: one an image.
+        more: costs of `assign` to add, one an image.
 
     Returns:
         scalars: "loss", their sum, and "class", "l1", "giou" and "objectness".
     """
-    pairs = [assign(logits[i], boxes[i], target) for i, target in enumerate(targets)]
+    more = more or [None] * len(targets)
+    pairs = [assign(*row) for row in zip(logits, boxes, targets, more, strict=True)]
     named = torch.zeros_like(logits)
     for i, (tokens, things) in enumerate(pairs):
         named[i, tokens] = targets[i].queries[things].to(named)

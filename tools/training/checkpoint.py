@@ -52,8 +52,9 @@ def optimizer_state(model: nn.Module, optimizers: Optimizers) -> dict[str, Any]:
 
 
 def set_optimizer_state(model: nn.Module, optimizers: Optimizers, state: dict[str, Any]) -> None:
-    """The inverse of `optimizer_state`."""
-    set_optimizer_state_dict(model, optimizers, state, options=_OPTIONS)
+    """The inverse of `optimizer_state`. Parameters that no loss has used so far have no state, and get none."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, strict=False)
+    set_optimizer_state_dict(model, optimizers, state, options=options)
 
 
 def random_state() -> dict[str, Any]:

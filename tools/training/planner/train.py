@@ -1,10 +1,12 @@
 """Train the embedded planner: a small LLaMA that writes programs, on the synthetic corpus.
 
     visprog train planner --steps 2400 --out runs/planner
+    visprog train planner --from-runs results.jsonl --out runs/mine
 
 Runs on a CPU. Killed at any step, the same command goes on from the last checkpoint with the same batches. The
 learning rate is constant after a warm-up and falls to zero over the last fifth of the steps, so that a run can be
-resumed with more steps.
+resumed with more steps. With recorded programs, training begins from weights that are there and mixes variations of
+these programs into the corpus.
 """
 
 from __future__ import annotations
@@ -14,28 +16,41 @@ import itertools
 import json
 import os
 import random
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
-from visprog.planner.vocabulary import Vocabulary
+from visprog.planner.vocabulary import SPECIAL, Vocabulary
 from visprog.registry import default_registry
 
 from ...models.llama import Llama, LlamaConfig, next_token_loss
 from ..muon import Muon
 from .corpus import Corpus, Sample
+from .mix import Mixed, fragments_of
+from .recorded import held_out, samples_of
 
 Row: TypeAlias = tuple[list[int], list[int]]
+BUNDLED = "bundled"
 CHUNK = 16
 """Steps whose samples are drawn together and sorted by length, so that little is padded."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that a run depends on."""
+    """Everything that a run depends on.
+
+    Attributes:
+        start: folder of the weights to begin with, or "bundled"; random ones where empty.
+        recorded: files of questions and programs (see `recorded.py`) that are mixed in. Of their questions, one in
+            five is kept for validation.
+        share: of the samples that are variations of recorded ones.
+        fragments: at most so many pieces of code that recorded programs repeat become tokens of their own.
+    """
 
     steps: int = 2400
     batch: int = 96
@@ -52,6 +67,23 @@ class Recipe:
     warmup: int = 100
     cooldown: float = 0.2
     checkpoint_every: int = 100
+    start: str = ""
+    recorded: tuple[str, ...] = ()
+    share: float = 0.5
+    fragments: int = 80
+
+    @classmethod
+    def from_runs(cls, recorded: Sequence[str], **changes: Any) -> Recipe:
+        """To go on from the bundled weights with programs of one's own."""
+        given = {
+            "start": BUNDLED,
+            "steps": 400,
+            "batch": 48,
+            "matrix_lr": 1e-3,
+            "other_lr": 1e-3,
+            "warmup": 20,
+        }
+        return cls(**{**given, "recorded": tuple(recorded), **changes})
 
 
 def train(recipe: Recipe, out: Path, *, resume: bool = True) -> Path:
@@ -63,7 +95,9 @@ def train(recipe: Recipe, out: Path, *, resume: bool = True) -> Path:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     out.mkdir(parents=True, exist_ok=True)
-    vocabulary = _vocabulary(recipe, out)
+    recorded = samples_of([Path(p) for p in recipe.recorded]) if recipe.recorded else []
+    learned = [s for s in recorded if not held_out(s.question)] or recorded
+    vocabulary = _vocabulary(recipe, out, learned)
     torch.manual_seed(recipe.seed)
     model = Llama(
         LlamaConfig(
@@ -74,12 +108,17 @@ def train(recipe: Recipe, out: Path, *, resume: bool = True) -> Path:
             hidden=recipe.hidden,
         )
     )
+    if recipe.start:
+        _begin(model, vocabulary, _folder(recipe))
     optimizers = _optimizers(model, recipe)
     checkpoint, step = out / "checkpoint.pt", 0
     if resume and checkpoint.exists():
         step = _restore(checkpoint, recipe, model, optimizers)
-    corpus = Corpus(recipe.seed, recipe.hold_out)
+    corpus: Corpus | Mixed = Corpus(recipe.seed, recipe.hold_out)
     unseen = list(itertools.islice(Corpus(recipe.seed + 1, recipe.hold_out, held_out=True), 300))
+    if recorded:
+        corpus = Mixed(Corpus(recipe.seed, recipe.hold_out), learned, recipe.share)
+    validation = [s for s in recorded if held_out(s.question)]
     mean, batches = 0.0, list[list[Row]]()
     with (
         (out / "log.csv").open("a" if step else "w", newline="") as file,
@@ -112,14 +151,15 @@ def train(recipe: Recipe, out: Path, *, resume: bool = True) -> Path:
             if step % recipe.checkpoint_every == 0 or step == recipe.steps:
                 exact = exact_match(model, vocabulary, unseen)
                 progress.update(task, exact=f"{exact:.1%}")
-                log.writerow([step, f"{mean:.4f}", f"{exact:.4f}"])
+                kept = f"{exact_match(model, vocabulary, validation):.4f}" if validation else ""
+                log.writerow([step, f"{mean:.4f}", f"{exact:.4f}", kept])
                 file.flush()
                 _save(checkpoint, recipe, model, optimizers, step)
     model.save(out)
     return out
 
 
-def chunk(corpus: Corpus, recipe: Recipe, number: int, vocabulary: Vocabulary) -> list[list[Row]]:
+def chunk(corpus: Corpus | Mixed, recipe: Recipe, number: int, vocabulary: Vocabulary) -> list[list[Row]]:
     """The batches of `CHUNK` steps, each of samples of about equal length, in random order."""
     corpus.reseed(f"{recipe.seed}/{number}")
     rows = [encode(s, vocabulary) for s in itertools.islice(corpus, recipe.batch * CHUNK)]
@@ -157,14 +197,40 @@ def exact_match(model: Llama, vocabulary: Vocabulary, samples: list[Sample]) -> 
     return right / len(samples)
 
 
-def _vocabulary(recipe: Recipe, out: Path) -> Vocabulary:
+def _vocabulary(recipe: Recipe, out: Path, recorded: Sequence[Sample]) -> Vocabulary:
     path = out / "vocabulary.json"
     if path.exists():
         return Vocabulary.load(path)
+    if recipe.start:
+        old = Vocabulary.load(_folder(recipe) / "vocabulary.json")
+        names = [f"{name}(" for name in default_registry()]
+        known = [*old.fragments, *names]
+        more = [*names, *fragments_of(recorded, known, recipe.fragments)]
+        vocabulary = Vocabulary(tuple(dict.fromkeys((*old.fragments, *more))), old.tokenizer_json)
+        vocabulary.save(path)
+        return vocabulary
     questions = (s.question for s in itertools.islice(Corpus(recipe.seed), 100_000))
     vocabulary = Vocabulary.train(questions, list(default_registry()), recipe.vocab)
     vocabulary.save(path)
     return vocabulary
+
+
+def _folder(recipe: Recipe) -> Path:
+    """Where the weights to begin with lie."""
+    return (
+        Path(__file__).parents[2] / "weights" / "planner" if recipe.start == BUNDLED else Path(recipe.start)
+    )
+
+
+def _begin(model: Llama, vocabulary: Vocabulary, folder: Path) -> None:
+    """Load weights that may know fewer fragments; a new fragment begins as the mean of the pieces that it joins."""
+    old = Vocabulary.load(folder / "vocabulary.json")
+    weights = {k: v.float() for k, v in load_file(folder / "model.safetensors").items()}
+    embedding = weights["embed.weight"]
+    first, more = len(SPECIAL) + len(old.fragments), len(vocabulary.fragments) - len(old.fragments)
+    new = [embedding[old.program(text)[:-1]].mean(0) for text in vocabulary.fragments[len(old.fragments) :]]
+    rows = [embedding[:first], *([torch.stack(new)] if more else []), embedding[first:]]
+    model.load_state_dict({**weights, "embed.weight": torch.cat(rows)})
 
 
 def _optimizers(model: Llama, recipe: Recipe) -> list[torch.optim.Optimizer]:

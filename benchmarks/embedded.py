@@ -1,0 +1,205 @@
+"""The bundled models on scenes that none of them has seen, through the tools' own backends.
+
+python benchmarks/embedded.py                   # all six, and visual programs against CLIP and VQA
+python benchmarks/embedded.py detect vqa -n 500
+python benchmarks/embedded.py --size 200        # pictures that are not of the models' own size
+
+Each score is of 300 scenes of the split "test", and then of "held_out", where each scene shows at least one
+combination of colour or texture and shape that training never shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+
+from visprog import Agent
+from visprog.tools.embedded.caption import EmbeddedCaptioner
+from visprog.tools.embedded.classify import EmbeddedClassifier, EmbeddedMatcher
+from visprog.tools.embedded.detect import EmbeddedDetector
+from visprog.tools.embedded.segment import EmbeddedSegmenter
+from visprog.tools.embedded.vqa import EmbeddedVqa
+from visprog.tools.training.average_precision import Found, average_precision
+from visprog.tools.training.scenes import COLORS, SHAPES, Scene, Scenes
+from visprog.tools.training.scenes.kinds import KINDS
+from visprog.tools.training.scenes.things import OPPOSITE
+from visprog.values import Box, Region
+from visprog.values.image import Image
+
+Scores = dict[str, float]
+SPLITS = ("test", "held_out")
+TOOLS = ("classify", "match", "verify", "detect", "segment", "caption", "vqa")
+
+
+def scenes(
+    split: str, count: int, size: int, things: tuple[int, int] = (1, 5)
+) -> Iterator[tuple[Scene, Image]]:
+    """The scenes of a test with their pictures."""
+    source = Scenes(size, split=split, things=things)
+    for i in range(count):
+        yield source[i], Image(source[i].pixels)
+
+
+def share(right: list[bool]) -> float:
+    return float(np.mean(right)) if right else float("nan")
+
+
+def classify(split: str, count: int, size: int) -> Scores:
+    """Zero-shot: the thing in a box, and the one thing of a picture, among all 144 names."""
+    names = [f"{color} {shape}" for color in COLORS for shape in SHAPES]
+    backend, scores = EmbeddedClassifier(), {}
+    for title, most in (("things", 5), ("pictures", 1)):
+        calls, truth = [], []
+        for scene, image in scenes(split, count, size, (1, most)):
+            odd = [i for i, thing in enumerate(scene.things) if thing.held_out]
+            i = (odd or [0])[0]
+            look = image if most == 1 else region(scene, image, i)
+            calls.append({"image": look, "options": names})
+            truth.append(f"{scene.things[i].color} {scene.things[i].shape}")
+        said = [answer for at in range(0, count, 64) for answer in backend(calls[at : at + 64])]
+        scores[title] = share([a == b for a, b in zip(said, truth, strict=True)])
+    return scores
+
+
+def detect(split: str, count: int, size: int) -> Scores:
+    """AP50 of phrases of a colour and a shape, half of them of what is not there; and how often the count is
+    right."""
+    rare = split == "held_out"
+    rng = np.random.default_rng(0)
+    all_boxes, counting, found = EmbeddedDetector(threshold=0.01), EmbeddedDetector(), []
+    counts: list[bool] = []
+    for scene, image in scenes(split, count, size):
+        shown = [f"{t.color} {t.shape}" for t in scene.things if t.held_out or not rare]
+        others = [f"{rng.choice(COLORS)} {rng.choice(SHAPES)}" for _ in shown]
+        for phrase in dict.fromkeys((*shown, *others)):
+            truth = scene.boxes[scene.find(phrase)]
+            (regions,) = all_boxes([{"image": image, "what": phrase}])
+            boxes = np.array([[r.left, r.top, r.right, r.bottom] for r in regions]).reshape(-1, 4)
+            found.append(Found(boxes, np.array([r.score for r in regions]), truth))
+            counts.append(len(counting([{"image": image, "what": phrase}])[0]) == len(truth))
+    return {"AP50": average_precision(found), "counts right": share(counts)}
+
+
+def segment(split: str, count: int, size: int) -> Scores:
+    """Mean intersection over union of the mask for a box, and of the best of three for a point in the thing."""
+    import torch
+
+    from visprog.tools.nn import mask_iou
+
+    predictor = EmbeddedSegmenter()._load()
+    rng, by_box, by_point, best = np.random.default_rng(0), [], [], []
+    for scene, _ in scenes(split, count, size):
+        predictor.image = predictor.set_image(scene.pixels)
+        masks = torch.from_numpy(scene.masks)
+        inside = [np.argwhere(mask) for mask in scene.masks]
+        points = np.array([place[rng.integers(len(place))][::-1] + 0.5 for place in inside], np.float32)
+        for prompt, single, several in (
+            ({"boxes": torch.from_numpy(scene.boxes)}, by_box, None),
+            ({"points": torch.from_numpy(points)[:, None]}, by_point, best),
+        ):
+            answer = predictor.predict(**prompt)
+            ious = mask_iou(answer.logits > 0, masks[:, None])
+            single += ious.gather(1, answer.iou.argmax(1, keepdim=True))[:, 0].tolist()
+            if several is not None:
+                several += ious.amax(1).tolist()
+    return {
+        "IoU by box": float(np.mean(by_box)),
+        "by point": float(np.mean(by_point)),
+        "by point, best of 3": float(np.mean(best)),
+    }
+
+
+def caption(split: str, count: int, size: int) -> Scores:
+    """The share of captions that name each thing with its colour and shape, and nothing else."""
+    pairs = list(scenes(split, count, size))
+    backend = EmbeddedCaptioner()
+    said = [s for at in range(0, count, 64) for s in backend([{"image": i} for _, i in pairs[at : at + 64]])]
+    return {
+        "all facts right": share(
+            [s.agrees(text, complete=True) for (s, _), text in zip(pairs, said, strict=True)]
+        )
+    }
+
+
+def vqa(split: str, count: int, size: int) -> Scores:
+    """The share of questions answered right, of all kinds alike."""
+    calls, truth = [], []
+    for n, (scene, image) in enumerate(scenes(split, count, size)):
+        for question in scene.questions(1, [KINDS[n % len(KINDS)]]):
+            calls.append({"image": image, "question": question.text})
+            truth.append(question.answer_text)
+    backend = EmbeddedVqa()
+    said = [s for at in range(0, len(calls), 64) for s in backend(calls[at : at + 64])]
+    return {"answers right": share([a == b for a, b in zip(said, truth, strict=True)])}
+
+
+def relations(split: str, count: int, size: int) -> Scores:
+    """Questions whether one thing lies left of, right of, above or below another: the visual program with the
+    bundled tools, the end-to-end model, and CLIP's choice between the statement and its opposite."""
+    agent = Agent(config={"tools": {name: {"backend": "embedded"} for name in TOOLS}})
+    speaker, matcher = EmbeddedVqa(), EmbeddedMatcher()
+    right: dict[str, list[bool]] = {"visual program": [], "end-to-end VQA": [], "CLIP score": []}
+    with agent:
+        for scene, image in scenes(split, count, size, (2, 5)):
+            for question in scene.questions(1, ["relation"]):
+                answer = agent.run(question.program, image)
+                right["visual program"].append(answer.value == question.answer)
+                (said,) = speaker([{"image": image, "question": question.text}])
+                right["end-to-end VQA"].append(said == question.answer_text)
+                model = matcher.zero_shot
+                cosines = model.classes(list(statements(question.text))) @ model.images([image.pixels])[0]
+                right["CLIP score"].append(bool(cosines[0] > cosines[1]) == question.answer)
+    return {name: share(each) for name, each in right.items()} | {
+        "questions": float(len(right["CLIP score"]))
+    }
+
+
+def statements(question: str) -> tuple[str, str]:
+    """What a question about a relation asks for, and the opposite, in the words of captions."""
+    told = question.rstrip("?").removeprefix("Is the ").removeprefix("Does the ").replace(" lie ", " ")
+    for relation, opposite in OPPOSITE.items():
+        for said in (f" to the {relation} the ", f" {relation} the "):
+            if said in told:
+                one, other = told.split(said)
+                return f"a {one} {relation} a {other}", f"a {one} {opposite} a {other}"
+    raise ValueError(f"'{question}' asks for no relation")
+
+
+def region(scene: Scene, image: Image, i: int) -> Region:
+    return Region(Box(*map(float, scene.boxes[i])), "", 1.0, image)
+
+
+TESTS: Mapping[str, Callable[[str, int, int], Scores]] = {
+    "classify": classify, "detect": detect, "segment": segment, "caption": caption, "vqa": vqa, "relations": relations,
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "tests", nargs="*", metavar="TEST", help=f"of {', '.join(TESTS)}; all, if none is given"
+    )
+    parser.add_argument("-n", "--count", type=int, default=300, help="scenes of each split")
+    parser.add_argument("--size", type=int, default=96, help="of the pictures, in pixels")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.tests) - set(TESTS):
+        parser.error(f"there is no test {min(unknown)}: choose of {', '.join(TESTS)}")
+    results: dict[str, dict[str, Scores]] = {}
+    for name in arguments.tests or TESTS:
+        results[name] = {split: TESTS[name](split, arguments.count, arguments.size) for split in SPLITS}
+        if not arguments.json:
+            for title in results[name]["test"]:
+                values = "   ".join(f"{split} {results[name][split][title]:6.3f}" for split in SPLITS)
+                print(f"{name:<10} {title:<22} {values}", flush=True)
+    if arguments.json:
+        print(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()
