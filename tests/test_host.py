@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.small_tools import REGISTRY, SlowBackend, detect, picture
+from visprog.batcher import Batcher
 from visprog.cache import MISSING, Cache, fingerprint
 from visprog.config import Config, ToolConfig
 from visprog.errors import ConfigError, MissingExtra, ToolError
@@ -47,6 +48,27 @@ def backed(name: str, factory: Callable[..., Any], monkeypatch: pytest.MonkeyPat
         raise NotImplementedError
 
     return tool(name=name, backends={"main": f"{module.__name__}:Backend"})(function)
+
+
+def caller(host: Host, find: Tool, results: dict[str, Any]) -> Callable[[str], None]:
+    """Calls the tool as a program would, and keeps what came of it."""
+
+    def call(what: str) -> None:
+        try:
+            results[what] = host.session().call(find, IMAGE, what)
+        except ToolError as error:
+            results[what] = str(error)
+
+    return call
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds, for ten seconds at most."""
+    for _ in range(1000):
+        if holds():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("it never did")
 
 
 def test_arguments_are_bound_by_name_and_recorded() -> None:
@@ -146,17 +168,46 @@ def test_cache_forgets_the_oldest() -> None:
     assert cache.get("huge") is MISSING and cache.get("d") == 1
 
 
+def test_a_picture_is_held_and_counted_once() -> None:
+    """Results that lie in one picture keep it in memory together, not each."""
+    image = picture(100, 100)
+    cache = Cache(1)
+    for key in range(50):
+        cache.put(key, [Region(Box(0, 0, 5, 5), "dog", 1.0, image)] * 3)
+    assert all(cache.get(key) is not MISSING for key in range(50))
+    others = [picture(200, 200, value) for value in range(9)]  # 120,000 bytes each
+    for key, other in enumerate(others):
+        cache.put(("other", key), [Region(Box(0, 0, 5, 5), "dog", 1.0, other)])
+    held = [key for key in range(9) if cache.get(("other", key)) is not MISSING]
+    assert held == [1, 2, 3, 4, 5, 6, 7, 8] and cache.get(0) is MISSING
+    cache.drop([("other", key) for key in range(9)])
+    assert cache._bytes == 0 and not cache._holders
+
+
+def test_what_was_found_in_a_picture_can_be_forgotten() -> None:
+    look, seen = counted()
+
+    @tool
+    def spell(word: str) -> int:
+        """How many letters."""
+        seen.append(word)
+        return len(word)
+
+    host = Host(Registry([look, spell]))
+    for _ in range(2):
+        session = host.session()
+        session.call(look, IMAGE)
+        session.call(spell, "cat")
+        session.forget()
+    assert seen == ["dog", "cat", "dog"]
+
+
 def test_concurrent_calls_are_batched(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = SlowBackend()
     find = backed("find", lambda model=None: backend, monkeypatch)
     host = Host(Registry([find]))
     results: dict[str, Any] = {}
-
-    def work(what: str) -> None:
-        try:
-            results[what] = host.session().call(find, IMAGE, what)
-        except ToolError as error:
-            results[what] = str(error)
+    work = caller(host, find, results)
 
     first = threading.Thread(target=work, args=("first",))
     first.start()
@@ -164,16 +215,125 @@ def test_concurrent_calls_are_batched(monkeypatch: pytest.MonkeyPatch) -> None:
     others = [threading.Thread(target=work, args=(w,)) for w in ("a", "b", "bad", "c")]
     for thread in others:
         thread.start()
-    batcher = host.batcher(find)
-    for _ in range(1000):
-        if len(batcher._waiting) == 4:
-            break
-        threading.Event().wait(0.01)
+    until(lambda: host.traffic.calling == 5)
     backend.go.set()
     for thread in [first, *others]:
         thread.join(20)
     assert [len(b) for b in backend.batches] == [1, 4]
     assert results["a"] == [] and "odd one" in results["bad"]
+    assert host.batches() == {"find": {1: 1, 4: 1}} and host.traffic.calling == 0
+
+
+def test_batches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = SlowBackend()
+    find = backed("bounded", lambda model=None: backend, monkeypatch)
+    host = Host(Registry([find]))
+    host.batcher(find).largest = 3
+    results: dict[str, Any] = {}
+    threads = [threading.Thread(target=caller(host, find, results), args=(str(i),)) for i in range(8)]
+    threads[0].start()
+    assert backend.started.wait(10)
+    for thread in threads[1:]:
+        thread.start()
+    until(lambda: host.traffic.calling == 8)
+    backend.go.set()
+    for thread in threads:
+        thread.join(20)
+    assert [len(b) for b in backend.batches] == [1, 3, 3, 1] and len(results) == 8
+
+
+def test_a_batch_waits_for_programs_that_may_call_and_for_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = SlowBackend()
+    backend.go.set()
+    find = backed("awaited", lambda model=None: backend, monkeypatch)
+    host = Host(Registry([find]))
+    batcher = host.batcher(find)
+    monkeypatch.setattr(Batcher, "LONGEST_WAIT", 20.0)
+    batcher._seconds = 80.0  # as if the last batch had taken so long
+    results: dict[str, Any] = {}
+    work = caller(host, find, results)
+    with host.session(), host.session(), host.session():  # three programs run
+        threads = [threading.Thread(target=work, args=(w,)) for w in "abc"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert [len(b) for b in backend.batches] == [3]  # complete: it did not wait to the end
+    batcher._seconds = 80.0
+    with host.session() as alone:
+        alone.call(find, IMAGE, "d")
+    assert [len(b) for b in backend.batches] == [3, 1]
+    batcher._seconds = 80.0
+    with host.session():
+        other = host.session().__enter__()
+        thread = threading.Thread(target=work, args=("e",))
+        thread.start()
+        until(lambda: host.traffic.calling == 1)
+        other.__exit__(None, None, None)  # nobody is left to wait for
+        thread.join(10)
+    assert [len(b) for b in backend.batches] == [3, 1, 1] and len(results) == 4
+
+
+def test_a_caller_that_is_interrupted_hands_the_lead_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stops(SlowBackend):
+        def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+            results = super().__call__(calls)
+            if calls[0]["what"] == "stop":
+                raise KeyboardInterrupt
+            return results
+
+    backend = Stops()
+    find = backed("halted", lambda model=None: backend, monkeypatch)
+    host = Host(Registry([find]))
+    results: dict[str, Any] = {}
+
+    def interrupted() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            host.session().call(find, IMAGE, "stop")
+
+    threads = [threading.Thread(target=interrupted)]
+    threads[0].start()
+    assert backend.started.wait(10)
+    threads += [threading.Thread(target=caller(host, find, results), args=(w,)) for w in "ab"]
+    for thread in threads[1:]:
+        thread.start()
+    until(lambda: host.traffic.calling == 3)
+    backend.go.set()
+    for thread in threads:
+        thread.join(10)
+    assert results == {"a": [], "b": []} and host.traffic.calling == 0
+
+
+def test_plain_functions_are_called_one_by_one() -> None:
+    look, seen = counted()
+    host = Host(Registry([look]))
+    assert host.batcher(look).largest == 1
+    host.session().call(look, IMAGE)
+    assert seen == ["dog"] and host.batches() == {}
+
+
+def test_many_threads_get_their_own_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    def backend(calls: list[dict[str, Any]]) -> list[Any]:
+        return [[Region(Box(0, 0, 5, 5), c["what"], 1.0, IMAGE)] for c in calls]
+
+    find = backed("many", lambda model=None: backend, monkeypatch)
+    host = Host(Registry([find]), Config(cache=0))
+    wrong: list[str] = []
+
+    def work(number: int) -> None:
+        for i in range(50):
+            with host.session() as session:
+                (region,) = session.call(find, IMAGE, f"{number} {i}")
+            if region.label != f"{number} {i}":
+                wrong.append(region.label)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not wrong and sum(n * k for n, k in host.batches()["many"].items()) == 600
+    assert (host.traffic.running, host.traffic.calling) == (0, 0)
 
 
 def test_a_backend_that_breaks_tells_every_caller(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ Everything here is in *working* pixels: the picture scaled to a convenient size.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -89,6 +90,7 @@ class Drawing:
         return np.asarray(self.rgb[y, x])
 
 
+@lru_cache(maxsize=2)  # a program often asks for several kinds of shape in one picture
 def read(image: Image) -> Drawing:
     """Take a picture apart into ink, areas and curves."""
     rgb, scale = _working(image.pixels)

@@ -31,7 +31,9 @@ class Filled:
 
 
 def filled(drawing: Drawing, most_sides: int) -> list[Filled]:
-    """The areas that are polygons. Not the background, not discs, nothing that the picture's frame cuts."""
+    """The areas that are polygons. Not the background, not discs, nothing that reaches from one edge of the picture
+    to the opposite one. At an edge only shapes of three or four sides count: a disc that the edge cuts is no
+    polygon, but much like one of more sides."""
     height, width = drawing.size
     found: list[Filled] = []
     ground = _color(drawing, drawing.areas == 1)
@@ -43,10 +45,11 @@ def filled(drawing: Drawing, most_sides: int) -> list[Filled]:
         )
         for contour in contours:
             x, y, w, h = cv2.boundingRect(contour)
-            at_rim = x <= 1 or y <= 1 or x + w >= width - 1 or y + h >= height - 1
-            if min(w, h) < 8 or at_rim:
+            left, right, top, bottom = x <= 1, x + w >= width - 1, y <= 1, y + h >= height - 1
+            if min(w, h) < 8 or (left and right) or (top and bottom):
                 continue
-            points = _fitted(contour, most_sides)
+            at_edge = left or right or top or bottom
+            points = _fitted(contour, 4 if at_edge else most_sides)
             if points is not None:
                 pixels = np.zeros((height, width), np.uint8)
                 cv2.drawContours(pixels, [contour], -1, 1, cv2.FILLED)
@@ -70,10 +73,8 @@ def _color(drawing: Drawing, pixels: Array) -> Array:
 
 def _fitted(contour: Array, most_sides: int) -> Array | None:
     """The polygon that an outline is; None where none fits, or a circle fits as well."""
-    area = cv2.contourArea(contour)
-    _, radius = cv2.minEnclosingCircle(contour)
     length = cv2.arcLength(contour, True)
-    if area < 40 or (4 * np.pi * area / length**2 > 0.895 and area / (np.pi * radius**2) > 0.955):
+    if cv2.contourArea(contour) < 40 or _is_disc(contour):
         return None
     for tolerance in SIMPLE:
         rough = cv2.approxPolyDP(contour, max(tolerance * length, 1.5), True)[:, 0].astype(float)
@@ -83,6 +84,19 @@ def _fitted(contour: Array, most_sides: int) -> Array | None:
         if points is not None and _overlap(points, contour) >= FIT:
             return points
     return None
+
+
+def _is_disc(contour: Array) -> bool:
+    """True if an outline fills its circle, or keeps one distance from its middle to within half a pixel."""
+    area = cv2.contourArea(contour)
+    _, radius = cv2.minEnclosingCircle(contour)
+    length = cv2.arcLength(contour, True)
+    if 4 * np.pi * area / length**2 > 0.895 and area / (np.pi * radius**2) > 0.955:
+        return True
+    moments = cv2.moments(contour)
+    middle = np.array([moments["m10"], moments["m01"]]) / max(moments["m00"], 1e-6)
+    distances = np.linalg.norm(contour[:, 0] - middle, axis=1)
+    return bool(distances.std() < 0.4 + 0.004 * distances.mean())
 
 
 def _sharpened(rough: Array, outline: Array) -> Array | None:

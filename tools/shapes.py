@@ -1,11 +1,12 @@
-"""Shapes in drawings: lines, circles, polygons, and the grid of a table. Classical geometry, nothing learned.
+"""Shapes in drawings: lines, circles, polygons, the grid of a table, panels. Classical geometry, nothing learned.
 
 The picture is taken apart in `drawing.py`; each tool below fits its own kind of shape (`circles.py`,
-`lines.py`, `polygons.py`, `grid.py`). Places are in the frame of the root image.
+`lines.py`, `polygons.py`, `grid.py`, `panels.py`). Places are in the frame of the root image.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visprog.registry import tool
-from visprog.values import Circle, Grid, Line, Polygon
+from visprog.values import Circle, Grid, Line, Polygon, Region
 from visprog.values.image import Image
 
 from . import circles as _circles
@@ -22,6 +23,7 @@ from . import drawing as _drawing
 from . import filled as _filled
 from . import grid as _grid
 from . import lines as _lines
+from . import panels as _panels
 from . import polygons as _polygons
 from .lettering import without_letters
 
@@ -46,7 +48,7 @@ def find_circles(image: Image, color: str | None = None) -> list[Circle]:
     wanted = None if color is None else _color.parse(color)
     drawing = _drawing.read(image)
     found = []
-    for c in _circles.circles(drawing):
+    for c in _circles_of(drawing):
         if c.radius < THICK * c.width:
             continue
         angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
@@ -78,11 +80,13 @@ def find_polygons(image: Image, kind: str = "polygon", color: str | None = None)
     drawing = _drawing.read(image)
     areas = _filled.filled(drawing, _polygons.MOST_SIDES)
     outlines = [(a.points, 0.0) for a in areas]
-    sides = _lines.sides(drawing, _circles.circles(drawing))
+    sides = _lines.sides(drawing, _circles_of(drawing))
     for outline in _polygons.polygons(sides):
         width = max(sides[s].width for s in outline.sides)
         thinnest = min(cv2.minAreaRect(outline.points.astype(np.float32))[1])
-        if thinnest > 1.5 * width and not any(_belongs(outline.points, width, a) for a in areas):
+        if thinnest <= 1.5 * width or (width == 0 and _is_ground(outline.points, drawing)):
+            continue
+        if not any(_belongs(outline.points, width, a) for a in areas):
             outlines.append((outline.points, width))
     found = []
     for points, width in outlines:
@@ -110,7 +114,7 @@ def find_lines(image: Image, color: str | None = None) -> list[Line]:
     drawing = _drawing.read(image)
     return [
         Line(tuple(drawing.place(x, y) for x, y in points), name, image.root)
-        for points, name in _lines.drawn(drawing, _circles.circles(drawing), wanted)
+        for points, name in _lines.drawn(drawing, _circles_of(drawing), wanted)
     ]
 
 
@@ -122,6 +126,26 @@ def find_grid(image: Image) -> Grid:
         ToolError: there is no grid.
     """
     return _grid.grid(image)
+
+
+@tool(limits="panels that straight bars or gutters of one flat colour keep apart")
+def find_panels(image: Image) -> list[Region]:
+    """The panels of an image that is laid out as several: boxes side by side, sub-figures, frames of a comic.
+
+    Row by row, from left to right; the whole image where nothing parts it. crop(image, panel) is one of them as
+    a picture.
+    """
+    return [Region(image.to_root(box), "panel", 1.0, image.root) for box in _panels.panels(image.pixels)]
+
+
+_circles_of = lru_cache(maxsize=2)(_circles.circles)
+
+
+def _is_ground(points: Array, drawing: _drawing.Drawing) -> bool:
+    """True if an outline holds mostly the background: what lies between areas, not a thing."""
+    inside = np.zeros(drawing.size, np.uint8)
+    cv2.fillPoly(inside, [np.rint(points).astype(np.int32)], 1)
+    return bool((drawing.areas[inside > 0] == 1).mean() > 0.5)
 
 
 def _belongs(points: Array, width: float, area: _filled.Filled) -> bool:

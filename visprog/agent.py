@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from visprog.sandbox import Limits, Outcome, Sandbox, SandboxUnavailable
 
@@ -32,6 +32,9 @@ from .values.image import Image
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .map import Mapped
+    from .recording import Recording
+
 
 _NO_SANDBOX = "no program can be run here"
 
@@ -46,9 +49,12 @@ class Agent:
             `Config.load` finds.
         tools: further tools, next to the built-in ones, those of installed packages and `extra_tools`.
         registry: the tools to choose from, instead of all of these.
+        record: a folder in which to write down what planner and tools say; see `visprog.recording`.
+        replay: a folder that was so recorded: its answers are given back, and no model is needed.
+        standby: sandbox workers that wait ready; as many as programs run at once make `map` the quickest.
 
     Raises:
-        ConfigError: a setting is unknown or wrong.
+        ConfigError: a setting is unknown or wrong, or there is nothing to replay.
         ToolDefinitionError: two tools have one name.
     """
 
@@ -59,23 +65,30 @@ class Agent:
         *,
         tools: Iterable[Tool] = (),
         registry: Registry | None = None,
+        record: str | os.PathLike[str] | Recording | None = None,
+        replay: str | os.PathLike[str] | None = None,
+        standby: int = 1,
     ) -> None:
         self.config = _config(config)
         if registry is None:
             extra = [t for reference in self.config.extra_tools for t in load_tools(reference)]
             registry = default_registry() | extra
         self.registry = registry | tools
-        self.host = Host(self.registry, self.config)
+        self.recording = _recording(record, replay)
+        self.host = Host(self.registry, self.config, self.recording)
         spec = self.config.planner if planner is None else planner
         # Options in a file belong to the planner that the file names.
         options = self.config.planner_options if spec == self.config.planner else {}
-        self.planner: Planner = make_planner(spec, **options)
+        make = partial(make_planner, spec, **options)
+        self.planner: Planner = make() if self.recording is None else _recorded(self.recording, make, planner)
         limits = Limits(calls=self.config.calls + 1, time=self.config.seconds)
-        self.sandbox = Sandbox(limits, require=self.config.require, library=LIBRARY)
+        self.sandbox = Sandbox(limits, require=self.config.require, library=LIBRARY, standby=standby)
 
     def close(self) -> None:
-        """End the worker that stands by. The agent then answers no more."""
+        """End the workers that stand by, and the recording. The agent then answers no more."""
         self.sandbox.close()
+        if self.recording is not None:
+            self.recording.close()
 
     def __enter__(self) -> Agent:
         return self
@@ -140,12 +153,71 @@ class Agent:
             VisprogError: the file of the program cannot be read.
         """
         started = time.perf_counter()
-        source = _source(program)
+        plan = self.checked(program, returns)
         pictures = self._open(images)
-        found = check(source, self.registry, returns=returns)
-        plan = Plan(source, "", diagnostics=tuple(found))
         answer, _ = self._execute(plan, Task("", len(pictures), returns, self.registry), pictures)
         return replace(answer, seconds=time.perf_counter() - started)
+
+    def checked(self, program: str | os.PathLike[str], returns: Any = None) -> Plan:
+        """A program of one's own as a plan, with what the check found in it.
+
+        Raises:
+            VisprogError: its file cannot be read.
+        """
+        source = _source(program)
+        return Plan(source, "", diagnostics=tuple(check(source, self.registry, returns=returns)))
+
+    def follow(self, plan: Plan, picture: Image, *, question: str = "", returns: Any = None) -> Answer:
+        """Run a plan on one of many pictures: nothing of the picture stays in memory."""
+        session = self.host.session()
+        task = Task(question, 1, returns, self.registry)
+        answer, _ = self._execute(plan, task, (picture,), session)
+        session.forget()
+        if self.config.fallback and question and answer.status in ("refused", "error"):
+            answer = self._fall_back(question, answer, (picture,))
+        return answer
+
+    def map(
+        self,
+        question: str,
+        images: Iterable[Any] | str | os.PathLike[str],
+        *,
+        program: str | os.PathLike[str] | None = None,
+        plan_each: bool = False,
+        returns: Any = None,
+        jobs: int = 8,
+        ordered: bool = True,
+        on: Literal["threads", "ray"] = "threads",
+    ) -> Generator[Mapped, None, None]:
+        """Ask one question of many pictures: one program, run on several pictures at once.
+
+        Pictures are read when their turn comes, and no more than a few of them wait for whoever takes the
+        results: memory does not grow with their number. What goes wrong with a picture is its own answer's
+        `message`, and the rest goes on. The calls of programs that run at once are answered in batches.
+
+        Args:
+            images: a folder, all pictures in it and below; or whatever `Image.open` reads, one after another.
+            program: source or file of the program, instead of a plan.
+            plan_each: plan anew for each picture, and mend its program where that fails.
+            returns: the type that the answers must have.
+            jobs: programs that run at once.
+            ordered: results in the order of the pictures; else as they come.
+            on: "ray" runs on the machines of a Ray cluster (extra `ray`); see `visprog.ray_map`.
+
+        Returns:
+            a generator: nothing runs before it is asked for results, and `close` ends it.
+
+        Raises:
+            PlannerError: no program could be written (when the first result is asked for).
+            Refused: the planner says that the tools cannot answer the question.
+            VisprogError: no question, no such folder, or a program that cannot be read or fails its check.
+        """
+        from .map import map_images
+
+        return map_images(
+            self, question, images, program=program, plan_each=plan_each, returns=returns, jobs=jobs,
+            ordered=ordered, on=on,
+        )  # fmt: skip
 
     async def aask(self, question: str, *images: Any, returns: Any = None) -> Answer:
         """`ask` without blocking the event loop."""
@@ -201,7 +273,9 @@ class Agent:
                 return answer
             plan = better
 
-    def _execute(self, plan: Plan, task: Task, pictures: tuple[Image, ...]) -> tuple[Answer, str]:
+    def _execute(
+        self, plan: Plan, task: Task, pictures: tuple[Image, ...], session: Session | None = None
+    ) -> tuple[Answer, str]:
         """Run one program. Also what its planner should be told, where a better program might do."""
         base = Answer(
             "error",
@@ -220,11 +294,12 @@ class Agent:
         message = mismatch(plan.program, len(pictures))
         if message:
             return replace(base, message=message), message
-        session = self.host.session()
+        session = session or self.host.session()
         try:
-            outcome = self.sandbox.run(
-                plan.program, tools=session.tools(), inputs=named(plan.program, pictures), types=TYPES
-            )
+            with session:
+                outcome = self.sandbox.run(
+                    plan.program, tools=session.tools(), inputs=named(plan.program, pictures), types=TYPES
+                )
         except SandboxUnavailable as error:
             return replace(base, message=f"{_NO_SANDBOX}: {error}"), ""
         answer = replace(
@@ -313,6 +388,26 @@ def _config(given: Config | str | os.PathLike[str] | Mapping[str, Any] | None) -
     if isinstance(given, Mapping):
         return Config.of(given, Path.cwd())
     raise ConfigError(f"config must be a Config, a path or a mapping, not {type(given).__name__}")
+
+
+def _recording(
+    record: str | os.PathLike[str] | Recording | None, replay: str | os.PathLike[str] | None
+) -> Recording | None:
+    if record is not None and replay is not None:
+        raise ConfigError("a run is either recorded or replayed: give record or replay, not both")
+    if record is None and replay is None:
+        return None
+    from .recording import Recording
+
+    if replay is not None:
+        return Recording(replay, replay=True)
+    return record if record is None or isinstance(record, Recording) else Recording(record)
+
+
+def _recorded(recording: Recording, make: Callable[[], Planner], planner: Any) -> Planner:
+    from .recording.planners import recorded
+
+    return recorded(recording, make, chosen=planner is not None)
 
 
 def _source(program: str | os.PathLike[str]) -> str:

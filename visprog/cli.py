@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .eval_cli import evaluation
+from .examples_cli import examples
+from .map_cli import map_command
+from .serve_cli import serve
 from .train_cli import train
 
 if TYPE_CHECKING:
@@ -30,7 +34,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # drawing the help with rich costs half a second
 )
-app.add_typer(train, name="train")
 
 INTERRUPTED = 130
 
@@ -97,6 +100,27 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write the evidence to this file.")]
 SaveOption = Annotated[
     Path | None, typer.Option("--save", help="Write an answer that is a picture to this file.")
+]
+ServerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="URL",
+        envvar="VISPROG_SERVER",
+        help="Let a running visprog serve answer; its token in VISPROG_TOKEN.",
+    ),
+]
+RecordOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--record", help="Keep what the planner and the tools said in this folder.", file_okay=False
+    ),
+]
+ReplayOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--replay", help="Take what they said from such a folder: no model is run.", file_okay=False
+    ),
 ]
 UrlOption = Annotated[bool, typer.Option("--allow-url", help="Read pictures from http and https addresses.")]
 
@@ -207,6 +231,9 @@ def ask(
     tools: ToolsOption = None,
     config: ConfigOption = None,
     allow_url: UrlOption = False,
+    server: ServerOption = None,
+    record: RecordOption = None,
+    replay: ReplayOption = None,
     json: JsonOption = False,
 ) -> Result:
     """Answer a question about one or more pictures.
@@ -218,8 +245,15 @@ def ask(
     visprog ask shelf.jpg "Is the milk left of the bread?" --planner openai:MODEL --backend detect=owlv2
     """
     _tell_apart(images, question)
+    if server:
+        if planner or votes or backend or tools or config or allow_url or record or replay:
+            raise UsageError(
+                "--planner, --votes, --backend, --tools, --config, --allow-url, --record and --replay are settings "
+                "of the server: give them to visprog serve, or ask without --server and VISPROG_SERVER"
+            )
+        return _ask_server(server, question, images, returns, html, save, json)
     with (
-        _agent(planner, config, tools, backend, votes=votes, allow_url=allow_url) as agent,
+        _agent(planner, config, tools, backend, record, replay, votes=votes, allow_url=allow_url) as agent,
         _working("thinking"),
     ):
         answer = agent.ask(question, *images, returns=_type(returns))
@@ -237,6 +271,8 @@ def run(
     tools: ToolsOption = None,
     config: ConfigOption = None,
     allow_url: UrlOption = False,
+    record: RecordOption = None,
+    replay: ReplayOption = None,
     json: JsonOption = False,
 ) -> Result:
     """Run a program that you have on one or more pictures.
@@ -247,7 +283,10 @@ def run(
     """
     if program.suffix != ".py" and any(i.endswith(".py") for i in images):
         raise UsageError(f"the program comes first: {_USAGE['visprog run']}")
-    with _agent(None, config, tools, backend, allow_url=allow_url) as agent, _working("running"):
+    with (
+        _agent(None, config, tools, backend, record, replay, allow_url=allow_url) as agent,
+        _working("running"),
+    ):
         answer = agent.run(program, *images, returns=_type(returns))
     return _finish(answer, html, save, json, str(program))
 
@@ -423,6 +462,14 @@ def train_planner(
     checkpoint_every: Annotated[
         int | None, typer.Option("--checkpoint-every", min=1, help="In steps.")
     ] = None,
+    from_runs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from-runs",
+            help="Go on from the bundled planner with the programs of a file: an evaluation's results.jsonl, a "
+            "recording for replay, or examples.",
+        ),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again, whatever --out holds.")] = False,
     json: JsonOption = False,
 ) -> Result:
@@ -430,6 +477,7 @@ def train_planner(
 
     \b
     visprog train planner --steps 2400 --out runs/planner
+    visprog train planner --from-runs runs/eval-csv/results.jsonl --out runs/mine
     visprog ask street.jpg "How many dogs?" --config visprog.toml   # planner_options.folder = "runs/planner"
     """
     from .errors import MissingExtra, VisprogError
@@ -441,11 +489,12 @@ def train_planner(
     from visprog.tools.training.planner.train import Recipe
     from visprog.tools.training.planner.train import train as run_training
 
-    given = {
+    given: dict[str, Any] = {
         "steps": steps, "batch": batch, "seed": seed, "vocab": vocab, "dim": dim, "layers": layers,
         "heads": heads, "hidden": hidden, "checkpoint_every": checkpoint_every,
     }  # fmt: skip
-    recipe = Recipe(**{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    recipe = Recipe.from_runs([str(path) for path in from_runs], **given) if from_runs else Recipe(**given)
     try:
         folder = run_training(recipe, out, resume=not fresh)
     except (ValueError, OSError) as error:
@@ -453,6 +502,15 @@ def train_planner(
     if not json:
         print(f"the planner is in {folder}; use it with planner_options.folder in visprog.toml")
     return Result({"status": "trained", "folder": str(folder), "steps": recipe.steps})
+
+
+# -- commands that have a file of their own -------------------------------------------------------
+
+app.command("map")(map_command)
+app.command()(serve)
+app.add_typer(train, name="train")
+app.add_typer(evaluation, name="eval")
+app.add_typer(examples, name="examples")
 
 
 # -- how it is done ------------------------------------------------------------------------------
@@ -524,11 +582,13 @@ def _agent(
     config: Path | None,
     tools: Sequence[str] | None,
     backends: Sequence[str] | None,
+    record: Path | None = None,
+    replay: Path | None = None,
     **settings: Any,
 ) -> Agent:
     from .agent import Agent
 
-    return Agent(planner, _config(config, tools, backends, **settings))
+    return Agent(planner, _config(config, tools, backends, **settings), record=record, replay=replay)
 
 
 def _working(what: str) -> contextlib.AbstractContextManager[None]:
@@ -548,6 +608,31 @@ def _finish(answer: Answer, html: Path | None, save: Path | None, as_json: bool,
     written = all([_write_evidence(answer, html), _save(answer, save)])
     code = 0 if answer.status == "answered" and written else 1
     return Result(answer.to_json(pictures=False), code)
+
+
+def _ask_server(
+    url: str,
+    question: str,
+    images: Sequence[str],
+    returns: Returns | None,
+    html: Path | None,
+    save: Path | None,
+    as_json: bool,
+) -> Result:
+    """`ask` at a server. Where only JSON is wanted, nothing that reads answers is imported."""
+    from .server.client import Client
+
+    evidence = not as_json or html is not None or save is not None
+    wanted = "" if returns is None else returns.value
+    with _working("asking"):
+        data = Client(url).ask(question, *images, returns=wanted, evidence=evidence)
+    if not evidence:
+        if data["status"] != "answered":
+            _say(f"{data['status']}: {data['message']}")
+        return Result(data, int(data["status"] != "answered"))
+    from .answer import Answer
+
+    return _finish(Answer.from_json(data), html, save, as_json, "program.py")
 
 
 def _write_evidence(answer: Answer, path: Path | None) -> bool:

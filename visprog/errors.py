@@ -43,3 +43,7 @@ class Refused(ToolError):
 
 class BudgetExceeded(VisprogError):
     """A run that used up its tool calls or its seconds."""
+
+
+class NotRecorded(VisprogError):
+    """A replay came to a call that its recording does not hold; the message names the call."""

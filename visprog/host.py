@@ -10,15 +10,20 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from visprog.sandbox import StopProgram, current_line
 
-from .cache import MISSING, Cache, fingerprint
+from .batcher import Batcher, Traffic
+from .cache import MISSING, Cache, fingerprint, holds_picture
 from .config import Config, ToolConfig
-from .errors import BudgetExceeded, ConfigError, MissingExtra, Refused, ToolError, VisprogError
-from .registry import Backend, Registry, Tool
+from .errors import BudgetExceeded, ConfigError, MissingExtra, NotRecorded, Refused, ToolError, VisprogError
+from .registry import Registry, Tool
 from .types import accepts, describe, render
+
+if TYPE_CHECKING:
+    from .recording import Recording
 
 
 @dataclass(frozen=True)
@@ -57,15 +62,22 @@ class RunEnded(StopProgram):
 class Host:
     """Calls tools, with the backends that the configuration chooses.
 
+    Args:
+        recording: where results are written down, or replayed from.
+
     Raises:
         ConfigError: the configuration names a tool or a backend that does not exist.
     """
 
-    def __init__(self, registry: Registry, config: Config | None = None) -> None:
+    def __init__(
+        self, registry: Registry, config: Config | None = None, recording: Recording | None = None
+    ) -> None:
         self.registry = registry
         self.config = config or Config()
+        self.recording = recording
         self.cache = Cache(self.config.cache)
-        self._batchers: dict[str, _Batcher] = {}
+        self.traffic = Traffic()
+        self._batchers: dict[str, Batcher] = {}
         self._lock = threading.Lock()
         for name, chosen in self.config.tools.items():
             _check_choice(registry, name, chosen)
@@ -79,7 +91,12 @@ class Host:
         """A fresh record and budget, for one run of a program."""
         return Session(self)
 
-    def batcher(self, tool: Tool) -> _Batcher:
+    def batcher(self, tool: Tool) -> Batcher:
+        """What calls the backend of a tool, which is loaded at the first call.
+
+        Raises:
+            ConfigError: its options are wrong.
+        """
         with self._lock:
             if tool.name not in self._batchers:
                 chosen = self.config.tools.get(tool.name, ToolConfig())
@@ -90,8 +107,16 @@ class Host:
                     raise ConfigError(
                         f"[tools.{tool.name}]: options of the backend '{name}': {error}"
                     ) from None
-                self._batchers[tool.name] = _Batcher(backend)
+                # A plain function gains nothing from company: its callers get their results one by one.
+                largest = Batcher.LARGEST if tool.backends else 1
+                self._batchers[tool.name] = Batcher(backend, self.traffic, largest)
             return self._batchers[tool.name]
+
+    def batches(self) -> dict[str, dict[int, int]]:
+        """Of each model-backed tool that was called: how many batches there were of each size."""
+        with self._lock:
+            found = {n: b.sizes for n, b in self._batchers.items() if self.registry[n].backends}
+        return {name: dict(sorted(sizes.items())) for name, sizes in sorted(found.items())}
 
     def key(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Any, ...]:
         """What a result depends on: tool, backend, options, model file, and the arguments' content."""
@@ -106,13 +131,31 @@ class Host:
 
 @dataclass
 class Session:
-    """One run: its calls so far, and what is left of its budget."""
+    """One run: its calls so far, and what is left of its budget.
+
+    As a context manager it tells the host that a program runs: one that may soon call a tool, for whose call
+    a batch may wait a little.
+    """
 
     host: Host
     calls: list[Call] = field(default_factory=list)
     refused: Refused | MissingExtra | None = None
     started: float = field(default_factory=time.monotonic)
+    _about_pictures: list[Any] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __enter__(self) -> Session:
+        self.host.traffic.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.host.traffic.end()
+
+    def forget(self) -> None:
+        """Drop from the cache what was found in this run's pictures, which will not be asked about again."""
+        self.host.cache.drop(self._about_pictures)
 
     def tools(self) -> dict[str, Callable[..., Any]]:
         """The callables that the sandbox gives to the program."""
@@ -141,16 +184,18 @@ class Session:
             result = self.host.cache.get(key)
             cached = result is not MISSING
             if not cached:
-                result = self.host.batcher(tool)(dict(arguments))
+                result = self._answer(tool, dict(arguments))
                 if not accepts(tool.returns, result):
                     raise ToolError(f"{tool.name} must return {render(tool.returns)}, not {describe(result)}")
                 self.host.cache.put(key, result)
+                if holds_picture(list(arguments.values())):
+                    self._about_pictures.append(key)
             return result
         except (Refused, MissingExtra) as refusal:
             result, error = None, str(refusal)
             self.refused = refusal
             raise RunEnded(refusal) from None
-        except ConfigError as failure:  # nothing that a program could do better
+        except (ConfigError, NotRecorded) as failure:  # nothing that a program could do better
             result, error = None, str(failure)
             raise RunEnded(failure) from None
         except VisprogError as failure:
@@ -173,6 +218,19 @@ class Session:
             with self._lock:
                 self.calls.append(call)
 
+    def _answer(self, tool: Tool, arguments: dict[str, Any]) -> Any:
+        recording = self.host.recording
+        if recording is None:
+            return self.host.batcher(tool)(arguments)
+        chosen = self.host.config.tools.get(tool.name, ToolConfig())
+        return recording.tool(
+            tool.name,
+            self.host.backend_of(tool),
+            chosen.options,
+            arguments,
+            lambda: self.host.batcher(tool)(arguments),
+        )
+
     def _spend(self, tool: Tool) -> None:
         config = self.host.config
         if len(self.calls) >= config.calls:
@@ -185,48 +243,6 @@ class Session:
                     f"the program took more than {config.seconds:g} s before {tool.name}; raise 'seconds'"
                 )
             )
-
-
-class _Batcher:
-    """Groups calls that arrive while the backend is busy; none ever waits for company."""
-
-    def __init__(self, backend: Backend, largest: int = 32) -> None:
-        self.backend = backend
-        self.largest = largest
-        self._waiting: list[_Pending] = []
-        self._busy = threading.Lock()
-        self._queue = threading.Lock()
-
-    def __call__(self, arguments: dict[str, Any]) -> Any:
-        mine = _Pending(arguments)
-        with self._queue:
-            self._waiting.append(mine)
-        while not mine.done:
-            with self._busy:
-                if not mine.done:
-                    with self._queue:
-                        batch, self._waiting = self._waiting[: self.largest], self._waiting[self.largest :]
-                    self._run(batch)
-        if isinstance(mine.result, Exception):
-            raise mine.result
-        return mine.result
-
-    def _run(self, batch: list[_Pending]) -> None:
-        try:
-            results = self.backend([p.arguments for p in batch])
-            if len(results) != len(batch):
-                raise ToolError(f"the backend returned {len(results)} results for {len(batch)} calls")
-        except Exception as error:  # the whole batch failed; each caller is told
-            results = [error] * len(batch)
-        for pending, result in zip(batch, results, strict=True):
-            pending.result, pending.done = result, True
-
-
-@dataclass
-class _Pending:
-    arguments: dict[str, Any]
-    result: Any = None
-    done: bool = False
 
 
 def _check_choice(registry: Registry, name: str, chosen: ToolConfig) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from visprog.values import Region
 from visprog.values.image import Image
 
-from .checkpoint import load
+from .checkpoint import load, unload
 from .together import answer_together, chunks, look, to_rgb
 
 
@@ -39,6 +39,10 @@ class BlipCaptioner:
         self.margin = margin
         self.max_tokens = max_tokens
         self.batch_size = batch_size
+
+    def unload(self) -> None:
+        """Let go of the weights."""
+        unload(self.model)
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         return answer_together(calls, self._prepare, self._answer)

@@ -105,6 +105,13 @@ def load(
         return _loaded[key]
 
 
+def unload(model: str) -> None:
+    """Forget a checkpoint: it leaves memory as soon as nobody uses it any more."""
+    with _loading:
+        for key in [key for key, checkpoint in _loaded.items() if checkpoint.name == model]:
+            del _loaded[key]
+
+
 def pick_device(device: str) -> str:
     """The device that a setting means: "auto" is CUDA, else Apple's MPS, else the CPU."""
     import torch

@@ -12,7 +12,7 @@ from visprog.errors import ToolError
 from visprog.values import Region
 from visprog.values.image import Image
 
-from .checkpoint import load
+from .checkpoint import load, unload
 from .dual_encoder import KINDS, DualEncoder, dual_encoder
 from .together import answer_together, look
 
@@ -66,6 +66,11 @@ class _OnDualEncoder:
         self.dtype = dtype
         self.margin = margin
         self.batch_size = batch_size
+
+    def unload(self) -> None:
+        """Let go of the weights."""
+        dual_encoder.cache_clear()
+        unload(self.model)
 
     def _load(self) -> DualEncoder:
         checkpoint = load(self.model, self.tool, "AutoModel", KINDS, device=self.device, dtype=self.dtype)

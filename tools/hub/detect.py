@@ -12,7 +12,7 @@ from visprog.values.image import Image
 
 from ..overlap import suppress
 from ..phrase import read_phrase
-from .checkpoint import Checkpoint, load
+from .checkpoint import Checkpoint, load, unload
 from .together import answer_together, chunks, to_rgb
 
 MOST = 300
@@ -57,6 +57,10 @@ class _Detector:
         self.device = device
         self.dtype = dtype
         self.batch_size = batch_size
+
+    def unload(self) -> None:
+        """Let go of the weights."""
+        unload(self.model)
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         return answer_together(calls, self._prepare, self._answer)

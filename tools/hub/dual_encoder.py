@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visprog import prompts
 from visprog.values.image import Image
 
 from .checkpoint import Checkpoint
@@ -62,7 +61,9 @@ class DualEncoder:
 
     def encode_texts(self, texts: list[str], batch_size: int) -> NDArray[np.float32]:
         """N texts, such as "dog" or "a red car" → (N, D), rows of length 1."""
-        frames = templates()
+        from ..models.zero_shot import templates
+
+        frames = templates("crops")
 
         def compute(missing: list[str]) -> list[NDArray[np.float32]]:
             lines = [frame.replace("{}", text) for text in missing for frame in frames]
@@ -96,12 +97,6 @@ class DualEncoder:
 def dual_encoder(checkpoint: Checkpoint) -> DualEncoder:
     """The one encoder of a checkpoint, so that tools share what it remembers."""
     return DualEncoder(checkpoint)
-
-
-@cache
-def templates() -> tuple[str, ...]:
-    """The lines of `prompts/clip_templates.txt`; "{}" is the place of the text."""
-    return tuple(line for line in prompts.text("clip_templates.txt").splitlines() if line.strip())
 
 
 def _plain(text: str) -> str:

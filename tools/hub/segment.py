@@ -15,7 +15,7 @@ from visprog.errors import ToolError
 from visprog.values import Box, Mask, Region
 from visprog.values.image import Image
 
-from .checkpoint import Checkpoint, first_line, load, pick_device
+from .checkpoint import Checkpoint, first_line, load, pick_device, unload
 from .together import Memory, answer_together, chunks, to_rgb
 
 
@@ -40,6 +40,10 @@ class _Segmenter:
         self.model = model
         self.device = device
         self._encoded: Memory[str, Any] = Memory(remembered)
+
+    def unload(self) -> None:
+        """Let go of the weights."""
+        unload(str(self.model))
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         return answer_together(calls, self._prepare, self._answer)

@@ -12,7 +12,7 @@ from visprog.errors import ToolError
 from visprog.values import Region
 from visprog.values.image import Image
 
-from .checkpoint import Checkpoint, first_line, load
+from .checkpoint import Checkpoint, first_line, load, unload
 from .together import answer_together, chunks, look, to_rgb
 
 
@@ -69,6 +69,10 @@ class _OnVlm:
         self.margin = margin
         self.max_tokens = max_tokens
         self.batch_size = batch_size
+
+    def unload(self) -> None:
+        """Let go of the weights."""
+        unload(self.model)
 
     def _answer(self, asked: list[Ask]) -> list[str]:
         checkpoint = load(

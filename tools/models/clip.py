@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..nn import Attention, Block, Mlp, PatchEmbed, Transformer, activation, resize_positions
+from ..nn import Attention, Block, ConvStem, Mlp, PatchEmbed, Transformer, activation, resize_positions
 from .checkpoint import load_exactly, load_model, read_checkpoint, save_model
 from .clip_hub import HUB_NAMES, KEYS, hub_section, one_tower, renamed
 from .clip_hub import tower_keys as tower_keys
@@ -31,6 +31,8 @@ class ImageConfig:
     Attributes:
         size: the side of the square images that the positions are learned for, in pixels.
         project: width of the shared space; None for a tower without projection.
+        stem: None: patches become tokens by a linear map, as published. A number: by a `ConvStem` that refines them
+            so many times, which learns from far fewer pictures.
     """
 
     size: int = 224
@@ -43,6 +45,7 @@ class ImageConfig:
     eps: float = 1e-5
     channels: int = 3
     project: int | None = 512
+    stem: int | None = None
 
     @classmethod
     def from_hub(cls, raw: dict[str, Any], project: int | None) -> ImageConfig:
@@ -153,7 +156,11 @@ class ImageTower(nn.Module):
         super().__init__()
         self.config = config
         dim = config.dim
-        self.patches = PatchEmbed(dim, config.patch, config.channels, bias=False)
+        self.patches: nn.Module = (
+            PatchEmbed(dim, config.patch, config.channels, bias=False)
+            if config.stem is None
+            else ConvStem(dim, config.patch, config.stem, config.channels)
+        )
         self.class_token = nn.Parameter(torch.empty(dim))
         self.positions = nn.Parameter(torch.empty(1 + config.grid**2, dim))
         self.pre_norm = nn.LayerNorm(dim, config.eps)

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..nn import Attention, Block, Mlp, PatchEmbed, Transformer, info_nce, resize_positions
+from ..nn import Attention, Block, ConvStem, Mlp, PatchEmbed, Transformer, info_nce, resize_positions
 from ..nn.generate import Beams, Sampling, generate
 from ..nn.pool import AttentionPool
 from .checkpoint import load_model, save_model
@@ -41,6 +41,7 @@ class CocaConfig:
         queries: vectors that captions are written from.
         project: width of the space of the contrast, for texts and images.
         pad: id of the token that fills shorter texts.
+        stem: as in `ImageConfig`.
     """
 
     size: int = 224
@@ -61,6 +62,7 @@ class CocaConfig:
     project: int = 512
     pad: int = 0
     eps: float = 1e-5
+    stem: int | None = None
 
 
 class CocaOutput(NamedTuple):
@@ -90,7 +92,9 @@ class Coca(nn.Module):
         super().__init__()
         self.config = config
         c, grid = config, config.size // config.patch
-        self.patches = PatchEmbed(c.image_dim, c.patch)
+        self.patches: nn.Module = (
+            PatchEmbed(c.image_dim, c.patch) if c.stem is None else ConvStem(c.image_dim, c.patch, c.stem)
+        )
         self.image_positions = nn.Parameter(torch.zeros(grid**2, c.image_dim))
         self.image_blocks = _blocks(c.image_layers, c.image_dim, c.image_heads, c.image_hidden, c.eps)
         self.caption_pool = AttentionPool(c.dim, c.pool_heads, c.queries, c.image_dim, c.eps)
@@ -110,8 +114,9 @@ class Coca(nn.Module):
 
     def _init(self) -> None:
         """As in CLIP: std shrinks with width, and with depth for what writes to the residual stream."""
-        nn.init.trunc_normal_(self.patches.projection.weight, std=(3 * self.config.patch**2) ** -0.5)
-        nn.init.zeros_(self.patches.projection.bias)
+        if isinstance(self.patches, PatchEmbed):
+            nn.init.trunc_normal_(self.patches.projection.weight, std=(3 * self.config.patch**2) ** -0.5)
+            nn.init.zeros_(self.patches.projection.bias)
         nn.init.normal_(self.image_positions, std=0.02)
         nn.init.normal_(self.embed.weight, std=0.02)
         nn.init.normal_(self.positions, std=0.01)

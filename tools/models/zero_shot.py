@@ -34,7 +34,7 @@ class DualEncoder(Protocol):
 @cache
 def templates(name: str = "imagenet") -> tuple[str, ...]:
     """Sentences with "{}" in the place of a class: "imagenet" are the 80 that CLIP was published with, "simple" the
-    7 of them that do a little better.
+    7 of them that do a little better, "crops" a few for phrases and cut-out things.
 
     Raises:
         ValueError: there is no set of that name.

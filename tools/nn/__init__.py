@@ -10,11 +10,13 @@ from .nms import nms
 from .norm import LayerNorm2d, RMSNorm
 from .patch import PatchEmbed, resize_positions
 from .rotary import Rotary
+from .stem import ConvStem
 from .window import WindowAttention
 
 __all__ = [
     "Attention",
     "Block",
+    "ConvStem",
     "KVCache",
     "LayerNorm2d",
     "Mlp",

@@ -11,7 +11,8 @@ from visprog.errors import ImageError, ToolError
 from visprog.tools.classify import classify, match, verify
 from visprog.tools.hub.checkpoint import load
 from visprog.tools.hub.classify import HEAD, ClipClassifier, ClipMatcher, ClipVerifier, SiglipMatcher
-from visprog.tools.hub.dual_encoder import KINDS, dual_encoder, templates
+from visprog.tools.hub.dual_encoder import KINDS, dual_encoder
+from visprog.tools.models.zero_shot import templates
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
@@ -59,9 +60,9 @@ def test_scores_against_the_network_itself(kind: str, checkpoint: Folder, pictur
 
 def test_a_text_is_the_mean_over_the_templates(checkpoint: Folder) -> None:
     encoder = dual_encoder(load(checkpoint("clip"), "match", "AutoModel", KINDS))
-    assert len(templates()) >= 3 and all("{}" in line for line in templates())
+    assert len(templates("crops")) >= 3 and all("{}" in line for line in templates("crops"))
     (feature,) = encoder.encode_texts(["a red car."], 4)
-    mean = encoder._encode_lines([line.replace("{}", "red car") for line in templates()]).mean(0)
+    mean = encoder._encode_lines([line.replace("{}", "red car") for line in templates("crops")]).mean(0)
     assert np.allclose(feature, mean / np.linalg.norm(mean), atol=1e-6)
 
 
@@ -85,7 +86,7 @@ def test_equal_inputs_are_computed_once(
     classifier, matcher = ClipClassifier(checkpoint("clip")), ClipMatcher(checkpoint("clip"))
     classifier([{"image": p, "options": OPTIONS} for p in [*pictures, *pictures]])
     matcher([{"image": pictures[0], "text": "Dog"}, {"image": pictures[1], "text": "a dog"}])
-    assert seen == {"images": len(pictures), "texts": len(OPTIONS) * len(templates())}
+    assert seen == {"images": len(pictures), "texts": len(OPTIONS) * len(templates("crops"))}
 
 
 def test_scores_are_shares(checkpoint: Folder, pictures: list[Image]) -> None:

@@ -52,8 +52,11 @@ def fragments_of(samples: Sequence[Sample], known: Sequence[str], count: int) ->
     fixed = "|".join(f'"{word}"' for word in FIXED)
     piece = re.compile(rf'{fixed}|"[^"]*"|\.(?:left|right|top|bottom)\b(?!_)|{parts}|\.?\w+\(?|.', re.DOTALL)
     texts = [piece.findall(s.program) for s in samples]
-    names = [p for p, times in Counter(p for t in texts for p in t).items() if times >= OFTEN and len(p) > 1]
-    learned = "".join(s.program for s in islice(Corpus(), 3000))
+    corpus = [s.program for s in islice(Corpus(), 3000)]
+    learned, old = "".join(corpus), {p for program in corpus for p in piece.findall(program)}
+    names = [
+        p for p, times in Counter(p for t in texts for p in t).items() if times >= OFTEN and p not in old
+    ]
     for _ in range(4 * count):
         pairs = Counter(pair for t in texts for pair in pairwise(t) if not _apart(*pair))
         if not pairs or pairs.most_common(1)[0][1] < OFTEN:
@@ -61,13 +64,16 @@ def fragments_of(samples: Sequence[Sample], known: Sequence[str], count: int) ->
         pair = pairs.most_common(1)[0][0]
         texts = [_joined(t, pair) for t in texts]
     used = [p for p, times in Counter(p for t in texts for p in t).most_common() if times >= OFTEN]
-    new = [p for p in dict.fromkeys((*names, *used)) if p not in known and not _whole(p) and p not in learned]
+    joined = [p for p in used if p not in learned and not _whole(p)]
+    new = [p for p in dict.fromkeys((*names, *joined)) if p not in known and not p.startswith('"')]
     return new[:count]
 
 
 def _apart(left: str, right: str) -> bool:
     """True of neighbours that are not joined: a number stays a token of its own where it is compared."""
-    return _whole(left) or _whole(right) or (right.isdigit() and left.rstrip()[-1:] in tuple("<>="))
+    return (
+        _whole(left) or _whole(right) or left.isdigit() or (right.isdigit() and left[-2:] not in ("+ ", "- "))
+    )
 
 
 def _whole(piece: str) -> bool:

@@ -223,14 +223,22 @@ def _folder(recipe: Recipe) -> Path:
 
 
 def _begin(model: Llama, vocabulary: Vocabulary, folder: Path) -> None:
-    """Load weights that may know fewer fragments; a new fragment begins as the mean of the pieces that it joins."""
+    """Load weights that may know fewer fragments; a new fragment begins as the mean of the pieces that it joins.
+
+    Raises:
+        ValueError: the weights are of a model of another size.
+    """
     old = Vocabulary.load(folder / "vocabulary.json")
     weights = {k: v.float() for k, v in load_file(folder / "model.safetensors").items()}
     embedding = weights["embed.weight"]
     first, more = len(SPECIAL) + len(old.fragments), len(vocabulary.fragments) - len(old.fragments)
     new = [embedding[old.program(text)[:-1]].mean(0) for text in vocabulary.fragments[len(old.fragments) :]]
     rows = [embedding[:first], *([torch.stack(new)] if more else []), embedding[first:]]
-    model.load_state_dict({**weights, "embed.weight": torch.cat(rows)})
+    table = torch.cat(rows)
+    try:
+        model.load_state_dict({**weights, "embed.weight": table, "head.weight": table})  # the two are tied
+    except RuntimeError:
+        raise ValueError(f"the weights in {folder} are of another size than the recipe's model") from None
 
 
 def _optimizers(model: Llama, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -266,7 +274,7 @@ def _save(
 def _restore(path: Path, recipe: Recipe, model: Llama, optimizers: list[torch.optim.Optimizer]) -> int:
     state = torch.load(path, weights_only=True)
     free = {"steps", "cooldown", "checkpoint_every"}
-    before, now = json.loads(state["recipe"]), asdict(recipe)
+    before, now = json.loads(state["recipe"]), json.loads(json.dumps(asdict(recipe)))
     changed = [k for k in now if k not in free and before.get(k) != now[k]]
     if changed:
         raise ValueError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import re
+from functools import partial
 
 from .corpus import NUMBERS, Sample, pluralise
 from .recorded import in_words_of
@@ -228,9 +229,7 @@ def _said_otherwise(question: str, program: str, r: random.Random) -> str:
     for pattern, nouns in SAME:
         if r.random() < 0.4 and not ("square" in question and nouns[0] == "block"):
             noun = r.choice(nouns)
-            question = re.sub(
-                rf"\b{pattern}\b", lambda m, n=noun: pluralise(n) if m[0].endswith("s") else n, question
-            )
+            question = re.sub(rf"\b{pattern}\b", partial(_in_number, noun), question)
     for pattern, forms in PHRASES:
         if r.random() < 0.5:
             question = re.sub(pattern, r.choice(forms.split("|")), question)
@@ -251,3 +250,8 @@ def _said_otherwise(question: str, program: str, r: random.Random) -> str:
             words[i] = words[i][:at] + words[i][at + 1 :]
             question = " ".join(words)
     return question
+
+
+def _in_number(noun: str, match: re.Match[str]) -> str:
+    """A noun in the number of the one that it stands for."""
+    return pluralise(noun) if match[0].endswith("s") else noun

@@ -33,6 +33,7 @@ class Shape:
         dim, layers, heads: of the image tower; its MLPs are four times as wide.
         text_dim, text_layers, text_heads: of the text tower.
         project: width of the shared space; SigLIP has that of the image tower.
+        stem: of CLIP's image tower, as in `ImageConfig`.
     """
 
     size: int = 64
@@ -44,6 +45,7 @@ class Shape:
     text_layers: int = 3
     text_heads: int = 4
     project: int = 128
+    stem: int | None = None
 
     def build(self, kind: Literal["clip", "siglip"], tokenizer: Tokenizer, length: int) -> Clip | Siglip:
         """A model for the ids of a tokenizer."""
@@ -62,7 +64,7 @@ class Shape:
         end = tokenizer.id(END)
         return Clip(
             ClipConfig(
-                ImageConfig(**image, project=self.project, activation="gelu"),
+                ImageConfig(**image, project=self.project, activation="gelu", stem=self.stem),
                 TextConfig(**text, project=self.project, activation="gelu", end=end),
             )
         )

@@ -37,6 +37,7 @@ class CocaShape:
         image_dim, image_layers, image_heads: of the image encoder; all MLPs are four times as wide.
         dim, text_layers, fusion_layers, heads: of the decoder.
         queries: vectors that captions are written from.
+        stem: as in `ImageConfig`.
     """
 
     size: int = 96
@@ -49,6 +50,7 @@ class CocaShape:
     fusion_layers: int = 2
     heads: int = 4
     queries: int = 64
+    stem: int | None = None
 
     def build(self, tokenizer: Tokenizer, length: int) -> Coca:
         """A model for the ids of a tokenizer."""
@@ -56,7 +58,7 @@ class CocaShape:
             CocaConfig(
                 self.size, self.patch, self.image_dim, self.image_layers, self.image_heads, 4 * self.image_dim,
                 len(tokenizer), length, self.dim, self.text_layers, self.fusion_layers, self.heads,
-                4 * self.dim, self.queries, self.heads, self.dim,
+                4 * self.dim, self.queries, self.heads, self.dim, stem=self.stem,
             )
         )  # fmt: skip
 

@@ -23,11 +23,13 @@ from visprog.tools.nn.boxes import to_center, to_corners
 from ..average_precision import Found, average_precision
 from ..data import read_voc
 from ..data.detection import Detections
+from ..data.samples import DataError
 from ..scenes import COLORS, SHAPES, SIZES, TEXTURES, Scene, Scenes, Thing
 from ..scenes.facts import Mention, facts_of, matches
 from ..scenes.things import is_held_out
 from ..task import Task
 from .clip import Shape
+from .start import start_detector
 
 LENGTH = 8
 NOUN = "thing"
@@ -45,6 +47,8 @@ class OwlTaskConfig:
         anchor: cost of assigning a thing to a token, for each width of the image between the thing's centre and
             that of the token's patch. 0, as published, leaves it to the predictions, which takes a detector from
             scratch very long to agree on; with 20 it is nearly always the token at the thing's centre.
+        start: a detector to begin with: a folder that `visprog train` wrote, or the name of a bundled one. Its
+            words have to be learned anew.
         queries: texts that an image brings along.
         most: things in an image, at most; more are a bad sample.
     """
@@ -53,6 +57,7 @@ class OwlTaskConfig:
     objectness: bool = True
     scale: float = 1.0
     anchor: float = 0.0
+    start: str | None = None
     queries: int = 8
     most: int = 64
 
@@ -86,7 +91,7 @@ class OwlTask(Task):
         self.tokenizer, self.pixels = tokenizer, Pixels(size=(shape.size, shape.size))
         image = ImageConfig(
             shape.size, shape.patch, shape.dim, shape.layers, shape.heads, 4 * shape.dim, "gelu",
-            project=shape.text_dim,
+            project=shape.text_dim, stem=shape.stem,
         )  # fmt: skip
         text = TextConfig(
             len(tokenizer), LENGTH, shape.text_dim, shape.text_layers, shape.text_heads, 4 * shape.text_dim,
@@ -96,6 +101,8 @@ class OwlTask(Task):
         with torch.no_grad():  # every token still starts as background with the same probability
             self.model.logit_shift.bias /= config.scale
             self.model.logit_scale.bias += config.scale - 1
+        if config.start:
+            start_detector(self.model, config.start)
 
     @abstractmethod
     def data(self, split: Literal["train", "val"]) -> Any:
@@ -306,11 +313,13 @@ class FileOwlConfig(OwlTaskConfig):
 
     Attributes:
         data: a folder or zip in the layout of Pascal VOC.
+        names: what kinds of things shall be called, where the name in the data is not what people ask for.
         train: name of the split to train on.
         val: name of the split to score.
     """
 
     data: Path | None = None
+    names: dict[str, str] = field(default_factory=dict)
     train: str = "train"
     val: str = "val"
     queries: int = 0  # as many as there are kinds of things
@@ -322,7 +331,7 @@ class FileBoxes:
 
     def __init__(self, task: FileOwl, found: Detections, augment: bool) -> None:
         self.found, self.collate, self.augment = found, task.collate, augment
-        self.labels, self.size, self.most = task.labels, task.config.shape.size, task.config.most
+        self.labels, self.phrases, self.most = task.labels, task.phrases, task.config.most
 
     def __len__(self) -> int:
         return len(self.found)
@@ -338,7 +347,7 @@ class FileBoxes:
         if self.augment:
             pixels, shares = turned(pixels, shares, int(rng.integers(8)))
         named = np.array([[name == label for label in self.labels] for name in labels], bool)
-        return Asked(pixels, list(self.labels), shares, named.reshape(-1, len(self.labels)))
+        return Asked(pixels, self.phrases, shares, named.reshape(-1, len(self.labels)))
 
 
 class FileOwl(OwlTask):
@@ -348,10 +357,15 @@ class FileOwl(OwlTask):
 
     def __init__(self, config: FileOwlConfig) -> None:
         if config.data is None:
-            raise ValueError("data: give the folder or zip that holds the boxes, in the layout of Pascal VOC")
+            raise DataError("data: give the folder or zip that holds the boxes, in the layout of Pascal VOC")
         self.found = {name: read_voc(config.data, name) for name in (config.train, config.val)}
         self.labels = self.found[config.train].labels
-        super().__init__(replace(config, queries=len(self.labels)), word_tokenizer(self.labels, LENGTH))
+        if unknown := set(config.names) - set(self.labels):
+            raise DataError(
+                f"names: there is no '{min(unknown)}' in {config.data}, only {', '.join(self.labels)}"
+            )
+        self.phrases = [config.names.get(label, label).lower() for label in self.labels]
+        super().__init__(replace(config, queries=len(self.labels)), word_tokenizer(self.phrases, LENGTH))
 
     def data(self, split: Literal["train", "val"]) -> FileBoxes:
         name = self.config.train if split == "train" else self.config.val

@@ -1,4 +1,4 @@
-"""Begin with the image tower of a model that is already trained."""
+"""Begin with what another model has learned already."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from visprog.tools.models.checkpoint import load_exactly
 from visprog.tools.models.clip import ImageConfig, ImageTower
 from visprog.tools.models.coca import Coca
+from visprog.tools.models.owlvit import OwlVit
 from visprog.tools.nn import resize_positions
 
 from ..data.samples import DataError
@@ -28,7 +29,7 @@ def trained_tower(source: str | Path) -> ImageTower:
     Raises:
         DataError: it is none of these.
     """
-    folder = WEIGHTS / source if (WEIGHTS / source / "model.safetensors").is_file() else Path(source)
+    folder = bundled(source)
     try:
         raw = json.loads((folder / "config.json").read_text()) if (folder / "config.json").is_file() else {}
         if not isinstance(raw.get("image"), dict):
@@ -45,6 +46,12 @@ def trained_tower(source: str | Path) -> ImageTower:
     return tower
 
 
+def bundled(source: str | Path) -> Path:
+    """The folder of a bundled model, if `source` is the name of one; else the path itself."""
+    found = WEIGHTS / source
+    return found if (found / "model.safetensors").is_file() else Path(source)
+
+
 def start_tower(tower: ImageTower, source: str | Path) -> None:
     """Copy a trained tower into another of the same width and depth, without its projection. Positions are
     interpolated where the grids differ.
@@ -53,10 +60,24 @@ def start_tower(tower: ImageTower, source: str | Path) -> None:
         DataError: there is no tower, or it has another shape.
     """
     state = _without_projection(trained_tower(source))
-    positions = state["positions"]
-    grid = (tower.config.grid, tower.config.grid)
-    state["positions"] = torch.cat([positions[:1], resize_positions(positions[1:], grid)])
+    state["positions"] = _positions(state["positions"], tower.config.grid)
     _copy(tower, state | {k: v for k, v in tower.state_dict().items() if k.startswith("projection")}, source)
+
+
+def start_detector(model: OwlVit, source: str | Path) -> None:
+    """Copy all of a trained detector into another but what its words mean, which another tokenizer numbers
+    otherwise. Positions are interpolated where the grids differ.
+
+    Raises:
+        DataError: there is no detector, or it has another shape.
+    """
+    try:
+        state = OwlVit.load(bundled(source)).state_dict()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"start: {source} holds no detector to begin with: {error}") from None
+    state["image.positions"] = _positions(state["image.positions"], model.config.image.grid)
+    state["text.embed.weight"] = model.text.embed.weight
+    _copy(model, state, source)
 
 
 def start_coca(model: Coca, source: str | Path) -> None:
@@ -69,9 +90,14 @@ def start_coca(model: Coca, source: str | Path) -> None:
     state = _without_projection(trained_tower(source))
     side = model.config.size // model.config.patch
     found = {"image_positions": resize_positions(state["positions"][1:], (side, side))}
-    found["patches.projection.weight"] = state["patches.projection.weight"]
+    found |= {k: v for k, v in state.items() if k.startswith("patches.")}
     found |= {f"image_{k}": v for k, v in state.items() if k.startswith("blocks.")}
     _copy(model, model.state_dict() | found, source)
+
+
+def _positions(positions: Tensor, grid: int) -> Tensor:
+    """Positions of a class token and a grid, for another grid."""
+    return torch.cat([positions[:1], resize_positions(positions[1:], (grid, grid))])
 
 
 def _without_projection(tower: ImageTower) -> dict[str, Tensor]:
@@ -82,4 +108,4 @@ def _copy(model: nn.Module, state: dict[str, Tensor], source: str | Path) -> Non
     try:
         load_exactly(model, state, source)
     except ValueError as error:
-        raise DataError(f"tower: {error}") from None
+        raise DataError(f"it cannot begin with {source}: {error}") from None

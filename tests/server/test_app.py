@@ -1,0 +1,316 @@
+"""The endpoints, in this process: what they answer, and what they refuse."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import time
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("python_multipart")
+pytest.importorskip("httpx")
+from starlette.testclient import TestClient
+
+from tests.small_tools import REGISTRY, FakePlanner, picture
+from visprog import Agent, Answer, Image, tool
+from visprog.server.app import Limits, Service, create_app
+from visprog.server.line import Line
+
+SCHEMA = json.loads(files("visprog").joinpath("answer.schema.json").read_text())
+COUNT = 'def answer(image):\n    return len(detect(image, "dog"))\n'
+
+
+@tool
+def nap(image: Image, seconds: float) -> int:
+    """The width, after a while."""
+    time.sleep(seconds)
+    return image.width
+
+
+def png(image: Image | None = None) -> bytes:
+    return (image or picture())._repr_png_()
+
+
+@pytest.fixture(scope="module")
+def agent() -> Iterator[Agent]:
+    with Agent(FakePlanner(*[COUNT] * 50), {"seconds": 30}, registry=REGISTRY | [nap]) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def client(agent: Agent) -> Iterator[TestClient]:
+    limits = Limits(upload=200_000, pixels=10_000, seconds=60)
+    service = Service(agent, Line(2, 2), limits, lambda: {"detect:big": 5 << 20})
+    service.ready = True
+    with TestClient(create_app(service), raise_server_exceptions=False) as made:
+        yield made
+
+
+def good(reply: Any) -> dict[str, Any]:
+    assert reply.status_code == 200, reply.text
+    data: dict[str, Any] = reply.json()
+    return data
+
+
+def bad(reply: Any, status: int, *words: str) -> None:
+    data = reply.json()
+    assert (reply.status_code, data["status"]) == (status, "error"), reply.text
+    assert all(word in data["message"] for word in words), data["message"]
+
+
+# -- ask and run ---------------------------------------------------------------------------------
+
+
+def test_a_form_and_json_ask_the_same(client: TestClient) -> None:
+    form = good(client.post("/v1/ask", data={"question": "How many?"}, files={"images": ("a.png", png())}))
+    text = base64.b64encode(png()).decode()
+    plain = good(client.post("/v1/ask", json={"question": "How many?", "images": [text]}))
+    for answer in (form, plain):
+        jsonschema.validate(answer, SCHEMA)
+        assert (answer["status"], answer["value"], answer["question"]) == ("answered", 2, "How many?")
+        assert "pictures" not in answer and answer["program"] == COUNT
+    assert form["images"][0]["name"] == "a.png" and plain["images"][0]["name"] == "image1"
+    assert form["images"][0]["digest"] == plain["images"][0]["digest"] == picture().digest
+
+
+def test_evidence_comes_when_it_is_asked_for(client: TestClient) -> None:
+    data = {"program": "def answer(image):\n    return invert(image)", "evidence": "true"}
+    answer = good(client.post("/v1/run", data=data, files={"images": ("a.png", png())}))
+    jsonschema.validate(answer, SCHEMA)
+    value = Answer.from_json(answer).value
+    assert isinstance(value, Image) and np.array_equal(value.pixels, 255 - picture().pixels)
+
+
+def test_several_pictures_keep_their_order(client: TestClient) -> None:
+    program = "def answer(images):\n    return [i.width for i in images]"
+    sent = [("images", (f"{w}.png", png(picture(w, 10)))) for w in (30, 10, 20)]
+    answer = good(client.post("/v1/run", data={"program": program}, files=sent))
+    assert answer["value"] == [30, 10, 20]
+
+
+def test_the_answer_must_have_the_type_that_is_asked_for(client: TestClient) -> None:
+    sent = {"images": ("a.png", png())}
+    answer = good(client.post("/v1/run", data={"program": COUNT, "returns": "str"}, files=sent))
+    assert answer["status"] == "error" and "str" in answer["message"]
+
+
+@pytest.mark.parametrize(
+    ("program", "status"),
+    [
+        ("def answer(image):\n    return detect(image, 'unicorn')", "refused"),
+        ("def answer(image):\n    return detct(image)", "error"),
+        ("import os", "error"),
+        ("", "error"),
+    ],
+)
+def test_what_a_program_comes_to_is_an_answer(client: TestClient, program: str, status: str) -> None:
+    data = {"program": program} if program else {"program": " "}
+    answer = good(client.post("/v1/run", data=data, files={"images": ("a.png", png())}))
+    jsonschema.validate(answer, SCHEMA)
+    assert answer["status"] == status and answer["message"]
+
+
+def test_no_text_is_taken_for_a_path(client: TestClient, tmp_path: Path) -> None:
+    file = tmp_path / "program.py"
+    file.write_text("def answer(image):\n    return 'read from the disk'\n")
+    answer = good(client.post("/v1/run", data={"program": str(file)}, files={"images": ("a.png", png())}))
+    assert answer["status"] == "error" and "disk" not in json.dumps(answer)
+    (tmp_path / "p.png").write_bytes(png())
+    for image in (str(tmp_path / "p.png"), "http://127.0.0.1:1/a.png", "file:///etc/passwd"):
+        bad(client.post("/v1/ask", json={"question": "?", "images": [image]}), 400, "base64")
+
+
+def test_a_file_name_is_a_name_only(client: TestClient) -> None:
+    sent = {"images": ("../../etc/\x1bpasswd\n.png", png())}
+    answer = good(client.post("/v1/run", data={"program": COUNT}, files=sent))
+    assert re.fullmatch(r"[\w%.]+", answer["images"][0]["name"])
+
+
+# -- what is refused -----------------------------------------------------------------------------
+
+
+def test_requests_that_cannot_be_understood(client: TestClient) -> None:
+    image = {"images": ("a.png", png())}
+    bad(client.post("/v1/ask", files=image), 400, "'question'")
+    bad(client.post("/v1/ask", data={"question": " "}, files=image), 400, "question is empty")
+    bad(client.post("/v1/ask", json={"question": "How many?"}), 400, "at least one picture")
+    bad(client.post("/v1/ask", data={"question": "?", "planner": "x"}, files=image), 400, "'planner'")
+    bad(client.post("/v1/ask", data={"question": "?"}, files={"picture": ("a.png", png())}), 400, "'images'")
+    bad(client.post("/v1/run", data={"program": COUNT, "returns": "dict"}, files=image), 400, "'returns'")
+    bad(client.post("/v1/run", data={"program": COUNT, "evidence": "maybe"}, files=image), 400, "'evidence'")
+    bad(client.post("/v1/run", json={"program": 3}), 400, "'program'")
+    bad(client.post("/v1/run", json=[1]), 400, "JSON object")
+    bad(client.post("/v1/run", json={"program": COUNT, "images": "x"}), 400, "'images'")
+    json_type = {"content-type": "application/json"}
+    bad(client.post("/v1/run", content=b"{", headers=json_type), 400, "not valid JSON")
+    bad(client.post("/v1/run", content=b'{"program": NaN}', headers=json_type), 400, "NaN")
+    bad(client.post("/v1/run", content=b"[" * 90_000, headers=json_type), 400, "not valid JSON")
+    bad(client.post("/v1/run", content=b"x", headers={"content-type": "text/plain"}), 415, "multipart")
+    for kind, body in (("multipart/form-data", b""), ("multipart/form-data; boundary=b", b"--b\r\n\r\nx")):
+        bad(client.post("/v1/run", content=body, headers={"content-type": kind}), 400, "form")
+    bad(client.get("/v1/ask"), 405, "GET /v1/ask")
+    bad(client.get("/v2"), 404, "GET /v2")
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", png()[:60]])
+def test_a_broken_picture_is_named(client: TestClient, data: bytes) -> None:
+    bad(client.post("/v1/ask", data={"question": "?"}, files={"images": ("my.png", data)}), 400, "my.png")
+
+
+def test_what_is_too_large_is_refused(client: TestClient) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (400, 400, 3), dtype=np.uint8)
+    large = png(Image(noise))
+    assert len(large) > 200_000
+    sent = {"images": ("a.png", large)}
+    bad(client.post("/v1/ask", data={"question": "?"}, files=sent), 413, "too large")
+    # A few bytes can ask for much memory: the pixels of all pictures count together.
+    wide = png(picture(90, 80))
+    good(client.post("/v1/run", data={"program": COUNT}, files={"images": ("a.png", wide)}))
+    two = [("images", ("a.png", wide)), ("images", ("b.png", wide))]
+    bad(client.post("/v1/run", data={"program": COUNT}, files=two), 413, "b.png", "10,000 pixels")
+    many = [base64.b64encode(png(picture(1, 1))).decode()] * 65
+    bad(client.post("/v1/run", json={"program": COUNT, "images": many}), 413, "64")
+
+
+def test_a_mistake_of_ours_says_nothing_of_the_inside(
+    client: TestClient, agent: Agent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def crash(*_: Any, **__: Any) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(agent, "run", crash)
+    reply = client.post("/v1/run", data={"program": COUNT}, files={"images": ("a.png", png())})
+    bad(reply, 500, "mistake in visprog")
+    assert "secret" not in reply.text and "secret" in caplog.text
+
+
+def test_a_request_has_a_time_limit(agent: Agent) -> None:
+    service = Service(agent, Line(1, 1), Limits(seconds=0.5))
+    program = "def answer(image):\n    return nap(image, 1.5)"
+    with TestClient(create_app(service)) as client:
+        reply = client.post("/v1/run", data={"program": program}, files={"images": ("a.png", png())})
+        bad(reply, 504, "0.5 s")
+        assert service.line.running == 1  # its thread cannot be ended, and is not given to others
+        bad(client.post("/v1/run", data={"program": COUNT}, files={"images": ("a.png", png())}), 504)
+
+
+# -- tools ---------------------------------------------------------------------------------------
+
+
+def test_tools_are_listed_with_their_schemas(client: TestClient) -> None:
+    tools = {t["name"]: t for t in good(client.get("/v1/tools"))["tools"]}
+    assert set(tools) == set(REGISTRY.called) | {"nap"}
+    for each in tools.values():
+        jsonschema.Draft202012Validator.check_schema(each["parameters"])
+    assert tools["detect"]["parameters"] == REGISTRY["detect"].schema()
+    assert tools["detect"]["returns"] == "list[Region]"
+
+
+def test_a_result_of_one_tool_is_an_argument_of_the_next(client: TestClient) -> None:
+    street = {"street": ("street.png", png())}
+    arguments = json.dumps({"image": "street", "what": "dog"})
+    found = good(client.post("/v1/tools/detect", data={"arguments": arguments}, files=street))
+    assert found["status"] == "ok" and [r["label"] for r in found["value"]] == ["dog", "dog"]
+    for region in found["value"]:
+        data = {
+            "arguments": json.dumps({"image": "street", "region": "it"}),
+            "values": json.dumps({"it": region}),
+            "evidence": "1",
+        }
+        cut = good(client.post("/v1/tools/crop", data=data, files=street))
+        left, top, right, bottom = (int(v) for v in region["box"])
+        shown = cut["pictures"][cut["value"]["digest"]]
+        pixels = Image.open(base64.b64decode(shown["data"])).pixels
+        assert np.array_equal(pixels, picture().pixels[top:bottom, left:right])
+        # A crop is told by the picture that it was cut from.
+        again = {"arguments": json.dumps({"image": "part"}), "values": json.dumps({"part": cut["value"]})}
+        text = good(client.post("/v1/tools/read_text", data=again, files=street))
+        assert text["value"] == "STOP"
+
+
+def test_json_calls_tools_too(client: TestClient) -> None:
+    images = {"a": base64.b64encode(png()).decode()}
+    box = {"type": "Box", "box": [0, 0, 5, 4]}
+    body = {"arguments": {"image": "a", "region": "b"}, "values": {"b": box}, "images": images}
+    value = good(client.post("/v1/tools/crop", json=body))["value"]
+    assert (value["width"], value["height"]) == (5, 4)
+
+
+def test_tools_that_cannot_be_called_so(client: TestClient) -> None:
+    image = {"a": ("a.png", png())}
+
+    def call(name: str, values: Any = None, **arguments: Any) -> Any:
+        data = {"arguments": json.dumps(arguments), "values": json.dumps(values or {})}
+        return client.post(f"/v1/tools/{name}", data=data, files=image)
+
+    bad(call("detct", image="a", what="dog"), 404, "did you mean 'detect'")
+    bad(call("largest"), 404, "program")
+    bad(call("detect", image="a"), 400, "'what'")
+    bad(call("detect", image="a", what="dog", much=1), 400, "'much'")
+    bad(call("detect", image="b", what="dog"), 400, "'b'")
+    bad(call("detect", image="a", what=7), 400, "'what' must be str")
+    for broken in ({"type": "Box"}, {"type": "Box", "box": "no"}, {"box": 1}, {"type": "Region", "box": [0]}):
+        bad(call("crop", {"r": broken}, image="a", region="r"), 400, "'r'")
+    elsewhere = {"type": "Image", "digest": "0" * 64, "root": "0" * 64, "origin": [0, 0]}
+    bad(call("invert", {"i": elsewhere}, image="i"), 400, "was not uploaded")
+    assert good(call("detect", image="a", what="unicorn"))["status"] == "refused"
+    failed = good(call("detect", image="a", what="crash"))
+    assert failed["status"] == "error" and "fell over" in failed["message"] and failed["value"] is None
+
+
+# -- what it says of itself ----------------------------------------------------------------------
+
+
+def test_metrics_count_what_was_done(client: TestClient) -> None:
+    def read() -> dict[str, float]:
+        text = client.get("/metrics").text
+        rows = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, _, value in rows}
+
+    before = read()
+    good(client.post("/v1/run", data={"program": COUNT}, files={"images": ("a.png", png(picture(41, 7)))}))
+    bad(client.post("/v1/run", json={}), 400)
+    after = read()
+    added = {k: v - before.get(k, 0) for k, v in after.items()}
+    assert added['visprog_requests_total{endpoint="run",status="200"}'] == 1
+    assert added['visprog_requests_total{endpoint="run",status="400"}'] == 1
+    assert added['visprog_request_seconds_count{endpoint="run"}'] == 2
+    assert added['visprog_answers_total{status="answered"}'] == 1
+    assert added['visprog_tool_calls_total{cached="false",tool="detect"}'] == 1
+    assert after['visprog_model_bytes{model="detect:big"}'] == 5 << 20
+    assert after["visprog_requests_running"] == after["visprog_requests_waiting"] == 0
+
+
+def test_health_tells_alive_from_ready(agent: Agent) -> None:
+    service = Service(agent, Line(1, 0), Limits())
+    with TestClient(create_app(service)) as client:
+        starting = client.get("/health")
+        assert starting.status_code == 503 and starting.json()["alive"] and not starting.json()["ready"]
+        service.ready = True
+        assert good(client.get("/health"))["ready"]
+        service.line.close()
+        assert client.get("/health").status_code == 503
+        reply = client.post("/v1/run", data={"program": COUNT}, files={"images": ("a.png", png())})
+        bad(reply, 503, "shutting down")
+        assert int(reply.headers["retry-after"]) >= 1
+
+
+def test_the_description_is_whole_and_loads_nothing(client: TestClient) -> None:
+    described = good(client.get("/openapi.json"))
+    names = set(described["components"]["schemas"])
+    references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(described)))
+    assert references <= names and {"answer", "result", "value"} <= references
+    assert set(described["paths"]) == {
+        "/v1/ask", "/v1/run", "/v1/tools", "/v1/tools/{name}", "/health", "/metrics",
+    }  # fmt: skip
+    page = client.get("/docs").text
+    assert "/v1/ask" in page and "<script" not in page and "//" not in page.replace("/openapi.json", "")

@@ -1,0 +1,170 @@
+"""`visprog map`: what it prints, writes and returns."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from tests.small_tools import picture
+from visprog import cli
+from visprog.map_cli import map_command
+from visprog.values.image import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+WIDE = "def answer(image):\n    return image.width > 20\n"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with five pictures, one of them broken, a program, and recorded programs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "app", app())
+    (tmp_path / "pictures").mkdir()
+    for i in range(5):
+        picture(16 + 2 * i, 16).save(tmp_path / "pictures" / f"{i}.png")
+    (tmp_path / "pictures" / "1.png").write_bytes(b"")
+    (tmp_path / "wide.py").write_text(WIDE)
+    (tmp_path / "plans.jsonl").write_text(json.dumps({"question": "Is it wide?", "program": WIDE}))
+    return tmp_path
+
+
+def app() -> typer.Typer:
+    made = typer.Typer(rich_markup_mode=None)
+    made.command("map")(map_command)
+    made.callback()(lambda: None)
+    return made
+
+
+def call(*arguments: str) -> int:
+    return cli.main(["map", *arguments])
+
+
+def answers(path: Path) -> dict[str, Any]:
+    return {row["image"]: row["value"] for row in map(json.loads, path.read_text().splitlines())}
+
+
+EXPECTED = {"0.png": False, "1.png": None, "2.png": False, "3.png": True, "4.png": True}
+
+
+def test_a_folder_is_answered(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = call("Is it wide?", "pictures", "--planner", "replay:plans.jsonl", "--jobs", "2", "-o", "r.jsonl")
+    out = capsys.readouterr().out
+    assert code == 0 and answers(here / "r.jsonl") == EXPECTED
+    assert out.startswith("5 pictures in ") and ": 4 answered, 1 error\nr.jsonl\n" in out
+    assert call("Is it wide?", "pictures", "--planner", "replay:nothing.jsonl", "-o", "r.jsonl") == 1
+    # What is there needs no planner that works: the program is in the file.
+    picture(40, 16).save(here / "pictures" / "5.png")
+    assert call("Is it wide?", "pictures", "-o", "r.jsonl", "--jobs", "1") == 0
+    assert answers(here / "r.jsonl") == {**EXPECTED, "5.png": True}
+    assert "; 5 were there before" in capsys.readouterr().out
+
+
+def test_json_is_one_object(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("", "pictures", "--program", "wide.py", "--limit", "2", "--jobs", "1", "--json") == 0
+    data = json.loads(capsys.readouterr().out)
+    assert (data["status"], data["images"], data["answered"], data["errors"]) == ("ok", 2, 1, 1)
+    assert (data["output"], data["program"], data["batches"]) == ("results.jsonl", WIDE, {})
+    assert call("", "pictures", "--program", "wide.py", "--jobs", "1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["there_before"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "code"),
+    [
+        (["", "pictures"], "the question is empty", 2),
+        (["Is it wide?", "pictures", "--program", "wide.py", "--plan-each"], "either one program", 2),
+        (["Is it wide?", "nowhere", "--program", "wide.py"], "there is no folder nowhere", 1),
+        (["Is it wide?", "pictures", "--program", "none.py"], "cannot read the program none.py", 1),
+        (["Is it wide?", "pictures", "-o", "r.txt"], "ends in .jsonl, .csv, .parquet", 1),
+        (["Is it wide?"], "Missing argument 'FOLDER'", 2),
+    ],
+)
+def test_slips_are_named(
+    here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str, code: int
+) -> None:
+    assert call(*arguments) == code
+    assert message in capsys.readouterr().err
+    assert not (here / "r.txt").exists() and not (here / "results.jsonl").exists()
+
+
+def test_another_program_is_not_mixed_in(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("", "pictures", "--program", "wide.py", "--jobs", "1") == 0
+    (here / "wide.py").write_text(WIDE.replace("20", "10"))
+    assert call("", "pictures", "--program", "wide.py") == 1
+    assert "holds the answers of another program: name another file" in capsys.readouterr().err
+
+
+def test_a_recorded_run_is_replayed(here: Path) -> None:
+    plan = ("--planner", "replay:plans.jsonl", "--jobs", "2")
+    assert call("Is it wide?", "pictures", "-o", "a.jsonl", "--record", "run", *plan) == 0
+    assert call("Is it wide?", "pictures", "-o", "b.jsonl", "--replay", "run", "--jobs", "2") == 0
+    assert answers(here / "a.jsonl") == answers(here / "b.jsonl") == EXPECTED
+
+
+SLOW = """
+import sys, time, typer
+from visprog import cli
+from visprog.map_cli import map_command
+from visprog.registry import tool
+from visprog.values.image import Image
+
+@tool
+def wait(image: Image) -> int:
+    "Takes its time."
+    time.sleep(0.2)
+    return 1
+
+if __name__ == "__main__":
+    sys.modules["slow"] = sys.modules["__main__"]
+    cli.app = typer.Typer(rich_markup_mode=None)
+    cli.app.callback()(lambda: None)
+    cli.app.command("map")(map_command)
+    sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_interrupted_it_keeps_what_there_is(here: Path) -> None:
+    (here / "slow.py").write_text(SLOW)
+    (here / "wait.py").write_text("def answer(image):\n    return wait(image)\n")
+    for i in range(5, 40):
+        picture(16, 16, i).save(here / "pictures" / f"{i:02}.png")
+    command = [
+        sys.executable,
+        "slow.py",
+        "map",
+        "",
+        "pictures",
+        "--program",
+        "wait.py",
+        "--tools",
+        "slow:wait",
+    ]
+    with subprocess.Popen(
+        [*command, "--jobs", "2"], cwd=here, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as client:  # fmt: skip
+        results = here / "results.jsonl"
+        while client.poll() is None and not (results.exists() and results.read_bytes().count(b"\n") > 3):
+            client.send_signal(0)
+        client.send_signal(signal.SIGINT)
+        error = client.communicate(timeout=60)[1]
+    kept = len(results.read_text().splitlines())
+    assert client.returncode == 130 and 4 <= kept < 40
+    assert f"interrupted: {kept} answers are kept; the same command goes on from there" in error
+
+
+def test_answers_that_are_pictures_are_saved(here: Path) -> None:
+    half = "def answer(image):\n    return crop(image, Box(0, 0, image.width / 2, 16))\n"
+    (here / "half.py").write_text(half)
+    assert call("", "pictures", "--program", "half.py", "--save", "halves", "--jobs", "2") == 0
+    assert {p.name: Image.open(p).width for p in (here / "halves").iterdir()} == {
+        f"{i}.png": 8 + i for i in (0, 2, 3, 4)
+    }

@@ -1,0 +1,152 @@
+"""`visprog eval`: a benchmark, or two of its runs side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+BENCHMARK = "benchmark"
+
+
+class BenchmarkGroup(TyperGroup):
+    """A group in which what is no command of its own is the benchmark: `visprog eval blindtest DATA`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] != "--help"):
+            args = [BENCHMARK, *args]
+        parsed: list[str] = super().parse_args(ctx, args)
+        return parsed
+
+
+evaluation = typer.Typer(
+    cls=BenchmarkGroup,
+    help="Judge a planner and tools: visprog eval BENCHMARK DATA; see visprog eval benchmark --help.",
+    rich_markup_mode=None,
+)
+
+
+@evaluation.command(BENCHMARK)
+def eval_benchmark(
+    benchmark: Annotated[
+        str | None, typer.Argument(metavar="BENCHMARK", help="As --list names it.", show_default=False)
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DATA", help="Folder, zip archive or file of the data set.", show_default=False
+        ),
+    ] = None,
+    planner: Annotated[
+        str | None,
+        typer.Option(
+            "--planner",
+            help="Who writes the programs: embedded, openai:MODEL, langchain:PROVIDER:MODEL, "
+            "transformers:FOLDER, replay:FILE.",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Settings; otherwise visprog.toml, if there is one.")
+    ] = None,
+    split: Annotated[str | None, typer.Option("--split", help="Part of the data set, such as val.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only so many questions.")] = None,
+    oracle: Annotated[
+        bool,
+        typer.Option("--oracle", help="Tools answer from the truth: what is then wrong, the planner did."),
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder of the run; runs/eval-BENCHMARK, if not given."),
+    ] = None,
+    resume: Annotated[
+        bool | None,
+        typer.Option(
+            "--resume/--fresh",
+            help="Only go on with a run that is there, or remove it and start again. Without either, a run that "
+            "is there is gone on with, and else a new one starts.",
+        ),
+    ] = None,
+    names: Annotated[bool, typer.Option("--list", help="Print the benchmarks and what they read.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+) -> Any:  # a `cli.Result`; typer evaluates annotations, and `cli` imports this module
+    """Ask the questions of a benchmark and score the answers (this is what visprog eval BENCHMARK DATA means).
+
+    \b
+    visprog eval blindtest blindtest.zip
+    visprog eval gqa data/gqa --planner openai:MODEL --limit 500
+    visprog eval nlvr nlvr.zip --planner replay:programs.jsonl --oracle
+    visprog eval csv questions.csv -o runs/mine
+    visprog eval compare runs/eval-nlvr runs/eval-nlvr-oracle
+    """
+    from .cli import Result, UsageError
+    from .evaluation.benchmark import BENCHMARKS, load_class, open_benchmark
+
+    if names:
+        about = {name: _about(load_class(name)) for name in BENCHMARKS}
+        if not json:
+            for name, text in about.items():
+                print(f"{name:<12}{text}")
+        return Result({"status": "ok", "benchmarks": about})
+    if benchmark is None or data is None:
+        raise UsageError("write visprog eval BENCHMARK DATA; visprog eval --list names the benchmarks")
+    from .config import Config
+    from .evaluation.folder import RunFolder
+    from .evaluation.progress import progress
+    from .evaluation.report import write_report
+    from .evaluation.run import evaluate
+    from .evaluation.show import print_summary
+    from .evaluation.summary import summarise
+
+    loaded = open_benchmark(benchmark, data, split)
+    settings = Config.load(config)
+    folder = output or Path("runs") / f"eval-{benchmark}{'-oracle' if oracle else ''}"
+    total = min(len(loaded), limit or len(loaded))
+    done = 0 if resume is False else len(list(RunFolder(folder, {}).ids()))
+    try:
+        with progress(total, min(done, total)) as watch:
+            run = evaluate(
+                loaded, folder, planner=planner, config=settings, oracle=oracle, limit=limit, resume=resume,
+                watch=watch,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        import sys
+
+        print(f"\nkept in {folder}; the same command goes on", file=sys.stderr)
+        raise
+    summary = summarise(loaded, run)
+    write_report(run, summary)
+    if not json:
+        print_summary(summary)
+        print(f"\n{run.report}")
+    return Result({"status": "ok", "folder": str(folder), **summary})
+
+
+@evaluation.command("compare")
+def eval_compare(
+    first: Annotated[Path, typer.Argument(metavar="RUN", show_default=False)],
+    second: Annotated[Path, typer.Argument(metavar="RUN", show_default=False)],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+) -> Any:
+    """Show where two runs of a benchmark differ, and whether that can be chance.
+
+    \b
+    visprog eval compare runs/eval-nlvr runs/eval-nlvr-oracle
+    """
+    from .cli import Result
+    from .evaluation.compare import compare
+    from .evaluation.folder import RunFolder
+    from .evaluation.show import print_comparison
+
+    found = compare(RunFolder.read(first), RunFolder.read(second))
+    if not json:
+        print_comparison(found)
+    return Result({"status": "ok", **found})
+
+
+def _about(cls: type) -> str:
+    """What a benchmark is, from the first line of its module."""
+    import sys
+
+    return (sys.modules[cls.__module__].__doc__ or "").strip().partition("\n")[0]

@@ -1,0 +1,7 @@
+"""Benchmarks, and how a planner and its tools do on them."""
+
+from __future__ import annotations
+
+from .benchmark import BENCHMARKS, Benchmark, Item, open_benchmark
+
+__all__ = ["BENCHMARKS", "Benchmark", "Item", "open_benchmark"]

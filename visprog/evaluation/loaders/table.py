@@ -1,0 +1,73 @@
+"""Questions of one's own in a CSV file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import VisprogError
+from ..answers import same, whole_number_of, yes_no_of
+from ..benchmark import Benchmark, Item
+from ..metrics import Row, accuracy
+from .files import csv_rows
+
+COLUMNS = ("image", "question", "answer")
+
+
+class Table(Benchmark):
+    """Reads a CSV file with the columns image, question and answer, and, where there are any, id, group and kind.
+
+    Several images are divided by ";"; their paths are relative to the file. An answer that says yes or no must be
+    answered by a bool, a whole number by an int, anything else by any text, compared without case, articles and
+    punctuation. Metric: accuracy.
+
+    Raises:
+        VisprogError: the file cannot be read, or a column is missing.
+    """
+
+    name = "csv"
+
+    def __init__(self, data: Path, split: str | None = None) -> None:
+        super().__init__(data, split)
+        if not data.is_file():
+            raise VisprogError(
+                f"there is no file {data}: give a CSV file with the columns {', '.join(COLUMNS)}"
+            )
+
+    def __iter__(self) -> Iterator[Item]:
+        try:
+            text = self.data.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise VisprogError(f"cannot read {self.data}: {error}") from None
+        for number, (where, row) in enumerate(csv_rows(text, self.data.name), 1):
+            missing = [c for c in COLUMNS if c not in row]
+            if missing:
+                raise VisprogError(f"{self.data} has no column '{missing[0]}': it needs {', '.join(COLUMNS)}")
+            empty = [c for c in COLUMNS if not row[c].strip()]
+            if empty:
+                raise VisprogError(f"{where}: the column '{empty[0]}' is empty")
+            truth = _truth(row["answer"].strip())
+            pictures = tuple(self.data.parent / p.strip() for p in row["image"].split(";") if p.strip())
+            yield Item(
+                row.get("id") or str(number),
+                row["question"].strip(),
+                pictures,
+                truth,
+                None if isinstance(truth, str) else type(truth),
+                row.get("group", ""),
+                {"kind": row.get("kind", "")},
+            )
+
+    def score(self, item: Item, value: Any) -> Mapping[str, float]:
+        return {"correct": float(value is not None and same(value, item.answer))}
+
+    def summary(self, rows: Sequence[Row]) -> Mapping[str, float]:
+        return {"accuracy": accuracy(rows)}
+
+
+def _truth(text: str) -> bool | int | str:
+    if text.casefold() in ("yes", "no", "true", "false"):
+        return bool(yes_no_of(text))
+    number = whole_number_of(text)
+    return text if number is None else number

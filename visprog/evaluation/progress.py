@@ -1,0 +1,70 @@
+"""How far a run is: a bar on a terminal, a line now and then elsewhere; both on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+EVERY = 30.0
+"""Seconds between two lines where nobody watches."""
+
+
+@contextmanager
+def progress(total: int, done: int = 0) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Gives the function to call with every row that is written.
+
+    Args:
+        total: questions of the run.
+        done: of these, what an earlier run has answered.
+    """
+    if sys.stderr.isatty():
+        with _bar(total, done) as step:
+            yield step
+        return
+    count, right, start, told = done, 0, time.monotonic(), time.monotonic()
+
+    def tell(row: Mapping[str, Any]) -> None:
+        nonlocal count, right, told
+        count, right, now = count + 1, right + row["right"], time.monotonic()
+        if now - told >= EVERY or count == total:
+            told = now
+            rate = (count - done) / max(now - start, 1e-9)
+            left = _duration((total - count) / rate)
+            share = f"{right / (count - done):.0%} right"
+            print(f"{count} of {total} · {rate:.2g} a second · {left} left · {share}", file=sys.stderr)
+
+    yield tell
+
+
+@contextmanager
+def _bar(total: int, done: int) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("left · {task.fields[right]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=total, completed=done, rate="", right="")
+        count, right, start = 0, 0, time.monotonic()
+
+        def step(row: Mapping[str, Any]) -> None:
+            nonlocal count, right
+            count, right = count + 1, right + row["right"]
+            rate = count / max(time.monotonic() - start, 1e-9)
+            bar.update(task, advance=1, rate=f"{rate:.2g} a second ·", right=f"{right / count:.0%} right")
+
+        yield step
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

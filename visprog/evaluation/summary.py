@@ -1,0 +1,126 @@
+"""What the results of a run come to: the official metrics with intervals, and where the planner or tools fail."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import VisprogError
+from .benchmark import Benchmark
+from .folder import RunFolder
+from .metrics import Row, all_right, groups, kinds, means
+from .statistics import Interval, bootstrap, bootstrap_mean, quantile, wilson
+
+DRAWS = 600_000
+"""Rows drawn for the intervals of one metric, at most."""
+
+_JUDGED = ("id", "group", "kind", "answer", "truth", "scores")
+"""What metrics are computed from."""
+
+STATUSES = ("answered", "fallback", "refused", "error")
+
+
+def summarise(benchmark: Benchmark, run: RunFolder) -> dict[str, Any]:
+    """The summary of a run, which is also written to its folder.
+
+    Raises:
+        VisprogError: there is no result yet, or the file cannot be written.
+    """
+    rows = run.rows()
+    if not rows:
+        raise VisprogError(f"{run.path} holds no result yet")
+    found = {
+        **{k: run.made_with[k] for k in ("benchmark", "split", "data", "planner", "oracle")},
+        "questions": len(rows),
+        "metrics": metrics(benchmark, rows),
+        "kinds": by_kind(benchmark, rows),
+        "programs": programs(rows),
+        "outcomes": {s: _share([row["status"] == s for row in rows]) for s in STATUSES},
+        "seconds": _seconds([row["seconds"] for row in rows]),
+    }
+    try:
+        run.summary.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise VisprogError(f"cannot write {run.summary}: {error.strerror or error}") from None
+    return found
+
+
+def metrics(benchmark: Benchmark, rows: Sequence[Row]) -> dict[str, Any]:
+    """The official metrics, each with its interval at 95 %.
+
+    A share of rows, where each is judged alone, and a share of groups have Wilson's interval. Means, shares of rows
+    that are judged in groups, and anything else have that of the bootstrap over groups, unless the benchmark says
+    that its metric takes too long for that.
+    """
+    values = {k: v for k, v in benchmark.summary(rows).items() if not math.isnan(v)}
+    plain = means(rows)
+    intervals: dict[str, Interval] = {}
+    for name, value in values.items():
+        score = "correct" if name == "accuracy" else name
+        if math.isclose(plain.get(score, math.nan), value) and all(score in r["scores"] for r in rows):
+            intervals[name] = _of_mean([r["scores"][score] for r in rows], rows)
+        elif "correct" in plain and math.isclose(all_right(rows), value):
+            count = len(groups(rows))
+            intervals[name] = wilson(round(value * count), count)
+    others = set(values) - set(intervals)
+    if others and benchmark.repeatable:
+        samples = min(1000, max(100, DRAWS // len(rows)))
+        drawn = bootstrap([{k: r[k] for k in _JUDGED} for r in rows], benchmark.summary, samples)
+        intervals |= {name: drawn[name] for name in others if name in drawn}
+    return {name: _with(value, intervals.get(name), rows) for name, value in values.items()}
+
+
+def by_kind(benchmark: Benchmark, rows: Sequence[Row]) -> dict[str, Any]:
+    """The share of right answers of each kind of question, beside what others published."""
+    published = benchmark.published()
+    return {
+        kind: {"right": _share([r["right"] for r in members]), "published": dict(published.get(kind, {}))}
+        for kind, members in kinds(rows).items()
+    }
+
+
+def programs(rows: Sequence[Row]) -> dict[str, Any]:
+    """How the planner does by itself: programs that pass check and dry run at first, and those that were mended."""
+    return {
+        "valid_at_first": _share([r["checked"] for r in rows if r["checked"] is not None]),
+        "repaired": _share([r["repaired"] for r in rows if r["repaired"] is not None]),
+        "without_program": _share([not r["program"] for r in rows]),
+    }
+
+
+def _of_mean(values: Sequence[float], rows: Sequence[Row]) -> Interval:
+    units = [r["group"] or f"\0{i}" for i, r in enumerate(rows)]
+    if set(values) <= {0.0, 1.0} and len(set(units)) == len(rows):
+        return wilson(sum(values), len(values))
+    return bootstrap_mean(values, units)
+
+
+def _with(value: float, interval: Interval | None, rows: Sequence[Row]) -> dict[str, float]:
+    if interval is not None and interval.low == interval.high and value in (0.0, 1.0):
+        # All samples of what is always right, or never, are alike: that says nothing of how sure it is.
+        count = len({r["group"] or f"\0{i}" for i, r in enumerate(rows)})
+        interval = wilson(value * count, count)
+    bounds = {} if interval is None else {"low": round(interval.low, 6), "high": round(interval.high, 6)}
+    return {"value": round(value, 6), **bounds}
+
+
+def _share(values: Sequence[bool]) -> dict[str, float]:
+    if not values:
+        return {"of": 0}
+    bounds = wilson(sum(values), len(values))
+    return {
+        "value": round(sum(values) / len(values), 6),
+        "low": round(bounds.low, 6),
+        "high": round(bounds.high, 6),
+        "of": len(values),
+    }
+
+
+def _seconds(values: Sequence[float]) -> Mapping[str, float]:
+    return {
+        "median": round(quantile(values, 0.5), 4),
+        "p90": round(quantile(values, 0.9), 4),
+        "total": round(sum(values), 2),
+    }

@@ -1,0 +1,224 @@
+"""One question, many pictures: one plan, programs that run at once, memory that does not grow."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from .answer import Answer
+from .errors import ConfigError, PlannerError, VisprogError
+from .inputs import mismatch
+from .planner.base import Plan
+from .values.image import Image
+
+if TYPE_CHECKING:
+    from .agent import Agent
+
+SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm", ".pgm")
+)
+"""Of the files that count as pictures when a folder is read."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture that is to be asked about, not yet opened.
+
+    Attributes:
+        index: its position among all, from 0.
+        name: its path within the folder, or as it was given; of a picture in memory its position.
+        given: what `Image.open` reads.
+    """
+
+    index: int
+    name: str
+    given: Any
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """What came of the question for one picture.
+
+    Attributes:
+        index, image: position and name of the picture; see `Source`.
+        answer: as `Agent.ask` gives it.
+    """
+
+    index: int
+    image: str
+    answer: Answer
+
+
+def sources(images: Iterable[Any] | str | os.PathLike[str]) -> Iterator[Source]:
+    """The pictures of a folder and the folders in it, by name; or of whatever yields what `Image.open` reads.
+
+    Raises:
+        VisprogError: there is no such folder, or `images` is neither.
+    """
+    if isinstance(images, str | os.PathLike):
+        folder = Path(images)
+        if not folder.is_dir():
+            hint = "; one picture is asked about with ask" if folder.is_file() else ""
+            raise VisprogError(f"there is no folder {folder}{hint}")
+        return (
+            Source(i, path.relative_to(folder).as_posix(), path) for i, path in enumerate(pictures_in(folder))
+        )
+    if isinstance(images, bytes | Image) or not isinstance(images, Iterable):
+        raise VisprogError(f"give a folder or several pictures, not one {type(images).__name__}")
+    return (
+        each if isinstance(each, Source) else Source(i, _name(each, i), each) for i, each in enumerate(images)
+    )
+
+
+def pictures_in(folder: Path) -> Iterator[Path]:
+    """Pictures in a folder and below, by their endings, in the order of their names; hidden ones are left out.
+
+    Raises:
+        VisprogError: the folder cannot be read.
+    """
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted((e for e in found if not e.name.startswith(".")), key=lambda e: e.name)
+    except OSError as error:
+        raise VisprogError(f"cannot read the folder {folder}: {error.strerror or error}") from None
+    for entry in entries:
+        path = Path(entry.path)
+        if entry.is_dir(follow_symlinks=False):
+            yield from pictures_in(path)
+        elif path.suffix.lower() in SUFFIXES:
+            yield path
+
+
+def map_images(
+    agent: Agent,
+    question: str,
+    images: Iterable[Any] | str | os.PathLike[str],
+    *,
+    program: str | os.PathLike[str] | None = None,
+    plan_each: bool = False,
+    returns: Any = None,
+    jobs: int = 8,
+    ordered: bool = True,
+    on: Literal["threads", "ray"] = "threads",
+) -> Generator[Mapped, None, None]:
+    """What `Agent.map` does, and says."""
+    if program is None and not question.strip():
+        raise VisprogError("the question is empty")
+    if program is not None and plan_each:
+        raise ConfigError("either one program for all pictures, or plan_each")
+    if jobs < 1:
+        raise ConfigError(f"jobs must be at least 1, not {jobs}")
+    if on not in ("threads", "ray"):
+        raise ConfigError(f"on must be 'threads' or 'ray', not {on!r}")
+    pictures = sources(images)
+    if on == "ray":
+        from .ray_map import map_on_ray
+
+        if plan_each:
+            raise ConfigError("on Ray the program is planned once: leave plan_each out")
+        return map_on_ray(
+            agent, question, pictures, lambda: make_plan(agent, question, program, returns),
+            returns=returns, jobs=jobs, ordered=ordered,
+        )  # fmt: skip
+    return _on_threads(agent, question, pictures, program, plan_each, returns, jobs, ordered)
+
+
+def make_plan(agent: Agent, question: str, program: str | os.PathLike[str] | None, returns: Any) -> Plan:
+    """The program for all pictures: planned, or the one that is given, checked.
+
+    Raises:
+        PlannerError, Refused: none could be planned.
+        VisprogError: the given one cannot be read, fails its check, or does not take one picture.
+    """
+    plan = agent.plan(question, returns=returns) if program is None else agent.checked(program, returns)
+    errors = [d for d in plan.diagnostics if d.severity == "error"]
+    if errors:
+        kind = VisprogError if program is not None else PlannerError
+        raise kind(f"the program fails its check: {errors[0]}")
+    wrong = mismatch(plan.program, 1)
+    if wrong:
+        raise VisprogError(wrong)
+    return plan
+
+
+def answer_one(agent: Agent, question: str, source: Source, plan: Plan | None, returns: Any) -> Mapped:
+    """The answer for one picture, whatever goes wrong with it; without a plan its own is made."""
+    started = time.perf_counter()
+    program = "" if plan is None else plan.program
+    try:
+        picture = Image.open(source.given, allow_url=agent.config.allow_url)
+        if plan is None:
+            answer = agent.ask(question, picture, returns=returns)
+        else:
+            answer = agent.follow(plan, picture, question=question, returns=returns)
+    except VisprogError as error:
+        answer = Answer("error", message=str(error), program=program)
+    except Exception as error:  # of one picture: the others go on
+        answer = Answer("error", message=f"{type(error).__name__}: {error}", program=program)
+    answer = replace(answer, question=question, seconds=time.perf_counter() - started)
+    return Mapped(source.index, source.name, answer)
+
+
+def _on_threads(
+    agent: Agent,
+    question: str,
+    pictures: Iterator[Source],
+    program: str | os.PathLike[str] | None,
+    plan_each: bool,
+    returns: Any,
+    jobs: int,
+    ordered: bool,
+) -> Generator[Mapped, None, None]:
+    plan: Plan | None = None
+    with ThreadPoolExecutor(jobs, thread_name_prefix="visprog-map") as pool:
+
+        def submit(source: Source) -> Future[Mapped]:
+            nonlocal plan
+            if plan is None and not plan_each:
+                plan = make_plan(agent, question, program, returns)
+            return pool.submit(answer_one, agent, question, source, plan, returns)
+
+        yield from in_flight(pictures, submit, most=2 * jobs, ordered=ordered)
+
+
+def in_flight(
+    pictures: Iterable[Source],
+    submit: Callable[[Source], Future[Mapped]],
+    *,
+    most: int,
+    ordered: bool,
+) -> Generator[Mapped, None, None]:
+    """Results of work that is submitted ahead, so that at most so many are unfinished or wait to be taken."""
+    waiting: deque[Future[Mapped]] = deque()
+
+    def done() -> Iterator[Mapped]:
+        """What can be handed out; where there is no room for more, at least one."""
+        if len(waiting) >= most:
+            wait([waiting[0]] if ordered else waiting, return_when=FIRST_COMPLETED)
+        for future in [*waiting]:
+            if future.done():
+                waiting.remove(future)
+                yield future.result()
+            elif ordered:
+                return
+
+    try:
+        for picture in pictures:
+            waiting.append(submit(picture))
+            yield from done()
+        most = 1  # of what is left, each as soon as it may be
+        while waiting:
+            yield from done()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _name(given: Any, index: int) -> str:
+    return str(given) if isinstance(given, str | os.PathLike) else str(index)

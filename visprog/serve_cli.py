@@ -1,0 +1,113 @@
+"""`visprog serve`: the local server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+PORT = 8711
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option("--host", help="Address to serve on; beyond this machine with a token.")
+    ] = ("127.0.0.1"),
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = PORT,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            envvar="VISPROG_TOKEN",
+            show_envvar=True,
+            help="That clients must send. Others can see the command line: better set the variable.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=256, help="Requests that are worked on at once.")
+    ] = 4,
+    queue: Annotated[int, typer.Option("--queue", min=0, help="Requests that may wait.")] = 64,
+    upload_limit: Annotated[
+        int, typer.Option("--upload-limit", metavar="MB", min=1, help="Size of a request.")
+    ] = 32,
+    pixel_limit: Annotated[
+        int, typer.Option("--pixel-limit", metavar="MILLIONS", min=1, help="Pixels in a request.")
+    ] = 50,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="For a request, its wait included.")
+    ] = 120.0,
+    memory: Annotated[
+        int,
+        typer.Option(
+            "--memory",
+            metavar="MB",
+            min=0,
+            help="Weights of models to keep in memory; those that were not used for longest leave. 0: all.",
+        ),
+    ] = 0,
+    ray: Annotated[bool, typer.Option("--ray", help="Run the models of tools on Ray Serve.")] = False,
+    replicas: Annotated[int, typer.Option("--replicas", min=1, help="Of each model, with --ray.")] = 1,
+    gpus: Annotated[
+        float, typer.Option("--gpus", min=0, help="GPUs, or the share of one, for each replica, with --ray.")
+    ] = 0.0,
+    planner: Annotated[
+        str | None, typer.Option("--planner", help="Who writes programs; as in visprog ask.")
+    ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option("--backend", metavar="TOOL=NAME[:MODEL]", help="What does the work of a tool."),
+    ] = None,
+    tools: Annotated[
+        list[str] | None, typer.Option("--tools", metavar="MODULE[:ATTRIBUTE]", help="Further tools.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="Settings; otherwise visprog.toml.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+) -> Any:  # a `cli.Result`; typer evaluates annotations, and `cli` imports this module
+    """Answer questions over HTTP, with models and sandbox workers that stay warm.
+
+    \b
+    visprog serve
+    visprog ask dog.jpg "How many dogs?" --server http://127.0.0.1:8711
+    VISPROG_TOKEN=... visprog serve --host 0.0.0.0 --workers 8
+    curl -F question="How many dogs?" -F images=@dog.jpg http://127.0.0.1:8711/v1/ask
+    """
+    from contextlib import ExitStack
+    from dataclasses import replace
+
+    from .agent import Agent
+    from .cli import Result, _config, _registry
+    from .errors import MissingExtra
+
+    try:
+        import fastapi  # noqa: F401
+        import python_multipart  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError:
+        raise MissingExtra("the server", "server") from None
+    from .server.app import Limits, Service
+    from .server.engine import Engine, run_by
+    from .server.guard import check_token
+    from .server.line import Line
+    from .server.models import Models
+    from .server.run import bind, url_of
+    from .server.run import serve as run_server
+
+    check_token(token, host)
+    settings = _config(config, tools, backend)
+    settings = replace(settings, seconds=min(settings.seconds, timeout))
+    models = Models(memory << 20)
+    with ExitStack() as stack:
+        bound = stack.enter_context(bind(host, port))
+        engine: Engine = models
+        if ray:
+            from .server.replicas import Replicas
+
+            engine = Replicas(replicas, gpus)
+            stack.callback(engine.close)
+        registry = run_by(engine, _registry(settings))
+        agent = stack.enter_context(Agent(planner, settings, registry=registry, standby=workers))
+        limits = Limits(upload_limit << 20, pixel_limit * 1_000_000, timeout)
+        service = Service(agent, Line(workers, queue), limits, models.loaded)
+        run_server(service, bound, host, token, lambda: print(f"serving on {url_of(bound)}", flush=True))
+    return Result({"status": "stopped"})

@@ -1,0 +1,267 @@
+"""The endpoints: ask, run, tools, health, metrics, and their OpenAPI description."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+
+import visprog
+from visprog.agent import Agent
+from visprog.answer import _Writer
+from visprog.errors import Refused, ToolError, VisprogError
+from visprog.host import RunEnded
+from visprog.registry import Tool
+from visprog.types import render
+from visprog.values.image import Image
+
+from .arguments import arguments_of
+from .errors import Problem
+from .forms import Form, open_pictures, read_form
+from .line import Line
+from .metrics import CONTENT_TYPE, Metrics, resident_bytes
+from .openapi import ASK, ERRORS, RUN, TOOL, answer_schemas, page
+
+RETURNS: Mapping[str, type] = {"bool": bool, "int": int, "float": float, "str": str, "list": list}
+
+HELP = {
+    "visprog_requests_total": "Requests by endpoint and HTTP status.",
+    "visprog_request_seconds": "From the arrival of a request to its answer, by endpoint.",
+    "visprog_answers_total": "Answers by status.",
+    "visprog_tool_calls_total": "Calls of tools by name, and whether the result was known.",
+    "visprog_requests_running": "Requests that are being worked on.",
+    "visprog_requests_waiting": "Requests that wait for their turn.",
+    "visprog_model_bytes": "Size of the weights in memory, by model.",
+    "visprog_resident_bytes": "Memory of the server process.",
+}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may take.
+
+    Attributes:
+        upload: bytes of a request.
+        pixels: of its pictures together.
+        seconds: from its arrival to its answer.
+    """
+
+    upload: int = 32 << 20
+    pixels: int = 50_000_000
+    seconds: float = 120.0
+
+
+class Service:
+    """An agent behind HTTP.
+
+    Args:
+        agent: answers; it may be used from several threads.
+        line: who may work at once, and who waits.
+        limits: of a request.
+        models: name → bytes of what lies in memory, for the metrics.
+    """
+
+    def __init__(
+        self, agent: Agent, line: Line, limits: Limits, models: Callable[[], Mapping[str, int]] = dict
+    ) -> None:
+        self.agent = agent
+        self.line = line
+        self.limits = limits
+        self.models = models
+        self.metrics = Metrics(HELP)
+        self.ready = False
+
+    # -- endpoints -------------------------------------------------------------------------------
+
+    async def ask(self, request: Request) -> Response:
+        """Answer a question about one or more pictures: a program is planned, checked and run."""
+        return await self._serve(request, "ask", self._ask)
+
+    async def run(self, request: Request) -> Response:
+        """Check a program and run it on pictures."""
+        return await self._serve(request, "run", self._run)
+
+    async def call(self, request: Request, name: str) -> Response:
+        """Call one tool."""
+        return await self._serve(request, "tool", lambda form: self._call(name, form))
+
+    async def tools(self) -> dict[str, Any]:
+        """The tools that programs call, with the JSON schema of their arguments."""
+        return {"tools": [self._described(t) for t in self.agent.registry.called.values()]}
+
+    async def health(self) -> Response:
+        """Any answer says that the server is alive; 200 that it takes questions."""
+        ready = self.ready and not self.line.closed
+        return JSONResponse(
+            {"alive": True, "ready": ready, "version": visprog.__version__}, 200 if ready else 503
+        )
+
+    async def measured(self) -> Response:
+        """Counts, latencies, the line and the memory of models, in the text format of Prometheus."""
+        models = {(("model", name),): float(size) for name, size in self.models().items()}
+        gauges: dict[str, Any] = {
+            "visprog_requests_running": self.line.running,
+            "visprog_requests_waiting": self.line.waiting,
+            "visprog_resident_bytes": resident_bytes(),
+            "visprog_model_bytes": models,
+        }
+        return PlainTextResponse(self.metrics.text(gauges), media_type=CONTENT_TYPE)
+
+    # -- how it is done --------------------------------------------------------------------------
+
+    async def _serve(self, request: Request, endpoint: str, work: Callable[[Form], bytes]) -> Response:
+        """A request from its place in the line to its answer, whatever happens."""
+        started = time.monotonic()
+        try:
+            with self.line.admit():
+                async with asyncio.timeout(self.limits.seconds):
+                    form = await read_form(request, self.limits.upload)
+                    body = await self.line.run(lambda: work(form), request.is_disconnected)
+            response = Response(body, media_type="application/json")
+        except TimeoutError:
+            response = problem_response(Problem(504, f"there was no answer within {self.limits.seconds:g} s"))
+        except Problem as problem:
+            response = problem_response(problem)
+        except ClientDisconnect:  # in the middle of its upload
+            response = problem_response(Problem(499, "the client went away"))
+        except Exception:
+            log.exception("a mistake in visprog, in POST %s", request.url.path)
+            response = problem_response(
+                Problem(500, "a mistake in visprog; the server's log has the details")
+            )
+        self.metrics.count("visprog_requests_total", endpoint=endpoint, status=str(response.status_code))
+        self.metrics.observe("visprog_request_seconds", time.monotonic() - started, endpoint=endpoint)
+        return response
+
+    def _ask(self, form: Form) -> bytes:
+        form.check("question", "returns", "evidence")
+        pictures = self._pictures(form)
+        question, returns, evidence = form.text("question"), _returns(form), form.flag("evidence")
+        try:
+            answer = self.agent.ask(question, *pictures, returns=returns)
+        except VisprogError as error:  # of the arguments: whatever happens later is an answer
+            raise Problem(400, str(error)) from None
+        return self._answered(answer, evidence)
+
+    def _run(self, form: Form) -> bytes:
+        form.check("program", "returns", "evidence")
+        pictures = self._pictures(form)
+        # With its line end, no text can be taken for the path of a file.
+        program, returns, evidence = form.text("program") + "\n", _returns(form), form.flag("evidence")
+        return self._answered(self.agent.run(program, *pictures, returns=returns), evidence)
+
+    def _answered(self, answer: visprog.Answer, evidence: bool) -> bytes:
+        self.metrics.count("visprog_answers_total", status=answer.status)
+        for call in answer.trace:
+            self.metrics.count("visprog_tool_calls_total", tool=call.tool, cached=str(call.cached).lower())
+        return _encoded(answer.to_json(pictures=evidence))
+
+    def _call(self, name: str, form: Form) -> bytes:
+        form.check("arguments", "values", "evidence")
+        tool = self._tool(name)
+        pictures = open_pictures([picture for _, picture in form.pictures], self.limits.pixels)
+        named = {id: image for (id, _), image in zip(form.pictures, pictures, strict=True)}
+        arguments = arguments_of(tool, form.table("arguments"), form.table("values"), named)
+        session, status, message, value = self.agent.host.session(), "ok", "", None
+        try:
+            value = session.call(tool, **arguments)
+        except RunEnded as end:
+            status = "refused" if isinstance(end.reason, Refused) else "error"
+            message = str(end.reason)
+        except VisprogError as error:
+            status, message = "error", str(error)
+        writer = _Writer(form.flag("evidence"))
+        result = {"status": status, "value": writer.value(value, whole=True), "message": message}
+        (call,) = session.calls
+        self.metrics.count("visprog_tool_calls_total", tool=name, cached=str(call.cached).lower())
+        facts = {"seconds": round(call.seconds, 6), "cached": call.cached, "backend": call.backend}
+        return _encoded({**result, **facts, **({"pictures": writer.pictures} if writer.keep else {})})
+
+    def _pictures(self, form: Form) -> list[Image]:
+        for name, _ in form.pictures:
+            if name not in ("images", "image"):
+                raise Problem(400, f"send pictures as 'images', not as '{name:.40}'")
+        return open_pictures([picture for _, picture in form.pictures], self.limits.pixels)
+
+    def _tool(self, name: str) -> Tool:
+        try:
+            tool = self.agent.registry.find(name)
+        except ToolError as error:
+            raise Problem(404, str(error)) from None
+        if tool.pure:
+            raise Problem(404, f"{name} computes with values inside programs: use it in a program")
+        return tool
+
+    def _described(self, tool: Tool) -> dict[str, Any]:
+        return {
+            "name": tool.name,
+            "signature": tool.signature,
+            "description": tool.description,
+            "parameters": tool.schema(),
+            "returns": render(tool.returns),
+            "backend": self.agent.host.backend_of(tool),
+        }
+
+
+def create_app(service: Service) -> FastAPI:
+    """The application of a service, without its guard."""
+    app = FastAPI(
+        title="visprog",
+        version=visprog.__version__,
+        summary="Ask questions about pictures.",
+        docs_url=None,  # the usual pages load their scripts from elsewhere
+        redoc_url=None,
+    )
+    add = app.add_api_route
+    add("/v1/ask", service.ask, methods=["POST"], responses=ERRORS, openapi_extra=ASK)
+    add("/v1/run", service.run, methods=["POST"], responses=ERRORS, openapi_extra=RUN)
+    add("/v1/tools", service.tools)
+    add("/v1/tools/{name}", service.call, methods=["POST"], responses=ERRORS, openapi_extra=TOOL)
+    add("/health", service.health)
+    add("/metrics", service.measured, response_class=PlainTextResponse)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(page(app.openapi()))
+
+    @app.exception_handler(HTTPException)
+    async def failed(request: Request, error: HTTPException) -> Response:
+        there = f"{request.method} {request.url.path}"
+        message = (
+            f"there is nothing at {there}: see /docs" if error.status_code in (404, 405) else error.detail
+        )
+        return problem_response(Problem(error.status_code, message))
+
+    described = app.openapi()
+    described.setdefault("components", {}).setdefault("schemas", {}).update(answer_schemas())
+    app.openapi_schema = described
+    return app
+
+
+def problem_response(problem: Problem) -> Response:
+    """A problem as it is sent."""
+    return JSONResponse(problem.body, problem.status, headers=problem.headers)
+
+
+def _returns(form: Form) -> type | None:
+    name = form.fields.get("returns")
+    if name is None:
+        return None
+    if name not in RETURNS:
+        raise Problem(400, f"'returns' must be one of {', '.join(RETURNS)}, not {name!r:.40}")
+    return RETURNS[name]
+
+
+def _encoded(data: Mapping[str, Any]) -> bytes:
+    return json.dumps(data, allow_nan=False).encode()

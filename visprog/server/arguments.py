@@ -1,0 +1,64 @@
+"""Values that a client names in the arguments of a tool: uploaded pictures, and results of tools before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from visprog.answer import _Reader
+from visprog.errors import ImageError, ToolError
+from visprog.langchain import Workspace
+from visprog.registry import Tool
+from visprog.values import Box
+from visprog.values.image import Image
+
+from .errors import Problem
+
+
+def arguments_of(
+    tool: Tool, given: Mapping[str, Any], values: Mapping[str, Any], pictures: Mapping[str, Image]
+) -> dict[str, Any]:
+    """The arguments of a call.
+
+    Args:
+        given: by name, as the tool's JSON schema has them: pictures, regions and the like are ids.
+        values: by id, in the JSON form of answers, such as results of earlier calls. The pictures that they
+            refer to must be among `pictures`.
+        pictures: by id.
+
+    Raises:
+        Problem: 400 where an argument is wrong or refers to nothing.
+    """
+    workspace = Workspace()
+    workspace.values.update(pictures)
+    reader = _OfPictures(pictures)
+    for name, data in values.items():
+        try:
+            workspace.values[name] = reader.value(data)
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, ImageError) as error:
+            raise Problem(
+                400, f"'{name:.40}' in 'values' is no whole value: {type(error).__name__}: {error}"
+            ) from None
+    types = {p.name: p.type for p in tool.parameters}
+    try:
+        return tool.bind(**{k: workspace.resolve(types[k], v) if k in types else v for k, v in given.items()})
+    except (ToolError, KeyError) as error:
+        raise Problem(400, str(error)) from None
+
+
+class _OfPictures(_Reader):
+    """Reads values whose pictures were uploaded."""
+
+    def __init__(self, pictures: Mapping[str, Image]) -> None:
+        super().__init__({})
+        self.uploaded = {image.digest: image for image in pictures.values()}
+
+    def image(self, data: Mapping[str, Any]) -> Image:
+        whole = self.uploaded.get(data["digest"])
+        if whole is not None:
+            return whole
+        root = self.uploaded.get(data["root"])
+        if root is None:
+            raise ImageError("the picture that it refers to was not uploaded with this request")
+        x, y = data["origin"]
+        return root.crop(Box(x, y, x + data["width"], y + data["height"]))

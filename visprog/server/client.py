@@ -1,0 +1,201 @@
+"""The other end of `visprog serve`: a client of the standard library, quick to start."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from visprog.errors import ImageError, VisprogError
+
+PATIENCE = 900.0
+"""Seconds to wait for an answer; the server has a limit of its own."""
+
+Part = tuple[str, str | None, bytes]
+"""Name of a field, name of a file or None, content."""
+
+
+class ServerError(VisprogError):
+    """No server answers, or it does not do what it was asked.
+
+    Attributes:
+        status: of HTTP; 0 where there was no answer.
+        retry_after: seconds after which it may be tried again, where the server says so.
+    """
+
+    def __init__(self, message: str, status: int = 0, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class Client:
+    """Asks a server.
+
+    Args:
+        url: such as "http://127.0.0.1:8711".
+        token: that the server wants; VISPROG_TOKEN by default.
+        timeout: seconds to wait for an answer.
+
+    Raises:
+        ServerError: the address is none.
+    """
+
+    def __init__(self, url: str, token: str | None = None, *, timeout: float = PATIENCE) -> None:
+        self.url = url.rstrip("/")
+        self.token = token if token is not None else os.environ.get("VISPROG_TOKEN", "")
+        self.timeout = timeout
+        try:
+            parts = urlsplit(self.url)
+            self._port = parts.port
+        except ValueError:
+            parts, self._port = urlsplit(""), None
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ServerError(f"'{url}' is no address of a server: give one such as http://127.0.0.1:8711")
+        self._secure, self._host, self._path = parts.scheme == "https", parts.hostname, parts.path
+
+    def ask(
+        self,
+        question: str,
+        *images: str | os.PathLike[str] | bytes,
+        returns: str = "",
+        evidence: bool = False,
+    ) -> dict[str, Any]:
+        """An answer in its JSON form, as `answer.schema.json` describes it.
+
+        Args:
+            images: paths, or encoded pictures.
+            returns: name of the type that the answer must have.
+            evidence: with the pictures involved.
+
+        Raises:
+            ImageError: a picture cannot be read.
+            ServerError: there is no answer.
+        """
+        fields = {"question": question, "returns": returns, "evidence": "true" if evidence else ""}
+        return self._post("/v1/ask", fields, images)
+
+    def run(
+        self, program: str, *images: str | os.PathLike[str] | bytes, returns: str = "", evidence: bool = False
+    ) -> dict[str, Any]:
+        """As `ask`, for a program given as source."""
+        fields = {"program": program, "returns": returns, "evidence": "true" if evidence else ""}
+        return self._post("/v1/run", fields, images)
+
+    def tools(self) -> list[dict[str, Any]]:
+        """The tools of the server, with the JSON schemas of their arguments. Raises as `ask` does."""
+        tools: list[dict[str, Any]] = self._request("GET", "/v1/tools")["tools"]
+        return tools
+
+    def health(self) -> dict[str, Any]:
+        """Whether the server takes questions: its "ready". Raises as `ask` does."""
+        return self._request("GET", "/health", accept=(200, 503))
+
+    def _post(self, path: str, fields: Mapping[str, str], images: Iterable[Any]) -> dict[str, Any]:
+        parts: list[Part] = [(name, None, text.encode()) for name, text in fields.items() if text]
+        parts += [("images", *_read(image)) for image in images]
+        kind, body = encode(parts)
+        return self._request("POST", path, body, {"Content-Type": kind})
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        accept: tuple[int, ...] = (200,),
+    ) -> dict[str, Any]:
+        sent = {**(headers or {}), **({"Authorization": f"Bearer {self.token}"} if self.token else {})}
+        make = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
+        connection = make(self._host, self._port, timeout=self.timeout)
+        try:
+            try:
+                connection.connect()
+            except OSError as error:
+                raise ServerError(
+                    f"no server answers at {self.url} ({error.strerror or error}): start one with 'visprog serve', "
+                    "or ask without --server"
+                ) from None
+            reply, content = _exchange(connection, method, self._path + path, body, sent)
+        except TimeoutError:
+            raise ServerError(f"the server at {self.url} gave no answer within {self.timeout:g} s") from None
+        except (OSError, http.client.HTTPException):
+            raise ServerError(
+                f"the server at {self.url} ended before it answered: nothing came of it, ask again"
+            ) from None
+        finally:
+            connection.close()
+        return self._understood(reply, content, accept)
+
+    def _understood(
+        self, reply: http.client.HTTPResponse, content: bytes, accept: tuple[int, ...]
+    ) -> dict[str, Any]:
+        try:
+            data: dict[str, Any] = json.loads(content)
+            message = data.get("message", "")
+        except (ValueError, AttributeError):
+            raise ServerError(
+                f"what answers at {self.url} is no visprog server (HTTP {reply.status})", reply.status
+            ) from None
+        if reply.status in accept:
+            return data
+        wait = reply.headers.get("Retry-After", "")
+        message = message or f"the server at {self.url} answered with HTTP {reply.status}"
+        raise ServerError(message, reply.status, float(wait) if wait.isdigit() else None)
+
+
+def encode(parts: Iterable[Part]) -> tuple[str, bytes]:
+    """A multipart form (RFC 7578): its content type, and its body."""
+    boundary = secrets.token_hex(16)
+    body = bytearray()
+    for name, file, content in parts:
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"'
+        if file is not None:
+            head += f'; filename="{_quoted(file)}"\r\nContent-Type: application/octet-stream'
+        body += f"{head}\r\n\r\n".encode() + content + b"\r\n"
+    return f"multipart/form-data; boundary={boundary}", bytes(body) + f"--{boundary}--\r\n".encode()
+
+
+def _exchange(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+) -> tuple[http.client.HTTPResponse, bytes]:
+    try:
+        connection.request(method, path, body, dict(headers))
+    except (BrokenPipeError, ConnectionResetError):  # it may have answered before it had read everything
+        reply = http.client.HTTPResponse(connection.sock, method=method)
+        reply.begin()
+        return reply, reply.read()
+    reply = connection.getresponse()
+    return reply, reply.read()
+
+
+def _read(image: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
+    """Name and content of a picture. Raises `ImageError`, in the words of `Image.open`."""
+    if isinstance(image, bytes):
+        return "bytes", image
+    if "://" in str(image):
+        raise ImageError(f"{image} is a URL: download it first, a server takes pictures only")
+    path = Path(image)
+    try:
+        return path.name, path.read_bytes()
+    except FileNotFoundError:
+        raise ImageError(f"no such file: {path}") from None
+    except IsADirectoryError:
+        raise ImageError(f"{path} is a folder, not a picture") from None
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {error.strerror or error}") from None
+    except ValueError:
+        raise ImageError(f"{str(path)!r} is no path of a file") from None
+
+
+def _quoted(text: str) -> str:
+    return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

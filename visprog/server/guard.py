@@ -1,0 +1,110 @@
+"""Who may come in: bearer tokens, and no web page that a browser shows."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from visprog.errors import ConfigError
+
+from .errors import Problem
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+OPEN = frozenset({"/health"})
+"""What needs no token: a probe may ask whether the server is alive."""
+
+
+class Guard:
+    """Lets requests through to an app.
+
+    A token is compared in constant time. On loopback the Host header must name this machine, so that no web
+    page reaches the server under a name that it made to point here (DNS rebinding); a request that a browser
+    makes for a page of another origin is refused in any case.
+
+    Args:
+        token: that a request must bear; None asks for none.
+        hosts: the names that the Host header may have; None takes any.
+    """
+
+    def __init__(self, app: App, token: str | None, hosts: frozenset[str] | None) -> None:
+        self.app = app
+        self.token = None if token is None else token.encode()
+        self.hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        problem = self.judge(scope)
+        if problem is None:
+            await self.app(scope, receive, send)
+            return
+        body = json.dumps(problem.body).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        if problem.status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def judge(self, scope: Scope) -> Problem | None:
+        """Why a request is not let through; None where it is."""
+        given: dict[bytes, bytes] = dict(scope["headers"])
+        host = given.get(b"host", b"").decode("latin-1")
+        if self.hosts is not None and _name(host) not in self.hosts:
+            return Problem(403, f"this server is not called {host or 'nothing'!r}: use one of its own names")
+        origin = given.get(b"origin", b"").decode("latin-1")
+        if origin and urlsplit(origin).netloc.lower() != host.lower():
+            return Problem(403, "web pages of other origins may not use this server")
+        if self.token is None or scope["path"] in OPEN:
+            return None
+        scheme, _, secret = given.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() != b"bearer" or not hmac.compare_digest(secret.strip(), self.token):
+            return Problem(401, "this server wants its token: Authorization: Bearer TOKEN (VISPROG_TOKEN)")
+        return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server on that address."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def hosts_of(host: str) -> frozenset[str] | None:
+    """What the Host header may say to a server on that address; None for anything."""
+    return (
+        frozenset({"localhost", "127.0.0.1", "::1", host.strip("[]").lower()}) if is_loopback(host) else None
+    )
+
+
+def check_token(token: str | None, host: str) -> str | None:
+    """The token to use; None where none is needed.
+
+    Raises:
+        ConfigError: one is needed and none is given, or it cannot be sent in a header.
+    """
+    if not token:
+        if not is_loopback(host):
+            raise ConfigError(
+                f"a server on {host} can be reached from other machines and needs a token: set VISPROG_TOKEN"
+            )
+        return None
+    if not all("!" <= character <= "~" for character in token):
+        raise ConfigError("the token must be of ASCII letters, digits and signs, without spaces")
+    return token
+
+
+def _name(host: str) -> str:
+    """The Host header without its port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.rpartition(":")[0].lower() if ":" in host else host.lower()

@@ -1,0 +1,151 @@
+"""What `/openapi.json` says beyond what FastAPI finds, and `/docs`: a page that loads nothing from elsewhere."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from typing import Any
+
+_BYTES = {"type": "string", "contentMediaType": "application/octet-stream"}
+_BASE64 = {"type": "string", "contentEncoding": "base64", "description": "An encoded picture: PNG, JPEG, …"}
+_EVIDENCE = {"type": "boolean", "default": False, "description": "Send the pictures involved too."}
+_RETURNS = {"enum": ["bool", "int", "float", "str", "list"], "description": "The type of the answer."}
+_VALUES = {
+    "type": "object",
+    "description": "Values by id, in the form that results have; their pictures must be uploaded too.",
+    "additionalProperties": {"$ref": "#/components/schemas/value"},
+}
+_ARGUMENTS = {
+    "type": "object",
+    "description": "By name, as GET /v1/tools describes them; pictures and other values are named by id.",
+}
+
+
+def _request(fields: Mapping[str, Any], required: list[str], one: Any, several: Any) -> dict[str, Any]:
+    """A request as multipart form (with pictures as `one`) and as JSON (with pictures as `several`)."""
+    form = {"type": "object", "required": required, "properties": {**fields, "images": one}}
+    plain = {"type": "object", "required": required, "properties": {**fields, "images": several}}
+    content = {"multipart/form-data": {"schema": form}, "application/json": {"schema": plain}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _answered(reference: str) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{reference}"}}}
+    return {"200": {"description": "See its status.", "content": content}}
+
+
+_FORM = {"type": "array", "items": _BYTES, "description": "Files; the field may be repeated."}
+_JSON = {"type": "array", "items": _BASE64}
+
+ASK = {
+    **_request(
+        {"question": {"type": "string"}, "returns": _RETURNS, "evidence": _EVIDENCE},
+        ["question", "images"], _FORM, _JSON,
+    ),
+    "responses": _answered("answer"),
+}  # fmt: skip
+RUN = {
+    **_request(
+        {"program": {"type": "string", "description": "Python."}, "returns": _RETURNS, "evidence": _EVIDENCE},
+        ["program"], _FORM, _JSON,
+    ),
+    "responses": _answered("answer"),
+}  # fmt: skip
+TOOL = {
+    **_request(
+        {"arguments": _ARGUMENTS, "values": _VALUES, "evidence": _EVIDENCE},
+        ["arguments"],
+        {**_BYTES, "description": "Each picture is a file in a field of its own, whose name is its id."},
+        {"type": "object", "additionalProperties": _BASE64, "description": "By id."},
+    ),
+    "responses": _answered("result"),
+}
+
+_PROBLEM = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "required": ["status", "message"],
+            "properties": {"status": {"const": "error"}, "message": {"type": "string"}},
+        }
+    }
+}
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": _PROBLEM}
+    for status, text in {
+        400: "The request cannot be understood, or holds no picture that can be read.",
+        401: "The token is missing or wrong.",
+        403: "The server was reached under a foreign name, or from a web page.",
+        413: "Too many bytes, or too many pixels.",
+        415: "Neither a multipart form nor JSON.",
+        429: "All places are taken; Retry-After says when to try again.",
+        503: "The server is shutting down.",
+        504: "No answer within the time limit.",
+    }.items()
+}
+
+
+def answer_schemas() -> dict[str, Any]:
+    """The schemas of answers and of their parts, under the names that they are referred to by."""
+    text = files("visprog").joinpath("answer.schema.json").read_text(encoding="utf-8")
+    schema = json.loads(text.replace('"#/$defs/', '"#/components/schemas/'))
+    parts: dict[str, Any] = schema.pop("$defs")
+    schema.pop("$schema")
+    result = {
+        "type": "object",
+        "required": ["status", "value", "message", "seconds", "cached", "backend"],
+        "properties": {
+            "status": {"enum": ["ok", "refused", "error"]},
+            "value": {"$ref": "#/components/schemas/value"},
+            "message": {"type": "string", "description": "Why there is no value; empty where there is one."},
+            "seconds": {"type": "number"},
+            "cached": {"type": "boolean"},
+            "backend": {"type": "string"},
+            "pictures": schema["properties"]["pictures"],
+        },
+    }
+    return {**parts, "answer": schema, "result": result}
+
+
+def page(described: Mapping[str, Any]) -> str:
+    """The description as a plain page."""
+    style = (
+        "body{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem}"
+        "code,pre{font:14px monospace;background:#8881;padding:.1rem .3rem}pre{padding:.6rem;overflow:auto}"
+        "td{padding:.1rem 1rem .1rem 0;vertical-align:top}"
+    )
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>visprog</title><style>{style}</style>"
+        f"<h1>visprog {html.escape(described['info']['version'])}</h1>"
+        "<p>The whole description, for tools: <a href=/openapi.json>/openapi.json</a>.</p>"
+        f"{''.join(_operations(described))}</html>"
+    )
+
+
+def _operations(described: Mapping[str, Any]) -> Iterator[str]:
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            yield f"<h2><code>{method.upper()} {html.escape(path)}</code></h2>"
+            yield f"<p>{html.escape(operation.get('description', ''))}</p>"
+            for kind, body in operation.get("requestBody", {}).get("content", {}).items():
+                yield f"<p><code>{html.escape(kind)}</code></p>{_fields(body['schema'])}"
+            answers = operation["responses"].items()
+            yield _table((status, answer["description"]) for status, answer in answers)
+
+
+def _fields(schema: Mapping[str, Any]) -> str:
+    rows = []
+    for name, value in schema["properties"].items():
+        kind = value.get("type") or " | ".join(map(str, value.get("enum", ())))
+        if kind == "array":
+            kind = f"array of {value['items'].get('contentEncoding', 'bytes')}"
+        must = "required" if name in schema["required"] else ""
+        rows.append((name, kind, must, value.get("description", "")))
+    return _table(rows)
+
+
+def _table(rows: Any) -> str:
+    cells = ("".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) for row in rows)
+    return f"<table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
