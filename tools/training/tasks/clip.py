@@ -19,8 +19,10 @@ from visprog.tools.models.siglip import Siglip, SiglipConfig, SiglipImageConfig,
 from visprog.tools.models.text import END, Tokenizer
 from visprog.tools.nn import info_nce, sigmoid_pair_loss
 
+from ..data.samples import DataError
 from ..gradient_cache import cached_backward, gather
 from ..task import Run, Task
+from .start import start_tower
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class PairConfig:
     Attributes:
         objective: "clip" or "siglip": towers and loss.
         shape: of the model.
+        tower: a model whose image tower CLIP begins with, as `trained_tower` takes it.
         cache_chunk: embed this many pairs at a time and cache the gradients of their features, so that a
             batch may be larger than memory; null embeds all at once.
         highest: what cosines are multiplied by at most.
@@ -84,6 +87,7 @@ class PairConfig:
 
     objective: Literal["clip", "siglip"] = "clip"
     shape: Shape = field(default_factory=Shape)
+    tower: str | None = None
     cache_chunk: int | None = None
     highest: float = 100.0
 
@@ -106,6 +110,10 @@ class PairTask(Task):
         self.tokenizer, self.length = tokenizer, length
         self.pixels = Pixels(size=(config.shape.size, config.shape.size))
         self.model = config.shape.build(config.objective, tokenizer, length)
+        if config.tower:
+            if not isinstance(self.model, Clip):
+                raise DataError("tower: only CLIP can begin with a trained tower; leave it out for SigLIP")
+            start_tower(self.model.image, config.tower)
 
     @abstractmethod
     def data(self, split: Literal["train", "val"]) -> Any:
