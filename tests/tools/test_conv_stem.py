@@ -14,12 +14,13 @@ from visprog.tools.nn import ConvStem  # noqa: E402
 def test_a_token_a_patch_row_by_row(dim: int, patch: int, refine: int) -> None:
     torch.manual_seed(0)
     stem = ConvStem(dim, patch, refine).eval()
-    images = torch.randn(1, 3, 3 * patch, 4 * patch)
+    images = torch.randn(1, 3, 6 * patch, 7 * patch)
     before = stem(images)
-    assert before.shape == (1, 12, dim)
-    images[:, :, 2 * patch :, :patch] *= -1  # the first patch of the last row
-    change = (stem(images) - before).norm(dim=-1)[0].view(3, 4)
-    assert change.argmax() == 8
+    assert before.shape == (1, 42, dim)
+    images[:, :, 4 * patch : 5 * patch, 5 * patch : 6 * patch] *= -1
+    change = (stem(images) - before).norm(dim=-1)[0].view(6, 7)
+    near, far = change[4:6, 5:7].max(), change[:2, :3].max()
+    assert near == change.max() and near > 3 * far
 
 
 def test_it_refuses_what_it_cannot_divide() -> None:
