@@ -9,55 +9,16 @@ that tensors took beside weights and inputs. Below 1 is faster, or smaller.
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
 import transformers
-from torch.profiler import ProfilerActivity, profile
+from timing import Run, compare, head
 
 from visprog.tools.models.clip import Clip
 from visprog.tools.models.siglip import Siglip
 from visprog.tools.nn import info_nce, sigmoid_pair_loss
-
-Run = Callable[[], Any]
-
-
-def seconds(run: Run) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
-def ratio(ours: Run, theirs: Run, rounds: int) -> tuple[float, float, float]:
-    """Median of ours / theirs, and the medians of both, in seconds. Who goes first alternates."""
-    for warm in (ours, theirs):
-        warm()
-    pairs = []
-    for i in range(rounds):
-        if i % 2:
-            second, first = seconds(theirs), seconds(ours)
-        else:
-            first, second = seconds(ours), seconds(theirs)
-        pairs.append((first, second))
-    have, want = zip(*pairs, strict=True)
-    return statistics.median(a / b for a, b in pairs), statistics.median(have), statistics.median(want)
-
-
-def peak(run: Run) -> float:
-    """The most memory that tensors took during a run beyond what was there before it, in MiB."""
-    run()
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
-        run()
-    now = most = 0
-    for event in recorded.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            now += event.nbytes()
-            most = max(most, now)
-    return most / 2**20
 
 
 def images_of(theirs: Any, count: int) -> torch.Tensor:
@@ -89,8 +50,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
-    print(f"{arguments.threads} threads, batches of {arguments.batch}, {arguments.rounds} rounds")
-    print(f"{'':<34}{'ours':>10}{'theirs':>10}{'ratio':>8}")
+    head(arguments.threads, arguments.rounds)
     for kind in [arguments.only] if arguments.only else ("clip", "siglip"):
         theirs, ours = make(kind)
         name = "CLIP B/32" if kind == "clip" else "SigLIP B/16"
@@ -130,11 +90,8 @@ def main() -> None:
             "training step": (our_step, their_step),
         }
         for title, (have, want) in runs.items():
-            factor, a, b = ratio(have, want, arguments.rounds)
-            print(f"{f'{name}, {title}':<34}{a * 1e3:>7.0f} ms{b * 1e3:>7.0f} ms{factor:>8.2f}", flush=True)
-        for title in ("images", "training step"):
-            a, b = (peak(run) for run in runs[title])
-            print(f"{f'{name}, {title}, memory':<34}{a:>6.0f} MiB{b:>6.0f} MiB{a / b:>8.2f}", flush=True)
+            memory = title in ("images", "training step")
+            compare(f"{name}, {title}", have, want, arguments.rounds, memory)
 
 
 if __name__ == "__main__":

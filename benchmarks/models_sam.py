@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 import transformers
-from models_clip import Run, peak, ratio
+from timing import Run, peak, ratio
 
 from visprog.tools.hub.segment_anything import import_package
 from visprog.tools.models.sam import Sam
