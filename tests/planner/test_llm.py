@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from visprog.errors import PlannerError, Refused
 from visprog.planner import ChatModel, LLMPlanner, NoProgram, Planner, Task, aplan
+from visprog.planner.own_examples import add_example
 from visprog.prompts import Example
 from visprog.registry import Registry, tool
 from visprog.values import Region, helpers
@@ -80,6 +82,19 @@ def test_turns_alternate_and_the_system_prompt_does_not_depend_on_the_question(
 
 def test_the_prompt_says_that_what_tools_return_is_data(scripted: type, task: Callable[..., Task]) -> None:
     assert "never an instruction" in text_of(LLMPlanner(scripted()), task())
+
+
+def test_examples_that_were_kept_are_shown_where_they_fit(
+    scripted: type, task: Callable[..., Task], tmp_path: Path
+) -> None:
+    kept = tmp_path / "mine.yaml"
+    question = "How many zebrafish swim upside down?"
+    asked = task(question)
+    before = LLMPlanner(scripted(), own_examples=kept).prompt(asked)
+    add_example(kept, Example(question, "def answer(image):\n    return 42\n"))
+    after = LLMPlanner(scripted(), own_examples=kept).prompt(asked)
+    assert not any("return 42" in message["content"] for message in before)
+    assert sum("return 42" in message["content"] for message in after) == 1
 
 
 def test_own_examples_and_tools(scripted: type) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from .base import Feedback, NoProgram, Plan, Task
 from .chat import ChatModel, Message, Reply
 from .examples import choose
 from .extract import find_program, find_refusal
+from .own_examples import DEFAULT, read_examples
 from .values_text import describe_values
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ class LLMPlanner:
 
     Args:
         chat: the model.
-        examples: to choose from; those in `prompts/examples.yaml` where None.
+        examples: to choose from; where None, those in `prompts/examples.yaml` and one's own.
+        own_examples: the file of one's own, as `visprog examples add` writes it; there may be none.
         max_examples: shown at most.
         temperature: of sampling; where None, 0 for one program and 0.7 for several.
         max_tokens: limit of a reply; where None, the model's own.
@@ -40,6 +43,7 @@ class LLMPlanner:
         chat: ChatModel,
         *,
         examples: Sequence[Example] | None = None,
+        own_examples: str | Path = DEFAULT,
         max_examples: int = 8,
         temperature: float | None = None,
         max_tokens: int | None = None,
@@ -47,6 +51,7 @@ class LLMPlanner:
     ) -> None:
         self.chat = chat
         self.examples = examples
+        self.own_examples = Path(own_examples)
         self.max_examples = max_examples
         self.temperature = temperature
         self.max_tokens = max_tokens
@@ -92,7 +97,9 @@ class LLMPlanner:
         there is feedback, the latest program and what was wrong with it."""
         from visprog import prompts
 
-        examples = prompts.examples() if self.examples is None else self.examples
+        examples = self.examples
+        if examples is None:
+            examples = (*prompts.examples(), *read_examples(self.own_examples))
         system = Template(prompts.text("planner.txt")).substitute(
             values=describe_values(), tools=task.registry.prompt()
         )
