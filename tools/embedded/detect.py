@@ -52,7 +52,7 @@ class EmbeddedDetector:
         overlap: of two boxes whose intersection over union is larger, the surer one is kept.
     """
 
-    def __init__(self, model: str | None = None, *, threshold: float = 0.35, overlap: float = 0.5) -> None:
+    def __init__(self, model: str | None = None, *, threshold: float = 0.28, overlap: float = 0.5) -> None:
         self.folder = Path(model).expanduser() if model else WEIGHTS
         self.threshold, self.overlap = threshold, overlap
 

@@ -44,6 +44,21 @@ def best(folder: Path, image: Image, **prompts: torch.Tensor) -> np.ndarray:
     return (answer.logits[0, answer.iou[0].argmax()] > 0).numpy()
 
 
+def test_the_bundled_model_cuts_out_what_scenes_show() -> None:
+    from visprog.tools.training.scenes import Scenes
+
+    segmenter, overlaps = EmbeddedSegmenter(), []
+    scenes = Scenes(120, split="test")
+    for i in range(12):
+        image = Image(scenes[i].pixels)
+        for box, mask in zip(scenes[i].boxes, scenes[i].masks, strict=True):
+            found = segmenter.segment(image, Region(Box(*map(float, box)), "", 1.0, image))
+            assert found.mask is not None
+            ours = found.mask.within(image.box)
+            overlaps.append((ours & mask).sum() / (ours | mask).sum())
+    assert len(overlaps) > 20 and np.mean(overlaps) > 0.88
+
+
 def test_the_mask_of_a_box_is_the_one_rated_best(folder: Path, image: Image) -> None:
     region = Region(Box(5, 6, 40, 30), "thing", 0.7, image)
     found = EmbeddedSegmenter(str(folder)).segment(image, region)
