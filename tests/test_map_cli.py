@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from tests.small_tools import picture
 from visprog import cli
-from visprog.map_cli import map_command
 from visprog.values.image import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,7 +24,6 @@ WIDE = "def answer(image):\n    return image.width > 20\n"
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with five pictures, one of them broken, a program, and recorded programs."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "app", app())
     (tmp_path / "pictures").mkdir()
     for i in range(5):
         picture(16 + 2 * i, 16).save(tmp_path / "pictures" / f"{i}.png")
@@ -34,13 +31,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "wide.py").write_text(WIDE)
     (tmp_path / "plans.jsonl").write_text(json.dumps({"question": "Is it wide?", "program": WIDE}))
     return tmp_path
-
-
-def app() -> typer.Typer:
-    made = typer.Typer(rich_markup_mode=None)
-    made.command("map")(map_command)
-    made.callback()(lambda: None)
-    return made
 
 
 def call(*arguments: str) -> int:
@@ -110,9 +100,8 @@ def test_a_recorded_run_is_replayed(here: Path) -> None:
 
 
 SLOW = """
-import sys, time, typer
+import signal, sys, time
 from visprog import cli
-from visprog.map_cli import map_command
 from visprog.registry import tool
 from visprog.values.image import Image
 
@@ -123,10 +112,8 @@ def wait(image: Image) -> int:
     return 1
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored by what is started in the background
     sys.modules["slow"] = sys.modules["__main__"]
-    cli.app = typer.Typer(rich_markup_mode=None)
-    cli.app.callback()(lambda: None)
-    cli.app.command("map")(map_command)
     sys.exit(cli.main(sys.argv[1:]))
 """
 

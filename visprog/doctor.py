@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .registry import Registry
 
 _EXTRA_OF = {
+    "visprog.tools.embedded.": "torch",
     "visprog.tools.hub.": "hf",
     "visprog.tools.hub.endpoint:": "openai",
     "visprog.tools.hub.segment:SegmentAnything": "sam",

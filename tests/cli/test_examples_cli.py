@@ -14,7 +14,7 @@ import yaml
 from visprog.agent import Agent
 from visprog.cli import app
 from visprog.errors import ConfigError, VisprogError
-from visprog.examples_cli import add, examples, read_run, show
+from visprog.examples_cli import add, read_run, show
 from visprog.planner.base import Plan, Task
 from visprog.planner.examples import choose
 from visprog.planner.own_examples import read_examples
@@ -126,7 +126,5 @@ def test_files_that_are_no_examples(tmp_path: Path, text: str) -> None:
 def test_the_command_is_named(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    if not any(group.name == "examples" for group in app.registered_groups):
-        app.add_typer(examples, name="examples")
     found = CliRunner().invoke(app, ["examples", "list", "--file", str(tmp_path / "none.yaml")])
     assert "holds no examples yet" in found.output

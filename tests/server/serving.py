@@ -15,14 +15,6 @@ from urllib.parse import urlsplit
 from visprog.server.client import encode
 
 ROOT = Path(__file__).resolve().parents[2]
-START = """
-import sys
-from visprog import cli
-if not any(c.name == "serve" for c in cli.app.registered_commands):
-    from visprog.serve_cli import serve
-    cli.app.command("serve")(serve)
-raise SystemExit(cli.main())
-"""
 TOOLS = '''
 import time
 from visprog import Image, tool
@@ -76,7 +68,7 @@ def start(folder: Path, *arguments: str, token: str = "") -> Served:
     path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH", "")) if p)
     process = subprocess.Popen(
         [
-            sys.executable, "-c", START, "serve", "--port", "0", "--tools", "serve_tools",
+            sys.executable, "-m", "visprog", "serve", "--port", "0", "--tools", "serve_tools",
             "--planner", "replay:plan.py", *arguments,
         ],
         cwd=folder,

@@ -21,7 +21,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 pytest.importorskip("python_multipart")
 
-from tests.server.serving import ROOT, START, Served, start, stop
+from tests.server.serving import ROOT, Served, start, stop
 from tests.small_tools import picture
 from visprog.errors import ImageError
 from visprog.server.client import Client, ServerError
@@ -220,7 +220,7 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path, arguments: list[str
         taken.listen()
         port = str(taken.getsockname()[1])
         done = subprocess.run(
-            [sys.executable, "-c", START, "serve", *(port if a == "TAKEN" else a for a in arguments)],
+            [sys.executable, "-m", "visprog", "serve", *(port if a == "TAKEN" else a for a in arguments)],
             cwd=tmp_path,
             env={"PATH": "", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},
             capture_output=True,

@@ -13,6 +13,7 @@ from visprog.values import Region
 from visprog.values.image import Image
 
 from ..hub.together import answer_together, look
+from . import need_torch
 
 if TYPE_CHECKING:
     from ..models.coca import Coca
@@ -42,6 +43,7 @@ class EmbeddedCaptioner:
     """
 
     def __init__(self, model: str | None = None, *, margin: float = 0.05) -> None:
+        need_torch()
         self.folder = Path(model).expanduser() if model else WEIGHTS
         self.margin = margin
 

@@ -14,6 +14,7 @@ from visprog.values import Region
 from visprog.values.image import Image
 
 from ..hub.together import answer_together, look
+from . import need_torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,6 +48,7 @@ class _OnClip:
     tool: ClassVar[str]
 
     def __init__(self, model: str | None = None, *, margin: float = 0.05) -> None:
+        need_torch()
         self.folder = Path(model).expanduser() if model else WEIGHTS
         self.margin = margin
 

@@ -15,6 +15,7 @@ from visprog.values.image import Image
 from ..hub.together import answer_together
 from ..overlap import suppress
 from ..phrase import Phrase, read_phrase, read_yaml
+from . import need_torch
 
 if TYPE_CHECKING:
     from ..models.owlvit import OwlVit
@@ -53,6 +54,7 @@ class EmbeddedDetector:
     """
 
     def __init__(self, model: str | None = None, *, threshold: float = 0.28, overlap: float = 0.5) -> None:
+        need_torch()
         self.folder = Path(model).expanduser() if model else WEIGHTS
         self.threshold, self.overlap = threshold, overlap
 

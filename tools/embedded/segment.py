@@ -12,6 +12,7 @@ from visprog.values import Box, Mask, Region
 from visprog.values.image import Image
 
 from ..hub.together import Memory, answer_together
+from . import need_torch
 
 if TYPE_CHECKING:
     from ..models.sam_predictor import Encoded, SamPredictor
@@ -38,6 +39,7 @@ class EmbeddedSegmenter:
     """
 
     def __init__(self, model: str | None = None, *, remembered: int = 4) -> None:
+        need_torch()
         self.folder = Path(model).expanduser() if model else WEIGHTS
         self._encoded: Memory[str, Encoded] = Memory(remembered)
         self._lock = threading.RLock()

@@ -12,6 +12,7 @@ from visprog.values import Region
 from visprog.values.image import Image
 
 from ..hub.together import answer_together, look
+from . import need_torch
 from .caption import sentence
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class EmbeddedVqa:
     """
 
     def __init__(self, model: str | None = None, *, margin: float = 0.05, longest: int = 48) -> None:
+        need_torch()
         self.folder = Path(model).expanduser() if model else WEIGHTS
         self.margin, self.longest = margin, longest
 
