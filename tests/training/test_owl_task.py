@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from visprog.tools.training.data.samples import DataError  # noqa: E402
+from visprog.tools.training.optim import make_optimizers  # noqa: E402
+from visprog.tools.training.recipe import load_recipe  # noqa: E402
 from visprog.tools.training.scenes import HELD_OUT, Scenes  # noqa: E402
+from visprog.tools.training.task import find_task  # noqa: E402
 from visprog.tools.training.tasks.clip import Shape  # noqa: E402
 from visprog.tools.training.tasks.owl import (  # noqa: E402
     FileOwl,
@@ -112,3 +117,24 @@ def test_files_of_boxes(shared: Path) -> None:
     batch = data.collate([data.sample(key, rng) for key in (0, 1)])
     assert batch["named"].sum(-1)[0, : batch["things"][0]].tolist() == [1] * int(batch["things"][0])
     assert np.isfinite(task.loss(batch)["loss"].item())
+
+
+@pytest.mark.parametrize("name", ["clip", "coca", "llava", "owl", "sam"])
+def test_the_recipes_on_scenes_build_their_models(name: str) -> None:
+    recipe = load_recipe(name)
+    task = find_task(recipe.task)(recipe.arguments)
+    assert make_optimizers(task, recipe.optimizer)
+    data, rng = task.data("train"), np.random.default_rng(0)
+    assert isinstance(data.collate([data.sample(key, rng) for key in range(2)]), dict)
+
+
+def test_the_recipe_for_ones_own_boxes(shared: Path) -> None:
+    path = shared / "data/bccd_trainval.zip"
+    if not path.is_file():
+        pytest.skip(f"there is no {path}")
+    recipe = load_recipe("owl-boxes", [f"data={path}", "names={WBC: white blood cell}"])
+    task = find_task(recipe.task)(recipe.arguments)
+    assert make_optimizers(task, recipe.optimizer)
+    assert sorted(task.phrases) == ["platelets", "rbc", "white blood cell"]  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match="names: there is no 'Leaf'"):
+        find_task(recipe.task)(replace(recipe.arguments, names={"Leaf": "leaf"}))
