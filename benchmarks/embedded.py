@@ -89,7 +89,7 @@ def segment(split: str, count: int, size: int) -> Scores:
 
     from visprog.tools.nn import mask_iou
 
-    predictor = EmbeddedSegmenter()._load()
+    predictor = EmbeddedSegmenter().predictor
     rng, by_box, by_point, best = np.random.default_rng(0), [], [], []
     for scene, _ in scenes(split, count, size):
         predictor.image = predictor.set_image(scene.pixels)

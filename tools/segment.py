@@ -1,4 +1,4 @@
-"""The exact pixels of a thing whose box is known."""
+"""The exact pixels of things: of one whose place is known, or of everything there is."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visprog.errors import ToolError
+from visprog.errors import Refused, ToolError
 from visprog.registry import tool
-from visprog.values import Box, Located, Mask, Region
+from visprog.values import Box, Located, Mask, Point, Region
 from visprog.values.image import Image
 
 from .batch import answer_each
@@ -37,9 +37,41 @@ CUT_SIDE = 320
     },
     default="grabcut",
 )
-def segment(image: Image, region: Region) -> Region:
-    """The same region with a mask of the exact pixels of the thing in its box."""
+def segment(image: Image, region: Region | Point) -> Region:
+    """The same region with a mask of the exact pixels of the thing in its box; for a point, the thing there."""
     raise NotImplementedError  # a backend answers
+
+
+@tool(
+    backends={
+        "none": "visprog.tools.segment:NothingSegmented",
+        "embedded": "visprog.tools.embedded.segment:EmbeddedEverything",
+        "sam": "visprog.tools.hub.everything:SamEverything",
+    },
+    default="none",
+)
+def segment_everything(image: Image) -> list[Region]:
+    """All things and parts of things in an image, whatever they are, each with a mask."""
+    raise NotImplementedError  # a backend answers
+
+
+class NothingSegmented:
+    """Refuses: finding everything takes a model, and none is chosen.
+
+    Args:
+        model: must be None.
+    """
+
+    def __init__(self, model: str | None = None) -> None:
+        if model is not None:
+            raise ToolError('segment_everything: a model needs its backend: set backend = "sam"')
+
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        refusal = Refused(
+            "no model that finds everything is chosen: under [tools.segment_everything] in visprog.toml set "
+            'backend = "sam" (after pip install \'visprog[hf]\'), or "embedded" for drawn shapes'
+        )
+        return [refusal] * len(calls)
 
 
 class GrabCut:
@@ -62,12 +94,18 @@ class GrabCut:
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         return answer_each(calls, self.segment)
 
-    def segment(self, image: Image, region: Region) -> Region:
+    def segment(self, image: Image, region: Region | Point) -> Region:
         """The region with its mask, in the frame of the root.
 
         Raises:
             ToolError: the region lies outside the image.
+            Refused: it is a point.
         """
+        if isinstance(region, Point):
+            raise Refused(
+                "GrabCut needs a box around the thing, not a point: under [tools.segment] in visprog.toml set "
+                'backend = "sam" (after pip install \'visprog[hf]\'), or "embedded" for drawn shapes'
+            )
         return replace(region, mask=self.mask(image, region), image=image.root)
 
     def mask(self, image: Image, place: Located) -> Mask:

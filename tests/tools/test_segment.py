@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from visprog.errors import ToolError
+from visprog.errors import Refused, ToolError
 from visprog.tools.geodesic import geodesic_distance
-from visprog.tools.segment import GrabCut, segment
-from visprog.values import Box, Region
+from visprog.tools.segment import GrabCut, segment, segment_everything
+from visprog.values import Box, Point, Region
 from visprog.values.image import Image
 
 Photo = Callable[[str], Image]
@@ -110,3 +110,11 @@ def test_geodesic_distance_goes_around_walls() -> None:
     assert distance[4, 2] == pytest.approx(2 + 2 * np.sqrt(2), abs=1e-6)
     assert distance[0, 4] == pytest.approx(4 + 4 * np.sqrt(2), abs=1e-6)
     assert distance[0, 2] > 100
+
+
+def test_points_and_everything_want_a_model() -> None:
+    image, _ = disc_picture()
+    with pytest.raises(Refused, match=r'not a point: under \[tools.segment\] .* backend = "sam"'):
+        segment(image, Point(130, 90))
+    with pytest.raises(Refused, match=r'under \[tools.segment_everything\] .* backend = "sam"'):
+        segment_everything(image)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visprog.errors import ToolError
-from visprog.values import Box, Mask, Region
+from visprog.values import Box, Mask, Point, Region
 from visprog.values.image import Image
 
 from .checkpoint import Checkpoint, first_line, load, pick_device, unload
@@ -20,25 +20,23 @@ from .together import Memory, answer_together, chunks, to_rgb
 
 
 class Ask(NamedTuple):
-    """One call: the box is in the image's own pixels."""
+    """One call: the box, or the point where it has no extent, is in the image's own pixels."""
 
     image: Image
-    region: Region
+    place: Region | Point
     box: Box
 
 
-class _Segmenter:
-    """What both ways to run SAM share: each picture is encoded once, its boxes are then cheap.
+class PromptedSegmenter:
+    """What all ways to run SAM share: each picture is encoded once, its boxes and points are then cheap.
 
     Args:
         model: where the weights are.
-        device: "cpu", "cuda", "mps"; "auto" takes a GPU where there is one.
         remembered: how many encoded pictures are kept.
     """
 
-    def __init__(self, model: str | None, device: str, remembered: int) -> None:
+    def __init__(self, model: str | None, remembered: int) -> None:
         self.model = model
-        self.device = device
         self._encoded: Memory[str, Any] = Memory(remembered)
 
     def unload(self) -> None:
@@ -48,16 +46,17 @@ class _Segmenter:
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         return answer_together(calls, self._prepare, self._answer)
 
-    def _prepare(self, image: Image, region: Region) -> Ask:
-        box = region.box.intersection(image.box)
-        if box is None:
-            raise ToolError(f"nothing to segment: {region.box} lies outside the picture, {image.box}")
-        return Ask(image, region, image.to_local(box))
+    def _prepare(self, image: Image, region: Region | Point) -> Ask:
+        frame, box = image.box, region.box
+        across = box.left < frame.right and box.right > frame.left
+        if not (across and box.top < frame.bottom and box.bottom > frame.top):
+            raise ToolError(f"nothing to segment: {_place(region)} lies outside the picture, {frame}")
+        return Ask(image, region, image.to_local(box.clip(frame)))
 
     def _answer(self, asked: list[Ask]) -> list[Any]:
-        groups: dict[str, list[int]] = {}
+        groups: dict[tuple[str, bool], list[int]] = {}
         for i, ask in enumerate(asked):
-            groups.setdefault(ask.image.digest, []).append(i)
+            groups.setdefault((ask.image.digest, is_point(ask.box)), []).append(i)
         results: list[Any] = [None] * len(asked)
         for members in groups.values():
             masks = self._masks(asked[members[0]].image, [asked[i].box for i in members])
@@ -66,17 +65,18 @@ class _Segmenter:
         return results
 
     def _masks(self, image: Image, boxes: list[Box]) -> Iterable[NDArray[np.bool_]]:
-        """For each box, of SAM's three masks the one that it rates best: bool (H, W) of the image's size."""
+        """For each box, or for each point where none of them has any extent, of SAM's three masks the one that it
+        rates best: bool (H, W) of the image's size."""
         raise NotImplementedError
 
 
-class SamSegmenter(_Segmenter):
+class SamSegmenter(PromptedSegmenter):
     """SAM in the form of transformers.
 
     Args:
         model: a folder, or a hub id.
         dtype: "float32", "bfloat16", "float16"; "auto" is the checkpoint's own.
-        batch_size: how many boxes of one picture the decoder sees at once.
+        batch_size: how many boxes or points of one picture the decoder sees at once.
     """
 
     def __init__(
@@ -88,8 +88,8 @@ class SamSegmenter(_Segmenter):
         batch_size: int = 32,
         remembered: int = 4,
     ) -> None:
-        super().__init__(model or "facebook/sam-vit-base", device, remembered)
-        self.dtype = dtype
+        super().__init__(model or "facebook/sam-vit-base", remembered)
+        self.device, self.dtype = device, dtype
         self.batch_size = batch_size
 
     def _masks(self, image: Image, boxes: list[Box]) -> Iterable[NDArray[np.bool_]]:
@@ -123,12 +123,18 @@ class SamSegmenter(_Segmenter):
         original: list[int],
         reshaped: list[int],
     ) -> NDArray[np.bool_]:
-        """N boxes in the resized picture → masks (N, H, W)."""
+        """N boxes, or points, in the resized picture → masks (N, H, W)."""
         import torch
 
+        boxes = torch.tensor([corners])
+        if (boxes[..., :2] == boxes[..., 2:]).all():
+            prompts = {"input_points": boxes[:, :, None, :2]}
+        else:
+            prompts = {"input_boxes": boxes}
         with checkpoint.running():
-            boxes = checkpoint.send({"boxes": torch.tensor([corners])})["boxes"]
-            output = checkpoint.network(image_embeddings=embedding, input_boxes=boxes, multimask_output=True)
+            output = checkpoint.network(
+                image_embeddings=embedding, **checkpoint.send(prompts), multimask_output=True
+            )
             best = output.iou_scores[0].argmax(-1)
             chosen = output.pred_masks[0, torch.arange(len(corners), device=best.device), best]
             (masks,) = checkpoint.processor.image_processor.post_process_masks(
@@ -138,7 +144,7 @@ class SamSegmenter(_Segmenter):
         return array
 
 
-class SegmentAnythingSegmenter(_Segmenter):
+class SegmentAnythingSegmenter(PromptedSegmenter):
     """SAM in the form of its authors' package, from the checkpoint files that they give out.
 
     Args:
@@ -146,7 +152,8 @@ class SegmentAnythingSegmenter(_Segmenter):
     """
 
     def __init__(self, model: str | None = None, *, device: str = "auto", remembered: int = 4) -> None:
-        super().__init__(model, device, remembered)
+        super().__init__(model, remembered)
+        self.device = device
         self._lock = threading.RLock()
         self._network: Any = None
 
@@ -160,7 +167,12 @@ class SegmentAnythingSegmenter(_Segmenter):
                 found = []
                 for b in boxes:
                     box = np.array([b.left, b.top, b.right, b.bottom])
-                    masks, scores, _ = predictor.predict(box=box, multimask_output=True)
+                    prompt = (
+                        {"point_coords": box[None, :2], "point_labels": np.ones(1)}
+                        if is_point(b)
+                        else {"box": box}
+                    )
+                    masks, scores, _ = predictor.predict(**prompt, multimask_output=True)
                     found.append(masks[int(scores.argmax())])
         return found
 
@@ -193,9 +205,20 @@ def _predictor(network: Any, image: Image) -> Any:
     return predictor
 
 
+def is_point(box: Box) -> bool:
+    """Whether a box has no extent."""
+    return box.width == 0 and box.height == 0
+
+
+def _place(region: Region | Point) -> str:
+    return str(region if isinstance(region, Point) else region.box)
+
+
 def _finish(ask: Ask, pixels: NDArray[np.bool_]) -> Region | ToolError:
     if not pixels.any():
-        return ToolError(f"SAM sees no thing in {ask.region.box}: nothing to segment")
+        return ToolError(f"SAM sees no thing in {_place(ask.place)}: nothing to segment")
     origin = ask.image.origin
     mask = Mask.tight(pixels, int(origin.x), int(origin.y))
-    return replace(ask.region, mask=mask, image=ask.image.root)
+    if isinstance(ask.place, Point):
+        return Region(mask.box, "", 1.0, ask.image.root, mask)
+    return replace(ask.place, mask=mask, image=ask.image.root)

@@ -10,10 +10,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from visprog.errors import ToolError  # noqa: E402
-from visprog.tools.embedded.segment import EmbeddedSegmenter  # noqa: E402
+from visprog.tools.embedded.segment import EmbeddedEverything, EmbeddedSegmenter  # noqa: E402
 from visprog.tools.models.sam import Sam, SamConfig  # noqa: E402
 from visprog.tools.models.sam_predictor import SamPredictor  # noqa: E402
-from visprog.values import Box, Region  # noqa: E402
+from visprog.values import Box, Point, Region  # noqa: E402
 from visprog.values.image import Image  # noqa: E402
 
 
@@ -52,32 +52,30 @@ def test_the_bundled_model_cuts_out_what_scenes_show() -> None:
     for i in range(12):
         image = Image(scenes[i].pixels)
         for box, mask in zip(scenes[i].boxes, scenes[i].masks, strict=True):
-            found = segmenter.segment(image, Region(Box(*map(float, box)), "", 1.0, image))
-            assert found.mask is not None
-            ours = found.mask.within(image.box)
-            overlaps.append((ours & mask).sum() / (ours | mask).sum())
+            found = one(segmenter, image, Region(Box(*map(float, box)), "", 1.0, image))
+            overlaps.append(iou(found, mask, image))
     assert len(overlaps) > 20 and np.mean(overlaps) > 0.88
 
 
 def test_the_mask_of_a_box_is_the_one_rated_best(folder: Path, image: Image) -> None:
     region = Region(Box(5, 6, 40, 30), "thing", 0.7, image)
-    found = EmbeddedSegmenter(str(folder)).segment(image, region)
+    found = one(EmbeddedSegmenter(str(folder)), image, region)
     assert (found.box, found.label, found.score) == (region.box, "thing", 0.7)
     assert found.mask is not None
     want = best(folder, image, boxes=torch.tensor([[5.0, 6.0, 40.0, 30.0]]))
     assert want.any() and np.array_equal(found.mask.within(image.box), want)
 
 
-def test_a_box_without_extent_is_a_point(folder: Path, image: Image) -> None:
-    found = EmbeddedSegmenter(str(folder)).segment(image, Region(Box(20, 10, 20, 10), "", 1.0, image))
+def test_a_point_finds_the_box_as_well(folder: Path, image: Image) -> None:
+    found = one(EmbeddedSegmenter(str(folder)), image, Point(20, 10))
     want = best(folder, image, points=torch.tensor([[[20.0, 10.0]]]))
     assert found.mask is not None and np.array_equal(found.mask.within(image.box), want)
-    assert found.box == found.mask.box
+    assert found.box == found.mask.box and found.image is image
 
 
 def test_masks_of_crops_lie_in_the_root(folder: Path, image: Image) -> None:
     crop = image.crop(Box(10, 5, 55, 38))
-    found = EmbeddedSegmenter(str(folder)).segment(crop, Region(Box(20, 10, 40, 30), "", 1.0, image))
+    found = one(EmbeddedSegmenter(str(folder)), crop, Region(Box(20, 10, 40, 30), "", 1.0, image))
     want = best(folder, Image(crop.pixels), boxes=torch.tensor([[10.0, 5.0, 30.0, 25.0]]))
     assert found.image is image and found.mask is not None
     assert np.array_equal(found.mask.within(crop.box), want)
@@ -86,20 +84,20 @@ def test_masks_of_crops_lie_in_the_root(folder: Path, image: Image) -> None:
 def test_calls_are_answered_together_and_each_picture_encoded_once(folder: Path, image: Image) -> None:
     segmenter = EmbeddedSegmenter(str(folder))
     encoded = []
-    segmenter._load().model.encoder.register_forward_hook(lambda *_: encoded.append(1))
-    boxes = [Box(5, 6, 40, 30), Box(0, 0, 10, 10), Box(100, 100, 120, 120), Box(8, 8, 8, 8)]
-    results = segmenter([{"image": image, "region": Region(box, "", 1.0, image)} for box in boxes])
+    segmenter.predictor.model.encoder.register_forward_hook(lambda *_: encoded.append(1))
+    boxes = [Box(5, 6, 40, 30), Box(0, 0, 10, 10), Box(100, 100, 120, 120)]
+    places = [*(Region(box, "", 1.0, image) for box in boxes), Point(8, 8)]
+    results = segmenter([{"image": image, "region": place} for place in places])
     assert isinstance(results[2], ToolError) and "outside the picture" in str(results[2])
     assert len(encoded) == 1
     for i in (0, 1, 3):
-        alone = EmbeddedSegmenter(str(folder))([{"image": image, "region": Region(boxes[i], "", 1.0, image)}])
-        assert str(alone[0]) == str(results[i])
+        assert str(one(EmbeddedSegmenter(str(folder)), image, places[i])) == str(results[i])
 
 
 def test_everything_lies_in_the_picture(folder: Path, image: Image) -> None:
-    segmenter = EmbeddedSegmenter(str(folder))
     crop = image.crop(Box(10, 5, 55, 38))
-    found = segmenter.everything(crop, side=3, least_iou=-10, least_stability=0.0)
+    segmenter = EmbeddedEverything(str(folder), side=3, least_iou=-10, least_stability=0.0)
+    (found,) = segmenter([{"image": crop}])
     assert found
     for region in found:
         assert region.mask is not None and region.image is image
@@ -108,4 +106,47 @@ def test_everything_lies_in_the_picture(folder: Path, image: Image) -> None:
 
 def test_a_missing_model_is_named(tmp_path: Path, image: Image) -> None:
     with pytest.raises(ToolError, match="no SAM model in"):
-        EmbeddedSegmenter(str(tmp_path)).segment(image, Region(Box(1, 1, 5, 5)))
+        one(EmbeddedSegmenter(str(tmp_path)), image, Region(Box(1, 1, 5, 5)))
+    (error,) = EmbeddedEverything(str(tmp_path))([{"image": image}])
+    assert isinstance(error, ToolError) and "no SAM model in" in str(error)
+
+
+def test_the_bundled_model_finds_most_things_without_being_told_where() -> None:
+    from visprog.tools.training.scenes import Scenes
+
+    scenes, segmenter, overlaps = Scenes(96, split="test", things=(3, 3)), EmbeddedEverything(), []
+    for i in range(8):
+        image = Image(scenes[i].pixels)
+        found = segmenter.everything(image)
+        overlaps += [max(iou(region, mask, image) for region in found) for mask in scenes[i].masks]
+    assert np.mean([overlap > 0.7 for overlap in overlaps]) > 0.8
+
+
+def test_programs_segment_points_and_everything() -> None:
+    from visprog import Agent
+    from visprog.tools.training.scenes import Scenes
+
+    image = Image(Scenes(96, split="test", things=(3, 3))[0].pixels)
+    source = """
+def answer(image):
+    return [segment(image, region.center) for region in segment_everything(image)]
+"""
+    tools = {"segment": {"backend": "embedded"}, "segment_everything": {"backend": "embedded"}}
+    with Agent(config={"tools": tools}) as agent:
+        found = agent.run(source, image).value
+    assert len(found) >= 2 and all(region.mask is not None for region in found)
+
+
+def one(segmenter: EmbeddedSegmenter, image: Image, place: Region | Point) -> Region:
+    """The one thing that is segmented."""
+    (found,) = segmenter([{"image": image, "region": place}])
+    if isinstance(found, Exception):
+        raise found
+    assert isinstance(found, Region)
+    return found
+
+
+def iou(region: Region, mask: np.ndarray, image: Image) -> float:
+    assert region.mask is not None
+    ours = region.mask.within(image.box)
+    return float((ours & mask).sum() / (ours | mask).sum())

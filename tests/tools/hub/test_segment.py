@@ -15,9 +15,10 @@ import torch
 
 from visprog.errors import MissingExtra, ToolError
 from visprog.tools.hub.checkpoint import load
+from visprog.tools.hub.everything import SamEverything
 from visprog.tools.hub.segment import SamSegmenter, SegmentAnythingSegmenter
-from visprog.tools.segment import segment
-from visprog.values import Box, Region
+from visprog.tools.segment import segment, segment_everything
+from visprog.values import Box, Point, Region
 from visprog.values.image import Image
 
 Folder = Callable[[str], str]
@@ -101,6 +102,35 @@ def test_masks_lie_in_the_frame_of_the_root(segmenter: Any, pictures: list[Image
         assert one.mask.box == two.mask.box.shift(20, 10)
         assert (one.mask.pixels == two.mask.pixels).all()
     assert masks
+
+
+@KIND
+def test_points_and_boxes_in_one_batch(segmenter: Any, pictures: list[Image]) -> None:
+    picture = pictures[0]
+    places = [Point(12, 9), boxes(picture)[0], Point(30, 20), Point(999, 3)]
+    calls = [{"image": picture, "region": place} for place in places]
+    *found, outside = segmenter(calls)
+    assert isinstance(outside, ToolError) and "outside the picture" in str(outside)
+    for call, one in zip(calls, found, strict=False):
+        (alone,) = segmenter([call])
+        assert str(alone) == str(one)
+    points = [one for one in found[::2] if isinstance(one, Region)]
+    assert points
+    for one in points:
+        assert one.image is picture and one.mask is not None and one.box == one.mask.box
+        assert (one.label, one.score) == ("", 1.0)
+
+
+def test_everything_in_a_picture_by_a_public_checkpoint(checkpoint: Folder, pictures: list[Image]) -> None:
+    assert isinstance(segment_everything.load("sam"), SamEverything)
+    everything = SamEverything(checkpoint("sam"), side=3, least_iou=-10, least_stability=0.0)
+    (found,) = everything([{"image": pictures[0]}])
+    assert found
+    for region in found:
+        assert region.mask is not None and region.box == region.mask.box
+        assert region.box.clip(pictures[0].box) == region.box
+    (error,) = SamEverything("no/such/folder/here")([{"image": pictures[0]}])
+    assert isinstance(error, ToolError) and "no/such/folder/here" in str(error)
 
 
 @KIND
