@@ -107,7 +107,7 @@ def test_the_framework_reaches_tools_through_the_registry_alone() -> None:
         for imported, line in imports(file, name, at_import=True):
             assert not within(imported, "visprog.tools"), f"{file}:{line} imports {imported}"
         # `visprog train` starts the training, `visprog eval scenes` asks about the scenes that it learns from.
-        if name not in ("visprog.cli", "visprog.train_cli", "visprog.evaluation.loaders.scenes"):
+        if name not in ("visprog.commands.train", "visprog.evaluation.loaders.scenes"):
             for imported, line in imports(file, name):
                 assert not within(imported, "visprog.tools"), f"{file}:{line} imports {imported}"
 

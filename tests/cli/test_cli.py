@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from tests.small_tools import picture
-from visprog import cli
 from visprog.answer import Answer
 from visprog.cli import main
 
@@ -223,7 +222,7 @@ def test_a_mistake_of_ours_says_so(visprog: Any, monkeypatch: pytest.MonkeyPatch
     def broken(*_: Any, **__: Any) -> Any:
         raise KeyError("oops")
 
-    monkeypatch.setattr(cli, "_agent", broken)
+    monkeypatch.setattr("visprog.commands.ask.open_agent", broken)
     ran = visprog("run", "count.py", "dog.png")
     assert ran.code == 1 and "run again with --debug" in ran.err
     with pytest.raises(KeyError):
@@ -237,7 +236,7 @@ def test_interrupted(visprog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_agent", interrupt)
+    monkeypatch.setattr("visprog.commands.ask.open_agent", interrupt)
     assert visprog("run", "count.py", "dog.png").code == 130
     ran = visprog("run", "count.py", "dog.png", "--json")
     assert ran.code == 130 and ran.data["message"] == "interrupted"

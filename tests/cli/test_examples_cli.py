@@ -13,8 +13,8 @@ import yaml
 
 from visprog.agent import Agent
 from visprog.cli import app
+from visprog.commands.examples import add, read_run, show
 from visprog.errors import ConfigError, VisprogError
-from visprog.examples_cli import add, read_run, show
 from visprog.planner.base import Plan, Task
 from visprog.planner.examples import choose
 from visprog.planner.own_examples import read_examples

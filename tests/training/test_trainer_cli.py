@@ -12,10 +12,10 @@ pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-from visprog.cli import Result, UsageError  # noqa: E402
+from visprog.commands.common import Result, UsageError  # noqa: E402
+from visprog.commands.train import train  # noqa: E402
 from visprog.errors import VisprogError  # noqa: E402
 from visprog.tools.training.recipe import shipped_recipes  # noqa: E402
-from visprog.train_cli import train  # noqa: E402
 
 
 def run(*arguments: str) -> dict[str, Any]:

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-BENCHMARK = "benchmark"
-
-
-class BenchmarkGroup(TyperGroup):
-    """A group in which what is no command of its own is the benchmark: `visprog eval blindtest DATA`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not args or (args[0] not in self.commands and args[0] != "--help"):
-            args = [BENCHMARK, *args]
-        parsed: list[str] = super().parse_args(ctx, args)
-        return parsed
-
+from .common import ConfigOption, Group, JsonOption, PlannerOption, Result, UsageError
 
 evaluation = typer.Typer(
-    cls=BenchmarkGroup,
+    cls=Group,
     help="Judge a planner and tools: visprog eval BENCHMARK DATA; see visprog eval benchmark --help.",
     rich_markup_mode=None,
 )
 
 
-@evaluation.command(BENCHMARK)
+@evaluation.command("benchmark")
 def eval_benchmark(
     benchmark: Annotated[
         str | None, typer.Argument(metavar="BENCHMARK", help="As --list names it.", show_default=False)
@@ -39,17 +27,8 @@ def eval_benchmark(
             metavar="DATA", help="Folder, zip archive or file of the data set.", show_default=False
         ),
     ] = None,
-    planner: Annotated[
-        str | None,
-        typer.Option(
-            "--planner",
-            help="Who writes the programs: embedded, openai:MODEL, langchain:PROVIDER:MODEL, "
-            "transformers:FOLDER, replay:FILE.",
-        ),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="Settings; otherwise visprog.toml, if there is one.")
-    ] = None,
+    planner: PlannerOption = None,
+    config: ConfigOption = None,
     split: Annotated[str | None, typer.Option("--split", help="Part of the data set, such as val.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only so many questions.")] = None,
     oracle: Annotated[
@@ -69,8 +48,8 @@ def eval_benchmark(
         ),
     ] = None,
     names: Annotated[bool, typer.Option("--list", help="Print the benchmarks and what they read.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
-) -> Any:  # a `cli.Result`; typer evaluates annotations, and `cli` imports this module
+    json: JsonOption = False,
+) -> Result:
     """Ask the questions of a benchmark and score the answers (this is what visprog eval BENCHMARK DATA means).
 
     \b
@@ -80,8 +59,7 @@ def eval_benchmark(
     visprog eval csv questions.csv -o runs/mine
     visprog eval compare runs/eval-nlvr runs/eval-nlvr-oracle
     """
-    from .cli import Result, UsageError
-    from .evaluation.benchmark import BENCHMARKS, load_class, open_benchmark
+    from ..evaluation.benchmark import BENCHMARKS, load_class, open_benchmark
 
     if names:
         about = {name: _about(load_class(name)) for name in BENCHMARKS}
@@ -91,13 +69,13 @@ def eval_benchmark(
         return Result({"status": "ok", "benchmarks": about})
     if benchmark is None or data is None:
         raise UsageError("write visprog eval BENCHMARK DATA; visprog eval --list names the benchmarks")
-    from .config import Config
-    from .evaluation.folder import RunFolder
-    from .evaluation.progress import progress
-    from .evaluation.report import write_report
-    from .evaluation.run import evaluate
-    from .evaluation.show import print_summary
-    from .evaluation.summary import summarise
+    from ..config import Config
+    from ..evaluation.folder import RunFolder
+    from ..evaluation.progress import progress
+    from ..evaluation.report import write_report
+    from ..evaluation.run import evaluate
+    from ..evaluation.show import print_summary
+    from ..evaluation.summary import summarise
 
     loaded = open_benchmark(benchmark, data, split)
     settings = Config.load(config)
@@ -127,17 +105,16 @@ def eval_benchmark(
 def eval_compare(
     first: Annotated[Path, typer.Argument(metavar="RUN", show_default=False)],
     second: Annotated[Path, typer.Argument(metavar="RUN", show_default=False)],
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
-) -> Any:
+    json: JsonOption = False,
+) -> Result:
     """Show where two runs of a benchmark differ, and whether that can be chance.
 
     \b
     visprog eval compare runs/eval-nlvr runs/eval-nlvr-oracle
     """
-    from .cli import Result
-    from .evaluation.compare import compare
-    from .evaluation.folder import RunFolder
-    from .evaluation.show import print_comparison
+    from ..evaluation.compare import compare
+    from ..evaluation.folder import RunFolder
+    from ..evaluation.show import print_comparison
 
     found = compare(RunFolder.read(first), RunFolder.read(second))
     if not json:

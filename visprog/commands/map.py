@@ -7,27 +7,31 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .common import (
+    BackendOption,
+    ConfigOption,
+    JsonOption,
+    PlannerOption,
+    RecordOption,
+    ReplayOption,
+    Result,
+    ReturnsOption,
+    ToolsOption,
+    UsageError,
+    load_settings,
+    say,
+    type_of,
+)
+
 if TYPE_CHECKING:
-    from .agent import Agent
-    from .map import Mapped
-    from .results import Results
-
-
-class _Returns(StrEnum):
-    bool = "bool"
-    int = "int"
-    float = "float"
-    str = "str"
-    list = "list"
-
-
-_TYPES: Mapping[str, type] = {"bool": bool, "int": int, "float": float, "str": str, "list": list}
+    from ..agent import Agent
+    from ..map import Mapped
+    from ..results import Results
 
 
 def map_command(
@@ -51,35 +55,15 @@ def map_command(
         Path | None, typer.Option("--save", help="Write answers that are pictures to this folder.")
     ] = None,
     ray: Annotated[bool, typer.Option("--ray", help="Run on the machines of a Ray cluster.")] = False,
-    planner: Annotated[
-        str | None, typer.Option("--planner", help="Who writes the program; see visprog ask --help.")
-    ] = None,
-    returns: Annotated[
-        _Returns | None, typer.Option("--returns", help="The type that the answers must have.")
-    ] = None,
-    backend: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--backend", metavar="TOOL=NAME[:MODEL]", help="What does the work of a tool. May be repeated."
-        ),
-    ] = None,
-    tools: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--tools", metavar="MODULE[:ATTRIBUTE]", help="Further tools, made with @tool. May be repeated."
-        ),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="Settings; otherwise visprog.toml, if there is one.")
-    ] = None,
-    record: Annotated[
-        Path | None, typer.Option("--record", help="Write what planner and tools say to this folder.")
-    ] = None,
-    replay: Annotated[
-        Path | None, typer.Option("--replay", help="Run from a recorded folder: no model, no network.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
-) -> Any:  # a `cli.Result`; typer evaluates annotations, and `cli` imports this module
+    planner: PlannerOption = None,
+    returns: ReturnsOption = None,
+    backend: BackendOption = None,
+    tools: ToolsOption = None,
+    config: ConfigOption = None,
+    record: RecordOption = None,
+    replay: ReplayOption = None,
+    json: JsonOption = False,
+) -> Result:
     """Ask one question of all pictures in a folder: planned once, run on several at a time.
 
     What the file of answers holds already is not asked again: after an interruption the same command goes on.
@@ -90,9 +74,8 @@ def map_command(
     visprog map "" photos/ --program count_people.py -o people.jsonl
     visprog map "Blur everything except the dog" dogs/ --save blurred/
     """
-    from .agent import Agent
-    from .cli import Result, UsageError, _config
-    from .results import Results
+    from ..agent import Agent
+    from ..results import Results
 
     if program is None and not question.strip():
         raise UsageError('the question is empty: visprog map "QUESTION" FOLDER -o results.parquet')
@@ -102,7 +85,7 @@ def map_command(
         Results(output, question, retry=retry) as results,
         Agent(
             planner,
-            _config(config, tools, backend),
+            load_settings(config, tools, backend),
             record=record,
             replay=replay,
             standby=0 if ray else jobs,
@@ -112,7 +95,7 @@ def map_command(
         options = {
             "program": run.program(program, plan_each),
             "plan_each": plan_each,
-            "returns": None if returns is None else _TYPES[returns.value],
+            "returns": type_of(returns),
             "jobs": jobs,
             "on": "ray" if ray else "threads",
         }
@@ -129,7 +112,7 @@ class _Run:
     def __init__(
         self, agent: Agent, results: Results, folder: Path, limit: int | None, save: Path | None
     ) -> None:
-        from .map import sources
+        from ..map import sources
 
         self.agent = agent
         self.results = results
@@ -148,7 +131,7 @@ class _Run:
         Raises:
             VisprogError: those came of another than the one given.
         """
-        from .errors import VisprogError
+        from ..errors import VisprogError
 
         before = self.results.program
         if given is not None:
@@ -164,8 +147,6 @@ class _Run:
         """Ask what is left, and write the file; interrupted, what is there stays."""
         from itertools import islice
 
-        from .cli import _say
-
         started = time.monotonic()
         pictures = islice(self.results.missing(self.folder), self.left)
         mapped = self.agent.map(self.results.question, pictures, ordered=False, **options)
@@ -179,7 +160,7 @@ class _Run:
                     self.planned = self.planned or result.answer.program
                     show(result, self.statuses)
         except KeyboardInterrupt:
-            _say(f"interrupted: {len(self.results)} answers are kept; the same command goes on from there")
+            say(f"interrupted: {len(self.results)} answers are kept; the same command goes on from there")
             raise
         self.results.finish()
         self.seconds = time.monotonic() - started
@@ -221,8 +202,8 @@ class _Run:
 
 def _save(result: Mapped, folder: Path) -> None:
     """Write the pictures that an answer is, under the name of the picture that was asked about."""
-    from .errors import VisprogError
-    from .values.image import Image
+    from ..errors import VisprogError
+    from ..values.image import Image
 
     value = result.answer.value
     pictures = [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, Image)]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .errors import VisprogError
+from ..errors import VisprogError
+from .common import ConfigOption, JsonOption, Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,6 @@ FileOption = Annotated[
     Path | None,
     typer.Option("--file", help="The file of your examples; visprog.examples.yaml, if not given."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
 @examples.command("add")
@@ -38,11 +38,9 @@ def add(
         typer.Option("--image", help="The picture that it is about, to run it again. May be repeated."),
     ] = None,
     file: FileOption = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="Settings; otherwise visprog.toml, if there is one.")
-    ] = None,
+    config: ConfigOption = None,
     json: JsonOption = False,
-) -> Any:  # a `cli.Result`; typer evaluates annotations, and `cli` imports this module
+) -> Result:
     """Turn an answer that you found right into an example.
 
     Its program is checked, run on stand-ins for the tools, and run again on its pictures where they are at hand:
@@ -55,9 +53,8 @@ def add(
     """
     from visprog.prompts import Example
 
-    from .agent import Agent
-    from .cli import Result
-    from .planner.own_examples import DEFAULT, add_example, try_example
+    from ..agent import Agent
+    from ..planner.own_examples import DEFAULT, add_example, try_example
 
     record = read_run(run, id)
     pictures: tuple[Any, ...] = tuple(image or ()) or kept_whole(record)
@@ -76,15 +73,14 @@ def add(
 
 
 @examples.command("list")
-def show(file: FileOption = None, json: JsonOption = False) -> Any:
+def show(file: FileOption = None, json: JsonOption = False) -> Result:
     """Print the questions of your examples.
 
     \b
     visprog examples list
     visprog examples list --file mine.yaml --json
     """
-    from .cli import Result
-    from .planner.own_examples import DEFAULT, read_examples
+    from ..planner.own_examples import DEFAULT, read_examples
 
     path = file or DEFAULT
     found = read_examples(path)
@@ -149,7 +145,7 @@ def kept_whole(record: Mapping[str, Any]) -> tuple[bytes, ...]:
 
 def _taken(program: str) -> int:
     """How many pictures a program takes, as far as its first line says: `images` may be any number."""
-    from .inputs import parameters
+    from ..inputs import parameters
 
     names = parameters(program)
     return 2 if names == ["images"] else max(1, len(names or ()))

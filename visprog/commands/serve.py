@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from .common import (
+    BackendOption,
+    ConfigOption,
+    JsonOption,
+    PlannerOption,
+    Result,
+    ToolsOption,
+    load_settings,
+    registry_of,
+)
 
 PORT = 8711
 
@@ -51,19 +61,12 @@ def serve(
     gpus: Annotated[
         float, typer.Option("--gpus", min=0, help="GPUs, or the share of one, for each replica, with --ray.")
     ] = 0.0,
-    planner: Annotated[
-        str | None, typer.Option("--planner", help="Who writes programs; as in visprog ask.")
-    ] = None,
-    backend: Annotated[
-        list[str] | None,
-        typer.Option("--backend", metavar="TOOL=NAME[:MODEL]", help="What does the work of a tool."),
-    ] = None,
-    tools: Annotated[
-        list[str] | None, typer.Option("--tools", metavar="MODULE[:ATTRIBUTE]", help="Further tools.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="Settings; otherwise visprog.toml.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
-) -> Any:  # a `cli.Result`; typer evaluates annotations, and `cli` imports this module
+    planner: PlannerOption = None,
+    backend: BackendOption = None,
+    tools: ToolsOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> Result:
     """Answer questions over HTTP, with models and sandbox workers that stay warm.
 
     \b
@@ -75,9 +78,8 @@ def serve(
     from contextlib import ExitStack
     from dataclasses import replace
 
-    from .agent import Agent
-    from .cli import Result, _config, _registry
-    from .errors import MissingExtra
+    from ..agent import Agent
+    from ..errors import MissingExtra
 
     try:
         import fastapi  # noqa: F401
@@ -85,27 +87,27 @@ def serve(
         import uvicorn  # noqa: F401
     except ImportError:
         raise MissingExtra("the server", "server") from None
-    from .server.app import Limits, Service
-    from .server.engine import Engine, run_by
-    from .server.guard import check_token
-    from .server.line import Line
-    from .server.models import Models
-    from .server.run import bind, url_of
-    from .server.run import serve as run_server
+    from ..server.app import Limits, Service
+    from ..server.engine import Engine, run_by
+    from ..server.guard import check_token
+    from ..server.line import Line
+    from ..server.models import Models
+    from ..server.run import bind, url_of
+    from ..server.run import serve as run_server
 
     check_token(token, host)
-    settings = _config(config, tools, backend)
+    settings = load_settings(config, tools, backend)
     settings = replace(settings, seconds=min(settings.seconds, timeout))
     models = Models(memory << 20)
     with ExitStack() as stack:
         bound = stack.enter_context(bind(host, port))
         engine: Engine = models
         if ray:
-            from .server.replicas import Replicas
+            from ..server.replicas import Replicas
 
             engine = Replicas(replicas, gpus)
             stack.callback(engine.close)
-        registry = run_by(engine, _registry(settings))
+        registry = run_by(engine, registry_of(settings))
         agent = stack.enter_context(Agent(planner, settings, registry=registry, standby=workers))
         limits = Limits(upload_limit << 20, pixel_limit * 1_000_000, timeout)
         service = Service(agent, Line(workers, queue), limits, models.loaded)

@@ -1,0 +1,1 @@
+"""The commands of the command line, one file each or for a few that belong together."""

@@ -1,0 +1,198 @@
+"""What commands share: options, results, settings."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from ..agent import Agent
+    from ..config import Config
+    from ..registry import Registry
+
+USAGE = {
+    "visprog ask": 'visprog ask IMAGE... "QUESTION"',
+    "visprog run": "visprog run PROGRAM.py IMAGE...",
+    "visprog plan": 'visprog plan "QUESTION"',
+    "visprog check": "visprog check PROGRAM.py...",
+}
+"""What the commands with arguments are written like; the others say it in their help."""
+
+
+class UsageError(Exception):
+    """The command cannot be understood; the message says how it is written."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command comes to: the object that `--json` prints, and the exit code."""
+
+    data: Mapping[str, Any]
+    code: int = 0
+
+
+class Group(TyperGroup):
+    """A group whose first command is meant where another word than a command follows: `visprog train clip` is
+    `visprog train recipe clip`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] != "--help"):
+            args = [next(iter(self.commands)), *args]
+        parsed: list[str] = super().parse_args(ctx, args)
+        return parsed
+
+
+class Returns(StrEnum):
+    """A type that the answer must have."""
+
+    bool = "bool"
+    int = "int"
+    float = "float"
+    str = "str"
+    list = "list"
+
+
+_TYPES: Mapping[str, type] = {"bool": bool, "int": int, "float": float, "str": str, "list": list}
+
+
+def type_of(returns: Returns | None) -> type | None:
+    """The type that an option names."""
+    return None if returns is None else _TYPES[returns.value]
+
+
+PlannerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--planner",
+        help="Who writes the program: embedded, openai:MODEL, langchain:PROVIDER:MODEL, "
+        "transformers:FOLDER, replay:FILE.",
+    ),
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="Settings; otherwise visprog.toml, if there is one.")
+]
+ToolsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tools", metavar="MODULE[:ATTRIBUTE]", help="Further tools, made with @tool. May be repeated."
+    ),
+]
+BackendOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--backend", metavar="TOOL=NAME[:MODEL]", help="What does the work of a tool. May be repeated."
+    ),
+]
+ReturnsOption = Annotated[
+    Returns | None, typer.Option("--returns", help="The type that the answer must have.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write the evidence to this file.")]
+SaveOption = Annotated[
+    Path | None, typer.Option("--save", help="Write an answer that is a picture to this file.")
+]
+ServerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="URL",
+        envvar="VISPROG_SERVER",
+        help="Let a running visprog serve answer; its token in VISPROG_TOKEN.",
+    ),
+]
+RecordOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--record", help="Keep what the planner and the tools said in this folder.", file_okay=False
+    ),
+]
+ReplayOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--replay", help="Take what they said from such a folder: no model is run.", file_okay=False
+    ),
+]
+UrlOption = Annotated[bool, typer.Option("--allow-url", help="Read pictures from http and https addresses.")]
+
+
+def load_settings(
+    path: Path | None,
+    tools: Sequence[str] | None = None,
+    backends: Sequence[str] | None = None,
+    **given: Any,
+) -> Config:
+    """The settings in force, with what the command line changes."""
+    from ..config import Config
+
+    config = Config.load(path)
+    for text in backends or ():
+        config = config.with_backend(text)
+    given = {name: value for name, value in given.items() if value}
+    config = replace(config, extra_tools=(*config.extra_tools, *(tools or ())), **given)
+    if config.extra_tools:
+        import_from_here()
+    return config
+
+
+def import_from_here() -> None:
+    """Modules of the working folder can hold tools, as with `python -m`."""
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+
+
+def registry_of(config: Config) -> Registry:
+    from ..registry import default_registry, load_tools
+
+    return default_registry() | [t for reference in config.extra_tools for t in load_tools(reference)]
+
+
+def open_agent(
+    planner: str | None,
+    config: Path | None,
+    tools: Sequence[str] | None,
+    backends: Sequence[str] | None,
+    record: Path | None = None,
+    replay: Path | None = None,
+    **settings: Any,
+) -> Agent:
+    from ..agent import Agent
+
+    return Agent(planner, load_settings(config, tools, backends, **settings), record=record, replay=replay)
+
+
+def say(message: str) -> None:
+    """A line on standard error."""
+    from ..terminal import complain
+
+    complain(message)
+
+
+def working(what: str) -> contextlib.AbstractContextManager[None]:
+    """A sign of life while something takes long."""
+    from ..terminal import working
+
+    return working(what)
+
+
+def read_program(path: Path) -> str:
+    """The text of a program.
+
+    Raises:
+        VisprogError: it cannot be read.
+    """
+    from ..errors import VisprogError
+
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise VisprogError(f"cannot read the program {path}: {why}") from None

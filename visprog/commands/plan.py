@@ -1,0 +1,167 @@
+"""`visprog plan` and `visprog check`: programs before they run."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .common import (
+    ConfigOption,
+    JsonOption,
+    PlannerOption,
+    Result,
+    Returns,
+    ReturnsOption,
+    ToolsOption,
+    UsageError,
+    load_settings,
+    open_agent,
+    read_program,
+    registry_of,
+    say,
+    type_of,
+    working,
+)
+
+
+def plan(
+    question: Annotated[str, typer.Argument(metavar='"QUESTION"', show_default=False)],
+    images: Annotated[
+        int, typer.Option("--images", min=1, help="How many pictures the question is about.")
+    ] = 1,
+    prompt: Annotated[
+        bool, typer.Option("--prompt", help="Print what a language model would be sent instead.")
+    ] = False,
+    planner: PlannerOption = None,
+    returns: ReturnsOption = None,
+    tools: ToolsOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> Result:
+    """Write the program for a question, and do not run it.
+
+    \b
+    visprog plan "How many dogs are there?"
+    visprog plan "Is there a hat in both pictures?" --images 2 > program.py
+    visprog plan "How many dogs are there?" --prompt
+    """
+    if not question.strip():
+        raise UsageError("the question is empty")
+    if prompt:
+        return _prompt(question, images, returns, tools, config, json)
+    from ..errors import Refused
+    from ..terminal import print_diagnostics, print_plan
+
+    with open_agent(planner, config, tools, None) as agent, working("thinking"):
+        try:
+            made = agent.plan(question, images, type_of(returns))
+        except Refused as error:
+            say(f"refused: {error}")
+            return Result({"status": "refused", "message": str(error)}, 1)
+    wrong = any(d.severity == "error" for d in made.diagnostics)
+    if not json:
+        print_plan(made)
+        with contextlib.redirect_stdout(sys.stderr):
+            print_diagnostics(made.diagnostics, made.program, "program.py")
+    tokens = None if made.tokens is None else made.tokens.prompt + made.tokens.completion
+    data = {
+        "status": "error" if wrong else "planned",
+        "program": made.program,
+        "planner": made.planner,
+        "probability": made.probability,
+        "tokens": tokens,
+        "seconds": round(made.seconds, 4),
+        "diagnostics": [d.to_json() for d in made.diagnostics],
+        "attempts": len(made.attempts),
+    }
+    return Result(data, int(wrong))
+
+
+def check(
+    programs: Annotated[list[Path], typer.Argument(metavar="PROGRAM.py...", show_default=False)],
+    images: Annotated[
+        int | None, typer.Option("--images", min=1, help="How many pictures they are given.")
+    ] = None,
+    returns: ReturnsOption = None,
+    static: Annotated[bool, typer.Option("--static", help="Leave out the trial on made-up results.")] = False,
+    tools: ToolsOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> Result:
+    """Find what is wrong with programs before they run. Needs no picture.
+
+    \b
+    visprog check program.py
+    visprog check programs/*.py --returns bool --json
+    """
+    from ..check import check as look
+    from ..check import dry_run, format
+    from ..check.dry_run import LIBRARY
+
+    registry, found, failed = registry_of(load_settings(config, tools)), [], False
+    with contextlib.ExitStack() as stack:
+        sandbox = None
+        for path in programs:
+            source = read_program(path)
+            diagnostics = look(source, registry, returns=type_of(returns))
+            if not static and not any(d.severity == "error" for d in diagnostics):
+                if sandbox is None:
+                    from visprog.sandbox import Limits, Sandbox
+
+                    sandbox = stack.enter_context(Sandbox(Limits(cpu=2.0, grace=1.0), library=LIBRARY))
+                count = images or _pictures_of(source)
+                diagnostics += dry_run(
+                    source, registry, returns=type_of(returns), images=count, sandbox=sandbox
+                )
+            failed |= any(d.severity == "error" for d in diagnostics)
+            found.append({"path": str(path), "diagnostics": [d.to_json() for d in diagnostics]})
+            if not json:
+                printed = format(diagnostics, source, str(path), color=sys.stdout.isatty())
+                print(printed or f"{path}: nothing found", end="" if printed else "\n")
+    return Result({"status": "error" if failed else "ok", "programs": found}, int(failed))
+
+
+def _prompt(
+    question: str,
+    images: int,
+    returns: Returns | None,
+    tools: Sequence[str] | None,
+    config: Path | None,
+    as_json: bool,
+) -> Result:
+    """The messages that a language model would be sent: no model and no key is needed for that."""
+    from ..planner.base import Task
+    from ..planner.llm import LLMPlanner
+    from ..terminal import print_messages
+
+    settings = load_settings(config, tools)
+    options = {k: v for k, v in settings.planner_options.items() if k == "max_examples"}
+    messages = LLMPlanner(_Nobody(), **options).prompt(
+        Task(question, images, type_of(returns), registry_of(settings))
+    )
+    if not as_json:
+        print_messages(messages)
+    return Result({"status": "ok", "messages": messages})
+
+
+class _Nobody:
+    """Stands where a chat model would: nothing is sent."""
+
+    name = "nobody"
+
+    def complete(self, messages: Any, **_: Any) -> Any:
+        from ..errors import PlannerError
+
+        raise PlannerError("this planner only shows its prompt")
+
+
+def _pictures_of(source: str) -> int:
+    """How many pictures a program seems to be made for."""
+    from ..inputs import named
+
+    return 2 if any(isinstance(value, list) for value in named(source, [0]).values()) else 1

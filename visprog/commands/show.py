@@ -1,0 +1,84 @@
+"""`visprog tools` and `visprog doctor`: what there is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from .common import (
+    BackendOption,
+    ConfigOption,
+    JsonOption,
+    Result,
+    ToolsOption,
+    import_from_here,
+    load_settings,
+    registry_of,
+    working,
+)
+
+
+def list_tools(
+    name: Annotated[str | None, typer.Argument(help="One tool.", show_default=False)] = None,
+    tools: ToolsOption = None,
+    backend: BackendOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> Result:
+    """List the tools that programs may call, or show one.
+
+    \b
+    visprog tools
+    visprog tools detect
+    visprog tools --tools my_tools:sharpness
+    """
+    from ..host import Host
+    from ..terminal import print_tool, print_tools
+
+    settings = load_settings(config, tools, backend)
+    registry = registry_of(settings)
+    host = Host(registry, settings)
+    backends = {n: host.backend_of(t) for n, t in registry.items()}
+    if name is not None:
+        tool = registry.find(name)
+        if not json:
+            print_tool(tool, backends[tool.name])
+        return Result({"status": "ok", **_described(tool, backends[tool.name])})
+    if not json:
+        print_tools(registry, backends)
+    return Result({"status": "ok", "tools": [_described(t, backends[n]) for n, t in registry.items()]})
+
+
+def doctor(config: ConfigOption = None, json: JsonOption = False) -> Result:
+    """Show what is installed, which planner and backends are in force, and how far programs are confined.
+
+    \b
+    visprog doctor
+    visprog doctor --json
+    """
+    from ..doctor import report
+    from ..terminal import print_doctor
+
+    import_from_here()
+    with working("looking"):
+        found = report(path=config)
+    if not json:
+        print_doctor(found)
+    return Result(
+        {"status": "problems" if found["problems"] else "ok", **found}, int(bool(found["problems"]))
+    )
+
+
+def _described(tool: Any, backend: str) -> dict[str, Any]:
+    return {
+        "name": tool.name,
+        "signature": tool.signature,
+        "doc": tool.doc,
+        "limits": tool.limits,
+        "pure": tool.pure,
+        "parameters": tool.schema(),
+        "backend": backend,
+        "default_backend": tool.default_backend,
+        "backends": dict(tool.backends),
+    }

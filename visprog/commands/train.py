@@ -1,0 +1,144 @@
+"""`visprog train`: a recipe, or one of the commands beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import MissingExtra
+from .common import Group, JsonOption, Result, UsageError
+
+train = typer.Typer(
+    cls=Group,
+    help="Train a model: visprog train RECIPE [KEY=VALUE ...]; see visprog train recipe --help.",
+    rich_markup_mode=None,
+)
+
+
+@train.command("recipe")
+def train_recipe(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RECIPE", help="A YAML file, or the name of a shipped recipe.", show_default=False
+        ),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE...", help="Keys of the recipe to change.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Folder of the run; runs/RECIPE, if not given.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print parameters, memory and speed after ten steps, and stop.")
+    ] = False,
+    resume: Annotated[
+        bool | None,
+        typer.Option(
+            "--resume/--fresh",
+            help="Only go on with a run that is there, or remove it and start again. Without either, a run that "
+            "is there is gone on with, and else a new one starts.",
+        ),
+    ] = None,
+    names: Annotated[bool, typer.Option("--list", help="Print the names of the shipped recipes.")] = False,
+    json: JsonOption = False,
+) -> Result:
+    """Train by a recipe (this is what visprog train RECIPE means).
+
+    \b
+    visprog train clip
+    visprog train detector.yaml data.train=photographs/ steps=2000 optimizer.lr=3e-4
+    visprog train clip --dry-run
+    torchrun --nproc-per-node 4 -m visprog train clip
+    """
+
+    try:
+        import accelerate  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError:
+        raise MissingExtra("training", "train") from None
+    from visprog.tools.training.recipe import load_recipe, shipped_recipes
+
+    if names:
+        if not json:
+            print("\n".join(shipped_recipes()))
+        return Result({"status": "ok", "recipes": shipped_recipes()})
+    if recipe is None:
+        raise UsageError(
+            "the recipe is missing: visprog train RECIPE [KEY=VALUE ...], or visprog train --list"
+        )
+    from visprog.tools.training.dry_run import dry_run as try_out
+    from visprog.tools.training.fit import conclusion, fit, is_main_process
+
+    loaded = load_recipe(recipe, changes or ())
+    if dry_run:
+        report = try_out(loaded)
+        if not json and is_main_process():
+            print(report)
+        return Result({"status": "ok", **report.to_plain()} if is_main_process() else {})
+    folder = output or Path("runs") / Path(recipe).stem
+    summary = fit(loaded, folder, resume=resume)
+    if not json and is_main_process():
+        print(conclusion(folder, summary))
+    return Result({"status": "trained", "folder": str(folder), **summary} if is_main_process() else {})
+
+
+@train.command("planner")
+def train_planner(
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Batches to train on, in all.")] = None,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder of weights, vocabulary, checkpoint and log.")
+    ] = Path("runs/planner"),
+    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Questions in a batch.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of the corpus and the first weights.")] = None,
+    vocab: Annotated[int | None, typer.Option("--vocab", min=300, help="Tokens in the vocabulary.")] = None,
+    dim: Annotated[int | None, typer.Option("--dim", min=8, help="Width of the model.")] = None,
+    layers: Annotated[int | None, typer.Option("--layers", min=1, help="Blocks of the model.")] = None,
+    heads: Annotated[int | None, typer.Option("--heads", min=1, help="Attention heads of a block.")] = None,
+    hidden: Annotated[int | None, typer.Option("--hidden", min=8, help="Width within a block.")] = None,
+    checkpoint_every: Annotated[
+        int | None, typer.Option("--checkpoint-every", min=1, help="In steps.")
+    ] = None,
+    from_runs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from-runs",
+            help="Go on from the bundled planner with the programs of a file: an evaluation's results.jsonl, a "
+            "recording for replay, or examples.",
+        ),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start again, whatever --out holds.")] = False,
+    json: JsonOption = False,
+) -> Result:
+    """Train the embedded planner on its synthetic corpus. The same command goes on where it was stopped.
+
+    \b
+    visprog train planner --steps 2400 --out runs/planner
+    visprog train planner --from-runs runs/eval-csv/results.jsonl --out runs/mine
+    visprog ask street.jpg "How many dogs?" --config visprog.toml   # planner_options.folder = "runs/planner"
+    """
+    from ..errors import MissingExtra, VisprogError
+
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise MissingExtra("training", "train") from None
+    from visprog.tools.training.planner.train import Recipe
+    from visprog.tools.training.planner.train import train as run_training
+
+    given: dict[str, Any] = {
+        "steps": steps, "batch": batch, "seed": seed, "vocab": vocab, "dim": dim, "layers": layers,
+        "heads": heads, "hidden": hidden, "checkpoint_every": checkpoint_every,
+    }  # fmt: skip
+    given = {name: value for name, value in given.items() if value is not None}
+    recipe = Recipe.from_runs([str(path) for path in from_runs], **given) if from_runs else Recipe(**given)
+    try:
+        folder = run_training(recipe, out, resume=not fresh)
+    except (ValueError, OSError) as error:
+        raise VisprogError(str(error)) from error
+    if not json:
+        print(f"the planner is in {folder}; use it with planner_options.folder in visprog.toml")
+    return Result({"status": "trained", "folder": str(folder), "steps": recipe.steps})
