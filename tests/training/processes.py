@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
 
 from visprog.tools.training.fit import fit
 from visprog.tools.training.recipe import make_recipe
 
+
+def shard_on_cpus() -> None:
+    """PyTorch's FSDP2 runs on CPUs; accelerate does not ask it to, unless it is told so."""
+    first = AcceleratorState.__init__
+
+    def init(self: Any, *arguments: Any, fsdp_plugin: Any = None, **options: Any) -> None:
+        first(self, *arguments, fsdp_plugin=fsdp_plugin, **options)
+        if fsdp_plugin is not None:
+            self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, fsdp_plugin
+
+    AcceleratorState.__init__ = init
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    out, batch_size = Path(sys.argv[1]), int(sys.argv[2])
-    for name in ("Tiny", "Contrast", "Cached"):
+    out, batch_size, fsdp = Path(sys.argv[1]), int(sys.argv[2]), "fsdp" in sys.argv
+    if fsdp:
+        shard_on_cpus()
+    for name in ("Tiny",) if fsdp else ("Tiny", "Contrast", "Cached"):
         recipe = make_recipe(
             {
                 "task": f"tests.training.tiny_task:{name}",
@@ -22,7 +40,9 @@ if __name__ == "__main__":
                 "batch_size": batch_size,
                 "accumulation": 2,
                 "evaluate_every": 3,
+                "checkpoint_every": 3,
                 "ema": 0.9,
+                "fsdp": fsdp,
                 "schedule": {"warmup": 1},
                 "optimizer": {"lr": 0.01, "clip": 0.5},
             }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+from safetensors.torch import load_file  # noqa: E402
 
 import tests.training.tiny_task as tiny  # noqa: E402
 from tests.training.tiny_task import recipe, rows, weights  # noqa: E402
@@ -239,9 +242,8 @@ def test_data_without_a_good_sample_and_tasks_without_blocks(tmp_path: Path) -> 
     for key in ("compile", "activation_checkpointing"):
         with pytest.raises(TrainingError, match=f"names no blocks, so '{key}' cannot be used"):
             Trainer(recipe("Blockless", **{key: True}))
-    if not torch.cuda.is_available():
-        with pytest.raises(TrainingError, match="fsdp shards over GPUs, and there is none"):
-            Trainer(recipe(fsdp=True))
+    with pytest.raises(TrainingError, match=r"fsdp shards over several GPUs.* torchrun"):
+        Trainer(recipe(fsdp=True))
 
 
 def test_epochs_are_counted_in_steps(tmp_path: Path) -> None:
@@ -265,32 +267,57 @@ def test_a_dry_run_measures_and_leaves_nothing(tmp_path: Path, monkeypatch: pyte
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_processes_are_one_with_the_double_batch(tmp_path: Path) -> None:
-    """Also with a loss over the features of both, and with cached gradients."""
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+def run_processes(launch: list[str], *arguments: object) -> None:
+    """Run `processes.py`, by torchrun or alone."""
     script = Path(__file__).with_name("processes.py")
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
     }
-    for name, launch, size in (
-        ("one", [sys.executable], 8),
-        ("two", [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"], 4),
-    ):
-        done = subprocess.run(
-            [*launch, str(script), str(tmp_path / name), str(size)],
-            env=environment,
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr.decode()
+    command = [*launch, str(script), *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def numbers(folder: Path, key: str, name: str = "log.csv") -> Any:
+    """A column of a log, to be compared with another run's."""
+    return pytest.approx([float(row[key]) for row in rows(folder, name)], abs=1e-5)
+
+
+def test_two_processes_are_one_with_the_double_batch(tmp_path: Path) -> None:
+    """Also with a loss over the features of both, and with cached gradients."""
+    run_processes([sys.executable], tmp_path / "one", 8)
+    run_processes(TORCHRUN, tmp_path / "two", 4)
     for task in ("Tiny", "Contrast", "Cached"):
-        one, two = (rows(tmp_path / name / task) for name in ("one", "two"))
-        assert len(one) == 6
+        one, two = tmp_path / "one" / task, tmp_path / "two" / task
+        assert len(rows(one)) == 6
         for key in ("loss", "grad_norm"):
-            assert [float(r[key]) for r in two] == pytest.approx([float(r[key]) for r in one], abs=1e-5)
-        one, two = (rows(tmp_path / name / task, "evaluation.csv") for name in ("one", "two"))
-        assert [r["samples"] for r in two] == ["13.0", "13.0"]
-        assert [float(r["error"]) for r in two] == pytest.approx([float(r["error"]) for r in one], abs=1e-5)
+            assert [float(row[key]) for row in rows(two)] == numbers(one, key)
+        assert [row["samples"] for row in rows(two, "evaluation.csv")] == ["13.0", "13.0"]
+        assert [float(row["error"]) for row in rows(two, "evaluation.csv")] == numbers(
+            one, "error", "evaluation.csv"
+        )
+
+
+def test_sharded_weights_learn_the_same_and_resume(tmp_path: Path) -> None:
+    """FSDP2 over two processes; its run is cut back to the checkpoint of step 3, and goes on."""
+    run_processes([sys.executable], tmp_path / "whole", 8)
+    whole, sharded = tmp_path / "whole" / "Tiny", tmp_path / "sharded" / "Tiny"
+    run_processes(TORCHRUN, tmp_path / "sharded", 4, "fsdp")
+    for _ in range(2):
+        for key in ("loss", "grad_norm"):
+            assert [float(row[key]) for row in rows(sharded)] == numbers(whole, key)
+        one, two = (load_file(run / "last" / "model.safetensors") for run in (whole, sharded))
+        assert one.keys() == two.keys()
+        for name, value in one.items():
+            torch.testing.assert_close(two[name], value, atol=1e-5, rtol=1e-5)
+        for folder in ("checkpoints/step-00000006", "last"):
+            shutil.rmtree(sharded / folder)
+        (sharded / "summary.json").unlink()
+        run_processes(TORCHRUN, tmp_path / "sharded", 4, "fsdp")
 
 
 def test_a_task_without_validation_data_trains_to_its_last_weights(

@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, FullyShardedDataParallelPlugin
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -29,8 +30,6 @@ def make_accelerator(recipe: Recipe, task: Task) -> Accelerator:
             raise TrainingError(
                 f"task '{recipe.task}' names no blocks, so '{key}' cannot be used: set it to false"
             )
-    if recipe.fsdp and not torch.cuda.is_available():
-        raise TrainingError("fsdp shards over GPUs, and there is none: set fsdp to false")
     if recipe.fsdp and recipe.optimizer.name == "muon":
         raise TrainingError("muon needs whole matrices, which fsdp splits: take optimizer.name adamw")
     for block in blocks:
@@ -49,7 +48,7 @@ def make_accelerator(recipe: Recipe, task: Task) -> Accelerator:
             cpu_ram_efficient_loading=False,
         )
     AcceleratorState._reset_state()  # accelerate remembers the precision: a process may train by several recipes
-    return Accelerator(
+    accelerator = Accelerator(
         cpu=not torch.accelerator.is_available(),  # without it several processes on CPUs are not joined
         mixed_precision="bf16" if recipe.precision == "bf16" else "no",
         gradient_accumulation_steps=recipe.accumulation,
@@ -57,6 +56,12 @@ def make_accelerator(recipe: Recipe, task: Task) -> Accelerator:
         # A loss need not use every part in every step: a prompt encoder, say, sees points or boxes.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
+    if recipe.fsdp and accelerator.distributed_type != DistributedType.FSDP:
+        raise TrainingError(
+            "fsdp shards over several GPUs, each with a process of its own: start the run with torchrun "
+            "--nproc-per-node GPUS -m visprog train, or set fsdp to false"
+        )
+    return accelerator
 
 
 @contextmanager
