@@ -131,7 +131,8 @@ class SceneLlavaConfig(LlavaTaskConfig):
         tower: whose image tower it sees with, as `trained_tower` takes it.
         text: shape of the language model, which starts from scratch; its vocabulary is made here.
         turns: questions in a conversation.
-        describe: share of conversations that begin with a request for a description.
+        describe: share of conversations that end with a description, which teaches most to a model that cannot see
+            yet.
         scenes: how many there are to train on.
         style: of the scenes, as in `Scenes`.
         backgrounds: folder of photographs behind half of the scenes.
@@ -140,7 +141,7 @@ class SceneLlavaConfig(LlavaTaskConfig):
     tower: str = "owl"
     text: LlamaConfig = field(default_factory=lambda: LlamaConfig(dim=160, layers=4, heads=5, hidden=432))
     turns: int = 8
-    describe: float = 0.3
+    describe: float = 1.0
     scenes: int = 1_000_000
     style: str | None = None
     backgrounds: Path | None = None
@@ -161,8 +162,8 @@ class SpokenScenes:
         """A picture and questions about it."""
         scene, config = self.scenes[key], self.task.config
         turns = [(q.text, q.answer_text) for q in scene.questions(config.turns)]
-        if rng.random() < config.describe or not turns:
-            turns = [(DESCRIBE, scene.captions("plain")[0]), *turns[:-2]]
+        if rng.random() < config.describe or not turns:  # last, so that no answer can be read off it
+            turns = [*turns, (DESCRIBE, scene.captions("plain")[0])]
         turns[0] = (f"{IMAGE}\n{turns[0][0]}", turns[0][1])
         return self.task.check(Spoken([scene.pixels], turns), f"scene {key}")
 
