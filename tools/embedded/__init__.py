@@ -2,12 +2,50 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from functools import wraps
 from importlib.util import find_spec
+from pathlib import Path
+from typing import TypeVar
 
-from visprog.errors import MissingExtra
+from visprog.errors import MissingExtra, ToolError
+
+T = TypeVar("T")
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
 
-def need_torch() -> None:
-    """Raises `MissingExtra` where PyTorch, which all of them run on, is not installed."""
+def model_folder(model: str | None, bundled: str) -> Path:
+    """The folder of a model that `visprog train` saved, or of the bundled one where none is named.
+
+    Raises:
+        MissingExtra: PyTorch, which all of them run on, is not installed.
+    """
     if find_spec("torch") is None:
         raise MissingExtra("a bundled model", "torch")
+    return Path(model).expanduser() if model else WEIGHTS / bundled
+
+
+def read_once(what: str) -> Callable[[Callable[[Path], T]], Callable[[Path], T]]:
+    """Decorates what reads a model from a folder: it is read at the first use and then shared, by threads too.
+
+    A folder that does not hold such a model is a `ToolError`.
+    """
+
+    def decorate(read: Callable[[Path], T]) -> Callable[[Path], T]:
+        lock, kept = threading.Lock(), dict[Path, T]()
+
+        @wraps(read)
+        def once(folder: Path) -> T:
+            with lock:
+                if folder not in kept:
+                    try:
+                        kept[folder] = read(folder)
+                    except (OSError, ValueError, KeyError, TypeError) as error:
+                        raise ToolError(f"there is no {what} in {folder}: {error}") from error
+                return kept[folder]
+
+        return once
+
+    return decorate

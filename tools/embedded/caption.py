@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import re
-import threading
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from visprog.errors import ToolError
 from visprog.values import Region
 from visprog.values.image import Image
 
 from ..hub.together import answer_together, look
-from . import need_torch
+from . import model_folder, read_once
 
 if TYPE_CHECKING:
     from ..models.coca import Coca
     from ..models.pixels import Pixels
     from ..models.text import Tokenizer
-
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "coca"
-
-_loading = threading.Lock()
 
 
 class Captioner(NamedTuple):
@@ -43,8 +36,7 @@ class EmbeddedCaptioner:
     """
 
     def __init__(self, model: str | None = None, *, margin: float = 0.05) -> None:
-        need_torch()
-        self.folder = Path(model).expanduser() if model else WEIGHTS
+        self.folder = model_folder(model, "coca")
         self.margin = margin
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
@@ -58,15 +50,14 @@ class EmbeddedCaptioner:
 
         from ..models.text import END, START
 
-        with _loading:
-            model, tokenizer, pixels = load(self.folder)
+        model, tokenizer, pixels = load(self.folder)
         images = pixels([picture.pixels for picture in pictures])
         start = torch.tensor([tokenizer.id(START)])
         written = model.generate(images, start, stop=[tokenizer.id(END)])
         return [sentence(tokenizer.decode(ids)) for ids in written]
 
 
-@cache
+@read_once("captioner")
 def load(folder: Path) -> Captioner:
     """A captioner that `visprog train` saved.
 
@@ -77,10 +68,7 @@ def load(folder: Path) -> Captioner:
     from ..models.pixels import Pixels
     from ..models.text import Tokenizer
 
-    try:
-        return Captioner(Coca.load(folder).eval(), Tokenizer.load(folder), Pixels.load(folder))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ToolError(f"caption: there is no captioner in {folder}: {error}") from error
+    return Captioner(Coca.load(folder).eval(), Tokenizer.load(folder), Pixels.load(folder))
 
 
 def sentence(text: str) -> str:

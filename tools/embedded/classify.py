@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -14,19 +13,17 @@ from visprog.values import Region
 from visprog.values.image import Image
 
 from ..hub.together import answer_together, look
-from . import need_torch
+from . import model_folder, read_once
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..models.zero_shot import ZeroShot
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "clip"
 FILLERS = frozenset(
     "a an the is are it this that there its in of on with color colour colored coloured shape shaped".split()
 )
 DENIALS = re.compile(r"\b(?:not|no|isn't|isnt|aren't|arent)\b")
-_loading = threading.Lock()
 
 
 class Ask(NamedTuple):
@@ -48,8 +45,7 @@ class _OnClip:
     tool: ClassVar[str]
 
     def __init__(self, model: str | None = None, *, margin: float = 0.05) -> None:
-        need_torch()
-        self.folder = Path(model).expanduser() if model else WEIGHTS
+        self.folder = model_folder(model, "clip")
         self.margin = margin
 
     @property
@@ -59,10 +55,7 @@ class _OnClip:
         Raises:
             ToolError: the folder holds no such model.
         """
-        if not (self.folder / "model.safetensors").is_file():
-            raise ToolError(f"{self.tool}: {self.folder} holds no model: train one with visprog train clip")
-        with _loading:
-            return load(self.folder)
+        return load(self.folder)
 
     def _read(self, text: str) -> str:
         """The text as it was said in training. Raises `Refused` where it has words that the model does not know."""
@@ -148,7 +141,7 @@ class EmbeddedVerifier(_OnClip):
         return [(int(row.argmax()) == 0) != ask.denied for ask, row in zip(asked, rows, strict=True)]
 
 
-@cache
+@read_once("CLIP")
 def load(folder: Path) -> ZeroShot:
     """A model that `visprog train` saved, CLIP or SigLIP."""
     from ..models.clip import Clip

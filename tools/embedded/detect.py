@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import re
-import threading
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from visprog.errors import Refused, ToolError
+from visprog.errors import Refused
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
 from ..hub.together import answer_together
 from ..overlap import suppress
 from ..phrase import Phrase, read_phrase, read_yaml
-from . import need_torch
+from . import model_folder, read_once
 
 if TYPE_CHECKING:
     from ..models.owlvit import OwlVit
     from ..models.pixels import Pixels
     from ..models.text import Tokenizer
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "owl"
 NOUN = "thing"
 """What the bundled model was taught to call whatever it sees."""
-
-_loading = threading.Lock()
 
 
 class Detector(NamedTuple):
@@ -54,8 +50,7 @@ class EmbeddedDetector:
     """
 
     def __init__(self, model: str | None = None, *, threshold: float = 0.28, overlap: float = 0.5) -> None:
-        need_torch()
-        self.folder = Path(model).expanduser() if model else WEIGHTS
+        self.folder = model_folder(model, "owl")
         self.threshold, self.overlap = threshold, overlap
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
@@ -68,8 +63,7 @@ class EmbeddedDetector:
         Raises:
             ToolError: the folder holds no such model.
         """
-        with _loading:
-            return load(self.folder)
+        return load(self.folder)
 
     def _prepare(self, image: Image, what: str) -> Ask:
         text = spelt(read_phrase(what))
@@ -124,7 +118,7 @@ class EmbeddedDetector:
         return [Region(found[i], ask.phrase, sure[i], ask.image.root) for i in order if found[i].area > 0]
 
 
-@cache
+@read_once("detector")
 def load(folder: Path) -> Detector:
     """A detector that `visprog train` saved.
 
@@ -135,10 +129,7 @@ def load(folder: Path) -> Detector:
     from ..models.pixels import Pixels
     from ..models.text import Tokenizer
 
-    try:
-        return Detector(OwlVit.load(folder).eval(), Tokenizer.load(folder), Pixels.load(folder))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ToolError(f"detect: there is no detector in {folder}: {error}") from error
+    return Detector(OwlVit.load(folder).eval(), Tokenizer.load(folder), Pixels.load(folder))
 
 
 def spelt(phrase: Phrase) -> str:

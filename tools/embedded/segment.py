@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from visprog.errors import ToolError
 from visprog.values import Box
 from visprog.values.image import Image
 
 from ..hub.everything import SamEverything
 from ..hub.segment import PromptedSegmenter, is_point
-from . import need_torch
+from . import model_folder, read_once
 
 if TYPE_CHECKING:
+    from ..models.sam import Sam
     from ..models.sam_predictor import SamPredictor
-
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "sam"
 
 
 class EmbeddedSegmenter(PromptedSegmenter):
@@ -32,15 +30,10 @@ class EmbeddedSegmenter(PromptedSegmenter):
     """
 
     def __init__(self, model: str | None = None, *, remembered: int = 4) -> None:
-        need_torch()
         super().__init__(model, remembered)
+        self.folder = model_folder(model, "sam")
         self._lock = threading.RLock()
         self._predictor: SamPredictor | None = None
-
-    def unload(self) -> None:
-        """Let go of the weights."""
-        with self._lock:
-            self._predictor = None
 
     def _masks(self, image: Image, boxes: list[Box]) -> NDArray[np.bool_]:
         import torch
@@ -67,7 +60,7 @@ class EmbeddedSegmenter(PromptedSegmenter):
         """
         with self._lock:
             if self._predictor is None:
-                self._predictor = load(Path(self.model).expanduser() if self.model else WEIGHTS)
+                self._predictor = predictor_of(self.folder)
             return self._predictor
 
 
@@ -86,30 +79,28 @@ class EmbeddedEverything(SamEverything):
         least_iou: float = 0.8,
         least_stability: float = 0.9,
     ) -> None:
-        need_torch()
-        super().__init__(
-            model or str(WEIGHTS),
-            side=side,
-            least_iou=least_iou,
-            least_stability=least_stability,
-            device="cpu",
-        )
+        folder = str(model_folder(model, "sam"))
+        super().__init__(folder, side=side, least_iou=least_iou, least_stability=least_stability)
 
     def load(self) -> SamPredictor:
         """Read the weights."""
-        return load(Path(self.model).expanduser())
+        return predictor_of(Path(self.model))
 
 
-def load(folder: Path) -> SamPredictor:
+def predictor_of(folder: Path) -> SamPredictor:
+    """One of a backend's own: it remembers the picture that it looks at."""
+    from ..models.sam_predictor import SamPredictor
+
+    return SamPredictor(load(folder))
+
+
+@read_once("SAM model")
+def load(folder: Path) -> Sam:
     """A model that `visprog train` saved.
 
     Raises:
         ToolError: the folder holds none.
     """
     from ..models.sam import Sam
-    from ..models.sam_predictor import SamPredictor
 
-    try:
-        return SamPredictor(Sam.load(folder))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ToolError(f"segment: there is no SAM model in {folder}: {error}") from error
+    return Sam.load(folder)

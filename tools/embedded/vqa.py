@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from visprog.errors import Refused, ToolError
+from visprog.errors import Refused
 from visprog.values import Region
 from visprog.values.image import Image
 
 from ..hub.together import answer_together, look
-from . import need_torch
+from . import model_folder, read_once
 from .caption import sentence
 
 if TYPE_CHECKING:
@@ -20,10 +18,7 @@ if TYPE_CHECKING:
     from ..models.llava_chat import Chat
     from ..models.pixels import Pixels
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "llava"
 UNKNOWN = "<unk>"
-
-_loading = threading.Lock()
 
 
 class Speaker(NamedTuple):
@@ -51,8 +46,7 @@ class EmbeddedVqa:
     """
 
     def __init__(self, model: str | None = None, *, margin: float = 0.05, longest: int = 48) -> None:
-        need_torch()
-        self.folder = Path(model).expanduser() if model else WEIGHTS
+        self.folder = model_folder(model, "llava")
         self.margin, self.longest = margin, longest
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
@@ -65,8 +59,7 @@ class EmbeddedVqa:
         Raises:
             ToolError: the folder holds no such model.
         """
-        with _loading:
-            return load(self.folder)
+        return load(self.folder)
 
     def _prepare(self, image: Image | Region, question: str) -> Ask:
         backend = self.speaker.chat.tokenizer.backend
@@ -89,7 +82,7 @@ class EmbeddedVqa:
         return [sentence(text) if " " in text else text for text in texts]
 
 
-@cache
+@read_once("LLaVA")
 def load(folder: Path) -> Speaker:
     """A LLaVA that `visprog train` saved.
 
@@ -101,8 +94,5 @@ def load(folder: Path) -> Speaker:
     from ..models.pixels import Pixels
     from ..models.text import Tokenizer
 
-    try:
-        model = Llava.load(folder).eval()
-        return Speaker(model, Chat(Tokenizer.load(folder), model.config.per_image), Pixels.load(folder))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ToolError(f"vqa: there is no LLaVA in {folder}: {error}") from error
+    model = Llava.load(folder).eval()
+    return Speaker(model, Chat(Tokenizer.load(folder), model.config.per_image), Pixels.load(folder))

@@ -94,4 +94,4 @@ def test_words_that_it_does_not_know_are_refused(folder: Path, tmp_path: Path) -
     (vague,) = verify([{"image": picture("red"), "statement": "a thing"}])
     assert isinstance(vague, Refused) and "names no colour" in str(vague)
     (missing,) = EmbeddedClassifier(str(tmp_path))([{"image": picture("red"), "options": ["red"]}])
-    assert isinstance(missing, ToolError) and "visprog train clip" in str(missing)
+    assert isinstance(missing, ToolError) and "there is no CLIP in" in str(missing)
