@@ -86,7 +86,7 @@ def test_conversations_about_scenes_are_true_and_known(scenes: SceneLlava) -> No
     unknown = scenes.tokenizer.id("<unk>")
     for key in range(30):
         spoken = data.sample(key, np.random.default_rng(key))
-        scene = data.scenes[key]
+        scene = data.kinds[key % len(data.kinds)][key]
         truth = {q.text: q.answer_text for q in scene.questions(scenes.config.turns)}
         assert spoken.turns[0][0].startswith(IMAGE)
         *turns, (_, description) = spoken.turns  # nothing can be read off the description: it comes last

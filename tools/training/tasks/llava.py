@@ -30,10 +30,12 @@ from ..data.samples import BadSample, DataError
 from ..scenes import Scenes
 from ..scenes.kinds import KINDS, WORDINGS
 from ..task import Task
-from .start import trained_tower
+from .start import tell_places, trained_tower
 
 DESCRIBE = "Describe the picture."
 SCENE_LENGTH = 32
+THINGS = (1, 2, 5, 5)
+"""Things at most in the scenes to train on, in turn: words find their sense in those with few."""
 IGNORED = -100
 
 
@@ -153,14 +155,17 @@ class SpokenScenes:
     def __init__(self, task: SceneLlava) -> None:
         config = task.config
         self.task, self.collate = task, task.collate
-        self.scenes = Scenes(task.side, split="train", style=config.style, backgrounds=config.backgrounds)
+        self.kinds = [
+            Scenes(task.side, split="train", things=(1, most), style=config.style, backgrounds=config.backgrounds)
+            for most in THINGS
+        ]
 
     def __len__(self) -> int:
         return int(self.task.config.scenes)
 
     def sample(self, key: int, rng: np.random.Generator) -> Spoken:
         """A picture and questions about it."""
-        scene, config = self.scenes[key], self.task.config
+        scene, config = self.kinds[key % len(THINGS)][key], self.task.config
         turns = [(q.text, q.answer_text) for q in scene.questions(config.turns)]
         if rng.random() < config.describe or not turns:  # last, so that no answer can be read off it
             turns = [*turns, (DESCRIBE, scene.captions("plain")[0])]
@@ -219,6 +224,7 @@ class SceneLlava(LlavaTask):
         )
         state = {k: v for k, v in tower.state_dict().items() if not k.startswith("projection")}
         model.tower.load_state_dict(state)
+        tell_places(model.tower)
         super().__init__(config, model, tokenizer, Pixels(size=(self.side, self.side)))
 
     def data(self, split: Literal["train", "val"]) -> SpokenScenes | AskedScenes:

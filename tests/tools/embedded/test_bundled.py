@@ -1,0 +1,74 @@
+"""What comes with the package sees, on a few scenes that no model was trained on; benchmarks/embedded.py has more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from visprog import Agent  # noqa: E402
+from visprog.tools.embedded.caption import EmbeddedCaptioner  # noqa: E402
+from visprog.tools.embedded.classify import EmbeddedClassifier, EmbeddedMatcher, EmbeddedVerifier  # noqa: E402
+from visprog.tools.embedded.vqa import EmbeddedVqa  # noqa: E402
+from visprog.tools.training.scenes import COLORS, SHAPES, Scenes  # noqa: E402
+from visprog.tools.training.scenes.kinds import KINDS  # noqa: E402
+from visprog.values.image import Image  # noqa: E402
+
+LEARNED = Path(__file__).resolve().parents[3] / "examples" / "learned.toml"
+NAMES = [f"{color} {shape}" for color in COLORS for shape in SHAPES]
+
+
+@pytest.mark.parametrize("size", [96, 200])
+def test_single_things_are_named(size: int) -> None:
+    scenes = [Scenes(size, split="test", things=(1, 1))[i] for i in range(40)]
+    calls = [{"image": Image(scene.pixels), "options": NAMES} for scene in scenes]
+    said = EmbeddedClassifier()(calls)
+    truth = [f"{scene.things[0].color} {scene.things[0].shape}" for scene in scenes]
+    assert np.mean([a == b for a, b in zip(said, truth, strict=True)]) > 0.9
+
+
+def test_statements_are_told_from_false_ones() -> None:
+    scenes = [Scenes(96, split="test", things=(1, 1))[i] for i in range(20)]
+    images = [Image(scene.pixels) for scene in scenes]
+    true = [f"a {scene.things[0].color} {scene.things[0].shape}" for scene in scenes]
+    false = [true[i - 1] if true[i - 1] != true[i] else "a pink thing" for i in range(len(true))]
+    asked = [{"image": i, "statement": s} for i, s in zip(images * 2, true + false, strict=True)]
+    verified = EmbeddedVerifier()(asked)
+    assert np.mean(verified[:20]) > 0.8 and np.mean(verified[20:]) < 0.2
+    scores: list[Any] = EmbeddedMatcher()([{"image": c["image"], "text": c["statement"]} for c in asked])
+    assert np.mean([a > b for a, b in zip(scores[:20], scores[20:], strict=True)]) > 0.9
+
+
+def test_captions_tell_the_facts() -> None:
+    scenes = [Scenes(96, split="test")[i] for i in range(40)]
+    said = EmbeddedCaptioner()([{"image": Image(scene.pixels)} for scene in scenes])
+    right = [s.agrees(text, complete=True) for s, text in zip(scenes, said, strict=True)]
+    assert np.mean(right) > 0.75
+
+
+def test_questions_are_answered() -> None:
+    calls, truth = [], []
+    for n in range(60):
+        scene = Scenes(96, split="test")[n]
+        for question in scene.questions(1, [KINDS[n % len(KINDS)]]):
+            calls.append({"image": Image(scene.pixels), "question": question.text})
+            truth.append(question.answer_text)
+    said = EmbeddedVqa()(calls)
+    assert np.mean([a == b for a, b in zip(said, truth, strict=True)]) > 0.75
+
+
+def test_a_question_is_answered_by_learned_parts_alone() -> None:
+    with Agent(config=LEARNED) as agent:
+        right = []
+        for n in range(6):
+            scene = Scenes(160, split="test")[n]
+            name = f"{scene.things[0].color} {scene.things[0].shape}"
+            answer = agent.ask(f"How many {name}s are there?", scene.pixels)
+            backends = {call.backend for call in answer.trace}
+            assert backends <= {"embedded", ""}, backends
+            right.append(answer.value == len(scene.find(name)))
+        assert np.mean(right) > 0.8
