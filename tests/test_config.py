@@ -9,6 +9,7 @@ import pytest
 
 from visprog.config import Config, ToolConfig, default_files
 from visprog.errors import ConfigError
+from visprog.registry import chosen_registry
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +98,7 @@ def test_with_backend() -> None:
         ({"extra_tools": "mine"}, "'extra_tools' must be a list"),
         ({"extra_tools": 3}, "'extra_tools' must be a list"),
         ({"extra_tools": [3]}, "'extra_tools' must be a list"),
+        ({"without_tools": "detect"}, "'without_tools' must be a list"),
         ({"tools": []}, "'tools' must be a table"),
         ({"tools": {"detect": "onnx"}}, r"\[tools.detect\] must be a table"),
         ({"tools": {"detect": {"backend": 1}}}, "'backend' must be a name"),
@@ -124,3 +126,10 @@ def test_errors_of_a_file_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISPROG_TOOL_DETECT", "")
     with pytest.raises(ConfigError, match="VISPROG_TOOL_DETECT: a backend is chosen"):
         Config.load()
+
+
+def test_tools_can_be_left_out() -> None:
+    registry = chosen_registry(Config.of({"without_tools": ["find_circles"]}))
+    assert "find_circles" not in registry and "find_polygons" in registry
+    with pytest.raises(ConfigError, match="no tool 'find_circle'; did you mean 'find_circles'"):
+        chosen_registry(Config.of({"without_tools": ["find_circle"]}))

@@ -25,7 +25,7 @@ from .planner.base import Feedback, Plan, Planner, Task
 from .planner.names import make_planner
 from .planner.repair import plans_checked, replan
 from .planner.vote import vote
-from .registry import Registry, Tool, default_registry, load_tools
+from .registry import Registry, Tool, chosen_registry
 from .types import accepts, describe, render
 from .values.image import Image
 
@@ -71,8 +71,7 @@ class Agent:
     ) -> None:
         self.config = _config(config)
         if registry is None:
-            extra = [t for reference in self.config.extra_tools for t in load_tools(reference)]
-            registry = default_registry() | extra
+            registry = chosen_registry(self.config)
         self.registry = registry | tools
         self.recording = _recording(record, replay)
         self.host = Host(self.registry, self.config, self.recording)

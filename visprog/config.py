@@ -7,6 +7,7 @@ the file named by `--config` or VISPROG_CONFIG, else `visprog.toml` in the worki
     planner = "openai:MODEL"            # VISPROG_PLANNER
     require = "kernel"                  # VISPROG_REQUIRE
     extra_tools = ["my_tools"]          # VISPROG_EXTRA_TOOLS, separated by commas
+    without_tools = ["find_circles"]    # that programs may not call
 
     [planner_options]
     base_url = "http://localhost:8000/v1"
@@ -30,7 +31,10 @@ from .errors import ConfigError
 
 FILE_NAME = "visprog.toml"
 _PATHS = ("model", "labels")
-_EXTRA_TOOLS = '\'extra_tools\' must be a list of names such as "my_tools" or "my_tools:tools"'
+_LISTS = {
+    "extra_tools": 'names such as "my_tools" or "my_tools:tools"',
+    "without_tools": 'names such as "find_circles"',
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Config:
         planner_options: for the planner's constructor, such as `base_url` or `temperature`.
         tools: backend of each tool that should not use its default.
         extra_tools: "module" or "module:attribute" of further tools.
+        without_tools: names of tools that programs may not call.
         repairs: how many times a program may be sent back to its planner.
         votes: how many programs to sample; above 1 their answers are put to a vote.
         fallback: where no program answers, ask the `vqa` tool plainly; the status is then `fallback`.
@@ -68,6 +73,7 @@ class Config:
     planner_options: Mapping[str, Any] = field(default_factory=dict)
     tools: Mapping[str, ToolConfig] = field(default_factory=dict)
     extra_tools: tuple[str, ...] = ()
+    without_tools: tuple[str, ...] = ()
     repairs: int = 2
     votes: int = 1
     fallback: bool = False
@@ -126,10 +132,11 @@ class Config:
             name: _tool(name, table, folder) for name, table in _table(values, "tools").items()
         }
         values["planner_options"] = _table(values, "planner_options")
-        extra = values.get("extra_tools", ())
-        if isinstance(extra, str) or not isinstance(extra, Sequence):
-            raise ConfigError(_EXTRA_TOOLS)
-        values["extra_tools"] = tuple(extra)
+        for name, what in _LISTS.items():
+            given = values.get(name, ())
+            if isinstance(given, str) or not isinstance(given, Sequence):
+                raise ConfigError(f"'{name}' must be a list of {what}")
+            values[name] = tuple(given)
         config = cls(**values)
         config._check()
         return config
@@ -144,8 +151,9 @@ class Config:
                 raise ConfigError(f"'{name}' must be a number of at least {least}, not {value!r}")
         if self.require not in ("auto", "kernel"):
             raise ConfigError(f"'require' must be 'auto' or 'kernel', not {self.require!r}")
-        if not all(isinstance(t, str) for t in self.extra_tools):
-            raise ConfigError(_EXTRA_TOOLS)
+        for name, what in _LISTS.items():
+            if not all(isinstance(t, str) for t in getattr(self, name)):
+                raise ConfigError(f"'{name}' must be a list of {what}")
 
     def _with_environment(self) -> Config:
         found: dict[str, Any] = {}

@@ -199,9 +199,9 @@ def _tools(config: Config, extras: Mapping[str, Any], problems: list[str]) -> li
 
 def _in_force(config: Config) -> tuple[Registry, dict[str, str]]:
     from .host import Host
-    from .registry import default_registry, load_tools
+    from .registry import chosen_registry
 
-    registry = default_registry() | [t for reference in config.extra_tools for t in load_tools(reference)]
+    registry = chosen_registry(config)
     host = Host(registry, config)
     return registry, {name: host.backend_of(tool) for name, tool in registry.called.items()}
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .answer import Answer
 from .errors import ConfigError, MissingExtra
 from .map import Mapped, Source, answer_one, in_flight
-from .registry import Registry, default_registry, load_tools
+from .registry import chosen_registry
 
 if TYPE_CHECKING:
     from .agent import Agent
@@ -48,7 +48,7 @@ def map_on_ray(
         raise MissingExtra("running on several machines", "ray") from None
     if agent.recording is not None:
         raise ConfigError("on Ray nothing is recorded or replayed: run it on threads")
-    if dict(agent.registry) != dict(_registry(agent.config)):
+    if dict(agent.registry) != dict(chosen_registry(agent.config)):
         raise ConfigError("on Ray tools are those of installed packages and of extra_tools in the settings")
     return _results(agent.config, question, pictures, plan, returns, jobs, ordered)
 
@@ -113,7 +113,3 @@ class _Worker:
 
     def answer(self, source: Source) -> Mapped:
         return answer_one(self.agent, self.question, source, self.plan, self.returns)
-
-
-def _registry(config: Config) -> Registry:
-    return default_registry() | [t for reference in config.extra_tools for t in load_tools(reference)]

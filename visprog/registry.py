@@ -14,10 +14,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, Protocol, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, Protocol, get_type_hints, overload
 
-from .errors import ToolDefinitionError, ToolError, VisprogError
+from .errors import ConfigError, ToolDefinitionError, ToolError, VisprogError
 from .types import Type, accepts, as_declared, describe, is_union, json_schema, render, supported
+
+if TYPE_CHECKING:
+    from .config import Config
 
 ENTRY_POINTS = "visprog.tools"
 """Entry points through which an installed package adds tools: each is a Tool, or a module of them."""
@@ -423,3 +426,19 @@ def default_registry() -> Registry:
         for each in load_tools(entry.value):
             registry.add(each)
     return registry
+
+
+def chosen_registry(config: Config) -> Registry:
+    """The default registry with the `extra_tools` of the settings, and without their `without_tools`.
+
+    Raises:
+        VisprogError: extra tools cannot be loaded.
+        ConfigError: there is no tool to leave out by that name.
+    """
+    registry = default_registry() | [t for reference in config.extra_tools for t in load_tools(reference)]
+    for name in config.without_tools:
+        if name not in registry:
+            close = difflib.get_close_matches(name, registry, 1)
+            hint = f"; did you mean '{close[0]}'?" if close else ""
+            raise ConfigError(f"without_tools: there is no tool '{name}'{hint}")
+    return Registry(t for name, t in registry.items() if name not in config.without_tools)

@@ -17,7 +17,6 @@ from typer.core import TyperGroup
 if TYPE_CHECKING:
     from ..agent import Agent
     from ..config import Config
-    from ..registry import Registry
 
 USAGE = {
     "visprog ask": 'visprog ask IMAGE... "QUESTION"',
@@ -147,12 +146,6 @@ def import_from_here() -> None:
     """Modules of the working folder can hold tools, as with `python -m`."""
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-
-
-def registry_of(config: Config) -> Registry:
-    from ..registry import default_registry, load_tools
-
-    return default_registry() | [t for reference in config.extra_tools for t in load_tools(reference)]
 
 
 def open_agent(

@@ -22,7 +22,6 @@ from .common import (
     load_settings,
     open_agent,
     read_program,
-    registry_of,
     say,
     type_of,
     working,
@@ -102,8 +101,9 @@ def check(
     from ..check import check as look
     from ..check import dry_run, format
     from ..check.dry_run import LIBRARY
+    from ..registry import chosen_registry
 
-    registry, found, failed = registry_of(load_settings(config, tools)), [], False
+    registry, found, failed = chosen_registry(load_settings(config, tools)), [], False
     with contextlib.ExitStack() as stack:
         sandbox = None
         for path in programs:
@@ -137,12 +137,13 @@ def _prompt(
     """The messages that a language model would be sent: no model and no key is needed for that."""
     from ..planner.base import Task
     from ..planner.llm import LLMPlanner
+    from ..registry import chosen_registry
     from ..terminal import print_messages
 
     settings = load_settings(config, tools)
     options = {k: v for k, v in settings.planner_options.items() if k == "max_examples"}
     messages = LLMPlanner(_Nobody(), **options).prompt(
-        Task(question, images, type_of(returns), registry_of(settings))
+        Task(question, images, type_of(returns), chosen_registry(settings))
     )
     if not as_json:
         print_messages(messages)

@@ -14,7 +14,6 @@ from .common import (
     Result,
     ToolsOption,
     load_settings,
-    registry_of,
 )
 
 PORT = 8711
@@ -80,6 +79,7 @@ def serve(
 
     from ..agent import Agent
     from ..errors import MissingExtra
+    from ..registry import chosen_registry
 
     try:
         import fastapi  # noqa: F401
@@ -107,7 +107,7 @@ def serve(
 
             engine = Replicas(replicas, gpus)
             stack.callback(engine.close)
-        registry = run_by(engine, registry_of(settings))
+        registry = run_by(engine, chosen_registry(settings))
         agent = stack.enter_context(Agent(planner, settings, registry=registry, standby=workers))
         limits = Limits(upload_limit << 20, pixel_limit * 1_000_000, timeout)
         service = Service(agent, Line(workers, queue), limits, models.loaded)

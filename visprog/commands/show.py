@@ -14,7 +14,6 @@ from .common import (
     ToolsOption,
     import_from_here,
     load_settings,
-    registry_of,
     working,
 )
 
@@ -34,10 +33,11 @@ def list_tools(
     visprog tools --tools my_tools:sharpness
     """
     from ..host import Host
+    from ..registry import chosen_registry
     from ..terminal import print_tool, print_tools
 
     settings = load_settings(config, tools, backend)
-    registry = registry_of(settings)
+    registry = chosen_registry(settings)
     host = Host(registry, settings)
     backends = {n: host.backend_of(t) for n, t in registry.items()}
     if name is not None:

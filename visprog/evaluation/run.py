@@ -18,7 +18,7 @@ from ..journal import Journal
 from ..planner.base import Feedback, NoProgram, Plan, Planner, Task
 from ..planner.names import make_planner
 from ..planner.replay import ReplayPlanner
-from ..registry import Registry, default_registry, load_tools
+from ..registry import Registry, chosen_registry
 from .benchmark import Benchmark, Item
 from .evidence import Evidence
 from .folder import RunFolder, made_with
@@ -160,7 +160,7 @@ class _Asker:
         spec = config.planner if planner is None else planner
         options = config.planner_options if spec == config.planner else {}
         self.planner = _PlanOnce(make_planner(spec, **options))
-        registry = default_registry() | [t for name in config.extra_tools for t in load_tools(name)]
+        registry = chosen_registry(config)
         self.truth: TruthTools | None = None
         if oracle:
             self.truth, config = self._with_truth(registry, config)

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import PlannerError, Refused
+from ..registry import default_registry
 from .base import Feedback, Plan, Task, Tokens
 from .decoder import Decoder
 from .grammar import grammar
@@ -106,6 +107,7 @@ class EmbeddedPlanner:
         if matcher.is_error():
             raise PlannerError(f"no grammar could be made for this question: {matcher.get_error()}")
         end = SPECIAL.index(END)
+        absent = _absent(self.folder, frozenset(task.registry))
         first = copy(decoder)
         first.reset()
         logits = first.feed(vocabulary.question(task.question, task.images > 1))
@@ -115,6 +117,9 @@ class EmbeddedPlanner:
             for draft in (d for d in drafts if not d.finished):
                 if len(draft.ids) >= LONGEST:
                     continue
+                draft.logits[
+                    absent
+                ] = -np.inf  # what is not there is no alternative that one could be unsure of
                 logprobs = draft.logits - draft.logits.max()
                 logprobs = logprobs - np.log(np.exp(logprobs).sum())
                 for token in self._allowed(draft, width, end):
@@ -208,6 +213,17 @@ def _load(folder: str) -> tuple[Decoder, Vocabulary, Any]:
         decoder, vocabulary = Decoder(path), Vocabulary.load(path / "vocabulary.json")
     tokenizer = llguidance.LLTokenizer(llguidance.TokenizerWrapper(_Tokens(vocabulary)))
     return decoder, vocabulary, tokenizer
+
+
+@cache
+def _absent(folder: str, registry: frozenset[str]) -> list[int]:
+    """Tokens that name a tool of the default registry which a task does not have."""
+    _, vocabulary, _ = _load(folder)
+    names = [re.escape(name) for name in default_registry() if name not in registry]
+    if not names:
+        return []
+    pattern = re.compile(rf"\b(?:{'|'.join(names)})\(".encode())
+    return [i for i, text in enumerate(vocabulary.bytes) if pattern.search(text)]
 
 
 class _Tokens:

@@ -156,7 +156,9 @@ class SpokenScenes:
         config = task.config
         self.task, self.collate = task, task.collate
         self.kinds = [
-            Scenes(task.side, split="train", things=(1, most), style=config.style, backgrounds=config.backgrounds)
+            Scenes(
+                task.side, split="train", things=(1, most), style=config.style, backgrounds=config.backgrounds
+            )
             for most in THINGS
         ]
 
