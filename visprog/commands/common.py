@@ -120,6 +120,14 @@ ReplayOption = Annotated[
         "--replay", help="Take what they said from such a folder: no model is run.", file_okay=False
     ),
 ]
+ResumeOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--resume/--fresh",
+        help="Only go on with a run that is there, or remove it and start again. Without either, a run that "
+        "is there is gone on with, and else a new one starts.",
+    ),
+]
 UrlOption = Annotated[bool, typer.Option("--allow-url", help="Read pictures from http and https addresses.")]
 
 

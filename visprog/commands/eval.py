@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import ConfigOption, Group, JsonOption, PlannerOption, Result, UsageError
+from .common import ConfigOption, Group, JsonOption, PlannerOption, Result, ResumeOption, UsageError
 
 evaluation = typer.Typer(
     cls=Group,
@@ -39,14 +39,7 @@ def eval_benchmark(
         Path | None,
         typer.Option("--output", "-o", help="Folder of the run; runs/eval-BENCHMARK, if not given."),
     ] = None,
-    resume: Annotated[
-        bool | None,
-        typer.Option(
-            "--resume/--fresh",
-            help="Only go on with a run that is there, or remove it and start again. Without either, a run that "
-            "is there is gone on with, and else a new one starts.",
-        ),
-    ] = None,
+    resume: ResumeOption = None,
     names: Annotated[bool, typer.Option("--list", help="Print the benchmarks and what they read.")] = False,
     json: JsonOption = False,
 ) -> Result:

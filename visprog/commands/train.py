@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import MissingExtra
-from .common import Group, JsonOption, Result, UsageError
+from .common import Group, JsonOption, Result, ResumeOption, UsageError
 
 train = typer.Typer(
     cls=Group,
@@ -35,14 +35,7 @@ def train_recipe(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print parameters, memory and speed after ten steps, and stop.")
     ] = False,
-    resume: Annotated[
-        bool | None,
-        typer.Option(
-            "--resume/--fresh",
-            help="Only go on with a run that is there, or remove it and start again. Without either, a run that "
-            "is there is gone on with, and else a new one starts.",
-        ),
-    ] = None,
+    resume: ResumeOption = None,
     names: Annotated[bool, typer.Option("--list", help="Print the names of the shipped recipes.")] = False,
     json: JsonOption = False,
 ) -> Result:
