@@ -18,6 +18,7 @@ from pathlib import Path
 
 from visprog.config import Config
 from visprog.evaluation.benchmark import Item
+from visprog.evaluation.folder import RunFolder
 from visprog.evaluation.nlvr import NLVR
 from visprog.evaluation.progress import progress
 from visprog.evaluation.run import evaluate
@@ -36,13 +37,13 @@ class Part(NLVR):
         self.sentences = {
             q for q in known if sentences == "all" or held_out(q) == (sentences == "validation")
         }
-        self.pictures = pictures
+        items = [item for item in super().__iter__() if item.question in self.sentences]
+        drawn = sorted(items, key=lambda item: zlib.crc32(item.id.encode()))[: pictures or None]
+        kept = {item.id for item in drawn}
+        self.items_kept = [item for item in items if item.id in kept]
 
     def __iter__(self) -> Iterator[Item]:
-        items = [item for item in super().__iter__() if item.question in self.sentences]
-        chosen = sorted(items, key=lambda item: zlib.crc32(item.id.encode()))
-        kept = {item.id for item in chosen[: self.pictures or None]}
-        return (item for item in items if item.id in kept)
+        return iter(self.items_kept)
 
 
 def main() -> None:
@@ -56,20 +57,23 @@ def main() -> None:
     parser.add_argument("--folder", help="of another embedded planner, from visprog train planner")
     parser.add_argument("--output", type=Path, default=Path("runs/nlvr"))
     options = parser.parse_args()
+    config = Config.of({"planner_options": {"folder": options.folder}} if options.folder else {})
+    benchmark = Part(options.data, options.sentences, options.pictures)
     for title, planner in (("replay", f"replay:{RECORDED}"), ("embedded", "embedded")):
         if options.only not in (None, title):
             continue
-        given = (
-            {"planner_options": {"folder": options.folder}} if options.folder and title == "embedded" else {}
-        )
         for oracle in (True, False):
-            benchmark = Part(options.data, options.sentences, options.pictures)
             name = f"{title}-{options.sentences}-{options.pictures}{'-oracle' if oracle else ''}"
-            with progress(len(benchmark), 0) as watch:
+            done = len(list(RunFolder(options.output / name, {}).ids()))
+            with progress(len(benchmark), done) as watch:
                 run = evaluate(
-                    benchmark, options.output / name, planner=planner, config=Config.of(given, Path.cwd()),
-                    oracle=oracle, watch=watch,
-                )  # fmt: skip
+                    benchmark,
+                    options.output / name,
+                    planner=planner,
+                    config=config,
+                    oracle=oracle,
+                    watch=watch,
+                )
             summary = summarise(benchmark, run)
             accuracy, answered = summary["metrics"]["accuracy"], summary["outcomes"]["answered"]["value"]
             print(

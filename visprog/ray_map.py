@@ -49,7 +49,9 @@ def map_on_ray(
     if agent.recording is not None:
         raise ConfigError("on Ray nothing is recorded or replayed: run it on threads")
     if dict(agent.registry) != dict(chosen_registry(agent.config)):
-        raise ConfigError("on Ray tools are those of installed packages and of extra_tools in the settings")
+        raise ConfigError(
+            "on Ray tools are those of installed packages and of the settings (extra_tools, without_tools)"
+        )
     return _results(agent.config, question, pictures, plan, returns, jobs, ordered)
 
 

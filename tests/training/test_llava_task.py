@@ -17,6 +17,7 @@ import PIL.Image  # noqa: E402
 from visprog.errors import Refused, ToolError  # noqa: E402
 from visprog.tools.embedded.vqa import EmbeddedVqa  # noqa: E402
 from visprog.tools.models.checkpoint import save_model  # noqa: E402
+from visprog.tools.models.clip import ImageConfig, ImageTower  # noqa: E402
 from visprog.tools.models.llama import Llama, LlamaConfig  # noqa: E402
 from visprog.tools.models.llava_chat import IMAGE, Chat  # noqa: E402
 from visprog.tools.models.text import word_tokenizer  # noqa: E402
@@ -32,6 +33,7 @@ from visprog.tools.training.tasks.llava import (  # noqa: E402
     SceneLlavaConfig,
 )
 from visprog.tools.training.tasks.owl import SceneOwl, SceneOwlConfig  # noqa: E402
+from visprog.tools.training.tasks.start import tell_places  # noqa: E402
 from visprog.values.image import Image  # noqa: E402
 
 TEXT = LlamaConfig(dim=32, layers=2, heads=2, hidden=64)
@@ -226,3 +228,15 @@ def test_what_does_not_fit_is_said(files: Path, tower: Path, tmp_path: Path) -> 
         [{"image": Image(np.zeros((8, 8, 3), np.uint8)), "question": "why?"}]
     )
     assert isinstance(error, ToolError) and "there is no LLaVA in" in str(error)
+
+
+def test_a_tower_is_told_where_its_tokens_are() -> None:
+    """Row and column can be read off linearly, and the class token stays as it was."""
+    tower = ImageTower(ImageConfig(size=48, patch=8, dim=64, layers=1, heads=2, hidden=64, project=None))
+    before = tower.positions.detach().clone()
+    tell_places(tower)
+    assert torch.equal(tower.positions[0], before[0])
+    codes = torch.cat([(tower.positions - before)[1:].detach(), torch.ones(36, 1)], 1)
+    places = torch.stack([torch.arange(36) // 6, torch.arange(36) % 6], 1).float()
+    read = codes @ torch.linalg.lstsq(codes, places, driver="gelsd").solution
+    torch.testing.assert_close(read, places, atol=0.3, rtol=0)

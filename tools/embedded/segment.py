@@ -30,8 +30,8 @@ class EmbeddedSegmenter(PromptedSegmenter):
     """
 
     def __init__(self, model: str | None = None, *, remembered: int = 4) -> None:
-        super().__init__(model, remembered)
         self.folder = model_folder(model, "sam")
+        super().__init__(str(self.folder), remembered)
         self._lock = threading.RLock()
         self._predictor: SamPredictor | None = None
 

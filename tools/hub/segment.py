@@ -39,19 +39,19 @@ class PromptedSegmenter:
         self.model = model
         self._encoded: Memory[str, Any] = Memory(remembered)
 
-    def unload(self) -> None:
-        """Let go of the weights."""
-        unload(str(self.model))
-
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         return answer_together(calls, self._prepare, self._answer)
 
     def _prepare(self, image: Image, region: Region | Point) -> Ask:
-        frame, box = image.box, region.box
-        across = box.left < frame.right and box.right > frame.left
-        if not (across and box.top < frame.bottom and box.bottom > frame.top):
+        frame = image.box
+        if isinstance(region, Point):
+            inside = frame.left <= region.x < frame.right and frame.top <= region.y < frame.bottom
+            box = region.box if inside else None
+        else:
+            box = region.box.intersection(frame)
+        if box is None:
             raise ToolError(f"nothing to segment: {_place(region)} lies outside the picture, {frame}")
-        return Ask(image, region, image.to_local(box.clip(frame)))
+        return Ask(image, region, image.to_local(box))
 
     def _answer(self, asked: list[Ask]) -> list[Any]:
         groups: dict[tuple[str, bool], list[int]] = {}
@@ -91,6 +91,10 @@ class SamSegmenter(PromptedSegmenter):
         super().__init__(model or "facebook/sam-vit-base", remembered)
         self.device, self.dtype = device, dtype
         self.batch_size = batch_size
+
+    def unload(self) -> None:
+        """Let go of the weights."""
+        unload(str(self.model))
 
     def _masks(self, image: Image, boxes: list[Box]) -> Iterable[NDArray[np.bool_]]:
         checkpoint = load(

@@ -165,6 +165,7 @@ def open_agent(
     replay: Path | None = None,
     **settings: Any,
 ) -> Agent:
+    """An agent with the settings in force, and what the command line changes of them."""
     from ..agent import Agent
 
     return Agent(planner, load_settings(config, tools, backends, **settings), record=record, replay=replay)

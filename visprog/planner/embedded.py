@@ -117,9 +117,7 @@ class EmbeddedPlanner:
             for draft in (d for d in drafts if not d.finished):
                 if len(draft.ids) >= LONGEST:
                     continue
-                draft.logits[
-                    absent
-                ] = -np.inf  # what is not there is no alternative that one could be unsure of
+                draft.logits[absent] = -np.inf
                 logprobs = draft.logits - draft.logits.max()
                 logprobs = logprobs - np.log(np.exp(logprobs).sum())
                 for token in self._allowed(draft, width, end):
@@ -217,7 +215,8 @@ def _load(folder: str) -> tuple[Decoder, Vocabulary, Any]:
 
 @cache
 def _absent(folder: str, registry: frozenset[str]) -> list[int]:
-    """Tokens that name a tool of the default registry which a task does not have."""
+    """Tokens that name a tool of the default registry which a task does not have: no alternatives, so that their
+    probability is not a reason to be unsure of the others."""
     _, vocabulary, _ = _load(folder)
     names = [re.escape(name) for name in default_registry() if name not in registry]
     if not names:

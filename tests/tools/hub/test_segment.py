@@ -148,11 +148,11 @@ def test_a_batch_is_the_same_as_one_by_one(segmenter: Any, pictures: list[Image]
 
 @KIND
 def test_a_region_outside_the_picture(segmenter: Any, pictures: list[Image]) -> None:
-    far = Region(Box(500, 500, 520, 520), "cat")
-    fine, error = segmenter(
-        [{"image": pictures[0], "region": boxes(pictures[0])[0]}, {"image": pictures[0], "region": far}]
-    )
+    far, flat = Region(Box(500, 500, 520, 520), "cat"), Region(Box(5, 5, 5, 5), "cat")
+    places = (boxes(pictures[0])[0], far, flat)
+    fine, error, empty = segmenter([{"image": pictures[0], "region": place} for place in places])
     assert isinstance(error, ToolError) and "lies outside the picture" in str(error)
+    assert isinstance(empty, ToolError)
     assert "outside" not in str(fine)
 
 
