@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .outcome import SandboxUnavailable as SandboxUnavailable
     from .outcome import StopProgram as StopProgram
     from .sandbox import Sandbox as Sandbox
+    from .series import Series as Series
     from .session import current_line as current_line
 
 # Resolved on first use: the worker imports this package too, and needs a fraction of it.
@@ -41,6 +42,7 @@ _HOME = {
     "Sandbox": "sandbox",
     "SandboxError": "outcome",
     "SandboxUnavailable": "outcome",
+    "Series": "series",
     "StopProgram": "outcome",
     "ValueType": "library",
     "check": "checker",

@@ -152,6 +152,11 @@ class Worker:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it runs and says nothing, as one does that waits for its next inputs."""
+        return self.is_alive and not self._buffer and not self._readable.poll(0)
+
     def send(self, message: dict[str, Any], deadline: float) -> None:
         """Sends one message.
 
@@ -264,9 +269,10 @@ def _root(package: str) -> str | None:
 
 
 class Standby:
-    """Workers that are started before they are needed, and the end of those that were.
+    """Workers that are started before they are needed, those that wait for the next inputs of their program, and
+    the end of those that were needed.
 
-    Both happen in a thread in the background, after a run and not during it: a run waits neither for the
+    Starts and ends happen in a thread in the background, after a run and not during it: a run waits neither for the
     end of its worker nor for the start of the next one.
 
     Args:
@@ -280,6 +286,7 @@ class Standby:
         self._closed = False
         self._ready: deque[Worker] = deque()
         self._used: set[Worker] = set()
+        self._series: dict[object, deque[Worker]] = {}
         self._start()
 
     def _start(self) -> None:
@@ -287,14 +294,14 @@ class Standby:
         self._lock = threading.RLock()  # a forgotten sandbox may be closed in the middle of anything
         self._keeper = ThreadPoolExecutor(1, thread_name_prefix="sandbox-standby")
 
-    def take(self) -> Worker:
-        """A worker that is ready, or the one that will be soonest.
+    def take(self, series: object = None) -> Worker:
+        """A worker that has served this series before, or else one that is ready or will be soonest.
 
         Raises:
             SandboxUnavailable: none can be started, or the sandbox is closed.
         """
         self._after_fork()
-        while (worker := self._next()) is not None:
+        while (worker := self._next(series)) is not None:
             if not worker.is_ready:
                 self._keep(self._fill)  # programs come faster than workers start: start two at once
             with contextlib.suppress(SandboxUnavailable):  # it ended on the way; a new one will tell why
@@ -304,10 +311,16 @@ class Standby:
         worker.greet()
         return worker
 
-    def _next(self) -> Worker | None:
+    def _next(self, series: object) -> Worker | None:
         with self._lock:
             if self._closed:
                 raise SandboxUnavailable("this sandbox is closed")
+            waiting = self._series.get(series, deque())
+            while waiting:
+                worker = waiting.pop()  # the last to come: where few are needed the others rest
+                if worker.is_quiet:
+                    return worker
+                worker.kill()
             while self._ready:
                 worker = self._ready.popleft()
                 if worker.is_alive:
@@ -315,13 +328,25 @@ class Standby:
                 worker.kill()
         return None
 
-    def put(self, worker: Worker) -> None:
-        """Takes back a worker that has run nothing yet."""
+    def put(self, worker: Worker, series: object = None) -> None:
+        """Takes back a worker that has run nothing yet, or nothing but the program of a series."""
         with self._lock:
-            if not self._closed and len(self._ready) < self._size:
-                self._ready.append(worker)
+            room = len(self._ready) < self._size if series is None else series in self._series
+            if room and not self._closed:
+                (self._ready if series is None else self._series[series]).append(worker)
                 return
         worker.kill()
+
+    def open(self, series: object) -> None:
+        """From now on workers can be put back to wait for a series."""
+        self._series[series] = deque()
+
+    def end(self, series: object) -> None:
+        """Ends the workers that wait for a series."""
+        with self._lock:
+            waiting = self._series.pop(series, deque())
+        for worker in waiting:
+            worker.kill()
 
     def retire(self, worker: Worker) -> None:
         """Ends a worker that has had its program, and starts another."""
@@ -352,9 +377,8 @@ class Standby:
         self._after_fork()
         with self._lock:
             self._closed = True
-            left = [*self._ready, *self._used]
-            self._ready.clear()
-            self._used.clear()
+            left = self._all()
+            self._forget()
         for worker in left:
             worker.kill()
         with contextlib.suppress(RuntimeError):  # a forgotten sandbox may be closed in this very thread
@@ -383,7 +407,13 @@ class Standby:
     def _after_fork(self) -> None:
         if os.getpid() != self._owner:
             self._start()
-            for worker in (*self._ready, *self._used):
+            for worker in self._all():
                 worker.abandon()
-            self._ready.clear()
-            self._used.clear()
+            self._forget()
+
+    def _all(self) -> list[Worker]:
+        return [*self._ready, *self._used, *(w for waiting in self._series.values() for w in waiting)]
+
+    def _forget(self) -> None:
+        for workers in (self._ready, self._used, *self._series.values()):
+            workers.clear()

@@ -21,6 +21,7 @@ from .limits import Limits
 from .outcome import Level, Outcome, SandboxUnavailable
 from .process import Gone, Standby, Worker
 from .protocol import CannotCross, TooLarge
+from .series import Series
 from .session import Job, Session, Types
 
 Tools = Mapping[str, Callable[..., Any]]
@@ -111,7 +112,15 @@ class Sandbox:
             SandboxUnavailable: no worker can be started here, or not at the level required.
             TypeError, ValueError: an argument is wrong, an input cannot enter the program.
         """
-        return self._run(source, tools, inputs, types, _call, None)
+        return self._run(source, tools, inputs, types, _call)
+
+    def series(self, source: str) -> Series:
+        """One program to run on many inputs, which is quicker: see :class:`Series`."""
+
+        def run(tools: Tools | None, inputs: Inputs | None, types: Types, series: object) -> Outcome:
+            return self._run(source, tools, inputs, types, _call, series=series)
+
+        return Series(run, self._standby)
 
     async def arun(
         self, source: str, *, tools: Tools | None = None, inputs: Inputs | None = None, types: Types = ()
@@ -228,18 +237,20 @@ class Sandbox:
         inputs: Inputs | None,
         types: Types,
         call: Callable[[Callable[..., Any], list[Any], dict[str, Any]], Any],
-        stop: _Stop | None,
+        stop: _Stop | None = None,
+        series: object = None,
     ) -> Outcome:
         tools, inputs = dict(tools or {}), dict(inputs or {})
         if type(source) is not str:
             raise TypeError(f"a program is a str, not {type(source).__name__}")
         _check_names(tools, inputs, types)
-        job = Job(source, tools, inputs, types, self._library, self.limits, call)
+        job = Job(source, tools, inputs, types, self._library, self.limits, call, again=series is not None)
         if self._checked and len(source) > self.limits.source:  # too large to be sent
             refused = self._refused(job, self.level)
             if refused is not None:
                 return refused
-        worker, session = self._begin(job)
+        worker, session = self._begin(job, series)
+        ended_well = False
         try:
             # The worker checks and compiles at the same time. Whatever it makes of the program, none of its
             # messages is read before this verdict.
@@ -248,9 +259,14 @@ class Sandbox:
                 return refused
             if stop is not None:
                 stop.watch(worker)
-            return session.run()
+            outcome = session.run()
+            ended_well = outcome.status == "ok"
+            return outcome
         finally:
-            self._standby.retire(worker)
+            if job.again and ended_well:
+                self._standby.put(worker, series)
+            else:
+                self._standby.retire(worker)
 
     def _refused(self, job: Job, level: Level) -> Outcome | None:
         """The outcome of a program that the static check refuses; None where it may run."""
@@ -266,10 +282,10 @@ class Sandbox:
             seconds=time.monotonic() - job.started,
         )
 
-    def _begin(self, job: Job) -> tuple[Worker, Session]:
-        """A worker that has the program. One that had died while it stood by is replaced, once."""
+    def _begin(self, job: Job, series: object) -> tuple[Worker, Session]:
+        """A worker that has the program. One that had died while it waited is replaced, once."""
         for last in (False, True):
-            worker = self._standby.take()
+            worker = self._standby.take(None if last else series)
             try:
                 self._accept(worker)
                 session = Session(job, worker)
@@ -280,7 +296,7 @@ class Sandbox:
                 if last:
                     raise SandboxUnavailable("workers end before they read a program") from None
             except (CannotCross, TooLarge):
-                self._standby.put(worker)
+                self._standby.put(worker, series)
                 raise
             except BaseException:
                 worker.kill()

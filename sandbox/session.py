@@ -104,6 +104,8 @@ class Job:
     limits: Limits
     call: Callable[[Callable[..., Any], list[Any], dict[str, Any]], Any]
     """Calls a tool and gives its result; the async twin awaits here."""
+    again: bool = False
+    """The worker shall wait for this program's next inputs when it has given its result."""
     started: float = field(default_factory=time.monotonic)
 
 
@@ -136,6 +138,7 @@ class Session:
             "tools": list(job.tools),
             "kinds": [[cls.__name__, list(attributes)] for cls, attributes in job.types],
             "inputs": {name: self._codec.encode(value) for name, value in job.inputs.items()},
+            "again": job.again,
         }
         deadline = time.monotonic() + job.limits.startup
         try:

@@ -2,7 +2,8 @@
 
 It imports what it will need, confines itself, measures that, says READY, and only then reads the program:
 STARTED. From then on it speaks in frames: CALL for every tool, at last DONE, ERROR, LIMIT or REJECTED. When a
-limit is hit it says so and is gone in the same instant, so nothing in a program can run afterwards.
+limit is hit it says so and is gone in the same instant, so nothing in a program can run afterwards. Only after
+DONE, and where the caller wants that, does it read the same program again with other inputs.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import time
 import unicodedata  # noqa: F401 - the parser imports it for the first name that is not ASCII: too late by then
 import warnings
 from collections.abc import Callable, Sequence
@@ -29,6 +31,9 @@ from .protocol import HEADER, MAX_KEYWORDS, VERSION, Codec, TooLarge, pack, read
 MAX_DIAGNOSTICS = 20
 MAX_TEXT = 500
 _RESERVE = 1 << 20
+_SERVICE = 0.5
+"""Seconds of processor time after which a worker serves no more. The kernel allows a second beyond the limit of one
+run and counts all runs together: so the last one has its limit too."""
 _BLOCK = 1 << 16
 
 
@@ -134,8 +139,8 @@ class Worker:
     def ready(self, facts: dict[str, Any]) -> None:
         self._pipe.send({"op": "READY", "protocol": VERSION, "pid": os.getpid(), "facts": facts})
 
-    def serve(self) -> NoReturn:
-        """Reads one program, runs it, sends its end."""
+    def serve(self) -> None:
+        """Reads one program, runs it, sends its end. Returns where it shall be run again."""
         message = self._pipe.receive()
         self._pipe.send({"op": "STARTED"})
         confinement.end_with_parent()
@@ -143,7 +148,10 @@ class Worker:
         self._codec = GuestCodec(self._library, self._limits, message["kinds"])
         try:
             value = self._engine.run(message["source"], self._scope(message))
-            self._end({"op": "DONE", "v": self._codec.encode(value)})
+            done = {"op": "DONE", "v": self._codec.encode(value)}
+            if not message["again"] or time.process_time() > _SERVICE:
+                self._end(done)
+            self._send(done)
         except Refused as refused:
             found = [diagnostic.to_json() for diagnostic in refused.diagnostics[:MAX_DIAGNOSTICS]]
             self._end({"op": "REJECTED", "diagnostics": found})
@@ -298,4 +306,7 @@ def main(config: dict[str, Any]) -> NoReturn:
     gc.freeze()
     how = confinement.confine(limits) if config["confined"] else {}
     worker.ready({**confinement.measure(limits), **how})
-    worker.serve()
+    while True:
+        worker.serve()
+        worker = Worker(limits, library, engine, config["checked"])
+        gc.collect()  # the next run has all of its memory

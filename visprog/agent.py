@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from visprog.sandbox import Limits, Outcome, Sandbox, SandboxUnavailable
+from visprog.sandbox import Limits, Outcome, Sandbox, SandboxUnavailable, Series
 
 from .answer import Answer
 from .check import Diagnostic, check
@@ -166,11 +166,17 @@ class Agent:
         source = _source(program)
         return Plan(source, "", diagnostics=tuple(check(source, self.registry, returns=returns)))
 
-    def follow(self, plan: Plan, picture: Image, *, question: str = "", returns: Any = None) -> Answer:
-        """Run a plan on one of many pictures: nothing of the picture stays in memory."""
+    def follow(
+        self, plan: Plan, picture: Image, *, question: str = "", returns: Any = None, series: Series | None = None
+    ) -> Answer:
+        """Run a plan on one of many pictures: nothing of the picture stays in memory.
+
+        Args:
+            series: of the plan's program, made by `self.sandbox`; a process of its own where there is none.
+        """
         session = self.host.session()
         task = Task(question, 1, returns, self.registry)
-        answer, _ = self._execute(plan, task, (picture,), session)
+        answer, _ = self._execute(plan, task, (picture,), session, series)
         session.forget()
         if self.config.fallback and question and answer.status in ("refused", "error"):
             answer = self._fall_back(question, answer, (picture,))
@@ -273,7 +279,12 @@ class Agent:
             plan = better
 
     def _execute(
-        self, plan: Plan, task: Task, pictures: tuple[Image, ...], session: Session | None = None
+        self,
+        plan: Plan,
+        task: Task,
+        pictures: tuple[Image, ...],
+        session: Session | None = None,
+        series: Series | None = None,
     ) -> tuple[Answer, str]:
         """Run one program. Also what its planner should be told, where a better program might do."""
         base = Answer(
@@ -296,9 +307,8 @@ class Agent:
         session = session or self.host.session()
         try:
             with session:
-                outcome = self.sandbox.run(
-                    plan.program, tools=session.tools(), inputs=named(plan.program, pictures), types=TYPES
-                )
+                run = series.run if series is not None else partial(self.sandbox.run, plan.program)
+                outcome = run(tools=session.tools(), inputs=named(plan.program, pictures), types=TYPES)
         except SandboxUnavailable as error:
             return replace(base, message=f"{_NO_SANDBOX}: {error}"), ""
         answer = replace(

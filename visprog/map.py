@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +19,8 @@ from .planner.base import Plan
 from .values.image import Image
 
 if TYPE_CHECKING:
+    from visprog.sandbox import Series
+
     from .agent import Agent
 
 SUFFIXES = frozenset(
@@ -147,8 +150,14 @@ def make_plan(agent: Agent, question: str, program: str | os.PathLike[str] | Non
     return plan
 
 
-def answer_one(agent: Agent, question: str, source: Source, plan: Plan | None, returns: Any) -> Mapped:
-    """The answer for one picture, whatever goes wrong with it; without a plan its own is made."""
+def answer_one(
+    agent: Agent, question: str, source: Source, plan: Plan | None, returns: Any, series: Series | None
+) -> Mapped:
+    """The answer for one picture, whatever goes wrong with it; without a plan its own is made.
+
+    Args:
+        series: of the plan's program.
+    """
     started = time.perf_counter()
     program = "" if plan is None else plan.program
     try:
@@ -156,7 +165,7 @@ def answer_one(agent: Agent, question: str, source: Source, plan: Plan | None, r
         if plan is None:
             answer = agent.ask(question, picture, returns=returns)
         else:
-            answer = agent.follow(plan, picture, question=question, returns=returns)
+            answer = agent.follow(plan, picture, question=question, returns=returns, series=series)
     except VisprogError as error:
         answer = Answer("error", message=str(error), program=program)
     except Exception as error:  # of one picture: the others go on
@@ -175,14 +184,17 @@ def _on_threads(
     jobs: int,
     ordered: bool,
 ) -> Generator[Mapped, None, None]:
-    plan: Plan | None = None
-    with ThreadPoolExecutor(jobs, thread_name_prefix="visprog-map") as pool:
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(jobs, thread_name_prefix="visprog-map"))
+        plan: Plan | None = None
+        series: Series | None = None
 
         def submit(source: Source) -> Future[Mapped]:
-            nonlocal plan
+            nonlocal plan, series
             if plan is None and not plan_each:
                 plan = make_plan(agent, question, program, returns)
-            return pool.submit(answer_one, agent, question, source, plan, returns)
+                series = stack.enter_context(agent.sandbox.series(plan.program))
+            return pool.submit(answer_one, agent, question, source, plan, returns, series)
 
         yield from in_flight(pictures, submit, most=2 * jobs, ordered=ordered)
 

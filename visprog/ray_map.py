@@ -112,6 +112,7 @@ class _Worker:
         self.question = question
         self.plan = plan
         self.returns = returns
+        self.series = self.agent.sandbox.series(plan.program)
 
     def answer(self, source: Source) -> Mapped:
-        return answer_one(self.agent, self.question, source, self.plan, self.returns)
+        return answer_one(self.agent, self.question, source, self.plan, self.returns, self.series)
