@@ -415,5 +415,7 @@ class Standby:
         return [*self._ready, *self._used, *(w for waiting in self._series.values() for w in waiting)]
 
     def _forget(self) -> None:
-        for workers in (self._ready, self._used, *self._series.values()):
-            workers.clear()
+        self._ready.clear()
+        self._used.clear()
+        for waiting in self._series.values():
+            waiting.clear()

@@ -26,7 +26,9 @@ class Series:
     end with their sandbox.
     """
 
-    def __init__(self, run: Callable[[Tools | None, Inputs | None, Types, object], Outcome], standby: Standby) -> None:
+    def __init__(
+        self, run: Callable[[Tools | None, Inputs | None, Types, object], Outcome], standby: Standby
+    ) -> None:
         self._run, self._key = run, object()
         standby.open(self._key)
         self._finalizer = weakref.finalize(self, standby.end, self._key)

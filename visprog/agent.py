@@ -167,7 +167,13 @@ class Agent:
         return Plan(source, "", diagnostics=tuple(check(source, self.registry, returns=returns)))
 
     def follow(
-        self, plan: Plan, picture: Image, *, question: str = "", returns: Any = None, series: Series | None = None
+        self,
+        plan: Plan,
+        picture: Image,
+        *,
+        question: str = "",
+        returns: Any = None,
+        series: Series | None = None,
     ) -> Answer:
         """Run a plan on one of many pictures: nothing of the picture stays in memory.
 

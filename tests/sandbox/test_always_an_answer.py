@@ -28,11 +28,14 @@ from .weaken import copy_of_repository
 ROOT = Path(__file__).parents[2]
 SPIN = "ready()\nwhile True: pass\nresult = 1"
 
-CHILDREN = inspect.getsource(children) + """
+CHILDREN = (
+    inspect.getsource(children)
+    + """
 import json, os, signal, sys, threading, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored by what is started in the background
 from visprog.sandbox import Limits, Sandbox
 """
+)
 
 
 @contextmanager

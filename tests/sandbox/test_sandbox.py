@@ -380,7 +380,9 @@ def test_a_standby_that_dies_on_the_way_is_replaced(monkeypatch: pytest.MonkeyPa
 
 
 def test_workers_end_with_their_parent(tmp_path: Path) -> None:
-    script = inspect.getsource(children) + """
+    script = (
+        inspect.getsource(children)
+        + """
 import os, sys, threading, time
 from visprog.sandbox import Sandbox
 sandbox = Sandbox().warm()
@@ -392,6 +394,7 @@ sandbox.warm()
 print(*children(), flush=True)
 time.sleep(60)
 """
+    )
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     parent = subprocess.Popen(

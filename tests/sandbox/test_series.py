@@ -36,12 +36,19 @@ def test_one_process_serves_many_inputs_and_ends_with_the_series(sandbox: Sandbo
         seen = set()
         for n in range(20):
             outcome = series.run(tools=TOOLS, inputs={"n": n})
-            assert (outcome.status, outcome.value, outcome.stdout, outcome.calls) == ("ok", 2 * n + 1, f"{n}\n", 1)
+            assert (outcome.status, outcome.value, outcome.stdout, outcome.calls) == (
+                "ok",
+                2 * n + 1,
+                f"{n}\n",
+                1,
+            )
             seen.update(workers(sandbox))
         (pid,) = seen
         assert pid in children()
     assert pid not in children()
-    assert series.run(tools=TOOLS, inputs={"n": 1}).value == 3 and not workers(sandbox)  # closed: a process each
+    assert series.run(tools=TOOLS, inputs={"n": 1}).value == 3 and not workers(
+        sandbox
+    )  # closed: a process each
 
 
 def test_another_program_has_another_process(sandbox: Sandbox) -> None:
@@ -105,8 +112,10 @@ def test_a_process_that_dies_while_it_waits_is_replaced(sandbox: Sandbox) -> Non
 
 def test_the_limit_of_processor_time_is_that_of_one_run() -> None:
     with Sandbox(Limits(cpu=0.4), standby=0) as sandbox, sandbox.series("result = sum(range(n))") as series:
-        small, large = 2_000_000, 10**11
-        outcomes = [series.run(inputs={"n": small}) for _ in range(30)]  # more than the limit, taken together
+        small, large = 4_000_000, 10**11
+        outcomes = [
+            series.run(inputs={"n": small}) for _ in range(40)
+        ]  # more than the kernel allows to one process
         assert {outcome.status for outcome in outcomes} == {"ok"}
         ended = series.run(inputs={"n": large})
         assert (ended.status, ended.limit) == ("killed", "cpu")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,17 @@ from visprog.tools.models.text import word_tokenizer  # noqa: E402
 from visprog.tools.training.data.samples import BadSample, DataError  # noqa: E402
 from visprog.tools.training.optim import make_optimizers  # noqa: E402
 from visprog.tools.training.recipe import OptimizerConfig, load_recipe  # noqa: E402
+from visprog.tools.training.scenes import Scenes  # noqa: E402
+from visprog.tools.training.scenes.language import cell  # noqa: E402
 from visprog.tools.training.tasks.clip import Shape  # noqa: E402
 from visprog.tools.training.tasks.llava import (  # noqa: E402
     IGNORED,
+    LIST,
     FileLlava,
     FileLlavaConfig,
     SceneLlava,
     SceneLlavaConfig,
+    reasoned,
 )
 from visprog.tools.training.tasks.owl import SceneOwl, SceneOwlConfig  # noqa: E402
 from visprog.tools.training.tasks.start import tell_places  # noqa: E402
@@ -75,7 +80,7 @@ def test_only_what_the_assistant_says_is_learned() -> None:
 def test_prompts_are_padded_on_the_left() -> None:
     tokenizer = word_tokenizer(["user : assistant one two three"], 16, special=[IMAGE])
     chat = Chat(tokenizer, per_image=2)
-    ids, mask = chat.prompts(["one two three", "one"])
+    ids, mask = chat.prompts([[(f"{IMAGE}\n{asked}", None)] for asked in ("one two three", "one")])
     assert mask.sum(1).tolist() == [len(ids[0]), len(ids[0]) - 2]
     assert not mask[1, :2].any() and ids[1, 2] == chat.start and ids[0, 0] == chat.start
     assert torch.equal(ids[0, -2:], ids[1, -2:])
@@ -85,17 +90,64 @@ def test_prompts_are_padded_on_the_left() -> None:
 
 def test_conversations_about_scenes_are_true_and_known(scenes: SceneLlava) -> None:
     data = scenes.data("train")
-    unknown = scenes.tokenizer.id("<unk>")
+    unknown = scenes.chat.tokenizer.id("<unk>")
     for key in range(30):
         spoken = data.sample(key, np.random.default_rng(key))
         scene = data.kinds[key % len(data.kinds)][key]
         truth = {q.text: q.answer_text for q in scene.questions(scenes.config.turns)}
-        assert spoken.turns[0][0].startswith(IMAGE)
-        *turns, (_, description) = spoken.turns  # nothing can be read off the description: it comes last
-        assert scene.agrees(description, complete=True)
+        (first, listed), *turns = spoken.turns
+        assert first == f"{IMAGE}\n{LIST}"
+        named = [words.split()[2:-2] for words in listed.split(" ; ")]
+        assert scene.agrees(", ".join("a " + " ".join(words) for words in named), complete=True)
         for question, answer in turns:
-            assert answer == truth[question.removeprefix(f"{IMAGE}\n")]
+            assert answer.rpartition(" : ")[2] == truth[question]
         assert unknown not in scenes.chat.write(spoken.turns).ids
+
+
+def test_reasons_name_what_the_answer_rests_on() -> None:
+    scene = next(s for s in Scenes(32) if len(s.things) == 4)
+    by_cell = {cell(thing): thing for thing in scene.things}
+    for question in scene.questions(40):
+        reasons, _, answer = reasoned(question).rpartition(" : ")
+        groups = [[] if g == "none" else g.split(" , ") for g in reasons.split(" ; ")]
+        assert len(groups) == len(question.grounds)
+        counts = [len(group) for group in groups]
+        for told, things in zip(groups, question.grounds, strict=True):
+            assert [by_cell[" ".join(words.split()[:2])] for words in told] == sorted(
+                things, key=lambda t: t.x
+            )
+        if question.kind == "count":
+            assert answer == str(counts[0])
+        if question.kind == "compare_counts":
+            assert answer == ("yes" if counts[0] > counts[1] else "no")
+        if question.kind.endswith(("color", "shape")):
+            assert answer in groups[-1][0].split()
+
+
+def test_without_sight_the_list_is_given_and_not_learned(tower: Path) -> None:
+    task = SceneLlava(SceneLlavaConfig(tower=str(tower), text=TEXT, turns=2, sighted=False))
+    data, rng = task.data("train"), np.random.default_rng(0)
+    sample = data.sample(0, rng)
+    batch = task.collate([sample])
+    assert "images" not in batch and sample.turns[0][0] == LIST
+    learned = task.chat.tokenizer.decode(batch["labels"][batch["labels"] != IGNORED])
+    assert learned == task.chat.tokenizer.decode(
+        torch.cat([task.chat.tokenizer([answer], special=False).ids[0] for _, answer in sample.turns[1:]])
+    )
+    val = task.data("val")
+    found = task.predict(val.collate([val.sample(key, rng) for key in range(4)]))
+    assert found["right"].shape == (4,) and found["held_out"].tolist() == [False, True, False, True]
+
+
+def test_one_begins_where_another_ended(scenes: SceneLlava, tower: Path, tmp_path: Path) -> None:
+    scenes.save(tmp_path)
+    config = SceneLlavaConfig(tower=str(tower), text=TEXT, start=str(tmp_path))
+    state, expected = SceneLlava(config).model.state_dict(), scenes.model.state_dict()
+    assert all(torch.allclose(state[name], expected[name], atol=1e-2) for name in expected)
+    with pytest.raises(DataError, match="holds no LLaVA to begin with"):
+        SceneLlava(replace(config, start=str(tower)))
+    with pytest.raises(DataError, match="cannot begin with"):
+        SceneLlava(replace(config, text=replace(TEXT, layers=1)))
 
 
 def test_labels_and_loss(scenes: SceneLlava) -> None:
@@ -115,7 +167,7 @@ def test_labels_and_loss(scenes: SceneLlava) -> None:
 def test_it_learns_scenes_by_heart_and_the_backend_answers(scenes: SceneLlava, tmp_path: Path) -> None:
     data, rng = scenes.data("train"), np.random.default_rng(0)
     samples = [data.sample(key, rng) for key in range(3)]
-    samples = [s._replace(turns=s.turns[:1]) for s in samples]
+    samples = [s._replace(turns=s.turns[:2]) for s in samples]
     batch = scenes.collate(samples)
     scenes.model.tower.requires_grad_(False)
     optimizer = torch.optim.Adam([p for p in scenes.model.parameters() if p.requires_grad], 3e-3)
@@ -128,11 +180,10 @@ def test_it_learns_scenes_by_heart_and_the_backend_answers(scenes: SceneLlava, t
     scenes.save(tmp_path)
     backend = EmbeddedVqa(str(tmp_path))
     calls: list[dict[str, Any]] = [
-        {"image": Image(s.pictures[0]), "question": s.turns[0][0].removeprefix(f"{IMAGE}\n")} for s in samples
+        {"image": Image(s.pictures[0]), "question": s.turns[1][0]} for s in samples
     ]
     answers = backend([*calls, {"image": calls[0]["image"], "question": "Where is my xylophone?"}])
-    plain = [a.lower().rstrip(".") for a in answers[:3]]
-    assert plain == [s.turns[0][1] for s in samples]
+    assert answers[:3] == [s.turns[1][1].rpartition(" : ")[2] for s in samples]
     assert isinstance(answers[3], Refused) and "'xylophone'" in str(answers[3])
 
 
@@ -190,7 +241,7 @@ def test_the_two_stages_train_what_they_should(files: Path, tower: Path, tmp_pat
     torch.manual_seed(0)
     first = FileLlava(config)
     assert len(first.data("train")) == 4 and len(first.data("val")) == 2
-    assert first.model.language.config.vocab == len(first.tokenizer)
+    assert first.model.language.config.vocab == len(first.chat.tokenizer)
     assert changed(*step(first, load_recipe("llava-align").optimizer)) == {"projector"}
     first.save(tmp_path)
     second = FileLlava(FileLlavaConfig(conversations=files / "data.json", checkpoint=str(tmp_path)))

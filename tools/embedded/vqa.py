@@ -75,10 +75,8 @@ class EmbeddedVqa:
 
     def _answer(self, asked: list[Ask]) -> list[str]:
         model, chat, pixels = self.speaker
-        tokens, mask = chat.prompts([ask.question for ask in asked])
         images = pixels([ask.picture.pixels for ask in asked])
-        said = model.generate(tokens, images, self.longest, mask=mask, stop=[chat.end])
-        texts = [chat.tokenizer.decode(ids[ids != chat.end]) for ids in said]
+        texts = chat.answer(model, images, [ask.question for ask in asked], self.longest)
         return [sentence(text) if " " in text else text for text in texts]
 
 
@@ -92,7 +90,6 @@ def load(folder: Path) -> Speaker:
     from ..models.llava import Llava
     from ..models.llava_chat import Chat
     from ..models.pixels import Pixels
-    from ..models.text import Tokenizer
 
     model = Llava.load(folder).eval()
-    return Speaker(model, Chat(Tokenizer.load(folder), model.config.per_image), Pixels.load(folder))
+    return Speaker(model, Chat.load(folder, model.config.per_image), Pixels.load(folder))

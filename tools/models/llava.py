@@ -37,6 +37,8 @@ class LlavaConfig:
         feature_layers: of which hidden states of the tower the features are: 0 is what enters the first block, 1
             what leaves it, -1 what leaves the last; of several, side by side.
         class_token: keep the class token, as the first feature of an image.
+        merge: patches of a square of so many by so many become one feature, side by side (Chen et al. 2023,
+            MiniGPT-v2, arXiv:2310.09478): the language model reads a fraction of them.
         projector: activations between linear maps, each as wide as the language model: ("gelu",) has two maps,
             () is one (LLaVA-1).
     """
@@ -48,13 +50,21 @@ class LlavaConfig:
     image_token: int = 32000
     feature_layers: tuple[int, ...] = (-2,)
     class_token: bool = False
+    merge: int = 1
     projector: tuple[str, ...] = ("gelu",)
     projector_bias: bool = True
 
     @property
     def per_image(self) -> int:
         """Placeholders that an image takes."""
-        return self.image.grid**2 + self.class_token
+        return (self.image.grid // self.merge) ** 2 + self.class_token
+
+    def __post_init__(self) -> None:
+        if self.merge > 1 and (self.class_token or self.image.grid % self.merge):
+            raise ValueError(
+                f"merge = {self.merge} needs no class token, and a grid of patches that it divides, "
+                f"not {self.image.grid}"
+            )
 
     @classmethod
     def from_hub(cls, raw: dict[str, Any]) -> LlavaConfig:
@@ -119,7 +129,10 @@ class Llava(nn.Module):
         self.config = config
         self.tower = ImageTower(config.image)
         width = config.text.dim
-        dims = [config.image.dim * len(config.feature_layers), *[width] * (1 + len(config.projector))]
+        dims = [
+            config.image.dim * len(config.feature_layers) * config.merge**2,
+            *[width] * (1 + len(config.projector)),
+        ]
         self.projector = Mlp(dims, activation(config.projector[0]) if config.projector else nn.Identity())
         if not config.projector_bias:
             for layer in self.projector.layers:
@@ -127,14 +140,21 @@ class Llava(nn.Module):
         self.language = Llama(config.text)
 
     def see(self, images: Tensor) -> Tensor:
-        """Images (n, 3, height, width) → what the tower says of them, (n, per_image, image dim * feature layers).
+        """Images (n, 3, height, width) → what the tower says of them, (n, per_image, image dim * feature layers *
+        merge²).
 
         It depends on the tower alone: where that is frozen, it may be computed once and kept.
         """
         out = self.tower(images, collect=True)
         states = [out.embedded, *out.hidden]
         seen = [states[layer] for layer in self.config.feature_layers]
-        return torch.cat(seen, -1) if self.config.class_token else torch.cat(seen, -1)[:, 1:]
+        if self.config.class_token:
+            return torch.cat(seen, -1)
+        grid = torch.cat(seen, -1)[:, 1:].unflatten(1, (self.config.image.grid, -1))
+        squares = grid.unfold(1, self.config.merge, self.config.merge).unfold(
+            2, self.config.merge, self.config.merge
+        )
+        return squares.flatten(3).flatten(1, 2)
 
     def embed(
         self, tokens: Tensor, images: Tensor | None = None, seen: Tensor | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+import string
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 
 from .facts import NOUNS, NUMBERS, RELATION_PHRASES, agrees, facts_of, plural, with_article
@@ -23,6 +24,9 @@ FRAMES = (
 VARIANTS = len(FRAMES) + 1
 NEGATIVE_SLACK = 0.06
 """A reversed relation is a negative only where it fails by more than this, in widths of the picture."""
+
+GRID = 12
+"""Columns and rows that `cell` tells places in."""
 
 Relation = tuple[int, str, int]
 
@@ -62,6 +66,29 @@ def caption(
     rng = random.Random(f"{key}/{level}/{variant}")
     rng.shuffle(order)
     return _sentence(things, order, related, full, color, frame, rng)
+
+
+def listing(things: Sequence[Thing], *, color: bool = True) -> str:
+    """All that is visible of all things, from left to right, each between two mentions of its cell: "d 3 small red
+    circle d 3 ; k 6 large striped blue square k 6". Who writes knows from the first where to look; who reads
+    finds the second after what was asked for."""
+    return " ; ".join(f"{described(thing, color=color)} {cell(thing)}" for thing in from_left(things))
+
+
+def described(thing: Thing, *, color: bool = True) -> str:
+    """A thing after its cell: "d 3 small red circle"."""
+    return f"{cell(thing)} {phrase(thing, color=color, size=True, texture=True)}"
+
+
+def cell(thing: Thing) -> str:
+    """Where the middle of a thing lies in a grid of GRID columns and rows: a letter from the left and a number from
+    the top, "d 3"."""
+    column, row = (min(max(int(at * GRID), 0), GRID - 1) for at in (thing.x, thing.y))
+    return f"{string.ascii_lowercase[column]} {row + 1}"
+
+
+def from_left(things: Iterable[Thing]) -> list[Thing]:
+    return sorted(things, key=lambda thing: (thing.x, thing.y))
 
 
 def region_caption(thing: Thing, rng: random.Random, *, color: bool = True) -> str:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .facts import Mention, plural, with_article
+from .facts import Mention, matches, plural, with_article
 from .kinds import COLOR_KINDS, KINDS, PROGRAMS, WORDINGS
 from .phrases import Phrases
 from .shapes import SHAPES
@@ -30,12 +30,15 @@ class Question:
         answer: a bool for a yes/no question, an int for a count, else a word.
         kind: one of KINDS.
         program: a visprog program that answers it.
+        grounds: the things that the answer rests on: those that the first phrase fits, then those that the second
+            phrase does, or the one that the answer is read off.
     """
 
     text: str
     answer: Answer
     kind: str
     program: str
+    grounds: tuple[tuple[Thing, ...], ...] = ()
 
     @property
     def answer_text(self) -> str:
@@ -196,7 +199,8 @@ class Asker:
             return None
         answer = getattr(target, what)
         word = RELATIVE[direction]
-        return self._made(f"relation_{what}", answer, mention, word=word, method=direction.replace(" ", "_"))
+        method = direction.replace(" ", "_")
+        return self._made(f"relation_{what}", answer, mention, word=word, method=method, target=target)
 
     def _extreme(self, what: str) -> Question | None:
         word = self.rng.choice(list(EXTREMES))
@@ -204,8 +208,8 @@ class Asker:
         ranked = sorted(map(measure, self.things))
         if len(ranked) > 1 and ranked[1] - ranked[0] < least:
             return None
-        answer = getattr(min(self.things, key=measure), what)
-        return self._made(f"extreme_{what}", answer, Mention(), word=word)
+        target = min(self.things, key=measure)
+        return self._made(f"extreme_{what}", getattr(target, what), None, word=word, target=target)
 
     def _compare(self) -> Question | None:
         answer = self.phrases.coin()
@@ -233,17 +237,20 @@ class Asker:
         self,
         kind: str,
         answer: Answer,
-        p: Mention,
+        p: Mention | None,
         q: Mention | None = None,
         word: str = "",
         method: str = "",
+        target: Thing | None = None,
     ) -> Question:
-        first, second = str(p), str(q or "")
+        first, second = str(p or Mention()), str(q or "")
         slots = {
             "p": first, "q": second, "word": word, "a": with_article(first), "many": plural(first),
             "a2": with_article(second) if second else "", "many2": plural(second), "method": method,
             "compare": ">" if word == "larger" else "<", "shapes": ", ".join(f'"{s}"' for s in SHAPES),
-            "statement": with_article(f"{word} {p.shape or 'thing'}"),
+            "statement": with_article(f"{word} {(p and p.shape) or 'thing'}"),
         }  # fmt: skip
         text = self.rng.choice(WORDINGS[kind]).format(**slots)
-        return Question(text, answer, kind, PROGRAMS[kind].format(**slots))
+        grounds = [tuple(t for t in self.things if matches(t, m)) for m in (p, q) if m is not None]
+        grounds += [(target,)] if target else []
+        return Question(text, answer, kind, PROGRAMS[kind].format(**slots), tuple(grounds))

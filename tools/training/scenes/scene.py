@@ -146,6 +146,11 @@ class Scene:
         """One of `captions`, chosen at random but always the same. Raises as they do."""
         return self._caption(level, self._rng("variant").randrange(language.VARIANTS))
 
+    @property
+    def listing(self) -> str:
+        """All things with all that is visible of them and their places, as `language.listing` writes them."""
+        return language.listing(self.things, color=self.colored)
+
     def _caption(self, level: str, variant: int) -> str:
         relations = self.relations if level == "full" else ()
         return language.caption(self.things, relations, self.key, level, variant, color=self.colored)

@@ -27,15 +27,19 @@ from visprog.tools.models.text import Tokenizer, word_tokenizer
 
 from ..data.conversations import read_conversations
 from ..data.samples import BadSample, DataError
-from ..scenes import Scenes
+from ..scenes import Scene, Scenes
 from ..scenes.kinds import KINDS, WORDINGS
+from ..scenes.language import cell, described, from_left
+from ..scenes.questions import Question
 from ..task import Task
-from .start import tell_places, trained_tower
+from .start import start_llava, tell_places, trained_tower
 
-DESCRIBE = "Describe the picture."
+LIST = "List the things with their places."
 SCENE_LENGTH = 32
 THINGS = (1, 2, 5, 5)
-"""Things at most in the scenes to train on, in turn: words find their sense in those with few."""
+"""Things at most in the scenes to see, in turn: words find their sense in those with few."""
+LONGEST = 48
+"""Tokens of a listing at most."""
 IGNORED = -100
 
 
@@ -45,10 +49,12 @@ class Spoken(NamedTuple):
     Attributes:
         pictures: uint8 (height, width, 3) each.
         turns: questions with answers; each picture has its place, "<image>".
+        given: answers, from the first, that are not to be learned.
     """
 
     pictures: Sequence[NDArray[np.uint8]]
     turns: Sequence[tuple[str, str]]
+    given: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,10 +74,9 @@ class LlavaTask(Task):
 
     model: Llava
 
-    def __init__(self, config: LlavaTaskConfig, model: Llava, tokenizer: Tokenizer, pixels: Pixels) -> None:
+    def __init__(self, config: LlavaTaskConfig, model: Llava, chat: Chat, pixels: Pixels) -> None:
         super().__init__(config)
-        self.model, self.tokenizer, self.pixels = model, tokenizer, pixels
-        self.chat = Chat(tokenizer, model.config.per_image)
+        self.model, self.chat, self.pixels = model, chat, pixels
 
     @abstractmethod
     def data(self, split: Literal["train", "val"]) -> Any:
@@ -87,6 +92,7 @@ class LlavaTask(Task):
             tokens[row, : len(ids)] = torch.tensor(ids)
             said = torch.tensor([t if s else IGNORED for t, s in zip(ids, spoken, strict=True)])
             labels[row, : len(ids)] = said
+            labels[row, : len(self.chat.write(samples[row].turns[: samples[row].given]).ids)] = IGNORED
         batch = {"tokens": tokens, "labels": labels}
         pictures = [picture for sample in samples for picture in sample.pictures]
         return batch | ({"images": self.pixels(pictures)} if pictures else {})
@@ -118,7 +124,7 @@ class LlavaTask(Task):
 
     def save(self, folder: Path) -> None:
         self.model.save(folder)
-        self.tokenizer.save(folder)
+        self.chat.save(folder)
         self.pixels.save(folder)
 
 
@@ -127,30 +133,34 @@ class LlavaTask(Task):
 
 @dataclass(frozen=True)
 class SceneLlavaConfig(LlavaTaskConfig):
-    """What a recipe says of LLaVA on scenes.
+    """What a recipe says of LLaVA on scenes, which lists what a picture shows before it answers.
 
     Attributes:
-        tower: whose image tower it sees with, as `trained_tower` takes it.
+        start: a LLaVA on scenes to begin with, a folder that `visprog train` wrote; its shape must be the same.
+        tower: where there is none, whose image tower it sees with, as `trained_tower` takes it.
         text: shape of the language model, which starts from scratch; its vocabulary is made here.
+        merge: of patches, as in `LlavaConfig`.
+        sighted: False where the true list of things stands for the picture: the language model then learns by
+            itself what follows from a list.
         turns: questions in a conversation.
-        describe: share of conversations that end with a description, which teaches most to a model that cannot see
-            yet.
         scenes: how many there are to train on.
         style: of the scenes, as in `Scenes`.
         backgrounds: folder of photographs behind half of the scenes.
     """
 
+    start: str | None = None
     tower: str = "owl"
     text: LlamaConfig = field(default_factory=lambda: LlamaConfig(dim=160, layers=4, heads=5, hidden=432))
+    merge: int = 2
+    sighted: bool = True
     turns: int = 8
-    describe: float = 1.0
     scenes: int = 1_000_000
     style: str | None = None
     backgrounds: Path | None = None
 
 
 class SpokenScenes:
-    """Scenes, each with a conversation of several questions."""
+    """Scenes, each with the list of its things and several questions."""
 
     def __init__(self, task: SceneLlava) -> None:
         config = task.config
@@ -159,24 +169,33 @@ class SpokenScenes:
             Scenes(
                 task.side, split="train", things=(1, most), style=config.style, backgrounds=config.backgrounds
             )
-            for most in THINGS
+            for most in (THINGS if config.sighted else (5,))
         ]
 
     def __len__(self) -> int:
         return int(self.task.config.scenes)
 
     def sample(self, key: int, rng: np.random.Generator) -> Spoken:
-        """A picture and questions about it."""
-        scene, config = self.kinds[key % len(THINGS)][key], self.task.config
-        turns = [(q.text, q.answer_text) for q in scene.questions(config.turns)]
-        if rng.random() < config.describe or not turns:  # last, so that no answer can be read off it
-            turns = [*turns, (DESCRIBE, scene.captions("plain")[0])]
-        turns[0] = (f"{IMAGE}\n{turns[0][0]}", turns[0][1])
-        return self.task.check(Spoken([scene.pixels], turns), f"scene {key}")
+        """A picture, or nothing in its place, and what is said of it."""
+        scene, config = self.kinds[key % len(self.kinds)][key], self.task.config
+        turns = [(q.text, reasoned(q, scene.colored)) for q in scene.questions(config.turns)]
+        if config.sighted:
+            spoken = Spoken([scene.pixels], [(f"{IMAGE}\n{LIST}", scene.listing), *turns])
+        else:
+            spoken = Spoken([], [(LIST, scene.listing), *turns], given=1)
+        return self.task.check(spoken, f"scene {key}")
+
+
+class Asked(NamedTuple):
+    """A question about a scene; `held_out` where it shows a combination that training never does."""
+
+    scene: Scene
+    question: Question
+    held_out: bool
 
 
 class AskedScenes:
-    """One question about each of many scenes; every second shows a combination that training never does."""
+    """One question about each of many scenes; every second is held out."""
 
     def __init__(self, task: SceneLlava, count: int) -> None:
         self.task, self.count = task, count
@@ -187,23 +206,17 @@ class AskedScenes:
     def __len__(self) -> int:
         return self.count
 
-    def sample(self, key: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], str, str, int, int]:
-        """Pixels, question, answer, its kind, and which of the two tests it is of."""
-        which = key % 2
-        scene = self.scenes[which][key]
-        for kind in rng.permutation(len(KINDS)):
-            for question in scene.questions(1, [KINDS[kind]]):
-                return scene.pixels, question.text, question.answer_text, int(kind), which
+    def sample(self, key: int, rng: np.random.Generator) -> Asked:
+        """The question is of any kind."""
+        scene = self.scenes[key % 2][key]
+        for kind in rng.permutation(KINDS):
+            for question in scene.questions(1, [str(kind)]):
+                return Asked(scene, question, bool(key % 2))
         raise BadSample(f"scene {key}", "it gives no question")
 
-    def collate(self, samples: list[Any]) -> dict[str, Tensor]:
-        pictures, questions, answers, kinds, which = zip(*samples, strict=True)
-        tokens, mask = self.task.chat.prompts(questions)
-        answer = torch.tensor([self.task.tokenizer.backend.token_to_id(a) for a in answers])
-        return {
-            "images": self.task.pixels(pictures), "tokens": tokens, "mask": mask, "answer": answer,
-            "kind": torch.tensor(kinds), "test": torch.tensor(which),
-        }  # fmt: skip
+    def collate(self, samples: list[Asked]) -> dict[str, Any]:
+        images = self.task.pixels([asked.scene.pixels for asked in samples])
+        return {"images": images, "asked": list(map(tuple, samples))}
 
 
 class SceneLlava(LlavaTask):
@@ -217,53 +230,81 @@ class SceneLlava(LlavaTask):
         tower = trained_tower(config.tower)
         self.side = tower.config.size
         tokenizer = scene_tokenizer()
-        model = Llava(
-            LlavaConfig(
-                replace(tower.config, project=None),
-                replace(config.text, vocab=len(tokenizer)),
-                image_token=tokenizer.id(IMAGE),
-            )
+        shape = LlavaConfig(
+            replace(tower.config, project=None),
+            replace(config.text, vocab=len(tokenizer)),
+            image_token=tokenizer.id(IMAGE),
+            feature_layers=(
+                -1,
+            ),  # of a detector's last layer all patches are supervised, not only the class token
+            merge=config.merge,
         )
-        state = {k: v for k, v in tower.state_dict().items() if not k.startswith("projection")}
-        model.tower.load_state_dict(state)
-        tell_places(model.tower)
-        super().__init__(config, model, tokenizer, Pixels(size=(self.side, self.side)))
+        model = Llava(shape)
+        if config.start is None:
+            state = {k: v for k, v in tower.state_dict().items() if not k.startswith("projection")}
+            model.tower.load_state_dict(state)
+            tell_places(model.tower)
+        else:
+            start_llava(model, config.start)
+        chat = Chat(tokenizer, shape.per_image, first=LIST, mark=":")
+        super().__init__(config, model, chat, Pixels(size=(self.side, self.side)))
 
     def data(self, split: Literal["train", "val"]) -> SpokenScenes | AskedScenes:
-        return SpokenScenes(self) if split == "train" else AskedScenes(self, 1024)
+        return SpokenScenes(self) if split == "train" else AskedScenes(self, 512)
 
-    def predict(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        said = self.model.generate(
-            batch["tokens"], batch["images"], 2, mask=batch["mask"], stop=[self.chat.end]
-        )
-        ended = said[:, -1] == self.chat.end  # an answer is one word
+    def predict(self, batch: Mapping[str, Any]) -> Mapping[str, Tensor]:
+        scenes, questions, held_out = zip(*batch["asked"], strict=True)
+        texts, images = [q.text for q in questions], batch["images"]
+        if self.config.sighted:
+            answers = self.chat.answer(self.model, images, texts, LONGEST)
+        else:
+            turns = [[(LIST, s.listing), (q, None)] for s, q in zip(scenes, texts, strict=True)]
+            tokens, mask = (x.to(images.device) for x in self.chat.prompts(turns))
+            answers = self.chat.finals(
+                self.model.generate(tokens, max_new=LONGEST, mask=mask, stop=[self.chat.end])
+            )
+        right = [a == q.answer_text for a, q in zip(answers, questions, strict=True)]
+        found = (right, [KINDS.index(q.kind) for q in questions], held_out)
         return {
-            "right": (said[:, 0] == batch["answer"]) & ended,
-            "kind": batch["kind"],
-            "test": batch["test"],
+            name: torch.tensor(values, device=images.device)
+            for name, values in zip(("right", "kind", "held_out"), found, strict=True)
         }
 
     def score(self, predictions: Mapping[str, Tensor]) -> Mapping[str, float]:
-        right, known = predictions["right"].float(), predictions["test"] == 0
-        scores = {"accuracy": right[known].mean(), "held_out": right[~known].mean()}
+        right, held_out = predictions["right"].float(), predictions["held_out"]
+        scores = {"accuracy": right[~held_out].mean(), "held_out": right[held_out].mean()}
         scores |= {name: right[predictions["kind"] == i].mean() for i, name in enumerate(KINDS)}
         return {name: float(value) for name, value in scores.items()}
 
 
-def scene_tokenizer() -> Tokenizer:
-    """All words of questions, answers and captions of scenes."""
-    scenes = Scenes(32, split="train")
-    texts = [
-        text for i in range(600) for text in (*scenes[i].captions("plain"), *_said(scenes[i].questions(8)))
+def reasoned(question: Question, color: bool = True) -> str:
+    """The answer after what it rests on: cells, "d 3 , k 6 ; none : no", and all that is visible of things whose
+    attributes count, "d 3 small red circle : red"."""
+    compared = {"color", "shape", "texture", "size"} & set(question.kind.split("_"))
+    last = len(question.grounds) - 1
+    told = [
+        " , ".join(
+            described(t, color=color) if compared and (group == last or question.kind == "size") else cell(t)
+            for t in from_left(things)
+        )
+        for group, things in enumerate(question.grounds)
     ]
+    return f"{' ; '.join(each or 'none' for each in told)} : {question.answer_text}"
+
+
+def scene_tokenizer() -> Tokenizer:
+    """All words of questions about scenes, of answers and of lists."""
+    scenes = Scenes(32, split="train")
+    texts = [text for i in range(600) for text in _said(scenes[i].questions(8))]
     texts += [
         wording.replace("{", " ").replace("}", " ") for wordings in WORDINGS.values() for wording in wordings
     ]
-    return word_tokenizer([*texts, "USER: ASSISTANT: yes no", DESCRIBE], SCENE_LENGTH, special=[IMAGE])
+    listed = [scenes[i].listing for i in range(600)]
+    return word_tokenizer([*texts, *listed, "USER: ASSISTANT: yes no", LIST], SCENE_LENGTH, special=[IMAGE])
 
 
-def _said(questions: Iterable[Any]) -> list[str]:
-    return [f"{q.text} {q.answer_text}" for q in questions]
+def _said(questions: Iterable[Question]) -> list[str]:
+    return [f"{q.text} {reasoned(q)}" for q in questions]
 
 
 # -- files -------------------------------------------------------------------------------------------
@@ -318,7 +359,8 @@ class FileLlava(LlavaTask):
 
     def __init__(self, config: FileLlavaConfig) -> None:
         self.found = read_conversations(config.conversations, config.images)
-        super().__init__(config, *(_resumed(config) if config.checkpoint else _joined(config)))
+        model, tokenizer, pixels = _resumed(config) if config.checkpoint else _joined(config)
+        super().__init__(config, model, Chat(tokenizer, model.config.per_image), pixels)
 
     def data(self, split: Literal["train", "val"]) -> SpokenFiles | None:
         held = round(self.config.held * len(self.found))

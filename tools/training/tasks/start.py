@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from visprog.tools.models.checkpoint import load_exactly
 from visprog.tools.models.clip import ImageConfig, ImageTower
 from visprog.tools.models.coca import Coca
+from visprog.tools.models.llava import Llava
 from visprog.tools.models.owlvit import OwlVit
 from visprog.tools.nn import resize_positions
 
@@ -110,6 +111,19 @@ def start_coca(model: Coca, source: str | Path) -> None:
     found |= {k: v for k, v in state.items() if k.startswith("patches.")}
     found |= {f"image_{k}": v for k, v in state.items() if k.startswith("blocks.")}
     _copy(model, model.state_dict() | found, source)
+
+
+def start_llava(model: Llava, source: str | Path) -> None:
+    """Copy all of a trained LLaVA into another of the same shape.
+
+    Raises:
+        DataError: there is none, or it has another shape.
+    """
+    try:
+        state = Llava.load(bundled(source)).state_dict()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"start: {source} holds no LLaVA to begin with: {error}") from None
+    _copy(model, state, source)
 
 
 def _positions(positions: Tensor, grid: int) -> Tensor:
