@@ -12,7 +12,8 @@ transformers = pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from visprog.tools.models.llama import next_token_loss  # noqa: E402
+from visprog.tools.models.clip import ImageConfig  # noqa: E402
+from visprog.tools.models.llama import LlamaConfig, next_token_loss  # noqa: E402
 from visprog.tools.models.llava import VIT_L_336, Llava, LlavaConfig, to_ours, to_theirs  # noqa: E402
 
 IMAGE, VOCAB = 5, 57
@@ -189,3 +190,26 @@ def test_one_linear_map_as_in_the_first_llava(pair) -> None:
     want = linear.see(images) @ layer.weight.T + (0 if layer.bias is None else layer.bias)
     torch.testing.assert_close(out.image_features, want)
     torch.testing.assert_close(out.embeddings[tokens == IMAGE], want.flatten(0, 1))
+
+
+def test_merged_patches_are_squares_side_by_side(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    image = ImageConfig(size=16, patch=4, dim=8, layers=2, heads=2, hidden=16, project=None)
+    text = LlamaConfig(vocab=11, dim=12, layers=1, heads=2, hidden=16)
+    single = Llava(LlavaConfig(image, text, image_token=IMAGE))
+    merged = Llava(LlavaConfig(image, text, image_token=IMAGE, merge=2))
+    merged.tower.load_state_dict(single.tower.state_dict())
+    images = torch.randn(3, 3, 16, 16)
+    each, squares = single.see(images).unflatten(1, (4, 4)), merged.see(images)
+    assert squares.shape == (3, merged.config.per_image, 4 * 8) and merged.config.per_image == 4
+    for row in range(2):
+        for column in range(2):
+            patches = each[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+            square = squares[:, 2 * row + column].unflatten(1, (8, 2, 2))
+            assert torch.equal(square, patches.permute(0, 3, 1, 2))
+    assert merged(torch.tensor([[1, 5, 5, 5, 5, 2]]), images[:1]).logits.shape == (1, 6, 11)
+    merged.save(tmp_path)
+    assert Llava.load(tmp_path).config == merged.config
+    for wrong in ({"merge": 3}, {"merge": 2, "class_token": True}):
+        with pytest.raises(ValueError, match=r"merge = \d needs"):
+            LlavaConfig(image, text, **wrong)

@@ -6,6 +6,7 @@ import random
 import re
 import string
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 from .facts import NOUNS, NUMBERS, RELATION_PHRASES, agrees, facts_of, plural, with_article
@@ -69,15 +70,21 @@ def caption(
 
 
 def listing(things: Sequence[Thing], *, color: bool = True) -> str:
-    """All that is visible of all things, from left to right, each between two mentions of its cell: "d 3 small red
-    circle d 3 ; k 6 large striped blue square k 6". Who writes knows from the first where to look; who reads
-    finds the second after what was asked for."""
-    return " ; ".join(f"{described(thing, color=color)} {cell(thing)}" for thing in from_left(things))
-
-
-def described(thing: Thing, *, color: bool = True) -> str:
-    """A thing after its cell: "d 3 small red circle"."""
-    return f"{cell(thing)} {phrase(thing, color=color, size=True, texture=True)}"
+    """All that is visible of all things, from left to right, with a thing's cell before and after whatever may be
+    asked for: "d 3 small d 3 red d 3 circle d 3 ; k 6 large k 6 striped blue k 6 square k 6". Who writes knows from
+    the first where to look; who reads finds what a word is true of right after it."""
+    return " ; ".join(
+        f" {cell(thing)} ".join(
+            (
+                "",
+                thing.size,
+                phrase(replace(thing, shape=""), color=color, texture=True).strip(),
+                thing.shape,
+                "",
+            )
+        ).strip()
+        for thing in from_left(things)
+    )
 
 
 def cell(thing: Thing) -> str:

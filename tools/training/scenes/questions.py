@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .facts import Mention, matches, plural, with_article
 from .kinds import COLOR_KINDS, KINDS, PROGRAMS, WORDINGS
@@ -21,6 +22,18 @@ RELATIVE = {"left of": "to the left of", "right of": "to the right of", "above":
 Answer = str | bool | int
 
 
+class Ground(NamedTuple):
+    """What a part of a question means.
+
+    Attributes:
+        phrase: in the singular: "red circle", "largest thing", "thing left of".
+        things: all that it fits.
+    """
+
+    phrase: str
+    things: tuple[Thing, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """A question about one picture.
@@ -30,15 +43,17 @@ class Question:
         answer: a bool for a yes/no question, an int for a count, else a word.
         kind: one of KINDS.
         program: a visprog program that answers it.
-        grounds: the things that the answer rests on: those that the first phrase fits, then those that the second
-            phrase does, or the one that the answer is read off.
+        grounds: what the answer rests on, in the order in which it has to be found.
+        claim: what the question asserts of two things, where it does: an axis, "x", "y" or "size", along which the
+            first comes before the second.
     """
 
     text: str
     answer: Answer
     kind: str
     program: str
-    grounds: tuple[tuple[Thing, ...], ...] = ()
+    grounds: tuple[Ground, ...] = ()
+    claim: tuple[str, Thing, Thing] | None = None
 
     @property
     def answer_text(self) -> str:
@@ -157,7 +172,8 @@ class Asker:
             if t != thing.texture and (self.rare or not is_held_out(thing.shape, texture=t))
         ]  # fmt: skip
         word = thing.texture if answer else self.rng.choice(others)
-        return self._made("texture", answer, mention, word=word)
+        ground = self._ground(mention._replace(texture=word))
+        return self._made("texture", answer, mention, word=word, ground=ground)
 
     def _size(self) -> Question | None:
         pair = self.phrases.pair()
@@ -168,7 +184,9 @@ class Asker:
         if 1 / LARGER < ratio < LARGER:
             return None
         word = self.rng.choice(("larger", "smaller"))
-        return self._made("size", (ratio > 1) == (word == "larger"), first, second, word=word)
+        answer = (ratio > 1) == (word == "larger")
+        claim = ("size", b, a) if word == "larger" else ("size", a, b)
+        return self._made("size", answer, first, second, word=word, claim=claim)
 
     def _relation(self) -> Question | None:
         pair = self.phrases.pair()
@@ -180,9 +198,10 @@ class Asker:
             return None
         direction = self.rng.choice(clear)
         answer = offset(a, direction, b) > 0
-        return self._made(
-            "relation", answer, first, second, word=RELATIVE[direction], method=direction.replace(" ", "_")
-        )
+        (axis, sign), method = DIRECTIONS[direction], direction.replace(" ", "_")
+        claim = (axis, a, b) if sign < 0 else (axis, b, a)
+        word = RELATIVE[direction]
+        return self._made("relation", answer, first, second, word=word, method=method, claim=claim)
 
     def _related(self, what: str) -> Question | None:
         found = self.phrases.unique()
@@ -199,8 +218,8 @@ class Asker:
             return None
         answer = getattr(target, what)
         word = RELATIVE[direction]
-        method = direction.replace(" ", "_")
-        return self._made(f"relation_{what}", answer, mention, word=word, method=method, target=target)
+        method, ground = direction.replace(" ", "_"), Ground(f"thing {direction}", (target,))
+        return self._made(f"relation_{what}", answer, mention, word=word, method=method, ground=ground)
 
     def _extreme(self, what: str) -> Question | None:
         word = self.rng.choice(list(EXTREMES))
@@ -209,7 +228,8 @@ class Asker:
         if len(ranked) > 1 and ranked[1] - ranked[0] < least:
             return None
         target = min(self.things, key=measure)
-        return self._made(f"extreme_{what}", getattr(target, what), None, word=word, target=target)
+        ground = Ground(f"{word} thing", (target,))
+        return self._made(f"extreme_{what}", getattr(target, what), None, word=word, ground=ground)
 
     def _compare(self) -> Question | None:
         answer = self.phrases.coin()
@@ -241,7 +261,8 @@ class Asker:
         q: Mention | None = None,
         word: str = "",
         method: str = "",
-        target: Thing | None = None,
+        ground: Ground | None = None,
+        claim: tuple[str, Thing, Thing] | None = None,
     ) -> Question:
         first, second = str(p or Mention()), str(q or "")
         slots = {
@@ -251,6 +272,11 @@ class Asker:
             "statement": with_article(f"{word} {(p and p.shape) or 'thing'}"),
         }  # fmt: skip
         text = self.rng.choice(WORDINGS[kind]).format(**slots)
-        grounds = [tuple(t for t in self.things if matches(t, m)) for m in (p, q) if m is not None]
-        grounds += [(target,)] if target else []
-        return Question(text, answer, kind, PROGRAMS[kind].format(**slots), tuple(grounds))
+        grounds = [
+            Ground(str(m), tuple(t for t in self.things if matches(t, m))) for m in (p, q) if m is not None
+        ]
+        grounds += [ground] if ground else []
+        return Question(text, answer, kind, PROGRAMS[kind].format(**slots), tuple(grounds), claim)
+
+    def _ground(self, mention: Mention) -> Ground:
+        return Ground(str(mention), tuple(thing for thing in self.things if matches(thing, mention)))

@@ -29,16 +29,17 @@ from ..data.conversations import read_conversations
 from ..data.samples import BadSample, DataError
 from ..scenes import Scene, Scenes
 from ..scenes.kinds import KINDS, WORDINGS
-from ..scenes.language import cell, described, from_left
+from ..scenes.language import cell, from_left
 from ..scenes.questions import Question
+from ..scenes.things import Thing
 from ..task import Task
 from .start import start_llava, tell_places, trained_tower
 
 LIST = "List the things with their places."
 SCENE_LENGTH = 32
 THINGS = (1, 2, 5, 5)
-"""Things at most in the scenes to see, in turn: words find their sense in those with few."""
-LONGEST = 48
+"""Things at most in the scenes to train on, in turn: words find their sense in those with few."""
+LONGEST = 72
 """Tokens of a listing at most."""
 IGNORED = -100
 
@@ -169,7 +170,7 @@ class SpokenScenes:
             Scenes(
                 task.side, split="train", things=(1, most), style=config.style, backgrounds=config.backgrounds
             )
-            for most in (THINGS if config.sighted else (5,))
+            for most in THINGS
         ]
 
     def __len__(self) -> int:
@@ -178,7 +179,7 @@ class SpokenScenes:
     def sample(self, key: int, rng: np.random.Generator) -> Spoken:
         """A picture, or nothing in its place, and what is said of it."""
         scene, config = self.kinds[key % len(self.kinds)][key], self.task.config
-        turns = [(q.text, reasoned(q, scene.colored)) for q in scene.questions(config.turns)]
+        turns = [(q.text, reasoned(q)) for q in scene.questions(config.turns)]
         if config.sighted:
             spoken = Spoken([scene.pixels], [(f"{IMAGE}\n{LIST}", scene.listing), *turns])
         else:
@@ -277,19 +278,22 @@ class SceneLlava(LlavaTask):
         return {name: float(value) for name, value in scores.items()}
 
 
-def reasoned(question: Question, color: bool = True) -> str:
-    """The answer after what it rests on: cells, "d 3 , k 6 ; none : no", and all that is visible of things whose
-    attributes count, "d 3 small red circle : red"."""
-    compared = {"color", "shape", "texture", "size"} & set(question.kind.split("_"))
-    last = len(question.grounds) - 1
+def reasoned(question: Question) -> str:
+    """The answer after what it rests on: each phrase with the cells of what it fits, "circle d 3 , k 6 ; red star none
+    : no"; then what is claimed of two things, "star d 3 ; ring k 6 ; d < k : yes"."""
     told = [
-        " , ".join(
-            described(t, color=color) if compared and (group == last or question.kind == "size") else cell(t)
-            for t in from_left(things)
-        )
-        for group, things in enumerate(question.grounds)
+        f"{ground.phrase} {' , '.join(map(cell, from_left(ground.things))) or 'none'}"
+        for ground in question.grounds
     ]
-    return f"{' ; '.join(each or 'none' for each in told)} : {question.answer_text}"
+    if question.claim:
+        axis, *pair = question.claim
+        told.append(" < ".join(_measured(axis, thing) for thing in pair))
+    return f"{' ; '.join(told)} : {question.answer_text}"
+
+
+def _measured(axis: str, thing: Thing) -> str:
+    column, row = cell(thing).split()
+    return {"x": column, "y": row, "size": f"{thing.size} {thing.shape}"}[axis]
 
 
 def scene_tokenizer() -> Tokenizer:
