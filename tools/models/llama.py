@@ -284,7 +284,7 @@ class LlamaDecoding:
     def __init__(self, model: Llama, embeddings: Tensor, mask: Tensor | None, max_new: int) -> None:
         batch, length = embeddings.shape[:2]
         capacity = length + max_new - 1  # the last token is not read
-        self.model, self.caches = model, model.new_cache(batch, capacity)
+        self.model, self.caches = model, model.new_cache(batch, length)
         _, allowed = attended(mask, 0, length, embeddings.device)
         if mask is not None:
             mask = F.pad(mask, (0, max_new - 1), value=True)
@@ -292,6 +292,8 @@ class LlamaDecoding:
         self.rotary: tuple[Tensor, ...] = model.rotary(positions)
         self.seen = None if mask is None else mask[:, None, None]
         self._read(embeddings, allowed)
+        for cache in self.caches:  # only now: reading the prompts takes the most memory
+            cache.reserve(capacity)
 
     def advance(self, tokens: Tensor) -> None:
         """Read the next token of each sequence, ids (batch,)."""

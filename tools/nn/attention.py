@@ -35,6 +35,12 @@ class KVCache:
         self.length = end
         return self.keys[:, :, :end], self.values[:, :, :end]
 
+    def reserve(self, capacity: int) -> None:
+        """Make room for so many positions in all. What is stored stays; views that `append` gave do not follow."""
+        more = capacity - self.keys.shape[2]
+        self.keys = F.pad(self.keys, (0, 0, 0, more))
+        self.values = F.pad(self.values, (0, 0, 0, more))
+
     def reorder(self, rows: Tensor) -> None:
         """Row i of the batch becomes what row `rows[i]` was: the beams that live on."""
         self.keys = self.keys.index_select(0, rows)
