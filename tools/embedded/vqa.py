@@ -42,10 +42,10 @@ class EmbeddedVqa:
     Args:
         model: folder of a model trained with `visprog train llava`; the bundled one where not given.
         margin: how much wider than a region its crop is, as a share of its longer side.
-        longest: tokens of an answer at most.
+        longest: tokens of an answer at most, its reasons included.
     """
 
-    def __init__(self, model: str | None = None, *, margin: float = 0.05, longest: int = 48) -> None:
+    def __init__(self, model: str | None = None, *, margin: float = 0.05, longest: int = 96) -> None:
         self.folder = model_folder(model, "llava")
         self.margin, self.longest = margin, longest
 
