@@ -88,6 +88,11 @@ def test_prompts_are_padded_on_the_left() -> None:
         Chat(word_tokenizer(["one"], 16), per_image=2)
 
 
+def test_nothing_long_is_cut_off() -> None:
+    chat = Chat(word_tokenizer(["user : assistant one"], 4, special=[IMAGE]), per_image=1)
+    assert len(chat.write([("one " * 50, "one " * 60)]).ids) == 1 + 2 + 50 + 2 + 60 + 1
+
+
 def test_conversations_about_scenes_are_true_and_known(scenes: SceneLlava) -> None:
     data = scenes.data("train")
     unknown = scenes.chat.tokenizer.id("<unk>")

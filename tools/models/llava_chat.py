@@ -57,6 +57,7 @@ class Chat:
     ) -> None:
         self.tokenizer, self.per_image, self.first, self.mark = tokenizer, per_image, first, mark
         self.image = tokenizer.id(IMAGE)
+        tokenizer.backend.no_truncation()  # a conversation is written whole, or refused by who has no room for it
         self.start, self.end = _first(tokenizer, STARTS), _first(tokenizer, ENDS)
 
     def write(self, turns: Iterable[Turn]) -> Written:
