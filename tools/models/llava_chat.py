@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .llava import Llava
 from .text import Tokenizer
+
+if TYPE_CHECKING:
+    from .llava import Llava
 
 IMAGE = "<image>"
 """Stands in a question where a picture goes; a special token of the tokenizer."""

@@ -13,7 +13,9 @@ pytest.importorskip("torch")
 from visprog import Agent
 from visprog.tools.embedded.caption import EmbeddedCaptioner
 from visprog.tools.embedded.classify import EmbeddedClassifier, EmbeddedMatcher, EmbeddedVerifier
+from visprog.tools.embedded.vqa import EmbeddedVqa
 from visprog.tools.training.scenes import COLORS, SHAPES, Scenes
+from visprog.tools.training.scenes.kinds import KINDS
 from visprog.values.image import Image
 
 LEARNED = Path(__file__).resolve().parents[3] / "examples" / "learned.toml"
@@ -46,6 +48,17 @@ def test_captions_tell_the_facts() -> None:
     said = EmbeddedCaptioner()([{"image": Image(scene.pixels)} for scene in scenes])
     right = [s.agrees(text, complete=True) for s, text in zip(scenes, said, strict=True)]
     assert np.mean(right) > 0.75
+
+
+def test_questions_are_answered() -> None:
+    calls, truth = [], []
+    for n in range(42):
+        scene = Scenes(96, split="test")[n]
+        for question in scene.questions(1, [KINDS[n % len(KINDS)]]):
+            calls.append({"image": Image(scene.pixels), "question": question.text})
+            truth.append(question.answer_text)
+    said = EmbeddedVqa()(calls)
+    assert np.mean([a == b for a, b in zip(said, truth, strict=True)]) > 0.75
 
 
 def test_programs_see_with_learned_parts_alone() -> None:

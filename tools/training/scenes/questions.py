@@ -272,9 +272,7 @@ class Asker:
             "statement": with_article(f"{word} {(p and p.shape) or 'thing'}"),
         }  # fmt: skip
         text = self.rng.choice(WORDINGS[kind]).format(**slots)
-        grounds = [
-            Ground(str(m), tuple(t for t in self.things if matches(t, m))) for m in (p, q) if m is not None
-        ]
+        grounds = [self._ground(mention) for mention in (p, q) if mention is not None]
         grounds += [ground] if ground else []
         return Question(text, answer, kind, PROGRAMS[kind].format(**slots), tuple(grounds), claim)
 

@@ -235,9 +235,7 @@ class SceneLlava(LlavaTask):
             replace(tower.config, project=None),
             replace(config.text, vocab=len(tokenizer)),
             image_token=tokenizer.id(IMAGE),
-            feature_layers=(
-                -1,
-            ),  # of a detector's last layer all patches are supervised, not only the class token
+            feature_layers=(-1,),  # a detector's last layer is supervised at every patch
             merge=config.merge,
         )
         model = Llava(shape)
