@@ -32,6 +32,7 @@ from visprog.values.image import Image
 
 Scores = dict[str, float]
 SPLITS = ("test", "held_out")
+RELATIONAL = ("relation", "relation_color", "relation_shape")
 TOOLS = ("classify", "match", "verify", "detect", "segment", "caption", "vqa")
 
 
@@ -146,24 +147,32 @@ def vqa(split: str, count: int, size: int) -> Scores:
 
 
 def relations(split: str, count: int, size: int) -> Scores:
-    """Questions whether one thing lies left of, right of, above or below another: the visual program with the
-    bundled tools, the end-to-end model, and CLIP's choice between the statement and its opposite."""
+    """Questions about what lies where: whether one thing is left of, right of, above or below another, and which color
+    or shape the one thing there has. The visual program with the bundled tools and the end-to-end model answer them
+    all; CLIP chooses between the statement of a yes/no question and its opposite."""
     agent = Agent(config={"tools": {name: {"backend": "embedded"} for name in TOOLS}})
     speaker, matcher = EmbeddedVqa(), EmbeddedMatcher()
-    right: dict[str, list[bool]] = {"visual program": [], "CLIP score": [], "end-to-end VQA": []}
+    asked = [
+        (image, question)
+        for scene, image in scenes(split, count, size, (2, 5))
+        for kind in RELATIONAL
+        for question in scene.questions(1, [kind])
+    ]
+    said = answers(speaker, [{"image": image, "question": question.text} for image, question in asked])
+    model, scores = matcher.zero_shot, dict[str, float]()
     with agent:
-        for scene, image in scenes(split, count, size, (2, 5)):
-            for question in scene.questions(1, ["relation"]):
-                answer = agent.run(question.program, image)
-                right["visual program"].append(answer.value == question.answer)
-                (said,) = answers(speaker, [{"image": image, "question": question.text}])
-                right["end-to-end VQA"].append(said == question.answer_text)
-                model = matcher.zero_shot
-                cosines = model.classes(list(statements(question.text))) @ model.images([image.pixels])[0]
-                right["CLIP score"].append(bool(cosines[0] > cosines[1]) == question.answer)
-    return {name: share(each) for name, each in right.items()} | {
-        "questions": float(len(right["CLIP score"]))
-    }
+        found = [agent.run(question.program, image).value for image, question in asked]
+    for title, kinds in (("yes/no", RELATIONAL[:1]), ("which", RELATIONAL[1:])):
+        these = [i for i, (_, question) in enumerate(asked) if question.kind in kinds]
+        scores[f"visual program, {title}"] = share([found[i] == asked[i][1].answer for i in these])
+        scores[f"end-to-end VQA, {title}"] = share([said[i] == asked[i][1].answer_text for i in these])
+        scores[f"questions, {title}"] = float(len(these))
+    chosen = []
+    for image, question in asked:
+        if question.kind == "relation":
+            cosines = model.classes(list(statements(question.text))) @ model.images([image.pixels])[0]
+            chosen.append(bool(cosines[0] > cosines[1]) == question.answer)
+    return {**scores, "CLIP score, yes/no": share(chosen)}
 
 
 def statements(question: str) -> tuple[str, str]:
@@ -205,7 +214,7 @@ def main() -> None:
         if not arguments.json:
             for title in results[name]["test"]:
                 values = "   ".join(f"{split} {results[name][split][title]:6.3f}" for split in SPLITS)
-                print(f"{name:<10} {title:<22} {values}", flush=True)
+                print(f"{name:<10} {title:<26} {values}", flush=True)
     if arguments.json:
         print(json.dumps(results, indent=1))
 
