@@ -12,6 +12,7 @@ import keyword
 import math
 import re
 import time
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
@@ -24,12 +25,15 @@ import numpy as np
 from ..errors import PlannerError, Refused
 from ..registry import default_registry
 from .base import Feedback, Plan, Task, Tokens
-from .decoder import Decoder
+from .decoder import Array, Decoder
 from .grammar import grammar
 from .vocabulary import END, QUESTION, SPECIAL, Vocabulary, normalize
 
 SURE = 0.45
 """Below this probability of the whole program, the planner says that it is unsure rather than guess."""
+
+SCARCE = 0.002
+"""Where tools that a task lacks leave the others less than this probability, these become no more likely for it."""
 
 LONGEST = 160
 """Tokens of a program; the longest in training has fewer."""
@@ -117,9 +121,8 @@ class EmbeddedPlanner:
             for draft in (d for d in drafts if not d.finished):
                 if len(draft.ids) >= LONGEST:
                     continue
+                logprobs = _among_present(draft.logits, absent)
                 draft.logits[absent] = -np.inf
-                logprobs = draft.logits - draft.logits.max()
-                logprobs = logprobs - np.log(np.exp(logprobs).sum())
                 for token in self._allowed(draft, width, end):
                     grown.append(self._extend(draft, token, float(logprobs[token]), end))
             drafts = sorted(grown, key=lambda d: -d.logprob)[:width]
@@ -213,10 +216,20 @@ def _load(folder: str) -> tuple[Decoder, Vocabulary, Any]:
     return decoder, vocabulary, tokenizer
 
 
+def _among_present(logits: Array, absent: Sequence[int]) -> Array:
+    """Log probabilities of the next token, -inf for those of absent tools. The others share their probability, as far
+    as they had any: where an absent tool was nearly all that came to mind, no other becomes likely in its place."""
+    present = np.exp(logits - logits.max())
+    total = present.sum()
+    present[absent] = 0.0
+    with np.errstate(divide="ignore"):
+        found: Array = np.log(present / max(present.sum(), SCARCE * total))
+    return found
+
+
 @cache
 def _absent(folder: str, registry: frozenset[str]) -> list[int]:
-    """Tokens that name a tool of the default registry which a task does not have: no alternatives, so that their
-    probability is not a reason to be unsure of the others."""
+    """Tokens that name a tool of the default registry which a task does not have: no alternatives to the others."""
     _, vocabulary, _ = _load(folder)
     names = [re.escape(name) for name in default_registry() if name not in registry]
     if not names:
