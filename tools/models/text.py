@@ -130,11 +130,11 @@ class Tokenizer:
         return cls(backend, clean)
 
 
-def word_tokenizer(texts: Iterable[str], length: int, special: Sequence[str] = ()) -> Tokenizer:
+def word_tokenizer(texts: Iterable[str], length: int | None, special: Sequence[str] = ()) -> Tokenizer:
     """A tokenizer whose tokens are the words and signs that occur in texts, lower-cased.
 
     Args:
-        length: the most tokens of a text, start and end included.
+        length: the most tokens of a text, start and end included; None where texts may be of any length.
         special: tokens more, such as "<image>", after the usual four.
     """
     splitter = pre_tokenizers.Whitespace()
@@ -162,11 +162,12 @@ def bpe_tokenizer(texts: Iterable[str], vocab: int, length: int, special: Sequen
     return _finish(backend, length, special)
 
 
-def _finish(backend: Backend, length: int, special: Sequence[str]) -> Tokenizer:
+def _finish(backend: Backend, length: int | None, special: Sequence[str]) -> Tokenizer:
     backend.add_special_tokens([*SPECIAL, *special])
     ends = [(token, backend.token_to_id(token)) for token in (START, END)]
     backend.post_processor = processors.TemplateProcessing(f"{START} $A {END}", special_tokens=ends)
-    backend.enable_truncation(length)
+    if length is not None:
+        backend.enable_truncation(length)
     backend.enable_padding(pad_id=backend.token_to_id(PAD), pad_token=PAD)
     return Tokenizer(backend)
 

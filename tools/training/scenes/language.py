@@ -73,18 +73,12 @@ def listing(things: Sequence[Thing], *, color: bool = True) -> str:
     """All that is visible of all things, from left to right, with a thing's cell before and after whatever may be
     asked for: "d 3 small d 3 red d 3 circle d 3 ; k 6 large k 6 striped blue k 6 square k 6". Who writes knows from
     the first where to look; who reads finds what a word is true of right after it."""
-    return " ; ".join(
-        f" {cell(thing)} ".join(
-            (
-                "",
-                thing.size,
-                phrase(replace(thing, shape=""), color=color, texture=True).strip(),
-                thing.shape,
-                "",
-            )
-        ).strip()
-        for thing in from_left(things)
-    )
+    told = []
+    for thing in from_left(things):
+        looks = phrase(replace(thing, shape=""), color=color, texture=True).strip()
+        parts = [part for part in (thing.size, looks, thing.shape) if part]
+        told.append(f" {cell(thing)} ".join(["", *parts, ""]).strip())
+    return " ; ".join(told)
 
 
 def cell(thing: Thing) -> str:

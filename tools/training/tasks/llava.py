@@ -36,11 +36,10 @@ from ..task import Task
 from .start import start_llava, tell_places, trained_tower
 
 LIST = "List the things with their places."
-SCENE_LENGTH = 32
 THINGS = (1, 2, 5, 5)
 """Things at most in the scenes to train on, in turn: words find their sense in those with few."""
 LONGEST = 72
-"""Tokens of a listing at most."""
+"""Tokens of an answer at most; a list of five things has 63."""
 IGNORED = -100
 
 
@@ -302,7 +301,7 @@ def scene_tokenizer() -> Tokenizer:
         wording.replace("{", " ").replace("}", " ") for wordings in WORDINGS.values() for wording in wordings
     ]
     listed = [scenes[i].listing for i in range(600)]
-    return word_tokenizer([*texts, *listed, "USER: ASSISTANT: yes no", LIST], SCENE_LENGTH, special=[IMAGE])
+    return word_tokenizer([*texts, *listed, "USER: ASSISTANT: yes no", LIST], None, special=[IMAGE])
 
 
 def _said(questions: Iterable[Question]) -> list[str]:
