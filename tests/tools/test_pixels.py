@@ -75,3 +75,13 @@ def test_a_crop_larger_than_the_picture_is_black_around_it() -> None:
     crop = centre_crop(white, (5, 4))
     assert crop[..., 0].tolist() == [[0] * 4, [0] * 4, [255] * 4, [255] * 4, [0] * 4]
     assert resize(white, (3, 3)).shape == (3, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [((96, 96), (96, 96)), ((60, 80), (96, 128)), ((160, 90), (168, 96)), ((10, 300), (16, 384)), ((1, 900), (8, 384))],
+)
+def test_the_aspect_ratio_is_kept_in_whole_patches(given: tuple[int, int], expected: tuple[int, int]) -> None:
+    pixels = Pixels(shortest=96, longest=384, divisor=8)
+    assert pixels([np.zeros((*given, 3), np.uint8)]).shape[2:] == expected
+    assert not pixels.fixed and Pixels(longest=96, pad=(96, 96)).fixed

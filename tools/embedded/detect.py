@@ -17,6 +17,8 @@ from ..phrase import Phrase, read_phrase, read_yaml
 from . import model_folder, read_once
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..models.owlvit import OwlVit
     from ..models.pixels import Pixels
     from ..models.text import Tokenizer
@@ -83,29 +85,26 @@ class EmbeddedDetector:
         import torch
 
         model, tokenizer, pixels = self.detector
-        pictures = {ask.image.digest: ask.image for ask in asked}
-        place = {digest: i for i, digest in enumerate(pictures)}
         phrases = list(dict.fromkeys(ask.phrase for ask in asked))
+        pictures = {ask.image.digest: pixels.fit(ask.image.pixels) for ask in asked}
+        alike: dict[tuple[int, ...], list[str]] = {}
+        for digest, picture in pictures.items():
+            alike.setdefault(picture.shape, []).append(digest)
+        found: dict[str, tuple[Tensor, Tensor]] = {}
         with torch.inference_mode():
-            images = pixels([image.pixels for image in pictures.values()])
-            _, features = model.encode_image(images)
             _, queries = model.encode_queries(tokenizer(phrases).ids)
-            scores = model.classify(features, queries[None])[0].sigmoid()
-            grid = (
-                images.shape[-2] // model.config.image.patch,
-                images.shape[-1] // model.config.image.patch,
-            )
-            boxes = model.locate(features, grid)
+            for (height, width, _), digests in alike.items():
+                _, features = model.encode_image(pixels([pictures[digest] for digest in digests]))
+                scores = model.classify(features, queries[None])[0].sigmoid()
+                patch = model.config.image.patch
+                boxes = model.locate(features, (height // patch, width // patch))
+                found |= {digest: (scores[i], boxes[i]) for i, digest in enumerate(digests)}
         return [
-            self._regions(
-                ask,
-                scores[place[ask.image.digest], :, phrases.index(ask.phrase)],
-                boxes[place[ask.image.digest]],
-            )
+            self._regions(ask, found[ask.image.digest][0][:, phrases.index(ask.phrase)], found[ask.image.digest][1])
             for ask in asked
         ]
 
-    def _regions(self, ask: Ask, scores: Any, boxes: Any) -> list[Region]:
+    def _regions(self, ask: Ask, scores: Tensor, boxes: Tensor) -> list[Region]:
         """What was found, surest first: scores (tokens,), boxes (tokens, 4) as centre and size in shares."""
         kept = (scores >= self.threshold).nonzero()[:, 0]
         sure = [float(s) for s in scores[kept]]

@@ -29,7 +29,8 @@ class Pixels:
     Attributes:
         size: (height, width), made so by stretching; None: left as it is, or by one of the next two.
         shortest: of the shorter edge, the aspect ratio kept.
-        longest: of the longer edge, likewise.
+        longest: of the longer edge, likewise; with `shortest`, what it may have at most.
+        divisor: of edges that follow from the aspect ratio: they are rounded to multiples of it.
         resample: PIL's number of the filter.
         crop: (height, width) from the centre, black around a picture that is smaller.
         scale: what 0…255 is multiplied by.
@@ -41,6 +42,7 @@ class Pixels:
     size: tuple[int, int] | None = None
     shortest: int | None = None
     longest: int | None = None
+    divisor: int = 1
     resample: int = BICUBIC
     crop: tuple[int, int] | None = None
     scale: float = 1 / 255
@@ -105,6 +107,11 @@ class Pixels:
         """Write `pixels.json`."""
         (Path(folder) / "pixels.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
 
+    @property
+    def fixed(self) -> bool:
+        """True if all pictures come out with one size."""
+        return bool(self.size or self.crop or self.pad)
+
     def __call__(self, pictures: Sequence[Picture]) -> Tensor:
         """N pictures → float32 (N, 3, height, width).
 
@@ -112,7 +119,7 @@ class Pixels:
             ValueError: one is no uint8 array (height, width, 3), or they come out with several sizes.
         """
         planes = [torch.from_numpy(self.fit(picture)) for picture in pictures]
-        if len({plane.shape for plane in planes}) > 1 and self.pad is None:
+        if len({plane.shape for plane in planes}) > 1 and not self.fixed:
             raise ValueError("pictures of several sizes make no batch: give a size, a crop or a pad")
         return torch.stack([self._normalise(plane) for plane in planes])
 
@@ -128,15 +135,18 @@ class Pixels:
     def _target(self, height: int, width: int) -> tuple[int, int]:
         if self.size is not None:
             return self.size
-        if self.shortest is not None:
-            edge = self.shortest
-            return (
-                (int(edge * height / width), edge) if width <= height else (edge, int(edge * width / height))
-            )
-        if self.longest is not None:
+        ratio = max(height, width) / min(height, width)
+        if self.longest is not None and (self.shortest is None or self.shortest * ratio > self.longest):
             factor = self.longest / max(height, width)
-            return int(height * factor + 0.5), int(width * factor + 0.5)
+            return self._whole(height * factor), self._whole(width * factor)
+        if self.shortest is not None:
+            longer = self.shortest * ratio
+            longer = self._whole(longer) if self.divisor > 1 else int(longer)
+            return (longer, self.shortest) if width <= height else (self.shortest, longer)
         return height, width
+
+    def _whole(self, edge: float) -> int:
+        return max(int(edge / self.divisor + 0.5), 1) * self.divisor
 
     def _normalise(self, plane: Tensor) -> Tensor:
         values = plane.permute(2, 0, 1).float() * self.scale

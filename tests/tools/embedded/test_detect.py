@@ -54,6 +54,22 @@ def test_it_finds_what_scenes_show(detector: EmbeddedDetector) -> None:
     assert right > 9 * (wrong + missed)
 
 
+def test_a_picture_need_not_be_square_and_pictures_need_not_be_alike(detector: EmbeddedDetector) -> None:
+    scenes, found, things = Scenes(96, split="test", overlap=0.0), 0, 0
+    for i in range(20):
+        scene = scenes[i]
+        calls, truth = [], []
+        for down, across in ((0, 0), (0, 40), (30, 0)):
+            wide = np.pad(scene.pixels, ((down, down), (across, across), (0, 0)), mode="edge")
+            calls.append({"image": Image(wide), "what": f"{scene.things[0].color} {scene.things[0].shape}"})
+            moved = scene.boxes[scene.find(calls[-1]["what"])] + [across, down, across, down]
+            truth.append([Box(*map(float, box)) for box in moved])
+        for regions, boxes in zip(detector(calls), truth, strict=True):
+            things += len(boxes)
+            found += sum(any(r.box.iou(box) >= 0.5 for r in regions) for box in boxes)
+    assert found >= 0.9 * things
+
+
 def test_boxes_of_a_crop_lie_in_the_frame_of_the_root(detector: EmbeddedDetector) -> None:
     scene = Scenes(96, split="test", things=(1, 1))[3]
     canvas = np.full((150, 210, 3), 255, np.uint8)

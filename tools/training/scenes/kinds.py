@@ -1,7 +1,7 @@
 """The kinds of questions: how each is asked, and the program that answers it.
 
-{p} and {q} are the phrases that the question names, {a} and {a2} the same with articles, {many} and {many2} in
-the plural, {word} a relation, texture or comparison in words, {method} a relation of regions, {compare} < or >.
+{p} and {q} are the phrases that the question names, {bare} and {bare2} the same without sizes, {a} and {a2} with
+articles, {many} and {many2} in the plural, {word} a relation, texture or comparison in words, {method} a relation of regions, {compare} < or >.
 """
 
 from __future__ import annotations
@@ -39,31 +39,31 @@ return len(detect(image, "{p}")) > 0
 return len(detect(image, "{p}"))
 """,
     "color": """
-return dominant_color(segment(image, best(detect(image, "{p}"))))
+return dominant_color(segment(image, the(image, "{p}", "{bare}")))
 """,
     "shape": """
-return classify(best(detect(image, "{p}")), [{shapes}])
+return classify(the(image, "{p}", "{bare}"), [{shapes}])
 """,
     "texture": """
-return verify(best(detect(image, "{p}")), "{statement}")
+return verify(the(image, "{p}", "{bare}"), "{statement}")
 """,
     "size": """
-one = best(detect(image, "{p}"))
-other = best(detect(image, "{q}"))
+one = the(image, "{p}", "{bare}")
+other = the(image, "{q}", "{bare2}")
 return one.area {compare} other.area
 """,
     "relation": """
-one = best(detect(image, "{p}"))
-other = best(detect(image, "{q}"))
+one = the(image, "{p}", "{bare}")
+other = the(image, "{q}", "{bare2}")
 return one.{method}(other)
 """,
     "relation_color": """
-other = best(detect(image, "{p}"))
+other = the(image, "{p}", "{bare}")
 there = [t for t in detect(image, "thing") if t.{method}(other) and t.distance(other) > 0]
 return dominant_color(segment(image, best(there)))
 """,
     "relation_shape": """
-other = best(detect(image, "{p}"))
+other = the(image, "{p}", "{bare}")
 there = [t for t in detect(image, "thing") if t.{method}(other) and t.distance(other) > 0]
 return classify(best(there), [{shapes}])
 """,
@@ -84,8 +84,18 @@ return len(detect(image, "{p}")) > 0 or len(detect(image, "{q}")) > 0
 """,
 }
 
+_THE = """
+
+def the(image, phrase, bare):
+    found = detect(image, phrase)
+    return best(found) if found else max(detect(image, "thing"), key=lambda t: match(t, bare))
+"""
+"""The one thing that a phrase names: where the detector is not sure of any, that which fits its words best."""
+
 PROGRAMS: dict[str, str] = {
-    kind: "def answer(image):\n" + "".join(f"    {line}\n" for line in body.strip().splitlines())
+    kind: "def answer(image):\n"
+    + "".join(f"    {line}\n" for line in body.strip().splitlines())
+    + (_THE if "the(" in body else "")
     for kind, body in _BODIES.items()
 }
 """Kind → source of a program."""

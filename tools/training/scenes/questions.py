@@ -265,8 +265,10 @@ class Asker:
         claim: tuple[str, Thing, Thing] | None = None,
     ) -> Question:
         first, second = str(p or Mention()), str(q or "")
+        bare, bare2 = (str(m._replace(size=None)) if m else "" for m in (p, q))
         slots = {
-            "p": first, "q": second, "word": word, "a": with_article(first), "many": plural(first),
+            "p": first, "q": second, "bare": bare, "bare2": bare2,
+            "word": word, "a": with_article(first), "many": plural(first),
             "a2": with_article(second) if second else "", "many2": plural(second), "method": method,
             "compare": ">" if word == "larger" else "<", "shapes": ", ".join(f'"{s}"' for s in SHAPES),
             "statement": with_article(f"{word} {(p and p.shape) or 'thing'}"),

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from visprog.tools.models.pixels import Pixels
 from visprog.tools.models.text import Tokenizer, word_tokenizer
 
 from ..scenes import COLORS, SHAPES, TEXTURES, Scene, Scenes, Thing
@@ -151,6 +152,8 @@ class SceneClip(PairTask):
 
     def __init__(self, config: SceneClipConfig) -> None:
         super().__init__(config, scene_tokenizer(), LENGTH)
+        side = config.shape.size  # not stretched: a square and a rectangle differ in nothing else
+        self.pixels = Pixels(longest=side, pad=(side, side))
 
     def data(self, split: Literal["train", "val"]) -> SceneViews | SceneTest:
         return SceneViews(self, "train", self.config.scenes) if split == "train" else SceneTest(self, 1024)

@@ -241,7 +241,7 @@ class SceneLlava(LlavaTask):
         if config.start is None:
             state = {k: v for k, v in tower.state_dict().items() if not k.startswith("projection")}
             model.tower.load_state_dict(state)
-            tell_places(model.tower)
+            tell_places(model.tower.positions[1:])
         else:
             start_llava(model, config.start)
         chat = Chat(tokenizer, shape.per_image, first=LIST, mark=":")
@@ -408,7 +408,9 @@ def _joined(config: FileLlavaConfig) -> tuple[Llava, Tokenizer, Pixels]:
         words[name] = torch.cat([words[name], more])
     model.language.load_state_dict(words)
     side = tower.config.size
-    pixels = folder_pixels(config.tower) or Pixels(size=(side, side))
+    pixels = folder_pixels(config.tower)
+    if pixels is None or not pixels.fixed:  # a picture has so many tokens, whatever its shape
+        pixels = Pixels(size=(side, side))
     return model, tokenizer, pixels
 
 

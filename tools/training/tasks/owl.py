@@ -262,6 +262,9 @@ class SceneOwl(OwlTask):
     def __init__(self, config: SceneOwlConfig) -> None:
         words = " ".join((*COLORS, *SHAPES, *SIZES, *TEXTURES, NOUN))
         super().__init__(config, word_tokenizer([words], LENGTH))
+        # Scenes are square. Other pictures are not stretched, nor made smaller: they have more patches.
+        side, patch = config.shape.size, config.shape.patch
+        self.pixels = Pixels(shortest=side, longest=4 * side, divisor=patch)
 
     def data(self, split: Literal["train", "val"]) -> ScenePhrases:
         return ScenePhrases(self, split, self.config.scenes if split == "train" else 512)
