@@ -79,7 +79,13 @@ def test_a_crop_larger_than_the_picture_is_black_around_it() -> None:
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [((96, 96), (96, 96)), ((60, 80), (96, 128)), ((160, 90), (168, 96)), ((10, 300), (16, 384)), ((1, 900), (8, 384))],
+    [
+        ((96, 96), (96, 96)),
+        ((60, 80), (96, 128)),
+        ((160, 90), (168, 96)),
+        ((10, 300), (16, 384)),
+        ((1, 900), (8, 384)),
+    ],
 )
 def test_the_aspect_ratio_is_kept_in_whole_patches(given: tuple[int, int], expected: tuple[int, int]) -> None:
     pixels = Pixels(shortest=96, longest=384, divisor=8)

@@ -14,6 +14,7 @@ import PIL.Image  # noqa: E402
 
 from visprog.errors import ToolError  # noqa: E402
 from visprog.tools.embedded.caption import EmbeddedCaptioner, sentence  # noqa: E402
+from visprog.tools.training.scenes import Scenes  # noqa: E402
 from visprog.tools.training.tasks.coca import (  # noqa: E402
     CocaShape,
     FileCoca,
@@ -22,7 +23,6 @@ from visprog.tools.training.tasks.coca import (  # noqa: E402
     SceneCocaConfig,
     window,
 )
-from visprog.tools.training.scenes import Scenes  # noqa: E402
 from visprog.tools.training.tasks.start import trained_tower  # noqa: E402
 from visprog.values import Box, Region  # noqa: E402
 from visprog.values.image import Image  # noqa: E402

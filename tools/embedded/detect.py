@@ -99,10 +99,11 @@ class EmbeddedDetector:
                 patch = model.config.image.patch
                 boxes = model.locate(features, (height // patch, width // patch))
                 found |= {digest: (scores[i], boxes[i]) for i, digest in enumerate(digests)}
-        return [
-            self._regions(ask, found[ask.image.digest][0][:, phrases.index(ask.phrase)], found[ask.image.digest][1])
-            for ask in asked
-        ]
+        regions = []
+        for ask in asked:
+            scores, boxes = found[ask.image.digest]
+            regions.append(self._regions(ask, scores[:, phrases.index(ask.phrase)], boxes))
+        return regions
 
     def _regions(self, ask: Ask, scores: Tensor, boxes: Tensor) -> list[Region]:
         """What was found, surest first: scores (tokens,), boxes (tokens, 4) as centre and size in shares."""

@@ -196,8 +196,8 @@ class Coca(nn.Module):
         if guidance == 1:
             decoding = CocaDecoding(self, context, prompt, max_new)
         else:
-            both = CocaDecoding(self, torch.cat([context, torch.zeros_like(context)]), prompt.repeat(2, 1), max_new)
-            decoding = Guided(both, guidance)
+            both = torch.cat([context, torch.zeros_like(context)])
+            decoding = Guided(CocaDecoding(self, both, prompt.repeat(2, 1), max_new), guidance)
         pad = self.config.pad if pad is None else pad
         return generate(decoding, max_new, stop=stop, pad=pad, search=search)
 

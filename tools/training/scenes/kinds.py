@@ -1,7 +1,8 @@
 """The kinds of questions: how each is asked, and the program that answers it.
 
 {p} and {q} are the phrases that the question names, {bare} and {bare2} the same without sizes, {a} and {a2} with
-articles, {many} and {many2} in the plural, {word} a relation, texture or comparison in words, {method} a relation of regions, {compare} < or >.
+articles, {many} and {many2} in the plural, {word} a relation, texture or comparison in words, {method} a relation of
+regions, {compare} < or >.
 """
 
 from __future__ import annotations

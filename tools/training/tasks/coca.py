@@ -107,8 +107,8 @@ class CocaTask(Task):
         return {"images": self.pixels(pictures), "tokens": self.tokenizer(captions).ids}
 
     def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        tokens = batch["tokens"]
-        seen = torch.rand(len(tokens), device=tokens.device) >= self.config.unseen if self.config.unseen else None
+        tokens, unseen = batch["tokens"], self.config.unseen
+        seen = torch.rand(len(tokens), device=tokens.device) >= unseen if unseen else None
         output = self.model(batch["images"], tokens, seen)
         same = (tokens[:, None] == tokens).all(-1)  # equal captions belong to each other's pictures
         if self.config.contrast:
