@@ -100,22 +100,21 @@ def segment(split: str, count: int, size: int) -> Scores:
 
     from visprog.tools.nn import mask_iou
 
-    predictor = EmbeddedSegmenter().predictor
+    segmenter = EmbeddedSegmenter()
+    predictor = segmenter.predictor
     rng, by_box, by_point, best = np.random.default_rng(0), [], [], []
-    for scene, _ in scenes(split, count, size):
-        predictor.image = predictor.set_image(scene.pixels)
+    for scene, image in scenes(split, count, size):
         masks = torch.from_numpy(scene.masks)
+        calls = [{"image": image, "region": region(scene, image, i)} for i in range(len(masks))]
+        found = [answer.mask.within(image.box) for answer in answers(segmenter, calls)]
+        by_box += mask_iou(torch.from_numpy(np.stack(found)), masks).tolist()
         inside = [np.argwhere(mask) for mask in scene.masks]
         points = np.array([place[rng.integers(len(place))][::-1] + 0.5 for place in inside], np.float32)
-        for prompt, single, several in (
-            ({"boxes": torch.from_numpy(scene.boxes)}, by_box, None),
-            ({"points": torch.from_numpy(points)[:, None]}, by_point, best),
-        ):
-            answer = predictor.predict(**prompt)
-            ious = mask_iou(answer.logits > 0, masks[:, None])
-            single += ious.gather(1, answer.iou.argmax(1, keepdim=True))[:, 0].tolist()
-            if several is not None:
-                several += ious.amax(1).tolist()
+        predictor.image = predictor.set_image(scene.pixels)
+        answer = predictor.predict(points=torch.from_numpy(points)[:, None])
+        ious = mask_iou(answer.logits > 0, masks[:, None])
+        by_point += ious.gather(1, answer.iou.argmax(1, keepdim=True))[:, 0].tolist()
+        best += ious.amax(1).tolist()
     return {
         "IoU by box": float(np.mean(by_box)),
         "by point": float(np.mean(by_point)),

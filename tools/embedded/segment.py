@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,21 +22,46 @@ if TYPE_CHECKING:
     from ..models.sam_predictor import SamPredictor
 
 
+LEAST = 16.0
+"""Side in pixels of the smallest window."""
+
+
 class EmbeddedSegmenter(PromptedSegmenter):
     """A small SAM (Kirillov et al. 2023): the thing in a box, or the thing at a point.
 
     Args:
         model: folder of a model trained with `visprog train sam`; the bundled one where not given.
-        remembered: how many encoded pictures are kept.
+        window: only a square around a box is looked at, so many times its longer side, and its mask is the finer
+            for it; 0 for the whole picture. Where not given, 2 with the bundled model, which knows things of all
+            sizes, and 0 with one of one's own.
+        remembered: how many encoded pictures, or windows of pictures, are kept.
     """
 
-    def __init__(self, model: str | None = None, *, remembered: int = 4) -> None:
+    def __init__(
+        self, model: str | None = None, *, window: float | None = None, remembered: int = 16
+    ) -> None:
         self.folder = model_folder(model, "sam")
+        self.window = window if window is not None else 2.0 if model is None else 0.0
         super().__init__(str(self.folder), remembered)
         self._lock = threading.RLock()
         self._predictor: SamPredictor | None = None
 
-    def _masks(self, image: Image, boxes: list[Box]) -> NDArray[np.bool_]:
+    def _masks(self, image: Image, boxes: list[Box]) -> Iterable[NDArray[np.bool_]]:
+        if not self.window or any(map(is_point, boxes)):
+            return self._look(image, boxes)
+        return [self._look_closely(image, box) for box in boxes]
+
+    def _look_closely(self, image: Image, box: Box) -> NDArray[np.bool_]:
+        """The mask of a box, seen in its window."""
+        part = image.crop(image.to_root(around(box, image.width, image.height, self.window)))
+        shift = image.to_local(part.box)
+        (seen,) = self._look(part, [box.shift(-shift.left, -shift.top)])
+        mask = np.zeros((image.height, image.width), bool)
+        top, left = int(shift.top), int(shift.left)
+        mask[top : top + part.height, left : left + part.width] = seen
+        return mask
+
+    def _look(self, image: Image, boxes: list[Box]) -> NDArray[np.bool_]:
         import torch
 
         with self._lock:
@@ -87,11 +113,23 @@ class EmbeddedEverything(SamEverything):
         return predictor_of(Path(self.model))
 
 
+def around(box: Box, width: int, height: int, factor: float) -> Box:
+    """The window in which a box is looked at: a square of `factor` times its longer side, moved into a picture of
+    that width and height, and cut where the picture is smaller."""
+    side = max(factor * max(box.width, box.height), LEAST)
+    across, down = min(side, width), min(side, height)
+    left = min(max(box.center.x - across / 2, 0.0), width - across)
+    top = min(max(box.center.y - down / 2, 0.0), height - down)
+    return Box(left, top, left + across, top + down)
+
+
 def predictor_of(folder: Path) -> SamPredictor:
     """One of a backend's own: it remembers the picture that it looks at."""
+    from ..models.pixels import Pixels
     from ..models.sam_predictor import SamPredictor
 
-    return SamPredictor(load(folder))
+    model = load(folder)
+    return SamPredictor(model, Pixels.load(folder) if (folder / "pixels.json").is_file() else None)
 
 
 @read_once("SAM model")

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from visprog.errors import ToolError  # noqa: E402
-from visprog.tools.embedded.segment import EmbeddedEverything, EmbeddedSegmenter  # noqa: E402
+from visprog.tools.embedded.segment import EmbeddedEverything, EmbeddedSegmenter, around  # noqa: E402
 from visprog.tools.models.sam import Sam, SamConfig  # noqa: E402
 from visprog.tools.models.sam_predictor import SamPredictor  # noqa: E402
 from visprog.values import Box, Point, Region  # noqa: E402
@@ -55,6 +55,42 @@ def test_the_bundled_model_cuts_out_what_scenes_show() -> None:
             found = one(segmenter, image, Region(Box(*map(float, box)), "", 1.0, image))
             overlaps.append(iou(found, mask, image))
     assert len(overlaps) > 20 and np.mean(overlaps) > 0.88
+
+
+@pytest.mark.parametrize(("down", "across"), [(0, 0), (30, 0), (0, 70)])
+def test_pictures_need_not_be_square(down: int, across: int) -> None:
+    from visprog.tools.training.scenes import Scenes
+
+    segmenter, scenes = EmbeddedSegmenter(), Scenes(96, split="test")
+    by_box, by_point = [], []
+    for i in range(6):
+        scene = scenes[i]
+        image = Image(np.pad(scene.pixels, ((down, down), (across, across), (0, 0)), mode="edge"))
+        for box, mask in zip(scene.boxes, scene.masks, strict=True):
+            left, top, right, bottom = (box + np.array([across, down, across, down])).tolist()
+            truth = np.pad(mask, ((down, down), (across, across)))
+            region = Region(Box(left, top, right, bottom), "", 1.0, image)
+            by_box.append(iou(one(segmenter, image, region), truth, image))
+            y, x = np.argwhere(truth)[len(np.argwhere(truth)) // 2]
+            by_point.append(iou(one(segmenter, image, Point(x + 0.5, y + 0.5)), truth, image))
+    assert np.mean(by_box) > 0.93 and np.mean(by_point) > 0.75
+
+
+def test_a_window_lies_around_its_box_and_in_the_picture() -> None:
+    assert around(Box(40, 40, 60, 50), 200, 100, 2) == Box(30, 25, 70, 65)
+    assert around(Box(0, 0, 10, 10), 200, 100, 2) == Box(0, 0, 20, 20)
+    assert around(Box(190, 90, 200, 100), 200, 100, 2) == Box(180, 80, 200, 100)
+    assert around(Box(10, 20, 180, 60), 200, 100, 2) == Box(0, 0, 200, 100)
+    assert around(Box(50, 50, 51, 51), 200, 100, 2) == Box(42.5, 42.5, 58.5, 58.5)
+
+
+def test_masks_from_windows_lie_where_their_boxes_do(folder: Path, image: Image) -> None:
+    crop = image.crop(Box(10, 5, 55, 38))
+    found = one(EmbeddedSegmenter(str(folder), window=1.5), crop, Region(Box(20, 10, 40, 30), "", 1.0, image))
+    seen = image.crop(Box(15, 5, 45, 35))
+    want = best(folder, Image(seen.pixels), boxes=torch.tensor([[5.0, 5.0, 25.0, 25.0]]))
+    assert found.mask is not None and np.array_equal(found.mask.within(seen.box), want)
+    assert seen.box.clip(found.mask.box) == found.mask.box
 
 
 def test_the_mask_of_a_box_is_the_one_rated_best(folder: Path, image: Image) -> None:

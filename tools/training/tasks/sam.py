@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -59,10 +59,11 @@ class SamTaskConfig:
 class SceneMasks:
     """Scenes and `prompts` of their masks each. A sample is uint8 (S, S, 3) and bool (prompts, S, S)."""
 
-    def __init__(self, config: SamTaskConfig, size: int, split: str, count: int) -> None:
+    def __init__(self, task: SamTask, split: str, count: int) -> None:
+        config, size = task.config, task.model.config.image_size
         self.scenes = Scenes(size=size, split=split, style=config.style, backgrounds=config.backgrounds)
         self.nested, self.prompts, self.count = config.nested, config.prompts, count
-        self.pixels = sam_pixels(size)
+        self.pixels = task.pixels
 
     def __len__(self) -> int:
         return self.count
@@ -92,10 +93,15 @@ class SamTask(Task):
     def __init__(self, config: SamTaskConfig) -> None:
         super().__init__(config)
         self.model = Sam.from_pretrained(config.checkpoint) if config.checkpoint else Sam(config.model)
+        size, patch = self.model.config.image_size, self.model.config.patch
+        self.pixels = sam_pixels(size)
+        if (
+            not config.checkpoint
+        ):  # pictures that are not square have more patches, and are neither padded nor smaller
+            self.pixels = replace(self.pixels, shortest=size, longest=4 * size, divisor=patch, pad=None)
 
     def data(self, split: Literal["train", "val"]) -> SceneMasks:
-        size = self.model.config.image_size
-        return SceneMasks(self.config, size, split, self.config.scenes if split == "train" else 256)
+        return SceneMasks(self, split, self.config.scenes if split == "train" else 256)
 
     def loss(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         config = self.config
@@ -139,6 +145,10 @@ class SamTask(Task):
 
     def score(self, predictions: Mapping[str, Tensor]) -> Mapping[str, float]:
         return {name: float(ious.mean()) for name, ious in predictions.items()}
+
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        self.pixels.save(folder)
 
     def blocks(self) -> Sequence[nn.Module]:
         return [*self.model.encoder.blocks, *self.model.decoder.blocks]
