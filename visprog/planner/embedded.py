@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -26,6 +26,7 @@ from ..errors import PlannerError, Refused
 from ..registry import default_registry
 from .base import Feedback, Plan, Task, Tokens
 from .decoder import Array, Decoder
+from .detect_instead import detect_instead, missing
 from .grammar import grammar
 from .vocabulary import END, QUESTION, SPECIAL, Vocabulary, normalize
 
@@ -85,15 +86,18 @@ class EmbeddedPlanner:
         start = time.perf_counter()
         if not task.question.strip():
             raise PlannerError("the question is empty")
+        absent = missing(task.registry)
+        task, registry = replace(task, registry=task.registry | absent), task.registry
         drafts = self._search(task, 1 if n == 1 and feedback is None else max(n + 1, 4))
         prompt = len(_load(self.folder)[1].question(task.question, task.images > 1))
         plans = []
         for draft in drafts:
-            source = finish(_load(self.folder)[1].text(draft.ids), task.question)
+            written = finish(_load(self.folder)[1].text(draft.ids), task.question)
             probability = math.exp(draft.logprob)
-            if source.startswith("unsure") or probability < self.sure:
+            if written.startswith("unsure") or probability < self.sure:
                 continue
-            if feedback is not None and source == feedback.program:
+            source = detect_instead(written, task.question, absent, registry)
+            if source is None or (feedback is not None and source == feedback.program):
                 continue
             tokens = Tokens(prompt, len(draft.ids))
             seconds = time.perf_counter() - start
