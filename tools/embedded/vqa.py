@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from visprog.errors import Refused
 from visprog.values import Region
 from visprog.values.image import Image
@@ -30,9 +33,9 @@ class Speaker(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """One call: where to look, and what is asked."""
+    """One call: what is seen, uint8 (height, width, 3), and what is asked."""
 
-    picture: Image
+    pixels: NDArray[np.uint8]
     question: str
 
 
@@ -42,11 +45,22 @@ class EmbeddedVqa:
     Args:
         model: folder of a model trained with `visprog train llava`; the bundled one where not given.
         margin: how much wider than a region its crop is, as a share of its longer side.
+        frame: a region is shown in the middle of a square so many times its longer side, its edges drawn out; 0 for
+            the crop alone. Where not given, 3 with the bundled model, which knows things in pictures and none that
+            fills one, and 0 with one of one's own.
         longest: tokens of an answer at most, its reasons included.
     """
 
-    def __init__(self, model: str | None = None, *, margin: float = 0.05, longest: int = 96) -> None:
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        margin: float = 0.05,
+        frame: float | None = None,
+        longest: int = 96,
+    ) -> None:
         self.folder = model_folder(model, "llava")
+        self.frame = frame if frame is not None else 3.0 if model is None else 0.0
         self.margin, self.longest = margin, longest
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
@@ -71,13 +85,25 @@ class EmbeddedVqa:
                 f'{", ".join(map(repr, unknown)) or "an empty question"}: set another backend, such as "llava" '
                 "after pip install 'visprog[hf]', under [tools.vqa] in visprog.toml"
             )
-        return Ask(look(image, self.margin), question)
+        pixels = look(image, self.margin).pixels
+        return Ask(framed(pixels, self.frame) if isinstance(image, Region) else pixels, question)
 
     def _answer(self, asked: list[Ask]) -> list[str]:
         model, chat, pixels = self.speaker
-        images = pixels([ask.picture.pixels for ask in asked])
+        images = pixels([ask.pixels for ask in asked])
         texts = chat.answer(model, images, [ask.question for ask in asked], self.longest)
         return [sentence(text) if " " in text else text for text in texts]
+
+
+def framed(pixels: NDArray[np.uint8], times: float) -> NDArray[np.uint8]:
+    """Pixels (h, w, 3) in the middle of a square, `times` the longer of h and w, with their edges drawn out to its own;
+    as they are, where there is no room."""
+    height, width = pixels.shape[:2]
+    side = round(times * max(height, width))
+    down, across = max(side - height, 0), max(side - width, 0)
+    return np.pad(
+        pixels, ((down // 2, down - down // 2), (across // 2, across - across // 2), (0, 0)), mode="edge"
+    )
 
 
 @read_once("LLaVA")
