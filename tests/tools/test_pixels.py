@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from visprog.tools.models.pixels import Pixels, centre_crop, resize  # noqa: E402
+from visprog.tools.models.pixels import Pixels, centre_crop, framed, resize  # noqa: E402
 
 SIZES = [(37, 61), (61, 37), (224, 224), (100, 33), (225, 300), (9, 200)]
 PROCESSORS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -91,3 +91,13 @@ def test_the_aspect_ratio_is_kept_in_whole_patches(given: tuple[int, int], expec
     pixels = Pixels(shortest=96, longest=384, divisor=8)
     assert pixels([np.zeros((*given, 3), np.uint8)]).shape[2:] == expected
     assert not pixels.fixed and Pixels(longest=96, pad=(96, 96)).fixed
+
+
+def test_edges_are_drawn_out_to_a_square() -> None:
+    pixels = np.arange(2 * 4 * 3, dtype=np.uint8).reshape(2, 4, 3)
+    wide = framed(pixels, 3)
+    assert wide.shape == (12, 12, 3)
+    assert np.array_equal(wide[5:7, 4:8], pixels)
+    assert (wide[:6, :5] == pixels[0, 0]).all() and (wide[6:, 7:] == pixels[1, 3]).all()
+    assert np.array_equal(framed(pixels, 0), pixels)
+    assert np.array_equal(Pixels(size=(4, 4), square=True).fit(pixels), framed(pixels))

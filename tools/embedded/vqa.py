@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from visprog.errors import Refused
 from visprog.values import Region
 from visprog.values.image import Image
@@ -19,7 +16,7 @@ from .caption import sentence
 if TYPE_CHECKING:
     from ..models.llava import Llava
     from ..models.llava_chat import Chat
-    from ..models.pixels import Pixels
+    from ..models.pixels import Picture, Pixels
 
 UNKNOWN = "<unk>"
 
@@ -35,7 +32,7 @@ class Speaker(NamedTuple):
 class Ask(NamedTuple):
     """One call: what is seen, uint8 (height, width, 3), and what is asked."""
 
-    pixels: NDArray[np.uint8]
+    pixels: Picture
     question: str
 
 
@@ -85,6 +82,8 @@ class EmbeddedVqa:
                 f'{", ".join(map(repr, unknown)) or "an empty question"}: set another backend, such as "llava" '
                 "after pip install 'visprog[hf]', under [tools.vqa] in visprog.toml"
             )
+        from ..models.pixels import framed
+
         pixels = look(image, self.margin).pixels
         return Ask(framed(pixels, self.frame) if isinstance(image, Region) else pixels, question)
 
@@ -93,17 +92,6 @@ class EmbeddedVqa:
         images = pixels([ask.pixels for ask in asked])
         texts = chat.answer(model, images, [ask.question for ask in asked], self.longest)
         return [sentence(text) if " " in text else text for text in texts]
-
-
-def framed(pixels: NDArray[np.uint8], times: float) -> NDArray[np.uint8]:
-    """Pixels (h, w, 3) in the middle of a square, `times` the longer of h and w, with their edges drawn out to its own;
-    as they are, where there is no room."""
-    height, width = pixels.shape[:2]
-    side = round(times * max(height, width))
-    down, across = max(side - height, 0), max(side - width, 0)
-    return np.pad(
-        pixels, ((down // 2, down - down // 2), (across // 2, across - across // 2), (0, 0)), mode="edge"
-    )
 
 
 @read_once("LLaVA")

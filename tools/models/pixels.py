@@ -37,6 +37,7 @@ class Pixels:
         mean: then taken off, a channel each.
         std: then divided by.
         pad: (height, width), filled up with zeros at the right and the bottom, last of all.
+        square: made square, before all else, by drawing out the edges.
     """
 
     size: tuple[int, int] | None = None
@@ -49,6 +50,7 @@ class Pixels:
     mean: tuple[float, ...] = CLIP_MEAN
     std: tuple[float, ...] = CLIP_STD
     pad: tuple[int, int] | None = None
+    square: bool = False
 
     @classmethod
     def from_hub(cls, raw: dict[str, Any]) -> Pixels:
@@ -129,6 +131,8 @@ class Pixels:
             raise ValueError(
                 f"a picture is a uint8 array (height, width, 3), not {picture.dtype} {picture.shape}"
             )
+        if self.square:
+            picture = framed(picture)
         picture = resize(picture, self._target(picture.shape[0], picture.shape[1]), self.resample)
         return picture if self.crop is None else centre_crop(picture, self.crop)
 
@@ -169,6 +173,16 @@ def resize(picture: Picture, size: tuple[int, int], resample: int = BICUBIC) -> 
 
     image = PIL.Image.fromarray(picture).resize(size[::-1], PIL.Image.Resampling(resample))
     return np.array(image)
+
+
+def framed(picture: Picture, times: float = 1.0) -> Picture:
+    """A picture in the middle of a square, `times` its longer side, with its edges drawn out to the square's; as it is,
+    where there is no room."""
+    height, width = picture.shape[:2]
+    side = round(times * max(height, width))
+    down, across = max(side - height, 0), max(side - width, 0)
+    above, left = down // 2, across // 2
+    return np.pad(picture, ((above, down - above), (left, across - left), (0, 0)), mode="edge")
 
 
 def centre_crop(picture: Picture, size: tuple[int, int]) -> Picture:

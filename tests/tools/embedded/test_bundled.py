@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 from visprog import Agent
 from visprog.tools.embedded.caption import EmbeddedCaptioner
 from visprog.tools.embedded.classify import EmbeddedClassifier, EmbeddedMatcher, EmbeddedVerifier
-from visprog.tools.embedded.vqa import EmbeddedVqa, framed
+from visprog.tools.embedded.vqa import EmbeddedVqa
 from visprog.tools.training.scenes import COLORS, SHAPES, Scenes
 from visprog.tools.training.scenes.kinds import KINDS
 from visprog.values import Box, Region
@@ -73,15 +73,6 @@ def test_questions_about_one_thing_of_a_picture_are_answered() -> None:
             truth.append(thing.shape)
     said = EmbeddedVqa()(calls)
     assert np.mean([a == b for a, b in zip(said, truth, strict=True)]) > 0.85
-
-
-def test_a_region_is_framed_by_its_own_edges() -> None:
-    pixels = np.arange(2 * 4 * 3, dtype=np.uint8).reshape(2, 4, 3)
-    wide = framed(pixels, 3)
-    assert wide.shape == (12, 12, 3)
-    assert np.array_equal(wide[5:7, 4:8], pixels)
-    assert (wide[:6, :5] == pixels[0, 0]).all() and (wide[6:, 7:] == pixels[1, 3]).all()
-    assert np.array_equal(framed(pixels, 0), pixels)
 
 
 def test_programs_see_with_learned_parts_alone() -> None:

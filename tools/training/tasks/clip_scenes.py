@@ -153,7 +153,7 @@ class SceneClip(PairTask):
     def __init__(self, config: SceneClipConfig) -> None:
         super().__init__(config, scene_tokenizer(), LENGTH)
         side = config.shape.size  # not stretched: a square and a rectangle differ in nothing else
-        self.pixels = Pixels(longest=side, pad=(side, side))
+        self.pixels = Pixels(size=(side, side), square=True)
 
     def data(self, split: Literal["train", "val"]) -> SceneViews | SceneTest:
         return SceneViews(self, "train", self.config.scenes) if split == "train" else SceneTest(self, 1024)
