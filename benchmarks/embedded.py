@@ -1,6 +1,6 @@
 """The bundled models on scenes that none of them has seen, through the tools' own backends.
 
-python benchmarks/embedded.py                   # all six, and visual programs against CLIP and VQA
+python benchmarks/embedded.py                   # all six, programs against CLIP and VQA, and `visprog ask`
 python benchmarks/embedded.py detect vqa -n 500
 python benchmarks/embedded.py --size 200        # pictures that are not of the models' own size
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ from visprog.values.image import Image
 Scores = dict[str, float]
 SPLITS = ("test", "held_out")
 RELATIONAL = ("relation", "relation_color", "relation_shape")
-TOOLS = ("classify", "match", "verify", "detect", "segment", "caption", "vqa")
+LEARNED = Path(__file__).resolve().parents[1] / "examples" / "learned.toml"
 
 
 def scenes(
@@ -145,11 +146,24 @@ def vqa(split: str, count: int, size: int) -> Scores:
     return {"answers right": share([a == b for a, b in zip(said, truth, strict=True)])}
 
 
+def ask(split: str, count: int, size: int) -> Scores:
+    """Questions of all kinds as `visprog ask` answers them with examples/learned.toml: the bundled planner writes the
+    program, the bundled models see. What it declines to answer is not right."""
+    right, answered = [], []
+    with Agent(config=LEARNED) as agent:
+        for n, (scene, image) in enumerate(scenes(split, count, size)):
+            for question in scene.questions(1, [KINDS[n % len(KINDS)]]):
+                answer = agent.ask(question.text, image)
+                answered.append(answer.status == "answered")
+                right.append(answered[-1] and answer.value == question.answer)
+    return {"answered": share(answered), "right": share(right)}
+
+
 def relations(split: str, count: int, size: int) -> Scores:
     """Questions about what lies where: whether one thing is left of, right of, above or below another, and which color
     or shape the one thing there has. The visual program with the bundled tools and the end-to-end model answer them
     all; CLIP chooses between the statement of a yes/no question and its opposite."""
-    agent = Agent(config={"tools": {name: {"backend": "embedded"} for name in TOOLS}})
+    agent = Agent(config=LEARNED)
     speaker, matcher = EmbeddedVqa(), EmbeddedMatcher()
     asked = [
         (image, question)
@@ -191,6 +205,7 @@ def region(scene: Scene, image: Image, i: int) -> Region:
 
 TESTS: Mapping[str, Callable[[str, int, int], Scores]] = {
     "classify": classify, "detect": detect, "segment": segment, "caption": caption, "vqa": vqa, "relations": relations,
+    "ask": ask,
 }  # fmt: skip
 
 

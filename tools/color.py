@@ -52,6 +52,9 @@ SYNONYMS: dict[str, str] = {
 }  # fmt: skip
 
 NAMES: tuple[str, ...] = tuple(EXAMPLES)
+CELLS = 8**3
+"""Of colours, in a histogram."""
+
 CLOSE_CALL = 6.0
 """How much farther than the nearest name, in CIELAB units, another name may lie and still apply."""
 
@@ -63,7 +66,8 @@ def dominant_color(image: Coloured) -> str:
     """The colour that covers most of an image, or of a thing found in it, as a basic colour name.
 
     One of black, white, grey, red, orange, yellow, green, cyan, blue, purple, pink, brown, beige. In a region
-    with a mask only its own pixels count; without, the middle of the box counts more than its rim.
+    with a mask only its own pixels count; without, the middle of the box counts more than its rim, and what is also
+    around the box counts less.
 
     Raises:
         Refused: the argument is a bare box or mask, which does not know its image.
@@ -206,4 +210,31 @@ def _pixels(thing: Coloured) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         y = (np.arange(height) + 0.5) / height * 2 - 1
         x = (np.arange(width) + 0.5) / width * 2 - 1
         weights = np.exp(-2.5 * (y[:, None] ** 2 + x[None, :] ** 2))
+        weights = _own(image, part, stride, weights)
     return pixels.reshape(-1, 3), weights.ravel()
+
+
+def _own(image: Image, part: Image, stride: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights (h, w) of the pixels of a part, less for colours that lie around it, too: a colour counts by the share of
+    it that is more frequent in the part than in the frame around it (histogram backprojection, Swain & Ballard
+    1991). As they are, where next to nothing would be left or nothing lies around."""
+    reach = max(2.0, 0.15 * max(part.width, part.height))
+    wide = image.crop(part.box.expand(reach))
+    around = np.ones((wide.height, wide.width), bool)
+    left, top = int(part.box.left - wide.box.left), int(part.box.top - wide.box.top)
+    around[top : top + part.height, left : left + part.width] = False
+    outside = wide.pixels[around]
+    if len(outside) < 16:
+        return weights
+    inside = _cells(part.pixels[::stride, ::stride])
+    counts = np.bincount(inside.ravel(), weights.ravel(), CELLS)
+    behind = np.bincount(_cells(outside), minlength=CELLS) / len(outside)
+    more = 1 - np.minimum(behind * counts.sum() / np.maximum(counts, 1e-9), 1)
+    own = weights * more[inside]
+    return own if own.sum() > 0.1 * weights.sum() else weights
+
+
+def _cells(pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Colours (…, 3) → the cells that they lie in (…), 8 along each channel."""
+    high = (pixels >> 5).astype(np.intp)
+    return np.asarray(high[..., 0] * 64 + high[..., 1] * 8 + high[..., 2])

@@ -92,6 +92,23 @@ def test_the_middle_of_a_box_counts_more_than_its_rim() -> None:
     assert dominant_color(Region(Box(5, 5, 75, 75), image=image)) == "red"
 
 
+@pytest.mark.parametrize("noise", [0, 12])
+def test_what_lies_around_a_box_is_not_of_the_thing(noise: int) -> None:
+    """A thin cross covers little of its box; its colour is still that which lies nowhere else."""
+    pixels = np.full((60, 80, 3), (120, 120, 125), np.int16)
+    pixels[10:50, 38:43] = pixels[28:33, 20:60] = (210, 30, 30)
+    pixels += np.random.default_rng(0).integers(-noise, noise + 1, pixels.shape, dtype=np.int16)
+    cross = Region(Box(20, 10, 60, 50), "cross", 1.0, Image(pixels.clip(0, 255).astype(np.uint8)))
+    assert dominant_color(cross) == "red"
+    assert has_color(cross, "red") and not has_color(cross, "grey")
+
+
+def test_a_thing_of_the_colour_around_it_still_has_one() -> None:
+    grey = Image(np.full((40, 40, 3), 128, np.uint8))
+    assert dominant_color(Region(Box(10, 10, 30, 30), "", 1.0, grey)) == "grey"
+    assert dominant_color(Region(grey.box, "", 1.0, grey)) == "grey"
+
+
 def test_a_mask_decides() -> None:
     pixels = np.full((40, 40, 3), (0, 0, 255), np.uint8)
     ring = np.zeros((40, 40), bool)

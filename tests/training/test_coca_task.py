@@ -13,15 +13,13 @@ pytest.importorskip("accelerate")
 import PIL.Image  # noqa: E402
 
 from visprog.errors import ToolError  # noqa: E402
-from visprog.tools.embedded.caption import EmbeddedCaptioner, sentence  # noqa: E402
-from visprog.tools.training.scenes import Scenes  # noqa: E402
+from visprog.tools.embedded.caption import EmbeddedCaptioner, moved, sentence  # noqa: E402
 from visprog.tools.training.tasks.coca import (  # noqa: E402
     CocaShape,
     FileCoca,
     FileCocaConfig,
     SceneCoca,
     SceneCocaConfig,
-    window,
 )
 from visprog.tools.training.tasks.start import trained_tower  # noqa: E402
 from visprog.values import Box, Region  # noqa: E402
@@ -93,32 +91,16 @@ def test_scores_tell_right_captions_from_wrong_ones(learned: tuple[SceneCoca, Pa
     assert set(task.predict(batch)) == set(rows)
 
 
-def test_windows_show_all_things_whole_and_are_not_stretched() -> None:
-    task, rng = SceneCoca(SceneCocaConfig(shape=SHAPE)), np.random.default_rng(0)
-    scenes, shapes = Scenes(64, split="train", style="normal", things=(1, 2), clutter=0.0), set()
-    for key in range(40):
-        scene = scenes[key]
-        pixels = window(scene, rng)
-        shapes.add(pixels.shape)
-        high, wide = pixels.shape[:2]
-        left, top, right, bottom = *scene.boxes[:, :2].min(0), *scene.boxes[:, 2:].max(0)
-        assert wide >= right - left - 1 and high >= bottom - top - 1
-    assert len(shapes) > 20
-    white = np.full((20, 40, 3), 255, np.uint8)
-    (plane,) = task.pixels([white])
-    assert plane.shape == (3, 32, 32) and (plane[:, :16] > 1).all() and (plane[:, 16:] == 0).all()
-
-
-def test_captions_that_are_learned_unseen_do_not_teach_the_image_encoder() -> None:
-    torch.manual_seed(0)
-    task = SceneCoca(SceneCocaConfig(shape=SHAPE, contrast=0.0, unseen=1.0, guidance=1.5))
-    data = task.data("train")
-    batch = data.collate([data.sample(key, np.random.default_rng(0)) for key in range(3)])
-    task.loss(batch)["loss"].backward()
-    gradients = {n: p.grad for n, p in task.model.named_parameters() if p.grad is not None and p.grad.any()}
-    assert not any(name.startswith(("image", "patches", "caption_pool")) for name in gradients)
-    assert any(name.startswith("fusion_blocks") for name in gradients)
-    assert task.model.config.guidance == 1.5
+def test_a_picture_is_looked_at_from_five_places() -> None:
+    image = torch.arange(2 * 3 * 4 * 5, dtype=torch.float32).view(2, 3, 4, 5)
+    looks = moved(image, 2)
+    assert looks.shape == (5, 2, 3, 4, 5) and torch.equal(looks[0], image)
+    assert torch.equal(looks[1][..., 2:], image[..., :-2])  # to the right, then to the left, down, up
+    assert torch.equal(looks[2][..., :-2], image[..., 2:])
+    assert torch.equal(looks[3][..., 2:, :], image[..., :-2, :])
+    assert torch.equal(looks[4][..., :-2, :], image[..., 2:, :])
+    assert torch.equal(looks[1][..., 0], image[..., 0])
+    assert torch.equal(moved(image, 0), image[None])
 
 
 def test_equal_captions_are_no_negatives() -> None:

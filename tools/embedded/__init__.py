@@ -7,9 +7,16 @@ from collections.abc import Callable
 from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from visprog.errors import MissingExtra, ToolError
+from visprog.values import Region
+from visprog.values.image import Image
+
+from ..hub.together import look
+
+if TYPE_CHECKING:
+    from ..models.pixels import Picture
 
 T = TypeVar("T")
 
@@ -25,6 +32,19 @@ def model_folder(model: str | None, bundled: str) -> Path:
     if find_spec("torch") is None:
         raise MissingExtra("a bundled model", "torch")
     return Path(model).expanduser() if model else WEIGHTS / bundled
+
+
+def in_frame(image: Image | Region, margin: float, frame: float) -> Picture:
+    """What a model is shown, uint8 (height, width, 3): a picture as it is; a region, cropped with a margin (a share of
+    its longer side), in the middle of a square `frame` times its longer side, with its edges drawn out to the
+    square's. A frame of 0 is none.
+
+    Raises: as `look`.
+    """
+    from ..models.pixels import framed
+
+    pixels = look(image, margin).pixels
+    return framed(pixels, frame) if isinstance(image, Region) else pixels
 
 
 def read_once(what: str) -> Callable[[Callable[[Path], T]], Callable[[Path], T]]:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from visprog.values import Region
 from visprog.values.image import Image
 
-from ..hub.together import answer_together, look
-from . import model_folder, read_once
+from ..hub.together import answer_together
+from . import in_frame, model_folder, read_once
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..models.coca import Coca
-    from ..models.pixels import Pixels
+    from ..models.pixels import Picture, Pixels
     from ..models.text import Tokenizer
 
 
@@ -33,25 +35,32 @@ class EmbeddedCaptioner:
     Args:
         model: folder of a model trained with `visprog train coca`; the bundled one where not given.
         margin: how much wider than a region its crop is, as a share of its longer side.
+        frame: as in `in_frame`. Where not given, 3 with the bundled model, which knows things in pictures and none
+            that fills one, and 0 with one of one's own.
+        shift: a picture is looked at five times, moved by so many pixels each way, and no word rests on how patches
+            happen to lie over things; 0 looks once.
     """
 
-    def __init__(self, model: str | None = None, *, margin: float = 0.05) -> None:
+    def __init__(
+        self, model: str | None = None, *, margin: float = 0.05, frame: float | None = None, shift: int = 3
+    ) -> None:
         self.folder = model_folder(model, "coca")
-        self.margin = margin
+        self.frame = frame if frame is not None else 3.0 if model is None else 0.0
+        self.margin, self.shift = margin, shift
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         return answer_together(calls, self._prepare, self._answer)
 
-    def _prepare(self, image: Image | Region) -> Image:
-        return look(image, self.margin)
+    def _prepare(self, image: Image | Region) -> Picture:
+        return in_frame(image, self.margin, self.frame)
 
-    def _answer(self, pictures: list[Image]) -> list[str]:
+    def _answer(self, pictures: list[Picture]) -> list[str]:
         import torch
 
         from ..models.text import END, START
 
         model, tokenizer, pixels = load(self.folder)
-        images = pixels([picture.pixels for picture in pictures])
+        images = moved(pixels(pictures), self.shift)
         start = torch.tensor([tokenizer.id(START)])
         written = model.generate(images, start, stop=[tokenizer.id(END)])
         return [sentence(tokenizer.decode(ids)) for ids in written]
@@ -69,6 +78,21 @@ def load(folder: Path) -> Captioner:
     from ..models.text import Tokenizer
 
     return Captioner(Coca.load(folder).eval(), Tokenizer.load(folder), Pixels.load(folder))
+
+
+def moved(images: Tensor, shift: int) -> Tensor:
+    """Images (batch, 3, height, width) as they are and moved to each side, their edges drawn out: (5, batch, 3, height,
+    width); (1, …) for a shift of 0."""
+    import torch
+
+    if shift == 0:
+        return images[None]
+    height, width = images.shape[-2:]
+    wide = torch.nn.functional.pad(images, (shift, shift, shift, shift), mode="replicate")
+    places = ((1, 1), (1, 0), (1, 2), (0, 1), (2, 1))
+    return torch.stack(
+        [wide[..., shift * y : shift * y + height, shift * x : shift * x + width] for y, x in places]
+    )
 
 
 def sentence(text: str) -> str:

@@ -9,8 +9,8 @@ from visprog.errors import Refused
 from visprog.values import Region
 from visprog.values.image import Image
 
-from ..hub.together import answer_together, look
-from . import model_folder, read_once
+from ..hub.together import answer_together
+from . import in_frame, model_folder, read_once
 from .caption import sentence
 
 if TYPE_CHECKING:
@@ -42,9 +42,8 @@ class EmbeddedVqa:
     Args:
         model: folder of a model trained with `visprog train llava`; the bundled one where not given.
         margin: how much wider than a region its crop is, as a share of its longer side.
-        frame: a region is shown in the middle of a square so many times its longer side, its edges drawn out; 0 for
-            the crop alone. Where not given, 3 with the bundled model, which knows things in pictures and none that
-            fills one, and 0 with one of one's own.
+        frame: as in `in_frame`. Where not given, 3 with the bundled model, which knows things in pictures and none
+            that fills one, and 0 with one of one's own.
         longest: tokens of an answer at most, its reasons included.
     """
 
@@ -82,10 +81,7 @@ class EmbeddedVqa:
                 f'{", ".join(map(repr, unknown)) or "an empty question"}: set another backend, such as "llava" '
                 "after pip install 'visprog[hf]', under [tools.vqa] in visprog.toml"
             )
-        from ..models.pixels import framed
-
-        pixels = look(image, self.margin).pixels
-        return Ask(framed(pixels, self.frame) if isinstance(image, Region) else pixels, question)
+        return Ask(in_frame(image, self.margin, self.frame), question)
 
     def _answer(self, asked: list[Ask]) -> list[str]:
         model, chat, pixels = self.speaker

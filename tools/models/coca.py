@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..nn import Attention, Block, ConvStem, Mlp, PatchEmbed, Transformer, info_nce, resize_positions
-from ..nn.generate import Beams, Decoding, Sampling, generate
+from ..nn.generate import Averaged, Beams, Decoding, Sampling, generate
 from ..nn.pool import AttentionPool
 from .checkpoint import load_model, save_model
 from .clip import whole_patches
@@ -42,7 +42,6 @@ class CocaConfig:
         project: width of the space of the contrast, for texts and images.
         pad: id of the token that fills shorter texts.
         stem: as in `ImageConfig`.
-        guidance: how strongly captions are drawn to what the image adds to the text before (see `Coca.generate`).
     """
 
     size: int = 224
@@ -64,7 +63,6 @@ class CocaConfig:
     pad: int = 0
     eps: float = 1e-5
     stem: int | None = None
-    guidance: float = 1.0
 
 
 class CocaOutput(NamedTuple):
@@ -147,17 +145,15 @@ class Coca(nn.Module):
         projected = self.text_projection(self.text_norm(x[:, length]))
         return x[:, :length], F.normalize(projected, dim=-1)
 
-    def forward(self, images: Tensor, tokens: Tensor, seen: Tensor | None = None) -> CocaOutput:
+    def forward(self, images: Tensor, tokens: Tensor) -> CocaOutput:
         """Args:
         images: (batch, 3, height, width). Positions are interpolated where the size is not that of the
             configuration.
         tokens: ids (batch, length), from the start token on, padded on the right.
-        seen: bool (batch,), False where the caption is to be written without its image (see `generate`).
         """
         image_tokens, caption_tokens, image_embeds = self.encode_images(images)
         text_tokens, text_embeds = self.encode_texts(tokens)
-        context = caption_tokens if seen is None else caption_tokens * seen[:, None, None]
-        x, _ = self.fusion_blocks(text_tokens, causal=True, context=context)
+        x, _ = self.fusion_blocks(text_tokens, causal=True, context=caption_tokens)
         logits = self.head(self.norm(x))
         return CocaOutput(image_tokens, caption_tokens, image_embeds, text_tokens, text_embeds, logits)
 
@@ -171,33 +167,25 @@ class Coca(nn.Module):
         stop: Sequence[int] = (),
         pad: int | None = None,
         search: Sampling | Beams | None = None,
-        guidance: float | None = None,
     ) -> Tensor:
         """Captions of images, as new ids (batch, at most max_new).
 
-        With guidance g other than 1, each token is chosen by g · log p(token | image, text) + (1 - g) · log p(token |
-        text): above 1, what the image says counts more and what texts are used to say counts less (Kornblith et al.
-        2023, arXiv:2307.16686). The model must have learned to write without an image (`seen` in `forward`).
-
         Args:
-            images: (batch, 3, height, width).
+            images: (batch, 3, height, width), or several looks at each, (looks, batch, 3, height, width), whose log
+                probabilities are averaged.
             prompt: ids (length) or (batch, length) that every caption begins with: the start token at least.
             max_new: at most so many tokens; where not given, as many as a text can have.
             stop, search: as `visprog.tools.nn.generate`.
             pad: what follows a stop token; the configuration's where not given.
-            guidance: likewise.
         """
-        prompt = prompt.expand(len(images), -1)
+        looks = len(images) if images.ndim == 5 else 1
+        prompt = prompt.expand(images.shape[-4], -1).repeat(looks, 1)
         room = self.config.length - prompt.shape[1] + 1  # the last token is not read
         max_new = min(max_new or room, room)
-        context = self.encode_images(images)[1]
-        guidance = self.config.guidance if guidance is None else guidance
-        decoding: Decoding
-        if guidance == 1:
-            decoding = CocaDecoding(self, context, prompt, max_new)
-        else:
-            both = torch.cat([context, torch.zeros_like(context)])
-            decoding = Guided(CocaDecoding(self, both, prompt.repeat(2, 1), max_new), guidance)
+        context = self.encode_images(images.flatten(0, -4))[1]
+        decoding: Decoding = CocaDecoding(self, context, prompt, max_new)
+        if looks > 1:
+            decoding = Averaged(decoding, looks)
         pad = self.config.pad if pad is None else pad
         return generate(decoding, max_new, stop=stop, pad=pad, search=search)
 
@@ -257,35 +245,6 @@ class CocaDecoding:
             x, causal=causal, caches=self.fusion, context=self.context, context_caches=self.image
         )
         self.logits = model.head(model.norm(x[:, -1]))
-
-
-class Guided:
-    """Captions that are written with and without their images at once, to compare (see `Coca.generate`).
-
-    Args:
-        both: the captions with their images, then the same without.
-        guidance: how strongly what the images add counts.
-    """
-
-    logits: Tensor
-
-    def __init__(self, both: CocaDecoding, guidance: float) -> None:
-        self.both, self.guidance = both, guidance
-        self._compare()
-
-    def advance(self, tokens: Tensor) -> None:
-        """As `Decoding.advance`."""
-        self.both.advance(tokens.repeat(2))
-        self._compare()
-
-    def reorder(self, rows: Tensor) -> None:
-        """As `Decoding.reorder`."""
-        self.both.reorder(torch.cat([rows, rows + len(self.logits)]))
-        self.logits = self.logits.index_select(0, rows)
-
-    def _compare(self) -> None:
-        seen, unseen = self.both.logits.float().log_softmax(-1).chunk(2)
-        self.logits = unseen + self.guidance * (seen - unseen)
 
 
 def class_mask(real: Tensor) -> Tensor:

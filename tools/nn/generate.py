@@ -29,6 +29,37 @@ class Decoding(Protocol):
         """Sequence i becomes what sequence `rows[i]` was; the number of rows may change."""
 
 
+class Averaged:
+    """Sequences that are written from several looks at each: a token is as likely as the mean of its log
+    probabilities says.
+
+    Args:
+        looks: the sequences of the first look, then those of the second, and so on.
+        count: how many looks.
+    """
+
+    logits: Tensor
+
+    def __init__(self, looks: Decoding, count: int) -> None:
+        self.looks, self.count = looks, count
+        self._average()
+
+    def advance(self, tokens: Tensor) -> None:
+        """As `Decoding.advance`."""
+        self.looks.advance(tokens.repeat(self.count))
+        self._average()
+
+    def reorder(self, rows: Tensor) -> None:
+        """As `Decoding.reorder`."""
+        before = len(self.logits)
+        self.looks.reorder(torch.cat([rows + look * before for look in range(self.count)]))
+        self.logits = self.logits.index_select(0, rows)
+
+    def _average(self) -> None:
+        logs = self.looks.logits.float().log_softmax(-1)
+        self.logits = logs.unflatten(0, (self.count, -1)).mean(0)
+
+
 @dataclass(frozen=True)
 class Sampling:
     """Draw each token from the model's distribution.

@@ -50,7 +50,7 @@ EQUAL: " == " | " != "
 RELATION: ".left_of" | ".right_of" | ".above" | ".below" | ".inside" | ".contains" | ".overlaps" | ".touches"
 """
 
-_WORDS = ('"left"', '"right"', '"top"', '"bottom"', '"shape"', '"squares"')
+_WORDS = ('"left"', '"right"', '"top"', '"bottom"', '"shape"', '"squares"', '"What shape is the thing?"')
 """Strings that a program may hold without the question's saying them."""
 
 _SCALARS: dict[Type, str] = {str: "text", int: "number", float: "number", bool: "truth"}

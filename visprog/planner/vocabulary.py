@@ -33,7 +33,7 @@ FRAGMENTS = (
     ".label", ".index(", ".split()", '.split("\\n")[0]', ".left_of(", ".right_of(", ".above(", ".below(",
     ".inside(", ".contains(", ".overlaps(", ".touches(", ".distance(", '"left"', '"right"', '"top"',
     '"bottom"', '"blur"', '"pixelate"', '"emoji"', '"shape"', '"squares"', f'"{QUESTION}"', "-", "0.2",
-    "100 * ", "len(a)", "2", "[0]", "[1]", "[-1]", " + 1",
+    '"What shape is the thing?"', "100 * ", "len(a)", "2", "[0]", "[1]", "[-1]", " + 1",
 )
 # fmt: on
 """Pieces of code that are one token each; names of tools are added to them."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -43,6 +43,10 @@ POLYGONS = (
     "triangle square rectangle pentagon hexagon heptagon octagon diamond rhombus star polygon quadrilateral "
     "parallelogram trapezoid shape"
 ).split()
+FIGURES = "oval ellipse heart cross arrow crescent moon spiral cube cylinder cone sphere".split()
+"""Shapes that no tool measures."""
+
+GENERIC = ("thing", "thing", "object", "item")
 ASKING = frozenset(
     "what which who where how why when is are do does did can could has have was were will would am".split()
 )
@@ -379,10 +383,14 @@ class _Filler:
     def thing(self, number: str, kind: str = "object") -> Thing:
         """The thing of that slot number, drawn at its first use."""
         if number not in self.things:
-            taken = {t.noun for t in self.things.values()}
-            while (thing := self._draw(kind)).noun in taken:
-                pass
-            self.things[number] = thing
+            others = list(self.things.values())
+            if others and others[0].color and self.r.random() < 0.15:  # of the same kind, in another colour
+                colors = [c for c in self._colors() if c != others[0].color]
+                self.things[number] = replace(others[0], color=str(self.r.choice(colors)), used="")
+            else:
+                while (thing := self._draw(kind)).noun in {t.noun for t in others}:
+                    pass
+                self.things[number] = thing
         return self.things[number]
 
     def _draw(self, kind: str) -> Thing:
@@ -394,15 +402,24 @@ class _Filler:
             color = ""
         if kind == "shape" or (spread < 0.09 and not plain):
             spread = r.random()
+            if spread < 0.2:
+                noun = r.choice(FIGURES)
+                return self._dressed(Thing(noun, pluralise(noun)), color)
+            spread = r.random()
             if spread < 0.34:
                 noun, found = r.choice(ROUND), "circle"
             elif spread < 0.40 and kind != "shape":
                 noun, found = "line", "line"
             else:
                 noun, found = r.choice(POLYGONS), "polygon"
+            if found != "line" and r.random() < 0.15:  # no tool measures by such words
+                return Thing(noun, pluralise(noun), color=color, size=str(r.choice(words["sizes"])))
             return Thing(noun, pluralise(noun), found, color if r.random() < 0.8 else "")
         if spread < 0.13 and not plain:
             return Thing("face", "faces", "face")
+        if spread < 0.17 and not plain:
+            noun = r.choice(GENERIC)
+            return Thing(noun, pluralise(noun), color=color or str(r.choice(["", *self._colors()[:12]])))
         if spread < 0.28:
             noun = invented(r)
             return self._dressed(Thing(noun, noun + ("es" if noun[-1] in "sxz" else "s")), color)

@@ -25,7 +25,7 @@ from visprog.registry import default_registry
 
 from .corpus import Sample, pluralise
 
-FIXED = ("left", "right", "top", "bottom", "shape", "squares")
+FIXED = ("left", "right", "top", "bottom", "shape", "squares", "What shape is the thing?")
 """Strings that programs may hold without the question's saying them, as the planner's grammar has it."""
 
 

@@ -25,7 +25,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from visprog.planner.vocabulary import SPECIAL, Vocabulary
+from visprog.planner.vocabulary import FRAGMENTS, SPECIAL, Vocabulary
 from visprog.registry import default_registry
 
 from ...models.llama import Llama, LlamaConfig, next_token_loss
@@ -203,7 +203,7 @@ def _vocabulary(recipe: Recipe, out: Path, recorded: Sequence[Sample]) -> Vocabu
         return Vocabulary.load(path)
     if recipe.start:
         old = Vocabulary.load(_folder(recipe) / "vocabulary.json")
-        names = [f"{name}(" for name in default_registry()]
+        names = [*FRAGMENTS, *(f"{name}(" for name in default_registry())]
         known = [*old.fragments, *names]
         more = [*names, *fragments_of(recorded, known, recipe.fragments)]
         vocabulary = Vocabulary(tuple(dict.fromkeys((*old.fragments, *more))), old.tokenizer_json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from visprog.tools.models.pixels import Pixels
 from visprog.tools.models.text import Tokenizer, word_tokenizer
 
 from ..scenes import COLORS, SHAPES, TEXTURES, Scene, Scenes, Thing
@@ -152,8 +151,8 @@ class SceneClip(PairTask):
 
     def __init__(self, config: SceneClipConfig) -> None:
         super().__init__(config, scene_tokenizer(), LENGTH)
-        side = config.shape.size  # not stretched: a square and a rectangle differ in nothing else
-        self.pixels = Pixels(size=(side, side), square=True)
+        # Not stretched: a square and a rectangle differ in nothing else.
+        self.pixels = replace(self.pixels, square=True)
 
     def data(self, split: Literal["train", "val"]) -> SceneViews | SceneTest:
         return SceneViews(self, "train", self.config.scenes) if split == "train" else SceneTest(self, 1024)

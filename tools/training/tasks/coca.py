@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -19,10 +19,10 @@ from visprog.tools.models.text import END, START, Tokenizer, bpe_tokenizer, word
 
 from ..data.pairs import read_pairs
 from ..gradient_cache import gather
-from ..scenes import Scene, Scenes
+from ..scenes import Scenes
 from ..task import Task
 from .clip_files import divide
-from .start import start_coca, tell_places
+from .start import start_coca
 
 SCENE_LENGTH = 40
 
@@ -52,13 +52,13 @@ class CocaShape:
     queries: int = 64
     stem: int | None = None
 
-    def build(self, tokenizer: Tokenizer, length: int, guidance: float = 1.0) -> Coca:
+    def build(self, tokenizer: Tokenizer, length: int) -> Coca:
         """A model for the ids of a tokenizer."""
         return Coca(
             CocaConfig(
                 self.size, self.patch, self.image_dim, self.image_layers, self.image_heads, 4 * self.image_dim,
                 len(tokenizer), length, self.dim, self.text_layers, self.fusion_layers, self.heads,
-                4 * self.dim, self.queries, self.heads, self.dim, stem=self.stem, guidance=guidance,
+                4 * self.dim, self.queries, self.heads, self.dim, stem=self.stem,
             )
         )  # fmt: skip
 
@@ -72,16 +72,12 @@ class CocaTaskConfig:
         tower: a model whose image tower the image encoder begins with, as `trained_tower` takes it.
         contrast: weight of the contrastive loss.
         caption: weight of the captioning loss.
-        unseen: share of captions that are learned without their picture, which guidance needs.
-        guidance: what captions are written with, as in `Coca.generate`.
     """
 
     shape: CocaShape = field(default_factory=CocaShape)
     tower: str | None = None
     contrast: float = 1.0
     caption: float = 2.0
-    unseen: float = 0.0
-    guidance: float = 1.0
 
 
 class CocaTask(Task):
@@ -94,7 +90,7 @@ class CocaTask(Task):
         super().__init__(config)
         self.tokenizer = tokenizer
         self.pixels = Pixels(size=(config.shape.size, config.shape.size))
-        self.model = config.shape.build(tokenizer, length, config.guidance)
+        self.model = config.shape.build(tokenizer, length)
         if config.tower:
             start_coca(self.model, config.tower)
 
@@ -107,9 +103,8 @@ class CocaTask(Task):
         return {"images": self.pixels(pictures), "tokens": self.tokenizer(captions).ids}
 
     def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        tokens, unseen = batch["tokens"], self.config.unseen
-        seen = torch.rand(len(tokens), device=tokens.device) >= unseen if unseen else None
-        output = self.model(batch["images"], tokens, seen)
+        tokens = batch["tokens"]
+        output = self.model(batch["images"], tokens)
         same = (tokens[:, None] == tokens).all(-1)  # equal captions belong to each other's pictures
         if self.config.contrast:
             whole = {name: gather(getattr(output, name)) for name in ("image_embeds", "text_embeds")}
@@ -152,21 +147,19 @@ class SceneCocaConfig(CocaTaskConfig):
         scenes: how many there are to train on.
         style: of the scenes, as in `Scenes`.
         backgrounds: folder of photographs behind half of the scenes.
-        windows: share of scenes of which only a window around the things is shown, which is seldom a square.
     """
 
     scenes: int = 1_000_000
     style: str | None = None
     backgrounds: Path | None = None
-    windows: float = 0.3
 
 
 class CaptionedScenes:
     """Scenes with the plainest caption that names everything, from left to right."""
 
-    def __init__(self, task: SceneCoca, splits: Sequence[str], count: int, windows: float = 0.0) -> None:
+    def __init__(self, task: SceneCoca, splits: Sequence[str], count: int) -> None:
         config = task.config
-        self.task, self.count, self.windows = task, count, windows
+        self.task, self.count = task, count
         self.scenes = [
             Scenes(config.shape.size, split=split, style=config.style, backgrounds=config.backgrounds)
             for split in splits
@@ -178,8 +171,7 @@ class CaptionedScenes:
     def sample(self, key: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], str, int]:
         """Pixels, caption and the number itself."""
         scene = self.scenes[key % len(self.scenes)][key]
-        pixels = window(scene, rng) if rng.random() < self.windows else scene.pixels
-        return pixels, scene.captions("plain")[0], key
+        return scene.pixels, scene.captions("plain")[0], key
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
         pictures, captions, keys = zip(*samples, strict=True)
@@ -197,14 +189,11 @@ class SceneCoca(CocaTask):
         scenes = Scenes(32, split="train")
         words = (text for i in range(600) for text in scenes[i].captions("plain"))
         super().__init__(config, word_tokenizer(words, SCENE_LENGTH), SCENE_LENGTH)
-        side = config.shape.size  # not stretched: a square and a rectangle differ in nothing else
-        self.pixels = Pixels(longest=side, pad=(side, side))
-        if config.tower:
-            tell_places(self.model.image_positions)
+        self.pixels = replace(self.pixels, square=True)
 
     def data(self, split: Literal["train", "val"]) -> CaptionedScenes:
         if split == "train":
-            return CaptionedScenes(self, ["train"], self.config.scenes, self.config.windows)
+            return CaptionedScenes(self, ["train"], self.config.scenes)
         return CaptionedScenes(self, ["val", "held_out"], 512)
 
     def score(self, predictions: Mapping[str, Tensor]) -> Mapping[str, float]:
@@ -215,15 +204,6 @@ class SceneCoca(CocaTask):
             text = self.tokenizer.decode(ids)
             right[which].append(data.scenes[which][key].agrees(text, complete=True))
         return {name: float(np.mean(part)) for name, part in zip(("facts", "held_out"), right, strict=True)}
-
-
-def window(scene: Scene, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A part of a scene, drawn larger, that shows all its things in full."""
-    wide = scene.at(int(rng.integers(1, 3)) * scene.size)
-    low, high = wide.boxes[:, :2].min(0), wide.size - wide.boxes[:, 2:].max(0)
-    left, top = (low * rng.random(2)).astype(int)
-    right, bottom = wide.size - (high * rng.random(2)).astype(int)
-    return wide.pixels[top:bottom, left:right]
 
 
 # -- files -------------------------------------------------------------------------------------------

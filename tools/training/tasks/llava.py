@@ -241,7 +241,7 @@ class SceneLlava(LlavaTask):
         if config.start is None:
             state = {k: v for k, v in tower.state_dict().items() if not k.startswith("projection")}
             model.tower.load_state_dict(state)
-            tell_places(model.tower.positions[1:])
+            tell_places(model.tower)
         else:
             start_llava(model, config.start)
         chat = Chat(tokenizer, shape.per_image, first=LIST, mark=":")

@@ -48,20 +48,20 @@ def trained_tower(source: str | Path) -> ImageTower:
     return tower
 
 
-def tell_places(positions: Tensor, amplitude: float = 0.6) -> None:
-    """Add sines of row and column (Vaswani et al. 2017) to the positions of a square of patches, (patches, dim).
+def tell_places(tower: ImageTower, amplitude: float = 0.6) -> None:
+    """Add sines of row and column (Vaswani et al. 2017) to the positions of a tower.
 
     A detector's boxes are offsets from their tokens, so that what its tower says of a token tells little of where the
     token is: its column can be read off with an error of 2.6 of 12, after this of 1.2.
     """
-    grid, dim = math.isqrt(len(positions)), positions.shape[1]
+    grid, dim = tower.config.grid, tower.config.dim
     angles = torch.outer((torch.arange(grid) + 0.5) * math.pi / grid, 2.0 ** torch.arange(4))
     waves = torch.cat([angles.sin(), angles.cos()], 1)
     rows, columns = waves[:, None].expand(-1, grid, -1), waves.expand(grid, -1, -1)
     places = torch.cat([columns, rows], -1).flatten(0, 1)
     mixed = torch.randn(places.shape[1], dim, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        positions += amplitude * places @ mixed * places.shape[1] ** -0.5
+        tower.positions[1:] += amplitude * places @ mixed * places.shape[1] ** -0.5
 
 
 def bundled(source: str | Path) -> Path:
