@@ -223,7 +223,7 @@ def _own(image: Image, part: Image, stride: int, weights: NDArray[np.float64]) -
     around = np.ones((wide.height, wide.width), bool)
     left, top = int(part.box.left - wide.box.left), int(part.box.top - wide.box.top)
     around[top : top + part.height, left : left + part.width] = False
-    outside = wide.pixels[around]
+    outside = wide.pixels[::stride, ::stride][around[::stride, ::stride]]
     if len(outside) < 16:
         return weights
     inside = _cells(part.pixels[::stride, ::stride])

@@ -60,7 +60,7 @@ def test_what_words_cannot_say_is_not_said() -> None:
 def test_a_ring_is_no_circle_to_look_at() -> None:
     circles = "return find_circles(image)"
     assert instead(circles, "Where are the rings?") == 'return detect(image, "ring")'
-    assert instead(circles, "Where are the discs?") == 'return detect(image, "circle")'
+    assert instead(circles, "Where are the discs and dots?") == 'return detect(image, "circle")'
     assert instead(circles, "What is striped?") == 'return detect(image, "circle")'
 
 

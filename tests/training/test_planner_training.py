@@ -57,6 +57,7 @@ def test_programs_copy_from_their_question(samples: list[Sample]) -> None:
         "emoji",
         "shape",
         "squares",
+        "What shape is the thing?",
         QUESTION,
         r"\n",
     }

@@ -39,19 +39,19 @@ def detect_instead(source: str, question: str, absent: Registry, registry: Regis
         absent: of `missing`.
         registry: what programs may call.
     """
-    calls = re.compile(rf"\b(?:{'|'.join(absent)})\(")
-    if not absent or not calls.search(source):
+    if not any(f"{name}(" in source for name in absent):
         return source
     if len(absent) == len(MEASURING):
         source = _BOTH.sub("", source)
-    round_things = set(_ROUND.findall(question.lower())) or {"circle"}
-    if "find_circles" in absent and len(round_things) == 1:
-        (noun,) = round_things
-        source = _CIRCLES.sub(lambda call: _detect(call, "ring" if noun == "ring" else "circle"), source)
+    nouns = {"ring" if word == "ring" else "circle" for word in _ROUND.findall(question.lower())} or {
+        "circle"
+    }
+    if "find_circles" in absent and len(nouns) == 1:
+        (noun,) = nouns
+        source = _CIRCLES.sub(lambda call: _detect(call, noun), source)
     if "find_polygons" in absent:
         source = _POLYGONS.sub(lambda call: _detect(call, call["kind"] or "polygon"), source)
-    wrong = calls.search(source) or any(found.severity == "error" for found in check(source, registry))
-    return None if wrong else source
+    return None if any(found.severity == "error" for found in check(source, registry)) else source
 
 
 def _detect(call: re.Match[str], noun: str) -> str:

@@ -33,7 +33,7 @@ from .vocabulary import END, QUESTION, SPECIAL, Vocabulary, normalize
 SURE = 0.45
 """Below this probability of the whole program, the planner says that it is unsure rather than guess."""
 
-SCARCE = 0.002
+SCARCE = 0.02
 """Where tools that a task lacks leave the others less than this probability, these become no more likely for it."""
 
 LONGEST = 160
