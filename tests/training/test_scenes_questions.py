@@ -15,7 +15,7 @@ from visprog.registry import default_registry
 from visprog.tools.color import dominant_color
 from visprog.tools.training.scenes import COLORS, SHAPES, Scene, Scenes
 from visprog.tools.training.scenes.kinds import COLOR_KINDS, KINDS, WORDINGS
-from visprog.tools.training.scenes.questions import Question
+from visprog.tools.training.scenes.questions import Question, is_worded
 from visprog.values import Box, Image, Mask, Region, helpers
 
 
@@ -146,3 +146,18 @@ def test_answers_are_words_of_the_vocabulary(asked: list[tuple[Scene, Question]]
 def test_unknown_kind() -> None:
     with pytest.raises(ValueError, match="unknown kind of question 'riddle'"):
         Scenes()[0].questions(2, ["count", "riddle"])
+
+
+def test_questions_are_known_by_their_wording() -> None:
+    for i in range(150):
+        for question in Scenes(32, seed=37, split="held_out")[i].questions(5):
+            assert is_worded(question.text), question.text
+    assert is_worded("how many  large red things are there") and is_worded("Is the star striped?")
+    for other in (
+        "What is left of the star?",
+        "Is the star red?",
+        "Is the dog striped?",
+        "Name the star",
+        "",
+    ):
+        assert not is_worded(other)

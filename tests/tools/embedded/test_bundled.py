@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("torch")
 
 from visprog import Agent
+from visprog.errors import Refused
 from visprog.tools.embedded.caption import EmbeddedCaptioner
 from visprog.tools.embedded.classify import EmbeddedClassifier, EmbeddedMatcher, EmbeddedVerifier
 from visprog.tools.embedded.vqa import EmbeddedVqa
@@ -60,6 +61,15 @@ def test_questions_are_answered() -> None:
             truth.append(question.answer_text)
     said = EmbeddedVqa()(calls)
     assert np.mean([a == b for a, b in zip(said, truth, strict=True)]) > 0.75
+
+
+def test_a_question_that_was_not_taught_is_refused_and_concerns_its_call_alone() -> None:
+    image = Image(Scenes(96, split="test")[0].pixels)
+    asked = ["What is left of the star?", "Is there a star", "how many  things are there?", "Name the star"]
+    first, second, third, fourth = EmbeddedVqa()([{"image": image, "question": q} for q in asked])
+    assert isinstance(first, Refused) and 'not taught to answer "What is left of the star?"' in str(first)
+    assert isinstance(fourth, Refused)
+    assert second in ("yes", "no") and third.isdigit()
 
 
 def test_regions_are_described_and_asked_about() -> None:

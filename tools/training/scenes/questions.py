@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from .facts import Mention, matches, plural, with_article
 from .kinds import COLOR_KINDS, KINDS, PROGRAMS, WORDINGS
 from .phrases import Phrases
 from .shapes import SHAPES
-from .things import CLEAR, DIRECTIONS, TEXTURES, Thing, is_held_out, offset
+from .things import CLEAR, COLORS, DIRECTIONS, SIZES, TEXTURES, Thing, is_held_out, offset
 
 LARGER = 1.7
 """By what factor the areas of two boxes must differ for one to be called larger."""
@@ -120,6 +121,24 @@ EXTREMES: dict[str, tuple[Callable[[Thing], float], float]] = {
     "bottommost": (lambda t: -t.y, CLEAR),
 }
 """Helper of that name → what is least for the thing that it names, and by how much it must be so."""
+
+
+_NOUNS = (*SHAPES, "thing", *map(plural, (*SHAPES, "thing")))
+_PHRASE = rf"(?:an? )?(?:(?:{'|'.join((*SIZES, *COLORS, *TEXTURES[1:]))}) )*(?:{'|'.join(_NOUNS)})"
+_WORD = f"(?:{'|'.join((*TEXTURES[1:], *RELATIVE.values(), *EXTREMES, 'larger', 'smaller'))})"
+_WORDED = re.compile(
+    "|".join(
+        re.sub(r"\\\{(\w+)\\\}", lambda slot: _WORD if slot[1] == "word" else _PHRASE, re.escape(wording))
+        for wordings in WORDINGS.values()
+        for wording in wordings
+    ),
+    re.IGNORECASE,
+)
+
+
+def is_worded(text: str) -> bool:
+    """True if a question is one that could be asked here, of this scene or another."""
+    return _WORDED.fullmatch(" ".join(text.split()).rstrip(" ?.!") + "?") is not None
 
 
 class Asker:
