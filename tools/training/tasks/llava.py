@@ -245,7 +245,7 @@ class SceneLlava(LlavaTask):
         else:
             start_llava(model, config.start)
         chat = Chat(tokenizer, shape.per_image, first=LIST, mark=":")
-        super().__init__(config, model, chat, Pixels(size=(self.side, self.side)))
+        super().__init__(config, model, chat, Pixels(size=(self.side, self.side), square=True))
 
     def data(self, split: Literal["train", "val"]) -> SpokenScenes | AskedScenes:
         return SpokenScenes(self) if split == "train" else AskedScenes(self, 512)
