@@ -50,6 +50,12 @@ GENERIC = ("thing", "thing", "object", "item")
 ASKING = frozenset(
     "what which who where how why when is are do does did can could has have was were will would am".split()
 )
+TELLING = frozenset(
+    "line lines circle circles disc discs square squares shape shapes polygon polygons row rows column columns cell "
+    "cells grid table text word words color colour colors colours".split()
+)
+"""Words that say which tool is meant: no other word stands for them."""
+
 SIDES = ("left of", "right of", "above", "below")
 HALVES = {"left": ("left",), "right": ("right",), "top": ("top",), "bottom": ("bottom",)} | {
     f"{v} {h}": (v, h) for v in ("top", "bottom") for h in ("left", "right")
@@ -228,7 +234,7 @@ class Corpus:
             free = [
                 i
                 for i, w in enumerate(parts)
-                if w.strip("?.,!\"'").lower() not in protected and w.isalpha() and len(w) > 4
+                if w.strip("?.,!\"'").lower() not in protected | TELLING and w.isalpha() and len(w) > 4
             ]
             if free and len(parts) > 5:
                 parts[r.choice(free)] = invented(r)
