@@ -25,7 +25,11 @@ QUESTIONS = [
     ("What colour is the bus?", 1, "dominant_color("),
     ("How many red things are there?", 1, 'x for x in detect(image, "things") if has_color(x, "red")'),
     ("How many things are there?", 1, 'detect(image, "things")'),
-    ("What shape is the topmost thing?", 1, 'vqa(topmost(detect(image, "thing")), "What shape is the thing?")'),
+    (
+        "What shape is the topmost thing?",
+        1,
+        'vqa(topmost(detect(image, "thing")), "What shape is the thing?")',
+    ),
     ("Is the small circle above the large triangle?", 1, 'detect(image, "small circle")'),
     ("Blur everything except the dog", 1, "blur_background(image"),
     ("Put a smiley on every face", 1, 'cover(image, find_faces(image), "emoji"'),
