@@ -82,7 +82,9 @@ class EmbeddedVqa:
                 f'{", ".join(map(repr, unknown)) or "an empty question"}: set another backend, such as "llava" '
                 "after pip install 'visprog[hf]', under [tools.vqa] in visprog.toml"
             )
-        if self.bundled and not _is_worded(question):
+        from ..training.scenes.questions import is_worded
+
+        if self.bundled and not is_worded(question):
             raise Refused(
                 f'the bundled model of vqa was not taught to answer "{question}", but "What color is the star?" and '
                 '"Is the circle above the red square?": ask in such words, or set another backend, such as "llava" '
@@ -95,12 +97,6 @@ class EmbeddedVqa:
         images = pixels([ask.pixels for ask in asked])
         texts = chat.answer(model, images, [ask.question for ask in asked], self.longest)
         return [sentence(text) if " " in text else text for text in texts]
-
-
-def _is_worded(question: str) -> bool:
-    from ..training.scenes.questions import is_worded
-
-    return is_worded(question)
 
 
 @read_once("LLaVA")

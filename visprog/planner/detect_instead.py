@@ -43,11 +43,9 @@ def detect_instead(source: str, question: str, absent: Registry, registry: Regis
         return source
     if len(absent) == len(MEASURING):
         source = _BOTH.sub("", source)
-    nouns = {"ring" if word == "ring" else "circle" for word in _ROUND.findall(question.lower())} or {
-        "circle"
-    }
-    if "find_circles" in absent and len(nouns) == 1:
-        (noun,) = nouns
+    asked = set(_ROUND.findall(question.lower()))
+    if "find_circles" in absent and not ("ring" in asked and len(asked) > 1):
+        noun = "ring" if "ring" in asked else "circle"
         source = _CIRCLES.sub(lambda call: _detect(call, noun), source)
     if "find_polygons" in absent:
         source = _POLYGONS.sub(lambda call: _detect(call, call["kind"] or "polygon"), source)

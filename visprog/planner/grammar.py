@@ -50,7 +50,7 @@ EQUAL: " == " | " != "
 RELATION: ".left_of" | ".right_of" | ".above" | ".below" | ".inside" | ".contains" | ".overlaps" | ".touches"
 """
 
-_WORDS = ('"left"', '"right"', '"top"', '"bottom"', '"shape"', '"squares"', '"What shape is the thing?"')
+FIXED = ("left", "right", "top", "bottom", "shape", "squares", "What shape is the thing?")
 """Strings that a program may hold without the question's saying them."""
 
 _SCALARS: dict[Type, str] = {str: "text", int: "number", float: "number", bool: "truth"}
@@ -60,7 +60,7 @@ def grammar(question: str, registry: Registry, several: bool) -> str:
     """A Lark grammar, as `llguidance` reads it, of the programs that may answer the question."""
     words = normalize(question)
     phrases = dict.fromkeys("".join(f" {word}" for word, _, _ in words[i:j]) for i, j in spans(words))
-    strings = [*(f'"{p}"' for p in phrases if '"' not in p), f'"{QUESTION}"', *_WORDS]
+    strings = [*(f'"{p}"' for p in (*phrases, QUESTION, *FIXED) if '"' not in p)]
     rules: dict[str, list[str]] = {}
     for tool in registry.values():
         category = _category(tool.returns)

@@ -47,6 +47,8 @@ FIGURES = "oval ellipse heart cross arrow crescent moon spiral cube cylinder con
 """Shapes that no tool measures."""
 
 GENERIC = ("thing", "thing", "object", "item")
+"""Nouns for whatever it is, told apart by a colour or nothing."""
+
 ASKING = frozenset(
     "what which who where how why when is are do does did can could has have was were will would am".split()
 )

@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
 
+from visprog.planner.grammar import FIXED
+
 from .corpus import Corpus, Sample
-from .recorded import FIXED
 from .vary import vary
 
 OFTEN = 4

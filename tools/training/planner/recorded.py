@@ -19,14 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from visprog.errors import ConfigError
-from visprog.planner.grammar import grammar
+from visprog.planner.grammar import FIXED, grammar
 from visprog.planner.vocabulary import normal_text
 from visprog.registry import default_registry
 
 from .corpus import Sample, pluralise
-
-FIXED = ("left", "right", "top", "bottom", "shape", "squares", "What shape is the thing?")
-"""Strings that programs may hold without the question's saying them, as the planner's grammar has it."""
 
 
 class Recorded(NamedTuple):

@@ -95,9 +95,8 @@ class SamTask(Task):
         self.model = Sam.from_pretrained(config.checkpoint) if config.checkpoint else Sam(config.model)
         size, patch = self.model.config.image_size, self.model.config.patch
         self.pixels = sam_pixels(size)
-        if (
-            not config.checkpoint
-        ):  # pictures that are not square have more patches, and are neither padded nor smaller
+        if not config.checkpoint:
+            # Pictures that are not square have more patches, and are neither padded nor made smaller.
             self.pixels = replace(self.pixels, shortest=size, longest=4 * size, divisor=patch, pad=None)
 
     def data(self, split: Literal["train", "val"]) -> SceneMasks:
