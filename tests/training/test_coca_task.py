@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import PIL.Image  # noqa: E402
 
 from visprog.errors import ToolError  # noqa: E402
 from visprog.tools.embedded.caption import EmbeddedCaptioner, moved, sentence  # noqa: E402
+from visprog.tools.training.data.samples import DataError  # noqa: E402
 from visprog.tools.training.tasks.coca import (  # noqa: E402
     CocaShape,
     FileCoca,
@@ -52,6 +54,22 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[SceneCoca, Path]:
     folder = tmp_path_factory.mktemp("coca")
     task.save(folder)
     return task, folder
+
+
+def test_nameless_colors_are_for_training_on_scenes_of_the_normal_style() -> None:
+    task = SceneCoca(SceneCocaConfig(shape=SHAPE, nameless=0.5))
+    plain = SceneCoca(SceneCocaConfig(shape=SHAPE))
+    keys, unknown = range(40), task.tokenizer.id("<unk>")
+
+    def captions(task: SceneCoca, split: Literal["train", "val"]) -> list[str]:
+        return [task.data(split).sample(key, np.random.default_rng(key))[1] for key in keys]
+
+    assert captions(task, "val") == captions(plain, "val")
+    changed = captions(task, "train")
+    assert sum(a != b for a, b in zip(changed, captions(plain, "train"), strict=True)) > 20
+    assert unknown not in task.tokenizer(changed).ids
+    with pytest.raises(DataError, match="nameless: the style must be normal, not 'sketch'"):
+        SceneCoca(SceneCocaConfig(shape=SHAPE, nameless=0.5, style="sketch"))
 
 
 def test_captions_are_true_complete_and_have_no_unknown_word() -> None:

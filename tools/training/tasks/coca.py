@@ -18,8 +18,10 @@ from visprog.tools.models.pixels import Pixels
 from visprog.tools.models.text import END, START, Tokenizer, bpe_tokenizer, word_tokenizer
 
 from ..data.pairs import read_pairs
+from ..data.samples import DataError
 from ..gradient_cache import gather
 from ..scenes import Scenes
+from ..scenes.nameless import nameless
 from ..task import Task
 from .clip_files import divide
 from .start import start_coca
@@ -147,19 +149,22 @@ class SceneCocaConfig(CocaTaskConfig):
         scenes: how many there are to train on.
         style: of the scenes, as in `Scenes`.
         backgrounds: folder of photographs behind half of the scenes.
+        nameless: share of the things to train on whose colors have no name, as `scenes.nameless` paints them;
+            the style must be the normal one.
     """
 
     scenes: int = 1_000_000
     style: str | None = None
     backgrounds: Path | None = None
+    nameless: float = 0.0
 
 
 class CaptionedScenes:
     """Scenes with the plainest caption that names everything, from left to right."""
 
-    def __init__(self, task: SceneCoca, splits: Sequence[str], count: int) -> None:
+    def __init__(self, task: SceneCoca, splits: Sequence[str], count: int, nameless: float = 0.0) -> None:
         config = task.config
-        self.task, self.count = task, count
+        self.task, self.count, self.nameless = task, count, nameless
         self.scenes = [
             Scenes(config.shape.size, split=split, style=config.style, backgrounds=config.backgrounds)
             for split in splits
@@ -171,6 +176,8 @@ class CaptionedScenes:
     def sample(self, key: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], str, int]:
         """Pixels, caption and the number itself."""
         scene = self.scenes[key % len(self.scenes)][key]
+        if self.nameless:
+            return (*nameless(scene, rng, self.nameless), key)
         return scene.pixels, scene.captions("plain")[0], key
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
@@ -186,6 +193,8 @@ class SceneCoca(CocaTask):
     metric: ClassVar[str] = "facts"
 
     def __init__(self, config: SceneCocaConfig) -> None:
+        if config.nameless and config.style not in (None, "normal"):
+            raise DataError(f"nameless: the style must be normal, not '{config.style}'")
         scenes = Scenes(32, split="train")
         words = (text for i in range(600) for text in scenes[i].captions("plain"))
         super().__init__(config, word_tokenizer(words, SCENE_LENGTH), SCENE_LENGTH)
@@ -193,7 +202,7 @@ class SceneCoca(CocaTask):
 
     def data(self, split: Literal["train", "val"]) -> CaptionedScenes:
         if split == "train":
-            return CaptionedScenes(self, ["train"], self.config.scenes)
+            return CaptionedScenes(self, ["train"], self.config.scenes, self.config.nameless)
         return CaptionedScenes(self, ["val", "held_out"], 512)
 
     def score(self, predictions: Mapping[str, Tensor]) -> Mapping[str, float]:
