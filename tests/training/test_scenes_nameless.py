@@ -1,4 +1,4 @@
-"""Things whose colors have no name: what is said of them, what they look like, and what they never show."""
+"""Things whose colours have no name: what is said of them, what they look like, and what they never show."""
 
 from __future__ import annotations
 

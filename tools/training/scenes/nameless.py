@@ -1,4 +1,4 @@
-"""Things whose colors have no name: who learns shapes from these, too, learns them apart from colors."""
+"""Things whose colours have no name: who learns shapes from these, too, learns them apart from colours."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .scene import Scene
 from .things import COLORS, Thing, is_held_out
 
 APART = 20.0
-"""Least distance in CIELAB between a color without a name and every shade of those that have one."""
+"""Least distance in CIELAB between a colour without a name and every shade of those that have one."""
 
 RGB = NDArray[np.float32]
 
 
 def nameless(scene: Scene, rng: np.random.Generator, share: float) -> tuple[NDArray[np.uint8], str]:
-    """A picture of a scene of the normal style where some things have other colors, and its plainest caption, which
-    names no color of theirs: "a red circle, a star and a cross".
+    """A picture of a scene of the normal style where some things have other colours, and its plainest caption, which
+    names no colour of theirs: "a red circle, a star and a cross".
 
-    Such a thing is of one color that lies between those with names, or fades from one color into another; the
-    nearest color with a name is none that training keeps from its shape. What would not stand out from the picture
-    behind it stays as it is.
+    Such a thing is of one colour that lies between those with names, or fades from one colour into another. Neither
+    these nor the colours with names that they are nearest to are kept from its shape in training. What would not
+    stand out from the picture behind it stays as it is.
 
     Args:
         share: of things that are changed.
@@ -52,7 +52,7 @@ def nameless(scene: Scene, rng: np.random.Generator, share: float) -> tuple[NDAr
 
 
 def _colors(thing: Thing, rng: np.random.Generator) -> tuple[RGB, RGB]:
-    """The two ends of a fade, or twice a color between those with names."""
+    """The two ends of a fade, or twice a colour between those with names."""
     known = [i for i, color in enumerate(COLORS) if not is_held_out(thing.shape, color)]
     if rng.random() < 0.5:
         colors, nearest = unnamed()
@@ -63,7 +63,7 @@ def _colors(thing: Thing, rng: np.random.Generator) -> tuple[RGB, RGB]:
 
 
 def _fade(first: RGB, second: RGB, shape: tuple[int, ...], rng: np.random.Generator) -> RGB:
-    """From one color to another across (height, width), in any direction: (height, width, 3)."""
+    """From one colour to another across (height, width), in any direction: (height, width, 3)."""
     turn, steep = rng.uniform(0, 2 * math.pi), rng.uniform(0.7, 2)
     down, across = (np.linspace(-0.5, 0.5, n) for n in shape)
     share = np.clip(0.5 + steep * (across[None] * math.cos(turn) + down[:, None] * math.sin(turn)), 0, 1)

@@ -149,7 +149,7 @@ class SceneCocaConfig(CocaTaskConfig):
         scenes: how many there are to train on.
         style: of the scenes, as in `Scenes`.
         backgrounds: folder of photographs behind half of the scenes.
-        nameless: share of the things to train on whose colors have no name, as `scenes.nameless` paints them;
+        nameless: share of the things to train on whose colours have no name, as `scenes.nameless` paints them;
             the style must be the normal one.
     """
 
