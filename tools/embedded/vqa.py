@@ -57,7 +57,7 @@ class EmbeddedVqa:
     ) -> None:
         self.folder = model_folder(model, "llava")
         self.bundled = model is None
-        self.frame = frame if frame is not None else 3.0 if model is None else 0.0
+        self.frame = frame if frame is not None else 3.0 if self.bundled else 0.0
         self.margin, self.longest = margin, longest
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:

@@ -60,7 +60,7 @@ def grammar(question: str, registry: Registry, several: bool) -> str:
     """A Lark grammar, as `llguidance` reads it, of the programs that may answer the question."""
     words = normalize(question)
     phrases = dict.fromkeys("".join(f" {word}" for word, _, _ in words[i:j]) for i, j in spans(words))
-    strings = [*(f'"{p}"' for p in (*phrases, QUESTION, *FIXED) if '"' not in p)]
+    strings = [f'"{p}"' for p in (*phrases, QUESTION, *FIXED) if '"' not in p]
     rules: dict[str, list[str]] = {}
     for tool in registry.values():
         category = _category(tool.returns)

@@ -232,11 +232,11 @@ class Corpus:
                 )
                 question = " ".join(parts)
         if r.random() < 0.06:  # an unknown word in the place of one that is not copied
-            parts = question.split()
+            parts, kept = question.split(), protected | TELLING
             free = [
                 i
                 for i, w in enumerate(parts)
-                if w.strip("?.,!\"'").lower() not in protected | TELLING and w.isalpha() and len(w) > 4
+                if w.strip("?.,!\"'").lower() not in kept and w.isalpha() and len(w) > 4
             ]
             if free and len(parts) > 5:
                 parts[r.choice(free)] = invented(r)

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...color import to_lab
-from . import background as backgrounds
 from . import draw, language
 from .colors import CONTRAST, palette
 from .scene import Scene
@@ -33,22 +32,20 @@ def nameless(scene: Scene, rng: np.random.Generator, share: float) -> tuple[NDAr
     Args:
         share: of things that are changed.
     """
-    canvas, told = backgrounds.render(scene.background, scene.size), []
-    for thing in scene.things:
-        where = draw.patch(thing, scene.size)
-        color: RGB = palette().of(thing)
-        tone: RGB = palette().tone(thing)
+    told: list[Thing] = []
+
+    def inks(thing: Thing, where: draw.Patch, canvas: draw.Canvas) -> tuple[RGB, RGB]:
+        told.append(thing)
         if rng.random() < share:
             first, second = _colors(thing, rng)
             behind = to_lab(canvas[where.place].mean((0, 1))[None])
             if np.linalg.norm(to_lab(np.stack([first, second])) - behind, axis=1).min() >= CONTRAST:
-                thing = replace(thing, color="")
+                told[-1] = replace(thing, color="")
                 color = _fade(first, second, where.cover.shape, rng)
-                tone = 0.6 * color if first.mean() > 90 else 0.5 * (color + 255)
-        told.append(thing)
-        draw.paint(canvas, thing, where, color, tone)
-    pixels = backgrounds.develop(canvas, scene.background)
-    return pixels, language.caption(told, (), scene.key, "plain", 0)
+                return color, 0.6 * color if first.mean() > 90 else 0.5 * (color + 255)
+        return palette().of(thing), palette().tone(thing)
+
+    return scene.painted(inks), language.caption(told, (), scene.key, "plain", 0)
 
 
 def _colors(thing: Thing, rng: np.random.Generator) -> tuple[RGB, RGB]:

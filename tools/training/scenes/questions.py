@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .facts import Mention, matches, plural, with_article
+from .facts import NOUNS, Mention, matches, plural, with_article
 from .kinds import COLOR_KINDS, KINDS, PROGRAMS, WORDINGS
 from .phrases import Phrases
 from .shapes import SHAPES
@@ -123,8 +123,7 @@ EXTREMES: dict[str, tuple[Callable[[Thing], float], float]] = {
 """Helper of that name → what is least for the thing that it names, and by how much it must be so."""
 
 
-_NOUNS = (*SHAPES, "thing", *map(plural, (*SHAPES, "thing")))
-_PHRASE = rf"(?:an? )?(?:(?:{'|'.join((*SIZES, *COLORS, *TEXTURES[1:]))}) )*(?:{'|'.join(_NOUNS)})"
+_PHRASE = rf"(?:an? )?(?:(?:{'|'.join((*SIZES, *COLORS, *TEXTURES[1:]))}) )*(?:{'|'.join(NOUNS)})"
 _WORD = f"(?:{'|'.join((*TEXTURES[1:], *RELATIVE.values(), *EXTREMES, 'larger', 'smaller'))})"
 _WORDED = re.compile(
     "|".join(

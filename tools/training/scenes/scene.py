@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -18,6 +18,9 @@ from .facts import Claim, Facts, agrees, facts_of, matches, mention_of
 from .kinds import KINDS
 from .questions import Question, ask
 from .things import CLEAR, DIRECTIONS, Thing, lies_inside, offset
+
+Inks = Callable[[Thing, draw.Patch, draw.Canvas], tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""What says with which colours a thing is painted; see `Scene.painted`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,18 +52,23 @@ class Scene:
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
         """uint8 RGB (size, size, 3)."""
-        canvas = backgrounds.render(self.background, self.size)
-        infrared = self.style == "infrared"
-        if infrared:
-            canvas = styles.cool(canvas)
         colors = palette()
+        if self.style == "infrared":
+            return self.painted(lambda thing, *_: (styles.warm(thing, False), styles.warm(thing, True)))
+        return self.painted(lambda thing, *_: (colors.of(thing), colors.tone(thing)))
+
+    def painted(self, inks: Inks) -> NDArray[np.uint8]:
+        """The picture, uint8 RGB (size, size, 3), with other colours of the things than their own.
+
+        Args:
+            inks: a thing, its outline and the canvas as it is behind it → the colour and the tone of its texture,
+                RGB (3,) or (height, width, 3) of the outline.
+        """
+        canvas = backgrounds.render(self.background, self.size)
+        if self.style == "infrared":
+            canvas = styles.cool(canvas)
         for thing, where in zip(self.things, self._patches, strict=True):
-            color, tone = (
-                (styles.warm(thing, False), styles.warm(thing, True))
-                if infrared
-                else (colors.of(thing), colors.tone(thing))
-            )
-            draw.paint(canvas, thing, where, color, tone)
+            draw.paint(canvas, thing, where, *inks(thing, where, canvas))
         return styles.EFFECTS[self.style](backgrounds.develop(canvas, self.background))
 
     @cached_property
