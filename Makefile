@@ -1,30 +1,40 @@
 # make demo: a right answer to a question about a picture. make test: everything that is held to be true.
+# Both install the versions of constraints.txt; make test-latest takes the newest and says what they break.
 PYTHON ?= python3
 VENV ?= .venv
+LATEST = $(VENV)-latest
+PYTEST = -m pytest -q -n 2 --dist loadfile
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-latest lint clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/visprog ask examples/signs.png "What is written on the red octagon?" --html visprog-demo.html
 
 test: $(VENV)/installed-dev
-	$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile
+	$(VENV)/bin/python $(PYTEST)
+
+test-latest: | $(LATEST)/bin/python
+	$(LATEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev]'
+	$(LATEST)/bin/python -m pip freeze --all --exclude pip --exclude-editable | sed 's/+.*//' > $(LATEST)/versions
+	@echo "Versions of constraints.txt (<), and those installed instead (>):"
+	@sed 's/;.*//' constraints.txt | diff - $(LATEST)/versions | grep '^[<>] [^#]' || true
+	$(LATEST)/bin/python $(PYTEST)
 
 lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+$(VENV)/bin/python $(LATEST)/bin/python:
+	$(PYTHON) -m venv $(@:/bin/python=)
 
-$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
-	$(VENV)/bin/python -m pip install --quiet -e .
-	touch $@
+# Built with the setuptools of constraints.txt: left to itself, pip builds with the newest.
+$(VENV)/installed $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet -c constraints.txt setuptools
+	$(VENV)/bin/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.$(EXTRAS)'
+	touch $(VENV)/installed $@
 
-$(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
-	$(VENV)/bin/python -m pip install --quiet -e '.[dev]'
-	touch $@ $(VENV)/installed
+$(VENV)/installed-dev: EXTRAS = [dev]
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(LATEST) build *.egg-info

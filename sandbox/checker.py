@@ -59,6 +59,7 @@ class _Checker(ast.NodeVisitor):
         self._tools = tools
         self._attributes = attributes
         self._typing: set[str] = set()
+        self._caught: set[ast.Name] = set()
         self._place: ast.AST | None = None
 
     def run(self, tree: ast.Module) -> None:
@@ -125,6 +126,8 @@ class _Checker(ast.NodeVisitor):
             self.report(node, "undefined-name", message, "leave it out: annotations are not read")
         else:
             hint = self._near(node.id, set().union(*self._scopes))
+            if node in self._caught:
+                hint = "use ToolError for what a tool raises, or Exception"
             self.report(node, "undefined-name", f"{node.id!r} is not defined", hint)
 
     def _in_scope(self, names: set[str], nodes: Iterable[ast.AST]) -> None:
@@ -187,6 +190,8 @@ class _Checker(ast.NodeVisitor):
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         if node.name is not None:
             self.bind(node, node.name)
+        if node.type is not None:
+            self._caught.update(n for n in ast.walk(node.type) if isinstance(n, ast.Name))
         super().generic_visit(node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:

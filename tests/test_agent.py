@@ -13,7 +13,9 @@ from tests.small_tools import REGISTRY, FakePlanner, picture
 from visprog import agent as agent_module
 from visprog.agent import Agent
 from visprog.config import Config
-from visprog.errors import ConfigError, ImageError, PlannerError, Refused, VisprogError
+from visprog.errors import ConfigError, ImageError, MissingExtra, PlannerError, Refused, VisprogError
+from visprog.planner.base import mends_refusals
+from visprog.planner.embedded import EmbeddedPlanner
 from visprog.registry import Registry, tool
 from visprog.sandbox import SandboxUnavailable
 from visprog.values import Region
@@ -175,22 +177,136 @@ def test_votes(make: Make) -> None:
     assert answer.probability == pytest.approx(2 / 3)
 
 
-def test_refused_ends_the_program_whatever_it_catches(make: Make) -> None:
+UNICORNS = 'def answer(image):\n    return len(detect(image, "unicorn"))\n'
+GHOST = 'def answer(image):\n    return largest(detect(image, "ghost")).label\n'
+NO_UNICORN = "no unicorn can be seen here: install a detector of unicorns"
+EMPTY = "largest was given an empty list"
+
+
+@pytest.mark.parametrize("error", ["ToolError", "Exception"])
+def test_a_program_may_catch_a_refusal(make: Make, error: str) -> None:
     program = (
         "def answer(image):\n    try:\n        return len(detect(image, 'unicorn'))\n"
-        "    except Exception:\n        return 0\n"
+        f"    except {error}:\n        return len(detect(image, 'horse'))\n"
     )
     agent = make(program, COUNT)
     answer = agent.ask("How many unicorns?", picture())
-    assert (answer.status, answer.value) == ("refused", None)
-    assert answer.message == "no unicorn can be seen here: install a detector of unicorns"
-    assert answer.trace[0].error == answer.message
-    assert len(agent.planner.asked) == 1  # type: ignore[attr-defined]  # there is nothing to repair
+    assert (answer.status, answer.value, answer.message) == ("answered", 2, "")
+    assert [(c.arguments["what"], c.error) for c in answer.trace] == [("unicorn", NO_UNICORN), ("horse", "")]
+    assert len(agent.planner.asked) == 1  # type: ignore[attr-defined]
+
+
+def test_a_refusal_that_is_caught_and_raised_again_is_one(make: Make) -> None:
+    program = "try:\n    n = len(detect(image, 'unicorn'))\nexcept ToolError as e:\n    raise\nreturn n\n"
+    answer = make().run(program, picture())
+    assert (answer.status, answer.message) == ("refused", NO_UNICORN)
+    instead = program.replace("    raise\n", "    raise ValueError('none of them')\n")
+    answer = make().run(instead, picture())
+    assert (answer.status, answer.message) == ("error", "line 4: ValueError: none of them")
+
+
+def test_a_missing_extra_is_refused_and_may_be_caught(make: Make) -> None:
+    @tool
+    def depth(image: Image) -> int:
+        """How far away it is."""
+        raise MissingExtra("depth", "hf")
+
+    agent = make(registry=REGISTRY | [depth])
+    refused = agent.run("return depth(image)", picture())
+    assert refused.status == "refused" and refused.message.endswith("pip install 'visprog[hf]'")
+    caught = agent.run(
+        "try:\n    return depth(image)\nexcept ToolError:\n    return image.width\n", picture()
+    )
+    assert (caught.status, caught.value) == ("answered", 60)
+
+
+@pytest.mark.parametrize(
+    ("program", "told", "message"),
+    [
+        (UNICORNS, f"line 2: Refused: {NO_UNICORN}", NO_UNICORN),
+        (GHOST, f"line 2: NothingFound: {EMPTY}", f"line 2: {EMPTY}"),
+    ],
+)
+def test_what_is_refused_goes_back_to_the_planner(make: Make, program: str, told: str, message: str) -> None:
+    agent = make(program, COUNT)
+    answer = agent.ask("How many?", picture())
+    assert (answer.status, answer.value, answer.program) == ("answered", 2, COUNT)
+    (attempt,) = answer.attempts
+    assert attempt["program"] == program and attempt["error"].startswith(told)
+    assert agent.planner.asked[1][1].error == attempt["error"]  # type: ignore[attr-defined]
+    # Who runs a program of one's own is told at once, as before.
+    answer = agent.run(program, picture())
+    assert answer.status == "refused" and answer.message.startswith(message) and not answer.attempts
+
+
+@pytest.mark.parametrize(
+    ("last", "why"),
+    [
+        (GHOST, f"line 2: {EMPTY}: nothing was found to choose from"),
+        ("def answer(image):\n    return int(read_text(image))\n", "line 2: ValueError: invalid literal"),
+    ],
+)
+def test_where_no_program_answers_the_first_refusal_stands(make: Make, last: str, why: str) -> None:
+    answer = make(UNICORNS, last, config={"repairs": 1}).ask("How many?", picture())
+    assert (answer.status, answer.message, answer.program) == ("refused", NO_UNICORN, UNICORNS)
+    assert [c.error for c in answer.trace] == [NO_UNICORN]
+    (attempt,) = answer.attempts
+    assert attempt["program"] == last and attempt["error"].startswith(why)
+    assert answer.tokens == 30
+
+
+def test_a_refusal_after_an_error_is_what_is_said(make: Make) -> None:
+    fails = "def answer(image):\n    return int(read_text(image))\n"
+    answer = make(fails, UNICORNS).ask("How many?", picture())
+    assert (answer.status, answer.message) == ("refused", NO_UNICORN)
+    assert [a["program"] for a in answer.attempts] == [fails]
+
+
+def test_repairs_after_refusals_are_bounded(make: Make) -> None:
+    agent = make(*[UNICORNS + f"# {i}\n" for i in range(9)], config={"repairs": 3})
+    answer = agent.ask("How many?", picture())
+    assert len(agent.planner.asked) == 4  # type: ignore[attr-defined]
+    assert (answer.status, answer.message) == ("refused", NO_UNICORN)
+    assert [a["program"][-4:] for a in answer.attempts] == ["# 1\n", "# 2\n", "# 3\n"]
+    none = make(UNICORNS, COUNT, config={"repairs": 0}).ask("How many?", picture())
+    assert (none.status, none.attempts) == ("refused", ())
+
+
+def test_the_planner_may_give_up_after_a_refusal(make: Make) -> None:
+    class GivesUp(FakePlanner):
+        def plan(self, task: Any, *, feedback: Any = None, n: int = 1) -> Any:
+            if feedback is not None:
+                raise Refused("fake says that the tools cannot answer this: they know no unicorns")
+            return super().plan(task, n=n)
+
+    answer = make(planner=GivesUp(UNICORNS)).ask("How many?", picture())
+    assert (answer.status, answer.message, answer.program) == ("refused", NO_UNICORN, UNICORNS)
+    (attempt,) = answer.attempts
+    assert attempt["program"] == "" and attempt["error"].endswith("they know no unicorns")
+
+
+def test_a_planner_that_would_guess_is_not_asked_again(make: Make) -> None:
+    planner = FakePlanner(UNICORNS, COUNT)
+    planner.mends_refusals = False  # type: ignore[attr-defined]
+    answer = make(planner=planner).ask("How many?", picture())
+    assert (answer.status, answer.message, answer.attempts) == ("refused", NO_UNICORN, ())
+    assert len(planner.asked) == 1
+    fails = FakePlanner("def answer(image):\n    return int(read_text(image))\n", COUNT)
+    fails.mends_refusals = False  # type: ignore[attr-defined]
+    assert make(planner=fails).ask("How many?", picture()).value == 2  # an error is mended
+    assert not mends_refusals(EmbeddedPlanner())
+
+
+def test_refusals_are_mended_in_votes_and_without_blocking(make: Make) -> None:
+    agent = make(UNICORNS, COUNT, COUNT + "# mended\n", config={"votes": 2})
+    answer = asyncio.run(agent.aask("How many?", picture()))
+    assert (answer.value, answer.probability) == (2, 1.0)
+    assert len(agent.planner.asked) == 2  # type: ignore[attr-defined]
 
 
 def test_nothing_found_is_refused(make: Make) -> None:
-    answer = make().run('def answer(image):\n    return largest(detect(image, "ghost")).label\n', picture())
-    assert answer.status == "refused" and answer.message.startswith("line 2: largest was given an empty list")
+    answer = make().run(GHOST, picture())
+    assert answer.status == "refused" and answer.message.startswith(f"line 2: {EMPTY}")
 
 
 def test_a_planner_that_cannot(make: Make) -> None:
@@ -244,6 +360,13 @@ def test_an_edited_picture_is_an_answer(make: Make) -> None:
     assert str(answer) == "a picture of 60 x 40 pixels"
 
 
+def test_a_crop_knows_its_place_in_the_whole_picture(make: Make) -> None:
+    program = (
+        "part = crop(image, detect(image, 'dog')[1])\nreturn [part.box.left, part.box.center.y, part.width]\n"
+    )
+    assert make().run(program, picture()).value == [30, 15, 10]
+
+
 def test_no_answer_at_the_end(make: Make) -> None:
     answer = make().run(
         'def answer(image):\n    if read_text(image) == "GO":\n        return 1\n    return None\n', picture()
@@ -269,6 +392,20 @@ def test_fallback_is_visible(make: Make) -> None:
     assert (answer.status, answer.value) == ("fallback", "a guess")
     assert "the vqa tool was asked plainly" in answer.message
     assert [c.tool for c in answer.trace] == ["vqa"] and answer.trace[0].arguments["question"] == "Why?"
+
+
+def test_what_a_trial_only_doubts_is_planned_and_run(make: Make) -> None:
+    """The trial's warnings stop neither a plan nor a program of one's own: `check` and `run` agree."""
+    letters = 'def answer(image):\n    return {"STOP": 1, "GO": 2}[read_text(image)]\n'
+    between = (
+        "def answer(image):\n    a, b = detect(image, 'dog')\n    return Box(a.right, 0, b.left, 10).width\n"
+    )
+    for program, value in ((letters, 1), (between, 10)):
+        agent = make(program)
+        answer = agent.ask("?", picture())
+        assert (answer.status, answer.value, answer.attempts) == ("answered", value, ())
+        assert [(d.code, d.severity) for d in answer.diagnostics] == [("may-fail", "warning")]
+        assert agent.run(program, picture()).value == value
 
 
 def test_where_no_sandbox_can_start(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,6 +149,7 @@ def test_tools_do_not_reach_into_the_framework() -> None:
     allowed = (
         "visprog.values",
         "visprog.registry",
+        "visprog.sees",
         "visprog.errors",
         "visprog.prompts",
         "visprog.tools",

@@ -117,6 +117,19 @@ def test_planning_each_time(make: Make, folder: Path) -> None:
     assert [v for v in found.values() if v is not None] == [v * n for n, v in enumerate(good, 1)]
 
 
+def test_a_program_that_is_refused_is_mended_once_for_all_pictures(make: Make) -> None:
+    unicorns = 'def answer(image):\n    return len(detect(image, "unicorn"))\n'
+    horses = unicorns.replace("unicorn", "horse")
+    agent = make(unicorns, horses, registry=REGISTRY)
+    results = list(agent.map("How many?", [picture(value=v) for v in range(6)], jobs=3))
+    assert [(r.answer.value, r.answer.program) for r in results] == [(2, horses)] * 6
+    assert all(len(r.answer.attempts) == 1 for r in results)
+    assert len(agent.planner.asked) == 2  # type: ignore[attr-defined]
+    own = list(agent.map("How many?", [picture()], program=unicorns))
+    assert [r.answer.status for r in own] == ["refused"]
+    assert len(agent.planner.asked) == 2  # type: ignore[attr-defined]
+
+
 def test_what_cannot_begin_says_so(make: Make, folder: Path) -> None:
     agent = make()
     for images, message in (

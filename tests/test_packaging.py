@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -101,6 +105,59 @@ def test_nothing_requires_torchvision() -> None:
     assert not [
         n for n in project["dependencies"] if n.startswith(("torch", "transformers", "openai", "langchain"))
     ]
+
+
+def pins() -> dict[str, Requirement]:
+    """The lines of constraints.txt, by the name of the package."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    read = [Requirement(line) for line in lines if not line.startswith("#")]
+    named = {canonicalize_name(requirement.name): requirement for requirement in read}
+    assert len(named) == len(read)
+    return named
+
+
+def required(extra: str = "") -> Iterator[Requirement]:
+    """What pyproject.toml asks for, with what extras of its own bring along."""
+    project = PROJECT["project"]
+    for line in project["optional-dependencies"][extra] if extra else project["dependencies"]:
+        requirement = Requirement(line)
+        if requirement.name != project["name"]:
+            yield requirement
+            continue
+        for other in requirement.extras:
+            yield from required(other)
+
+
+def test_tested_versions_are_exact_and_without_addresses() -> None:
+    for requirement in pins().values():
+        assert re.fullmatch(r"==[0-9]+[0-9a-z.]*", str(requirement.specifier)), requirement
+        assert requirement.url is None and not requirement.extras
+
+
+def test_what_is_required_has_a_tested_version() -> None:
+    tested = pins()
+    for requirement in (*required(), *required("dev")):
+        pin = tested[canonicalize_name(requirement.name)]
+        (version,) = (only.version for only in pin.specifier)
+        assert requirement.specifier.contains(version), f"{requirement} is not {pin}"
+
+
+def test_the_tests_have_every_extra() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    tested = {requirement.name for requirement in required("dev")}
+    for extra in extras:
+        assert {requirement.name for requirement in required(extra)} <= tested, extra
+
+
+def test_make_installs_the_tested_versions() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipes = dict(re.findall(r"^(\S.*?):.*\n((?:\t.*\n)+)", makefile, re.MULTILINE))
+    for targets, recipe in recipes.items():
+        for line in recipe.splitlines():
+            constrained = "-c constraints.txt" in line
+            assert "pip install" not in line or constrained == (targets != "test-latest"), line
+    assert "-c constraints.txt" in recipes["$(VENV)/installed $(VENV)/installed-dev"]
+    assert "exec make test\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
 def test_importing_visprog_loads_nothing_heavy() -> None:

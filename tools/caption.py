@@ -6,6 +6,7 @@ from typing import Any
 
 from visprog.errors import Refused, ToolError
 from visprog.registry import tool
+from visprog.sees import Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
@@ -32,14 +33,14 @@ class NoCaptioner:
         model: must be None.
     """
 
+    sees = Sees(
+        nothing="no model that describes pictures is chosen: under [tools.caption] in visprog.toml set "
+        'backend = "blip" or "llava" (after pip install \'visprog[hf]\'), or "openai" with the model of an endpoint'
+    )
+
     def __init__(self, model: str | None = None) -> None:
         if model is not None:
             raise ToolError('caption: a model needs its backend: set backend = "blip" under [tools.caption]')
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
-        refusal = Refused(
-            "no model that describes pictures is chosen: under [tools.caption] in visprog.toml set "
-            'backend = "blip" or "llava" (after pip install \'visprog[hf]\'), '
-            'or "openai" with the model of an endpoint'
-        )
-        return [refusal] * len(calls)
+        return [Refused(self.sees.nothing)] * len(calls)

@@ -14,12 +14,14 @@ import numpy as np
 
 from visprog.errors import Refused, ToolError
 from visprog.registry import tool
+from visprog.sees import Parsed, Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
 from . import color
 from .batch import answer_each
-from .phrase import read_phrase, singular
+from .meaning import AFTER
+from .phrase import PREPOSITIONS, read_phrase, singular
 
 BRIGHT = frozenset(("bright", "well-lit", "light-filled"))
 DARK = frozenset(("dark", "dim", "gloomy"))
@@ -42,6 +44,9 @@ PEOPLE = frozenset(
      "player", "worker", "rider", "driver", "customer", "guest", "guy", "lady", "gentleman")
 )  # fmt: skip
 """The colour that a sentence gives to a person is rarely that of the pixels."""
+
+PIXELS = HUES | DARK | BRIGHT | FORMS.keys()
+"""Words for what pixels tell."""
 
 
 @tool(
@@ -109,6 +114,24 @@ class _Basic:
     """
 
     tool: ClassVar[str]
+    parameter: ClassVar[str]
+
+    @property
+    def sees(self) -> Sees:
+        """Properties that pixels tell."""
+        return Sees(
+            'colour ("red", "dark blue"), "dark" and "bright", and the form of the image ("portrait", "landscape", '
+            '"square"). It refuses all else: what a thing is, does, wears or is made of.',
+            {self.parameter: Parsed(self._may_tell)},
+        )
+
+    def _may_tell(self, text: str) -> None:
+        """Raises `Refused` for a text that is about more than pixels tell, whatever thing it is said of."""
+        words = re.findall(r"[a-z]+(?:-[a-z]+)*", text.lower())
+        words += [part for word in words if "-" in word for part in word.split("-")]
+        more = (AFTER | PREPOSITIONS) - FILLERS
+        if more & set(words) or PEOPLE & set(map(singular, words)) or not PIXELS & set(words):
+            raise self._refusal(f"whether '{text}' is true")
 
     def __init__(self, model: str | None = None) -> None:
         if model is not None:
@@ -134,6 +157,7 @@ class BasicVerifier(_Basic):
     """Colours ("red", "the car is dark blue"), "dark", "bright", and the form of the picture ("portrait")."""
 
     tool = "verify"
+    parameter = "statement"
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         return answer_each(calls, self.verify)
@@ -159,6 +183,7 @@ class BasicMatcher(_Basic):
     """How much is of a colour; how dark or bright it is; 1 or 0 for the form of the picture."""
 
     tool = "match"
+    parameter = "text"
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         return answer_each(calls, self.match)
@@ -184,6 +209,7 @@ class BasicClassifier(_Basic):
     """Options that are all colours, or all of "dark" and "bright", or all forms of the picture."""
 
     tool = "classify"
+    parameter = "options"
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         return answer_each(calls, self.classify)

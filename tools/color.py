@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from visprog.errors import Refused
 from visprog.registry import tool
+from visprog.sees import Parsed, Sees
 from visprog.values import Box, Circle, Grid, Line, Mask, Polygon, Region
 from visprog.values.image import Image
 
@@ -61,42 +62,6 @@ CLOSE_CALL = 6.0
 Coloured: TypeAlias = Image | Region | Mask | Box | Circle | Polygon | Line | Grid
 
 
-@tool
-def dominant_color(image: Coloured) -> str:
-    """The colour that covers most of an image, or of a thing found in it, as a basic colour name.
-
-    One of black, white, grey, red, orange, yellow, green, cyan, blue, purple, pink, brown, beige. In a region
-    with a mask only its own pixels count; without, the middle of the box counts more than its rim, and what is also
-    around the box counts less.
-
-    Raises:
-        Refused: the argument is a bare box or mask, which does not know its image.
-    """
-    if isinstance(image, Circle | Polygon | Line) and image.color:
-        return image.color
-    names, weights = _named(image)
-    return NAMES[int(np.bincount(names[:, 0], weights, len(NAMES)).argmax())]
-
-
-@tool
-def has_color(image: Coloured, color: str) -> bool:
-    """True if an image, or a thing found in it, is of this colour to a good part: a quarter, not a few
-    pixels.
-
-    Common names and synonyms are known ("grey", "navy", "dark green", "light-blue").
-
-    Raises:
-        Refused: an unknown colour name, or a bare box or mask, which does not know its image.
-    """
-    wanted = parse(color)
-    if isinstance(image, Circle | Polygon | Line) and image.color:
-        return image.color == wanted[0]
-    names, weights = _named(image)
-    rgb = _pixels(image)[0]
-    share = weights[accepts(rgb, wanted, names)].sum() / max(float(weights.sum()), 1e-9)
-    return bool(share >= 0.25)
-
-
 def parse(color: str) -> tuple[str, str]:
     """A colour as people write it → (basic name, "dark", "light" or "").
 
@@ -115,6 +80,46 @@ def parse(color: str) -> tuple[str, str]:
         if name in EXAMPLES:
             return name, tone
     raise Refused(f"the colour '{color}' is not known: use one of {', '.join(NAMES)}")
+
+
+COLOR = Parsed(parse)
+"""The texts that name a colour."""
+
+
+@tool
+def dominant_color(image: Coloured) -> str:
+    """The colour that covers most of an image, or of a thing found in it, as a basic colour name.
+
+    One of black, white, grey, red, orange, yellow, green, cyan, blue, purple, pink, brown, beige. In a region
+    with a mask only its own pixels count; without, the middle of the box counts more than its rim, and what is also
+    around the box counts less.
+
+    Raises:
+        Refused: the argument is a bare box or mask, which does not know its image.
+    """
+    if isinstance(image, Circle | Polygon | Line) and image.color:
+        return image.color
+    names, weights = _named(image)
+    return NAMES[int(np.bincount(names[:, 0], weights, len(NAMES)).argmax())]
+
+
+@tool(sees=Sees(phrases={"color": COLOR}))
+def has_color(image: Coloured, color: str) -> bool:
+    """True if an image, or a thing found in it, is of this colour to a good part: a quarter, not a few
+    pixels.
+
+    Common names and synonyms are known ("grey", "navy", "dark green", "light-blue").
+
+    Raises:
+        Refused: an unknown colour name, or a bare box or mask, which does not know its image.
+    """
+    wanted = parse(color)
+    if isinstance(image, Circle | Polygon | Line) and image.color:
+        return image.color == wanted[0]
+    names, weights = _named(image)
+    rgb = _pixels(image)[0]
+    share = weights[accepts(rgb, wanted, names)].sum() / max(float(weights.sum()), 1e-9)
+    return bool(share >= 0.25)
 
 
 def name_of(rgb: Any) -> str:

@@ -22,8 +22,12 @@ from visprog import prompts
 from visprog.errors import Refused, ToolError
 from visprog.planner.chat import ChatModel
 from visprog.registry import tool
+from visprog.sees import Parsed, Sees
 
 from .batch import answer_each
+
+MOST_NAMED = 60
+"""Categories that are named to a planner."""
 
 SAMPLES = 10
 TEMPERATURE = 0.99
@@ -141,6 +145,16 @@ class BundledSentences:
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         return answer_each(calls, self.sentences)
+
+    @property
+    def sees(self) -> Sees:
+        """The categories."""
+        names = list(bundled())
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        return Sees(
+            f"{len(names)} categories: {', '.join(names[:MOST_NAMED])}{more}.",
+            {"category": Parsed(self.sentences)},
+        )
 
     def sentences(self, category: str) -> list[str]:
         """Raises `Refused` for a category that is not among them."""

@@ -9,13 +9,16 @@ import numpy as np
 
 from visprog.errors import Refused, ToolError
 from visprog.registry import tool
-from visprog.values import Box, Circle, Line, Polygon, Region
+from visprog.sees import Near, Parsed, Sees
+from visprog.values import Box, Region
 from visprog.values.image import Image
 
 from .batch import answer_each
+from .drawn import Drawn, find_drawn, read_drawn
 from .faces import HaarFaces, load_cascade
+from .meaning import head_of, near
 from .overlap import suppress
-from .phrase import Phrase, read_phrase
+from .phrase import Phrase, read_phrase, read_yaml
 
 FACES = frozenset(("face", "human face", "persons face", "peoples face"))
 PEOPLE = frozenset(
@@ -25,13 +28,14 @@ TEXT = frozenset(("text", "word", "writing", "letter", "line of text", "text lin
 CODES = frozenset(("qr code", "qr-code", "qrcode", "qr"))
 EYES = frozenset(("eye", "human eye"))
 SMILES = frozenset(("smile", "smiling face", "smiling mouth"))
-CIRCLES = frozenset(("circle", "disc", "disk", "ring"))
-LINES = frozenset(("line", "line segment", "polyline"))
-POLYGONS = frozenset(
-    ("polygon", "triangle", "square", "rectangle", "diamond", "rhombus", "parallelogram", "trapezoid",
-     "quadrilateral", "pentagon", "hexagon", "heptagon", "octagon", "star")
-)  # fmt: skip
-SHAPES = frozenset(("shape", "geometric shape", "geometric figure"))
+FINDABLE = FACES | PEOPLE | TEXT | CODES | EYES | SMILES
+SUMMARY = (
+    "people, faces, eyes, smiles, text, QR codes. In drawings also shapes: circle, triangle, square, rectangle, "
+    'polygon (and its kinds), star, line, "object" or "shape" (any of them), "block" (square or rectangle), "dot", '
+    '"box" or "panel", "tower" (blocks that stand on one another); before the noun a size (small, medium, large: among '
+    'the shapes of the whole drawing), a colour, a place (left, right, top, bottom): "small black triangle". A colour '
+    "may also stand before people and faces. It refuses all other nouns, and sees no other objects in photographs."
+)
 
 
 @tool(
@@ -49,6 +53,42 @@ def detect(image: Image, what: str) -> list[Region]:
     raise NotImplementedError  # a backend answers
 
 
+def read_what(what: str) -> Phrase | Drawn:
+    """What OpenCV is to look for: one of `FINDABLE`, or something drawn.
+
+    Raises:
+        Refused: OpenCV alone cannot see such things; the message names what would.
+    """
+    phrase = read_phrase(what)
+    drawn = read_drawn(phrase)
+    if drawn is not None:
+        return drawn
+    if phrase.noun in FINDABLE:
+        return phrase
+    near = near_what(what)
+    raise Refused(
+        f"with OpenCV alone, detect cannot see '{phrase.whole}'{f' ({near})' if near else ''}, only people, faces, "
+        'eyes, smiles, text, QR codes and drawn shapes: for anything else set backend = "owlv2" (any phrase), or '
+        '"onnx" with a COCO model, under [tools.detect] in visprog.toml'
+    )
+
+
+def near_what(what: str) -> Near | None:
+    """What OpenCV can see and is nearest by meaning."""
+    try:
+        phrase = read_phrase(what)
+    except ToolError:
+        return None
+    head = head_of(phrase.whole)
+    if head != phrase.whole and _can_find(read_phrase(head)):
+        return Near(head, "broader", phrase.whole)
+    return near(phrase.noun, FINDABLE | read_yaml("drawn")["nouns"].keys())
+
+
+def _can_find(phrase: Phrase) -> bool:
+    return read_drawn(phrase) is not None or phrase.noun in FINDABLE
+
+
 class OpenCVDetector:
     """What can be seen with OpenCV alone: people, faces, eyes, smiles, text, QR codes and drawn shapes.
 
@@ -60,6 +100,8 @@ class OpenCVDetector:
         model: must be None; everything comes with OpenCV.
         figure: lowest score of a figure, in units of the support vector machine.
     """
+
+    sees = Sees(SUMMARY, {"what": Parsed(read_what, near_what)})
 
     def __init__(self, model: str | None = None, *, figure: float = 1.3) -> None:
         if model is not None:
@@ -76,27 +118,19 @@ class OpenCVDetector:
         Raises:
             Refused: OpenCV alone cannot see such things; the message names what would.
         """
-        phrase = read_phrase(what)
-        drawn = _shapes(image, phrase)
-        if drawn is not None:
-            return drawn
+        asked = read_what(what)
+        if isinstance(asked, Drawn):
+            return find_drawn(image, asked)
         finders = (
             (FACES, self.faces.find), (PEOPLE, self._people), (EYES, self._eyes), (SMILES, self._smiles),
             (TEXT, _text), (CODES, _codes),
         )  # fmt: skip
-        for nouns, find in finders:
-            if phrase.noun in nouns:
-                found = find(image)
-                if phrase.color:
-                    from .color import has_color
+        found = next(find for nouns, find in finders if asked.noun in nouns)(image)
+        if asked.color:
+            from .color import has_color
 
-                    found = [r for r in found if has_color(r, phrase.color)]
-                return found
-        raise Refused(
-            f"with OpenCV alone, detect cannot see '{phrase.whole}', only people, faces, eyes, smiles, "
-            f'text, QR codes and drawn shapes: for anything else set backend = "owlv2" (any phrase), or '
-            f'"onnx" with a COCO model, under [tools.detect] in visprog.toml'
-        )
+            found = [r for r in found if has_color(r, asked.color)]
+        return found
 
     def _people(self, image: Image) -> list[Region]:
         faces = self.faces.find(image)
@@ -185,27 +219,6 @@ def _within(
     boxes = [Box(x, y, x + w, y + h) for x, y, w, h in (np.reshape(hits, (-1, 4)) / scale).tolist()]
     kept = suppress(boxes, [float(c) for c in np.ravel(counts)], [cascade] * len(boxes), same=0.2, inside=0.5)
     return [crop.to_root(boxes[i]) for i in kept]
-
-
-def _shapes(image: Image, phrase: Phrase) -> list[Region] | None:
-    """Drawn shapes as regions, where the phrase names some; None where it does not."""
-    noun, color = phrase.noun.removeprefix("regular "), phrase.color or None
-    found: list[Circle | Line | Polygon] = []
-    if noun not in CIRCLES | LINES | POLYGONS | SHAPES:
-        return None
-    from .shapes import find_circles, find_lines, find_polygons
-
-    if noun in CIRCLES | SHAPES:
-        found += find_circles(image, color)
-    if noun in LINES:
-        found += find_lines(image, color)
-    if noun in POLYGONS | SHAPES:
-        found += find_polygons(image, "polygon" if noun in SHAPES else noun, color)
-    regions = []
-    for shape in found:
-        name = "circle" if isinstance(shape, Circle) else noun if noun not in SHAPES else "polygon"
-        regions.append(Region(shape.box, f"{shape.color} {name}" if shape.color else name, 1.0, image.root))
-    return regions
 
 
 def _text(image: Image) -> list[Region]:

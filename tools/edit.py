@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from visprog.errors import ToolError
 from visprog.registry import tool
+from visprog.sees import Parsed, Sees
 from visprog.values import Box, Circle, Line, Located, Polygon, Region
 from visprog.values.image import Image
 
@@ -69,7 +70,7 @@ def color_pop(image: Image, keep: list[Located]) -> Image:
     return _mixed(image, image.pixels.astype(np.float32), colorless, kept)
 
 
-@tool
+@tool(sees=Sees(phrases={"emoji": Parsed(emoji_name)}))
 def cover(
     image: Image,
     regions: list[Located],

@@ -15,6 +15,12 @@ Array = NDArray[Any]
 FIT = 0.955
 """Least intersection over union of an area and the polygon fitted to it."""
 
+RIM = 0.25
+"""Pixels, along the whole outline of a small triangle, by which it and what is fitted may differ."""
+
+BLUNT = 1.6
+"""Pixels of the image across the tip of a drawn corner, as antialiasing leaves it."""
+
 DISTINCT = 25.0
 """Least distance of two colours, in RGB levels, for one to be painted on the other."""
 
@@ -49,7 +55,7 @@ def filled(drawing: Drawing, most_sides: int) -> list[Filled]:
             if min(w, h) < 8 or (left and right) or (top and bottom):
                 continue
             at_edge = left or right or top or bottom
-            points = _fitted(contour, 4 if at_edge else most_sides)
+            points = _fitted(contour, 4 if at_edge else most_sides, max(3.0, BLUNT * drawing.scale))
             if points is not None:
                 pixels = np.zeros((height, width), np.uint8)
                 cv2.drawContours(pixels, [contour], -1, 1, cv2.FILLED)
@@ -71,19 +77,44 @@ def _color(drawing: Drawing, pixels: Array) -> Array:
     return np.median(drawing.rgb[pixels], axis=0) if pixels.any() else np.zeros(3)
 
 
-def _fitted(contour: Array, most_sides: int) -> Array | None:
-    """The polygon that an outline is; None where none fits, or a circle fits as well."""
+def _fitted(contour: Array, most_sides: int, blunt: float) -> Array | None:
+    """The polygon that an outline is; None where none fits, or a circle fits as well.
+
+    Args:
+        blunt: two corners this close are the blunted tip of one, if that fits.
+    """
     length = cv2.arcLength(contour, True)
     if cv2.contourArea(contour) < 40 or _is_disc(contour):
         return None
     for tolerance in SIMPLE:
         rough = cv2.approxPolyDP(contour, max(tolerance * length, 1.5), True)[:, 0].astype(float)
-        if not 3 <= len(rough) <= most_sides:
-            continue
-        points = _sharpened(rough, contour[:, 0].astype(float))
-        if points is not None and _overlap(points, contour) >= FIT:
-            return points
+        for corners in (_pointed(rough, blunt), rough):
+            if not 3 <= len(corners) <= most_sides:
+                continue
+            points = _sharpened(corners, contour[:, 0].astype(float))
+            if points is not None and _overlap(points, contour) >= _least_overlap(points, contour):
+                return points
     return None
+
+
+def _pointed(corners: Array, blunt: float) -> Array:
+    """Corners (N, 2) with one, in the middle, for each two that are close."""
+    found: list[Array] = []
+    for corner in corners:
+        if found and np.linalg.norm(found[-1] - corner) <= blunt:
+            found[-1] = (found[-1] + corner) / 2
+        else:
+            found.append(corner)
+    if len(found) > 3 and np.linalg.norm(found[-1] - found[0]) <= blunt:
+        found[0] = (found[0] + found.pop()) / 2
+    return np.array(found)
+
+
+def _least_overlap(points: Array, contour: Array) -> float:
+    """FIT; of a small triangle, whose pixels are mostly rim, less. Nothing else of three sides looks like one."""
+    if len(points) > 3:
+        return FIT
+    return min(FIT, 1 - RIM * cv2.arcLength(contour, True) / cv2.contourArea(contour))
 
 
 def _is_disc(contour: Array) -> bool:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from visprog.errors import ToolError
+from visprog.sees import Near, Phrases
 
-from .phrase import read_yaml, singular
+from .meaning import head_of, near
+from .phrase import Phrase, read_phrase, read_yaml, singular
+
+MOST_NAMED = 200
+"""Classes that a summary names."""
 
 
 class Labels:
@@ -58,18 +63,84 @@ class Labels:
         """The classes that a singular noun means; empty where it means none of them."""
         return self._index.get(noun, frozenset())
 
-    def nearest(self, noun: str) -> str | None:
-        """The class that is most like the noun, or that includes it ("puppy" → "dog")."""
-        for name, kinds in read_yaml("coco")["kinds"].items():
-            if name in self.names and noun in kinds:
-                return str(name)
-        words = noun.split()
-        for start in range(1, len(words)):
-            found = self.find(" ".join(words[start:])) or self.find(" ".join(words[:-start]))
-            if len(found) == 1:
-                return self.names[next(iter(found))]
-        close = difflib.get_close_matches(noun, list(self._index), 1, 0.75)
-        return self.names[min(self._index[close[0]])] if close else None
+    @property
+    def groups(self) -> list[str]:
+        """Words for several of the classes."""
+        return [word for word, classes in self._index.items() if len(classes) > 1]
+
+    def near(self, noun: str) -> Near | None:
+        """The class or group that is nearest by meaning to a noun that is none."""
+        single = [word for word, classes in self._index.items() if len(classes) == 1]
+        found = near(noun, single, self.groups)
+        if found is None or len(self._index[found.phrase]) > 1:
+            return found
+        return replace(found, phrase=self.names[next(iter(self._index[found.phrase]))])
+
+
+@dataclass(frozen=True)
+class ClassPhrases(Phrases):
+    """Phrases that name a class of a network, a group of them, or all; a colour may stand before the noun.
+
+    Attributes:
+        labels: its classes.
+        network: its name, for messages.
+    """
+
+    labels: Labels
+    network: str
+
+    def find(self, phrase: Phrase) -> tuple[frozenset[int], str]:
+        """The classes that are asked for, none where the network has none such, and the colour."""
+        if phrase.everything:
+            return frozenset(range(len(self.labels))), phrase.color
+        if found := self.labels.find(phrase.whole):
+            return found, ""
+        return self.labels.find(phrase.noun), phrase.color
+
+    def refusal(self, phrase: str) -> str:
+        try:
+            read = read_phrase(phrase)
+        except ToolError as error:
+            return str(error)
+        if self.find(read)[0]:
+            return ""
+        near = self._near(read)
+        return (
+            f"the network {self.network} has no class '{read.noun}' ({near or f'it has {self._some}'}): for free "
+            f'phrases set backend = "owlv2" under [tools.detect] in visprog.toml'
+        )
+
+    def near(self, phrase: str) -> Near | None:
+        try:
+            return self._near(read_phrase(phrase))
+        except ToolError:
+            return None
+
+    def _near(self, read: Phrase) -> Near | None:
+        head = head_of(read.whole)
+        if head != read.whole and self.can_see(head):
+            return Near(head, "broader", read.whole)
+        found = self.labels.near(read.noun)
+        if found is None or not read.color:
+            return found
+        return replace(found, phrase=f"{read.color} {found.phrase}", asked=read.whole)
+
+    @property
+    def summary(self) -> str:
+        """For a planner."""
+        names = self.labels.names
+        kinds = "1 kind of object" if len(names) == 1 else f"{len(names)} kinds of object"
+        more = f", … ({len(names) - MOST_NAMED} more)" if len(names) > MOST_NAMED else ""
+        groups = f"; also {', '.join(self.labels.groups)}" if self.labels.groups else ""
+        return (
+            f'{kinds}: {", ".join(names[:MOST_NAMED])}{more}{groups}; "object" for all. A colour may stand before '
+            f'the noun. It refuses all other nouns: what is more special is looked for by its kind ("man" as "person").'
+        )
+
+    @property
+    def _some(self) -> str:
+        names = self.labels.names
+        return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 @cache

@@ -6,6 +6,7 @@ boxes, scores and labels, and YuNet.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,15 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visprog.errors import Refused, ToolError
+from visprog.sees import Sees
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
 from .batch import answer_each
-from .labels import Labels
+from .labels import ClassPhrases, Labels
 from .overlap import suppress
 from .phrase import read_phrase
 
 Array = NDArray[np.float32]
+
+TAIL = 1 << 16
+"""Bytes at the end of an ONNX file, in which its outputs are described."""
 
 REMEMBERED = 16
 """Pictures whose detections are kept: programs often ask for several kinds of things in one picture."""
@@ -140,20 +145,10 @@ class OnnxDetector:
         """
         if self._look is None:
             self._open()
-        phrase = read_phrase(what)
-        labels, color = self._labels, ""
-        wanted = labels.find(phrase.whole)
-        if not wanted and phrase.color:
-            wanted, color = labels.find(phrase.noun), phrase.color
-        if phrase.everything:
-            wanted, color = frozenset(range(len(labels))), phrase.color
-        if not wanted:
-            near = labels.nearest(phrase.noun)
-            hint = f"the nearest is '{near}'" if near else f"it has {_some(labels.names)}"
-            raise Refused(
-                f"the network {Path(str(self.model)).name} has no class '{phrase.noun}' ({hint}): for free "
-                f'phrases set backend = "owlv2" under [tools.detect] in visprog.toml'
-            )
+        phrases = ClassPhrases(self._labels, Path(str(self.model)).name)
+        if refusal := phrases.refusal(what):
+            raise Refused(refusal)
+        wanted, color = phrases.find(read_phrase(what))
         things = [t for t in self._things(image) if t[3] in wanted]
         if len(wanted) > 1:
             kept = suppress([t[0] for t in things], [t[2] for t in things], [""] * len(things), same=0.6)
@@ -164,6 +159,17 @@ class OnnxDetector:
 
             regions = [r for r in regions if has_color(r, color)]
         return regions
+
+    @property
+    def sees(self) -> Sees:
+        """The classes, as far as they are known without running the network."""
+        path = Path(str(self.model)).expanduser()
+        if path.is_file() and finds_faces(path):
+            labels = Labels(["face"])
+        else:
+            labels = Labels.read(self.label_file) if self.label_file else Labels.coco()
+        phrases = ClassPhrases(labels, path.name)
+        return Sees(phrases.summary, {"what": phrases})
 
     def _things(self, image: Image) -> list[tuple[Box, str, float, int]]:
         """All that the network sees in an image, as (box, label, score, class), best first."""
@@ -335,6 +341,14 @@ def is_yunet(outputs: list[str]) -> bool:
     return {f"{kind}_{stride}" for kind in ("cls", "obj", "bbox") for stride in (8, 16, 32)} <= set(outputs)
 
 
+def finds_faces(path: Path) -> bool:
+    """Whether a file holds YuNet, by the names of its outputs, which stand at its end: the network is not opened."""
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - TAIL, 0))
+        end = file.read()
+    return is_yunet(re.findall(r"[a-z]+_\d+", end.decode("latin-1")))
+
+
 def yunet_boxes(
     network: Network, pixels: NDArray[np.uint8], max_side: int = 1280
 ) -> tuple[list[Box], list[float]]:
@@ -427,7 +441,3 @@ def _letterbox(pixels: NDArray[np.uint8], size: tuple[int, int]) -> tuple[NDArra
     canvas = np.full((size[1], size[0], 3), 114, np.uint8)
     canvas[top : top + small.shape[0], left : left + small.shape[1]] = small
     return canvas, scale, left, top
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visprog.errors import Refused
+from visprog.sees import Parsed
 
 from .lines import Corner, Side, corners
+from .meaning import near
+from .phrase import singular
 
 Array = NDArray[Any]
 MOST_SIDES = 12
@@ -40,6 +43,10 @@ def parse_kind(kind: str) -> str:
             return name
     hint = "; for circles call find_circles" if word.startswith(("circle", "disc", "ellipse", "oval")) else ""
     raise Refused(f"'{kind}' is not a kind of polygon that can be found: use one of {', '.join(KINDS)}{hint}")
+
+
+KIND = Parsed(parse_kind, lambda kind: near(singular(kind), KINDS))
+"""The texts that name a kind of polygon."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from visprog.errors import Refused, ToolError
 from visprog.registry import tool
+from visprog.sees import Sees
 from visprog.values import Box, Located, Mask, Point, Region
 from visprog.values.image import Image
 
@@ -62,16 +63,17 @@ class NothingSegmented:
         model: must be None.
     """
 
+    sees = Sees(
+        nothing="no model that finds everything is chosen: under [tools.segment_everything] in visprog.toml set "
+        'backend = "sam" (after pip install \'visprog[hf]\'), or "embedded" for drawn shapes'
+    )
+
     def __init__(self, model: str | None = None) -> None:
         if model is not None:
             raise ToolError('segment_everything: a model needs its backend: set backend = "sam"')
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
-        refusal = Refused(
-            "no model that finds everything is chosen: under [tools.segment_everything] in visprog.toml set "
-            'backend = "sam" (after pip install \'visprog[hf]\'), or "embedded" for drawn shapes'
-        )
-        return [refusal] * len(calls)
+        return [Refused(self.sees.nothing)] * len(calls)
 
 
 class GrabCut:

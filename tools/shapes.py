@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visprog.registry import tool
+from visprog.sees import Sees
 from visprog.values import Circle, Grid, Line, Polygon, Region
 from visprog.values.image import Image
 
@@ -32,9 +33,10 @@ THICK = 2.6
 """A ring whose radius is fewer times the width of its stroke is a letter, or the bend of one."""
 
 LIMITS = "drawings, diagrams and other clean pictures; in a photograph it sees edges, not things"
+IN_COLOR = Sees(phrases={"color": _color.COLOR})
 
 
-@tool(limits=LIMITS)
+@tool(limits=LIMITS, sees=IN_COLOR)
 def find_circles(image: Image, color: str | None = None) -> list[Circle]:
     """Circles in a drawing, outlined or filled, also where they cross or hide parts of each other.
 
@@ -61,7 +63,7 @@ def find_circles(image: Image, color: str | None = None) -> list[Circle]:
     return sorted(found, key=lambda c: (c.center.x, c.center.y))
 
 
-@tool(limits=LIMITS)
+@tool(limits=LIMITS, sees=Sees(phrases={"kind": _polygons.KIND, "color": _color.COLOR}))
 def find_polygons(image: Image, kind: str = "polygon", color: str | None = None) -> list[Polygon]:
     """Polygons in a drawing, outlined or filled, also nested or crossing.
 
@@ -86,7 +88,9 @@ def find_polygons(image: Image, kind: str = "polygon", color: str | None = None)
         thinnest = min(cv2.minAreaRect(outline.points.astype(np.float32))[1])
         if thinnest <= 1.5 * width or (width == 0 and _is_ground(outline.points, drawing)):
             continue
-        if not any(_belongs(outline.points, width, a) for a in areas):
+        known = any(_belongs(outline.points, width, a) for a in areas)
+        by_pen = all(sides[s].width > 0 for s in outline.sides)
+        if not known and (by_pen or not _is_made_of(outline.points, areas)):
             outlines.append((outline.points, width))
     found = []
     for points, width in outlines:
@@ -101,7 +105,7 @@ def find_polygons(image: Image, kind: str = "polygon", color: str | None = None)
     return sorted(found, key=lambda p: (p.center.x, p.center.y))
 
 
-@tool(limits=LIMITS)
+@tool(limits=LIMITS, sees=IN_COLOR)
 def find_lines(image: Image, color: str | None = None) -> list[Line]:
     """Drawn lines, straight or bent, as polylines with a point at each bend; of one colour, if given.
 
@@ -157,6 +161,16 @@ def _belongs(points: Array, width: float, area: _filled.Filled) -> bool:
         return False
     on_rim = (np.abs(inside) < reach).mean()
     return bool(on_rim > 0.3 or np.linalg.norm(np.ptp(points, axis=0)) < 12 * width)
+
+
+def _is_made_of(points: Array, areas: list[_filled.Filled]) -> bool:
+    """True if an outline goes around several filled areas that fill it, as the blocks of a stack do."""
+    if not areas:
+        return False
+    inside = np.zeros(areas[0].pixels.shape, np.uint8)
+    cv2.fillPoly(inside, [np.rint(points).astype(np.int32)], 1)
+    within = [a.pixels for a in areas if inside[a.pixels].mean() > 0.9]
+    return len(within) > 1 and bool(np.logical_or.reduce(within)[inside > 0].mean() > 0.8)
 
 
 def _paint(drawing: _drawing.Drawing, middle: Array, rim: Array, width: float) -> Array:

@@ -6,6 +6,7 @@ from typing import Any
 
 from visprog.errors import Refused, ToolError
 from visprog.registry import tool
+from visprog.sees import Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
@@ -31,6 +32,12 @@ class NoVqa:
         model: must be None.
     """
 
+    WAY_OUT = (
+        "under [tools.vqa] in visprog.toml set backend = \"llava\" (after pip install 'visprog[hf]'), "
+        'or "openai" with the model of an endpoint'
+    )
+    sees = Sees(nothing=f"no model that answers free questions is chosen, so vqa cannot answer: {WAY_OUT}")
+
     def __init__(self, model: str | None = None) -> None:
         if model is not None:
             raise ToolError('vqa: a model needs its backend: set backend = "llava" under [tools.vqa]')
@@ -38,9 +45,8 @@ class NoVqa:
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         return [
             Refused(
-                f"no model that answers free questions is chosen, so vqa cannot answer '{call['question']}': "
-                f'under [tools.vqa] in visprog.toml set backend = "llava" '
-                f"(after pip install 'visprog[hf]'), or \"openai\" with the model of an endpoint"
+                "no model that answers free questions is chosen, "
+                f"so vqa cannot answer '{call['question']}': {self.WAY_OUT}"
             )
             for call in calls
         ]

@@ -18,12 +18,12 @@ from .answer import Answer
 from .check import Diagnostic, check
 from .check.dry_run import LIBRARY, TYPES, dry_run
 from .config import Config
-from .errors import ConfigError, PlannerError, Refused, VisprogError
+from .errors import ConfigError, MissingExtra, PlannerError, Refused, VisprogError
 from .host import Host, RunEnded, Session
 from .inputs import mismatch, named
-from .planner.base import Feedback, Plan, Planner, Task
+from .planner.base import Feedback, Plan, Planner, Task, mends_refusals
 from .planner.names import make_planner
-from .planner.repair import plans_checked, replan
+from .planner.repair import Mend, plans_checked, replan
 from .planner.vote import vote
 from .registry import Registry, Tool, chosen_registry
 from .types import accepts, describe, render
@@ -120,7 +120,7 @@ class Agent:
         pictures = self._open(images)
         if not pictures:
             raise VisprogError("give at least one picture to ask about")
-        task = Task(question, len(pictures), returns, self.registry)
+        task = Task(question, len(pictures), returns, self.host.in_force)
         try:
             plans = plans_checked(
                 self.planner, task, self.config.votes, check=self._check, rounds=self.config.repairs
@@ -141,7 +141,7 @@ class Agent:
             PlannerError: none could be written.
             Refused: the planner is unsure, or says that the tools cannot answer it.
         """
-        task = Task(question, images, returns, self.registry)
+        task = Task(question, images, returns, self.host.in_force)
         return plans_checked(self.planner, task, 1, check=self._check, rounds=self.config.repairs)[0]
 
     def run(self, program: str | os.PathLike[str], *images: Any, returns: Any = None) -> Answer:
@@ -154,7 +154,7 @@ class Agent:
         started = time.perf_counter()
         plan = self.checked(program, returns)
         pictures = self._open(images)
-        answer, _ = self._execute(plan, Task("", len(pictures), returns, self.registry), pictures)
+        answer, _ = self._execute(plan, Task("", len(pictures), returns, self.host.in_force), pictures)
         return replace(answer, seconds=time.perf_counter() - started)
 
     def checked(self, program: str | os.PathLike[str], returns: Any = None) -> Plan:
@@ -164,7 +164,7 @@ class Agent:
             VisprogError: its file cannot be read.
         """
         source = _source(program)
-        return Plan(source, "", diagnostics=tuple(check(source, self.registry, returns=returns)))
+        return Plan(source, "", diagnostics=tuple(check(source, self.host.in_force, returns=returns)))
 
     def follow(
         self,
@@ -174,19 +174,31 @@ class Agent:
         question: str = "",
         returns: Any = None,
         series: Series | None = None,
+        mend: Mend | None = None,
     ) -> Answer:
         """Run a plan on one of many pictures: nothing of the picture stays in memory.
 
         Args:
             series: of the plan's program, made by `self.sandbox`; a process of its own where there is none.
+            mend: gives a better program where this one fails; see `mending`.
         """
-        session = self.host.session()
-        task = Task(question, 1, returns, self.registry)
-        answer, _ = self._execute(plan, task, (picture,), session, series)
-        session.forget()
+        task = Task(question, 1, returns, self.host.in_force)
+
+        def run(tried: Plan) -> tuple[Answer, str]:
+            session = self.host.session()
+            shared = series if tried is plan else None
+            found = self._execute(tried, task, (picture,), session, shared)
+            session.forget()
+            return found
+
+        answer = run(plan)[0] if mend is None else self._run_repaired(plan, run, mend)
         if self.config.fallback and question and answer.status in ("refused", "error"):
             answer = self._fall_back(question, answer, (picture,))
         return answer
+
+    def mending(self, question: str, images: int = 1, returns: Any = None) -> Mend:
+        """How this agent's planner mends a program that failed when it ran, within the budget of `repairs`."""
+        return partial(self._mend, Task(question, images, returns, self.host.in_force))
 
     def map(
         self,
@@ -261,28 +273,46 @@ class Agent:
 
     def _vote(self, plans: Sequence[Plan], task: Task, pictures: tuple[Image, ...]) -> Answer:
         """Run each program; the answer that most of them give, or the one program's answer."""
-        answers = [self._run_repaired(plan, task, pictures) for plan in plans]
+        run, mend = partial(self._execute, task=task, pictures=pictures), partial(self._mend, task)
+        answers = [self._run_repaired(plan, run, mend) for plan in plans]
         good = [a for a in answers if a.status == "answered"]
         if len(answers) == 1 or not good:
             return answers[0]
         winner = vote([a.value for a in good], voters=len(answers))
         return replace(good[winner.index], probability=winner.share)
 
-    def _run_repaired(self, plan: Plan, task: Task, pictures: tuple[Image, ...]) -> Answer:
-        """Run a program; where it fails, let its planner mend it, within the budget."""
+    def _run_repaired(self, plan: Plan, run: Callable[[Plan], tuple[Answer, str]], mend: Mend) -> Answer:
+        """Run a program; where it fails, or a tool refuses, let its planner mend it.
+
+        Where no program answers, the first refusal stands, since it names what cannot be seen; the programs
+        that were tried after it are among its attempts. Of errors, the latest stands.
+        """
+        refusal: Answer | None = None
         while True:
-            answer, failure = self._execute(plan, task, pictures)
-            if not failure:
-                return answer
-            try:
-                better = replan(
-                    self.planner, task, plan, failure, check=self._check, rounds=self.config.repairs
-                )
-            except VisprogError:  # the answer at hand says what went wrong first
-                better = None
+            answer, failure = run(plan)
+            if answer.status == "refused":
+                refusal = answer if refusal is None else refusal
+                failure = failure if mends_refusals(self.planner) else ""
+            better, said = mend(plan, failure) if failure else (None, "")
             if better is None:
-                return answer
+                break
             plan = better
+        if refusal is not None and answer.status != "answered" and answer.program != refusal.program:
+            tried = [a for a in answer.attempts if a["program"] != refusal.program]
+            last = _attempt(Feedback(answer.program, answer.diagnostics, answer.message))
+            answer = replace(refusal, attempts=(*tried, last), tokens=answer.tokens)
+        if said:
+            answer = replace(answer, attempts=(*answer.attempts, _attempt(Feedback("", error=said))))
+        return answer
+
+    def _mend(self, task: Task, plan: Plan, failure: str) -> tuple[Plan | None, str]:
+        try:
+            better = replan(self.planner, task, plan, failure, check=self._check, rounds=self.config.repairs)
+        except Refused as refusal:
+            return None, str(refusal)
+        except VisprogError:  # the answer at hand says what went wrong first
+            return None, ""
+        return better, ""
 
     def _execute(
         self,
@@ -303,7 +333,8 @@ class Agent:
             tokens=plan.tokens.prompt + plan.tokens.completion if plan.tokens else None,
             attempts=tuple(_attempt(f) for f in plan.attempts),
         )
-        errors = [d for d in plan.diagnostics if d.severity == "error"]
+        # What will be refused is refused by the tool, in its own words, if the program comes to it.
+        errors = [d for d in plan.diagnostics if d.severity == "error" and not d.refusal]
         if errors:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
             return replace(base, message=f"the program fails its check: {errors[0]}{more}"), ""
@@ -322,9 +353,10 @@ class Agent:
             trace=tuple(session.calls),
             stdout=outcome.stdout,
             level=str(outcome.level or ""),
-            diagnostics=(*plan.diagnostics, *_diagnostics(outcome)),
+            # What would be refused is known by now: a tool has said so itself, or was not called.
+            diagnostics=(*(d for d in plan.diagnostics if not d.refusal), *_diagnostics(outcome)),
         )
-        return _judge(answer, outcome, session, task.returns)
+        return _judge(answer, outcome, task.returns)
 
     def _fall_back(self, question: str, answer: Answer, pictures: tuple[Image, ...]) -> Answer:
         """Ask the question-answering tool plainly; the answer says so."""
@@ -357,10 +389,8 @@ def _default_agent() -> Agent:
     return Agent()
 
 
-def _judge(answer: Answer, outcome: Outcome, session: Session, returns: Any) -> tuple[Answer, str]:
+def _judge(answer: Answer, outcome: Outcome, returns: Any) -> tuple[Answer, str]:
     """The answer that an outcome amounts to, and the sentence for the planner where it might mend it."""
-    if session.refused is not None:
-        return replace(answer, status="refused", message=str(session.refused)), ""
     if isinstance(outcome.cause, RunEnded):
         return replace(answer, message=str(outcome.cause.reason)), ""
     where = f"line {outcome.line}: " if outcome.line else ""
@@ -373,9 +403,11 @@ def _judge(answer: Answer, outcome: Outcome, session: Session, returns: Any) -> 
             return replace(answer, message=message), message
         return replace(answer, status="answered", value=outcome.value), ""
     if outcome.status == "error":
-        if outcome.error_type == "NothingFound":
-            return replace(answer, status="refused", message=f"{where}{outcome.error}"), ""
         message = f"{where}{outcome.error_type}: {outcome.error}"
+        if isinstance(outcome.cause, Refused | MissingExtra):
+            return replace(answer, status="refused", message=str(outcome.cause)), message
+        if outcome.error_type == "NothingFound":
+            return replace(answer, status="refused", message=f"{where}{outcome.error}"), message
         return replace(answer, message=message), message
     if outcome.status == "rejected":
         message = "the program was rejected: " + "; ".join(map(str, outcome.diagnostics[:3]))

@@ -49,7 +49,7 @@ class Answer:
         planner: who wrote the program.
         probability: of the program, where the planner knows it, or the share of votes.
         tokens: read and written by the planner, where it says.
-        attempts: programs that were tried before.
+        attempts: other programs that were tried, the oldest first.
         stdout: what the program printed.
         level: how far the program was confined: "kernel" or "process"; empty where none ran.
     """

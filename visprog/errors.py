@@ -37,7 +37,7 @@ class ToolError(VisprogError):
 class Refused(ToolError):
     """The installed backends cannot see what is asked. The message names what would.
 
-    A refusal ends the program: no answer is better than a silent wrong one.
+    A refusal that the program does not catch ends it: no answer is better than a silent wrong one.
     """
 
 

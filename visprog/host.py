@@ -8,7 +8,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,9 @@ from visprog.sandbox import StopProgram, current_line
 from .batcher import Batcher, Traffic
 from .cache import MISSING, Cache, fingerprint, holds_picture
 from .config import Config, ToolConfig
-from .errors import BudgetExceeded, ConfigError, MissingExtra, NotRecorded, Refused, ToolError, VisprogError
+from .errors import BudgetExceeded, ConfigError, NotRecorded, ToolError, VisprogError
 from .registry import Registry, Tool
+from .sees import NOT_SAID, Sees
 from .types import accepts, describe, render
 
 if TYPE_CHECKING:
@@ -87,6 +89,21 @@ class Host:
         chosen = self.config.tools.get(tool.name, ToolConfig()).backend
         return (chosen or tool.default_backend) if tool.backends else ""
 
+    @cached_property
+    def in_force(self) -> Registry:
+        """The registry for planners and the check: each tool says what its backend in force can see."""
+        return Registry(
+            replace(tool, sees=self._sees(tool)) if tool.backends else tool for tool in self.registry.values()
+        )
+
+    def _sees(self, tool: Tool) -> Sees:
+        chosen = self.config.tools.get(tool.name, ToolConfig())
+        try:
+            sees = getattr(tool.load(chosen.backend, chosen.key), "sees", NOT_SAID)
+        except Exception:  # a backend that cannot be made says why when it is called, as it always did
+            return NOT_SAID
+        return sees if isinstance(sees, Sees) else NOT_SAID
+
     def session(self) -> Session:
         """A fresh record and budget, for one run of a program."""
         return Session(self)
@@ -139,7 +156,6 @@ class Session:
 
     host: Host
     calls: list[Call] = field(default_factory=list)
-    refused: Refused | MissingExtra | None = None
     started: float = field(default_factory=time.monotonic)
     _about_pictures: list[Any] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -171,8 +187,9 @@ class Session:
         """Call a tool on behalf of the program.
 
         Raises:
-            ToolError: the arguments are wrong or the tool failed; the program can catch it.
-            StopProgram: the budget is used up, or the backend refuses or cannot be had; the program ends.
+            ToolError: the arguments are wrong, the tool failed, or its backend cannot see that (`Refused`).
+            MissingExtra: the backend is not installed. This and a `ToolError` the program can catch.
+            StopProgram: the budget is used up, or a setting is wrong; the program ends.
         """
         self._spend(tool)
         start = time.perf_counter()
@@ -191,10 +208,6 @@ class Session:
                 if holds_picture(list(arguments.values())):
                     self._about_pictures.append(key)
             return result
-        except (Refused, MissingExtra) as refusal:
-            result, error = None, str(refusal)
-            self.refused = refusal
-            raise RunEnded(refusal) from None
         except (ConfigError, NotRecorded) as failure:  # nothing that a program could do better
             result, error = None, str(failure)
             raise RunEnded(failure) from None

@@ -188,7 +188,7 @@ class _Evidence:
             for number, attempt in enumerate(self.data["attempts"], 1)
         ]
         if attempts:
-            parts.append(tag("section", tag("h2", "Tried before"), *attempts))
+            parts.append(tag("section", tag("h2", "Also tried"), *attempts))
         return join(parts)
 
     def foot(self) -> Markup:

@@ -16,6 +16,7 @@ from .answer import Answer
 from .errors import ConfigError, PlannerError, VisprogError
 from .inputs import mismatch
 from .planner.base import Plan
+from .planner.repair import Mend, mend_once
 from .values.image import Image
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def make_plan(agent: Agent, question: str, program: str | os.PathLike[str] | Non
         VisprogError: the given one cannot be read, fails its check, or does not take one picture.
     """
     plan = agent.plan(question, returns=returns) if program is None else agent.checked(program, returns)
-    errors = [d for d in plan.diagnostics if d.severity == "error"]
+    errors = [d for d in plan.diagnostics if d.severity == "error" and not d.refusal]
     if errors:
         kind = VisprogError if program is not None else PlannerError
         raise kind(f"the program fails its check: {errors[0]}")
@@ -151,12 +152,19 @@ def make_plan(agent: Agent, question: str, program: str | os.PathLike[str] | Non
 
 
 def answer_one(
-    agent: Agent, question: str, source: Source, plan: Plan | None, returns: Any, series: Series | None
+    agent: Agent,
+    question: str,
+    source: Source,
+    plan: Plan | None,
+    returns: Any,
+    series: Series | None,
+    mend: Mend | None = None,
 ) -> Mapped:
     """The answer for one picture, whatever goes wrong with it; without a plan its own is made.
 
     Args:
         series: of the plan's program.
+        mend: gives a better program where the plan's fails.
     """
     started = time.perf_counter()
     program = "" if plan is None else plan.program
@@ -165,7 +173,7 @@ def answer_one(
         if plan is None:
             answer = agent.ask(question, picture, returns=returns)
         else:
-            answer = agent.follow(plan, picture, question=question, returns=returns, series=series)
+            answer = agent.follow(plan, picture, question=question, returns=returns, series=series, mend=mend)
     except VisprogError as error:
         answer = Answer("error", message=str(error), program=program)
     except Exception as error:  # of one picture: the others go on
@@ -188,13 +196,14 @@ def _on_threads(
         pool = stack.enter_context(ThreadPoolExecutor(jobs, thread_name_prefix="visprog-map"))
         plan: Plan | None = None
         series: Series | None = None
+        mend = mend_once(agent.mending(question, returns=returns)) if program is None else None
 
         def submit(source: Source) -> Future[Mapped]:
             nonlocal plan, series
             if plan is None and not plan_each:
                 plan = make_plan(agent, question, program, returns)
                 series = stack.enter_context(agent.sandbox.series(plan.program))
-            return pool.submit(answer_one, agent, question, source, plan, returns, series)
+            return pool.submit(answer_one, agent, question, source, plan, returns, series, mend)
 
         yield from in_flight(pictures, submit, most=2 * jobs, ordered=ordered)
 

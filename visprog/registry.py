@@ -17,6 +17,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, get_type_hints, overload
 
 from .errors import ConfigError, ToolDefinitionError, ToolError, VisprogError
+from .sees import NOT_SAID, Sees
 from .types import Type, accepts, as_declared, describe, is_union, json_schema, render, supported
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Backend(Protocol):
     """What does the work of a model-backed tool: a class built once from configuration, called with batches.
 
     `__init__(self, model: str | None = None, **options)` must be quick; weights are loaded at the first call.
+    One that cannot see everything says so in its attribute `sees`, a `visprog.sees.Sees`.
     """
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
@@ -89,6 +91,7 @@ class Tool:
         backends: name → "module:Class" of each `Backend`; empty for a plain function.
         default_backend: the one in force where the configuration names none.
         pure: runs inside the sandbox, on values alone, with no call out.
+        sees: what it can see. Of a model-backed tool it is known where a configuration is: in `Host.in_force`.
     """
 
     name: str
@@ -100,6 +103,7 @@ class Tool:
     backends: Mapping[str, str] = field(default_factory=dict)
     default_backend: str = ""
     pure: bool = False
+    sees: Sees = NOT_SAID
 
     @property
     def summary(self) -> str:
@@ -186,7 +190,8 @@ class Tool:
 
     @property
     def description(self) -> str:
-        return self.doc + (f"\nLimits: {self.limits}" if self.limits else "")
+        limits = f"\nLimits: {self.limits}" if self.limits else ""
+        return self.doc + limits + (f"\nSees: {self.sees.summary}" if self.sees.summary else "")
 
 
 class _Plain:
@@ -216,7 +221,12 @@ def _build(path: str, options: tuple[tuple[str, Any], ...]) -> Backend:
 def tool(function: Callable[..., Any], /) -> Tool: ...
 @overload
 def tool(
-    *, name: str = "", limits: str = "", backends: Mapping[str, str] | None = None, default: str = ""
+    *,
+    name: str = "",
+    limits: str = "",
+    backends: Mapping[str, str] | None = None,
+    default: str = "",
+    sees: Sees = NOT_SAID,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -226,6 +236,7 @@ def tool(
     limits: str = "",
     backends: Mapping[str, str] | None = None,
     default: str = "",
+    sees: Sees = NOT_SAID,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a typed function a tool.
 
@@ -238,6 +249,7 @@ def tool(
         limits: one sentence on what it cannot do; the planner reads it.
         backends: for a model-backed tool, name → "module:Class"; the function's body is then not used.
         default: the backend in force where the configuration names none; the first, where empty.
+        sees: for a plain function, what it can see; a backend says it itself.
 
     Raises:
         ToolDefinitionError: no docstring, an unannotated parameter, a type that programs cannot use, a
@@ -251,7 +263,7 @@ def tool(
             raise ToolDefinitionError(
                 f"{made.name}: its default backend '{default}' is not among its backends"
             )
-        return replace(made, backends=names, default_backend=default or next(iter(names), ""))
+        return replace(made, backends=names, default_backend=default or next(iter(names), ""), sees=sees)
 
     return decorate if function is None else decorate(function)
 
@@ -348,6 +360,11 @@ class Registry(Mapping[str, Tool]):
         return Registry([*self.values(), *(others.values() if isinstance(others, Registry) else others)])
 
     @property
+    def offered(self) -> Registry:
+        """Without the tools that cannot answer, since no backend that could is in force."""
+        return Registry(t for t in self.values() if not t.sees.nothing)
+
+    @property
     def called(self) -> dict[str, Tool]:
         """The tools that are called out of the sandbox."""
         return {name: t for name, t in self.items() if not t.pure}
@@ -368,9 +385,9 @@ class Registry(Mapping[str, Tool]):
         raise ToolError(f"there is no tool '{name}'" + (f"; did you mean '{close}'?" if close else ""))
 
     def prompt(self) -> str:
-        """Every tool as a Python stub: what a planner is shown."""
+        """Every tool that can answer as a Python stub: what a planner is shown."""
         stubs = []
-        for each in self.values():
+        for each in self.offered.values():
             lines = each.description.strip().splitlines()
             if len(lines) == 1:
                 body = f'    """{lines[0]}"""'

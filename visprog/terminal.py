@@ -122,6 +122,10 @@ def print_tool(tool: Tool, backend: str) -> None:
     out.print(Text(plain(tool.doc)))
     if tool.limits:
         out.print(Text(f"\nLimits: {tool.limits}"))
+    if tool.sees.summary:
+        out.print(Text(f"\nSees: {tool.sees.summary}"))
+    if tool.sees.nothing:
+        out.print(Text(f"\nCannot answer here: {tool.sees.nothing}"))
     if tool.pure:
         out.print(Text("\nA helper: it runs with the program and costs no call."))
     for name, path in tool.backends.items():

@@ -104,6 +104,9 @@ def test_every_tool_has_an_example(registry: Registry) -> None:
         ("Find the fourth bottle from the left", 1, "nth(left_to_right("),
         ("What colour is the smallest car?", 1, "dominant_color("),
         ("Is there a cat and no dog?", 1, "== 0"),
+        ("There is a tower with two blocks", 1, "find_panels("),
+        ("There is a red square touching the edge", 1, "< 1.5"),
+        ("Which frame shows the door open first?", 4, "enumerate(images, 1)"),
         ("Keep the dog in color and grey out the rest", 1, "color_pop("),
     ],
 )

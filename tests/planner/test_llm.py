@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from visprog.errors import PlannerError, Refused
-from visprog.planner import ChatModel, LLMPlanner, NoProgram, Planner, Task, aplan
+from visprog.planner import ChatModel, Feedback, LLMPlanner, NoProgram, Planner, Task, aplan
 from visprog.planner.own_examples import add_example
 from visprog.prompts import Example
 from visprog.registry import Registry, tool
@@ -146,3 +146,14 @@ def test_protocols_and_async(scripted: type, task: Callable[..., Task]) -> None:
             return [n]
 
     assert asyncio.run(aplan(Own(), task(), n=2)) == [2]
+
+
+def test_a_refusal_is_told_with_what_may_be_done(scripted: type, task: Callable[..., Task]) -> None:
+    failed = Feedback(GOOD, error="line 2: Refused: detect cannot see 'man'; the nearest is 'person'")
+    messages = LLMPlanner(scripted()).prompt(task(), failed)
+    told = messages[-1]["content"]
+    assert "<error>line 2: Refused: detect cannot see 'man'; the nearest is 'person'</error>" in told
+    assert "CANNOT: and the reason. Never make up an answer." in told
+    system = " ".join(messages[0]["content"].split())
+    assert "`try: … except ToolError: …` goes on" in system
+    assert "distance to the camera is CANNOT" in system

@@ -88,6 +88,39 @@ def test_warnings_do_not_cause_repair(scripted: type, task: Callable[..., Task])
     assert plan.attempts == ()
 
 
+def test_an_answer_in_the_place_of_a_refusal_goes_back(scripted: type, task: Callable[..., Task]) -> None:
+    made_up = (
+        'def answer(image):\n    try:\n        return len(detect(image, "dog"))\n'
+        "    except Exception:\n        return 0\n"
+    )
+    chat = scripted(fenced(made_up), fenced(GOOD))
+    plan = plan_checked(LLMPlanner(chat), task(returns=int))
+    assert (plan.program, [a.program for a in plan.attempts]) == (GOOD, [made_up])
+    assert "warning swallowed-refusal" in chat.sent[1][-1]["content"]
+    insists = plan_checked(LLMPlanner(scripted(fenced(made_up), fenced(made_up))), task(returns=int))
+    assert insists.program == made_up and insists.attempts == ()
+
+
+def test_a_planner_that_would_guess_is_not_sent_what_will_be_refused(task: Callable[..., Task]) -> None:
+    unseen = Diagnostic("unseen-phrase", 2, 15, "detect cannot see 'dog'")
+
+    class Guesses:
+        name = "guesses"
+        mends_refusals = False
+
+        def __init__(self) -> None:
+            self.programs = [GOOD, GOOD + "# a guess\n"]
+
+        def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
+            return [Plan(self.programs.pop(0), self.name) for _ in range(n)]
+
+    assert plan_checked(Guesses(), task(), check=lambda *_: [unseen]).program == GOOD
+    assert plans_checked(Guesses(), task(), 2, check=lambda *_: [unseen])[0].program == GOOD
+    planner = Guesses()
+    planner.mends_refusals = True
+    assert plan_checked(planner, task(), check=lambda p, _: [unseen] if p == GOOD else []).program != GOOD
+
+
 def test_a_reply_without_code_costs_a_round(scripted: type, task: Callable[..., Task]) -> None:
     chat = scripted("Let me think about dogs.", fenced(GOOD))
     plan = plan_checked(LLMPlanner(chat), task(), check=check, rounds=1)

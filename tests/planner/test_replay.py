@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from visprog.errors import ConfigError, PlannerError
+from visprog.errors import ConfigError, PlannerError, Refused
 from visprog.planner import Feedback, LLMPlanner, RecordingPlanner, ReplayPlanner, Task
+from visprog.planner.base import mends_refusals
 
 FIRST = "def answer(image):\n    return 1\n"
 SECOND = "def answer(image):\n    return 2\n"
@@ -80,6 +81,50 @@ def test_record_then_replay_with_the_repair(
     assert [p.program for p in after] == [SECOND]
     at_the_end = replay.plan(task("où est le chien"), feedback=Feedback(SECOND, error="wrong"))
     assert [p.program for p in at_the_end] == [FIRST]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", json.dumps({"question": "How far?", "program": "CANNOT: nothing here measures depth"})),
+        ("a.yaml", "- question: How far?\n  program: 'CANNOT: nothing here measures depth'\n"),
+        ("a.yaml", "- question: How far?\n  program: |\n    CANNOT: nothing here measures depth\n"),
+        ("a.py", "CANNOT: nothing here measures depth\n"),
+    ],
+)
+def test_an_answer_without_a_program(
+    tmp_path: Path, name: str, content: str, task: Callable[..., Task]
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(Refused, match=r"^nothing here measures depth$"):
+        ReplayPlanner(tmp_path / name).plan(task("How far?"))
+
+
+def test_a_refusal_is_recorded_and_replayed(
+    tmp_path: Path, scripted: type, task: Callable[..., Task]
+) -> None:
+    path = tmp_path / "run.jsonl"
+    recorder = RecordingPlanner(LLMPlanner(scripted(FIRST, "CANNOT: there is no\tdepth.")), path)
+    recorder.plan(task("How far?"))
+    failed = Feedback(FIRST, error="line 2: Refused: no depth")
+    with pytest.raises(Refused) as first:
+        recorder.plan(task("How far?"), feedback=failed)
+    replay = ReplayPlanner(path)
+    assert [p.program for p in replay.plan(task("How far?"), n=2)] == [FIRST]
+    with pytest.raises(Refused) as second:
+        replay.plan(task("How far?"), feedback=failed)
+    assert str(second.value) == str(first.value).replace("\t", " ")
+    assert str(second.value).endswith("cannot answer this: there is no depth.")
+
+
+def test_a_recording_mends_what_its_planner_does(tmp_path: Path) -> None:
+    class Guesses(ReplayPlanner):
+        mends_refusals = False
+
+    (tmp_path / "a.py").write_text(FIRST)
+    for planner in (Guesses(tmp_path / "a.py"), ReplayPlanner(tmp_path / "a.py")):
+        recorder = RecordingPlanner(planner, tmp_path / "b.jsonl")
+        assert mends_refusals(recorder) is mends_refusals(planner) is (type(planner) is ReplayPlanner)
 
 
 def test_a_recording_ends_in_jsonl(tmp_path: Path, scripted: type) -> None:

@@ -135,3 +135,12 @@ def test_it_only_parses(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("builtins.compile", only_parse)
     assert codes("result = 1") == []
+
+
+@pytest.mark.parametrize("name", ["Refused", "(ValueError, VisionError)"])
+def test_an_unknown_error_that_is_caught(name: str) -> None:
+    (found,) = check(f"try:\n    result = 1\nexcept {name}:\n    result = 2\n")
+    assert (found.code, found.suggestion) == (
+        "undefined-name",
+        "use ToolError for what a tool raises, or Exception",
+    )

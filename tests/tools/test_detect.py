@@ -9,6 +9,7 @@ import PIL.ImageDraw
 import pytest
 
 from visprog.errors import Refused, ToolError
+from visprog.sees import Near
 from visprog.tools.detect import OpenCVDetector, detect
 from visprog.tools.labels import Labels
 from visprog.tools.onnx_detect import OnnxDetector, fastestdet, named, read_layout, yolo
@@ -70,9 +71,9 @@ def test_coco_has_80_classes_with_synonyms_and_groups() -> None:
     assert [labels.names[i] for i in labels.find("automobile")] == ["car"]
     assert {labels.names[i] for i in labels.find("fruit")} == {"banana", "apple", "orange"}
     assert not labels.find("woman")
-    assert labels.nearest("woman") == "person"
-    assert labels.nearest("sports car") == "car"
-    assert labels.nearest("wheel") is None
+    assert labels.near("woman") == Near("person", "broader", "woman")
+    assert labels.near("sports car") == Near("car", "broader", "sports car")
+    assert labels.near("wheel") is None
 
 
 def test_other_names_of_coco_classes_in_a_label_file(tmp_path: Path) -> None:
@@ -97,7 +98,8 @@ def test_suppression_keeps_the_best_of_each_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    "what", ["dog", "a woman", "child", "chefs", "man with a hat", "objects", "person in red"]
+    "what",
+    ["dog", "a woman", "child", "chefs", "man with a hat", "small dog", "person in red", "middle circle"],
 )
 def test_what_opencv_cannot_see_is_refused(opencv: OpenCVDetector, what: str) -> None:
     (result,) = opencv([{"image": Image(np.zeros((50, 50, 3), np.uint8)), "what": what}])

@@ -215,3 +215,12 @@ def test_values_do_not_change(value: Any, name: str) -> None:
     with pytest.raises(AttributeError):
         setattr(value, name, 3)
     assert hash(value) == hash(pickle.loads(pickle.dumps(value)))
+
+
+def test_iou_of_whatever_has_a_place() -> None:
+    box, half = Box(0, 0, 10, 10), Region(Box(0, 0, 10, 5))
+    assert box.iou(half) == half.iou(box) == 0.5
+    assert half.iou(half) == 1.0
+    assert half.iou(Box(0, 5, 10, 10)) == 0.0
+    assert Circle(Point(5, 5), 5).iou(half) == 0.5
+    assert Grid(1, 1, Box(0, 0, 0, 5)).iou(Box(0, 0, 0, 5)) == 0.0

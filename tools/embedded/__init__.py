@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -32,6 +33,23 @@ def model_folder(model: str | None, bundled: str) -> Path:
     if find_spec("torch") is None:
         raise MissingExtra("a bundled model", "torch")
     return Path(model).expanduser() if model else WEIGHTS / bundled
+
+
+@cache
+def words_of(folder: Path) -> frozenset[str] | None:
+    """The words that a model was taught, from its `tokenizer.json`; None if it reads any word in pieces, or has no
+    such file."""
+    try:
+        model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return frozenset(model["vocab"]) if model.get("type") == "WordLevel" else None
+
+
+def in_words(folder: Path) -> str:
+    """For a planner: which words a model was taught; empty if it reads any."""
+    words = sorted(word for word in words_of(folder) or () if word.isalpha() and len(word) > 1)
+    return f"what can be said in the words that it was taught: {', '.join(words)}" if words else ""
 
 
 def in_frame(image: Image | Region, margin: float, frame: float) -> Picture:

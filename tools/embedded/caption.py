@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from visprog.sees import Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
 from ..hub.together import answer_together
-from . import in_frame, model_folder, read_once
+from . import in_frame, in_words, model_folder, read_once
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,6 +51,11 @@ class EmbeddedCaptioner:
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         return answer_together(calls, self._prepare, self._answer)
+
+    @property
+    def sees(self) -> Sees:
+        """The words that the model was taught."""
+        return Sees(in_words(self.folder))
 
     def _prepare(self, image: Image | Region) -> Picture:
         return in_frame(image, self.margin, self.frame)

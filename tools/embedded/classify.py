@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from visprog.errors import Refused, ToolError
+from visprog.sees import Parsed, Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
+from ..hub.classify import CONTRASTS
 from ..hub.together import answer_together, look
-from . import model_folder, read_once
+from . import in_words, model_folder, read_once, words_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 FILLERS = frozenset(
     "a an the is are it this that there its in of on with color colour colored coloured shape shaped".split()
 )
+VAGUE = frozenset("thing something picture image photo".split())
+"""Words that say nothing of what is seen."""
+
+MOST_RIVALS = 200
+"""Words of a model of one's own that a text is held against, one by one."""
+
 DENIALS = re.compile(r"\b(?:not|no|isn't|isnt|aren't|arent)\b")
 
 
@@ -43,9 +51,11 @@ class _OnClip:
     """
 
     tool: ClassVar[str]
+    parameter: ClassVar[str]
 
     def __init__(self, model: str | None = None, *, margin: float = 0.05) -> None:
         self.folder = model_folder(model, "clip")
+        self.bundled = model is None
         self.margin = margin
 
     @property
@@ -60,15 +70,27 @@ class _OnClip:
     def _read(self, text: str) -> str:
         """The text as it was said in training. Raises `Refused` where it has words that the model does not know."""
         plain = _phrase(" ".join(re.findall(r"[a-z]+|[,;]", text.lower().replace("gray", "grey"))))
-        ids = self.zero_shot.tokenizer.backend.encode(plain)
-        unknown = [plain[slice(*ids.offsets[i])] for i, t in enumerate(ids.tokens) if t == "<unk>"]
+        known = words_of(self.folder)
+        if known is not None:
+            plain = " ".join(word for word in plain.split() if word in known or word not in FILLERS)
+        unknown = [word for word in plain.split() if known is not None and word not in known]
         if unknown or not plain:
+            which = "bundled model" if self.bundled else f"model in {self.folder.name}"
             raise Refused(
-                f"the bundled model of {self.tool} knows simple coloured shapes, and not "
-                f'{", ".join(repr(w) for w in unknown) or "an empty text"}: set backend = "siglip" under '
+                f"the {which} of {self.tool} was not taught what "
+                f'{", ".join(repr(w) for w in unknown) or "an empty text"} is: set backend = "siglip" under '
                 f"[tools.{self.tool}] in visprog.toml, after pip install 'visprog[hf]'"
             )
         return plain
+
+    @property
+    def sees(self) -> Sees:
+        """The words that the model was taught."""
+        phrases = {self.parameter: Parsed(self._read_bare)} if words_of(self.folder) else {}
+        return Sees(in_words(self.folder), phrases)
+
+    def _read_bare(self, text: str) -> str:
+        return self._read(DENIALS.sub(" ", text.lower()))
 
     def _cosines(self, asked: list[Ask]) -> list[Tensor]:
         """For each call, the cosines between its picture and its texts."""
@@ -79,18 +101,37 @@ class _OnClip:
     def _against(self, image: Image | Region, text: str, denied: bool = False) -> Ask:
         """A text, and what it would be with one word of its kind exchanged."""
         text = self._read(text)
-        rivals = near_misses(text)
+        rivals = near_misses(text) or ([] if self.bundled else self._rivals(text))
         if not rivals:
             raise Refused(
                 f"{self.tool}: '{text}' names no colour, texture or shape that the bundled model knows"
             )
         return Ask(look(image, self.margin), [text, *rivals], denied)
 
+    def _rivals(self, text: str) -> list[str]:
+        """What a text of a model of one's own is held against: itself with one word exchanged for each other word that
+        the model was taught, or, if these are many, texts that say nothing. None for a text that says nothing."""
+        words = text.split()
+        said = [word for word in words if word.isalpha() and word not in FILLERS | VAGUE]
+        others = [w for w in sorted(words_of(self.folder) or ()) if w.isalpha() and w not in FILLERS | VAGUE]
+        if not said:
+            return []
+        if not 2 <= len(others) <= MOST_RIVALS:
+            return list(CONTRASTS)
+        rivals = [
+            [other if w == word else w for w in words]
+            for word in said
+            for other in others
+            if other not in words
+        ]
+        return [re.sub(r"\ban? (?=(\w))", _article, " ".join(rival)) for rival in rivals]
+
 
 class EmbeddedClassifier(_OnClip):
     """The option whose text lies nearest to the picture."""
 
     tool = "classify"
+    parameter = "options"
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         return answer_together(calls, self._prepare, self._answer)
@@ -109,6 +150,7 @@ class EmbeddedMatcher(_OnClip):
     """The probability of a text among its near misses: those with another colour, texture or shape."""
 
     tool = "match"
+    parameter = "text"
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         return answer_together(calls, self._prepare, self._answer)
@@ -125,6 +167,7 @@ class EmbeddedVerifier(_OnClip):
     """True where a statement fits better than each of its near misses."""
 
     tool = "verify"
+    parameter = "statement"
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         return answer_together(calls, self._prepare, self._answer)

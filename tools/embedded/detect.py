@@ -7,14 +7,16 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from visprog.errors import Refused
+from visprog.errors import Refused, ToolError
+from visprog.sees import Near, Parsed, Sees
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
 from ..hub.together import answer_together
+from ..meaning import near
 from ..overlap import suppress
 from ..phrase import Phrase, read_phrase, read_yaml
-from . import model_folder, read_once
+from . import in_words, model_folder, read_once, words_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,19 +69,32 @@ class EmbeddedDetector:
         """
         return load(self.folder)
 
+    @property
+    def sees(self) -> Sees:
+        """The words that the model was taught."""
+        phrases = Parsed(self._read, self._near)
+        return Sees(in_words(self.folder), {"what": phrases} if words_of(self.folder) else {})
+
     def _prepare(self, image: Image, what: str) -> Ask:
-        text = spelt(read_phrase(what))
-        unknown = [word for word in re.findall(r"\w+|[^\w\s]", text) if not self._knows(word)]
+        return Ask(image, self._read(what))
+
+    def _read(self, what: str) -> str:
+        """The phrase in the words of the training. Raises `Refused` where it has words that the model does not know."""
+        text, known = spelt(read_phrase(what)), words_of(self.folder)
+        unknown = [w for w in re.findall(r"\w+|[^\w\s]", text) if known is not None and w not in known]
         if unknown:
             raise Refused(
                 f"the detector in {self.folder.name} has not been taught what "
                 f'{", ".join(map(repr, unknown))} is: set another backend, such as "owlv2" after '
                 "pip install 'visprog[hf]', under [tools.detect] in visprog.toml"
             )
-        return Ask(image, text)
+        return text
 
-    def _knows(self, word: str) -> bool:
-        return self.detector.tokenizer.backend.token_to_id(word) is not None
+    def _near(self, what: str) -> Near | None:
+        try:
+            return near(read_phrase(what).noun, words_of(self.folder) or ())
+        except ToolError:
+            return None
 
     def _answer(self, asked: list[Ask]) -> list[list[Region]]:
         import torch
@@ -135,9 +150,10 @@ def load(folder: Path) -> Detector:
 def spelt(phrase: Phrase) -> str:
     """The phrase as it was said in training: "striped red objects" → "red striped thing"."""
     *words, noun = phrase.whole.replace("gray", "grey").split()
-    kinds = adjectives()
-    if noun in (*read_yaml("words")["everything"], "shape"):
+    kinds, drawn = adjectives(), read_yaml("drawn")
+    if noun in read_yaml("words")["everything"] or drawn["nouns"].get(noun) == "thing":
         noun = NOUN
+    words = [drawn["sizes"].get(word, word) for word in words]
     if all(word in kinds for word in words):
         words.sort(key=kinds.__getitem__)
     return " ".join((*words, noun))

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from visprog.errors import Refused
+from visprog.sees import Parsed, Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
 from ..hub.together import answer_together
-from . import in_frame, model_folder, read_once
+from . import in_frame, in_words, model_folder, read_once, words_of
 from .caption import sentence
 
 if TYPE_CHECKING:
     from ..models.llava import Llava
     from ..models.llava_chat import Chat
     from ..models.pixels import Picture, Pixels
-
-UNKNOWN = "<unk>"
 
 
 class Speaker(NamedTuple):
@@ -64,6 +64,17 @@ class EmbeddedVqa:
         return answer_together(calls, self._prepare, self._answer)
 
     @property
+    def sees(self) -> Sees:
+        """The words that the model was taught, and of the bundled one what kind of questions."""
+        kind = (
+            'questions such as "What color is the star?" and "Is the circle above the red square?", '
+            if self.bundled
+            else ""
+        )
+        words = in_words(self.folder)
+        return Sees(kind + words, {"question": Parsed(self._known)} if words else {})
+
+    @property
     def speaker(self) -> Speaker:
         """The model, loaded at the first use.
 
@@ -73,15 +84,7 @@ class EmbeddedVqa:
         return load(self.folder)
 
     def _prepare(self, image: Image | Region, question: str) -> Ask:
-        backend = self.speaker.chat.tokenizer.backend
-        read = backend.encode(question, add_special_tokens=False)
-        unknown = [question[slice(*read.offsets[i])] for i, t in enumerate(read.tokens) if t == UNKNOWN]
-        if unknown or not question.strip():
-            raise Refused(
-                f"the model of vqa in {self.folder.name} does not know "
-                f'{", ".join(map(repr, unknown)) or "an empty question"}: set another backend, such as "llava" '
-                "after pip install 'visprog[hf]', under [tools.vqa] in visprog.toml"
-            )
+        self._known(question)
         from ..training.scenes.questions import is_worded
 
         if self.bundled and not is_worded(question):
@@ -91,6 +94,17 @@ class EmbeddedVqa:
                 "after pip install 'visprog[hf]', under [tools.vqa] in visprog.toml"
             )
         return Ask(in_frame(image, self.margin, self.frame), question)
+
+    def _known(self, question: str) -> None:
+        """Raises `Refused` where a question has words that the model does not know."""
+        words, known = re.findall(r"\w+|[^\w\s]+", question), words_of(self.folder)
+        unknown = [word for word in words if known is not None and word.lower() not in known]
+        if unknown or not question.strip():
+            raise Refused(
+                f"the model of vqa in {self.folder.name} does not know "
+                f'{", ".join(map(repr, unknown)) or "an empty question"}: set another backend, such as "llava" '
+                "after pip install 'visprog[hf]', under [tools.vqa] in visprog.toml"
+            )
 
     def _answer(self, asked: list[Ask]) -> list[str]:
         model, chat, pixels = self.speaker

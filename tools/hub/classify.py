@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visprog.errors import ToolError
+from visprog.sees import Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
@@ -51,6 +52,7 @@ class _OnDualEncoder:
 
     tool: ClassVar[str]
     default: ClassVar[str]
+    sees = Sees("any short text about how a thing looks.")
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from visprog.sees import Sees
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
@@ -38,6 +39,7 @@ class _Detector:
         batch_size: how many pictures the network sees at once.
     """
 
+    sees = Sees('any noun phrase, with what tells the object from others: "man with a red hat".')
     default: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]]
 

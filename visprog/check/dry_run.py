@@ -16,16 +16,35 @@ from ..values import Mask
 from ..values.image import Image
 from ..values.library import ATTRIBUTES
 from .findings import Diagnostic, Findings, Severity
-from .stand_ins import World, picture
+from .stand_ins import OddValue, World, picture
 
 LIBRARY = "visprog.values.library:LIBRARY"
 TYPES = ((Image, ATTRIBUTES["Image"]), (Mask, ATTRIBUTES["Mask"]))
 
-_UNEVEN = ("IndexError", "ZeroDivisionError", "AttributeError", "KeyError", "TypeError", "StopIteration")
+_CERTAIN = ("AttributeError", "NameError", "TypeError")
+"""Errors of types and names: they do not hang on what the values are."""
+
+_UNEVEN = (*_CERTAIN, "IndexError", "ZeroDivisionError", "KeyError", "StopIteration")
 """Errors that say that a program did not think of how many things are found."""
 
 _EXPECTED = ("NothingFound",)
 """Errors with which a program may end: they say in words that nothing was found."""
+
+_REMEDIES = {
+    "IndexError": "test len(…) first, or use nth(…), which says what is missing",
+    "KeyError": "use .get(…) with a value for all other keys, or test that the key is there",
+    "StopIteration": "give next(…) a second argument: what to take where there is none",
+    "UnboundLocalError": "give it a value before the branch or the loop",
+    "ZeroDivisionError": "test first that the divisor is not 0",
+}
+_REMEDIES_BY_WORDS = {
+    "a box needs": "order the edges with min(…) and max(…), or use box.union(…) or box.intersection(…)",
+    "to unpack": "test len(…) before it is taken apart",
+    "invalid literal": "test the text first: if text.isdigit()",
+    "could not convert": "test the text first, or catch ValueError",
+    "empty": "give default=…, or test first that there is something",
+    "None": "test it first: if … is not None",
+}
 
 
 def dry_run(
@@ -33,20 +52,21 @@ def dry_run(
     registry: Registry,
     *,
     returns: Type | None = None,
-    images: int = 1,
+    images: int | None = None,
     seconds: float = 2.0,
     sandbox: Sandbox | None = None,
 ) -> list[Diagnostic]:
     """Run a program in the sandbox on made-up results: nothing found, one thing, several.
 
-    What fails whenever something is found is an error; what fails only where nothing, or one thing, is found
-    is a warning. To end with `NothingFound`, or with an error that the program itself raises, is neither.
+    What fails whatever the values are is an error: a wrong type, an unknown name, or a slip before anything
+    was looked at. What hangs on a made-up value, or fails only where nothing, or one thing, is found is a
+    warning. To end with `NothingFound`, or with an error that the program itself raises, is neither.
 
     Args:
         source: the program.
         registry: the tools that it may call; only their signatures are used.
         returns: the type that its answer must have, where that is known.
-        images: how many pictures it is given.
+        images: how many pictures it is given; where None, as many as it seems to want.
         seconds: the processor time that each run may take; of a `sandbox` that is given, its own limits hold.
         sandbox: to run it in, made with the library of the values; a new one where None.
     """
@@ -58,7 +78,7 @@ def dry_run(
 
 class _DryRun:
     def __init__(
-        self, source: str, registry: Registry, returns: Type | None, images: int, sandbox: Sandbox
+        self, source: str, registry: Registry, returns: Type | None, images: int | None, sandbox: Sandbox
     ) -> None:
         self.source = source
         self.registry = registry
@@ -67,7 +87,9 @@ class _DryRun:
         tree = checker.parse(source)
         tree = tree if isinstance(tree, ast.Module) else ast.Module([], [])
         self.raises = _raise_lines(tree)
-        self.inputs = _inputs(source, images)
+        self.inputs = _inputs(source, images or _wanted(tree, source))
+        # Then even what comes before the first call may hang on the pictures.
+        self.looks = _reads_pictures(tree) or (images is None and bool(_lists(source)))
         self.says_none = any(isinstance(n, ast.Constant) and n.value is None for n in ast.walk(tree))
         self.found = Findings()
 
@@ -97,12 +119,22 @@ class _DryRun:
         """A run that was ended from outside says it all: the others would take as long."""
         if outcome.status != "killed":
             return False
+        severity: Severity = "error" if self._is_certain(outcome) else "warning"
         if outcome.limit in ("cpu", "silence", "time"):
             hint = "make sure that each loop comes to its end"
-            self._report("endless", outcome, f"the program does not end: {outcome.error}", hint)
+            self._report("endless", outcome, f"the program does not end: {outcome.error}", hint, severity)
         else:
-            self._report("limit", outcome, f"the program is ended: {outcome.error}", "do it with less")
+            hint = "do it with less, and make sure that each loop comes to its end"
+            self._report("limit", outcome, f"the program is ended: {outcome.error}", hint, severity)
         return True
+
+    def _is_certain(self, outcome: Outcome) -> bool:
+        """Whether a program ended as it did whatever the values are that tools return and pictures have."""
+        if outcome.error_type in _CERTAIN:
+            return "NoneType" not in (outcome.error or "")
+        if isinstance(outcome.cause, ToolError):
+            return not isinstance(outcome.cause, OddValue)
+        return outcome.calls == 0 and not self.looks
 
     def _report(
         self, code: str, outcome: Outcome, message: str, hint: str | None, severity: Severity = "error"
@@ -123,10 +155,23 @@ class _DryRun:
         what = {id(o): f"{o.error_type}: {o.error}" for o in (none, one, many)}
         refused = [o for o in (one, many) if self._failed(o) and isinstance(o.cause, ToolError)]
         if refused:
-            self._report("argument-type", refused[0], str(refused[0].error), None)
+            certain = self._is_certain(refused[0])
+            why = str(refused[0].error)
+            if certain:
+                self._report("argument-type", refused[0], why, None)
+            else:
+                hint = _remedy(refused[0], "test first that it is one of those")
+                self._report(
+                    "argument-type", refused[0], f"in a trial on made-up results: {why}", hint, "warning"
+                )
             return
-        if self._failed(one) and self._failed(many):
-            self._report("fails", many, f"this fails even where something is found: {what[id(many)]}", None)
+        if self._failed(many) and (self._failed(one) or _uneven(many)):
+            few = "even where something is found" if self._failed(one) else "where several things are found"
+            if self._is_certain(many):
+                self._report("fails", many, f"this fails {few}: {what[id(many)]}", None)
+            else:
+                why = f"this failed in a trial on made-up results: {what[id(many)]}"
+                self._report("may-fail", many, why, _remedy(many), "warning")
         elif self._failed(one) and _uneven(one):
             hint = "test len(…) first, or use nth(…), which says what is missing"
             self._report(
@@ -136,8 +181,6 @@ class _DryRun:
                 hint,
                 "warning",
             )
-        elif self._failed(many) and _uneven(many):
-            self._report("fails", many, f"this fails where several things are found: {what[id(many)]}", None)
         if self._failed(none) and _uneven(none) and not self._failed(many):
             hint = "test it first (if not found: return …), or use best(…), leftmost(…), nth(…)"
             self._report(
@@ -148,8 +191,10 @@ class _DryRun:
         fine = [o for o in full if o.status == "ok"]
         # A program that writes None may well mean it: there is no such thing.
         if not self.says_none and any(o.value is None for o in fine):
+            empty = next(o for o in fine if o.value is None)
             why = "the program comes to its end without an answer"
-            self._report("no-answer", fine[0], why, "return the answer on every way")
+            severity: Severity = "error" if self._is_certain(empty) else "warning"
+            self._report("no-answer", empty, why, "return the answer on every way", severity)
         if self.returns is None:
             return
         for outcome in fine:
@@ -170,10 +215,51 @@ def _is(value: Any, wanted: Type) -> bool:
     return isinstance(value, wanted) if wanted in (list, tuple, dict, set) else accepts(wanted, value)
 
 
+def _remedy(outcome: Outcome, otherwise: str = "make sure that this holds whatever is found") -> str:
+    """What to write so that the program does not fail in this way, whatever is found."""
+    if outcome.error_type in _REMEDIES:
+        return _REMEDIES[outcome.error_type]
+    text = outcome.error or ""
+    return next((hint for words, hint in _REMEDIES_BY_WORDS.items() if words in text), otherwise)
+
+
 def _inputs(source: str, images: int) -> dict[str, Any]:
     """Pictures under the names that the program asks for, as many as it has names."""
     count = max(images, len(parameters(source) or ()))
     return named(source, [picture(i) for i in range(count)])
+
+
+def _wanted(tree: ast.Module, source: str) -> int:
+    """How many pictures a program seems to be made for: as many as it takes its list of them apart into."""
+    lists = _lists(source)
+    wanted = [2 if parameters(source) else 1] if lists else [1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and _is_one_of(node.value, lists):
+            wanted += [len(t.elts) for t in node.targets if isinstance(t, ast.Tuple | ast.List)]
+        elif isinstance(node, ast.Subscript) and _is_one_of(node.value, lists):
+            index = node.slice.value if isinstance(node.slice, ast.Constant) else None
+            wanted += [index + 1] if isinstance(index, int) else []
+    return max(wanted)
+
+
+def _lists(source: str) -> set[str]:
+    """The names by which a program finds all of its pictures in a list."""
+    lists = {name for name, value in named(source, [0]).items() if isinstance(value, list)}
+    tree = checker.parse(source)
+    return (
+        lists & {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+        if isinstance(tree, ast.Module)
+        else lists
+    )
+
+
+def _is_one_of(node: ast.expr, names: set[str]) -> bool:
+    return isinstance(node, ast.Name) and node.id in names
+
+
+def _reads_pictures(tree: ast.Module) -> bool:
+    """Whether a program reads something of its pictures, such as their width, without a tool."""
+    return any(isinstance(n, ast.Attribute) and n.attr in ATTRIBUTES["Image"] for n in ast.walk(tree))
 
 
 def _raise_lines(tree: ast.Module) -> set[int]:

@@ -15,6 +15,10 @@ Place: TypeAlias = ast.expr | ast.stmt | ast.arg | ast.keyword | tuple[int, int]
 """Where a finding is: a part of the program, or a line and column."""
 
 
+REFUSALS = frozenset(("absent-tool", "unseen-phrase"))
+"""Codes of what a backend in force will refuse, sure as that is: in another configuration the program is right."""
+
+
 @dataclass(frozen=True)
 class Diagnostic(sandbox.Diagnostic):
     """What is wrong with a program, where, and what to write instead.
@@ -24,6 +28,11 @@ class Diagnostic(sandbox.Diagnostic):
     """
 
     severity: Severity = "error"
+
+    @property
+    def refusal(self) -> bool:
+        """Whether a tool says it again, if the program runs all the same, and refuses to answer."""
+        return self.code in REFUSALS
 
     def to_json(self) -> dict[str, Any]:
         return {**super().to_json(), "severity": self.severity}

@@ -21,6 +21,7 @@ from .lattice import (
     list_of,
 )
 from .narrow import exhaustive, narrow
+from .phrases import catches_refusals
 from .scope import State, merge
 from .signatures import math_member
 
@@ -183,11 +184,14 @@ class Flow(Functions):
     def _try_statement(self, node: ast.Try) -> bool:
         seen = [dict(self.scope.variables)]
         reached = True
+        caught = catches_refusals(node.handlers)
+        self.caught += caught
         for statement in node.body:
             reached = self.statement(statement)
             seen.append(dict(self.scope.variables))
             if not reached:
                 break
+        self.caught -= caught
         states: list[State | None] = []
         after = dict(self.scope.variables)
         if reached:

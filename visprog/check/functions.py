@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ..registry import Registry
+from ..registry import Registry, Tool
 from . import hints, operators
 from .builtins import call_builtin, need_order
 from .calls import Argument, Arguments, call
@@ -31,6 +31,7 @@ from .lattice import (
 )
 from .mutation import IN_PLACE
 from .narrow import BUILTIN_TYPES
+from .phrases import check_absent, check_phrase
 from .scope import Scope, State, merge
 from .signatures import CLASSES, Builtin, Class, Closure, Formal, Signature
 
@@ -80,6 +81,8 @@ class Functions(Inference):
         self.calls: list[ast.AST] = []
         self.made: dict[ast.AST, Closure] = {}
         self.followed: set[ast.AST] = set()
+        self.caught = 0
+        """Blocks around that go on when a tool refuses."""
 
     @abstractmethod
     def block(self, statements: list[ast.stmt]) -> bool:
@@ -130,6 +133,8 @@ class Functions(Inference):
 
     def _apply_signature(self, function: Signature, arguments: Arguments, node: ast.Call) -> Kind:
         result = call(function, arguments, node, self.findings, self.invoke)
+        if function.tool is not None and not self.caught:
+            self._check_sight(function.tool, arguments, node)
         if function.known is not None and isinstance(node.func, ast.Attribute):
             self.mutate_by_method(node.func.value, function.name, arguments.kinds)
             if function.name == "sort" and arguments.named("key") in (None, NONE):
@@ -148,6 +153,13 @@ class Functions(Inference):
         return self.apply(
             function, arguments, ast.copy_location(ast.Call(node, [node] * len(kinds), []), node)
         )
+
+    def _check_sight(self, tool: Tool, arguments: Arguments, node: ast.Call) -> None:
+        """What is asked of a tool must be what its backend can see."""
+        check_absent(tool, node, self.findings)
+        given = dict(zip((p.name for p in tool.parameters), arguments.by_position, strict=False))
+        for name, argument in {**given, **arguments.by_name}.items():
+            check_phrase(tool, name, argument.node, argument.kind, self.registry, self.findings)
 
     # -- functions of the program --------------------------------------------------------------------
 

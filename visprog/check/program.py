@@ -36,6 +36,7 @@ from .lattice import (
     show,
 )
 from .members import ALL_NAMES, suggest_for_any
+from .misuse import misuse
 from .signatures import nearest
 
 HANDLES = ("Image", "Mask")
@@ -70,7 +71,7 @@ def check(
     language = sandbox.check(
         source, [*given, *registry, *HANDLES], tools=registry, attributes=ALL_NAMES, library=LIBRARY
     )
-    found = [*flow.findings.sorted(), *_language(language, tree, registry, flow)]
+    found = [*flow.findings.sorted(), *misuse(tree, registry), *_language(language, tree, registry, flow)]
     return sorted(set(found), key=lambda d: (d.line, d.column, d.code))
 
 

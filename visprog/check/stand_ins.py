@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
+from ..errors import ToolError
 from ..registry import Registry, Tool
-from ..types import Type
+from ..types import Type, accepts, is_union
 from ..values import Box, Circle, Grid, Line, Located, Mask, Point, Polygon, Region
 from ..values.image import Image
 from ..values.library import LIBRARY
 
 WIDTH, HEIGHT = 640, 480
+
+_LISTED = re.compile(r"""\b[Oo]ne of ((?:["'\w-]+,\s+)+(?:(?:and|or)\s+)?["'\w-]+)(?=[.;:\n]|$)""")
+
+
+class OddValue(ToolError):
+    """An argument with a value that the tool does not take, though another of its type would do."""
 
 
 @dataclass
@@ -41,10 +49,16 @@ class World:
 
     def stand_in(self, tool: Tool) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            arguments = tool.bind(*args, **kwargs)
+            try:
+                arguments = tool.bind(*args, **kwargs)
+            except ToolError as error:
+                raise OddValue(str(error)) if _is_odd_value(tool, args, kwargs) else error from None
             self.calls += 1
+            if tool.returns is str and listed:
+                return listed[self.calls % len(listed)]
             return self.make(tool.returns, arguments, self.calls)
 
+        listed = documented_values(tool)
         return call
 
     def make(self, kind: Type, arguments: dict[str, Any], turn: int) -> Any:
@@ -116,6 +130,31 @@ class World:
 
         pixels = np.ones((round(box.height), round(box.width)), bool)
         return Mask(pixels, Box(box.left, box.top, box.left + pixels.shape[1], box.top + pixels.shape[0]))
+
+
+def documented_values(tool: Tool) -> list[str]:
+    """The texts that a tool returns, where its docstring lists them: "One of red, green, blue."."""
+    found = _LISTED.search(tool.doc)
+    return re.findall(r"[\w-]+", re.sub(r",\s+(and|or)\s", ", ", found[1])) if found else []
+
+
+def _is_odd_value(tool: Tool, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether all that is wrong with the arguments is None, or a text that is not among those listed."""
+    given = {**dict(zip((p.name for p in tool.parameters), args, strict=False)), **kwargs}
+    wrong = [
+        (p.type, given[p.name])
+        for p in tool.parameters
+        if p.name in given and not accepts(p.type, given[p.name])
+    ]
+    return bool(wrong) and all(value is None or _is_listed(kind, value) for kind, value in wrong)
+
+
+def _is_listed(kind: Type, value: Any) -> bool:
+    options = get_args(kind) if is_union(kind) else (kind,)
+    return any(
+        get_origin(option) is Literal and any(type(value) is type(each) for each in get_args(option))
+        for option in options
+    )
 
 
 def picture(number: int = 0) -> Image:

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 if TYPE_CHECKING:
     from ..agent import Agent
     from ..config import Config
+    from ..registry import Registry
 
 USAGE = {
     "visprog ask": 'visprog ask IMAGE... "QUESTION"',
@@ -148,6 +149,14 @@ def load_settings(
     if config.extra_tools:
         import_from_here()
     return config
+
+
+def registry_in_force(settings: Config) -> Registry:
+    """The tools with what their backends can see, as planners and the check are given them."""
+    from ..host import Host
+    from ..registry import chosen_registry
+
+    return Host(chosen_registry(settings), settings).in_force
 
 
 def import_from_here() -> None:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .common import ConfigOption, Group, JsonOption, PlannerOption, Result, ResumeOption, UsageError
+
+
+class Shown(StrEnum):
+    """An outcome whose questions are listed."""
+
+    wrong = "wrong"
+    refused = "refused"
+
 
 evaluation = typer.Typer(
     cls=Group,
@@ -113,6 +122,61 @@ def eval_compare(
     if not json:
         print_comparison(found)
     return Result({"status": "ok", **found})
+
+
+@evaluation.command("planner-questions")
+def eval_planner_questions(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILE]...", help="Of questions, as YAML; those of the package, if none."),
+    ] = None,
+    planner: PlannerOption = None,
+    config: ConfigOption = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only so many questions.")] = None,
+    show: Annotated[
+        Shown | None, typer.Option("--show", help="List the questions that went wrong so.")
+    ] = None,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="Exit with 1 unless the planner is good enough to be shipped.")
+    ] = False,
+    json: JsonOption = False,
+) -> Result:
+    """Judge a planner alone: its programs answer as reference programs do, in made-up pictures with perfect tools.
+
+    \b
+    visprog eval planner-questions
+    visprog eval planner-questions my_questions.yaml --planner openai:MODEL --show wrong
+    visprog eval planner-questions --config visprog.toml --gate
+    """
+    from ..config import Config
+    from ..evaluation.planner_questions import (
+        default_files,
+        read_questions,
+        score_question,
+        summarise,
+        to_json,
+    )
+    from ..evaluation.progress import progress
+    from ..evaluation.show import print_failures, print_planner_questions
+    from ..planner.names import make_planner
+
+    questions = read_questions(files or default_files())[:limit]
+    settings = Config.load(config)
+    spec = planner or settings.planner
+    writer = make_planner(spec, **(settings.planner_options if spec == settings.planner else {}))
+    scores = []
+    with progress(len(questions), 0) as watch:
+        for question in questions:
+            scores.append(score_question(writer, question))
+            watch({"right": scores[-1].good})
+    summary = summarise(scores)
+    failures = [to_json(s) for s in scores if not s.good]
+    if not json:
+        if show is not None:
+            print_failures([f for f in failures if f["outcome"] == show.value])
+        print_planner_questions(summary, writer.name)
+    data = {"status": "ok", "planner": writer.name, **summary, "failures": failures}
+    return Result(data, int(gate and not summary["open"]))
 
 
 def _about(cls: type) -> str:

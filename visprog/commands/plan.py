@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from .common import (
+    BackendOption,
     ConfigOption,
     JsonOption,
     PlannerOption,
@@ -22,6 +23,7 @@ from .common import (
     load_settings,
     open_agent,
     read_program,
+    registry_in_force,
     say,
     type_of,
     working,
@@ -39,6 +41,7 @@ def plan(
     planner: PlannerOption = None,
     returns: ReturnsOption = None,
     tools: ToolsOption = None,
+    backend: BackendOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> Result:
@@ -52,17 +55,17 @@ def plan(
     if not question.strip():
         raise UsageError("the question is empty")
     if prompt:
-        return _prompt(question, images, returns, tools, config, json)
+        return _prompt(question, images, returns, tools, backend, config, json)
     from ..errors import Refused
     from ..terminal import print_diagnostics, print_plan
 
-    with open_agent(planner, config, tools, None) as agent, working("thinking"):
+    with open_agent(planner, config, tools, backend) as agent, working("thinking"):
         try:
             made = agent.plan(question, images, type_of(returns))
         except Refused as error:
             say(f"refused: {error}")
             return Result({"status": "refused", "message": str(error)}, 1)
-    wrong = any(d.severity == "error" for d in made.diagnostics)
+    wrong = any(d.severity == "error" and not d.refusal for d in made.diagnostics)
     if not json:
         print_plan(made)
         with contextlib.redirect_stdout(sys.stderr):
@@ -89,6 +92,7 @@ def check(
     returns: ReturnsOption = None,
     static: Annotated[bool, typer.Option("--static", help="Leave out the trial on made-up results.")] = False,
     tools: ToolsOption = None,
+    backend: BackendOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> Result:
@@ -101,9 +105,8 @@ def check(
     from ..check import check as look
     from ..check import dry_run, format
     from ..check.dry_run import LIBRARY
-    from ..registry import chosen_registry
 
-    registry, found, failed = chosen_registry(load_settings(config, tools)), [], False
+    registry, found, failed = registry_in_force(load_settings(config, tools, backend)), [], False
     with contextlib.ExitStack() as stack:
         sandbox = None
         for path in programs:
@@ -114,9 +117,8 @@ def check(
                     from visprog.sandbox import Limits, Sandbox
 
                     sandbox = stack.enter_context(Sandbox(Limits(cpu=2.0, grace=1.0), library=LIBRARY))
-                count = images or _pictures_of(source)
                 diagnostics += dry_run(
-                    source, registry, returns=type_of(returns), images=count, sandbox=sandbox
+                    source, registry, returns=type_of(returns), images=images, sandbox=sandbox
                 )
             failed |= any(d.severity == "error" for d in diagnostics)
             found.append({"path": str(path), "diagnostics": [d.to_json() for d in diagnostics]})
@@ -131,19 +133,19 @@ def _prompt(
     images: int,
     returns: Returns | None,
     tools: Sequence[str] | None,
+    backends: Sequence[str] | None,
     config: Path | None,
     as_json: bool,
 ) -> Result:
     """The messages that a language model would be sent: no model and no key is needed for that."""
     from ..planner.base import Task
     from ..planner.llm import LLMPlanner
-    from ..registry import chosen_registry
     from ..terminal import print_messages
 
-    settings = load_settings(config, tools)
+    settings = load_settings(config, tools, backends)
     options = {k: v for k, v in settings.planner_options.items() if k == "max_examples"}
     messages = LLMPlanner(_Nobody(), **options).prompt(
-        Task(question, images, type_of(returns), chosen_registry(settings))
+        Task(question, images, type_of(returns), registry_in_force(settings))
     )
     if not as_json:
         print_messages(messages)
@@ -159,10 +161,3 @@ class _Nobody:
         from ..errors import PlannerError
 
         raise PlannerError("this planner only shows its prompt")
-
-
-def _pictures_of(source: str) -> int:
-    """How many pictures a program seems to be made for."""
-    from ..inputs import named
-
-    return 2 if any(isinstance(value, list) for value in named(source, [0]).values()) else 1

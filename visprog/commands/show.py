@@ -37,8 +37,8 @@ def list_tools(
     from ..terminal import print_tool, print_tools
 
     settings = load_settings(config, tools, backend)
-    registry = chosen_registry(settings)
-    host = Host(registry, settings)
+    host = Host(chosen_registry(settings), settings)
+    registry = host.in_force
     backends = {n: host.backend_of(t) for n, t in registry.items()}
     if name is not None:
         tool = registry.find(name)
@@ -78,6 +78,7 @@ def _described(tool: Any, backend: str) -> dict[str, Any]:
         "limits": tool.limits,
         "pure": tool.pure,
         "parameters": tool.schema(),
+        "sees": tool.sees.nothing or tool.sees.summary,
         "backend": backend,
         "default_backend": tool.default_backend,
         "backends": dict(tool.backends),

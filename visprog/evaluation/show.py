@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -80,6 +80,46 @@ def print_comparison(found: Mapping[str, Any]) -> None:
         out.print(table)
         if len(found["differ"]) > MOST:
             out.print(f"and {len(found['differ']) - MOST} more: see --json")
+
+
+def print_planner_questions(found: Mapping[str, Any], planner: str) -> None:
+    """Outcomes by category and by set, and the figures beside what the gate asks for."""
+    out = Console(highlight=False)
+    out.print(Text(plain(f"planner questions · {found['questions']} questions · {planner}\n")))
+    for name in ("categories", "sets"):
+        table = _table(name, "right", "refused", "wrong", "as wanted", "of")
+        for label, counts in found[name].items():
+            cells = (counts[k] for k in ("right", "refused", "wrong", "good", "questions"))
+            table.add_row(Text(plain(label)), *map(str, cells))
+        out.print(table)
+        out.print()
+    limits = {
+        k: f"{'at most' if k == 'wrong' else 'at least'} {_percent(v)}" for k, v in found["limits"].items()
+    }
+    table = _table("", "share", "of", "gate")
+    words = {
+        "wrong": "wrong and sure",
+        "right": "right, of those with an answer",
+        "refused": "refused, of those without one",
+        "printed": "as wanted, of those in the documentation",
+    }
+    for name, figure in found["figures"].items():
+        mark = "✓" if found["passed"][name] else "✗"
+        table.add_row(
+            words[name], _percent(figure["value"]), str(figure["of"]), f"{mark} {limits.get(name, 'all')}"
+        )
+    out.print(table)
+
+
+def print_failures(failures: Sequence[Mapping[str, Any]]) -> None:
+    """Questions, with the program that was written and where its answer differs."""
+    out = Console(highlight=False)
+    for failure in failures:
+        out.print(Text(plain(failure["question"]), style="bold"))
+        for text in (failure["written"].strip(), failure["why"]):
+            if text:
+                out.print(Text(plain(text)))
+        out.print()
 
 
 def _print_kinds(out: Console, kinds: Mapping[str, Any]) -> None:

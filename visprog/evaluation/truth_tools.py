@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from ..registry import Registry, Tool, describe_function
+from ..sees import NOT_SAID
 
 Answers = Mapping[str, Callable[..., Any]]
 
@@ -36,7 +37,7 @@ class TruthTools:
     def _instead(self, registry: Registry, name: str, function: Callable[..., Any]) -> Tool:
         tool = registry[name] if name in registry else describe_function(function, name=name)
         call = partial(self._call, name)
-        return replace(tool, function=call, backends={}, default_backend="", pure=False)
+        return replace(tool, function=call, backends={}, default_backend="", pure=False, sees=NOT_SAID)
 
     def _call(self, name: str, **arguments: Any) -> Any:
         return self._answers[name](**arguments)

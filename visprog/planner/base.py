@@ -102,7 +102,11 @@ class NoProgram(PlannerError):
 
 @runtime_checkable
 class Planner(Protocol):
-    """Anything that writes programs. Its own `aplan`, with the same arguments, is used where it has one."""
+    """Anything that writes programs. Its own `aplan`, with the same arguments, is used where it has one.
+
+    One that knows no better than its first program sets `mends_refusals = False`: it is then not asked for
+    another where a tool refused, or found nothing to choose from; see `mends_refusals`.
+    """
 
     @property
     def name(self) -> str: ...
@@ -118,6 +122,11 @@ class Planner(Protocol):
             Refused: the planner says that the tools cannot answer the question.
         """
         ...
+
+
+def mends_refusals(planner: Planner) -> bool:
+    """Whether a planner can read why a tool refused, and so write another program rather than guess one."""
+    return bool(getattr(planner, "mends_refusals", True))
 
 
 async def aplan(

@@ -8,6 +8,7 @@ well formed and calls known tools on phrases of the question. It knows the patte
 from __future__ import annotations
 
 import builtins
+import json
 import keyword
 import math
 import re
@@ -28,10 +29,15 @@ from .base import Feedback, Plan, Task, Tokens
 from .decoder import Array, Decoder
 from .detect_instead import detect_instead, missing
 from .grammar import grammar
+from .spelling import written_out
+from .support import Words, unsupported
 from .vocabulary import END, QUESTION, SPECIAL, Vocabulary, normalize
 
-SURE = 0.45
+SURE = 0.2
 """Below this probability of the whole program, the planner says that it is unsure rather than guess."""
+
+WIDTH = 4
+"""Programs that are weighed against each other: the most likely one that the question supports is taken."""
 
 SCARCE = 0.02
 """Where tools that a task lacks leave the others less than this probability, these become no more likely for it."""
@@ -71,6 +77,7 @@ class EmbeddedPlanner:
     """
 
     name = "embedded"
+    mends_refusals = False  # it reads the question alone: another program would be a guess
 
     def __init__(self, folder: str | Path | None = None, sure: float = SURE) -> None:
         self.folder = str(folder or "")
@@ -86,24 +93,33 @@ class EmbeddedPlanner:
         start = time.perf_counter()
         if not task.question.strip():
             raise PlannerError("the question is empty")
-        absent = missing(task.registry)
-        task, registry = replace(task, registry=task.registry | absent), task.registry
-        drafts = self._search(task, 1 if n == 1 and feedback is None else max(n + 1, 4))
-        prompt = len(_load(self.folder)[1].question(task.question, task.images > 1))
-        plans = []
-        for draft in drafts:
-            written = finish(_load(self.folder)[1].text(draft.ids), task.question)
+        _, vocabulary, _ = _load(self.folder)
+        known = load_words(self.folder)
+        question = written_out(task.question, known.vocabulary, _english())
+        registry = task.registry.offered
+        absent = missing(registry)
+        task = replace(task, question=question, registry=registry | absent)
+        prompt = len(vocabulary.question(question, task.images > 1))
+        plans, reasons = list[Plan](), list[str]()
+        for draft in self._search(task, max(n + 1, WIDTH)):
+            written = finish(vocabulary.text(draft.ids), question)
             probability = math.exp(draft.logprob)
-            if written.startswith("unsure") or probability < self.sure:
+            if probability < self.sure or (written.startswith("unsure") and probability > 0.5):
+                break
+            if written.startswith("unsure"):
                 continue
-            source = detect_instead(written, task.question, absent, registry)
+            against = unsupported(question, written, known)
+            if against:
+                reasons = reasons or against
+                continue
+            source = detect_instead(written, question, absent, registry)
             if source is None or (feedback is not None and source == feedback.program):
                 continue
             tokens = Tokens(prompt, len(draft.ids))
             seconds = time.perf_counter() - start
             plans.append(Plan(source, self.name, probability=probability, tokens=tokens, seconds=seconds))
         if not plans:
-            raise Refused(UNSURE)
+            raise Refused(f"{UNSURE}{_because(reasons)}")
         return plans[:n]
 
     def _search(self, task: Task, width: int) -> list[_Draft]:
@@ -167,6 +183,13 @@ class EmbeddedPlanner:
         return _Draft([*draft.ids, token], total, draft.decoder, draft.matcher, None)
 
 
+def _because(reasons: Sequence[str]) -> str:
+    """What the most likely program does not account for, as the end of a message."""
+    words = [r for r in dict.fromkeys(reasons) if r.startswith("'") and r.endswith("'")]
+    told = f"not understood: {', '.join(words[:4])}" if words else "; ".join(reasons[:2])
+    return f" ({told})" if told else ""
+
+
 def finish(text: str, question: str) -> str:
     """The program as it is shown and run: phrases in the spelling of the question, without the leading space."""
     words = normalize(question)
@@ -218,6 +241,21 @@ def _load(folder: str) -> tuple[Decoder, Vocabulary, Any]:
         decoder, vocabulary = Decoder(path), Vocabulary.load(path / "vocabulary.json")
     tokenizer = llguidance.LLTokenizer(llguidance.TokenizerWrapper(_Tokens(vocabulary)))
     return decoder, vocabulary, tokenizer
+
+
+@cache
+def load_words(folder: str = "") -> Words:
+    """What the corpus of a planner knows of words; that of the bundled one if the folder has none."""
+    with as_file(files("visprog.tools") / "weights" / "planner") as bundled:
+        path = Path(folder or bundled) / "words.json"
+        path = path if path.exists() else Path(bundled) / "words.json"
+        table: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return Words(table)
+
+
+@cache
+def _english() -> frozenset[str]:
+    return frozenset((files(__package__) / "english.txt").read_text("utf-8").split())
 
 
 def _among_present(logits: Array, absent: Sequence[int]) -> Array:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from visprog.prompts import Example
 
+    from ..registry import Registry
     from .base import Task
 
 _K1, _B = 1.2, 0.75
@@ -24,13 +25,13 @@ def choose(task: Task, examples: Sequence[Example], k: int) -> list[Example]:
 
     Questions are compared by Okapi BM25 over stemmed words (Robertson and Zaragoza, "The Probabilistic
     Relevance Framework: BM25 and Beyond", 2009). Examples with another number of pictures, or another type of
-    answer than asked for, count half. Examples that call what the registry does not hold are never shown:
-    they would teach names that do not exist.
+    answer than asked for, count half. Examples that call what the registry does not hold, or look for what no
+    backend in force can see, are never shown: they would teach names and phrases that are refused.
     """
     from visprog.values.library import LIBRARY
 
-    names = task.registry.keys() | {kind.cls.__name__ for kind in LIBRARY.types}
-    usable = [e for e in examples if calls(e.program) <= names]
+    names = task.registry.offered.keys() | {kind.cls.__name__ for kind in LIBRARY.types}
+    usable = [e for e in examples if calls(e.program) <= names and not _refused(e.program, task.registry)]
     scores = bm25(task.question, [e.question for e in usable])
     for i, example in enumerate(usable):
         if (example.images == 1) != (task.images == 1):
@@ -88,6 +89,13 @@ def calls(program: str) -> frozenset[str]:
     called = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
     called |= set(_handed_on(tree))
     return frozenset(called - own - set(dir(builtins)))
+
+
+def _refused(program: str, registry: Registry) -> bool:
+    """Whether the backends in force cannot see what a program looks for."""
+    from ..check import check
+
+    return any(found.refusal for found in check(program, registry))
 
 
 def _handed_on(tree: ast.AST) -> Iterable[str]:

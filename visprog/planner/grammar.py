@@ -44,13 +44,24 @@ VAR: "x" | "y" | "i"
 SIZE: ".width" | ".height"
 MEASURE: ".center.x" | ".center.y" | ".width" | ".height" | ".area" | ".sides" | ".left" | ".top" | ".right" | ".bottom"
 GRID: ".rows" | ".columns" | ".cells"
-OP: " + " | " - " | " * " | " / "
+OP: " + " | " - " | " * " | " / " | " % "
 COMPARE: " == " | " != " | " > " | " < " | " >= " | " <= "
 EQUAL: " == " | " != "
 RELATION: ".left_of" | ".right_of" | ".above" | ".below" | ".inside" | ".contains" | ".overlaps" | ".touches"
 """
 
-FIXED = ("left", "right", "top", "bottom", "shape", "squares", "What shape is the thing?")
+FIXED = (
+    "left",
+    "right",
+    "top",
+    "bottom",
+    "above",
+    "below",
+    "person",
+    "shape",
+    "squares",
+    "What shape is the thing?",
+)
 """Strings that a program may hold without the question's saying them."""
 
 _SCALARS: dict[Type, str] = {str: "text", int: "number", float: "number", bool: "truth"}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from .base import Feedback, NoProgram, Plan, Planner, Task
+from .base import Feedback, NoProgram, Plan, Planner, Task, mends_refusals
 
 if TYPE_CHECKING:
     from ..check import Diagnostic
@@ -49,7 +50,7 @@ def plans_checked(
     if n == 1:
         return [plan_checked(planner, task, check=check, rounds=rounds)]
     plans = [_checked(p, task, check) for p in planner.plan(task, n=n)]
-    good = [p for p in plans if not _errors(p)]
+    good = [p for p in plans if not _to_mend(p, planner)]
     if good or rounds < 1:
         return good or [_best(plans)]
     best = _best(plans)
@@ -68,13 +69,34 @@ def replan(
         The new plan, with its history; None where the rounds are used up, or nothing new was written.
 
     Raises:
-        PlannerError: as `plan_checked`.
+        PlannerError, Refused: as `plan_checked`.
     """
     left = rounds - len(plan.attempts)
     if left < 1:
         return None
     better = _write(planner, task, check, left, [plan], [*plan.attempts, Feedback(plan.program, error=error)])
     return None if better.program == plan.program else better
+
+
+Mend: TypeAlias = "Callable[[Plan, str], tuple[Plan | None, str]]"
+"""A better program after one failed for the reason given; or None, and what the planner said instead."""
+
+
+def mend_once(mend: Mend) -> Mend:
+    """For a plan that is run on many images: each program is mended once, for all images that it fails on.
+
+    Where several threads want it, they wait for the first.
+    """
+    known: dict[str, tuple[Plan | None, str]] = {}
+    lock = threading.Lock()
+
+    def known_or_mended(plan: Plan, failure: str) -> tuple[Plan | None, str]:
+        with lock:
+            if plan.program not in known:
+                known[plan.program] = mend(plan, failure)
+            return known[plan.program]
+
+    return known_or_mended
 
 
 def _write(
@@ -96,7 +118,7 @@ def _write(
             break
         plan = _checked(plan, task, check)
         written.append(plan)
-        if not _errors(plan):
+        if not _to_mend(plan, planner):
             break
         history.append(Feedback(plan.program, plan.diagnostics))
     if failure is not None and not written:
@@ -113,6 +135,17 @@ def _write(
 
 def _checked(plan: Plan, task: Task, check: Check) -> Plan:
     return replace(plan, diagnostics=tuple(check(plan.program, task)))
+
+
+def _to_mend(plan: Plan, planner: Planner) -> bool:
+    """Whether a program goes back: for an error, and if its planner can read why a tool refuses, for what will be
+    refused, or is answered where a tool refused."""
+    from ..check.misuse import SWALLOWED
+
+    mends = mends_refusals(planner)
+    return any(mends or not d.refusal for d in _errors(plan)) or (
+        mends and any(d.code == SWALLOWED for d in plan.diagnostics)
+    )
 
 
 def _best(plans: Sequence[Plan]) -> Plan:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, PlannerError
-from .base import Feedback, Plan, Planner, Task
+from ..errors import ConfigError, PlannerError, Refused
+from .base import Feedback, Plan, Planner, Task, mends_refusals
+from .extract import find_refusal
 
 _FORMS = "a .jsonl, .json or .yaml file of {question, program} pairs, or a .py file"
 
@@ -20,7 +21,8 @@ class ReplayPlanner:
     """Gives back recorded programs, found by the question (case, spaces and final punctuation do not count).
 
     A question that was recorded several times gives its programs in order: the first `n` where several are
-    wanted; after feedback, the one that follows the program that failed.
+    wanted; after feedback, the one that follows the program that failed. In the place of a program there may be
+    `CANNOT: reason`: then the tools cannot answer the question.
 
     Args:
         path: a .jsonl, .json or .yaml file of {question, program} pairs, or a .py file, which is the program
@@ -57,6 +59,7 @@ class ReplayPlanner:
 
         Raises:
             PlannerError: none is recorded for this question; the message names the nearest that is.
+            Refused: what is recorded says that the tools cannot answer it.
         """
         programs = [self._any] if self._any else self._programs.get(normalise_question(task.question), [])
         if not programs:
@@ -65,7 +68,10 @@ class ReplayPlanner:
             failed = [i for i, p in enumerate(programs) if p.strip() == feedback.program.strip()]
             later = programs[failed[0] + 1 :] if failed else []
             programs = [p for p in later if p.strip() != feedback.program.strip()] or programs
-        return [Plan(program, self.name) for program in programs[:n]]
+        reason = _reason(programs[0])
+        if reason:
+            raise Refused(reason)
+        return [Plan(program, self.name) for program in programs[:n] if not _reason(program)]
 
     def _unknown(self, question: str) -> str:
         near = difflib.get_close_matches(normalise_question(question), self._programs, 1)
@@ -82,6 +88,7 @@ class RecordingPlanner:
 
     def __init__(self, planner: Planner, path: str | Path) -> None:
         self.planner = planner
+        self.mends_refusals = mends_refusals(planner)
         self.path = Path(path).expanduser()
         self._lock = threading.Lock()
         if self.path.suffix != ".jsonl":
@@ -96,26 +103,35 @@ class RecordingPlanner:
 
         Raises:
             PlannerError: as the other planner does, or where the file cannot be written.
+            Refused: as the other planner does; it is recorded, too.
         """
-        plans = self.planner.plan(task, feedback=feedback, n=n)
-        lines = [
-            json.dumps(
-                {"question": task.question, "program": p.program, "planner": p.planner}, ensure_ascii=False
-            )
-            for p in plans
-        ]
+        try:
+            plans = self.planner.plan(task, feedback=feedback, n=n)
+        except Refused as refusal:
+            self._record(task, [f"CANNOT: {' '.join(str(refusal).split())}"])
+            raise
+        self._record(task, [plan.program for plan in plans])
+        return plans
+
+    def _record(self, task: Task, programs: Iterable[str]) -> None:
+        entries = [{"question": task.question, "program": p, "planner": self.name} for p in programs]
+        lines = [json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries]
         try:
             with self._lock, self.path.open("a", encoding="utf-8") as file:
-                file.write("".join(line + "\n" for line in lines))
+                file.write("".join(lines))
         except OSError as error:
             raise PlannerError(f"cannot record to {self.path}: {error.strerror or error}") from None
-        return plans
 
 
 def normalise_question(question: str) -> str:
     """A question without what does not change its meaning: case, spaces, kind of quotes, last punctuation."""
     plain = question.casefold().translate({0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"'})
     return re.sub(r"[\s.!?]+$", "", " ".join(plain.split()))
+
+
+def _reason(program: str) -> str:
+    """Why there is no program, where `CANNOT: reason` stands in the place of one."""
+    return (find_refusal(program) or "") if program.lstrip().startswith("CANNOT") else ""
 
 
 def _read(path: Path) -> str:

@@ -33,7 +33,8 @@ FRAGMENTS = (
     ".label", ".index(", ".split()", '.split("\\n")[0]', ".left_of(", ".right_of(", ".above(", ".below(",
     ".inside(", ".contains(", ".overlaps(", ".touches(", ".distance(", '"left"', '"right"', '"top"',
     '"bottom"', '"blur"', '"pixelate"', '"emoji"', '"shape"', '"squares"', f'"{QUESTION}"', "-", "0.2",
-    '"What shape is the thing?"', "100 * ", "len(a)", "2", "[0]", "[1]", "[-1]", " + 1",
+    '"What shape is the thing?"', "100 * ", "len(a)", "2", "[0]", "[1]", "[-1]", " + 1", '"person"', '"above"',
+    '"below"', " % 2", "[i + 1 for i, image in enumerate(images) if ", "len(set(dominant_color(x) for x in ",
 )
 # fmt: on
 """Pieces of code that are one token each; names of tools are added to them."""

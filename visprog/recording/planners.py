@@ -7,7 +7,7 @@ from copy import copy
 from typing import Any
 
 from visprog.errors import ConfigError, NotRecorded, PlannerError, Refused
-from visprog.planner.base import Feedback, NoProgram, Plan, Planner, Task, Tokens
+from visprog.planner.base import Feedback, NoProgram, Plan, Planner, Task, Tokens, mends_refusals
 from visprog.planner.chat import ChatModel, Message, Reply
 from visprog.planner.llm import LLMPlanner
 from visprog.types import render
@@ -100,6 +100,7 @@ class RecordedPlanner:
         self.planner = planner
         self.name = name
         self.recording = recording
+        self.mends_refusals = planner is None or mends_refusals(planner)
 
     def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
         """The programs. Raises `NotRecorded`, or as the planner does."""

@@ -177,10 +177,9 @@ class Service:
         try:
             value = session.call(tool, **arguments)
         except RunEnded as end:
-            status = "refused" if isinstance(end.reason, Refused) else "error"
-            message = str(end.reason)
+            status, message = "error", str(end.reason)
         except VisprogError as error:
-            status, message = "error", str(error)
+            status, message = "refused" if isinstance(error, Refused) else "error", str(error)
         writer = _Writer(form.flag("evidence"))
         result = {"status": status, "value": writer.value(value, whole=True), "message": message}
         (call,) = session.calls

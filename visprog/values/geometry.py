@@ -115,6 +115,12 @@ class Located:
             return other.overlaps(self)
         return self.box.intersection(other.box) is not None
 
+    def iou(self, other: Located) -> float:
+        """Intersection over union of the two boxes, 0 to 1."""
+        a, b = self.box, other.box
+        shared = a.intersection(b)
+        return 0.0 if shared is None else shared.area / (a.area + b.area - shared.area)
+
     def touches(self, other: Located, tolerance: float = 1.0) -> bool:
         """True if the two overlap or the gap between them is at most `tolerance` pixels."""
         return self.distance(other) <= tolerance
@@ -167,13 +173,6 @@ class Box(Located):
         return Box(
             min(self.left, o.left), min(self.top, o.top), max(self.right, o.right), max(self.bottom, o.bottom)
         )
-
-    def iou(self, other: Located) -> float:
-        """Intersection over union, 0 to 1."""
-        shared = self.intersection(other)
-        if shared is None:
-            return 0.0
-        return shared.area / (self.area + other.box.area - shared.area)
 
     def clip(self, other: Located) -> Box:
         """This box cut to the other; of zero size, on the nearest edge, where nothing is shared."""

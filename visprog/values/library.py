@@ -15,18 +15,18 @@ from .region import Region
 
 _LOCATED = (
     "box", "left", "top", "right", "bottom", "width", "height", "area", "center",
-    "left_of", "right_of", "above", "below", "inside", "contains", "overlaps", "touches", "distance",
+    "left_of", "right_of", "above", "below", "inside", "contains", "overlaps", "iou", "touches", "distance",
 )  # fmt: skip
 
 ATTRIBUTES: Mapping[type | str, tuple[str, ...]] = {
     Point: ("x", "y", "box", "distance"),
-    Box: (*_LOCATED, "intersection", "union", "iou", "clip", "expand", "shift"),
+    Box: (*_LOCATED, "intersection", "union", "clip", "expand", "shift"),
     Circle: (*_LOCATED, "radius", "color", "image"),
     Line: (*_LOCATED, "points", "color", "image", "length", "crossings"),
     Polygon: (*_LOCATED, "points", "color", "image", "sides"),
     Grid: (*_LOCATED, "rows", "columns", "cells"),
     Region: (*_LOCATED, "label", "score", "image", "mask"),
-    "Image": ("width", "height", "size", "name"),
+    "Image": ("width", "height", "size", "name", "box"),
     "Mask": ("area", "box", "left", "top", "right", "bottom", "width", "height", "center"),
 }
 """Class (by name, for those that need numpy) → the attributes that programs may read and call."""

@@ -21,6 +21,7 @@ from visprog.tools.embedded.classify import (  # noqa: E402
 from visprog.values import Box, Region  # noqa: E402
 from visprog.values.image import Image  # noqa: E402
 
+ANIMALS = ["raccoon", "frog", "whale"]
 HUES = {"red": (220, 30, 30), "green": (30, 180, 30), "blue": (30, 30, 220)}
 
 
@@ -52,6 +53,55 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clip")
     task.save(path)
     return path
+
+
+@pytest.fixture(scope="module")
+def animals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of one's own, with words that no scene has: red pictures are raccoons, green ones frogs, blue ones
+    whales."""
+    from visprog.tools.models.text import word_tokenizer
+    from visprog.tools.training.tasks.clip import Shape
+    from visprog.tools.training.tasks.clip_scenes import SceneClip, SceneClipConfig
+
+    torch.manual_seed(0)
+    shape = Shape(
+        size=32, patch=16, dim=16, layers=1, heads=2, text_dim=16, text_layers=1, text_heads=2, project=8
+    )
+    task = SceneClip(SceneClipConfig(shape=shape, negatives=False))
+    texts = [f"a {animal}" for animal in ANIMALS]
+    task.tokenizer = word_tokenizer(texts, task.length)
+    task.model = shape.build("clip", task.tokenizer, task.length)
+    batch = {"images": task.pixels([picture(color).pixels for color in HUES]), "tokens": task.ids(texts)}
+    optimizer = torch.optim.AdamW(task.model.parameters(), 1e-2)
+    for _ in range(80):
+        optimizer.zero_grad()
+        images, pairs = task.embed(batch)
+        logits = task.model.scale.exp() * images @ pairs[:, 0].T
+        torch.nn.functional.cross_entropy(logits, torch.arange(3)).backward()
+        optimizer.step()
+    path = tmp_path_factory.mktemp("animals")
+    task.save(path)
+    return path
+
+
+def test_a_model_of_ones_own_verifies_in_its_own_words(animals: Path) -> None:
+    match, verify = EmbeddedMatcher(str(animals)), EmbeddedVerifier(str(animals))
+    texts = [f"a {animal}" for animal in ANIMALS]
+    for color, animal in zip(HUES, ANIMALS, strict=True):
+        assert verify([{"image": picture(color), "statement": t} for t in texts]) == [a == animal for a in ANIMALS]
+        fits = match([{"image": picture(color), "text": t} for t in texts])
+        assert int(np.argmax(fits)) == ANIMALS.index(animal) and max(fits) > 0.5
+    (denied,) = verify([{"image": picture("red"), "statement": "this is not a frog"}])
+    assert denied is True
+    (unknown,) = verify([{"image": picture("red"), "statement": "a zebu"}])
+    assert isinstance(unknown, Refused) and "was not taught what 'zebu' is" in str(unknown)
+
+
+def test_what_it_sees_is_known_without_torch_being_asked(animals: Path) -> None:
+    phrases = EmbeddedVerifier(str(animals)).sees.phrases["statement"]
+    assert phrases.can_see("a raccoon") and phrases.can_see("not a frog") and not phrases.can_see("a zebu")
+    assert EmbeddedVerifier(str(animals)).sees.summary.endswith("frog, raccoon, whale")
+    assert "circle" in EmbeddedVerifier().sees.summary
 
 
 def picture(color: str) -> Image:

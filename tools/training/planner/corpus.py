@@ -62,7 +62,15 @@ SIDES = ("left of", "right of", "above", "below")
 HALVES = {"left": ("left",), "right": ("right",), "top": ("top",), "bottom": ("bottom",)} | {
     f"{v} {h}": (v, h) for v in ("top", "bottom") for h in ("left", "right")
 }
-PATTERN_WEIGHT = {"out_of_scope": 4.0, "count": 3.0, "exists": 3.0, "rel_exists": 3.0, "color_of": 2.0}
+PATTERN_WEIGHT = {
+    "out_of_scope": 2.0, "count": 6.0, "exists": 6.0, "rel_exists": 5.0, "color_of": 5.0, "rel_count": 4.0,
+} | dict.fromkeys(
+    "exists_statement not_exists count_color count_sum count_diff more fewer which_more is_color color_or attr_is attr_or "
+    "classify_or is_cond does_do count_cond count_does exists_cond count_attr all_color any_color where find_all "
+    "ordinal_find extreme_find extreme_color nearest_find rel_statement rel_color read_obj read_number read_image "
+    "text_exists count_text exists_and3 exists_or3 count_diff_fewer which_taller which_left which_higher all_rel any_text_on which_closer_to not_color not_attr count_color_or color_or imgs_which imgs_each imgs_total imgs_any imgs_all cover_blur blur_background count_shapes".split(),
+    3.0,
+)  # fmt: skip
 """How often a pattern is drawn, next to the root of its number of templates."""
 
 
@@ -76,7 +84,8 @@ class Sample(NamedTuple):
 
 
 @cache
-def _words() -> dict[str, Any]:
+def words() -> dict[str, Any]:
+    """The word lists."""
     return dict(yaml.safe_load((files(__package__) / "questions" / "words.yaml").read_text()))
 
 
@@ -86,13 +95,16 @@ def _programs() -> dict[str, str]:
 
 
 @cache
-def templates() -> dict[str, list[str]]:
-    """Pattern → its question templates."""
-    found: dict[str, list[str]] = {}
-    for file in sorted((files(__package__) / "questions").iterdir(), key=lambda f: f.name):
-        if file.name.endswith(".yaml") and file.name != "words.yaml":
-            for pattern, questions in yaml.safe_load(file.read_text()).items():
-                found.setdefault(pattern, []).extend(questions)
+def templates() -> dict[str, dict[str, list[str]]]:
+    """Pattern → way of speaking → its question templates."""
+    found: dict[str, dict[str, list[str]]] = {}
+    folder = files(__package__) / "questions"
+    written = [("plain", file) for file in folder.iterdir() if file.name != "words.yaml"]
+    written += [(file.name.removesuffix(".yaml"), file) for file in (folder / "ways").iterdir()]
+    for way, file in sorted(written, key=lambda pair: (pair[0], pair[1].name)):
+        if file.name.endswith(".yaml"):
+            for pattern, questions in yaml.load(file.read_text(), yaml.CSafeLoader).items():
+                found.setdefault(pattern, {}).setdefault(way, []).extend(questions)
     return found
 
 
@@ -122,7 +134,8 @@ class Thing:
         if self.kind == "line":
             return f"find_lines({image}{color})"
         if self.kind == "polygon":
-            return f"find_polygons({image}, {quote(noun)}{color})"
+            found = f"find_polygons({image}, {quote(noun)}{color})"
+            return f"find_circles({image}{color}) + {found}" if self.noun == "shape" else found
         found = (
             f"find_faces({image})"
             if self.kind == "face"
@@ -159,14 +172,18 @@ class Corpus:
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
-        self._templates: dict[str, list[str]] = {}
-        for pattern, all_of_them in templates().items():
-            marked = [(random.Random(t).random() < self.hold_out, t) for t in all_of_them]
-            kept = [t for out, t in marked if out == self.held_out]
-            if kept:
-                self._templates[pattern] = kept
+        self._templates: dict[str, list[list[str]]] = {}
+        for pattern, ways in templates().items():
+            kept = [[t for t in said if self._takes(t)] for said in ways.values()]
+            if any(kept):
+                self._templates[pattern] = [said for said in kept if said]
         self._patterns = list(self._templates)
-        self._weights = [len(self._templates[p]) ** 0.5 * PATTERN_WEIGHT.get(p, 1.0) for p in self._patterns]
+        self._weights = [
+            sum(map(len, self._templates[p])) ** 0.5 * PATTERN_WEIGHT.get(p, 1.0) for p in self._patterns
+        ]
+
+    def _takes(self, template: str) -> bool:
+        return (random.Random(template).random() < self.hold_out) == self.held_out
 
     def reseed(self, seed: int | str) -> None:
         """Start the sequence that belongs to another seed."""
@@ -180,7 +197,7 @@ class Corpus:
         """One sample, of the named pattern if given."""
         r = self._random
         pattern = pattern or r.choices(self._patterns, self._weights)[0]
-        template = r.choice(self._templates[pattern])
+        template = r.choice(r.choice(self._templates[pattern]))
         several = pattern.startswith("imgs_")
         if not several and pattern in ("count", "exists") and r.random() < 0.04:
             several, body = True, _programs()["imgs_total" if pattern == "count" else "imgs_any"]
@@ -203,25 +220,25 @@ class Corpus:
 
     def _worn(self, question: str, several: bool, filler: _Filler) -> str:
         """The question as people type it: with openings and endings, or without capitals and commas."""
-        r, words = self._random, _words()
+        r, table = self._random, words()
         protected = filler.copied
         opening, ending = r.random(), r.random()
         if opening < 0.25:
             asks = question.split()[0].lower() in ASKING
             pool = (
-                words["prefixes_question" if asks else "prefixes_request"]
+                table["prefixes_question" if asks else "prefixes_request"]
                 if r.random() < 0.6
-                else words["prefixes"]
+                else table["prefixes"]
             )
             start = (
-                str(r.choice(words["prefixes_direct"]))
+                str(r.choice(table["prefixes_direct"]))
                 if r.random() < 0.3
                 else f"{str(r.choice(pool)).rstrip(',:.')}{r.choice((',', '', ''))} "
             )
             question = filler.fixed(start).rstrip() + " " + question[:1].lower() + question[1:]
         if ending < 0.18 and not several:
             mark = question[-1] if question[-1] in "?.!" else ""
-            question = question.rstrip("?.!") + filler.fixed(str(r.choice(words["suffixes"]))) + mark
+            question = question.rstrip("?.!") + filler.fixed(str(r.choice(table["suffixes"]))) + mark
         if r.random() < 0.05:  # a word that says nothing
             parts = question.split()
             at = r.randrange(1, len(parts)) if len(parts) > 1 else 0
@@ -230,16 +247,6 @@ class Corpus:
                     at,
                     r.choice(("actually", "really", "just", "exactly", "kindly", "perhaps", "now", "even")),
                 )
-                question = " ".join(parts)
-        if r.random() < 0.06:  # an unknown word in the place of one that is not copied
-            parts, kept = question.split(), protected | TELLING
-            free = [
-                i
-                for i, w in enumerate(parts)
-                if w.strip("?.,!\"'").lower() not in kept and w.isalpha() and len(w) > 4
-            ]
-            if free and len(parts) > 5:
-                parts[r.choice(free)] = invented(r)
                 question = " ".join(parts)
         if r.random() < 0.05:  # a slip of the finger
             parts = question.split()
@@ -270,7 +277,7 @@ class _Filler:
         self.things: dict[str, Thing] = {}
         self.place = ""
         self.copied: set[str] = set()
-        self.words = _words()
+        self.words = words()
 
     # -- the question's side ----------------------------------------------------------------------
 
@@ -285,7 +292,10 @@ class _Filler:
         )
 
     def maybe_place(self, match: re.Match[str]) -> str:
-        return " " + self._place() if self.r.random() < 0.35 else ""
+        chance = self.r.random()
+        if chance < 0.08 and not self.place:
+            return " " + str(self.r.choice(self.words["scenes"]))
+        return " " + self._place() if chance < 0.38 else ""
 
     def _place(self) -> str:
         if not self.place:
@@ -330,6 +340,20 @@ class _Filler:
             n = r.choice((2, 2, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20))
             self.values["n_code"] = str(n)
             return NUMBERS[n] if r.random() < 0.6 else str(n)
+        if name in ("n1", "n2"):
+            low = r.randrange(1, 9)
+            high = low + r.randrange(1, 6) if self.pattern == "between_n" else r.randrange(1, 9)
+            for slot, n in (("n1", low), ("n2", high)):
+                self.values[f"{slot}_code"] = str(n)
+                self.values[slot] = NUMBERS[n] if r.random() < 0.5 else str(n)
+            return self.values[name]
+        if name in ("cond", "do", "does"):
+            return self._condition(name)
+        if name in ("part", "an_part", "parts"):
+            part = str(r.choice(words["parts"]))
+            text = pluralise(part) if name == "parts" and part not in words["mass"] else part
+            self.values["part_code"] = text
+            return article(text) if name == "an_part" and not text.endswith("s") else text
         if name == "ord":
             i = r.choice((1, 1, 2, 2, 2, 3, 3, 4, 5, 6, 7, 8))
             last = r.random() < 0.06
@@ -369,6 +393,21 @@ class _Filler:
         if name == "text":
             return self._text()
         raise KeyError(f"pattern '{self.pattern}' uses the unknown slot {{{name}}}")
+
+    def _condition(self, form: str) -> str:
+        """What is worn, held or done, as "wearing a hat" (cond), "wear a hat" (do) or "wear hats" (does)."""
+        r = self.r
+        if form == "cond" and r.random() < 0.25:
+            return str(r.choice([p for p in self.words["predicates"] if " " in p]))
+        verb, participle, objects = r.choice(self.words["conditions"])
+        thing = str(r.choice(objects))
+        countable = not re.match(r"(on|in|at|to|into|the|down|up|with)\b", thing) and not (
+            thing.endswith("s") or thing in ("black", "white", "red", "make-up", "jewellery", "music", "chess", "tennis")
+            or thing in self.words["mass"] or thing.endswith("hair") or thing in ("football", "water")
+        )  # fmt: skip
+        if form == "does":
+            return f"{verb} {pluralise(thing) if countable and r.random() < 0.7 else article(thing) if countable else thing}"
+        return f"{verb if form == 'do' else participle} {article(thing) if countable else thing}"
 
     def _colors(self) -> list[str]:
         colors = list(self.words["colors"])
@@ -437,8 +476,8 @@ class _Filler:
         if spread < 0.37:
             noun = str(r.choice(words["mass"]))
             return self._dressed(Thing(noun, noun), color)
-        noun = str(r.choice(words["nouns"]))
-        return self._dressed(Thing(noun, pluralise(noun)), color)
+        noun = str(r.choice(words["everyday"] if r.random() < 0.6 else words["nouns"]))
+        return self._dressed(Thing(noun, noun if noun == "people" else pluralise(noun)), color)
 
     def _dressed(self, thing: Thing, color: str) -> Thing:
         r = self.r
@@ -486,12 +525,12 @@ class _Filler:
             color = self.values.get("color?", "")
             tail = f", {quote(color)}" if color else ""
             return f"find_lines(image{tail})" if name == "lines" else f'find_polygons(image, "shape"{tail})'
-        if name in ("extreme", "rel", "rel1", "rel2", "n"):
+        if name in ("extreme", "rel", "rel1", "rel2", "n", "n1", "n2"):
             return self.values[f"{name}_code"]
         if name == "side":
             return quote(self.values["side_code"])
-        if name == "text":
-            return quote(self.values["text_code"])
+        if name in ("text", "part"):
+            return quote(self.values[f"{name}_code"])
         if name == "emoji":
             return f", {quote(self.values['emoji'])}" if "emoji" in self.values else ""
         return quote(self.values[name])
@@ -509,7 +548,7 @@ class _Filler:
 
 def pluralise(noun: str) -> str:
     """The plural of an English noun, by the list of irregular ones and the rules of spelling."""
-    irregular = _words()["plurals"]
+    irregular = words()["plurals"]
     if noun in irregular:
         return str(irregular[noun])
     head, _, last = noun.rpartition(" ")

@@ -31,6 +31,7 @@ from visprog.registry import default_registry
 from ...models.llama import Llama, LlamaConfig, next_token_loss
 from ..muon import Muon
 from .corpus import Corpus, Sample
+from .known_words import save as save_words
 from .mix import Mixed, fragments_of
 from .recorded import held_out, samples_of
 
@@ -50,6 +51,7 @@ class Recipe:
             five is kept for validation.
         share: of the samples that are variations of recorded ones.
         fragments: at most so many pieces of code that recorded programs repeat become tokens of their own.
+        bfloat16: whether matrix products are computed in bfloat16 (weights and optimizer stay in float32).
     """
 
     steps: int = 2400
@@ -71,6 +73,7 @@ class Recipe:
     recorded: tuple[str, ...] = ()
     share: float = 0.5
     fragments: int = 80
+    bfloat16: bool = True
 
     @classmethod
     def from_runs(cls, recorded: Sequence[str], **changes: Any) -> Recipe:
@@ -87,7 +90,7 @@ class Recipe:
 
 
 def train(recipe: Recipe, out: Path, *, resume: bool = True) -> Path:
-    """Train until `recipe.steps` and write weights, vocabulary and log into `out`; the folder is returned.
+    """Train until `recipe.steps` and write weights, vocabulary, words and log into `out`; the folder is returned.
 
     Raises:
         ValueError: `out` holds a run of another recipe (more or fewer steps are the same recipe).
@@ -98,6 +101,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool = True) -> Path:
     recorded = samples_of([Path(p) for p in recipe.recorded]) if recipe.recorded else []
     learned = [s for s in recorded if not held_out(s.question)] or recorded
     vocabulary = _vocabulary(recipe, out, learned)
+    save_words(out / "words.json", learned)
     torch.manual_seed(recipe.seed)
     model = Llama(
         LlamaConfig(
@@ -136,7 +140,9 @@ def train(recipe: Recipe, out: Path, *, resume: bool = True) -> Path:
             if not batches or step % CHUNK == 0:
                 batches = chunk(corpus, recipe, step // CHUNK, vocabulary)
             tokens, weight = collate(batches[step % CHUNK])
-            loss = next_token_loss(model(tokens).logits, tokens, weight)
+            with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+                logits = model(tokens).logits
+            loss = next_token_loss(logits.float(), tokens, weight)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             scale = _schedule(step, recipe)

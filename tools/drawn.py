@@ -1,0 +1,279 @@
+"""Things in drawings by the words that people have for them: "small black triangle", "block", "tower", "left box".
+
+A phrase is any of a size, a colour and a place, in any order, and a noun; the place may also follow ("on the left").
+Shapes are found by `find_circles` and `find_polygons`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+
+from visprog.errors import Refused
+from visprog.values import Box, Circle, Line, Located, Polygon, Region
+from visprog.values.image import Image
+
+from . import color as _color
+from .drawing import LONGEST
+from .flatness import is_drawing
+from .phrase import TONES, Phrase, read_yaml, singular
+
+T = TypeVar("T", bound=Located)
+Shape: TypeAlias = Circle | Line | Polygon
+SHAPES = frozenset(("circle", "disc", "disk", "ring", "shape", "geometric shape", "geometric figure"))
+"""Nouns, next to those of polygons and lines, that mean a shape in any image."""
+
+IN_ROWS = frozenset(("box", "panel", "tower"))
+"""Kinds that stand side by side or one below another, of which one can be the middle one."""
+
+POLYGONS = frozenset(
+    ("polygon", "triangle", "square", "rectangle", "diamond", "rhombus", "parallelogram", "trapezoid",
+     "quadrilateral", "pentagon", "hexagon", "heptagon", "octagon", "star")
+)  # fmt: skip
+LIKELY = (
+    "triangle",
+    "square",
+    "rectangle",
+    "star",
+    "pentagon",
+    "hexagon",
+    "heptagon",
+    "octagon",
+    "quadrilateral",
+)
+"""Names for the label of a polygon that was not asked for by name, the first that fits."""
+
+OTHER_SIZE = 1.25
+"""How many times longer a shape is than the next smaller one, to be of another size."""
+
+SAME = 0.8
+"""Intersection over union from which two boxes are the same part of a drawing."""
+
+TOUCHING = 0.15
+"""Widest gap between a block and what it stands on, as a share of its height; never less than 2 pixels."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What is asked for.
+
+    Attributes:
+        kind: what is found: circle, line, a kind of polygon, thing, block, box, panel or tower.
+        noun: as it was said, in the singular.
+        color, size: "" for any; the size is small, medium or large.
+        places: left, right, top, bottom, middle: all of them hold.
+    """
+
+    kind: str
+    noun: str
+    color: str = ""
+    size: str = ""
+    places: tuple[str, ...] = ()
+
+    @property
+    def is_shape(self) -> bool:
+        """Whether the noun means a shape in any image; a ball, a box or an object may be a real one."""
+        return self.kind in POLYGONS | {"line"} or self.noun in SHAPES
+
+
+def read_drawn(phrase: Phrase) -> Drawn | None:
+    """A phrase as what it names in a drawing; None if it names nothing drawn."""
+    table = read_yaml("drawn")
+    sizes, places, nouns = table["sizes"], table["places"], table["nouns"]
+    text = re.sub(r"[- ]sized?\b", "", phrase.whole)
+    text = re.sub(r"\b(tower|stack|pile|column) of .*", r"\1", text)
+    found_places: list[str] = []
+    if after := re.fullmatch(table["after"], text):
+        text = singular(after["thing"])
+        found_places += [places[w] for w in re.split(r"[\s-]+", after["place"]) if w in places]
+    words = text.split()
+    size, colors = "", list[str]()
+    while words and " ".join(words) not in nouns:
+        word, *words = words
+        if word in sizes and not size:
+            size = sizes[word]
+        elif all(part in places for part in word.split("-")):
+            found_places += [places[part] for part in word.split("-")]
+        elif word in TONES or word in _color.NAMES or word in _color.SYNONYMS:
+            colors.append(word)
+        elif word not in table["fillers"]:
+            return None
+    if not words or (colors and all(word in TONES for word in colors)):
+        return None
+    noun = " ".join(words)
+    kind = nouns[noun]
+    if (size and kind == "line") or ("middle" in found_places and kind not in IN_ROWS):
+        return None
+    return Drawn(kind, noun, " ".join(colors), size, tuple(found_places))
+
+
+def find_drawn(image: Image, asked: Drawn) -> list[Region]:
+    """All that a phrase names in a drawing, from left to right. A crop is seen as a part of its drawing.
+
+    Sizes are relative: the sides of all drawn shapes of the whole drawing (of towers or panels, for these) are parted
+    at the widest steps of at least 1.25 times, at two steps into small, medium and large, at one into small and large.
+
+    A place is the half of the image that a shape's centre lies in; of panels and towers, which stand in rows, the
+    first, the last, or the middle one.
+
+    Raises:
+        Refused: the noun may mean a real thing, and the image is no drawing; or all shapes are of one size.
+    """
+    if not asked.is_shape and not is_drawing(image):
+        raise Refused(
+            f"'{asked.noun}' can be told from its outline in drawings alone, and this image is none: name the kind of "
+            f"object; what is seen in photographs depends on the backend set under [tools.detect] in visprog.toml"
+        )
+    found = _panels(image, asked.color) if asked.kind in ("panel", "box") else []
+    if found or asked.kind == "panel":
+        return _in_row(_of_size(found, found, asked), asked.places)
+    whole = image if max(image.root.size) > LONGEST else image.root
+    if asked.kind == "tower":
+        towers = _towers(whole)
+        found = [t for t, blocks in towers if not asked.color or all(_is_of(b, asked.color) for b in blocks)]
+        found = _of_size(found, [t for t, _ in towers], asked)
+        return _in_row([t for t in found if image.box.contains(t.center)], asked.places)
+    shapes = _shapes(whole, asked.kind, asked.color)
+    shapes = _of_size(shapes, _shapes(whole, "thing") if asked.size else shapes, asked)
+    inside = [s for s in shapes if image.box.contains(s.box.center)]
+    placed = [s for s in inside if all(_lies(s.box, place, image.box) for place in asked.places)]
+    return [Region(s.box, _label(s, asked), 1.0, image.root) for s in placed]
+
+
+def _shapes(image: Image, kind: str, color: str = "") -> list[Shape]:
+    """Shapes of one kind, "thing" for all, from left to right."""
+    from .shapes import find_circles, find_lines, find_polygons
+
+    found: list[Shape] = []
+    if kind == "line":
+        found += find_lines(image, color or None)
+    if kind in ("thing", "circle"):
+        found += find_circles(image, color or None)
+    if kind in POLYGONS | {"thing", "block", "box"}:
+        polygon = {"thing": "polygon", "block": "rectangle", "box": "rectangle"}.get(kind, kind)
+        found += find_polygons(image, polygon, color or None)
+    return sorted(found, key=lambda s: (s.box.center.x, s.box.center.y))
+
+
+def _label(shape: Shape, asked: Drawn) -> str:
+    name = asked.kind if asked.kind in POLYGONS | {"line"} else "circle"
+    if isinstance(shape, Polygon) and asked.kind not in POLYGONS:
+        from .polygons import kinds_of
+
+        kinds = kinds_of(np.array([(p.x, p.y) for p in shape.points]))
+        name = next((kind for kind in LIKELY if kind in kinds), "polygon")
+    return f"{shape.color} {name}" if shape.color else name
+
+
+def _is_of(shape: Polygon, color: str) -> bool:
+    return shape.color == _color.parse(color)[0]
+
+
+# -- sizes and places --------------------------------------------------------------------------------------------------
+
+
+def _of_size(found: Sequence[T], among: Sequence[Located], asked: Drawn) -> list[T]:
+    """Those of a size, as it stands among others."""
+    if not asked.size or not found:
+        return list(found)
+    borders = _borders([_side(s) for s in among])
+    if not borders:
+        raise Refused(
+            f"none is {asked.size} here: all {len(among)} shapes are of about one size. Leave the size out of "
+            f"'{asked.size} {asked.noun}', or measure: .width, .height, .area"
+        )
+    least = {"small": 0.0, "large": borders[-1]}.get(asked.size, borders[0])
+    most = {"small": borders[0], "large": float("inf")}.get(asked.size, borders[-1])
+    return [s for s in found if least <= _side(s) < most]
+
+
+def _borders(sides: Sequence[float]) -> list[float]:
+    """Between sizes: at most two, at the widest steps of the sides in order, the smaller first."""
+    ordered = sorted(max(side, 1.0) for side in sides)
+    steps = [(b / a, (a * b) ** 0.5) for a, b in pairwise(ordered) if b / a >= OTHER_SIZE]
+    return sorted(border for _, border in sorted(steps, reverse=True)[:2])
+
+
+def _side(shape: Located) -> float:
+    return max(shape.box.width, shape.box.height)
+
+
+def _lies(box: Box, place: str, within: Box) -> bool:
+    """Whether the centre of a box lies in a half of another."""
+    x = (box.center.x - within.left) / max(within.width, 1.0)
+    y = (box.center.y - within.top) / max(within.height, 1.0)
+    return {"left": 1 - x, "right": x, "top": 1 - y, "bottom": y}[place] > 0.5
+
+
+def _in_row(found: list[Region], places: Sequence[str]) -> list[Region]:
+    """The ones at a place, of things that stand in a row or column."""
+    for place in places:
+        if place == "middle":
+            found = found[len(found) // 2 : len(found) // 2 + 1] if len(found) % 2 else []
+        elif found:
+            first = min(found, key=partial(_rank, place))
+            slack = min(first.width, first.height) / 2
+            found = [r for r in found if _rank(place, r) <= _rank(place, first) + slack]
+    return found
+
+
+def _rank(place: str, region: Region) -> float:
+    """How far a region is from the side that a place names, up to a constant."""
+    x, y = region.center.x, region.center.y
+    return {"left": x, "right": -x, "top": y, "bottom": -y}[place]
+
+
+# -- panels and towers -------------------------------------------------------------------------------------------------
+
+
+def _panels(image: Image, color: str) -> list[Region]:
+    """The panels of an image, or the image itself as one of its root's; none if it is not laid out so."""
+    from .shapes import find_panels
+
+    around = find_panels(image.root) if image.parent is not None else []
+    if len(around) > 1 and any(image.box.iou(p) > SAME for p in around):
+        found = [Region(image.box, "panel", 1.0, image.root)]
+    else:
+        found = find_panels(image)
+        found = found if len(found) > 1 else []
+    return [p for p in found if not color or _color.has_color(p, color)]
+
+
+def _towers(image: Image) -> list[tuple[Region, list[Polygon]]]:
+    """Blocks that stand on one another, each with the blocks; also a single block that stands on the ground, the lower
+    edge of its panel."""
+    from .shapes import find_panels
+
+    blocks = [s for s in _shapes(image, "block") if isinstance(s, Polygon)]
+    groups: list[list[Polygon]] = []
+    for block in blocks:
+        touched = [
+            g for g in groups if any(_stands_on(block.box, b.box) or _stands_on(b.box, block.box) for b in g)
+        ]
+        groups = [g for g in groups if g not in touched] + [[block, *(b for g in touched for b in g)]]
+    panels = [p.box for p in find_panels(image) if all(p.iou(b) < SAME for b in blocks)]
+    found = []
+    for group in groups:
+        box = group[0].box
+        for block in group[1:]:
+            box = box.union(block.box)
+        if len(group) > 1 or any(
+            p.contains(box.center) and abs(box.bottom - p.bottom) <= _gap(box) for p in panels
+        ):
+            found.append((Region(box, "tower", 1.0, image.root), group))
+    return sorted(found, key=lambda t: t[0].box.center.x)
+
+
+def _stands_on(upper: Box, lower: Box) -> bool:
+    shared = min(upper.right, lower.right) - max(upper.left, lower.left)
+    return shared >= 0.5 * min(upper.width, lower.width) and abs(upper.bottom - lower.top) <= _gap(upper)
+
+
+def _gap(block: Box) -> float:
+    return max(2.0, TOUCHING * min(block.width, block.height))

@@ -1,0 +1,109 @@
+"""What a program asks of its tools, against what their backends in force can see."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from ..registry import Registry, Tool
+from ..sees import Near, Phrases
+from .findings import Findings
+from .lattice import Const, Kind, class_of, element, members
+
+CATCHING = frozenset(("Exception", "BaseException", "VisprogError", "ToolError", "Refused"))
+"""Errors that a program catches a refusal by."""
+
+
+HELPERS = {
+    **dict.fromkeys(("largest", "biggest", "tallest"), "largest"),
+    **dict.fromkeys(("smallest", "littlest"), "smallest"),
+    **dict.fromkeys(("leftmost", "left"), "leftmost"),
+    **dict.fromkeys(("rightmost", "right"), "rightmost"),
+    **dict.fromkeys(("topmost", "top", "upper", "highest", "uppermost"), "topmost"),
+    **dict.fromkeys(("bottommost", "bottom", "lower", "lowest"), "bottommost"),
+}
+"""Words of a phrase that a helper chooses by."""
+
+PLACED = re.compile(r"(?:\b(?:on|at|to|in) the (\w+)$)|(?:^(?:the )?(\w+))")
+"""Where such a word may stand: last, or first."""
+
+MOST_TOLD = 4
+"""Phrases of one argument that a finding explains."""
+
+
+def check_phrase(
+    tool: Tool, parameter: str, node: ast.expr, kind: Kind, registry: Registry, findings: Findings
+) -> None:
+    """Report an argument that is known before the program runs and cannot be seen."""
+    phrases = tool.sees.phrases.get(parameter)
+    if phrases is None:
+        return
+    unseen = [text for text in _texts(kind) if not phrases.can_see(text)]
+    if unseen:
+        messages = [phrases.refusal(text) for text in unseen[:MOST_TOLD]]
+        remedies = [_remedy(tool, text, phrases, registry) for text in unseen[:MOST_TOLD]]
+        findings.add(
+            "unseen-phrase", node, "; ".join(messages),
+            "; ".join(dict.fromkeys(filter(None, remedies))) or None,
+        )  # fmt: skip
+
+
+def check_absent(tool: Tool, node: ast.Call, findings: Findings) -> None:
+    """Report a call of a tool that no backend in force can answer."""
+    if tool.sees.nothing:
+        findings.add("absent-tool", node.func, tool.sees.nothing, "use other tools, if they can tell")
+
+
+def catches_refusals(handlers: list[ast.ExceptHandler]) -> bool:
+    """Whether a `try` goes on when a tool refuses."""
+    return any(
+        handler.type is None
+        or any(isinstance(n, ast.Name) and n.id in CATCHING for n in ast.walk(handler.type))
+        for handler in handlers
+    )
+
+
+def _texts(kind: Kind) -> Iterator[str]:
+    """The strings that an argument is known to be, or to be a list of."""
+    for member in members(kind):
+        if isinstance(member, Const) and isinstance(member.value, str):
+            yield member.value
+        elif class_of(member) in (list, tuple):
+            yield from (
+                m.value for m in members(element(member)) if isinstance(m, Const) and isinstance(m.value, str)
+            )
+
+
+def _remedy(tool: Tool, text: str, phrases: Phrases, registry: Registry) -> str | None:
+    near = phrases.near(text)
+    if near is None:
+        return f"{tool.name} sees {tool.sees.summary}" if tool.sees.summary else None
+    if near.relation == "spelling":
+        return f"did you mean '{near.phrase}'?"
+    call = f"{tool.name}(…, {near.phrase!r})"
+    if near.relation == "narrower":
+        return f"{call} finds one kind of it; nothing else of it can be seen"
+    return f"write {call}{_telling(near.asked or text, near, registry)}"
+
+
+def _telling(text: str, near: Near, registry: Registry) -> str:
+    """How to tell what was asked for from the rest of what includes it."""
+    said = PLACED.search(text.lower())
+    helper = HELPERS.get(next(filter(None, said.groups()))) if said else None
+    if helper in registry:
+        return f", and choose with {helper}(…)"
+    verify = registry.get("verify")
+    statement = _one(text)
+    if verify is not None and not verify.sees.nothing:
+        phrases = verify.sees.phrases.get("statement")
+        if phrases is None or phrases.can_see(statement):
+            return f", and keep those for which verify(x, {statement!r}) is true"
+    return f", if every {near.phrase} will do: nothing in force tells {statement} from others"
+
+
+def _one(text: str) -> str:
+    """What a thing is, as a statement about it."""
+    if text.split(maxsplit=1)[0].lower() in ("a", "an", "the"):
+        return text
+    return f"{'an' if text[:1].lower() in 'aeiou' else 'a'} {text}"
