@@ -17,8 +17,9 @@ SHORT = {
     "qty": "quantity", "bg": "background", "btw": "by the way", "tv's": "tvs", "dont't": "don't", "im": "i'm",
     "hw": "how", "mny": "many", "thru": "through", "lft": "left", "rite": "right", "rigth": "right", "rt": "right",
     "yr": "your", "ive": "i've", "cos": "because", "cuz": "because", "tho": "though", "alot": "a lot", "wht": "what",
-    "frm": "from", "wher": "where", "ther": "there", "meny": "many", "hav": "have", "pix": "pictures", "pls": "please",
-    "thier": "their", "gud": "good", "bcoz": "because", "coz": "because", "dere": "there", "wud": "would",
+    "frm": "from", "wher": "where", "ther": "there", "meny": "many", "hav": "have", "pix": "pictures",
+    "thier": "their", "gud": "good", "bcoz": "because", "coz": "because", "dere": "there",
+    "definately": "definitely", "wether": "whether",
     "atleast": "at least", "atmost": "at most", "infront": "in front",
 }  # fmt: skip
 """Short forms and common slips → what they stand for."""

@@ -58,6 +58,9 @@ TELLING = frozenset(
 )
 """Words that say which tool is meant: no other word stands for them."""
 
+UNCOUNTED = frozenset("black white red make-up jewellery music chess tennis football water".split())
+"""Objects of conditions that have no article."""
+
 SIDES = ("left of", "right of", "above", "below")
 HALVES = {"left": ("left",), "right": ("right",), "top": ("top",), "bottom": ("bottom",)} | {
     f"{v} {h}": (v, h) for v in ("top", "bottom") for h in ("left", "right")
@@ -65,10 +68,12 @@ HALVES = {"left": ("left",), "right": ("right",), "top": ("top",), "bottom": ("b
 PATTERN_WEIGHT = {
     "out_of_scope": 2.0, "count": 6.0, "exists": 6.0, "rel_exists": 5.0, "color_of": 5.0, "rel_count": 4.0,
 } | dict.fromkeys(
-    "exists_statement not_exists count_color count_sum count_diff more fewer which_more is_color color_or attr_is attr_or "
-    "classify_or is_cond does_do count_cond count_does exists_cond count_attr all_color any_color where find_all "
-    "ordinal_find extreme_find extreme_color nearest_find rel_statement rel_color read_obj read_number read_image "
-    "text_exists count_text exists_and3 exists_or3 count_diff_fewer which_taller which_left which_higher all_rel any_text_on which_closer_to not_color not_attr count_color_or color_or imgs_which imgs_each imgs_total imgs_any imgs_all cover_blur blur_background count_shapes".split(),
+    "exists_statement not_exists count_color count_sum count_diff more fewer which_more is_color color_or attr_is "
+    "attr_or classify_or is_cond does_do count_cond count_does exists_cond count_attr all_color any_color where "
+    "find_all ordinal_find extreme_find extreme_color nearest_find rel_statement rel_color read_obj read_number "
+    "read_image text_exists count_text exists_and3 exists_or3 count_diff_fewer which_taller which_left which_higher "
+    "all_rel any_text_on which_closer_to not_color not_attr count_color_or imgs_which imgs_each imgs_total imgs_any "
+    "imgs_all cover_blur blur_background count_shapes".split(),
     3.0,
 )  # fmt: skip
 """How often a pattern is drawn, next to the root of its number of templates."""
@@ -401,13 +406,15 @@ class _Filler:
             return str(r.choice([p for p in self.words["predicates"] if " " in p]))
         verb, participle, objects = r.choice(self.words["conditions"])
         thing = str(r.choice(objects))
-        countable = not re.match(r"(on|in|at|to|into|the|down|up|with)\b", thing) and not (
-            thing.endswith("s") or thing in ("black", "white", "red", "make-up", "jewellery", "music", "chess", "tennis")
-            or thing in self.words["mass"] or thing.endswith("hair") or thing in ("football", "water")
-        )  # fmt: skip
-        if form == "does":
-            return f"{verb} {pluralise(thing) if countable and r.random() < 0.7 else article(thing) if countable else thing}"
-        return f"{verb if form == 'do' else participle} {article(thing) if countable else thing}"
+        countable = not (
+            re.match(r"(on|in|at|to|into|the|down|up|with)\b", thing)
+            or thing.endswith(("s", "hair"))
+            or thing in self.words["mass"]
+            or thing in UNCOUNTED
+        )
+        if form == "does" and countable:
+            return f"{verb} {pluralise(thing) if r.random() < 0.7 else article(thing)}"
+        return f"{participle if form == 'cond' else verb} {article(thing) if countable else thing}"
 
     def _colors(self) -> list[str]:
         colors = list(self.words["colors"])

@@ -1,0 +1,51 @@
+"""The second judge of the embedded planner: is every word of the question accounted for by the program?
+
+A language model's own probability does not tell a misreading from a reading: it can be sure of a program that leaves
+out a condition. So a program is only used if
+
+- each content word of the question is copied into an argument, or is known (from `support.yaml`) to ask for something
+  that the program does;
+- each tool, number, negation and comparison of the program is asked for by some word;
+- colours, relations, superlatives and comparisons apply to the objects that the question names with them;
+- the type of the answer fits the form of the question.
+
+What is not accounted for is named, so that the refusal can say which words were not understood.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from ..vocabulary import normalize
+from .arguments import misplaced, predicate, unread
+from .bindings import bindings
+from .features import Program
+from .form import form
+from .lexicon import Words
+from .numbers import numbers
+from .question import Question
+from .words import unaccounted, unanswerable, unasked
+
+__all__ = ["Words", "signature", "unsupported"]
+
+
+def signature(program: str) -> str:
+    """What kind of program it is, whatever it looks for."""
+    return Program(ast.parse(program)).kind
+
+
+def unsupported(question: str, program: str, known: Words) -> list[str]:
+    """What speaks against a program as the reading of a question, as phrases for a message; empty if nothing does."""
+    asked = Question([w for w, _, _ in normalize(question)])
+    done = Program(ast.parse(program))
+    return [
+        *unanswerable(asked, done),
+        *unaccounted(asked, done, known),
+        *unasked(asked, done),
+        *misplaced(asked, done, known),
+        *predicate(asked, done, known),
+        *unread(question, done),
+        *numbers(asked, done),
+        *bindings(asked, done),
+        *form(asked, done),
+    ]
