@@ -96,7 +96,7 @@ class EmbeddedPlanner:
         _, vocabulary, _ = _load(self.folder)
         known = load_words(self.folder)
         question = written_out(task.question, known.vocabulary, _english())
-        registry = task.registry.offered
+        registry = task.registry
         absent = missing(registry)
         task = replace(task, question=question, registry=registry | absent)
         prompt = len(vocabulary.question(question, task.images > 1))

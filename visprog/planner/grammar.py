@@ -28,7 +28,7 @@ grid: NAME
 text: STRING | thing ".label" | text " if " truth " else " text | text ".split(\"\\n\")[0]" | "str(" number ")"
 texts: "[" text (", " text)* "]" | "[" text each "]" | text ".split()" | NAME
 numbers: "[" number (", " number)* "]" | "[" number each "]" | "[" "image" each "]" | NAME
-number: INT | NAME | VAR | "0.2" | image SIZE | thing MEASURE | grid GRID | number OP number | "(" number ")"
+number: INT | NAME | VAR | "0.2" | "1.5" | image SIZE | thing MEASURE | grid GRID | number OP number | "(" number ")"
       | "len(" (things | numbers | texts | points | "images") ")" | "len(set(" answer each "))"
       | "abs(" number ")" | "sum(" number each ")" | "max(" numbers ")" | "min(" numbers ")"
       | numbers "[" INT "]" | numbers ".index(" number ")" | number " if " (truth | NAME) " else " number

@@ -164,8 +164,8 @@ def _ends(question: str, program: str, r: random.Random) -> tuple[str, str]:
         word = r.choice(("below", "under"))
         return re.sub(r"\b(?:over|above)\b", word, question), program.replace(".above(", ".below(")
     walls = {
-        "left": "y.left < x.left + 2", "right": "y.right > x.right - 2", "top": "y.top < x.top + 2",
-        "bottom": "y.bottom > x.bottom - 2",
+        "left": "y.left < x.left + 1.5", "right": "y.right > x.right - 1.5", "top": "y.top < x.top + 1.5",
+        "bottom": "y.bottom > x.bottom - 1.5",
     }  # fmt: skip
     here = [w for w, test in walls.items() if test in program]
     said = re.search(r"touching (?:the )?(right wall|bottom|base)( of a box)?", question)
