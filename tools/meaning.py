@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from functools import cache
 
 from visprog.sees import Near
 
-from .phrase import PREPOSITIONS, read_yaml, singular
+from .phrase import PREPOSITIONS, is_color, read_yaml, singular
 
 AFTER = frozenset(
     "wearing holding riding carrying sitting standing walking running playing eating drinking looking using talking "
     "lying sleeping driving pushing pulling facing crossing waiting reading smiling touching having made covered "
-    "dressed above below beside next inside over between against which whose close closest nearest".split()
+    "dressed parked hanging seated standing flying jumping swimming laughing talking pointing full filled painted "
+    "without along across through around among into onto behind to as than not being made is are "
+    "above below beside next inside outside over between against which whose close closest nearest".split()
 )
 """Words that begin what is said of a thing after its name, next to prepositions."""
+
+JOINED = re.compile(r"\s*(?:,|;|/|&|\band\b|\bor\b|\bplus\b|\bas well as\b)\s*")
+"""Between the things of a phrase that names several."""
+
+MOST_KINDS = 6
+"""Kinds of what was asked for that are told."""
 
 SHORTEST = 6
 """Letters of the shortest word that can be a slip of the pen for another: of shorter ones, many differ by a letter."""
@@ -23,31 +32,66 @@ SHORTEST = 6
 def near(noun: str, known: Collection[str], groups: Collection[str] = ()) -> Near | None:
     """Of words that are known, the one nearest to a singular noun that is not.
 
-    A word that includes it comes first ("puppy" → dog, "rocking chair" → chair), then one that it includes ("sign" →
-    stop sign), then a word for several kinds ("donkey" → animal), then one that differs by one letter. Words that only
-    look or sound alike, or that stand for neighbouring things, are not near.
+    A word that includes it comes first ("puppy" → dog, "rocking chair" → chair), then what it is made of ("crowd" →
+    person), then one that it includes ("sign" → stop sign), then one that differs by one letter. Words that only look
+    or sound alike, or that stand for neighbouring things, are not near; nor is a group of other kinds: who knows no
+    donkeys does not see one among the animals.
 
     Args:
         known: words for one kind each.
-        groups: words for several kinds.
+        groups: words for several kinds, which mean these kinds alone.
     """
+    if parts_of(noun):
+        return None
+    if (made_of := _made_of(noun)) is not None:
+        return _of_parts(noun, made_of, known, groups)
     head = head_of(noun)
-    if (found := _including(noun, head, known)) is not None:
+    if (found := _including(noun, head, known, groups)) is not None:
         return Near(found, "broader", noun)
     for word in dict.fromkeys((noun, head)):
-        found = next((w for w in _narrower(word) if w in known), None)
-        found = found or min((w for w in known if w.endswith(f" {word}")), key=len, default=None)
-        if found is not None:
-            return Near(found, "narrower", noun)
-    if (found := _including(noun, head, groups)) is not None:
-        return Near(found, "broader", noun)
+        kinds = [w for w in _narrower(word) if w in known]
+        kinds += sorted((w for w in known if w.endswith(f" {word}") and w not in kinds), key=len)
+        if kinds:
+            return Near(kinds[0], "narrower", noun, tuple(kinds[1:MOST_KINDS]))
     typed = next((w for w in sorted({*known, *groups}) if is_slip(noun, w)), None)
     return None if typed is None else Near(typed, "spelling", noun)
 
 
-def _including(noun: str, head: str, known: Collection[str]) -> str | None:
+def finder_of(noun: str) -> str:
+    """The tool that finds such things by itself, whatever `detect` knows: "face" → find_faces; empty if none does."""
+    words = head_of(noun).split()
+    endings = [" ".join(words[start:]) for start in range(len(words))]
+    table: dict[str, list[str]] = read_yaml("finders")
+    return next((tool for word in endings for tool, nouns in table.items() if word in nouns), "")
+
+
+def parts_of(phrase: str) -> list[str]:
+    """The things of a phrase that names several: "cats and dogs"; empty if it names one, or "black and white" ones."""
+    parts = [part for part in JOINED.split(phrase.lower()) if part.strip()]
+    things = [part for part in parts if not all(map(is_color, part.split()))]
+    return things if len(things) == len(parts) > 1 else []
+
+
+def _made_of(noun: str) -> str | None:
+    """What a measure is of ("slice of pizza"), or what a word for many is made of ("crowd")."""
+    table = read_yaml("words")
+    measure, of, thing = noun.partition(" of ")
+    if of and measure.split()[-1] in table["measures"]:
+        return singular(thing)
+    members: str | None = table["collectives"].get(head_of(noun).split()[-1])
+    return members
+
+
+def _of_parts(noun: str, thing: str, known: Collection[str], groups: Collection[str]) -> Near | None:
+    if thing in known or thing in groups:
+        return Near(thing, "part", noun)
+    found = near(thing, known, groups)
+    return None if found is None or found.relation != "broader" else Near(found.phrase, "part", noun)
+
+
+def _including(noun: str, head: str, known: Collection[str], groups: Collection[str]) -> str | None:
     for word in _endings(head):
-        if word in known and word != noun:
+        if word != noun and (word in known or word in groups):
             return word
         found = next((w for w in _broader(word) if w in known), None)
         if found is not None:

@@ -62,10 +62,12 @@ def read_phrase(what: str) -> Phrase:
     leading = frozenset(read_yaml("words")["leading"])
     while len(words) > 1 and (words[0] in leading or words[0].isdigit()):
         words = words[1:]
+    if words[:1] == ["no"]:
+        raise ToolError(f"'{what}' says what is not there: look for the thing itself, and compare what is found with 0")
     if not words or (words[0] in leading and len(words) == 1):
         raise ToolError(f"'{what}' names nothing to look for: give a noun, such as person or red circles")
     split = 0
-    while split < len(words) - 1 and _is_color(words[split]):
+    while split < len(words) - 1 and is_color(words[split]):
         split += 1
     if all(w in TONES for w in words[:split]):
         split = 0
@@ -86,7 +88,8 @@ def _words(text: str) -> list[str]:
     return PLACE.sub("", plain).split()
 
 
-def _is_color(word: str) -> bool:
+def is_color(word: str) -> bool:
+    """Whether a word may be part of a colour."""
     return word in _color.NAMES or word in _color.SYNONYMS or word in TONES
 
 

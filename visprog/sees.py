@@ -21,16 +21,24 @@ class Near:
     Attributes:
         phrase: what to write.
         relation: "broader" if it includes what was asked for ("person" for "man"), "narrower" if it is one kind of it
-            ("stop sign" for "sign"), "spelling" if it is the same word, mistyped.
+            ("stop sign" for "sign"), "part" if what was asked for is made of several or of a piece of it ("person" for
+            "crowd", "pizza" for "slice of pizza"), "spelling" if it is the same word, mistyped.
         asked: the phrase that cannot be seen, in the singular.
+        others: further phrases of the same relation.
     """
 
     phrase: str
-    relation: Literal["broader", "narrower", "spelling"]
+    relation: Literal["broader", "narrower", "part", "spelling"]
     asked: str = ""
+    others: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        end = {"broader": ", which includes it", "narrower": ", which is one kind of it", "spelling": ""}
+        end = {
+            "broader": ", which includes it",
+            "narrower": ", which is one kind of it",
+            "part": ", of which it is made",
+            "spelling": "",
+        }
         return f"the nearest is '{self.phrase}'{end[self.relation]}"
 
 
@@ -44,6 +52,10 @@ class Phrases(ABC):
     def near(self, phrase: str) -> Near | None:
         """What can be seen and is nearest by meaning to a phrase that cannot; None if nothing is near."""
         return None
+
+    def elsewhere(self, phrase: str) -> str:
+        """The name of another tool that finds such things by itself; empty if none is known."""
+        return ""
 
     def can_see(self, phrase: str) -> bool:
         """Whether the backend looks for this, rather than refuse it."""

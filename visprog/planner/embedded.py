@@ -30,7 +30,7 @@ from .decoder import Array, Decoder
 from .detect_instead import detect_instead, missing
 from .grammar import grammar
 from .spelling import written_out
-from .support import Words, unsupported
+from .support import Words, unsupported, without_asides
 from .vocabulary import END, QUESTION, SPECIAL, Vocabulary, normalize
 
 SURE = 0.2
@@ -99,28 +99,29 @@ class EmbeddedPlanner:
         registry = task.registry
         absent = missing(registry)
         task = replace(task, question=question, registry=registry | absent)
-        prompt = len(vocabulary.question(question, task.images > 1))
         plans, reasons = list[Plan](), list[str]()
-        for draft in self._search(task, max(n + 1, WIDTH)):
-            written = finish(vocabulary.text(draft.ids), question)
-            probability = math.exp(draft.logprob)
-            if probability < self.sure or (written.startswith("unsure") and probability > 0.5):
-                break
-            if written.startswith("unsure"):
-                continue
-            against = unsupported(question, written, known)
-            if against:
-                reasons = reasons or against
-                continue
-            source = detect_instead(written, question, absent, registry)
-            if source is None or (feedback is not None and source == feedback.program):
-                continue
-            tokens = Tokens(prompt, len(draft.ids))
-            seconds = time.perf_counter() - start
-            plans.append(Plan(source, self.name, probability=probability, tokens=tokens, seconds=seconds))
-        if not plans:
-            raise Refused(f"{UNSURE}{_because(reasons)}")
-        return plans[:n]
+        for asked in dict.fromkeys((question, without_asides(question))):
+            prompt = len(vocabulary.question(asked, task.images > 1))
+            for draft in self._search(replace(task, question=asked), max(n + 1, WIDTH)):
+                written = finish(vocabulary.text(draft.ids), asked)
+                probability = math.exp(draft.logprob)
+                if probability < self.sure or (written.startswith("unsure") and probability > 0.5):
+                    break
+                if written.startswith("unsure"):
+                    continue
+                against = unsupported(question, written, known)
+                if against:
+                    reasons = reasons or against
+                    continue
+                source = detect_instead(written, question, absent, registry)
+                if source is None or (feedback is not None and source == feedback.program):
+                    continue
+                tokens = Tokens(prompt, len(draft.ids))
+                seconds = time.perf_counter() - start
+                plans.append(Plan(source, self.name, probability=probability, tokens=tokens, seconds=seconds))
+            if plans:
+                return plans[:n]
+        raise Refused(f"{UNSURE}{_because(reasons)}")
 
     def _search(self, task: Task, width: int) -> list[_Draft]:
         """Beam search under the grammar (greedy for `width` 1); finished drafts, the most likely first."""

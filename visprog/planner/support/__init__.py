@@ -24,14 +24,24 @@ from .form import form
 from .lexicon import Words
 from .numbers import numbers
 from .question import Question
-from .words import unaccounted, unanswerable, unasked
+from .words import asides, unaccounted, unanswerable, unasked
 
-__all__ = ["Words", "signature", "unsupported"]
+__all__ = ["Words", "signature", "unsupported", "without_asides"]
 
 
 def signature(program: str) -> str:
     """What kind of program it is, whatever it looks for."""
     return Program(ast.parse(program)).kind
+
+
+def without_asides(question: str) -> str:
+    """The question without clauses in which the speaker only tells of themselves: what is left is easier to read."""
+    words = normalize(question)
+    left_out = asides(Question([w for w, _, _ in words]), set())
+    kept = [i for i in range(len(words)) if i not in left_out]
+    if not left_out or not kept:
+        return question
+    return question[words[kept[0]][1] : words[kept[-1]][2]].strip(" ,;:-")
 
 
 def unsupported(question: str, program: str, known: Words) -> list[str]:

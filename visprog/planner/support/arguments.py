@@ -104,9 +104,6 @@ def misplaced(asked: Question, done: Program, known: Words) -> Iterator[str]:
             options = [ast.unparse(o) for o in getattr(node.args[1], "elts", ())]
             if len(set(options)) < len(options):
                 yield "the options are the same"
-    for feature in done.features & set(known_words.needs):
-        if not known_words.needs[feature].search(asked.text):
-            yield f"nothing asks for {feature}"
     if any(tool == "vqa" and is_whole(text, asked) for text, tool in done.strings):
         seen = known_words.open.search(asked.text)
         if seen is None or asked.words[0] in YES_NO:

@@ -12,7 +12,8 @@ from .question import ORDINALS, Question
 
 _SKIPPED = (
     "the a an this that these those my our your any some all of visible shown big small large little tall old young "
-    "other single two three four five same whole entire and or , is are to from"
+    "other single number amount count quantity there total two three four five same whole entire and or , is are to "
+    "from"
 ).split()
 """Words that may stand between a relation, colour or superlative and the noun that it is about."""
 
@@ -69,6 +70,7 @@ _RELATIONS = {
     "right_of": r"right(?:-hand)?(?: side)?(?: hand side)? ?(?:of|from|than|to)?",
     "above": r"above|over|(?:higher|further|farther)(?: up)? than|on top of|atop|up(?:on)? from|on",
     "below": r"below|under|underneath|beneath|(?:lower|further|farther)(?: down)? than|down from",
+    "contains": r"contain\w*|surround\w*|enclos\w*|encircl\w*|around|holding|holds?|with|has|have|having",
     "inside": r"inside(?: of)?|in|within|into|contained (?:in|by)|enclosed (?:in|by)|surrounded by",
 }
 _PRONOUN = r"(?:it|them|him|her|that|each other|one another|which|what|where)\b"
@@ -86,11 +88,19 @@ def _anchored(
     name = called(node)
     if isinstance(node.func, ast.Attribute) and name in _RELATIONS and node.args:
         anchors, subjects = done.nouns(node.args[0]), done.nouns(node.func.value)
+        if name in ("inside", "contains"):
+            other = "contains" if name == "inside" else "inside"
+            after = {
+                n
+                for end in _ends(asked, other)
+                for n in (_following(asked, end, phrases, colors, _SIDE_WORDS),)
+            }
+            if after & subjects:
+                return  # "the box that contains a ball": the ball is inside
         if not anchors or anchors == subjects or {"left_of", "right_of"} <= done.features:
             return
         ends = [m.end() for m in re.finditer(rf"(?<!\S)(?:{_RELATIONS[name]})(?!\S)", asked.text)]
-        sides = ("left", "right", "above", "below", "of", "side")
-        named = {_following(asked, len(asked.span(0, end)), phrases, colors, sides) for end in ends}
+        named = {_following(asked, end, phrases, colors, _SIDE_WORDS) for end in _ends(asked, name)}
         named -= {None}
         if named & anchors:
             return
@@ -112,6 +122,15 @@ def _anchored(
                 noun and not (match[1] or match[2]) and noun not in list_
             ):
                 yield f"'{match[0]}' is said of '{noun}'"
+
+
+_SIDE_WORDS = ("left", "right", "above", "below", "of", "side", "either", "further", "up", "down")
+
+
+def _ends(asked: Question, relation: str) -> list[int]:
+    """The words after which the anchor of a relation may stand."""
+    found = re.finditer(rf"(?<!\S)(?:{_RELATIONS[relation]})(?!\S)", asked.text)
+    return [len(asked.span(0, m.end())) for m in found]
 
 
 def _modifies(
@@ -137,6 +156,8 @@ def _compared(
         return
     left, right = _measured(done, node.left), _measured(done, node.comparators[0])
     than = re.search(rf"(?<!\S)({_GREATER}|{_LESS})(?!\S).*?(?<!\S)(?:than|then)(?!\S)", asked.text)
+    if left and left == right and than is not None:
+        yield from _compared_colors(asked, done, node, than)
     if not left or not right or left == right or than is None:
         return
     noun = _following(asked, len(asked.span(0, than.end())), phrases, colors)
@@ -146,6 +167,29 @@ def _compared(
     smaller_side = right if op[0] == ">" else left
     if (noun in smaller_side) != greater:
         yield f"'{than[1]} … than {noun}' is turned round"
+
+
+def _compared_colors(asked: Question, done: Program, node: ast.Compare, than: re.Match[str]) -> Iterator[str]:
+    """Which side is more where both sides are of one kind: in "more red cars than blue ones" it is the red ones."""
+    sides = [_colors_of(done, side) for side in (node.left, node.comparators[0])]
+    rest = asked.text[than.end() :]
+    after = [any(re.search(rf"(?<!\S){re.escape(c)}(?!\S)", rest) for c in colors) for colors in sides]
+    if after[0] == after[1]:
+        return
+    greater = re.fullmatch(_GREATER, than[1]) is not None
+    smaller_is_left = OPERATORS.get(type(node.ops[0]), "")[:1] == "<"
+    if (after[0] == smaller_is_left) != greater:
+        yield f"'{than[1]} … than' is turned round"
+
+
+def _colors_of(done: Program, node: ast.AST) -> set[str]:
+    return {
+        a.value.lower()
+        for call in ast.walk(node)
+        if called(call) == "has_color" and isinstance(call, ast.Call)
+        for a in call.args[1:]
+        if isinstance(a, ast.Constant) and isinstance(a.value, str)
+    }
 
 
 def _measured(done: Program, node: ast.AST) -> frozenset[str]:
@@ -183,6 +227,13 @@ def _chosen(asked: Question, done: Program, node: ast.IfExp) -> Iterator[str]:
     if ".center." in ast.unparse(test):
         axis = "x" if ".center.x" in ast.unparse(test) else "y"
         lesser, greater_ = _SIDES[axis]
+        labels = (body.value, other.value)
+        wanted = {"x": ("left", "right"), "y": ("above", "below")}[axis]
+        edges = {"x": ("left", "right"), "y": ("top", "bottom")}[axis]
+        if set(labels) <= set(FIXED):
+            if labels not in (wanted, edges) or op[0] != "<":
+                yield f"'{body.value}' is not on that side"
+            return
         said = [bool(re.search(rf"(?<!\S)(?:{words})(?!\S)", asked.text)) for words in (lesser, greater_)]
         if said[0] != said[1] and said[0] != (op[0] == "<"):
             yield "the sides are turned round"

@@ -37,6 +37,8 @@ class Program:
             elif isinstance(node, ast.Return) and node.value is not None:
                 self.value = node.value
         self._bind(tree, {})
+        used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        self.unused = frozenset(self.names) - used
         inside: set[int] = set()
         for node in ast.walk(tree):
             self.features.update(self._features(node))
@@ -94,6 +96,8 @@ class Program:
                 yield "all_shapes" if first.startswith("shape") else "squares"
         elif isinstance(node, ast.Attribute):
             yield f".{node.attr}"
+            if isinstance(node.value, ast.Attribute):
+                yield f".{node.value.attr}.{node.attr}"
         elif isinstance(node, ast.Compare):
             yield from self._compare(node)
         elif isinstance(node, ast.Not):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from .features import Program, called
+from .lexicon import lexicon
 from .question import Question
 
 YES_NO = (
@@ -19,7 +20,54 @@ _ASKING = (
     r"|any (?:idea|chance)"
 )
 _COUNTING = r"(?<!\S)(?:how many|how much|number of|count)(?!\S)"
+_AMOUNT = (
+    r"(?<!\S)(?:how|many|much|number\w*|no|nr|count\w*|total\w*|sum\w*|tally|quantit\w*|amount\w*|enumerate|headcount|"
+    r"head count|add|adds|together|altogether|times|often|#|difference|minus|more|fewer|less|exceed\w*|many\??|"
+    r"figure|what 's the|words?|lines?|occurrences?|instances?|plus|cardinality|ratio|average|mean|per|percent\w*|%|"
+    r"different|distinct|surplus|outnumber\w*|gap|turnout)(?!\S)"
+)
+_COMPARING = frozenset(
+    "number compares> compares< same differs even odd set==1 set>1 all * / + - not any has_color verify inside overlaps "
+    "left_of right_of above below contains touches and or".split()
+)
 _COLOR = r"(?<!\S)(?:what|which|wat|whats)(?: is| 's| are)?(?: the)? colou?rs?(?!\S)"
+
+
+def _joined(asked: Question, node: ast.BoolOp) -> bool:
+    """Whether two conditions are joined by `and` where the question says "or", or the other way."""
+    tags = lexicon().tags
+    plain = tags.sub(" ", asked.text)
+    says_or = re.search(r"(?<!\S)(?:or|either|\/|vs|one of|any of|at least one|whichever|which)(?!\S)", plain)
+    says_and = re.search(
+        r"(?<!\S)(?:and|both|all|with|but|plus|also|as well|together|&|without|neither|nor|too|each)(?!\S)",
+        plain,
+    )
+    if isinstance(node.op, ast.Or):
+        return says_or is None
+    exists = all(isinstance(v, ast.Compare) and called(v.left) == "len" for v in node.values)
+    return exists and says_or is not None and says_and is None
+
+
+def _universal(asked: Question, done: Program) -> bool:
+    """Whether "all" or "every" of a yes/no question has nothing in the program that says so."""
+    if done.features & {
+        "all",
+        "set==1",
+        "set>1",
+        "same",
+        "none",
+        "differs",
+        "not",
+        "compares>",
+        "compares<",
+        "number",
+    }:
+        return False
+    plain = lexicon().tags.sub(" ", asked.text)
+    plain = re.sub(
+        r"(?<!\S)(?:at all|in all|after all|all right|of all|all together|all the same)(?!\S)", " ", plain
+    )
+    return re.search(r"(?<!\S)(?:all|every|each|always)(?!\S)", plain) is not None and "any" in done.features
 
 
 def form(asked: Question, done: Program) -> Iterator[str]:
@@ -40,8 +88,14 @@ def form(asked: Question, done: Program) -> Iterator[str]:
             kind == "truth"
             and re.search(r"(?<!\S)(?:as|same|whether|equal|even|odd|statement|true)(?!\S)", text)
         )
-    ):
+    ) or (kind == "truth" and re.search(_COUNTING, text) and not (done.features & _COMPARING)):
         yield "a number is asked for"
+    elif kind == "number" and called(done.value) in ("len", "sum") and not re.search(_AMOUNT, text):
+        yield "nothing asks for a number"
+    elif kind == "truth" and isinstance(done.value, ast.BoolOp) and _joined(asked, done.value):
+        yield "'and' and 'or' are taken for each other"
+    elif kind == "truth" and _universal(asked, done):
+        yield "'all' is taken for some"
     elif first in YES_NO and not asks and kind != "truth" and not (kind == "text" and " or " in f" {text} "):
         yield "yes or no is asked for"
     elif re.search(

@@ -24,6 +24,7 @@ class Lexicon:
 
     entries: tuple[Entry, ...]
     ignored: re.Pattern[str]
+    tags: re.Pattern[str]
     unanswerable: re.Pattern[str]
     emotions: frozenset[str]
     persons: re.Pattern[str]
@@ -54,6 +55,7 @@ def lexicon() -> Lexicon:
     return Lexicon(
         entries,
         pattern_of(" | ".join(table["ignored"].values())),
+        pattern_of(" | ".join((table["ignored"]["tags"], table["ignored"]["openings"]))),
         pattern_of(" | ".join(table["unanswerable"].values())),
         frozenset(table["emotions"].split()),
         pattern_of(table["persons"]),

@@ -28,7 +28,8 @@ _DEFINITE = r"(?:the|these|those|both|my|our|all|first|last|between|of|any|same)
 
 def numbers(asked: Question, done: Program) -> Iterator[str]:
     """Each number stands in both, with the comparison that the question makes."""
-    left = [_closed(op, n) for op, n in done.compared]
+    compared = [_closed(op, n) for op, n in done.compared]
+    left = list(compared)  # those that no word of the question has asked for yet
     pictures: set[int] = set()  # numbers of images, not of objects
     times = [
         n for n in range(2, 21) if f"* {n}" in ast.unparse(done.tree) or f"{n} *" in ast.unparse(done.tree)
@@ -52,8 +53,11 @@ def numbers(asked: Question, done: Program) -> Iterator[str]:
         if "images" in done.features and re.match(_PICTURES, after):
             pictures.add(i)
             continue
-        wanted = {_closed(op, n) for op in operators or ("==", ">=")}
-        found = [c for c in left if c in wanted or c[1] == n]
+        exact = re.search(
+            r"(?<!\S)(?:number|count|amount|total|sum|quantity|exact|how many)(?!\S)", asked.text
+        )
+        wanted = {_closed(op, n) for op in operators or (("==",) if exact else ("==", ">="))}
+        found = [c for c in compared if c in wanted or c[1] == n]
         if found:
             if not wanted & set(found):
                 yield f"'{' '.join((before.split() or [''])[-2:])} {word}' is compared by {found[0][0]}"

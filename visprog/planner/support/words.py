@@ -36,7 +36,9 @@ def unanswerable(asked: Question, done: Program) -> Iterator[str]:
 
 
 def unaccounted(asked: Question, done: Program, known: Words) -> Iterator[str]:
+    """Words that the program neither copies nor answers, unless they say nothing."""
     known_words = lexicon()
+    yield from (f"'{name}' is looked for and not used" for name in sorted(done.unused))
     if ("<question>", "vqa") in done.strings or any(tool == "vqa" for _, tool in done.strings):
         copied = [text for text, tool in done.strings if tool != "vqa"]
         if any(tool == "vqa" and is_whole(text, asked) for text, tool in done.strings):
@@ -46,6 +48,14 @@ def unaccounted(asked: Question, done: Program, known: Words) -> Iterator[str]:
     for text in copied:
         for start, end in asked.find(text):
             asked.known.update(range(start, end))
+    given = {w for text, tool in done.strings if tool for w in text.lower().split()}
+    for text, tool in done.strings:
+        if (
+            not tool and set(text.lower().split()) & given
+        ):  # "red car" as an answer: it looks for red ones too
+            asked.known -= {
+                i for start, end in asked.find(text) for i in range(start, end) if asked.words[i] not in given
+            }
     for entry in known_words.entries:
         if entry.means & done.features:
             for match in entry.words.finditer(asked.text):
@@ -53,8 +63,10 @@ def unaccounted(asked: Question, done: Program, known: Words) -> Iterator[str]:
     for match in known_words.ignored.finditer(asked.text):
         asked.known |= asked.span(*match.span())
     if "person" in done.features:
+        nobody = bool({"none", "not", "index:min"} & done.features)
         for match in known_words.persons.finditer(asked.text):
-            asked.known |= asked.span(*match.span())
+            if nobody or match[0] not in _NOBODY:
+                asked.known |= asked.span(*match.span())
     restricting = type_of(done, done.value) != "truth"
     aside = asides(
         asked, {i for text in copied for start, end in asked.find(text) for i in range(start, end)}
@@ -69,6 +81,8 @@ def unaccounted(asked: Question, done: Program, known: Words) -> Iterator[str]:
         if known_words.strict.fullmatch(word) or not known.accounts(word, done.kind, known_words.asks(word)):
             yield f"'{word}'"
 
+
+_NOBODY = frozenset(("nobody", "no one", "noone", "no-one", "empty", "deserted"))
 
 _ASIDE = re.compile(
     r"(?:hi |hello |hey |so |ok |okay |sorry |well )*"
@@ -103,6 +117,7 @@ def is_whole(text: str, asked: Question) -> bool:
 
 
 def unasked(asked: Question, done: Program) -> Iterator[str]:
+    """What the program does though no word asks for it."""
     known_words = lexicon()
     copied = {
         i
@@ -111,6 +126,7 @@ def unasked(asked: Question, done: Program) -> Iterator[str]:
         for start, end in asked.find(text)
         for i in range(start, end)
     }
+    copied |= {i for match in known_words.tags.finditer(asked.text) for i in asked.span(*match.span())}
     called = {
         feature
         for entry in known_words.entries
@@ -123,6 +139,12 @@ def unasked(asked: Question, done: Program) -> Iterator[str]:
     )
     if "person" in done.features and not known_words.persons.search(asked.text):
         yield "nobody is asked for"
+    plain = " ".join("" if i in copied else w for i, w in enumerate(asked.words))
+    for feature in done.features & set(known_words.needs):
+        if feature == "all" and "find_panels" in done.features:
+            continue  # a black tower is one all of whose blocks are black
+        if not known_words.needs[feature].search(plain):
+            yield f"nothing asks for {feature}"
     for text, tool in done.strings:
         if (
             text not in FIXED
