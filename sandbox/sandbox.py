@@ -97,9 +97,8 @@ class Sandbox:
         """Runs one program.
 
         Args:
-            source: Python: it defines ``def answer(…)``, or has a top-level ``return``, or assigns
-            ``result``. tools: functions of this process that it may call. Their arguments come from the
-            program: validate
+            source: Python: it defines ``def answer(…)``, or has a top-level ``return``, or assigns ``result``.
+            tools: functions of this process that it may call. Their arguments come from the program: validate
                 them. What they raise becomes a ``ToolError`` that the program can catch; a
                 :class:`StopProgram` ends it. :func:`current_line` tells them the line of the call.
             inputs: values by name: parameters of ``answer``, variables of a script.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.planner.conftest import ScriptedChat
+from visprog import doctor
 from visprog.agent import Agent
 from visprog.cli import main
 from visprog.config import Config
@@ -17,7 +20,7 @@ from visprog.host import Host
 from visprog.planner import Feedback, LLMPlanner, Plan, Task
 from visprog.planner.examples import choose
 from visprog.prompts import examples
-from visprog.registry import Registry, default_registry, tool
+from visprog.registry import Registry, chosen_registry, default_registry, tool
 from visprog.sees import Parsed, Sees
 from visprog.values.image import Image
 
@@ -104,6 +107,66 @@ def test_tools_without_a_backend_are_left_out(name: str) -> None:
     assert f"def {name}(" not in prompt({})
     assert f"def {name}(" in prompt({"tools": {name: {"backend": "embedded"}}})
     assert name in in_force({}) and name not in in_force({}).offered
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"tools": {"vqa": {"backend": "embedded"}}},
+     {"without_tools": ["find_polygons", "find_circles", "verify", "find_text", "read_text", "classify"]}],
+)  # fmt: skip
+def test_the_rules_name_only_tools_that_are_offered(settings: dict[str, Any]) -> None:
+    config = Config.of(settings)
+    registry = Host(chosen_registry(config), config).in_force
+    system = LLMPlanner(ScriptedChat()).prompt(Task("How many?", registry=registry))[0]["content"]
+    rules = system.split("# The language")[0]
+    named = {name for name in default_registry() if re.search(rf"`{name}[`(]", rules)}
+    assert named <= registry.offered.keys()
+    assert "{{" not in system and "}}" not in system and "\n\n\n" not in rules
+    assert ("vqa" in rules) == ("vqa" in registry.offered)
+
+
+def test_the_doctor_says_what_is_seen_and_which_files_are_missing(tmp_path: Path) -> None:
+    labels = tmp_path / "mine.names"
+    labels.write_text("raccoon\n")
+    settings = {"detect": {"backend": "onnx", "model": "none.onnx", "labels": str(labels)}}
+    found = doctor.report(Config.of({"tools": settings}))
+    tools = {tool["name"]: tool for tool in found["tools"]}
+    assert tools["detect"]["sees"].startswith("1 kind of object: raccoon")
+    assert tools["vqa"]["cannot"].startswith("no model that answers free questions")
+    assert any("there is no model file none.onnx" in problem for problem in found["problems"])
+    labels.unlink()
+    assert any(
+        "cannot read the label file" in p for p in doctor.report(Config.of({"tools": settings}))["problems"]
+    )
+
+
+def test_a_drawing_is_asked_for_shapes_and_text() -> None:
+    refusal = in_force({})["detect"].sees.phrases["what"].refusal("sign")
+    assert 'ask for the shape ("red octagon")' in refusal and "find_text" in refusal and "owlv2" in refusal
+
+
+ROOT = Path(__file__).resolve().parents[1]
+WORDS = sorted(
+    path for folder in ("visprog", "tools", "prompts") for path in (ROOT / folder).rglob("*.yaml")
+    if "recipes" not in path.parts
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", WORDS, ids=lambda path: path.name)
+def test_no_word_is_read_as_a_truth_value(path: Path) -> None:
+    """In YAML, `no` and `on` without quotes are no words."""
+
+    def check(value: Any) -> None:
+        if isinstance(value, dict):
+            assert all(isinstance(key, str) for key in value), value.keys()
+            for each in value.values():
+                check(each)
+        elif isinstance(value, list):
+            assert not any(isinstance(each, bool) or each is None for each in value), value
+            for each in value:
+                check(each)
+
+    check(yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 
 
 def test_examples_look_only_for_what_can_be_seen() -> None:

@@ -16,7 +16,7 @@ from visprog.values.image import Image
 from .batch import answer_each
 from .drawn import Drawn, find_drawn, read_drawn
 from .faces import HaarFaces, load_cascade
-from .meaning import head_of, near
+from .meaning import finder_of, head_of, miswritten, near
 from .overlap import suppress
 from .phrase import Phrase, read_phrase, read_yaml
 
@@ -32,9 +32,11 @@ FINDABLE = FACES | PEOPLE | TEXT | CODES | EYES | SMILES
 SUMMARY = (
     "people, faces, eyes, smiles, text, QR codes. In drawings also shapes: circle, triangle, square, rectangle, "
     'polygon (and its kinds), star, line, "object" or "shape" (any of them), "block" (square or rectangle), "dot", '
-    '"box" or "panel", "tower" (blocks that stand on one another); before the noun a size (small, medium, large: among '
-    'the shapes of the whole drawing), a colour, a place (left, right, top, bottom): "small black triangle". A colour '
-    "may also stand before people and faces. It refuses all other nouns, and sees no other objects in photographs."
+    '"box" or "panel", "tower" (blocks that stand on one another; "tower of three blocks"); before the noun a size '
+    "(small, medium, large: among the shapes of the whole drawing), a form (round, square, triangular), a colour, a "
+    "place (left, right, top, bottom: the half of the image; of a tower, its top or bottom block): "
+    '"small black triangle". A colour may also stand before people and faces. It refuses all other nouns, and sees '
+    "no other objects in photographs."
 )
 
 
@@ -65,11 +67,14 @@ def read_what(what: str) -> Phrase | Drawn:
         return drawn
     if phrase.noun in FINDABLE:
         return phrase
+    if wrong := miswritten(what):
+        raise Refused(wrong)
     near = near_what(what)
     raise Refused(
         f"with OpenCV alone, detect cannot see '{phrase.whole}'{f' ({near})' if near else ''}, only people, faces, "
-        'eyes, smiles, text, QR codes and drawn shapes: for anything else set backend = "owlv2" (any phrase), or '
-        '"onnx" with a COCO model, under [tools.detect] in visprog.toml'
+        'eyes, smiles, text, QR codes and drawn shapes: in a drawing, ask for the shape ("red octagon") or for what is '
+        'written on it (find_text); for other objects set backend = "owlv2" (any phrase), or "onnx" with a COCO model, '
+        "under [tools.detect] in visprog.toml"
     )
 
 
@@ -78,6 +83,8 @@ def near_what(what: str) -> Near | None:
     try:
         phrase = read_phrase(what)
     except ToolError:
+        return None
+    if miswritten(what):
         return None
     head = head_of(phrase.whole)
     if head != phrase.whole and _can_find(read_phrase(head)):
@@ -101,7 +108,7 @@ class OpenCVDetector:
         figure: lowest score of a figure, in units of the support vector machine.
     """
 
-    sees = Sees(SUMMARY, {"what": Parsed(read_what, near_what)})
+    sees = Sees(SUMMARY, {"what": Parsed(read_what, near_what, finder_of)})
 
     def __init__(self, model: str | None = None, *, figure: float = 1.3) -> None:
         if model is not None:

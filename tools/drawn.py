@@ -1,6 +1,7 @@
 """Things in drawings by the words that people have for them: "small black triangle", "block", "tower", "left box".
 
-A phrase is any of a size, a colour and a place, in any order, and a noun; the place may also follow ("on the left").
+A phrase is any of a size, a form, a colour and a place, in any order, and a noun; the place may also follow ("on the
+left"), and of towers what they are made of ("tower of three blocks").
 Shapes are found by `find_circles` and `find_polygons`.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import TypeAlias, TypeVar
@@ -22,12 +23,15 @@ from visprog.values.image import Image
 from . import color as _color
 from .drawing import LONGEST
 from .flatness import is_drawing
-from .phrase import TONES, Phrase, read_yaml, singular
+from .phrase import TONES, Phrase, read_phrase, read_yaml, singular
 
 T = TypeVar("T", bound=Located)
 Shape: TypeAlias = Circle | Line | Polygon
 SHAPES = frozenset(("circle", "disc", "disk", "ring", "shape", "geometric shape", "geometric figure"))
 """Nouns, next to those of polygons and lines, that mean a shape in any image."""
+
+ENDS = ("top", "bottom")
+"""Places that name a block of a tower."""
 
 IN_ROWS = frozenset(("box", "panel", "tower"))
 """Kinds that stand side by side or one below another, of which one can be the middle one."""
@@ -68,6 +72,7 @@ class Drawn:
         noun: as it was said, in the singular.
         color, size: "" for any; the size is small, medium or large.
         places: left, right, top, bottom, middle: all of them hold.
+        count: of the blocks in a tower; 0 for any.
     """
 
     kind: str
@@ -75,29 +80,35 @@ class Drawn:
     color: str = ""
     size: str = ""
     places: tuple[str, ...] = ()
+    count: int = 0
 
     @property
     def is_shape(self) -> bool:
-        """Whether the noun means a shape in any image; a ball, a box or an object may be a real one."""
-        return self.kind in POLYGONS | {"line"} or self.noun in SHAPES
+        """Whether the noun means a shape in any image; a ball, a box or a square object may be a real one."""
+        return read_yaml("drawn")["nouns"][self.noun] in POLYGONS | {"line"} or self.noun in SHAPES
 
 
 def read_drawn(phrase: Phrase) -> Drawn | None:
     """A phrase as what it names in a drawing; None if it names nothing drawn."""
     table = read_yaml("drawn")
-    sizes, places, nouns = table["sizes"], table["places"], table["nouns"]
-    text = re.sub(r"[- ]sized?\b", "", phrase.whole)
-    text = re.sub(r"\b(tower|stack|pile|column) of .*", r"\1", text)
+    sizes, places, nouns, forms = table["sizes"], table["places"], table["nouns"], table["forms"]
+    text = re.sub(r"[- ](?:sized?|shaped)\b", "", phrase.whole)
     found_places: list[str] = []
     if after := re.fullmatch(table["after"], text):
         text = singular(after["thing"])
         found_places += [places[w] for w in re.split(r"[\s-]+", after["place"]) if w in places]
+    if made := re.fullmatch(table["made"], text):
+        return _made_of(made, tuple(found_places))
     words = text.split()
-    size, colors = "", list[str]()
+    size, form, count, colors = "", "", 0, list[str]()
     while words and " ".join(words) not in nouns:
         word, *words = words
         if word in sizes and not size:
             size = sizes[word]
+        elif not form and (word in forms or nouns.get(word) in POLYGONS | {"circle"}):
+            form = forms.get(word) or nouns[word]
+        elif not count and (per := re.fullmatch(table["per"], word)) and _number(per["count"]):
+            count = _number(per["count"])
         elif all(part in places for part in word.split("-")):
             found_places += [places[part] for part in word.split("-")]
         elif word in TONES or word in _color.NAMES or word in _color.SYNONYMS:
@@ -107,10 +118,43 @@ def read_drawn(phrase: Phrase) -> Drawn | None:
     if not words or (colors and all(word in TONES for word in colors)):
         return None
     noun = " ".join(words)
-    kind = nouns[noun]
-    if (size and kind == "line") or ("middle" in found_places and kind not in IN_ROWS):
+    kind = _formed(nouns[noun], form)
+    if not kind or (size and kind == "line") or (count and kind != "tower"):
         return None
-    return Drawn(kind, noun, " ".join(colors), size, tuple(found_places))
+    if "middle" in found_places and kind not in IN_ROWS:
+        return None
+    return Drawn(kind, noun, " ".join(colors), size, tuple(found_places), count)
+
+
+def _made_of(made: re.Match[str], places: tuple[str, ...]) -> Drawn | None:
+    """A tower of so many blocks, or of blocks of one colour; None if something else is said of it.
+
+    What a tower is made of holds for all of it, what it is "with" may be a part.
+    """
+    tower, blocks = (read_drawn(read_phrase(made[part])) for part in ("tower", "blocks"))
+    if tower is None or tower.kind != "tower" or blocks is None:
+        return None
+    count = _number(made["blocks"].split()[0])
+    of_all = made["how"] != "with"
+    if blocks != Drawn("block", blocks.noun, blocks.color if of_all else "") or not (of_all or count):
+        return None
+    if (tower.color and blocks.color) or (tower.count and count):
+        return None
+    return replace(
+        tower, color=tower.color or blocks.color, places=tower.places + places, count=tower.count or count
+    )
+
+
+def _number(word: str) -> int:
+    """What a number word or numeral says; 0 if it is none."""
+    return int(word) if word.isdecimal() else int(read_yaml("drawn")["numbers"].get(word, 0))
+
+
+def _formed(kind: str, form: str) -> str:
+    """The kind of what has a form: a round thing is a circle; "" if there is no such kind."""
+    if not form or kind == form or (kind == "block" and form == "rectangle"):
+        return kind
+    return form if kind == "thing" or (kind == "block" and form == "square") else ""
 
 
 def find_drawn(image: Image, asked: Drawn) -> list[Region]:
@@ -120,7 +164,7 @@ def find_drawn(image: Image, asked: Drawn) -> list[Region]:
     at the widest steps of at least 1.25 times, at two steps into small, medium and large, at one into small and large.
 
     A place is the half of the image that a shape's centre lies in; of panels and towers, which stand in rows, the
-    first, the last, or the middle one.
+    first, the last, or the middle one; where all shapes are blocks in towers, the top and bottom block of each.
 
     Raises:
         Refused: the noun may mean a real thing, and the image is no drawing; or all shapes are of one size.
@@ -136,13 +180,22 @@ def find_drawn(image: Image, asked: Drawn) -> list[Region]:
     whole = image if max(image.root.size) > LONGEST else image.root
     if asked.kind == "tower":
         towers = _towers(whole)
-        found = [t for t, blocks in towers if not asked.color or all(_is_of(b, asked.color) for b in blocks)]
+        found = [
+            t
+            for t, blocks in towers
+            if asked.count in (0, len(blocks))
+            and (not asked.color or all(_is_of(b, asked.color) for b in blocks))
+        ]
         found = _of_size(found, [t for t, _ in towers], asked)
         return _in_row([t for t in found if image.box.contains(t.center)], asked.places)
     shapes = _shapes(whole, asked.kind, asked.color)
     shapes = _of_size(shapes, _shapes(whole, "thing") if asked.size else shapes, asked)
     inside = [s for s in shapes if image.box.contains(s.box.center)]
-    placed = [s for s in inside if all(_lies(s.box, place, image.box) for place in asked.places)]
+    ends = _ends(whole, asked)
+    if ends is not None:
+        inside = [s for s in inside if any(s.box.iou(end) > SAME for end in ends)]
+    halves = [place for place in asked.places if ends is None or place not in ENDS]
+    placed = [s for s in inside if all(_lies(s.box, place, image.box) for place in halves)]
     return [Region(s.box, _label(s, asked), 1.0, image.root) for s in placed]
 
 
@@ -223,9 +276,9 @@ def _in_row(found: list[Region], places: Sequence[str]) -> list[Region]:
     return found
 
 
-def _rank(place: str, region: Region) -> float:
-    """How far a region is from the side that a place names, up to a constant."""
-    x, y = region.center.x, region.center.y
+def _rank(place: str, thing: Located) -> float:
+    """How far a thing is from the side that a place names, up to a constant."""
+    x, y = thing.box.center.x, thing.box.center.y
     return {"left": x, "right": -x, "top": y, "bottom": -y}[place]
 
 
@@ -268,6 +321,17 @@ def _towers(image: Image) -> list[tuple[Region, list[Polygon]]]:
         ):
             found.append((Region(box, "tower", 1.0, image.root), group))
     return sorted(found, key=lambda t: t[0].box.center.x)
+
+
+def _ends(image: Image, asked: Drawn) -> list[Box] | None:
+    """The top or bottom blocks of all towers; None where no such are asked for, or other shapes are there too."""
+    asked_ends = [place for place in asked.places if place in ENDS]
+    if asked.kind != "block" or len(asked_ends) != 1:
+        return None
+    towers = [blocks for _, blocks in _towers(image)]
+    if not towers or sum(map(len, towers)) < len(_shapes(image, "thing")):
+        return None
+    return [min((b.box for b in blocks), key=partial(_rank, asked_ends[0])) for blocks in towers]
 
 
 def _stands_on(upper: Box, lower: Box) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from visprog.errors import ToolError
 from visprog.sees import Near, Phrases
 
-from .meaning import head_of, near
+from .meaning import finder_of, head_of, including, miswritten, near
 from .phrase import Phrase, read_phrase, read_yaml, singular
 
 MOST_NAMED = 200
@@ -24,7 +24,8 @@ class Labels:
     """
 
     def __init__(self, names: list[str]) -> None:
-        self.names = [_canonical().get(singular(n), n.strip()) for n in names]
+        names = [" ".join(n.replace("_", " ").split()) for n in names]
+        self.names = [_canonical().get(singular(n), n) for n in names]
         self._index: dict[str, frozenset[int]] = {singular(n): frozenset((i,)) for i, n in enumerate(names)}
         for i, name in enumerate(self.names):
             self._index.setdefault(singular(name), frozenset((i,)))
@@ -48,7 +49,7 @@ class Labels:
             ToolError: the file cannot be read or holds no name.
         """
         try:
-            lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
+            lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ToolError(f"cannot read the label file {path}: {error}") from None
         names = [line.strip() for line in lines if line.strip()]
@@ -68,13 +69,35 @@ class Labels:
         """Words for several of the classes."""
         return [word for word, classes in self._index.items() if len(classes) > 1]
 
+    @property
+    def group_names(self) -> list[str]:
+        """One word for each group of classes."""
+        named: dict[frozenset[int], str] = {}
+        for word in self.groups:
+            named.setdefault(self._index[word], word)
+        return list(named.values())
+
     def near(self, noun: str) -> Near | None:
         """The class or group that is nearest by meaning to a noun that is none."""
         single = [word for word, classes in self._index.items() if len(classes) == 1]
         found = near(noun, single, self.groups)
-        if found is None or len(self._index[found.phrase]) > 1:
-            return found
-        return replace(found, phrase=self.names[next(iter(self._index[found.phrase]))])
+        if found is None:
+            return None
+        # A broader synonym ("table") includes what the class that it stands for ("dining table") may not.
+        others = dict.fromkeys(self._name(word) for word in found.others)
+        name = found.phrase if found.relation == "broader" else self._name(found.phrase)
+        return replace(found, phrase=name, others=tuple(w for w in others if w != name))
+
+    def related(self, noun: str) -> list[str]:
+        """The classes of the smallest group that a noun would belong to, were it a class: horse, sheep and cow for
+        "donkey"."""
+        groups = [self._index[word] for word in including(head_of(noun)) if word in self.groups]
+        smallest: frozenset[int] = min(groups, key=lambda group: len(group), default=frozenset())
+        return [self.names[i] for i in sorted(smallest)]
+
+    def _name(self, word: str) -> str:
+        classes = self._index[word]
+        return self.names[next(iter(classes))] if len(classes) == 1 else word
 
 
 @dataclass(frozen=True)
@@ -104,17 +127,22 @@ class ClassPhrases(Phrases):
             return str(error)
         if self.find(read)[0]:
             return ""
-        near = self._near(read)
+        if wrong := miswritten(phrase):
+            return wrong
+        has = self._near(read) or self._has(read.noun)
         return (
-            f"the network {self.network} has no class '{read.noun}' ({near or f'it has {self._some}'}): for free "
+            f"the network {self.network} has no class '{read.noun}' ({has}): for free "
             f'phrases set backend = "owlv2" under [tools.detect] in visprog.toml'
         )
 
     def near(self, phrase: str) -> Near | None:
         try:
-            return self._near(read_phrase(phrase))
+            return None if miswritten(phrase) else self._near(read_phrase(phrase))
         except ToolError:
             return None
+
+    def elsewhere(self, phrase: str) -> str:
+        return finder_of(phrase)
 
     def _near(self, read: Phrase) -> Near | None:
         head = head_of(read.whole)
@@ -123,7 +151,10 @@ class ClassPhrases(Phrases):
         found = self.labels.near(read.noun)
         if found is None or not read.color:
             return found
-        return replace(found, phrase=f"{read.color} {found.phrase}", asked=read.whole)
+        if read.noun.startswith("and "):  # "black and white cat"
+            return replace(found, asked=read.whole)
+        colored = tuple(f"{read.color} {word}" for word in found.others)
+        return replace(found, phrase=f"{read.color} {found.phrase}", asked=read.whole, others=colored)
 
     @property
     def summary(self) -> str:
@@ -131,16 +162,22 @@ class ClassPhrases(Phrases):
         names = self.labels.names
         kinds = "1 kind of object" if len(names) == 1 else f"{len(names)} kinds of object"
         more = f", … ({len(names) - MOST_NAMED} more)" if len(names) > MOST_NAMED else ""
-        groups = f"; also {', '.join(self.labels.groups)}" if self.labels.groups else ""
+        groups = f"; also {', '.join(self.labels.group_names)}, for these kinds" if self.labels.groups else ""
+        kind = next(
+            ((k, n) for n in names for k in read_yaml("kinds").get(n, ()) if not self.can_see(k)), None
+        )
+        special = f' ("{kind[0]}" as "{kind[1]}")' if kind else ""
         return (
             f'{kinds}: {", ".join(names[:MOST_NAMED])}{more}{groups}; "object" for all. A colour may stand before '
-            f'the noun. It refuses all other nouns: what is more special is looked for by its kind ("man" as "person").'
+            f"the noun. It refuses all other nouns: what is more special is looked for by its kind{special}."
         )
 
-    @property
-    def _some(self) -> str:
+    def _has(self, noun: str) -> str:
+        """What there is instead, of which nothing is near."""
+        if related := self.labels.related(noun):
+            return f"of that kind it has {', '.join(related)} alone"
         names = self.labels.names
-        return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+        return f"it has {', '.join(names[:6])}" + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 @cache

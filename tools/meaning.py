@@ -6,21 +6,28 @@ import re
 from collections.abc import Collection, Iterator
 from functools import cache
 
+from visprog.errors import ToolError
 from visprog.sees import Near
 
-from .phrase import PREPOSITIONS, is_color, read_yaml, singular
+from .phrase import PREPOSITIONS, is_color, read_phrase, read_yaml, singular
 
-AFTER = frozenset(
-    "wearing holding riding carrying sitting standing walking running playing eating drinking looking using talking "
-    "lying sleeping driving pushing pulling facing crossing waiting reading smiling touching having made covered "
-    "dressed parked hanging seated standing flying jumping swimming laughing talking pointing full filled painted "
-    "without along across through around among into onto behind to as than not being made is are "
+LOOSE = frozenset(
+    "sitting standing walking running playing lying sleeping smiling waiting driving dressed parked hanging seated "
+    "flying jumping swimming laughing talking pointing".split()
+)
+"""Participles that stand before a noun as well ("sleeping dog")."""
+
+AFTER = LOOSE | frozenset(
+    "wearing holding riding carrying eating drinking looking using pushing pulling facing crossing reading touching "
+    "having made covered full filled without along across through around among into onto behind to as than not is are "
     "above below beside next inside outside over between against which whose close closest nearest".split()
 )
 """Words that begin what is said of a thing after its name, next to prepositions."""
 
 JOINED = re.compile(r"\s*(?:,|;|/|&|\band\b|\bor\b|\bplus\b|\bas well as\b)\s*")
 """Between the things of a phrase that names several."""
+
+ARTICLES = frozenset(("a", "an", "the"))
 
 MOST_KINDS = 6
 """Kinds of what was asked for that are told."""
@@ -41,13 +48,13 @@ def near(noun: str, known: Collection[str], groups: Collection[str] = ()) -> Nea
         known: words for one kind each.
         groups: words for several kinds, which mean these kinds alone.
     """
-    if parts_of(noun):
+    if miswritten(noun):
         return None
-    if (made_of := _made_of(noun)) is not None:
-        return _of_parts(noun, made_of, known, groups)
     head = head_of(noun)
     if (found := _including(noun, head, known, groups)) is not None:
         return Near(found, "broader", noun)
+    if (member := _member_of(noun)) is not None:
+        return _of_members(noun, member, known, groups)
     for word in dict.fromkeys((noun, head)):
         kinds = [w for w in _narrower(word) if w in known]
         kinds += sorted((w for w in known if w.endswith(f" {word}") and w not in kinds), key=len)
@@ -57,22 +64,41 @@ def near(noun: str, known: Collection[str], groups: Collection[str] = ()) -> Nea
     return None if typed is None else Near(typed, "spelling", noun)
 
 
-def finder_of(noun: str) -> str:
+def finder_of(what: str) -> str:
     """The tool that finds such things by itself, whatever `detect` knows: "face" → find_faces; empty if none does."""
-    words = head_of(noun).split()
-    endings = [" ".join(words[start:]) for start in range(len(words))]
-    table: dict[str, list[str]] = read_yaml("finders")
-    return next((tool for word in endings for tool, nouns in table.items() if word in nouns), "")
+    try:
+        head = head_of(read_phrase(what).noun)
+    except ToolError:
+        return ""
+    return next((tool for tool, nouns in read_yaml("finders").items() if head in nouns), "")
 
 
 def parts_of(phrase: str) -> list[str]:
     """The things of a phrase that names several: "cats and dogs"; empty if it names one, or "black and white" ones."""
-    parts = [part for part in JOINED.split(phrase.lower()) if part.strip()]
-    things = [part for part in parts if not all(map(is_color, part.split()))]
-    return things if len(things) == len(parts) > 1 else []
+    parts = [part.split() for part in JOINED.split(phrase.lower()) if part.strip()]
+    colors = [_ends_in_color(part, after) for part, after in zip(parts, (*parts[1:], []), strict=True)]
+    return [] if len(parts) < 2 or any(colors) else [" ".join(part) for part in parts]
 
 
-def _made_of(noun: str) -> str | None:
+def _ends_in_color(part: list[str], after: list[str]) -> bool:
+    """Whether a part before "and" is a colour of what follows: "black" of "black and white cat", but not "an orange" of
+    "an orange and an apple"."""
+    names_fruit = len(part) == 2 and part[0] in ARTICLES and after[:1] != [] and after[0] in ARTICLES
+    return is_color(part[-1]) and not names_fruit
+
+
+def miswritten(phrase: str) -> str:
+    """Why a phrase cannot stand for one kind of thing, in a sentence that says what to do; empty if it can."""
+    if parts := parts_of(phrase):
+        return f"'{phrase}' names {len(parts)} kinds of object: look for one kind at a time"
+    if phrase.lower().startswith("no "):
+        return (
+            f"'{phrase}' says what is not there: look for the thing itself, and compare their number with 0"
+        )
+    return ""
+
+
+def _member_of(noun: str) -> str | None:
     """What a measure is of ("slice of pizza"), or what a word for many is made of ("crowd")."""
     table = read_yaml("words")
     measure, of, thing = noun.partition(" of ")
@@ -82,7 +108,7 @@ def _made_of(noun: str) -> str | None:
     return members
 
 
-def _of_parts(noun: str, thing: str, known: Collection[str], groups: Collection[str]) -> Near | None:
+def _of_members(noun: str, thing: str, known: Collection[str], groups: Collection[str]) -> Near | None:
     if thing in known or thing in groups:
         return Near(thing, "part", noun)
     found = near(thing, known, groups)
@@ -102,8 +128,10 @@ def _including(noun: str, head: str, known: Collection[str], groups: Collection[
 def head_of(noun: str) -> str:
     """A noun phrase without what is said after the noun: "man with a hat", "woman holding an umbrella"."""
     words = noun.split()
+    begins = PREPOSITIONS | AFTER
     for i, word in enumerate(words):
-        if i and word in PREPOSITIONS | AFTER:
+        before_noun = word in LOOSE and i + 1 < len(words) and words[i + 1] not in begins
+        if i and word in begins and not before_noun:
             return singular(" ".join(words[:i]))
     return noun
 
@@ -127,6 +155,12 @@ def _endings(noun: str) -> Iterator[str]:
     words = noun.split()
     for start in range(len(words)):
         yield " ".join(words[start:])
+
+
+def including(noun: str) -> Iterator[str]:
+    """Words that include a noun, the closest first; of a longer one, also those that include its end."""
+    for word in _endings(noun):
+        yield from _broader(word)
 
 
 def _broader(word: str) -> Iterator[str]:

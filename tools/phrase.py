@@ -59,11 +59,11 @@ def read_phrase(what: str) -> Phrase:
         ToolError: nothing is left that could name a thing.
     """
     words = _words(what)
-    leading = frozenset(read_yaml("words")["leading"])
-    while len(words) > 1 and (words[0] in leading or words[0].isdigit()):
+    leading, quantities = (frozenset(read_yaml("words")[each]) for each in ("leading", "quantities"))
+    while len(words) > 1 and (
+        words[0] in leading or words[0].isdigit() or (words[0] in quantities and words[1] == "of")
+    ):
         words = words[1:]
-    if words[:1] == ["no"]:
-        raise ToolError(f"'{what}' says what is not there: look for the thing itself, and compare what is found with 0")
     if not words or (words[0] in leading and len(words) == 1):
         raise ToolError(f"'{what}' names nothing to look for: give a noun, such as person or red circles")
     split = 0

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from visprog.registry import tool
 from visprog.sees import Sees
-from visprog.values import Circle, Grid, Line, Polygon, Region
+from visprog.values import Circle, Grid, Line, Point, Polygon, Region
 from visprog.values.image import Image
 
 from . import circles as _circles
@@ -31,6 +31,9 @@ from .lettering import without_letters
 Array = NDArray[Any]
 THICK = 2.6
 """A ring whose radius is fewer times the width of its stroke is a letter, or the bend of one."""
+
+MOSTLY = 0.5
+"""Least share of a panel that its ground fills, to be seen as an area of that colour."""
 
 LIMITS = "drawings, diagrams and other clean pictures; in a photograph it sees edges, not things"
 IN_COLOR = Sees(phrases={"color": _color.COLOR})
@@ -102,6 +105,8 @@ def find_polygons(image: Image, kind: str = "polygon", color: str | None = None)
             corners = tuple(drawing.place(x, y) for x, y in points)
             found.append(Polygon(corners, _color.name_of(rgb), image.root))
     found = without_letters(found, drawing)
+    if not found and wanted is not None:
+        found = [p for p in _grounds(image, wanted) if name in _kinds(p)]
     return sorted(found, key=lambda p: (p.center.x, p.center.y))
 
 
@@ -143,6 +148,34 @@ def find_panels(image: Image) -> list[Region]:
 
 
 _circles_of = lru_cache(maxsize=2)(_circles.circles)
+
+
+def _grounds(image: Image, wanted: tuple[str, str]) -> list[Polygon]:
+    """The panels whose ground is of one colour, as areas: where they fill most of a picture, they are drawn as its
+    background."""
+    areas = _panels.panels(image.pixels)
+    found = []
+    for box in areas if len(areas) > 1 else ():
+        left, top, right, bottom = (int(v) for v in (box.left, box.top, box.right, box.bottom))
+        inside = image.pixels[top:bottom, left:right].astype(np.int16)
+        rim = np.concatenate([inside[0], inside[-1], inside[:, 0], inside[:, -1]])
+        ground = np.median(rim, axis=0)
+        flat = (np.abs(inside - ground) <= _panels.ALIKE).all(2).mean() > MOSTLY
+        name = _color.name_of(ground)
+        if flat and name == wanted[0] and _color.accepts(ground[None], wanted)[0]:
+            box = image.to_root(box)
+            corners = [
+                (box.left, box.top),
+                (box.right, box.top),
+                (box.right, box.bottom),
+                (box.left, box.bottom),
+            ]
+            found.append(Polygon(tuple(Point(x, y) for x, y in corners), name, image.root))
+    return found
+
+
+def _kinds(polygon: Polygon) -> set[str]:
+    return _polygons.kinds_of(np.array([(p.x, p.y) for p in polygon.points]))
 
 
 def _is_ground(points: Array, drawing: _drawing.Drawing) -> bool:

@@ -12,11 +12,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .config import Config, default_files
+from .config import Config, ToolConfig, default_files
 from .errors import VisprogError
 
 if TYPE_CHECKING:
-    from .registry import Registry
+    from .registry import Registry, Tool
 
 _EXTRA_OF = {
     "visprog.tools.embedded.": "torch",
@@ -188,13 +188,31 @@ def _tools(config: Config, extras: Mapping[str, Any], problems: list[str]) -> li
                 "backend": backend,
                 "options": options,
                 "others": [b for b in tool.backends if b != backend],
+                "sees": tool.sees.summary,
+                "cannot": tool.sees.nothing,
                 "ready": ready,
                 "install": "" if ready else f"pip install 'visprog[{extra}]'",
             }
         )
         if not ready:
             problems.append(f"the backend '{backend}' of {tool.name} needs: pip install 'visprog[{extra}]'")
+        elif tool.name in config.tools:
+            problems += _backend_problem(tool, backend, config.tools[tool.name])
     return found
+
+
+def _backend_problem(tool: Tool, backend: str, chosen: ToolConfig) -> list[str]:
+    """Why a backend could not answer: its options are wrong, or a file that they name is not there."""
+    try:
+        _ = getattr(tool.load(backend, chosen.key), "sees", None)
+    except VisprogError as error:
+        return [f"the backend '{backend}' of {tool.name} cannot be used: {error}"]
+    except TypeError as error:  # an option that it does not have
+        return [f"the backend '{backend}' of {tool.name} cannot be made: {error}"]
+    model = chosen.options.get("model")
+    if isinstance(model, str) and model.endswith(".onnx") and not Path(model).expanduser().is_file():
+        return [f"the backend '{backend}' of {tool.name} cannot be used: there is no model file {model}"]
+    return []
 
 
 def _in_force(config: Config) -> tuple[Registry, dict[str, str]]:
@@ -203,7 +221,7 @@ def _in_force(config: Config) -> tuple[Registry, dict[str, str]]:
 
     registry = chosen_registry(config)
     host = Host(registry, config)
-    return registry, {name: host.backend_of(tool) for name, tool in registry.called.items()}
+    return host.in_force, {name: host.backend_of(tool) for name, tool in registry.called.items()}
 
 
 def _needs(path: str) -> str:

@@ -74,10 +74,12 @@ class Parsed(Phrases):
     Args:
         parse: raises a `ToolError` (a `Refused`, as a rule), whose text is the refusal, for those that it cannot read.
         closest: for `near`.
+        finder: for `elsewhere`.
     """
 
     parse: Callable[[str], object]
     closest: Callable[[str], Near | None] = lambda phrase: None
+    finder: Callable[[str], str] = lambda phrase: ""
 
     def refusal(self, phrase: str) -> str:
         try:
@@ -88,6 +90,9 @@ class Parsed(Phrases):
 
     def near(self, phrase: str) -> Near | None:
         return self.closest(phrase)
+
+    def elsewhere(self, phrase: str) -> str:
+        return self.finder(phrase)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -170,9 +171,14 @@ def print_doctor(report: Mapping[str, Any]) -> None:
     for name, extra in report["extras"].items():
         found = ", ".join(f"{p} {v or '–'}" for p, v in extra["packages"].items())
         extras.add_row(name, Text(found if extra["installed"] else f"{found}   install: {extra['install']}"))
-    tools = _table("tool", "backend", "others", "")
+    tools = _table("tool", "backend", "others", "sees")
     for tool in report["tools"]:
-        needs = "" if tool["ready"] else tool["install"]
+        sees = (
+            "nothing: choose another backend"
+            if tool["cannot"]
+            else shorten(tool["sees"], 60, placeholder=" …")
+        )
+        needs = sees if tool["ready"] else tool["install"]
         tools.add_row(tool["name"], tool["backend"] or "–", ", ".join(tool["others"]), Text(needs))
     for table in (facts, extras, tools):
         out.print(table)

@@ -9,7 +9,7 @@ import pytest
 
 from visprog.check import Diagnostic, check, dry_run
 from visprog.check.dry_run import LIBRARY
-from visprog.check.stand_ins import World, documented_values
+from visprog.check.stand_ins import StandIns, documented_values
 from visprog.registry import Registry, tool
 from visprog.sandbox import Limits, Sandbox
 from visprog.values import Image
@@ -143,8 +143,9 @@ def test_texts_that_a_tool_documents_are_those_that_it_makes_up(sandbox: Sandbox
 def test_as_many_pictures_as_a_program_takes(registry: Registry, sandbox: Sandbox) -> None:
     three = "def answer(images):\n    a, b, c = images\n    return a.width + b.width + c.width\n"
     fourth = "def answer(images):\n    return images[3].width\n"
+    millionth = "def answer(images):\n    return images[999999].width if len(images) > 999999 else 0\n"
     script = "a, b = images\nreturn len(detect(b, 'dog'))\n"
-    for source in (three, fourth, script):
+    for source in (three, fourth, millionth, script):
         assert found(source, registry, sandbox) == []
     (diagnostic,) = found(three, registry, sandbox, images=2)
     assert "not enough values to unpack (expected 3, got 2)" in diagnostic.message
@@ -201,9 +202,9 @@ def test_stand_ins_give_what_they_declare(registry: Registry) -> None:
     from visprog.types import accepts
 
     image = picture()
-    for world in (World(0, (False,), ("",)), World(3, (True, False), ("2", "4"))):
+    for stand_ins in (StandIns(0, (False,), ("",)), StandIns(3, (True, False), ("2", "4"))):
         for each in registry.called.values():
-            given = {p.name: world.make(p.type, {}, 1) for p in each.parameters}
+            given = {p.name: stand_ins.make(p.type, {}, 1) for p in each.parameters}
             given["image"] = image
-            result = world.stand_in(each)(**given)
+            result = stand_ins.stand_in(each)(**given)
             assert accepts(each.returns, result), each.name

@@ -47,6 +47,7 @@ def test_a_text_is_no_truth(source: str, place: str, registry: Registry) -> None
         f'said = {ASKED}\nif said and said != "no":\n    return True\nreturn False',
         'said = ""\nfor d in detect(image, "dog"):\n    said = caption(d)\nif said:\n    return said\nreturn "none"',
         'def vqa_says(x):\n    return vqa(x, "Is it?") == "yes"\nreturn vqa_says(image)',
+        "said = caption(image)\ndef some(said):\n    return 1 if said else 0\nreturn some([]), said",
         'labels = [caption(d) for d in detect(image, "dog")]\nreturn len(labels) if labels else 0',
     ],
 )

@@ -43,7 +43,8 @@ def test_a_phrase_that_cannot_be_seen_is_an_error_where_it_stands(coco: Registry
     assert (found.line, found.column) == (2, 29)
     assert found.message.startswith("the network none.onnx has no class 'man' (the nearest is 'person'")
     assert found.suggestion == (
-        "write detect(…, 'person'), if every person will do: nothing in force tells a man from others"
+        "write detect(…, 'person'), if every person will do: nothing in force tells a man from others, so that else it "
+        "cannot be answered"
     )
 
 
@@ -79,6 +80,38 @@ def test_all_phrases_of_one_argument_are_explained(coco: Registry) -> None:
     assert "'wall'" in found.message and "'sign'" in found.message and "sofa" not in found.message
     assert found.suggestion is not None and "'stop sign'" in found.suggestion
     assert "'sink'" not in found.message + found.suggestion
+
+
+@pytest.mark.parametrize(
+    ("what", "remedy"),
+    [
+        ("sign", "detect(…, 'stop sign') finds one kind of it, and no other, or call find_text(image, …)"),
+        ("seat", "detect(…, 'chair'), 'couch', 'bench' finds some kinds of it, and no other"),
+        ("crowd", "detect(…, 'person') finds what it is made of, each by itself"),
+        ("face", "call find_faces(image)"),
+        ("octagon", "call find_polygons(image, …)"),
+        ("left car", "write detect(…, 'car'), and choose with leftmost(…)"),
+        ("car on the right", "write detect(…, 'car'), and choose with rightmost(…)"),
+        ("umbrela", "did you mean 'umbrella'?"),
+        ("wall", "answer it from what detect sees ('visprog tools detect' lists it), or say that it cannot be "
+                 "answered: never take another thing for it"),
+    ],
+)  # fmt: skip
+def test_the_remedy_keeps_the_meaning(coco: Registry, what: str, remedy: str) -> None:
+    assert one(f"return detect(image, {what!r})", coco).suggestion == remedy
+
+
+def test_a_place_does_not_stand_for_the_kind() -> None:
+    registry = in_force({"tools": {**ONNX["tools"], "verify": {"backend": "siglip"}}})
+    assert one('return detect(image, "man on the left")', registry).suggestion == (
+        "write detect(…, 'person'), and keep those for which verify(x, 'a man') is true and choose with leftmost(…)"
+    )
+
+
+def test_several_kinds_are_looked_for_one_at_a_time(coco: Registry, basic: Registry) -> None:
+    for registry in (coco, basic):
+        assert "names 2 kinds of object" in one('return detect(image, "cats and dogs")', registry).message
+        assert "says what is not there" in one('return detect(image, "no dogs")', registry).message
 
 
 @pytest.mark.parametrize(

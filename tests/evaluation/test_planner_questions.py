@@ -14,24 +14,33 @@ import pytest
 
 from visprog import cli
 from visprog.check import check
-from visprog.errors import ConfigError, ToolError
+from visprog.errors import ConfigError, PlannerError, ToolError
 from visprog.evaluation.asked_words import Words
-from visprog.evaluation.judging import answers_of, judge, whole
+from visprog.evaluation.judging import LIMITS, MIN_WORLDS, answers_of, judge, open_sandbox, whole
 from visprog.evaluation.planner_questions import (
     Question,
     Score,
     default_files,
     read_questions,
     score_question,
+    score_questions,
     summarise,
 )
 from visprog.evaluation.wording import is_a, plain_text, read_noun, read_statement
 from visprog.evaluation.worlds import TOOLS, World
+from visprog.planner.base import Feedback, Plan, Task
 from visprog.planner.replay import ReplayPlanner, normalise_question
 from visprog.registry import default_registry
+from visprog.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
 QUESTIONS = read_questions(default_files())
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with open_sandbox() as opened:
+        yield opened
 
 
 def world(program: str, question: str = "", seed: int = 1, images: int = 1) -> World:
@@ -164,9 +173,7 @@ MOST = "counts = [len(detect(image, 'cars')) for image in images]\nreturn counts
 SAME = 'a, b = left_to_right(detect(image, "mugs"))[:2]\nreturn dominant_color(a) == dominant_color(b)'
 
 
-@pytest.mark.parametrize(
-    ("question", "reference", "candidate", "right"),
-    [
+JUDGED = [
         ("how many red cars", f"return {RED}", 'return len(detect(image, "red cars"))', True),
         ("how many red cars", f"return {RED}", f"return len({CARS})", False),  # a condition is dropped
         ("how many cars", f"return len({CARS})", "return image.width", False),
@@ -203,17 +210,51 @@ SAME = 'a, b = left_to_right(detect(image, "mugs"))[:2]\nreturn dominant_color(a
          "return largest(find_circles(image))", False),
         ("where are the keys", 'return detect(image, "keys")', 'return best(detect(image, "keys"))', False),
         ("where is the key", 'return detect(image, "key")', 'return best(detect(image, "key"))', True),
+        ("where is the key", 'return best(detect(image, "key"))', 'return {"keys": [detect(image, "key")]}', False),
+        ("how many cars", f"return len({CARS})", "return '²'", False),
+        ("how many cars", f"return len({CARS})", "return 10 ** 400", False),
+        ("how many cars", f"return len({CARS})", f"# count\ndef answer(image):\n    return len({CARS})", True),
+        ("how many cars", f"return len({CARS})", f"import math\nreturn math.floor(len({CARS}))", True),
         ("how many cars", f"return len({CARS})", "return len(", False),
-    ],
-)  # fmt: skip
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("question", "reference", "candidate", "right"), JUDGED)
 def test_the_judge_tells_right_from_wrong(question: str, reference: str, candidate: str, right: bool) -> None:
     verdict = judge(question, reference, candidate)
     assert verdict.right is right, verdict
 
 
+@pytest.mark.parametrize(("question", "reference", "candidate", "right"), JUDGED)
+def test_the_judge_is_the_same_in_a_sandbox(
+    question: str, reference: str, candidate: str, right: bool, sandbox: Sandbox
+) -> None:
+    assert judge(question, reference, candidate, sandbox=sandbox).right is right
+
+
+@pytest.mark.parametrize(
+    ("candidate", "why"),
+    [("while True:\n    pass", f"{LIMITS.cpu:g} seconds of processor time"),
+     ("text = 'a'\nwhile True:\n    text = text + text", "killed: "),
+     (f"for i in range(10000):\n    {CARS}\nreturn 0", f"{LIMITS.calls} tool calls"),
+     ("return image._pixels", "rejected: ")],
+)  # fmt: skip
+def test_a_sandbox_ends_what_does_not_end(candidate: str, why: str, sandbox: Sandbox) -> None:
+    verdict = judge("how many cars", f"return len({CARS})", candidate, sandbox=sandbox)
+    assert not verdict.right and verdict.worlds == 1 and why in verdict.why
+
+
+def test_all_of_nothing_is_not_compared(sandbox: Sandbox) -> None:
+    for where in (None, sandbox):
+        verdict = judge("are all dogs brown", ALL, ALL.replace("len(dogs) > 0 and ", ""), sandbox=where)
+        assert verdict.right and verdict.worlds >= MIN_WORLDS and verdict.answers == 2
+
+
 @pytest.mark.parametrize(
     ("reference", "candidate", "right"),
-    [(MOST, MOST.replace("max(", "min("), False),
+    [(MOST, f"import math\n\ndef answer(images):\n    {MOST}".replace("\nreturn", "\n    return"), True),
+     (MOST, f"def answer(image):\n    {MOST}".replace("\nreturn", "\n    return"), False),
+     (MOST, MOST.replace("max(", "min("), False),
      (MOST, MOST.split("return")[0] + "return [i + 1 for i, n in enumerate(counts) if n == max(counts)]", True),
      ('return [len(detect(image, "cars")) for image in images]',
       'return sum(len(detect(image, "cars")) for image in images)', False),
@@ -334,6 +375,33 @@ def test_scores(tiny: tuple[Path, Path]) -> None:
         "printed": {"value": 0.0, "of": 0},
     }  # fmt: skip
     assert found["categories"]["count"] == {"questions": 4, "right": 2, "refused": 1, "wrong": 1, "good": 2}
+
+
+class Unreached:
+    """A planner that cannot be reached for some questions."""
+
+    name = "unreached"
+
+    def __init__(self, *reached: int) -> None:
+        self.reached = reached
+        self.asked = 0
+
+    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
+        self.asked += 1
+        if self.asked in self.reached:
+            return [Plan('def answer(image):\n    return len(detect(image, "cars"))\n', self.name)]
+        raise PlannerError("cannot reach it")
+
+
+def test_a_planner_that_cannot_be_reached() -> None:
+    question = Question("mine", "how many cars", "count", program='return len(detect(image, "cars"))')
+    now_and_then = list(score_questions(Unreached(5, 8), [question] * 9))
+    assert [s.outcome == "right" for s in now_and_then] == [n in (5, 8) for n in range(1, 10)]
+    assert now_and_then[0].outcome == "refused" and now_and_then[0].why == "cannot reach it"
+    planner = Unreached(1)
+    with pytest.raises(PlannerError, match="cannot reach it"):
+        list(score_questions(planner, [question] * 9))
+    assert planner.asked == 6
 
 
 def test_the_gate_opens() -> None:

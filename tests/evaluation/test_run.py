@@ -250,3 +250,12 @@ def test_evidence_is_kept_small_and_of_failures_most(tmp_path: Path) -> None:
     assert [(e["id"], e["right"]) for e in kept] == [("w0", False), ("w1", True), ("w2", True)]
     with Evidence(found.evidence) as evidence:
         assert evidence._left == {False: 199, True: 18}
+
+
+@pytest.mark.parametrize("mends", [True, False])
+def test_only_a_planner_that_mends_refusals_is_asked_again(mends: bool, tmp_path: Path) -> None:
+    planner = Written("def answer(image):\n    return largest(find_circles(image)).radius > 1\n", WIDE)
+    planner.mends_refusals = mends  # type: ignore[attr-defined]
+    rows = run(tmp_path / "r", planner=planner, limit=1).rows()
+    assert planner.asked == (2 if mends else 1)
+    assert [r["status"] for r in rows] == ["answered" if mends else "refused"]

@@ -142,7 +142,7 @@ def test_a_tool_that_is_not_there_is_no_reason_to_be_unsure(planner: EmbeddedPla
     fewer = Registry(t for t in default_registry().values() if t.name not in left_out)
     (plan,) = planner.plan(Task("How many stars are there?", registry=fewer))
     assert plan.program.endswith('return len(detect(image, "stars"))\n')
-    assert plan.probability is not None and plan.probability > 0.9
+    assert plan.probability is not None and plan.probability > 0.8
 
 
 @pytest.mark.parametrize("question", ["How many lines are there?", "How many times do the two lines cross?"])

@@ -74,6 +74,10 @@ def test_record_then_replay_with_the_repair(
     assert recorder.name == "scripted"
     recorder.plan(task("Où est le chien\u2028?"))
     recorder.plan(task("Où est le chien\u2028?"), feedback=Feedback(FIRST, error="wrong"))
+    assert [json.loads(line)["planner"] for line in path.read_text().split("\n")[:2]] == [
+        "scripted",
+        "scripted",
+    ]
     replay = ReplayPlanner(path)
     assert [p.program for p in replay.plan(task("Où est le chien\u2028?"))] == [FIRST]
     assert [p.program for p in replay.plan(task("où est le chien"), n=5)] == [FIRST, SECOND]

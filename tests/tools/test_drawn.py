@@ -80,7 +80,10 @@ def finder(image: Image) -> Find:
         ("medium-sized objects", 3), ("big blue item", 1), ("large shapes", 3), ("huge circle", 1),
         ("boxes", 3), ("panels", 3), ("left box", 1), ("middle panel", 1), ("grey boxes", 3),
         ("object on the left", 4), ("left items", 4), ("items at the top", 4),
-        ("top left object", 2), ("green item", 0),
+        ("top left object", 2), ("green item", 0), ("everything", 8), ("anything", 8), ("sections", 3),
+        ("square blocks", 3), ("square object", 3), ("round items", 2), ("yellow circular shape", 1),
+        ("triangular things", 3), ("small triangle-shaped object", 1), ("rectangular block", 3),
+        ("grey squares", 3), ("large grey square", 3), ("grey triangle", 0), ("white square", 0),
     ],
 )  # fmt: skip
 def test_scattered_shapes(scattered: Image, what: str, wanted: int) -> None:
@@ -115,7 +118,11 @@ def test_a_crop_is_seen_as_a_part_of_its_drawing(scattered: Image) -> None:
     [
         ("tower", [62, 20, 41]), ("stacks", [62, 20, 41]), ("towers of blocks", [62, 20, 41]), ("yellow tower", [20]),
         ("black tower", [41]), ("tall tower", None), ("big tower", [62]), ("left tower", [62]), ("middle tower", [20]),
-        ("tower on the right", [41]),
+        ("tower on the right", [41]), ("tower of three blocks", [62]), ("towers with exactly 2 blocks", [41]),
+        ("one-block tower", [20]), ("tower of four blocks", []), ("tower of black blocks", [41]),
+        ("stack made of two black bricks", [41]), ("tower of two blue blocks", []),
+        ("stack of blocks on the left", [62]), ("tower with two black blocks", None),
+        ("tower of circles", None),
     ],
 )  # fmt: skip
 def test_towers_are_blocks_that_stand_on_each_other(
@@ -131,6 +138,33 @@ def test_towers_are_blocks_that_stand_on_each_other(
 def test_blocks_of_one_colour_in_a_stack_are_counted_once(stacked: Image) -> None:
     assert len(finder(stacked)("block")) == len(find_polygons(stacked)) == 6
     assert len(finder(stacked)("black block")) == 4
+
+
+@pytest.mark.parametrize(
+    ("what", "boxes"),
+    [
+        ("top block", [(40, 38), (190, 80), (340, 59)]), ("bottom blocks", [(40, 80), (190, 80), (340, 80)]),
+        ("black block on top", [(40, 38), (340, 59)]), ("base block", [(40, 80), (190, 80), (340, 80)]),
+        ("bottom left block", [(40, 80)]), ("blue block at the top", []),
+    ],
+)  # fmt: skip
+def test_the_top_block_is_that_of_its_tower(
+    stacked: Image, what: str, boxes: list[tuple[float, float]]
+) -> None:
+    found = finder(stacked)(what)
+    assert [(r.left, r.top) for r in found] == [pytest.approx(place, abs=1) for place in boxes]
+
+
+@pytest.mark.parametrize(
+    ("what", "top"), [("top block", 80), ("bottom block", 80), ("yellow block at the base", 80)]
+)
+def test_a_single_block_is_the_top_and_the_bottom_of_its_tower(stacked: Image, what: str, top: float) -> None:
+    (block,) = finder(crop(stacked, Box(150, 0, 250, 100)))(what)
+    assert block.top == pytest.approx(top, abs=1)
+
+
+def test_among_other_shapes_a_place_is_a_half_for_blocks_too(scattered: Image) -> None:
+    assert [r.label for r in finder(scattered)("top block")] == ["black square", "yellow square"]
 
 
 def test_a_block_in_the_air_is_no_tower_and_blocks_side_by_side_are_two() -> None:
@@ -190,13 +224,27 @@ def test_photographs_are_told_from_drawings(photo: Callable[[str], Image], scatt
         ("dark blue discs", Drawn("circle", "disc", "dark blue")),
         ("the top-left block", Drawn("block", "block", places=("top", "left"))),
         ("block in the lower right corner", Drawn("block", "block", places=("bottom", "right"))),
-        ("stack of two blocks", Drawn("tower", "stack")),
+        ("stack of two blocks", Drawn("tower", "stack", count=2)),
+        ("green tower of 4 cubes on the left", Drawn("tower", "tower", "green", places=("left",), count=4)),
+        ("three-block tower of red bricks", Drawn("tower", "tower", "red", count=3)),
+        ("square red object", Drawn("square", "object", "red")),
+        ("base block", Drawn("block", "block", places=("bottom",))),
+        ("block at the base", Drawn("block", "block", places=("bottom",))),
+        ("star-shaped thing", Drawn("star", "thing")), ("round square", None), ("square box", None),
+        ("tower with blocks", None), ("tower of a black and a blue block", None),
+        ("tower of blocks with a hole", None), ("two-block circle", None),
         ("dog", None), ("black dog", None), ("small person", None), ("dark circle", None), ("small line", None),
         ("middle circle", None), ("triangle with a hole", None),
     ],
 )  # fmt: skip
 def test_phrases_of_drawings(what: str, wanted: Drawn | None) -> None:
     assert read_drawn(read_phrase(what)) == wanted
+
+
+def test_a_square_object_may_be_a_real_one_and_a_square_shape_is_drawn() -> None:
+    assert not Drawn("square", "object").is_shape
+    assert Drawn("square", "shape").is_shape
+    assert Drawn("square", "square").is_shape
 
 
 def test_people_are_not_taken_for_shapes() -> None:

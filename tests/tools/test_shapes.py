@@ -228,6 +228,23 @@ def test_circles_and_the_frame_of_the_picture_are_no_polygons() -> None:
     assert find_polygons(canvas.image()) == []
 
 
+def test_panels_are_areas_of_their_ground() -> None:
+    """Their grey fills the most of the picture, and is no background where a colour is asked for."""
+    canvas = Canvas(400, 100, WHITE)
+    for left in (0, 150, 300):
+        corners = [(left, 0), (left + 100, 0), (left + 100, 100), (left, 100)]
+        canvas.polygon(np.array(corners), (180, 180, 180), 0)
+    canvas.circle(50, 50, 20, BLUE, 0)
+    image = canvas.image()
+    grey = find_polygons(image, "square", "grey")
+    assert [p.color for p in grey] == ["grey"] * 3
+    assert [p.box.iou(Box(x, 0, x + 100, 100)) > 0.98 for p, x in zip(grey, (0, 150, 300), strict=True)] == [
+        True
+    ] * 3
+    assert find_polygons(image, "triangle", "grey") == find_polygons(image, "square", "red") == []
+    assert find_polygons(image.crop(Box(0, 0, 100, 100)), "square", "grey") == []
+
+
 def test_unknown_kinds_and_colours_are_refused() -> None:
     image = blank().image()
     with pytest.raises(Refused, match=r"'heart' is not a kind of polygon .* use one of polygon, triangle"):

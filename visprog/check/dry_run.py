@@ -16,10 +16,13 @@ from ..values import Mask
 from ..values.image import Image
 from ..values.library import ATTRIBUTES
 from .findings import Diagnostic, Findings, Severity
-from .stand_ins import OddValue, World, picture
+from .stand_ins import OddValue, StandIns, picture
 
 LIBRARY = "visprog.values.library:LIBRARY"
 TYPES = ((Image, ATTRIBUTES["Image"]), (Mask, ATTRIBUTES["Mask"]))
+
+MAX_PICTURES = 12
+"""Pictures of a trial of a program that does not say how many it takes."""
 
 _CERTAIN = ("AttributeError", "NameError", "TypeError")
 """Errors of types and names: they do not hang on what the values are."""
@@ -94,15 +97,15 @@ class _DryRun:
         self.found = Findings()
 
     def findings(self) -> list[Diagnostic]:
-        none = self.run(World(0, (False,), ("",)))
+        none = self.run(StandIns(0, (False,), ("",)))
         if none.status == "rejected":
             return [Diagnostic(d.code, d.line, d.column, d.message, d.suggestion) for d in none.diagnostics]
         if self._ended(none):
             return self.found.sorted()
-        one = self.run(World(1, (True,), ("red", "yes")))
-        many = self.run(World(3, (True, False), ("2", "4")))
+        one = self.run(StandIns(1, (True,), ("red", "yes")))
+        many = self.run(StandIns(3, (True, False), ("2", "4")))
         if many.error_type == "IndexError":  # the fourth of three: there may well be more
-            many = self.run(World(12, (True, False), ("2", "4")))
+            many = self.run(StandIns(12, (True, False), ("2", "4")))
         for outcome in (one, many):
             if self._ended(outcome):
                 return self.found.sorted()
@@ -110,9 +113,9 @@ class _DryRun:
         self._answers(none, [one, many])
         return self.found.sorted()
 
-    def run(self, world: World) -> Outcome:
+    def run(self, stand_ins: StandIns) -> Outcome:
         return self.sandbox.run(
-            self.source, tools=world.tools(self.registry), inputs=self.inputs, types=TYPES
+            self.source, tools=stand_ins.tools(self.registry), inputs=self.inputs, types=TYPES
         )
 
     def _ended(self, outcome: Outcome) -> bool:
@@ -239,7 +242,7 @@ def _wanted(tree: ast.Module, source: str) -> int:
         elif isinstance(node, ast.Subscript) and _is_one_of(node.value, lists):
             index = node.slice.value if isinstance(node.slice, ast.Constant) else None
             wanted += [index + 1] if isinstance(index, int) else []
-    return max(wanted)
+    return min(max(wanted), MAX_PICTURES)
 
 
 def _lists(source: str) -> set[str]:

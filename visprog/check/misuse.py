@@ -39,7 +39,7 @@ _FREE_HALVES = {"left": "xy", "top": "xy", "right": "y", "bottom": "x"}
 
 
 def misuse(tree: ast.Module, registry: Registry) -> list[Diagnostic]:
-    """What a program is sure to mean otherwise, though its types fit.
+    """What a program surely does not mean, though its types fit.
 
     A text that is never empty is no truth (`text-as-truth`); an answer in words may be no number
     (`words-as-number`, a warning); places of things found are in the frame of the whole image, so that a
@@ -65,6 +65,7 @@ class _Misuse:
         self.stores = Counter(
             n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
         )
+        self.stores.update(n.arg for n in ast.walk(tree) if isinstance(n, ast.arg))
         self.assigned: dict[str, list[ast.expr]] = {}
         for node in ast.walk(tree):
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]

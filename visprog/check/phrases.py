@@ -25,7 +25,7 @@ HELPERS = {
 }
 """Words of a phrase that a helper chooses by."""
 
-PLACED = re.compile(r"(?:\b(?:on|at|to|in) the (\w+)$)|(?:^(?:the )?(\w+))")
+PLACED = (re.compile(r"\b(?:on|at|to|in) the (\w+)(?: side)?$"), re.compile(r"^(?:the )?(\w+)\b"))
 """Where such a word may stand: last, or first."""
 
 MOST_TOLD = 4
@@ -41,12 +41,11 @@ def check_phrase(
         return
     unseen = [text for text in _texts(kind) if not phrases.can_see(text)]
     if unseen:
-        messages = [phrases.refusal(text) for text in unseen[:MOST_TOLD]]
-        remedies = [_remedy(tool, text, phrases, registry) for text in unseen[:MOST_TOLD]]
-        findings.add(
-            "unseen-phrase", node, "; ".join(messages),
-            "; ".join(dict.fromkeys(filter(None, remedies))) or None,
-        )  # fmt: skip
+        first, *more = unseen[:MOST_TOLD]
+        message = phrases.refusal(first)
+        message += f"; likewise {', '.join(map(repr, more))}" if more else ""
+        remedies = [_remedy(tool, text, phrases, registry) for text in (first, *more)]
+        findings.add("unseen-phrase", node, message, "; ".join(dict.fromkeys(remedies)))
 
 
 def check_absent(tool: Tool, node: ast.Call, findings: Findings) -> None:
@@ -75,31 +74,51 @@ def _texts(kind: Kind) -> Iterator[str]:
             )
 
 
-def _remedy(tool: Tool, text: str, phrases: Phrases, registry: Registry) -> str | None:
+def _remedy(tool: Tool, text: str, phrases: Phrases, registry: Registry) -> str:
     near = phrases.near(text)
-    if near is None:
-        return f"{tool.name} sees {tool.sees.summary}" if tool.sees.summary else None
+    other = registry.get(phrases.elsewhere(text))
+    remedies = [] if near is None else [_nearest(tool, text, near, registry)]
+    if other is not None and not other.sees.nothing:
+        remedies.append(f"call {other.name}({'image, …' if len(other.parameters) > 1 else 'image'})")
+    return ", or ".join(remedies) or (
+        f"answer it from what {tool.name} sees ('visprog tools {tool.name}' lists it), or say that it cannot be "
+        "answered: never take another thing for it"
+    )
+
+
+def _nearest(tool: Tool, text: str, near: Near, registry: Registry) -> str:
     if near.relation == "spelling":
         return f"did you mean '{near.phrase}'?"
     call = f"{tool.name}(…, {near.phrase!r})"
     if near.relation == "narrower":
-        return f"{call} finds one kind of it; nothing else of it can be seen"
+        calls = ", ".join((call, *(repr(other) for other in near.others)))
+        return f"{calls} finds {'one kind' if not near.others else 'some kinds'} of it, and no other"
+    if near.relation == "part":
+        return f"{call} finds what it is made of, each by itself"
     return f"write {call}{_telling(near.asked or text, near, registry)}"
 
 
 def _telling(text: str, near: Near, registry: Registry) -> str:
     """How to tell what was asked for from the rest of what includes it."""
-    said = PLACED.search(text.lower())
-    helper = HELPERS.get(next(filter(None, said.groups()))) if said else None
-    if helper in registry:
-        return f", and choose with {helper}(…)"
-    verify = registry.get("verify")
-    statement = _one(text)
-    if verify is not None and not verify.sees.nothing:
-        phrases = verify.sees.phrases.get("statement")
-        if phrases is None or phrases.can_see(statement):
-            return f", and keep those for which verify(x, {statement!r}) is true"
-    return f", if every {near.phrase} will do: nothing in force tells {statement} from others"
+    said = next((m for where in PLACED if (m := where.search(text.lower())) and m[1] in HELPERS), None)
+    told, rest = [], text
+    if said and HELPERS[said[1]] in registry:
+        rest = (text[: said.start()] + text[said.end() :]).strip()
+        told = [f"choose with {HELPERS[said[1]]}(…)"]
+    if rest and rest != near.phrase:
+        verify, statement = registry.get("verify"), _one(rest)
+        if verify is None or verify.sees.nothing or not _can_tell(verify, statement):
+            return (
+                f", {' and '.join(told) + ', ' if told else ''}if every {near.phrase} will do: nothing in force tells "
+                f"{statement} from others, so that else it cannot be answered"
+            )
+        told.insert(0, f"keep those for which verify(x, {statement!r}) is true")
+    return f", and {' and '.join(told)}"
+
+
+def _can_tell(verify: Tool, statement: str) -> bool:
+    phrases = verify.sees.phrases.get("statement")
+    return phrases is None or phrases.can_see(statement)
 
 
 def _one(text: str) -> str:

@@ -25,8 +25,8 @@ class OddValue(ToolError):
 
 
 @dataclass
-class World:
-    """What the stand-ins see in every picture.
+class StandIns:
+    """Stand-ins for tools, which answer alike for every image.
 
     Attributes:
         count: how many things are found, whatever is looked for.

@@ -128,13 +128,15 @@ def eval_compare(
 def eval_planner_questions(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FILE]...", help="Of questions, as YAML; those of the package, if none."),
+        typer.Argument(
+            metavar="[FILE]...", help="YAML files of questions; without any, those of the package."
+        ),
     ] = None,
     planner: PlannerOption = None,
     config: ConfigOption = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only so many questions.")] = None,
     show: Annotated[
-        Shown | None, typer.Option("--show", help="List the questions that went wrong so.")
+        Shown | None, typer.Option("--show", help="List the questions with this outcome that was not wanted.")
     ] = None,
     gate: Annotated[
         bool, typer.Option("--gate", help="Exit with 1 unless the planner is good enough to be shipped.")
@@ -152,7 +154,7 @@ def eval_planner_questions(
     from ..evaluation.planner_questions import (
         default_files,
         read_questions,
-        score_question,
+        score_questions,
         summarise,
         to_json,
     )
@@ -166,9 +168,9 @@ def eval_planner_questions(
     writer = make_planner(spec, **(settings.planner_options if spec == settings.planner else {}))
     scores = []
     with progress(len(questions), 0) as watch:
-        for question in questions:
-            scores.append(score_question(writer, question))
-            watch({"right": scores[-1].good})
+        for score in score_questions(writer, questions):
+            scores.append(score)
+            watch({"right": score.good})
     summary = summarise(scores)
     failures = [to_json(s) for s in scores if not s.good]
     if not json:

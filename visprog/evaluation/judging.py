@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import ast
+import math
 import textwrap
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from types import CodeType
 from typing import Any
 
+from visprog.sandbox import Limits, Sandbox, Series
+
+from ..check.dry_run import LIBRARY, TYPES
 from ..errors import ToolError
+from ..inputs import mismatch, named, parameters
 from ..values import Box, Circle, Grid, Line, Located, Mask, Point, Polygon, Region, helpers
 from ..values.helpers import NothingFound
 from ..values.image import Image
@@ -20,27 +28,48 @@ from .made_scenes import Picture
 from .wording import plain_text
 from .worlds import World
 
-WORLDS = 24
-"""In so many an answer is looked at, at least."""
+MIN_WORLDS = 24
+"""Worlds in which answers are compared."""
 
-RARE = 3
-"""So many worlds must bring another answer than the most frequent one, if that can be had."""
+MIN_OTHERS = 3
+"""Worlds in which the reference has another answer than its most frequent one, if that can be had."""
 
-MOST = 160
-"""Worlds that are tried, at most."""
+MAX_WORLDS = 160
+"""Worlds that are tried."""
 
+LIMITS = Limits(cpu=2.0, grace=1.0, calls=5_000)
+"""Of one run in a sandbox."""
+
+# Put before a program: it then says where it asked whether all of nothing are so.
+_ALL = """
+def all(values):
+    empty = True
+    for value in values:
+        empty = False
+        if not value:
+            return False
+    if empty:
+        report_vacuous()
+    return True
+
+"""
 _ORDERING = ("left_to_right", "top_to_bottom", "by_size", "sorted")
 
 
+@dataclass(frozen=True)
 class Failed:
-    """Instead of an answer: what stopped the program."""
+    """Instead of an answer: what stopped the program, by the name of its error and the message."""
 
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-        self.empty = isinstance(error, NothingFound | ToolError | IndexError) or "empty" in str(error)
+    kind: str
+    message: str
 
-    def __repr__(self) -> str:
-        return f"{type(self.error).__name__}: {self.error}"
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was found."""
+        return self.kind in ("IndexError", "NothingFound", "ToolError") or "empty" in self.message
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -60,93 +89,139 @@ class Verdict:
     why: str = ""
 
 
-def judge(question: str, reference: str, candidate: str, images: int = 1) -> Verdict:
+def open_sandbox() -> Sandbox:
+    """A sandbox for `judge`; close it."""
+    return Sandbox(LIMITS, library=LIBRARY)
+
+
+def judge(
+    question: str, reference: str, candidate: str, images: int = 1, sandbox: Sandbox | None = None
+) -> Verdict:
     """Compare a program with a reference program for the same question.
 
-    Both are bodies or whole functions, and must have passed the check of programs: they run in this process.
+    Args:
+        question: what both answer.
+        reference: the body of `answer`, or a whole program.
+        candidate: likewise.
+        images: number of images that the question is about.
+        sandbox: from `open_sandbox`. If None, the programs run in this process, which is quicker: only for
+            programs that are known to be harmless and to come to an end.
+
+    Raises:
+        SandboxUnavailable: programs cannot be run in the sandbox here.
     """
-    sources = whole(reference, images), whole(candidate, images)
-    try:
-        words = Words.of(sources[0], question, sources[1:])
-        right, other = (Runnable(source) for source in sources)
-    except SyntaxError as error:
-        return Verdict(False, 0, 0, f"not Python: {error}")
-    hedged = Runnable(sources[0], hedge=True)
-    ordered = images > 1 or any(name in sources[0] for name in _ORDERING)
+    reference, candidate = whole(reference, images), whole(candidate, images)
+    if message := mismatch(candidate, images):
+        return Verdict(False, 0, 0, message)
+    with ExitStack() as stack:
+
+        def load(source: str) -> Runnable:
+            series = None if sandbox is None else stack.enter_context(sandbox.series(_ALL + source))
+            return Runnable(source, series)
+
+        try:
+            words = Words.of(reference, question, [candidate])
+            hedged = _hedged(reference)
+            programs = load(reference), load(candidate), load(hedged) if hedged else None
+        except SyntaxError as error:
+            return Verdict(False, 0, 0, f"not Python: {error}")
+        ordered = images > 1 or any(name in reference for name in _ORDERING)
+        worlds = (World(words, seed, images) for seed in _seeds(question, MAX_WORLDS))
+        return _compare(worlds, *programs, ordered)
+
+
+def answers_of(question: str, program: str, images: int = 1, worlds: int = MAX_WORLDS) -> Counter[str]:
+    """What a program answers in the worlds of its question, errors included: to see that it can be judged by them."""
+    source = whole(program, images)
+    words, run = Words.of(source, question), Runnable(source)
+    return Counter(_short(run.run(World(words, seed, images))) for seed in _seeds(question, worlds))
+
+
+def _seeds(question: str, worlds: int) -> range:
     start = zlib.crc32(question.encode()) % 1_000_000 * 1000
+    return range(start, start + worlds)
+
+
+def _compare(
+    worlds: Iterable[World], right: Runnable, other: Runnable, hedged: Runnable | None, ordered: bool
+) -> Verdict:
+    """Run a reference, a candidate and the hedged reference until enough worlds have been compared."""
     seen: Counter[str] = Counter()
-    compared = 0
-    for seed in range(start, start + MOST):
-        if compared >= WORLDS and len(seen) > 1 and compared - seen.most_common(1)[0][1] >= RARE:
+    for world in worlds:
+        compared = seen.total()
+        if compared >= MIN_WORLDS and len(seen) > 1 and compared - seen.most_common(1)[0][1] >= MIN_OTHERS:
             break
-        world = World(words, seed, images)
+        images = len(world.pictures)
         wanted = right.run(world)
-        doubtful = world.doubtful or isinstance(wanted, Failed)
-        if doubtful or (hedged.hedges and not _same(wanted, hedged.run(world), True, images)):
+        if world.doubtful or isinstance(wanted, Failed):
+            continue
+        if hedged is not None and not _same(wanted, hedged.run(world), True, images):
             continue
         got = other.run(world)
         if right.vacuous or other.vacuous or world.doubtful or _is_presumed(wanted, got):
             continue
-        compared += 1
         seen[_short(wanted)] += 1
         if not _same(wanted, got, ordered, images):
-            return Verdict(
-                False, compared, len(seen), f"world {seed}: {_short(wanted)} against {_short(got)}"
-            )
-    return Verdict(
-        compared >= WORLDS // 3,
-        compared,
-        len(seen),
-        "" if compared >= WORLDS // 3 else "too few worlds to tell",
-    )
-
-
-def answers_of(question: str, program: str, images: int = 1, worlds: int = MOST) -> Counter[str]:
-    """What a program answers in the worlds of its question, errors included: to see that it can be judged by them."""
-    source = whole(program, images)
-    words, run = Words.of(source, question), Runnable(source)
-    start = zlib.crc32(question.encode()) % 1_000_000 * 1000
-    return Counter(_short(run.run(World(words, seed, images))) for seed in range(start, start + worlds))
+            why = f"world {world.seed}: {_short(wanted)} against {_short(got)}"
+            return Verdict(False, seen.total(), len(seen), why)
+    enough = seen.total() >= MIN_WORLDS // 3
+    return Verdict(enough, seen.total(), len(seen), "" if enough else "too few worlds to tell")
 
 
 class Runnable:
     """A program that runs in worlds.
 
     Args:
-        hedge: where two are compared to choose a word or a number, let the other one be chosen when they are equal:
-            an answer that then changes was a tie, and says nothing.
+        source: of the whole program.
+        series: that it runs in: of the same program after `_ALL`. If None, it runs in this process.
+
+    Raises:
+        SyntaxError: it cannot be compiled (in this process).
     """
 
-    def __init__(self, source: str, hedge: bool = False) -> None:
-        tree = ast.parse(source)
-        self.hedges = False
-        if hedge:
-            hedger = _Hedger()
-            tree = ast.fix_missing_locations(hedger.visit(tree))
-            self.hedges = hedger.changed
-        self._code = compile(tree, "<program>", "exec")
-        self._takes_several = "images" in source.partition("\n")[0]
+    def __init__(self, source: str, series: Series | None = None) -> None:
+        self._source = source
+        self._execute = (
+            partial(_run_here, compile(_ALL + source, "<program>", "exec"))
+            if series is None
+            else partial(_run_confined, series)
+        )
         self.vacuous = False
 
     def run(self, world: World) -> Any:
         """Its answer, or `Failed`. `vacuous` then says whether it asked whether all of nothing are so."""
         self.vacuous = False
-        space: dict[str, Any] = {"__builtins__": {**_BUILTINS, "all": self._all}, **_NAMES, **world.tools()}
-        pictures: Any = world.pictures if self._takes_several else world.pictures[0]
-        try:
-            exec(self._code, space)
-            return space["answer"](pictures)
-        except Exception as error:  # a program may fail in any way
-            return Failed(error)
+        tools = {**world.tools(), "report_vacuous": self._report_vacuous}
+        return self._execute(tools, named(self._source, world.pictures))
 
-    def _all(self, values: Iterable[Any]) -> bool:
-        empty = True
-        for value in values:
-            empty = False
-            if not value:
-                return False
-        self.vacuous |= empty
-        return True
+    def _report_vacuous(self) -> None:
+        self.vacuous = True
+
+
+def _run_here(code: CodeType, tools: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
+    space: dict[str, Any] = {"__builtins__": _BUILTINS, **_NAMES, **tools}
+    try:
+        exec(code, space)
+        return space["answer"](*inputs.values())
+    except Exception as error:  # a program may fail in any way
+        return Failed(type(error).__name__, str(error))
+
+
+def _run_confined(series: Series, tools: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
+    outcome = series.run(tools=tools, inputs=inputs, types=TYPES)
+    if outcome.status == "ok":
+        return outcome.value
+    return Failed(outcome.error_type or outcome.status, outcome.error or "")
+
+
+def _hedged(source: str) -> str | None:
+    """A program that chooses the other word or number where two that it compares are equal; None if it does not choose.
+
+    An answer that then changes was a tie, and says nothing.
+    """
+    hedger = _Hedger()
+    tree = ast.fix_missing_locations(hedger.visit(ast.parse(source)))
+    return ast.unparse(tree) if hedger.changed else None
 
 
 class _Hedger(ast.NodeTransformer):
@@ -220,7 +295,8 @@ _BUILTINS: Mapping[str, Any] = {
 
 
 def whole(program: str, images: int) -> str:
-    if program.lstrip().startswith(("def ", "import ", "from ")):
+    """A program that defines `answer`, of the body of that function or of one that is whole already."""
+    if parameters(program) is not None:
         return program
     header = "def answer(image):" if images == 1 else "def answer(images):"
     return f"{header}\n{textwrap.indent(program, '    ')}"
@@ -279,16 +355,16 @@ _ORDINALS = {"first": 1, "second": 2, "third": 3}
 
 
 def _as_number(value: Any) -> float | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        return float(value)
     if isinstance(value, str):
-        words = value.lower().split()
-        named = next((_ORDINALS[w] for w in words if w in _ORDINALS), None)
-        digits = value.strip()
-        return float(digits) if digits.isdigit() else named
-    return None
+        words, digits = value.lower().split(), value.strip()
+        named_place = next((_ORDINALS[w] for w in words if w in _ORDINALS), None)
+        return float(digits) if digits.isdecimal() else named_place
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _number_of_picture(value: Any, images: int) -> Any:
@@ -296,7 +372,7 @@ def _number_of_picture(value: Any, images: int) -> Any:
     if images > 1 and isinstance(value, Picture) and value.parent is None and not value.done:
         return int(value.name.split()[-1])
     if images > 1 and isinstance(value, str) and (number := _as_number(value)) is not None:
-        return int(number)
+        return number
     return value
 
 
@@ -315,6 +391,8 @@ def _key(value: Any) -> Any:
         return frozenset(map(_key, value))
     if isinstance(value, dict):
         return frozenset((k, _key(v)) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(map(_key, value))
     return value
 
 
@@ -329,8 +407,6 @@ def _rounded(box: Box) -> tuple[float, ...]:
 
 def _short(value: Any) -> str:
     """An answer as one line."""
-    if isinstance(value, Failed):
-        return repr(value)
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_short, value))}]"
     if isinstance(value, Picture):

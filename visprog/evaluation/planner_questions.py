@@ -17,13 +17,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from visprog.sandbox import Sandbox
 
 from ..errors import ConfigError, PlannerError, Refused
-from ..planner.base import Plan, Planner, Task
+from ..planner.base import NoProgram, Plan, Planner, Task
 from ..planner.repair import plan_checked
-from ..registry import Registry, default_registry
-from .judging import judge
+from .judging import judge, open_sandbox
+
+if TYPE_CHECKING:
+    from ..check import Diagnostic
 
 DATA = Path(__file__).parent / "questions"
 PRINTED = "printed"
@@ -31,6 +35,9 @@ PRINTED = "printed"
 
 LIMITS: Mapping[str, float] = {"wrong": 0.015, "right": 0.85, "refused": 0.98}
 """What the gate asks for: wrong at most, right and refused at least."""
+
+MAX_UNREACHED = 5
+"""Questions in a row for which the planner cannot be reached, before a run ends."""
 
 Outcome = Literal["right", "refused", "wrong"]
 
@@ -86,25 +93,48 @@ def read_questions(paths: Iterable[Path]) -> list[Question]:
     return [question for path in paths for question in _read(Path(path))]
 
 
-def score_question(planner: Planner, question: Question, registry: Registry | None = None) -> Score:
-    """Have a planner write the program for a question, check it, and compare it with the reference."""
-    task = Task(question.question, question.images, registry=registry or default_registry())
+def score_question(planner: Planner, question: Question, sandbox: Sandbox | None = None) -> Score:
+    """Have a planner write the program for a question, check it, and compare it with the reference.
+
+    Args:
+        sandbox: that programs run in; see `judge`.
+
+    Raises:
+        PlannerError: the planner cannot be reached.
+        SandboxUnavailable: as `judge`.
+    """
+    task = Task(question.question, question.images)
     try:
         plan = plan_checked(planner, task, check=_check)
-    except (Refused, PlannerError) as error:
+    except (Refused, NoProgram) as error:
         return Score(question, "refused", why=str(error))
     errors = [d for d in plan.diagnostics if d.severity == "error"]
     if errors:
         return Score(question, "refused", plan.program, plan.probability, str(errors[0]))
-    return _judged(question, plan)
+    return _judged(question, plan, sandbox)
 
 
-def score_questions(
-    planner: Planner, questions: Iterable[Question], registry: Registry | None = None
-) -> Iterator[Score]:
-    """Score after score, in the order of the questions."""
-    for question in questions:
-        yield score_question(planner, question, registry)
+def score_questions(planner: Planner, questions: Iterable[Question]) -> Iterator[Score]:
+    """Score after score, in the order of the questions; programs run in a sandbox.
+
+    A question for which the planner cannot be reached counts as refused.
+
+    Raises:
+        PlannerError: the planner cannot be reached for `MAX_UNREACHED` questions in a row.
+        SandboxUnavailable: as `judge`.
+    """
+    unreached = 0
+    with open_sandbox() as sandbox:
+        for question in questions:
+            try:
+                score = score_question(planner, question, sandbox)
+                unreached = 0
+            except PlannerError as error:
+                unreached += 1
+                if unreached == MAX_UNREACHED:
+                    raise
+                score = Score(question, "refused", why=str(error))
+            yield score
 
 
 def summarise(scores: Sequence[Score]) -> dict[str, Any]:
@@ -152,22 +182,23 @@ def to_json(score: Score) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _check(program: str, task: Task) -> Any:
+def _check(program: str, task: Task) -> list[Diagnostic]:
     """The static check alone: the worlds are the trial."""
     from ..check import check
 
     return check(program, task.registry, returns=task.returns)
 
 
-def _judged(question: Question, plan: Plan) -> Score:
+def _judged(question: Question, plan: Plan, sandbox: Sandbox | None) -> Score:
     if question.refuse == "must":
         return Score(question, "wrong", plan.program, plan.probability, "it must be refused")
-    for program in (question.program, *question.also):
-        verdict = judge(question.question, program, plan.program, question.images)
+    why = ""
+    for reference in (question.program, *question.also):
+        verdict = judge(question.question, reference, plan.program, question.images, sandbox)
         if verdict.right:
             return Score(question, "right", plan.program, plan.probability)
-    first = judge(question.question, question.program, plan.program, question.images)
-    return Score(question, "wrong", plan.program, plan.probability, first.why)
+        why = why or verdict.why
+    return Score(question, "wrong", plan.program, plan.probability, why)
 
 
 def _counts(scores: Sequence[Score]) -> dict[str, int]:

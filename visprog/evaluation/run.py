@@ -15,7 +15,7 @@ from ..answer import Answer
 from ..config import Config
 from ..errors import PlannerError, Refused, VisprogError
 from ..journal import Journal
-from ..planner.base import Feedback, NoProgram, Plan, Planner, Task
+from ..planner.base import Feedback, NoProgram, Plan, Planner, Task, mends_refusals
 from ..planner.names import make_planner
 from ..planner.replay import ReplayPlanner
 from ..registry import Registry, chosen_registry
@@ -208,6 +208,7 @@ class _PlanOnce:
 
     def __init__(self, planner: Planner) -> None:
         self.planner = planner
+        self.mends_refusals = mends_refusals(planner)
         self.unreached = False
         self._known: dict[tuple[Any, ...], list[Plan] | Refused] = {}
 

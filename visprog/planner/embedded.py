@@ -34,7 +34,10 @@ from .support import Words, unsupported, without_asides
 from .vocabulary import END, QUESTION, SPECIAL, Vocabulary, normalize
 
 SURE = 0.2
-"""Below this probability of the whole program, the planner says that it is unsure rather than guess."""
+"""Below this probability of the whole program, among those that answer at all, none is used."""
+
+DECLINED = 0.9
+"""Beyond this probability that the model gives to declining, no program is considered."""
 
 WIDTH = 4
 """Programs that are weighed against each other: the most likely one that the question supports is taken."""
@@ -102,10 +105,16 @@ class EmbeddedPlanner:
         plans, reasons = list[Plan](), list[str]()
         for asked in dict.fromkeys((question, without_asides(question))):
             prompt = len(vocabulary.question(asked, task.images > 1))
-            for draft in self._search(replace(task, question=asked), max(n + 1, WIDTH)):
-                written = finish(vocabulary.text(draft.ids), asked)
-                probability = math.exp(draft.logprob)
-                if probability < self.sure or (written.startswith("unsure") and probability > 0.5):
+            drafts = self._search(replace(task, question=asked), max(n + 1, WIDTH))
+            texts = [finish(vocabulary.text(draft.ids), asked) for draft in drafts]
+            declined = sum(
+                math.exp(d.logprob) for d, t in zip(drafts, texts, strict=True) if t.startswith("unsure")
+            )
+            if declined > DECLINED:
+                continue
+            for draft, written in zip(drafts, texts, strict=True):
+                probability = math.exp(draft.logprob) / (1 - declined)
+                if probability < self.sure:
                     break
                 if written.startswith("unsure"):
                     continue

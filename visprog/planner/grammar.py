@@ -38,7 +38,7 @@ truth: number COMPARE number | text EQUAL text | thing EQUAL thing | thing RELAT
 each: " for " item " in " loop (" if " truth)?
 item: VAR | "image" | "i, image"
 loop: things | numbers | "range(" number ")" | "images" | "enumerate(images)"
-INT: /-?[0-9]{1,4}/
+INT: /-?(0|[1-9][0-9]{0,3})/
 NAME: "a" | "b" | "c" | "grid" | "counts"
 VAR: "x" | "y" | "i"
 SIZE: ".width" | ".height"

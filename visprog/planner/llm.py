@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from visprog.prompts import Example
 
     from ..check import Diagnostic
+
+PART = re.compile(r"\{\{(?P<tool>\w+):(?P<text>.*?)\}\}", re.DOTALL)
+"""A part of a prompt that is about one tool."""
 
 SAMPLING_TEMPERATURE = 0.7
 """Where several programs are wanted and no temperature is set: they should differ."""
@@ -100,7 +104,7 @@ class LLMPlanner:
         examples = self.examples
         if examples is None:
             examples = (*prompts.examples(), *read_examples(self.own_examples))
-        system = Template(prompts.text("planner.txt")).substitute(
+        system = Template(about(prompts.text("planner.txt"), task.registry.offered)).substitute(
             values=describe_values(), tools=task.registry.prompt()
         )
         messages = [{"role": "system", "content": system.strip()}]
@@ -129,6 +133,11 @@ class LLMPlanner:
         shown = " ".join(reply.text.split())
         shown = shown if len(shown) <= 120 else shown[:119] + "…"
         return NoProgram(f'{self.name} wrote no program; its reply begins: "{shown}"', reply.text)
+
+
+def about(text: str, offered: Container[str]) -> str:
+    """A text of `prompts/` without the parts about tools that are not offered: each stands in `{{TOOL:…}}`."""
+    return PART.sub(lambda part: part["text"] if part["tool"] in offered else "", text)
 
 
 def describe_feedback(feedback: Feedback) -> str:

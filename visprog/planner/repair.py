@@ -138,14 +138,14 @@ def _checked(plan: Plan, task: Task, check: Check) -> Plan:
 
 
 def _to_mend(plan: Plan, planner: Planner) -> bool:
-    """Whether a program goes back: for an error, and if its planner can read why a tool refuses, for what will be
-    refused, or is answered where a tool refused."""
+    """Whether a program goes back to its planner: for an error, or, if the planner can read why a tool refuses,
+    for what a tool will refuse or an answer in place of a refusal.
+    """
     from ..check.misuse import SWALLOWED
 
-    mends = mends_refusals(planner)
-    return any(mends or not d.refusal for d in _errors(plan)) or (
-        mends and any(d.code == SWALLOWED for d in plan.diagnostics)
-    )
+    if mends_refusals(planner):
+        return any(d.severity == "error" or d.code == SWALLOWED for d in plan.diagnostics)
+    return any(not d.refusal for d in _errors(plan))
 
 
 def _best(plans: Sequence[Plan]) -> Plan:

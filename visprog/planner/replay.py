@@ -108,13 +108,13 @@ class RecordingPlanner:
         try:
             plans = self.planner.plan(task, feedback=feedback, n=n)
         except Refused as refusal:
-            self._record(task, [f"CANNOT: {' '.join(str(refusal).split())}"])
+            self._record(task, [Plan(f"CANNOT: {' '.join(str(refusal).split())}", self.name)])
             raise
-        self._record(task, [plan.program for plan in plans])
+        self._record(task, plans)
         return plans
 
-    def _record(self, task: Task, programs: Iterable[str]) -> None:
-        entries = [{"question": task.question, "program": p, "planner": self.name} for p in programs]
+    def _record(self, task: Task, plans: Iterable[Plan]) -> None:
+        entries = [{"question": task.question, "program": p.program, "planner": p.planner} for p in plans]
         lines = [json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries]
         try:
             with self._lock, self.path.open("a", encoding="utf-8") as file:

@@ -28,6 +28,11 @@ LEAST = 4
 """Letters of a word that is corrected: of shorter ones too many are one letter apart."""
 
 _WORD = re.compile(r"(?<![\w'’\"“/.-])[A-Za-z][A-Za-z'’]*(?:/o?)?(?![\w'’\"”/-])|(?<=\s)&(?=\s)")
+_PHRASES = (
+    (re.compile(r"^y(?= (?:is|are|r|do|does|did|can|has|have)\b)", re.IGNORECASE), "why"),
+    (re.compile(r"\bhalf a dozen\b", re.IGNORECASE), "six"),
+    (re.compile(r"\b(?:a|one) dozen\b", re.IGNORECASE), "twelve"),
+)
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|(?<!\w)'[^']*'(?!\w)|(?<!\w)‘[^’]*’")
 
 
@@ -56,6 +61,8 @@ def written_out(question: str, vocabulary: frozenset[str], english: frozenset[st
         better = _nearest(lower, vocabulary)
         return _like(better, word) if better else word
 
+    for pattern, instead in _PHRASES:
+        question = pattern.sub(instead, question)
     return _WORD.sub(mend, question)
 
 

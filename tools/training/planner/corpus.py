@@ -58,6 +58,9 @@ TELLING = frozenset(
 )
 """Words that say which tool is meant: no other word stands for them."""
 
+PARTICLES = "ah lah na ma eh ya leh lor isit innit mate man".split()
+"""Said at the end, by many speakers of English."""
+
 UNCOUNTED = frozenset("black white red make-up jewellery music chess tennis football water".split())
 """Objects of conditions that have no article."""
 
@@ -66,12 +69,13 @@ HALVES = {"left": ("left",), "right": ("right",), "top": ("top",), "bottom": ("b
     f"{v} {h}": (v, h) for v in ("top", "bottom") for h in ("left", "right")
 }
 PATTERN_WEIGHT = {
-    "out_of_scope": 2.0, "count": 6.0, "exists": 6.0, "rel_exists": 5.0, "color_of": 5.0, "rel_count": 4.0,
+    "out_of_scope": 1.5, "count": 6.0, "exists": 6.0, "rel_exists": 5.0, "color_of": 5.0, "rel_count": 7.0,
+    "attr_is": 5.0, "attr_or": 5.0, "text_exists": 5.0,
 } | dict.fromkeys(
-    "exists_statement not_exists count_color count_sum count_diff more fewer which_more is_color color_or attr_is "
-    "attr_or classify_or is_cond does_do count_cond count_does exists_cond count_attr all_color any_color where "
+    "exists_statement not_exists count_color count_sum count_diff more fewer which_more is_color color_or "
+    "classify_scene classify_or is_cond does_do count_cond count_does exists_cond count_attr all_color any_color where "
     "find_all ordinal_find extreme_find extreme_color nearest_find rel_statement rel_color read_obj read_number "
-    "read_image text_exists count_text exists_and3 exists_or3 count_diff_fewer which_taller which_left which_higher "
+    "read_image find_text count_text exists_and3 exists_or3 count_diff_fewer which_taller which_left which_higher "
     "all_rel any_text_on which_closer_to not_color not_attr count_color_or imgs_which imgs_each imgs_total imgs_any "
     "imgs_all cover_blur blur_background count_shapes".split(),
     3.0,
@@ -253,6 +257,8 @@ class Corpus:
                     r.choice(("actually", "really", "just", "exactly", "kindly", "perhaps", "now", "even")),
                 )
                 question = " ".join(parts)
+        if r.random() < 0.02:
+            question = f"{question.rstrip('?.! ')} {r.choice(PARTICLES)}"
         if r.random() < 0.05:  # a slip of the finger
             parts = question.split()
             free = [
@@ -354,6 +360,10 @@ class _Filler:
             return self.values[name]
         if name in ("cond", "do", "does"):
             return self._condition(name)
+        if name in ("alt1", "alt2"):
+            for slot, text in zip(("alt1", "alt2"), r.sample(r.choice(words["scene_kinds"]), 2), strict=True):
+                self.values[slot] = str(text)
+            return self.values[name]
         if name in ("part", "an_part", "parts"):
             part = str(r.choice(words["parts"]))
             text = pluralise(part) if name == "parts" and part not in words["mass"] else part
@@ -361,7 +371,7 @@ class _Filler:
             return article(text) if name == "an_part" and not text.endswith("s") else text
         if name == "ord":
             i = r.choice((1, 1, 2, 2, 2, 3, 3, 4, 5, 6, 7, 8))
-            last = r.random() < 0.06
+            last = r.random() < 0.06 and not self.pattern.startswith("nth_")
             self.values["ord_code"] = "-1" if last else str(i)
             if last:
                 return "last"
@@ -532,6 +542,8 @@ class _Filler:
             color = self.values.get("color?", "")
             tail = f", {quote(color)}" if color else ""
             return f"find_lines(image{tail})" if name == "lines" else f'find_polygons(image, "shape"{tail})'
+        if name == "ordn":
+            return self.values["ord_code"]
         if name in ("extreme", "rel", "rel1", "rel2", "n", "n1", "n2"):
             return self.values[f"{name}_code"]
         if name == "side":

@@ -47,7 +47,10 @@ def without_asides(question: str) -> str:
 def unsupported(question: str, program: str, known: Words) -> list[str]:
     """What speaks against a program as the reading of a question, as phrases for a message; empty if nothing does."""
     asked = Question([w for w, _, _ in normalize(question)])
-    done = Program(ast.parse(program))
+    try:
+        done = Program(ast.parse(program))
+    except SyntaxError:
+        return ["it is no program"]
     return [
         *unanswerable(asked, done),
         *unaccounted(asked, done, known),

@@ -46,6 +46,13 @@ def misplaced(asked: Question, done: Program, known: Words) -> Iterator[str]:
     """Words given to a tool that are not what it looks for: no noun for `detect`, no state for `verify`."""
     known_words = lexicon()
     looked_for = [text.lower() for text, tool in done.strings if tool == "detect"]
+    scenes = {i for match in known_words.scenes.finditer(asked.text) for i in asked.span(*match.span())}
+    for phrase in looked_for:
+        places = [set(range(start, end)) for start, end in asked.find(phrase)]
+        if places and all(place <= scenes for place in places):
+            yield f"'{phrase}' is where the picture was taken"
+        if "read_text" in done.features and re.fullmatch(_DOCUMENTS, phrase):
+            yield f"'{phrase}' is the picture itself"
     for phrase in looked_for:
         *before, head = [w for w, _, _ in normalize(phrase)] or [""]
         odd = [w for w in before if known_words.function.fullmatch(w) and (w, head) not in _COMPOUNDS]
@@ -88,22 +95,14 @@ def misplaced(asked: Question, done: Program, known: Words) -> Iterator[str]:
         and "intersections" not in done.features
     ):
         yield "lines cross rather than touch"
-    if {"inside", "overlaps"} & done.features:
-        scene = next(
-            (
-                m
-                for m in known_words.ignored.finditer(asked.text)
-                if re.match(r"(?:in|on|at|along) (?:the|this) \w", m[0])
-            ),
-            None,
-        )
-        if scene and scene[0].split(" ", 2)[2] in looked_for:
-            yield f"'{scene[0]}' is where the picture was taken"
     for node in ast.walk(done.tree):
         if isinstance(node, ast.Call) and called(node) == "classify" and len(node.args) == 2:
             options = [ast.unparse(o) for o in getattr(node.args[1], "elts", ())]
             if len(set(options)) < len(options):
                 yield "the options are the same"
+            for option in options:
+                if not _seen(option.strip("'\""), known):
+                    yield f"{option} may not be visible"
     if any(tool == "vqa" and is_whole(text, asked) for text, tool in done.strings):
         seen = known_words.open.search(asked.text)
         if seen is None or asked.words[0] in YES_NO:
@@ -129,6 +128,21 @@ def predicate(asked: Question, done: Program, known: Words) -> Iterator[str]:
         )
         if last not in asked.known and not is_number(asked.words[last]) and asked.words[last] != "or":
             yield f"'{asked.words[last]}'"
+
+
+def _seen(text: str, known: Words) -> bool:
+    """Whether an option of a choice is something that can be seen."""
+    words = [w for w, _, _ in normalize(text) if not lexicon().function.fullmatch(w)]
+    known_scene = lexicon().scene_words
+    return all(
+        w in known.states or w in known.nouns or w in known_scene or _inflected(w, known) for w in words
+    )
+
+
+_DOCUMENTS = (
+    r"(?:this |the )?(?:page|document|receipt|bill|menu|form|leaflet|flyer|invoice|screenshot|article|delivery note|"
+    r"worksheet)s?"
+)
 
 
 def _inflected(word: str, known: Words) -> bool:

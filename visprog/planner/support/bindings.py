@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from ..grammar import FIXED
 from .features import OPERATORS, PSEUDO, PSEUDO_WORDS, Program, called
@@ -40,12 +41,29 @@ def bindings(asked: Question, done: Program) -> Iterator[str]:
         if named and not named & nouns:
             yield f"'{color}' is said of '{next(iter(named))}'"
     for node in ast.walk(done.tree):
+        if _same_twice(node):
+            yield "something is compared with itself"
         if isinstance(node, ast.Call):
+            yield from _offered(asked, node)
             yield from _anchored(asked, done, node, phrases, colors)
         elif isinstance(node, ast.Compare):
             yield from _compared(asked, done, node, phrases, colors)
         elif isinstance(node, ast.IfExp):
             yield from _chosen(asked, done, node)
+
+
+def _same_twice(node: ast.AST) -> bool:
+    """Whether both sides of a difference, a comparison or a choice are the same."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
+        sides: list[ast.AST] = [node.left, node.right]
+    elif isinstance(node, ast.Compare):
+        sides = [node.left, node.comparators[0]]
+    elif isinstance(node, ast.BoolOp):
+        sides = list(node.values)
+    else:
+        return False
+    texts = [ast.unparse(side) for side in sides]
+    return len(set(texts)) < len(texts)
 
 
 def _following(
@@ -249,6 +267,16 @@ def _chosen(asked: Question, done: Program, node: ast.IfExp) -> Iterator[str]:
         (op[0] == ">" and less and not greater) or (op[0] == "<" and greater and not less)
     ):
         yield "the comparison is turned round"
+
+
+def _offered(asked: Question, node: ast.Call) -> Iterator[str]:
+    """The options of a choice stand side by side in the question."""
+    if called(node) != "classify" or len(node.args) != 2:
+        return
+    options = [o.value for o in getattr(node.args[1], "elts", ()) if isinstance(o, ast.Constant)]
+    for one, other in pairwise(map(str, options)):
+        if not _alternatives(asked, one, other):
+            yield f"'{one}' and '{other}' are no alternatives"
 
 
 def _alternatives(asked: Question, one: str, other: str) -> bool:

@@ -38,6 +38,8 @@ class Program:
                 self.value = node.value
         self._bind(tree, {})
         used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        if called(self.value).startswith("crop"):
+            self.features.add("crops")
         self.unused = frozenset(self.names) - used
         inside: set[int] = set()
         for node in ast.walk(tree):
@@ -106,7 +108,9 @@ class Program:
             yield type(node).__name__.lower()
         elif isinstance(node, ast.IfExp):
             yield "if"
-        elif isinstance(node, ast.BinOp):
+        elif isinstance(node, ast.BinOp) and not re.match(
+            r"\w+\.(?:left|right|top|bottom)\b", ast.unparse(node)
+        ):
             yield {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Mod: "%"}.get(
                 type(node.op), "?"
             )

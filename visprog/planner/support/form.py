@@ -21,14 +21,14 @@ _ASKING = (
 )
 _COUNTING = r"(?<!\S)(?:how many|how much|number of|count)(?!\S)"
 _AMOUNT = (
-    r"(?<!\S)(?:how|many|much|number\w*|no|nr|count\w*|total\w*|sum\w*|tally|quantit\w*|amount\w*|enumerate|headcount|"
-    r"head count|add|adds|together|altogether|times|often|#|difference|minus|more|fewer|less|exceed\w*|many\??|"
-    r"figure|what 's the|words?|lines?|occurrences?|instances?|plus|cardinality|ratio|average|mean|per|percent\w*|%|"
-    r"different|distinct|surplus|outnumber\w*|gap|turnout)(?!\S)"
+    r"(?<!\S)(?:how|many|much|number\w*|no|nr|count\w*|total\w*|sum\w*|tally|quantit\w*|amount\w*|enumerate|"
+    r"headcount|head count|add|adds|together|altogether|times|often|#|difference|minus|more|fewer|less|exceed\w*|"
+    r"many\??|figure|what 's the|words?|lines?|occurrences?|instances?|plus|cardinality|ratio|average|mean|per|"
+    r"percent\w*|%|different|distinct|surplus|outnumber\w*|gap|turnout)(?!\S)"
 )
 _COMPARING = frozenset(
-    "number compares> compares< same differs even odd set==1 set>1 all * / + - not any has_color verify inside overlaps "
-    "left_of right_of above below contains touches and or".split()
+    "number compares> compares< same differs even odd set==1 set>1 all * / + - not any has_color verify inside "
+    "overlaps left_of right_of above below contains touches and or".split()
 )
 _COLOR = r"(?<!\S)(?:what|which|wat|whats)(?: is| 's| are)?(?: the)? colou?rs?(?!\S)"
 
@@ -102,6 +102,19 @@ def form(asked: Question, done: Program) -> Iterator[str]:
         r"(?:which|what|wich) (?:of the )?(?:picture|image|photo|pic|shot|photograph)s?\b", text
     ) and called(done.value) in ("len", "any", "all", "sum"):
         yield "the number of an image is asked for"
+    elif (
+        re.match(r"(?:which|what|wich|whose) (?!of the (?:statements|claims))", text)
+        and kind == "truth"
+        and not re.search(r"(?<!\S)(?:whether|if|true|right|correct)(?!\S)", text)
+    ):
+        yield "an object is asked for"
+    elif (
+        kind == "text"
+        and isinstance(done.value, ast.IfExp)
+        and " than " in text
+        and not re.search(r"(?<!\S)(?:which|who|what|whose|where)(?!\S)", lexicon().tags.sub(" ", text))
+    ):
+        yield "yes or no is asked for"
     elif re.match(r"(?:where|who|why) ", text) and kind in (
         "truth",
         "number",

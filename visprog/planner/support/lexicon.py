@@ -25,6 +25,8 @@ class Lexicon:
     entries: tuple[Entry, ...]
     ignored: re.Pattern[str]
     tags: re.Pattern[str]
+    scenes: re.Pattern[str]
+    scene_words: frozenset[str]
     unanswerable: re.Pattern[str]
     emotions: frozenset[str]
     persons: re.Pattern[str]
@@ -56,6 +58,8 @@ def lexicon() -> Lexicon:
         entries,
         pattern_of(" | ".join(table["ignored"].values())),
         pattern_of(" | ".join((table["ignored"]["tags"], table["ignored"]["openings"]))),
+        pattern_of(table["ignored"]["scenes"]),
+        frozenset(table["scene words"].split()),
         pattern_of(" | ".join(table["unanswerable"].values())),
         frozenset(table["emotions"].split()),
         pattern_of(table["persons"]),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..grammar import FIXED
 from ..vocabulary import normalize
-from .features import Program
+from .features import PSEUDO_WORDS, Program
 from .form import type_of
 from .lexicon import Words, lexicon
 from .question import NUMBERS, Question
@@ -49,6 +49,7 @@ def unaccounted(asked: Question, done: Program, known: Words) -> Iterator[str]:
         for start, end in asked.find(text):
             asked.known.update(range(start, end))
     given = {w for text, tool in done.strings if tool for w in text.lower().split()}
+    given |= {w for w in asked.words for noun in done.objects if re.fullmatch(PSEUDO_WORDS.get(noun, "$"), w)}
     for text, tool in done.strings:
         if (
             not tool and set(text.lower().split()) & given
@@ -62,7 +63,7 @@ def unaccounted(asked: Question, done: Program, known: Words) -> Iterator[str]:
                 asked.known |= asked.span(*match.span())
     for match in known_words.ignored.finditer(asked.text):
         asked.known |= asked.span(*match.span())
-    if "person" in done.features:
+    if {"person", "find_faces"} & done.features:
         nobody = bool({"none", "not", "index:min"} & done.features)
         for match in known_words.persons.finditer(asked.text):
             if nobody or match[0] not in _NOBODY:
@@ -87,7 +88,7 @@ _NOBODY = frozenset(("nobody", "no one", "noone", "no-one", "empty", "deserted")
 _ASIDE = re.compile(
     r"(?:hi |hello |hey |so |ok |okay |sorry |well )*"
     r"(?:i|i'm|i am|i've|we|we're|we've|we are|my|our|it 's|it's|its|this is|that 's|these are|this one is|setting up|"
-    r"doing|preparing|thanks|because|for)(?!\S)"
+    r"need|doing|preparing|thanks|because|for)(?!\S)"
 )
 """How a clause begins that tells about the speaker."""
 
@@ -122,7 +123,10 @@ def unasked(asked: Question, done: Program) -> Iterator[str]:
     copied = {
         i
         for text, tool in done.strings
-        if text not in FIXED and tool not in ("", "cover", "crop_half") and not is_whole(text, asked)
+        if text not in FIXED
+        and tool not in ("", "cover", "crop_half")
+        and not text.startswith("shape")
+        and not is_whole(text, asked)
         for start, end in asked.find(text)
         for i in range(start, end)
     }
@@ -134,8 +138,10 @@ def unasked(asked: Question, done: Program) -> Iterator[str]:
         if not asked.span(*match.span()) <= copied
         for feature in entry.means
     }
+    of_areas = {"-", "*"} if ".area" in done.features else set()  # a share, or a size that is about the same
     yield from (
-        f"nothing asks for {name}" for name in sorted((done.features & known_words.required) - called)
+        f"nothing asks for {name}"
+        for name in sorted((done.features & known_words.required) - called - of_areas)
     )
     if "person" in done.features and not known_words.persons.search(asked.text):
         yield "nobody is asked for"
