@@ -88,7 +88,9 @@ def test_a_model_of_ones_own_verifies_in_its_own_words(animals: Path) -> None:
     match, verify = EmbeddedMatcher(str(animals)), EmbeddedVerifier(str(animals))
     texts = [f"a {animal}" for animal in ANIMALS]
     for color, animal in zip(HUES, ANIMALS, strict=True):
-        assert verify([{"image": picture(color), "statement": t} for t in texts]) == [a == animal for a in ANIMALS]
+        assert verify([{"image": picture(color), "statement": t} for t in texts]) == [
+            a == animal for a in ANIMALS
+        ]
         fits = match([{"image": picture(color), "text": t} for t in texts])
         assert int(np.argmax(fits)) == ANIMALS.index(animal) and max(fits) > 0.5
     (denied,) = verify([{"image": picture("red"), "statement": "this is not a frog"}])

@@ -52,11 +52,6 @@ GENERIC = ("thing", "thing", "object", "item")
 ASKING = frozenset(
     "what which who where how why when is are do does did can could has have was were will would am".split()
 )
-TELLING = frozenset(
-    "line lines circle circles disc discs square squares shape shapes polygon polygons row rows column columns cell "
-    "cells grid table text word words color colour colors colours".split()
-)
-"""Words that say which tool is meant: no other word stands for them."""
 
 PARTICLES = "ah lah na ma eh ya leh lor isit innit mate man".split()
 """Said at the end, by many speakers of English."""
