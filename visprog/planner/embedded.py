@@ -29,8 +29,9 @@ from .base import Feedback, Plan, Task, Tokens
 from .decoder import Array, Decoder
 from .detect_instead import detect_instead, missing
 from .grammar import grammar
+from .relations import compare_places
 from .spelling import written_out
-from .support import Words, unsupported, without_asides
+from .support import Words, lexicon, unsupported, without_asides
 from .vocabulary import END, QUESTION, SPECIAL, Vocabulary, normalize
 
 SURE = 0.2
@@ -107,6 +108,7 @@ class EmbeddedPlanner:
             prompt = len(vocabulary.question(asked, task.images > 1))
             drafts = self._search(replace(task, question=asked), max(n + 1, WIDTH))
             texts = [finish(vocabulary.text(draft.ids), asked) for draft in drafts]
+            texts = [compare_places(text, lexicon().states) for text in texts]
             declined = sum(
                 math.exp(d.logprob) for d, t in zip(drafts, texts, strict=True) if t.startswith("unsure")
             )

@@ -21,12 +21,12 @@ from .arguments import misplaced, predicate, unread
 from .bindings import bindings
 from .features import Program
 from .form import form
-from .lexicon import Words
+from .lexicon import Words, lexicon
 from .numbers import numbers
 from .question import Question
 from .words import asides, unaccounted, unanswerable, unasked
 
-__all__ = ["Words", "signature", "unsupported", "without_asides"]
+__all__ = ["Words", "lexicon", "signature", "unsupported", "without_asides"]
 
 
 def signature(program: str) -> str:

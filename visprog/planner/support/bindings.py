@@ -60,6 +60,8 @@ def _same_twice(node: ast.AST) -> bool:
         sides = [node.left, node.comparators[0]]
     elif isinstance(node, ast.BoolOp):
         sides = list(node.values)
+    elif called(node) == "distance" and isinstance(node, ast.Call):
+        sides = list(node.args)
     else:
         return False
     texts = [ast.unparse(side) for side in sides]

@@ -73,7 +73,7 @@ def unaccounted(asked: Question, done: Program, known: Words) -> Iterator[str]:
         asked, {i for text in copied for start, end in asked.find(text) for i in range(start, end)}
     )
     for i, word in enumerate(asked.words):
-        if i in aside and not known_words.strict.fullmatch(word) and word not in known.states:
+        if i in aside and not known_words.strict.fullmatch(word) and word not in known.states - known.nouns:
             continue
         if restricting and word in ("only", "just"):
             continue  # no more is said of what is looked for than the rest says
