@@ -218,7 +218,7 @@ def _as_written(node: ast.expr) -> ast.expr:
 
 def _makes_up(statement: ast.stmt) -> bool:
     """Whether a statement gives a truth, a number or an empty list that nothing was asked for."""
-    if isinstance(statement, ast.Pass | ast.Continue):
+    if isinstance(statement, ast.Pass):
         return True
     if not isinstance(statement, ast.Return | ast.Assign | ast.AugAssign):
         return False
