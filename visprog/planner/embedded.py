@@ -34,7 +34,7 @@ from .spelling import written_out
 from .support import Words, lexicon, unsupported, without_asides
 from .vocabulary import END, QUESTION, SPECIAL, Vocabulary, normalize
 
-SURE = 0.2
+SURE = 0.15
 """Below this probability of the whole program, among those that answer at all, none is used."""
 
 DECLINED = 0.9

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from .features import Program
+from .lexicon import lexicon
 from .question import NUMBERS, ORDINALS, Question
 from .words import is_number
 
@@ -30,13 +31,14 @@ def numbers(asked: Question, done: Program) -> Iterator[str]:
     """Each number stands in both, with the comparison that the question makes."""
     compared = [_closed(op, n) for op, n in done.compared]
     left = list(compared)  # those that no word of the question has asked for yet
+    aside = {i for match in lexicon().tags.finditer(asked.text) for i in asked.span(*match.span())}
     pictures: set[int] = set()  # numbers of images, not of objects
     times = [
         n for n in range(2, 21) if f"* {n}" in ast.unparse(done.tree) or f"{n} *" in ast.unparse(done.tree)
     ]
     copied = {i for text, _ in done.strings for start, end in asked.find(text) for i in range(start, end)}
     for i, word in enumerate(asked.words):
-        if not is_number(word) or i in copied:
+        if not is_number(word) or i in copied or i in aside:
             continue
         n = NUMBERS.get(word, int(word) if word.isdigit() else -1)
         before, after = " ".join(asked.words[max(0, i - 4) : i]), " ".join(asked.words[i + 1 : i + 3])
