@@ -440,3 +440,14 @@ def test_a_file_that_is_no_set_of_questions(text: str, why: str, tmp_path: Path)
         read_questions([path])
     with pytest.raises(ConfigError, match="cannot read"):
         read_questions([tmp_path / "none.yaml"])
+
+
+@pytest.mark.timeout(900)
+def test_the_bundled_planner_passes_its_gate() -> None:
+    from visprog.planner.embedded import EmbeddedPlanner
+
+    planner = EmbeddedPlanner()
+    scores = [score_question(planner, question) for question in QUESTIONS]
+    summary = summarise(scores)
+    wrong = [f"{s.question.question} | {s.program}" for s in scores if s.outcome == "wrong"]
+    assert summary["open"], (summary["figures"], wrong)
