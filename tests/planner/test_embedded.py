@@ -151,3 +151,15 @@ def test_no_other_tool_steps_in_for_one_that_is_left_out(planner: EmbeddedPlanne
     fewer = Registry(t for t in default_registry().values() if t.name not in left_out)
     with pytest.raises(Refused, match="not sure"):
         planner.plan(Task(question, registry=fewer))
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["???", "…", "5", "or", "is", '"', "'''", "a" * 400, "how many " * 60, "\n\t?", "图片里有几只狗？", "😀 dogs?", "not not not", "\\", "is a?"],
+)  # fmt: skip
+def test_whatever_is_typed_is_planned_or_refused(planner: EmbeddedPlanner, question: str) -> None:
+    try:
+        (plan,) = planner.plan(Task(question))
+    except (Refused, PlannerError):
+        return
+    assert not [d for d in check(plan.program, default_registry()) if d.severity == "error"]

@@ -10,7 +10,6 @@ _EDGES = re.compile(r"\w+\.(left|right|top|bottom) [<>]=? \w+\.\1(?: [+-] [\d.]+
 """Whether an object lies at an edge of what it lies in: `y.left < x.left + 1.5`."""
 
 OPERATORS = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.Gt: ">", ast.LtE: "<=", ast.GtE: ">="}
-_TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 
 
 _FINDING = frozenset(
