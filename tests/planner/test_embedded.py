@@ -155,7 +155,8 @@ def test_no_other_tool_steps_in_for_one_that_is_left_out(planner: EmbeddedPlanne
 
 @pytest.mark.parametrize(
     "question",
-    ["???", "…", "5", "or", "is", '"', "'''", "a" * 400, "how many " * 60, "\n\t?", "图片里有几只狗？", "😀 dogs?", "not not not", "\\", "is a?"],
+    ["???", "…", "5", "or", "is", '"', "'''", "a" * 400, "how many " * 60, "\n\t?",
+     "图片里有几只狗？", "😀 dogs?", "not not not", "\\", "is a?"],
 )  # fmt: skip
 def test_whatever_is_typed_is_planned_or_refused(planner: EmbeddedPlanner, question: str) -> None:
     try:
