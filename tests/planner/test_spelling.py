@@ -21,6 +21,9 @@ ENGLISH = frozenset("guests seven beat blow plan hearth".split())
         ("numbr of yelow dogs", "number of yellow dogs"),
         ("Wat is there", "What is there"),
         ("dogs & cats", "dogs and cats"),
+        ("how many cats are parked here", "how many cats are here"),
+        ("more than a dozen cats", "more than twelve cats"),
+        ("y are there cats", "why are there cats"),
     ],
 )
 def test_slips_are_mended(typed: str, meant: str) -> None:

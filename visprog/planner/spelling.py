@@ -32,6 +32,8 @@ _PHRASES = (
     (re.compile(r"^y(?= (?:is|are|r|do|does|did|can|has|have)\b)", re.IGNORECASE), "why"),
     (re.compile(r"\bhalf a dozen\b", re.IGNORECASE), "six"),
     (re.compile(r"\b(?:a|one) dozen\b", re.IGNORECASE), "twelve"),
+    # Vehicles on a photograph are parked, or not to be told from such as are.
+    (re.compile(r"\bparked (?=(?:here|there|outside|on|in|along|at|cars|vans|bikes|lorries|trucks)\b)"), ""),
 )
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|(?<!\w)'[^']*'(?!\w)|(?<!\w)‘[^’]*’")
 
