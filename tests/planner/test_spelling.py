@@ -22,6 +22,7 @@ ENGLISH = frozenset("guests seven beat blow plan hearth".split())
         ("Wat is there", "What is there"),
         ("dogs & cats", "dogs and cats"),
         ("how many cats are parked here", "how many cats are here"),
+        ("number of cats (inclusive)?", "number of cats?"),
         ("more than a dozen cats", "more than twelve cats"),
         ("y are there cats", "why are there cats"),
     ],

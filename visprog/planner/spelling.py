@@ -32,6 +32,8 @@ _PHRASES = (
     (re.compile(r"^y(?= (?:is|are|r|do|does|did|can|has|have)\b)", re.IGNORECASE), "why"),
     (re.compile(r"\bhalf a dozen\b", re.IGNORECASE), "six"),
     (re.compile(r"\b(?:a|one) dozen\b", re.IGNORECASE), "twelve"),
+    # "between 3 and 5" is inclusive as it stands.
+    (re.compile(r"\s*(?:\(inclusive(?:ly)?\)|,? ?\binclusive(?:ly)?\b)", re.IGNORECASE), ""),
     # Vehicles on a photograph are parked, or not to be told from such as are.
     (re.compile(r"\bparked (?=(?:here|there|outside|on|in|along|at|cars|vans|bikes|lorries|trucks)\b)"), ""),
 )
