@@ -113,12 +113,9 @@ def test_several_programs_are_different_and_ordered(planner: EmbeddedPlanner) ->
 
 def test_a_program_that_failed_is_not_written_again() -> None:
     planner = EmbeddedPlanner(sure=0)
-    task = Task("How many dogs are there?")
+    task = Task("Count all people in the image")
     (first,) = planner.plan(task)
-    try:
-        (second,) = planner.plan(task, feedback=Feedback(first.program, error="it failed"))
-    except Refused:
-        return  # no other program accounts for the question
+    (second,) = planner.plan(task, feedback=Feedback(first.program, error="it failed"))
     assert second.program != first.program
 
 

@@ -50,9 +50,9 @@ def misplaced(asked: Question, done: Program, known: Words) -> Iterator[str]:
     for phrase in looked_for:
         places = [set(range(start, end)) for start, end in asked.find(phrase)]
         if places and all(place <= scenes for place in places):
-            yield f"'{phrase}' is where the picture was taken"
+            yield f"'{phrase}' is where the image was taken"
         if "read_text" in done.features and re.fullmatch(_DOCUMENTS, phrase):
-            yield f"'{phrase}' is the picture itself"
+            yield f"'{phrase}' is the image itself"
     for phrase in looked_for:
         *before, head = [w for w, _, _ in normalize(phrase)] or [""]
         odd = [w for w in before if known_words.function.fullmatch(w) and (w, head) not in _COMPOUNDS]

@@ -110,21 +110,17 @@ def _anchored(
         anchors, subjects = done.nouns(node.args[0]), done.nouns(node.func.value)
         if name in ("inside", "contains"):
             other = "contains" if name == "inside" else "inside"
-            after = {
-                n
-                for end in _ends(asked, other)
-                for n in (_following(asked, end, phrases, colors, _SIDE_WORDS),)
-            }
+            after = {_following(asked, end, phrases, colors, _SIDE_WORDS) for end in _ends(asked, other)}
             if after & subjects:
                 return  # "the box that contains a ball": the ball is inside
         if not anchors or anchors == subjects or {"left_of", "right_of"} <= done.features:
             return
-        ends = [m.end() for m in re.finditer(rf"(?<!\S)(?:{_RELATIONS[name]})(?!\S)", asked.text)]
-        named = {_following(asked, end, phrases, colors, _SIDE_WORDS) for end in _ends(asked, name)}
+        ends = _ends(asked, name)
+        named = {_following(asked, end, phrases, colors, _SIDE_WORDS) for end in ends}
         named -= {None}
         if named & anchors:
             return
-        if named or not any(re.match(rf" ?{_PRONOUN}", asked.text[end:]) for end in ends):
+        if named or not any(re.match(_PRONOUN, " ".join(asked.words[end:])) for end in ends):
             yield f"'{name.replace('_', ' ')}' is said of another object"
     elif name in _SUPERLATIVE and node.args:
         yield from _modifies(asked, done.nouns(node.args[0]), _SUPERLATIVE[name], phrases, colors)
@@ -242,7 +238,6 @@ def _chosen(asked: Question, done: Program, node: ast.IfExp) -> Iterator[str]:
     fits = _names(body.value, left) and _names(other.value, right)
     if body.value not in FIXED and not fits:
         yield f"'{body.value}' is chosen for another"
-    op = OPERATORS.get(type(test.ops[0]), "")
     op = OPERATORS.get(type(test.ops[0]), "")
     if ".center." in ast.unparse(test):
         axis = "x" if ".center.x" in ast.unparse(test) else "y"

@@ -36,7 +36,7 @@ def numbers(asked: Question, done: Program) -> Iterator[str]:
     times = [
         n for n in range(2, 21) if f"* {n}" in ast.unparse(done.tree) or f"{n} *" in ast.unparse(done.tree)
     ]
-    copied = {i for text, _ in done.strings for start, end in asked.find(text) for i in range(start, end)}
+    copied = asked.copied(text for text, _ in done.strings)
     for i, word in enumerate(asked.words):
         if not is_number(word) or i in copied or i in aside:
             continue
@@ -73,11 +73,7 @@ def numbers(asked: Question, done: Program) -> Iterator[str]:
             continue
         if n == 0 and {"none", "not"} & done.features:
             continue
-        if (
-            n in times
-            or re.search(rf"(?:^| ){_DEFINITE}", before)
-            or re.match(r"(?:pictures|images|photos|photographs|pics|shots|of)\b", after)
-        ):
+        if n in times or re.search(rf"(?:^| ){_DEFINITE}", before) or re.match(rf"{_PICTURES}|of\b", after):
             continue
         if (
             f"ordinal:{n}" in done.features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..vocabulary import normalize
@@ -38,6 +39,10 @@ class Question:
     def span(self, start: int, end: int) -> set[int]:
         """The indices of the words between two positions of the text."""
         return {i for i, s in enumerate(self.starts) if start <= s < end}
+
+    def copied(self, texts: Iterable[str]) -> set[int]:
+        """The indices of the words of texts, wherever they stand."""
+        return {i for text in texts for start, end in self.find(text) for i in range(start, end)}
 
     def find(self, phrase: str) -> list[tuple[int, int]]:
         """Where a phrase stands, as ranges of words."""

@@ -23,9 +23,7 @@ def unanswerable(asked: Question, done: Program) -> Iterator[str]:
         for i in range(start, end)
     }
     hiding = bool({"blur_background", "color_pop", "cover:box", "cover:emoji"} & done.features)
-    aside = asides(
-        asked, {i for text, _ in done.strings for start, end in asked.find(text) for i in range(start, end)}
-    )
+    aside = asides(asked, asked.copied(text for text, _ in done.strings))
     for match in lexicon().unanswerable.finditer(asked.text):
         if asked.span(*match.span()) <= aside:
             continue
@@ -39,24 +37,17 @@ def unaccounted(asked: Question, done: Program, known: Words) -> Iterator[str]:
     """Words that the program neither copies nor answers, unless they say nothing."""
     known_words = lexicon()
     yield from (f"'{name}' is looked for and not used" for name in sorted(done.unused))
-    if ("<question>", "vqa") in done.strings or any(tool == "vqa" for _, tool in done.strings):
-        copied = [text for text, tool in done.strings if tool != "vqa"]
-        if any(tool == "vqa" and is_whole(text, asked) for text, tool in done.strings):
-            asked.known.update(range(len(asked.words)))
-    else:
-        copied = [text for text, _ in done.strings]
-    for text in copied:
-        for start, end in asked.find(text):
-            asked.known.update(range(start, end))
+    if any(tool == "vqa" and is_whole(text, asked) for text, tool in done.strings):
+        asked.known.update(range(len(asked.words)))
+    copied = asked.copied(text for text, tool in done.strings if tool != "vqa")
+    asked.known |= copied
     given = {w for text, tool in done.strings if tool for w in text.lower().split()}
     given |= {w for w in asked.words for noun in done.objects if re.fullmatch(PSEUDO_WORDS.get(noun, "$"), w)}
     for text, tool in done.strings:
         if (
             not tool and set(text.lower().split()) & given
         ):  # "red car" as an answer: it looks for red ones too
-            asked.known -= {
-                i for start, end in asked.find(text) for i in range(start, end) if asked.words[i] not in given
-            }
+            asked.known -= {i for i in asked.copied((text,)) if asked.words[i] not in given}
     for entry in known_words.entries:
         if entry.means & done.features:
             for match in entry.words.finditer(asked.text):
@@ -69,9 +60,7 @@ def unaccounted(asked: Question, done: Program, known: Words) -> Iterator[str]:
             if nobody or match[0] not in _NOBODY:
                 asked.known |= asked.span(*match.span())
     restricting = type_of(done, done.value) != "truth"
-    aside = asides(
-        asked, {i for text in copied for start, end in asked.find(text) for i in range(start, end)}
-    )
+    aside = asides(asked, copied)
     for i, word in enumerate(asked.words):
         if i in aside and not known_words.strict.fullmatch(word) and word not in known.states - known.nouns:
             continue
