@@ -99,7 +99,7 @@ def wrap(
         that is no input.
     """
     tree = _Plain().visit(tree)
-    body = tree.body
+    body = tree.body or [ast.Pass(lineno=1, col_offset=0, end_lineno=1, end_col_offset=0)]  # nothing but comments
     function = entry(tree)
     names = bound_names(tree)
     if function is not None:

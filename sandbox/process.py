@@ -24,10 +24,13 @@ from .protocol import HEADER, VERSION, ProtocolError, pack, unpack
 
 _BOOT = """
 import json, sys
-config = json.loads(sys.argv[1])
-sys.path += config["path"]
 from importlib import import_module
-import_module(config["package"] + ".worker").main(config)
+def boot(config):
+    sys.path += config["path"]
+    import_module(config["package"] + ".worker").main(config)
+arguments = sys.argv.pop()
+sys.orig_argv.clear()  # a program that gets out of its language finds no settings here
+boot(json.loads(arguments))
 """
 # No site, no user site, no script directory, no byte code written; the environment holds nothing else than:
 _FLAGS = ("-P", "-s", "-S", "-B")

@@ -12,11 +12,12 @@ import pytest
 from tests.small_tools import REGISTRY, FakePlanner, picture
 from visprog import agent as agent_module
 from visprog.agent import Agent
-from visprog.config import Config
+from visprog.answer import Answer
+from visprog.config import Config, ToolConfig
 from visprog.errors import ConfigError, ImageError, MissingExtra, PlannerError, Refused, VisprogError
 from visprog.planner.base import mends_refusals
 from visprog.planner.embedded import EmbeddedPlanner
-from visprog.registry import Registry, tool
+from visprog.registry import Registry, default_registry, tool
 from visprog.sandbox import SandboxUnavailable
 from visprog.values import Region
 from visprog.values.image import Image
@@ -439,3 +440,124 @@ def test_ask_without_an_agent(monkeypatch: pytest.MonkeyPatch, make: Make) -> No
     agent = make(COUNT)
     monkeypatch.setattr(agent_module, "_default_agent", lambda: agent)
     assert visprog.ask("How many dogs?", picture()).value == 2
+
+
+class Found:
+    """A detector of the user's."""
+
+    def __init__(self, label: str = "thing") -> None:
+        self.label = label
+
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        return [[c["image"].region((1, 1, 5, 5), self.label)] for c in calls]
+
+
+@pytest.mark.parametrize(
+    ("backend", "label"),
+    [
+        (Found, "thing"),
+        (Found("mine"), "mine"),
+        (f"{__name__}:Found", "thing"),
+        ({"backend": f"{__name__}:Found", "label": "x"}, "x"),
+    ],
+)
+def test_backends_are_given_in_short(backend: Any, label: str) -> None:
+    with Agent(backends={"detect": backend}) as agent:
+        answer = agent.run('def answer(image):\n    return best(detect(image, "dog")).label\n', picture())
+    assert answer.unwrap() == label
+    assert default_registry()["detect"].default_backend != "Found"
+
+
+def test_settings_are_given_in_short() -> None:
+    with Agent(
+        backends={"vqa": "openai:m"}, allow_url=True, votes=2, config={"tools": {"detect": "onnx:a.onnx"}}
+    ) as agent:
+        assert (agent.config.allow_url, agent.config.votes) == (True, 2)
+        assert agent.config.tools["detect"] == ToolConfig("onnx", {"model": "a.onnx"})
+        assert agent.config.tools["vqa"] == ToolConfig("openai", {"model": "m"})
+    with pytest.raises(TypeError, match=r"no argument 'backend'; did you mean 'backends'"):
+        Agent(backend={"detect": "onnx"})
+    with pytest.raises(ConfigError, match="no such tool; did you mean 'detect'"):
+        Agent(backends={"detct": "onnx"})
+
+
+@pytest.mark.parametrize(
+    ("returns", "value"),
+    [("int", 2), (int, 2), ("float", 2), ("bool", None), ("list", None), (list[int], None)],
+)
+def test_the_type_of_an_answer_by_name_or_as_a_type(make: Make, returns: Any, value: Any) -> None:
+    assert make(COUNT, COUNT, COUNT).ask("How many?", picture(), returns=returns).value == value
+
+
+def test_wrong_arguments_are_named(make: Make) -> None:
+    agent = make(COUNT)
+    for returns in ("integer", 3, complex):
+        with pytest.raises(ConfigError, match="returns must be a type, or one of bool, int"):
+            agent.ask("How many?", picture(), returns=returns)
+    with pytest.raises(VisprogError, match="the question comes first"):
+        agent.ask(picture(), "How many?")  # type: ignore[arg-type]
+    with pytest.raises(VisprogError, match="the question comes first"):
+        agent.ask("dog.png", "How many?")
+
+
+def test_images_may_come_in_a_list(make: Make) -> None:
+    program = "def answer(images):\n    return len(images)\n"
+    agent = make(program, program)
+    assert agent.ask("How many?", [picture(), picture()]).value == 2
+    assert agent.run(program, picture(), (picture(), picture())).value == 3
+
+
+def test_unwrap(make: Make) -> None:
+    assert make(COUNT).ask("How many?", picture()).unwrap() == 2
+    refused = make().run(UNICORNS, picture())
+    assert not refused.ok
+    with pytest.raises(Refused, match="no unicorn"):
+        refused.unwrap()
+    failed = make().run("def answer(image):\n    return 1 / 0\n", picture())
+    with pytest.raises(VisprogError, match="ZeroDivisionError"):
+        failed.unwrap()
+
+
+def test_where_nothing_was_found_the_answer_says_what_was_looked_for(make: Make) -> None:
+    answer = make().run(GHOST, picture())
+    assert answer.message.endswith("(detect found no 'ghost')")
+
+
+@tool
+def mark(image: Image, regions: list[Region]) -> Image:
+    """Marks regions."""
+    return Image(image.pixels)
+
+
+@pytest.mark.parametrize(
+    ("program", "cautions"),
+    [
+        (
+            'return mark(image, detect(image, "ghost"))',
+            ["mark was given an empty list of regions: nothing was changed", "detect found no 'ghost'"],
+        ),
+        ('return len(detect(image, "ghost")) / 2', ["detect found no 'ghost'"]),
+        ('return len(detect(image, "ghost"))', []),
+        ('return mark(image, detect(image, "dog"))', []),
+    ],
+)
+def test_an_answer_says_what_to_know_before_relying_on_it(
+    make: Make, program: str, cautions: list[str]
+) -> None:
+    agent = make(registry=REGISTRY | [mark])
+    answer = agent.run(f"def answer(image):\n    {program}\n", picture())
+    assert answer.status == "answered" and list(answer.cautions) == cautions
+    assert list(Answer.from_json(answer.to_json()).cautions) == cautions
+
+
+def test_a_message_is_cut(make: Make) -> None:
+    @tool
+    def refuse(image: Image) -> int:
+        """Refuses at length."""
+        raise Refused("dog " * 60_000)
+
+    answer = make(registry=REGISTRY | [refuse]).run(
+        "def answer(image):\n    return refuse(image)\n", picture()
+    )
+    assert answer.status == "refused" and len(answer.message) < 600
+    assert len(answer.trace[0].error) < 600

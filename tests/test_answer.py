@@ -192,11 +192,65 @@ def test_real_answers_are_as_the_schema_says(agent: Agent, program: str) -> None
 
 
 def test_what_is_no_answer_is_refused() -> None:
-    for data in ("{}", '{"version": 2}', "[]", "3"):
+    for data in (
+        "{}",
+        '{"version": 2}',
+        "[]",
+        "3",
+        "no JSON",
+        "",
+        b"\xff",
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        None,
+        3,
+    ):
         with pytest.raises(ValueError, match="not an answer of version 1"):
             Answer.from_json(data)
     with pytest.raises(ValueError, match="not a whole answer: KeyError: 'status'"):
         Answer.from_json({"version": 1})
+
+
+def nested(depth: int) -> Any:
+    value: Any = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": "bogus"}, {"status": ["answered"]}, {"message": None}, {"program": 3}, {"question": {}},
+        {"seconds": "long"}, {"pictures": []}, {"pictures": {IMAGE.digest: 1}}, {"images": 3}, {"images": ["x"], "trace": [1]},
+        {"trace": [{}]}, {"trace": {"a": 1}}, {"diagnostics": [{"a": 1}]}, {"attempts": 3}, {"value": {"type": ["x"]}},
+        {"value": {}}, {"value": {"type": "Box", "box": [1]}}, {"value": {"type": "Box", "box": ["a", 1, 2, 3]}},
+        {"value": {"type": "Grid", "rows": 1}}, {"value": {"type": "float", "text": "x"}},
+        {"value": {"type": "set", "items": [[1]]}}, {"value": {"type": "dict", "items": [1]}},
+        {"value": {"type": "Mask", "box": [0, 0, 1, 1], "png": "?"}},
+        {"value": {"type": "Mask", "box": [0, 0, 1, 1], "png": "bm90IGEgcG5n"}},
+        {"value": {"type": "Image", "digest": []}},
+        {"value": {"type": "Image", "digest": "d", "name": ""}, "pictures": {"d": {"data": "bm90IGEgcG5n"}}},
+    ],
+)  # fmt: skip
+def test_a_broken_answer_is_refused_with_one_kind_of_error(change: dict[str, Any]) -> None:
+    data = {**Answer("answered", 1, images=(IMAGE,)).to_json(), **change}
+    with pytest.raises(ValueError, match="not a whole answer"):
+        Answer.from_json(data)
+
+
+def test_an_answer_that_is_nested_deeply_is_refused() -> None:
+    data = {**Answer("answered", 1).to_json(), "value": nested(5000)}
+    with pytest.raises(ValueError, match="nested too deeply"):
+        Answer.from_json(data)
+
+
+def test_any_text_survives() -> None:
+    everything = "".join(map(chr, range(0x110000)))
+    text = everything.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    for answer in (Answer("answered", text, program=text), Answer("answered", {text: text}, message=text)):
+        written = as_text(answer)
+        assert written.isascii() and Answer.from_json(written.encode()).value == answer.value
 
 
 @pytest.mark.parametrize(

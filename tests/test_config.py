@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from visprog.cli import main
+from visprog.commands.trust import trust
 from visprog.config import Config, ToolConfig, default_files
 from visprog.errors import ConfigError
 from visprog.registry import chosen_registry
@@ -32,9 +35,112 @@ def test_file_in_the_working_folder_comes_before_that_of_the_user(tmp_path: Path
     users.parent.mkdir(parents=True)
     users.write_text('planner = "openai:theirs"\nvotes = 3\n')
     assert Config.load().planner == "openai:theirs"
-    ours.write_text('planner = "openai:ours"\n')
-    assert Config.load().planner == "openai:ours"
+    ours.write_text("repairs = 1\n")
+    assert Config.load().repairs == 1
     assert Config.load().votes == 1  # files are not merged
+
+
+PLAIN = """
+planner = "embedded"
+calls = 10
+seconds = 5.5
+votes = 2
+fallback = true
+without_tools = ["find_circles"]
+[tools.detect]
+backend = "onnx"
+threshold = 0.3
+"""
+
+RISKY = {
+    "planner": 'planner = "openai:m"',
+    "planner_options": '[planner_options]\nbase_url = "http://127.0.0.1:1/v1"',
+    "extra_tools": 'extra_tools = ["holiday"]',
+    "allow_url": "allow_url = true",
+    "tools.vqa.base_url": '[tools.vqa]\nbackend = "endpoint"\nbase_url = "http://127.0.0.1:1/v1"',
+    "tools.detect.model": '[tools.detect]\nbackend = "onnx"\nmodel = "net.onnx"',
+    "tools.detect.labels": '[tools.detect]\nlabels = "names.txt"',
+    "tools.detect.backend": '[tools.detect]\nbackend = "holiday:Class"',
+    "tools.classify.names": '[tools.classify]\nbackend = "clip"\nnames = ["a"]',
+}
+
+
+def test_a_found_file_sets_plain_data(tmp_path: Path) -> None:
+    Path("visprog.toml").write_text(PLAIN)
+    config = Config.load()
+    assert (config.calls, config.votes, config.without_tools) == (10, 2, ("find_circles",))
+    assert config.tools["detect"] == ToolConfig("onnx", {"threshold": 0.3})
+
+
+@pytest.mark.parametrize("key", RISKY)
+def test_what_a_found_file_must_not_set_until_it_is_trusted(key: str) -> None:
+    """Unpacking somebody's folder and asking there must run none of their code, and send no key anywhere."""
+    file = Path("visprog.toml")
+    file.write_text(RISKY[key] + "\n")
+    with pytest.raises(ConfigError, match=rf"sets '{key}'.*'visprog trust', or name it with --config"):
+        Config.load()
+    named = Config.load("visprog.toml")
+    assert main(["trust"]) == 0
+    assert Config.load() == named
+    file.write_text(RISKY[key] + "\nvotes = 2\n" if "[" not in RISKY[key] else "votes = 2\n" + RISKY[key])
+    with pytest.raises(ConfigError, match="visprog trust"):
+        Config.load()
+
+
+def test_a_file_that_is_trusted_no_more(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigError, match="neither"):
+        trust(None)
+    Path("visprog.toml").write_text('planner = "openai:m"\n')
+    assert main(["trust", "visprog.toml"]) == 0 and Config.load().planner == "openai:m"
+    assert main(["trust", "--remove"]) == 0
+    with pytest.raises(ConfigError, match="visprog trust"):
+        Config.load()
+    assert main(["trust", "nowhere.toml"]) == 1
+    assert "cannot read nowhere.toml" in capsys.readouterr().err
+
+
+def test_the_users_own_file_and_named_ones_set_everything(tmp_path: Path) -> None:
+    users = default_files()[1]
+    users.parent.mkdir(parents=True)
+    for text in RISKY.values():
+        users.write_text(text + "\n")
+        Config.load()
+
+
+@pytest.mark.parametrize("command", (["doctor"], ["tools"], ["plan", "How many circles?"]))
+def test_no_command_runs_the_code_of_a_folder(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("holiday.py").write_text("open('ran', 'w').close()\n")
+    # A backend that is built in, whose package is not installed, must not be taken from here either.
+    Path("segment_anything.py").write_text("open('ran', 'w').close()\n")
+    for text in (
+        RISKY["extra_tools"],
+        RISKY["tools.detect.backend"],
+        '[tools]\nsegment = "segment-anything"',
+    ):
+        Path("visprog.toml").write_text(text + "\n")
+        main(command)
+        assert str(tmp_path) not in sys.path
+    assert not Path("ran").exists()
+
+
+def test_settings_as_arguments() -> None:
+    changed = Config().changed({"votes": 3, "allow_url": True, "tools": {"detect": "onnx:a.onnx"}}, of="f()")
+    assert (changed.votes, changed.allow_url) == (3, True)
+    assert changed.tools["detect"] == ToolConfig("onnx", {"model": "a.onnx"})
+    with pytest.raises(TypeError, match=r"f\(\) has no argument 'backend'; did you mean 'backends'\?"):
+        Config().changed({"backend": {}}, of="f()")
+    with pytest.raises(ConfigError, match="'votes' must be"):
+        Config().changed({"votes": "many"}, of="f()")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_settings() -> None:
+    Path("a.toml").write_text("votes = 2\n", encoding="utf-8-sig")
+    assert Config.load("a.toml").votes == 2
+    Path("a.toml").write_text("votes = 2\n", encoding="utf-16")
+    with pytest.raises(ConfigError, match=r"a.toml is not text in UTF-8 but in UTF-16"):
+        Config.load("a.toml")
 
 
 def test_a_named_file_comes_before_the_found_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,9 +153,8 @@ def test_a_named_file_comes_before_the_found_ones(tmp_path: Path, monkeypatch: p
 
 
 def test_environment_comes_before_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("visprog.toml").write_text(
-        'planner = "openai:m"\nextra_tools = ["a"]\n[tools.detect]\nbackend = "x"\n'
-    )
+    Path("a.toml").write_text('planner = "openai:m"\nextra_tools = ["a"]\n[tools.detect]\nbackend = "x"\n')
+    monkeypatch.setenv("VISPROG_CONFIG", "a.toml")
     monkeypatch.setenv("VISPROG_PLANNER", "embedded")
     monkeypatch.setenv("VISPROG_REQUIRE", "kernel")
     monkeypatch.setenv("VISPROG_EXTRA_TOOLS", "one, two:tools")
@@ -100,7 +205,7 @@ def test_with_backend() -> None:
         ({"extra_tools": [3]}, "'extra_tools' must be a list"),
         ({"without_tools": "detect"}, "'without_tools' must be a list"),
         ({"tools": []}, "'tools' must be a table"),
-        ({"tools": {"detect": "onnx"}}, r"\[tools.detect\] must be a table"),
+        ({"tools": {"detect": 3}}, r"\[tools.detect\] must be a table"),
         ({"tools": {"detect": {"backend": 1}}}, "'backend' must be a name"),
         ({"tools": {"detect": {"a": {"b": 1}}}}, "'a' must be a text, a number or a list"),
         ({"planner_options": 1}, "'planner_options' must be a table"),
@@ -118,7 +223,7 @@ def test_errors_of_a_file_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"broken.toml is not valid TOML"):
         Config.load("broken.toml")
     Path("latin.toml").write_bytes("planner = 'é'".encode("latin-1"))
-    with pytest.raises(ConfigError, match=r"latin.toml is not valid TOML"):
+    with pytest.raises(ConfigError, match=r"latin.toml is not text in UTF-8"):
         Config.load("latin.toml")
     Path("wrong.toml").write_text("votes = 'two'")
     with pytest.raises(ConfigError, match=r"wrong.toml: 'votes' must be"):

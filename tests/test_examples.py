@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from pathlib import Path
 
@@ -22,6 +24,19 @@ def test_notebook_runs(notebook: str, tmp_path: Path) -> None:
     assert stored, f"{notebook} is stored without outputs"
     resources = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(book, timeout=240, kernel_name="python3", resources=resources).execute()
+
+
+@pytest.mark.parametrize("notebook", sorted(p.name for p in EXAMPLES.glob("*.ipynb")))
+def test_stored_outputs_are_seen_in_an_untrusted_notebook(notebook: str) -> None:
+    text = (EXAMPLES / notebook).read_text(encoding="utf-8")
+    assert len(text) < 250_000
+    for cell in json.loads(text)["cells"]:
+        for output in cell.get("outputs", ()):
+            html = "".join(output.get("data", {}).get("text/html", ""))
+            assert not html or "<img " in html
+            assert not re.search("<(style|svg|script)", html)
+            plain = "".join(output.get("data", {}).get("text/plain", ""))
+            assert all(len(line) < 120 for line in plain.split("\n"))
 
 
 def test_the_picture_is_what_its_script_draws(tmp_path: Path) -> None:

@@ -22,9 +22,11 @@ from tests.small_tools import REGISTRY, FakePlanner, picture
 from visprog.agent import Agent
 from visprog.answer import Answer
 from visprog.errors import ConfigError, PlannerError, Refused, VisprogError
-from visprog.map import Mapped, Source, in_flight, pictures_in, sources
+from visprog.image_folder import ImageFolder
+from visprog.map import Mapped, Source, in_flight, sources
 from visprog.registry import Registry, tool
-from visprog.results import Results, read_table
+from visprog.results import Results
+from visprog.tables import read_table
 from visprog.values.image import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -133,9 +135,9 @@ def test_a_program_that_is_refused_is_mended_once_for_all_pictures(make: Make) -
 def test_what_cannot_begin_says_so(make: Make, folder: Path) -> None:
     agent = make()
     for images, message in (
-        (folder / "00.png", "there is no folder .*00.png; one picture is asked about with ask"),
+        (folder / "00.png", "there is no folder .*00.png; one image is asked about with ask"),
         (folder / "nowhere", "there is no folder"),
-        (picture(), "give a folder or several pictures, not one Image"),
+        (picture(), "give a folder or several images, not one Image"),
         (b"bytes", "not one bytes"),
     ):
         with pytest.raises(VisprogError, match=message):
@@ -220,6 +222,23 @@ def test_a_worker_that_is_killed_is_one_error(folder: Path) -> None:
         results = list(agent.map(QUESTION, folder, jobs=1))
     assert values(results) == {**EXPECTED, "03.png": None}
     assert "the worker crashed (SIGKILL)" in results[3].answer.message
+
+
+@pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), RecursionError()])
+def test_a_tool_that_ends_more_than_its_call_is_an_error_of_its_image(raised: BaseException) -> None:
+    @tool
+    def rude(image: Image) -> int:
+        """Ends more than it should."""
+        number = int(image.pixels[-1, -1, 0])
+        if number == 32:
+            raise raised
+        return number
+
+    rudely = "def answer(image):\n    return rude(image)\n"
+    with Agent(FakePlanner(), {}, registry=Registry([rude])) as agent:
+        results = list(agent.map("", [picture(value=30 + i) for i in range(5)], program=rudely, jobs=2))
+    assert [r.answer.value for r in results] == [30, 31, None, 33, 34]
+    assert results[2].answer.status == "error" and type(raised).__name__ in results[2].answer.message
 
 
 def children() -> list[int]:
@@ -437,10 +456,10 @@ def test_a_table_that_cannot_be_written_keeps_the_rows(tmp_path: Path) -> None:
 
 
 def test_folders_are_read_by_name(folder: Path) -> None:
-    assert [p.relative_to(folder).as_posix() for p in pictures_in(folder)] == list(EXPECTED)
+    assert [p.relative_to(folder).as_posix() for p in ImageFolder(folder)] == list(EXPECTED)
     assert [s.name for s in sources(str(folder))] == list(EXPECTED)
     with pytest.raises(VisprogError, match="cannot read the folder"):
-        list(pictures_in(folder / "nowhere"))
+        list(ImageFolder(folder / "nowhere"))
 
 
 def test_a_planner_that_refuses_ends_it(folder: Path) -> None:

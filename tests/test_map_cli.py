@@ -14,10 +14,12 @@ import pytest
 
 from tests.small_tools import picture
 from visprog import cli
+from visprog.results import Results
 from visprog.values.image import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDE = "def answer(image):\n    return image.width > 20\n"
+HALF = "def answer(image):\n    return crop(image, Box(0, 0, image.width / 2, 16))\n"
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def test_a_folder_is_answered(here: Path, capsys: pytest.CaptureFixture[str]) ->
     code = call("Is it wide?", "pictures", "--planner", "replay:plans.jsonl", "--jobs", "2", "-o", "r.jsonl")
     out = capsys.readouterr().out
     assert code == 0 and answers(here / "r.jsonl") == EXPECTED
-    assert out.startswith("5 pictures in ") and ": 4 answered, 1 error\nr.jsonl\n" in out
+    assert out.startswith("5 images in ") and ": 4 answered, 1 error\nr.jsonl\n" in out
     assert call("Is it wide?", "pictures", "--planner", "replay:nothing.jsonl", "-o", "r.jsonl") == 1
     # What is there needs no planner that works: the program is in the file.
     picture(40, 16).save(here / "pictures" / "5.png")
@@ -148,10 +150,102 @@ def test_interrupted_it_keeps_what_there_is(here: Path) -> None:
     assert f"interrupted: {kept} answers are kept; the same command goes on from there" in error
 
 
-def test_answers_that_are_pictures_are_saved(here: Path) -> None:
-    half = "def answer(image):\n    return crop(image, Box(0, 0, image.width / 2, 16))\n"
-    (here / "half.py").write_text(half)
+def test_answers_that_are_images_are_saved(here: Path) -> None:
+    (here / "half.py").write_text(HALF)
     assert call("", "pictures", "--program", "half.py", "--save", "halves", "--jobs", "2") == 0
     assert {p.name: Image.open(p).width for p in (here / "halves").iterdir()} == {
-        f"{i}.png": 8 + i for i in (0, 2, 3, 4)
+        f"{i}.png.png": 8 + i for i in (0, 2, 3, 4)
     }
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("save", ["pictures", "pictures/out", "link", "out/../pictures", "link/out"])
+def test_answers_are_not_saved_among_the_images(
+    here: Path, capsys: pytest.CaptureFixture[str], save: str
+) -> None:
+    (here / "half.py").write_text(HALF)
+    (here / "link").symlink_to("pictures")
+    before = files(here)
+    assert call("", "pictures", "--program", "half.py", "--save", save, "--jobs", "1") == 1
+    assert "name another folder" in capsys.readouterr().err
+    assert files(here) == before
+
+
+def test_an_answer_that_cannot_be_saved_is_an_error_of_its_image(here: Path) -> None:
+    (here / "half.py").write_text(HALF)
+    (here / "out").mkdir()
+    (here / "out" / "2.png.png").write_bytes(b"mine")
+    assert call("", "pictures", "--program", "half.py", "--save", "out", "--jobs", "2") == 0
+    rows = {r["image"]: r for r in map(json.loads, (here / "results.jsonl").read_text().splitlines())}
+    assert "2.png.png holds something else: name another folder" in rows["2.png"]["message"]
+    assert (rows["2.png"]["status"], rows["3.png"]["status"]) == ("error", "answered")
+    assert (here / "out" / "2.png.png").read_bytes() == b"mine"
+    (here / "out" / "2.png.png").unlink()
+    assert call("", "pictures", "--program", "half.py", "--save", "out", "--jobs", "2", "--retry") == 0
+    assert sorted(p.name for p in (here / "out").iterdir()) == [f"{i}.png.png" for i in (0, 2, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--program", "r.csv", "-o", "r.csv"],
+        ["--program", "r.csv.jsonl", "-o", "r.csv"],
+        ["--program", "link.jsonl", "-o", "r.jsonl"],
+        ["--planner", "replay:r.jsonl", "-o", "r.jsonl"],
+        ["--config", "r.jsonl", "-o", "r.jsonl", "--program", "wide.py"],
+        ["--record", "pictures/recorded", "--program", "wide.py"],
+    ],
+)
+def test_what_is_read_is_not_written(
+    here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    for name in ("r.csv", "r.csv.jsonl", "r.jsonl"):
+        (here / name).write_text(WIDE)
+    (here / "link.jsonl").symlink_to("r.jsonl")
+    before = files(here)
+    assert call("Is it wide?", "pictures", *arguments) == 1
+    assert "name another" in capsys.readouterr().err
+    assert files(here) == before
+
+
+def test_files_that_are_left_out_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("x.heic", "y.HEIC", "z.svg", "Thumbs.db", ".DS_Store"):
+        (here / "pictures" / name).write_bytes(b"?")
+    assert call("", "pictures", "--program", "wide.py", "--jobs", "1", "--json") == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["left_out"] == {".heic": 2, ".svg": 1}
+    assert "3 files left out, no images that can be read: 2 .heic (x.heic …), 1 .svg (z.svg)" in " ".join(
+        printed.err.split()
+    )
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_names_that_are_not_utf8_are_written_and_resumed(here: Path, ending: str) -> None:
+    if ending == "parquet":
+        pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    odd = os.fsencode(here / "pictures") + b"/caf\xe9.png"
+    os.rename(here / "pictures" / "3.png", odd)
+    for there in (0, 5):
+        assert call("", "pictures", "--program", "wide.py", "-o", f"r.{ending}", "--jobs", "1") == 0
+        with Results(here / f"r.{ending}", "") as results:
+            assert len(results) == 5 and not len(results.missing("pictures")), there
+
+
+@pytest.mark.timeout(60)
+def test_special_files_are_errors_of_their_own(here: Path) -> None:
+    os.mkfifo(here / "pictures" / "pipe.png")
+    os.mkfifo(here / "pictures" / "pipe")
+    (here / "pictures" / "zero.png").symlink_to("/dev/zero")
+    (here / "pictures" / "zero").symlink_to("/dev/zero")
+    (here / "pictures" / "nowhere.png").symlink_to("nothing")
+    (here / "pictures" / "loop.png").symlink_to("loop.png")
+    with (here / "pictures" / "huge.png").open("wb") as huge:
+        huge.truncate(1 << 40)
+    assert call("", "pictures", "--program", "wide.py", "--jobs", "2") == 0
+    rows = {r["image"]: r for r in map(json.loads, (here / "results.jsonl").read_text().splitlines())}
+    special = {"pipe.png", "zero.png", "nowhere.png", "loop.png", "huge.png"}
+    assert rows.keys() == EXPECTED.keys() | special
+    assert all(rows[name]["status"] == "error" for name in special)

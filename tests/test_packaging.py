@@ -16,6 +16,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import visprog
+
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
@@ -82,7 +84,7 @@ def test_the_wheel_holds_all_code(built: Built) -> None:
 
 def test_the_wheel_holds_the_data(built: Built) -> None:
     inside = set(built.wheel.namelist())
-    assert {"visprog/py.typed", "visprog/evidence.css", "visprog/answer.schema.json"} <= inside
+    assert {"visprog/py.typed", "visprog/answer.schema.json"} <= inside
     data = {"prompts": ("*.txt", "*.yaml"), "tools": ("data/*", "weights/**/*", "training/planner/**/*.yaml")}
     for folder, patterns in data.items():
         for pattern in patterns:
@@ -179,3 +181,16 @@ def test_what_the_package_offers_is_there() -> None:
         assert getattr(visprog, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = visprog.nonsense
+
+
+def test_a_script_beside_the_clone_imports_the_package(tmp_path: Path) -> None:
+    """Not the folder of the clone, which Python would take for a namespace package."""
+    (tmp_path / "visprog").symlink_to(ROOT)
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import visprog, visprog.values, visprog.tools\n"
+        "from visprog.registry import Registry\n"
+        "print(visprog.ask.__name__, visprog.__name__, len(visprog.__path__), visprog.__version__)\n"
+    )
+    ran = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.stdout == f"ask visprog 1 {visprog.__version__}\n", ran.stderr

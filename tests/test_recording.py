@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from visprog.planner.base import Plan, Task, Tokens
 from visprog.planner.chat import Reply
 from visprog.planner.llm import LLMPlanner
 from visprog.recording import Recording
+from visprog.recording.recording import revive
 from visprog.recording.values import Store, whole_pictures
 from visprog.registry import Registry, tool
 from visprog.values import Box, Circle, Grid, Line, Mask, Point, Polygon, Region
@@ -308,3 +310,147 @@ def read(path: Path) -> str:
 
 def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
+
+
+# -- recordings from elsewhere -------------------------------------------------------------------
+
+IMAGE = {"type": "Image", "name": "a", "origin": [0, 0], "size": [2, 2], "digest": "a" * 64, "root": "a" * 64}
+REGION = {"type": "Region", "box": [0, 0, 1, 1], "label": "x", "score": 1.0, "image": None, "mask": None}
+
+
+def deep(levels: int) -> Any:
+    data: Any = []
+    for _ in range(levels):
+        data = [data]
+    return data
+
+
+@pytest.mark.parametrize(
+    "digest", ["../secret", "/tmp/secret", "a" * 63, "A" * 64, "a" * 64 + "\n", "", 3, None, ["a"]]
+)
+def test_only_a_digest_becomes_part_of_a_path(
+    digest: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(source: Any, **options: Any) -> Image:
+        raise AssertionError(f"{source} is opened")
+
+    monkeypatch.setattr(Image, "open", opened)
+    store = Store(tmp_path / "files")
+    for data in (
+        {**IMAGE, "digest": digest, "root": digest}, {**IMAGE, "root": digest},
+        {"type": "Mask", "box": [0, 0, 2, 2], "file": f"{digest}.png" if isinstance(digest, str) else [digest]},
+    ):  # fmt: skip
+        with pytest.raises(VisprogError, match="this is no recorded value"):
+            store.decode(data, at_hand={})
+
+
+def test_a_changed_mask_is_noticed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    data = store.encode(Mask(np.eye(6, dtype=bool), Box(2, 2, 8, 8)), at_hand={})
+    other = store.encode(Mask(np.ones((6, 6), dtype=bool), Box(2, 2, 8, 8)), at_hand={})
+    (tmp_path / data["file"]).write_bytes((tmp_path / other["file"]).read_bytes())
+    with pytest.raises(VisprogError, match="is not the mask that was recorded: it has been changed"):
+        store.decode(data, at_hand={})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{}, {"type": None}, {"type": "Box"}, {"type": "Box", "box": 3}, {"type": "Box", "box": [0, 0, 1e400, 1]},
+     {"type": "Box", "box": ["a"] * 4}, {"type": "dict", "items": [1]}, {"type": "dict", "items": [[[], 1]]},
+     {"type": "set", "items": [[1]]}, {**REGION, "image": "a"}, {**REGION, "mask": [1]}, {**REGION, "label": 3},
+     {**REGION, "image": {"type": "Point", "x": 1, "y": 2}}, {**IMAGE, "name": 3}, {**IMAGE, "origin": None},
+     {"type": "Circle", "center": 3, "radius": 1, "color": None, "image": None}, deep(3000),
+     {"type": "Mask", "box": [0, 0, 1e300, 1e300], "file": ""},
+     {"type": "Line", "points": [], "color": None, "image": None}],
+)  # fmt: skip
+def test_what_is_no_recorded_value_is_refused(data: Any, tmp_path: Path) -> None:
+    with pytest.raises(VisprogError, match=r"no recorded value|of an unknown kind|no such file"):
+        Store(tmp_path).decode(data, at_hand={})
+
+
+TOOL = {
+    "kind": "tool",
+    "key": "k",
+    "tool": "detect",
+    "backend": "",
+    "options": {},
+    "arguments": {},
+    "result": 1,
+}
+CHAT = {"kind": "chat", "key": "k", "model": "m", "asked": "?", "options": {}, "replies": []}
+PLAN = {"kind": "plan", "key": "k", "planner": "p", "question": "?", "plans": []}
+PLANNER = {"kind": "planner", "key": "k", "name": "p", "options": None}
+
+
+@pytest.mark.parametrize(
+    ("whole", "field", "value"),
+    [(TOOL, "tool", 3), (TOOL, "arguments", []), (TOOL, "result", ...), (TOOL, "error", "text"), (TOOL, "error", {}),
+     (TOOL, "error", {"type": "a\0b", "message": ""}), (TOOL, "error", {"type": "\ud800", "message": ""}),
+     (TOOL, "error", {"type": "ToolError", "message": 3}), (CHAT, "replies", {}),
+     (CHAT, "replies", ...), (CHAT, "asked", 3), (PLAN, "plans", None), (PLAN, "question", []),
+     (PLANNER, "options", []), (PLANNER, "name", ...), (TOOL, "key", 3)],
+)  # fmt: skip
+def test_entries_without_what_belongs_to_them_are_refused(
+    whole: Mapping[str, Any], field: str, value: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "recording.jsonl").write_text(json.dumps(whole) + "\n")
+    Recording(tmp_path, replay=True)
+    entry = {k: v for k, v in {**whole, field: value}.items() if v is not ...}
+    (tmp_path / "recording.jsonl").write_text(json.dumps(entry) + "\n")
+    with pytest.raises(VisprogError, match=r"is damaged: it holds a '|is no recording"):
+        Recording(tmp_path, replay=True)
+
+
+@pytest.mark.parametrize(
+    "line", ['{"kind": "tool", "key": ' + "[" * 100_000, "[" * 100_000 + "]" * 100_000, "\x00"]
+)
+def test_lines_that_are_no_json_objects_are_refused(line: str, tmp_path: Path) -> None:
+    (tmp_path / "recording.jsonl").write_text(line + "\n")
+    with pytest.raises(VisprogError, match=r"line 1 is (not JSON|no JSON object)"):
+        Recording(tmp_path, replay=True)
+
+
+@pytest.mark.parametrize(
+    "replies", [[3], [{}], [{"text": 3, "tokens": None, "truncated": False}], [{"text": "x", "tokens": 3}]]
+)
+def test_a_damaged_reply_is_an_error_of_the_recording(replies: Any, tmp_path: Path) -> None:
+    with Agent(LLMPlanner(Chat(COUNT)), {}, registry=REGISTRY, record=tmp_path) as agent:
+        agent.plan("How many dogs?")
+    entries = [
+        {**e, "replies": replies} if e["kind"] == "chat" else e
+        for e in lines(read(tmp_path / "recording.jsonl"))
+    ]
+    (tmp_path / "recording.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries))
+    with (
+        Agent(config={}, registry=REGISTRY, replay=tmp_path) as agent,
+        pytest.raises(VisprogError, match="is damaged"),
+    ):
+        agent.plan("How many dogs?")
+
+
+def test_an_error_of_an_odd_name_is_revived(tmp_path: Path) -> None:
+    for name in ("ToolError", "MissingExtra", "VisprogError", "KeyError", "annotations", "Exception"):
+        error = revive({"type": name, "message": "it fell over"})
+        assert "it fell over" in str(error)
+
+
+def test_half_characters_are_recorded_and_replayed(tmp_path: Path) -> None:
+    question, name = "How many \ud800 dogs?", "caf\udce9.png"
+    seen = []
+    for how in ({"record": tmp_path}, {"replay": tmp_path}):
+        planner = LLMPlanner(Chat(COUNT)) if "record" in how else None
+        with Agent(planner, {}, registry=REGISTRY, **how) as agent:  # type: ignore[arg-type]
+            seen.append(facts(agent.ask(question, picture(name=name))))
+    assert seen[0] == seen[1] and seen[0]["value"] == 2
+    (tmp_path / "recording.jsonl").read_bytes().decode("utf-8")
+
+
+def test_a_pipe_in_a_recording_is_not_waited_for(tmp_path: Path) -> None:
+    with Agent(FakePlanner(), {}, registry=REGISTRY, record=tmp_path) as agent:
+        agent.run("def answer(image):\n    return invert(image)\n", picture())
+    (file,) = (tmp_path / "files").iterdir()
+    file.unlink()
+    os.mkfifo(file)
+    with Agent(FakePlanner(), {}, registry=REGISTRY, replay=tmp_path) as agent:
+        answer = agent.run("def answer(image):\n    return invert(image)\n", picture())
+        assert answer.status == "error" and "is a pipe" in answer.message

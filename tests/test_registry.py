@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -123,9 +124,9 @@ def not_a_type(image: "two words") -> int:  # type: ignore[valid-type]  # noqa: 
     return 1
 
 
-async def coroutine(image: Image) -> int:
+async def generator(image: Image) -> AsyncIterator[int]:
     """Doc."""
-    return 1
+    yield 1
 
 
 @pytest.mark.parametrize(
@@ -138,13 +139,15 @@ async def coroutine(image: Image) -> int:
         (wrong_none, r"the default None of 'n' is not int; write '\| None'"),
         (wrong_literal, "the default 'right' of 'side' is not"),
         (wrong_type, "where has the type complex; use Image"),
-        (bare_list, "names has the type list; use Image"),
+        (bare_list, "names has the type list: say of what"),
         (wrong_result, "its result has the type bytes"),
         (starred, "'names: .str.' cannot be described|names.* cannot be described"),
         (positional, "cannot be described"),
         (unknown_name, "something that is not imported"),
         (not_a_type, "not types"),
-        (coroutine, "a plain function, not an async one"),
+        (generator, "return a list instead of yielding"),
+        (type("Detector", (), {}), "from a function, not from the class Detector"),
+        (3, "from a function, not from 3"),
         (lambda image: 1, "must be a Python identifier"),
     ],
 )
@@ -256,6 +259,37 @@ def test_entry_points_add_tools(module: types.ModuleType, monkeypatch: pytest.Mo
         default_registry.cache_clear()
     assert asked == ["visprog.tools"]
     assert "blue" in registry and "red" in registry and "detect" in registry
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("import no_such_module_at_all", "No module named 'no_such_module_at_all'"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("x = 1", "holds no tool"),
+        (
+            "from visprog import Image, tool\n@tool\ndef detect(image: Image) -> int:\n    'Doc.'\n    return 1",
+            "two tools are called 'detect'",
+        ),
+    ],
+)
+def test_a_broken_plugin_is_a_warning_that_names_it(
+    body: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_plugin.py").write_text(body)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_plugin", raising=False)
+    entry = importlib.metadata.EntryPoint("broken", "broken_plugin", "visprog.tools")
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda *, group: [entry])
+    default_registry.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match=f"the plugin 'broken' cannot be used: .*{said}"):
+            registry = default_registry()
+        assert len(registry["detect"].backends) > 1
+    finally:
+        default_registry.cache_clear()
+        sys.modules.pop("broken_plugin", None)
 
 
 def test_default_registry() -> None:

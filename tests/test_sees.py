@@ -24,7 +24,7 @@ from visprog.registry import Registry, chosen_registry, default_registry, tool
 from visprog.sees import Parsed, Sees
 from visprog.values.image import Image
 
-ONNX: dict[str, Any] = {"tools": {"detect": {"backend": "onnx", "model": "none.onnx"}}}
+ONNX: dict[str, Any] = {"tools": {"detect": {"backend": "onnx", "labels": "none.txt"}}}
 BLANK = Image(np.full((40, 40, 3), 255, np.uint8))
 
 
@@ -72,7 +72,7 @@ def test_the_face_network_sees_faces_alone(shared: Path) -> None:
 
 
 def test_a_backend_that_cannot_be_made_says_nothing_until_it_is_called() -> None:
-    sees = in_force({"tools": {"detect": {"backend": "onnx", "modle": "none.onnx"}}})["detect"].sees
+    sees = in_force({"tools": {"detect": {"backend": "onnx", "labels": "none.txt"}}})["detect"].sees
     assert sees == Sees()
 
 

@@ -26,6 +26,11 @@ class Round:
     width: float
     members: Array
 
+    @property
+    def box(self) -> Array:
+        """(2, 2): its top-left and bottom-right corners."""
+        return np.array([[-1, -1], [1, 1]]) * self.radius + [self.x, self.y]
+
 
 @dataclass(frozen=True, eq=False)
 class _Points:

@@ -18,14 +18,42 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from visprog.errors import Refused
 from visprog.values import Point
 from visprog.values.image import Image
 
+from .flatness import is_drawing
+from .islands import islands
 from .skeleton import chains, thin
+from .solids import Solid, solids
 
 Array = NDArray[Any]
 LONGEST, SHORTEST = 1300, 700
-"""Pictures are read at a size where the longer side lies between these."""
+"""Islands whose longer side has more pixels than the first are read at a smaller size, with fewer than the second at
+twice their size."""
+
+PEN = 4.4
+"""Pixels of the image across a pen: what is wider is an area, unless it is long for its width."""
+
+SAMPLE = 500_000
+"""Number of pixels from which the noise and the ground's colour are measured."""
+
+LEAST_CONTRAST = 8.0
+"""Levels of a channel by which a clean ground may vary."""
+
+SAME = 20.0
+"""Distance of two colours, in RGB levels, up to which one of the palette is the ground's."""
+
+MOST_CURVES, MOST_ON_PAPER, MOST_IN_TEXTURE = 8000, 600, 50
+"""Curves that an image may have: a drawing in a few flat colours; another, of which at least PAPER is ground; and any
+other. A photograph or a texture has far more."""
+
+PAPER = 0.7
+
+UNREADABLE = (
+    "shapes can be found in drawings and diagrams alone, and this image is a photograph or has a texture: crop the "
+    "part that is drawn, or use detect, segment or vqa"
+)
 
 HALF = 0.4
 """A stroke ends where it has faded to this share of its full contrast."""
@@ -62,6 +90,7 @@ class Drawing:
         curves: centre lines of the ink and outlines of the areas.
         strength: (H, W) float32, how much ink a pixel holds: 1 in the middle of a stroke, less at its soft
         rim.
+        solids: the small shapes; `curves` holds no outlines of those that are areas.
     """
 
     image: Image
@@ -71,6 +100,7 @@ class Drawing:
     areas: Array
     curves: tuple[Curve, ...]
     strength: Array
+    solids: tuple[Solid, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -90,27 +120,65 @@ class Drawing:
         return np.asarray(self.rgb[y, x])
 
 
-@lru_cache(maxsize=2)  # a program often asks for several kinds of shape in one picture
-def read(image: Image) -> Drawing:
-    """Take a picture apart into ink, areas and curves."""
-    rgb, scale = _working(image.pixels)
-    noise = _noise(rgb)
-    if noise > 2:
-        rgb = cv2.bilateralFilter(rgb, 5, 20 + 5 * noise, 1.5)
-        noise /= 2
+@lru_cache(maxsize=2)  # a program often asks for several kinds of shape in one image
+def read(image: Image) -> tuple[Drawing, ...]:
+    """Take an image apart into ink, areas and curves, island by island.
+
+    Each island is read at a size that suits it, so that what is seen of it does not depend on the canvas.
+
+    Raises:
+        Refused: the image is a photograph, or has a texture.
+    """
+    noise = _noise(image.pixels)
+    ground = _ground(image.pixels, noise)
+    flat = is_drawing(image)
+    most = MOST_CURVES if flat else MOST_ON_PAPER
+    found: list[Drawing] = []
+    for box in islands(image.pixels, ground, max(LEAST_CONTRAST, 4 * noise)):
+        island = _island(image.crop(image.to_root(box)), ground, noise, most)
+        if island is None:
+            raise Refused(UNREADABLE)
+        most -= len(island.curves)
+        found.append(island)
+    curves = sum(len(d.curves) for d in found)
+    painted = sum(np.count_nonzero(d.areas != 1) / d.scale**2 for d in found)
+    if not flat and curves > MOST_IN_TEXTURE and painted > (1 - PAPER) * image.width * image.height:
+        raise Refused(UNREADABLE)
+    return tuple(found)
+
+
+def _island(image: Image, ground: Array, noise: float, most: int) -> Drawing | None:
+    """A part of an image, read; None if it has no flat colours, or more than so many curves."""
+    rgb, scale, noise = _working(image.pixels, noise)
     tolerance = 22 + 3.5 * noise
     height, width = rgb.shape[:2]
-    pen = max(7, round(0.011 * max(height, width))) | 1
-    palette, ground = _palette(rgb, noise, tolerance)
-    parts = _separate(rgb, palette, ground, tolerance, pen, max(2, round(2.5 * scale)))
-    if parts is None:  # no flat colours: the edges of things stand for ink
-        grey = cv2.cvtColor(cv2.GaussianBlur(rgb, (0, 0), 1.5).astype(np.uint8), cv2.COLOR_RGB2GRAY)
-        parts = np.ones((height, width), np.int32), cv2.Canny(grey, 50, 120) > 0
+    pen = round(max(7, PEN * scale, 0.011 * max(height, width))) | 1
+    palette, _ = _palette(rgb, noise, tolerance)
+    palette, number = _with(palette, ground)
+    parts = _separate(rgb, palette, number, tolerance, pen, max(2, round(2.5 * scale)))
+    if parts is None:
+        return None
     areas, ink = parts
+    if areas.max() + cv2.connectedComponents(ink.astype(np.uint8))[0] > most:
+        return None
+    small: list[Solid] = []
+    if scale >= 1:
+        small, rests = solids(image.pixels, rgb, areas, ink, ground)
+        areas[np.isin(areas, rests)] = 0
     strength = _strength(rgb, ink)
-    edges = _outlines(rgb, areas, ink, noise)
+    edges = _outlines(rgb, np.where(np.isin(areas, [s.number for s in small if s.number]), 0, areas), ink, noise)
     ink &= strength > HALF
-    return Drawing(image, rgb, scale, ink, areas, (*stroke_curves(ink), *edges), strength)
+    curves = (*stroke_curves(ink), *edges)
+    return Drawing(image, rgb, scale, ink, areas, curves, strength, tuple(small)) if len(curves) <= most else None
+
+
+def _with(palette: Array, ground: Array) -> tuple[Array, int]:
+    """A palette in which one colour, the number of which comes with it, is the ground's."""
+    distance = np.linalg.norm(palette - ground, axis=1)
+    number = int(distance.argmin())
+    if distance[number] < SAME:
+        return palette, number
+    return np.concatenate([palette, ground[None]]), len(palette)
 
 
 def _strength(rgb: Array, ink: Array) -> Array:
@@ -159,28 +227,45 @@ def _peak(colors: Array) -> Array:
     return np.asarray(np.maximum(np.maximum(colors[..., 0], colors[..., 1]), colors[..., 2]))
 
 
-def _working(pixels: Array) -> tuple[Array, float]:
+def _working(pixels: Array, noise: float) -> tuple[Array, float, float]:
+    """An image at the size at which it is read, float32, with little noise: (rgb, scale, noise that is left)."""
     height, width = pixels.shape[:2]
     longest = max(height, width)
+    rgb = pixels.astype(np.float32)
     scale = 1.0
     if longest > LONGEST:
         scale = LONGEST / longest
-    elif longest < SHORTEST:
-        scale = float(min(4, -(-SHORTEST // longest)))
-    rgb = pixels.astype(np.float32)
-    if scale != 1:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    return rgb, scale
+        noise *= scale
+        rgb = cv2.resize(rgb, _scaled(width, height, scale), interpolation=cv2.INTER_AREA)
+    if noise > 2:  # before it is spread over several pixels, where it would pass for areas
+        rgb = cv2.bilateralFilter(rgb, 5, 20 + 5 * noise, 1.5)
+        noise /= 2
+    if longest < SHORTEST:
+        scale = 2.0
+        rgb = cv2.resize(rgb, _scaled(width, height, scale), interpolation=cv2.INTER_LINEAR)
+    return rgb, scale, noise
 
 
-def _noise(rgb: Array) -> float:
+def _scaled(width: int, height: int, scale: float) -> tuple[int, int]:
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _noise(pixels: Array) -> float:
     """Standard deviation of the noise, by the median absolute Laplacian (0 for a clean drawing)."""
-    grey = cv2.transform(rgb, np.full((1, 3), 1 / 3, np.float32))
-    residual = grey[1:-1, 1:-1] - (grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]) / 4
+    height, width = pixels.shape[:2]
+    rows = np.arange(1, height - 1, 1 + height * width // SAMPLE)
+    above, here, below = (pixels[rows + step].mean(2, dtype=np.float32) for step in (-1, 0, 1))
+    residual = here[:, 1:-1] - (above[:, 1:-1] + below[:, 1:-1] + here[:, :-2] + here[:, 2:]) / 4
     if residual.size == 0:
         return 0.0
     return float(np.median(np.abs(residual)) * 1.4826 / np.sqrt(1.25) * np.sqrt(3))
+
+
+def _ground(pixels: Array, noise: float) -> Array:
+    """The colour (3,) of the ground."""
+    step = 1 + int(np.sqrt(pixels.shape[0] * pixels.shape[1] / SAMPLE))
+    palette, ground = _palette(pixels[::step, ::step].astype(np.float32), noise, 22 + 3.5 * noise)
+    return np.asarray(palette[ground])
 
 
 def _palette(rgb: Array, noise: float, tolerance: float) -> tuple[Array, int]:

@@ -59,6 +59,9 @@ OTHER_SIZE = 1.25
 SAME = 0.8
 """Intersection over union from which two boxes are the same part of a drawing."""
 
+PLAINLY = 0.25
+"""Pixels from the middle of an image from which on a shape is in a half of it."""
+
 TOUCHING = 0.15
 """Widest gap between a block and what it stands on, as a share of its height; never less than 2 pixels."""
 
@@ -258,10 +261,9 @@ def _side(shape: Located) -> float:
 
 
 def _lies(box: Box, place: str, within: Box) -> bool:
-    """Whether the centre of a box lies in a half of another."""
-    x = (box.center.x - within.left) / max(within.width, 1.0)
-    y = (box.center.y - within.top) / max(within.height, 1.0)
-    return {"left": 1 - x, "right": x, "top": 1 - y, "bottom": y}[place] > 0.5
+    """Whether the centre of a box lies in a half of another, plainly: in the middle it lies in neither."""
+    x, y = box.center.x - within.center.x, box.center.y - within.center.y
+    return {"left": -x, "right": x, "top": -y, "bottom": y}[place] > PLAINLY
 
 
 def _in_row(found: list[Region], places: Sequence[str]) -> list[Region]:

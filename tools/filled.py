@@ -43,7 +43,13 @@ def filled(drawing: Drawing, most_sides: int) -> list[Filled]:
     height, width = drawing.size
     found: list[Filled] = []
     ground = _color(drawing, drawing.areas == 1)
-    for number in np.unique(drawing.areas[drawing.areas > 1]):
+    small = {s.number: s for s in drawing.solids}
+    for number in np.unique(drawing.areas[drawing.areas > 1]).tolist():
+        if number in small:
+            points = small[number].points
+            if len(points):
+                found.append(Filled(points, drawing.areas == number))
+            continue
         if np.linalg.norm(_color(drawing, drawing.areas == number) - ground) < DISTINCT:
             continue  # the paper within an outline
         contours, _ = cv2.findContours(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from visprog.errors import ToolError
 from visprog.sees import Near, Phrases
+from visprog.values.plain_text import read_text, split_lines
 
 from .meaning import finder_of, head_of, including, miswritten, near
 from .phrase import Phrase, read_phrase, read_yaml, singular
@@ -49,9 +50,11 @@ class Labels:
             ToolError: the file cannot be read or holds no name.
         """
         try:
-            lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ToolError(f"cannot read the label file {path}: {error}") from None
+            lines = split_lines(read_text(Path(path).expanduser()))
+        except OSError as error:
+            raise ToolError(f"cannot read the label file {path}: {error.strerror or error}") from None
+        except ValueError as error:
+            raise ToolError(f"the label file {path} {error}") from None
         names = [line.strip() for line in lines if line.strip()]
         if not names:
             raise ToolError(f"the label file {path} holds no name: write one class a line")

@@ -26,14 +26,18 @@ from . import grid as _grid
 from . import lines as _lines
 from . import panels as _panels
 from . import polygons as _polygons
+from .islands import MOST
 from .lettering import without_letters
 
 Array = NDArray[Any]
-THICK = 2.6
+THICK = 2.4
 """A ring whose radius is fewer times the width of its stroke is a letter, or the bend of one."""
 
 MOSTLY = 0.5
 """Least share of a panel that its ground fills, to be seen as an area of that colour."""
+
+RIM = 6
+"""Pixels from the edges of an image within which an outline that runs along all of them is its frame."""
 
 LIMITS = "drawings, diagrams and other clean pictures; in a photograph it sees edges, not things"
 IN_COLOR = Sees(phrases={"color": _color.COLOR})
@@ -51,19 +55,9 @@ def find_circles(image: Image, color: str | None = None) -> list[Circle]:
         Refused: an unknown colour name.
     """
     wanted = None if color is None else _color.parse(color)
-    drawing = _drawing.read(image)
-    found = []
-    for c in _circles_of(drawing):
-        if c.radius < THICK * c.width:
-            continue
-        angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
-        ring = np.stack([np.cos(angles), np.sin(angles)], 1)
-        rgb = _paint(drawing, np.array([c.x, c.y]), ring * c.radius, c.width)
-        if wanted is None or _color.accepts(rgb[None], wanted)[0]:
-            radius = float((c.radius + c.width / 2) / drawing.scale)
-            found.append(Circle(drawing.place(c.x, c.y), radius, _color.name_of(rgb), image.root))
-    found = without_letters(found, drawing)
-    return sorted(found, key=lambda c: (c.center.x, c.center.y))
+    drawings = _drawing.read(image)
+    found = [c for drawing in drawings for c in _circles_in(drawing, wanted)]
+    return sorted(without_letters(found, drawings), key=lambda c: (c.center.x, c.center.y))
 
 
 @tool(limits=LIMITS, sees=Sees(phrases={"kind": _polygons.KIND, "color": _color.COLOR}))
@@ -82,29 +76,9 @@ def find_polygons(image: Image, kind: str = "polygon", color: str | None = None)
     """
     name = _polygons.parse_kind(kind)
     wanted = None if color is None else _color.parse(color)
-    drawing = _drawing.read(image)
-    areas = _filled.filled(drawing, _polygons.MOST_SIDES)
-    outlines = [(a.points, 0.0) for a in areas]
-    sides = _lines.sides(drawing, _circles_of(drawing))
-    for outline in _polygons.polygons(sides):
-        width = max(sides[s].width for s in outline.sides)
-        thinnest = min(cv2.minAreaRect(outline.points.astype(np.float32))[1])
-        if thinnest <= 1.5 * width or (width == 0 and _is_ground(outline.points, drawing)):
-            continue
-        known = any(_belongs(outline.points, width, a) for a in areas)
-        by_pen = all(sides[s].width > 0 for s in outline.sides)
-        if not known and (by_pen or not _is_made_of(outline.points, areas)):
-            outlines.append((outline.points, width))
-    found = []
-    for points, width in outlines:
-        if name not in _polygons.kinds_of(points) or _frames(points, drawing.size):
-            continue
-        middle = points.mean(0)
-        rgb = _paint(drawing, middle, _along(points, 12) - middle, width)
-        if wanted is None or _color.accepts(rgb[None], wanted)[0]:
-            corners = tuple(drawing.place(x, y) for x, y in points)
-            found.append(Polygon(corners, _color.name_of(rgb), image.root))
-    found = without_letters(found, drawing)
+    drawings = _drawing.read(image)
+    found = [p for drawing in drawings for p in _polygons_in(drawing, name, wanted)]
+    found = without_letters([p for p in found if not _frames(p, image)], drawings)
     if not found and wanted is not None:
         found = [p for p in _grounds(image, wanted) if name in _kinds(p)]
     return sorted(found, key=lambda p: (p.center.x, p.center.y))
@@ -120,9 +94,9 @@ def find_lines(image: Image, color: str | None = None) -> list[Line]:
         Refused: an unknown colour name.
     """
     wanted = None if color is None else _color.parse(color)
-    drawing = _drawing.read(image)
     return [
         Line(tuple(drawing.place(x, y) for x, y in points), name, image.root)
+        for drawing in _drawing.read(image)
         for points, name in _lines.drawn(drawing, _circles_of(drawing), wanted)
     ]
 
@@ -147,7 +121,60 @@ def find_panels(image: Image) -> list[Region]:
     return [Region(image.to_root(box), "panel", 1.0, image.root) for box in _panels.panels(image.pixels)]
 
 
-_circles_of = lru_cache(maxsize=2)(_circles.circles)
+@lru_cache(maxsize=2 * MOST)
+def _circles_of(drawing: _drawing.Drawing) -> list[_circles.Round]:
+    none = np.zeros(0, np.intp)
+    found = [c for c in _circles.circles(drawing) if not (c.width and _is_known(c.box, drawing))]
+    small = [(s.circle, s.pen) for s in drawing.solids if s.circle is not None]
+    return found + [_circles.Round(*circle, pen, none) for circle, pen in small]
+
+
+def _circles_in(drawing: _drawing.Drawing, wanted: tuple[str, str] | None) -> list[Circle]:
+    """The circles of an island, of one colour only, if wanted."""
+    found = []
+    for c in _circles_of(drawing):
+        if c.radius < THICK * c.width:
+            continue
+        angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+        ring = np.stack([np.cos(angles), np.sin(angles)], 1)
+        rgb = _paint(drawing, np.array([c.x, c.y]), ring * c.radius, c.width)
+        if wanted is None or _color.accepts(rgb[None], wanted)[0]:
+            radius = float((c.radius + c.width / 2) / drawing.scale)
+            found.append(Circle(drawing.place(c.x, c.y), radius, _color.name_of(rgb), drawing.image.root))
+    return found
+
+
+def _is_known(points: Array, drawing: _drawing.Drawing) -> bool:
+    """True if an outline is that of a small shape, which is fitted to its pixels."""
+    return any(s.pen and s.holds(points) for s in drawing.solids)
+
+
+def _polygons_in(drawing: _drawing.Drawing, name: str, wanted: tuple[str, str] | None) -> list[Polygon]:
+    """The polygons of an island that are of a kind, and of one colour only, if wanted."""
+    areas = _filled.filled(drawing, _polygons.MOST_SIDES)
+    outlines = [(a.points, 0.0) for a in areas]
+    sides = _lines.sides(drawing, _circles_of(drawing))
+    for outline in _polygons.polygons(sides):
+        width = max(sides[s].width for s in outline.sides)
+        thinnest = min(cv2.minAreaRect(outline.points.astype(np.float32))[1])
+        if thinnest <= 1.5 * width or (width == 0 and _is_ground(outline.points, drawing)):
+            continue
+        known = any(_belongs(outline.points, width, a) for a in areas)
+        by_pen = all(sides[s].width > 0 for s in outline.sides)
+        known = known or (by_pen and _is_known(outline.points, drawing))
+        if not known and (by_pen or not _is_made_of(outline.points, areas)):
+            outlines.append((outline.points, width))
+    outlines += [(s.points, s.pen) for s in drawing.solids if s.pen and len(s.points)]
+    found = []
+    for points, width in outlines:
+        if name not in _polygons.kinds_of(points):
+            continue
+        middle = points.mean(0)
+        rgb = _paint(drawing, middle, _along(points, 12) - middle, width)
+        if wanted is None or _color.accepts(rgb[None], wanted)[0]:
+            corners = tuple(drawing.place(x, y) for x, y in points)
+            found.append(Polygon(corners, _color.name_of(rgb), drawing.image.root))
+    return found
 
 
 def _grounds(image: Image, wanted: tuple[str, str]) -> list[Polygon]:
@@ -227,9 +254,8 @@ def _along(points: Array, each: int) -> Array:
     return np.asarray((points[:, None] + (following - points)[:, None] * share[None, :, None]).reshape(-1, 2))
 
 
-def _frames(points: Array, size: tuple[int, int]) -> bool:
-    """True if an outline runs around the whole picture."""
-    height, width = size
-    slack = 0.015 * max(size) + 3
-    low, high = points.min(0), points.max(0)
-    return bool((low < slack).all() and high[0] > width - slack and high[1] > height - slack)
+def _frames(polygon: Polygon, image: Image) -> bool:
+    """True if an outline runs around the whole image."""
+    outer, box = image.box, polygon.box
+    gaps = (box.left - outer.left, box.top - outer.top, outer.right - box.right, outer.bottom - box.bottom)
+    return max(gaps) < RIM

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visprog.errors import ToolError
 from visprog.registry import tool
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
+from .text_tiles import MAX_SIDE, find_lines
+
 LEAST_CONFIDENCE = 0.6
 
 ENGINE_SIDE = 736
 """The shorter side, in pixels, that RapidOCR enlarges pictures to."""
+
+MAX_READ_PIXELS = 24_000_000
+"""Larger images are shrunk to this many pixels before they are read: it bounds time and memory."""
+
+MIN_SIDE = 5
+"""Shorter side, in pixels, below which an image cannot hold a letter."""
+
+ENCODINGS = {i + 2: f"iso8859-{i}" for i in range(1, 17) if i != 12} | {
+    20: "shift_jis", 21: "cp1250", 22: "cp1251", 23: "cp1252", 24: "cp1256", 25: "utf-16-be", 26: "utf-8",
+    27: "ascii", 28: "big5", 29: "gb18030", 30: "euc-kr",
+}  # fmt: skip
+"""Encodings of a QR code, by the number that the code gives for them."""
 
 _ENGINE_LOCK = threading.Lock()
 
@@ -77,19 +93,82 @@ def find_qr_codes(image: Image) -> list[Region]:
         pixels = cv2.copyMakeBorder(pixels, rim, rim, rim, rim, cv2.BORDER_REPLICATE)
         if scale != 1:
             pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-        try:
-            _, contents, corners, _ = cv2.QRCodeDetector().detectAndDecodeMulti(pixels)
-        except cv2.error:  # it fails inside on some pictures without a code
-            continue
-        for content, points in zip(contents, [] if corners is None else corners, strict=False):
-            if not content:
-                continue
-            x, y = np.asarray(points).T / scale - rim
+        for content, points in _codes_in(pixels):
+            x, y = points.T / scale - rim
             box = Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
             box = image.to_root(box.clip(Box(0, 0, image.width, image.height)))
             if not any(r.label == content and r.box.iou(box) > 0.5 for r in regions):
                 regions.append(Region(box, content, 1.0, image.root))
     return sorted(regions, key=lambda r: (r.top, r.left))
+
+
+def _codes_in(pixels: NDArray[np.uint8]) -> list[tuple[str, NDArray[np.float32]]]:
+    """Contents of the QR codes in grey pixels, with their corners (4, 2). Codes that cannot be read are left out."""
+    import cv2
+
+    detector = cv2.QRCodeDetector()
+    try:
+        _, corners = detector.detectMulti(pixels)
+    except cv2.error:  # it fails inside on some images
+        corners = None
+    if corners is None:
+        return []
+    found = [(_content(pixels, points[None]), points) for points in corners]
+    if len(found) > 1:
+        found = _joined(detector, pixels, corners, found)
+    return [(content, points) for content, points in found if content]
+
+
+def _joined(
+    detector: Any,
+    pixels: NDArray[np.uint8],
+    corners: NDArray[np.float32],
+    found: list[tuple[str, NDArray[np.float32]]],
+) -> list[tuple[str, NDArray[np.float32]]]:
+    """The codes with a message that several of them hold together at the first of these."""
+    import cv2
+
+    try:
+        _, together, _ = detector.decodeMulti(pixels, corners)
+    except (cv2.error, UnicodeError):
+        return found
+    joined = []
+    for whole, (own, points) in zip(together, found, strict=True):
+        if own and whole.startswith(own):
+            joined.append((whole, points))
+        elif whole or not any(own in other for other in together):
+            joined.append((own, points))
+    return joined
+
+
+def _content(pixels: NDArray[np.uint8], corners: NDArray[np.float32]) -> str:
+    """What one QR code says; "" if it cannot be read."""
+    import cv2
+
+    detector = cv2.QRCodeDetector()  # a used one still has the encoding of the code before
+    try:
+        if not hasattr(detector, "decodeBytes"):  # OpenCV before 4.12
+            return str(detector.decode(pixels, corners)[0])
+        content, _ = detector.decodeBytes(pixels, corners)
+        encoding = detector.getEncoding()
+        text: str = content.decode(ENCODINGS.get(encoding, "utf-8"))
+    except (cv2.error, UnicodeError):
+        return ""
+    return text if encoding else _without_controls(text)
+
+
+def _without_controls(text: str) -> str:
+    """Bytes that OpenCV took for Latin-1, in the encoding in which they are text."""
+    if not re.search("[\x80-\x9f]", text) or max(text) > "\xff":
+        return text
+    content = text.encode("latin-1")
+    japanese = 2 * sum(byte >= 0x80 for byte in content) >= len(content)
+    for encoding in ("shift_jis", "cp1252") if japanese else ("cp1252",):
+        try:
+            return content.decode(encoding)
+        except UnicodeError:
+            continue
+    return text
 
 
 def find_lines_of_text(image: Image) -> list[Region]:
@@ -112,17 +191,19 @@ def lines_in(image: Image) -> list[TextLine]:
     """Lines of text in the frame of the root, in no order."""
     import cv2
 
+    if min(image.size) < MIN_SIDE:
+        return []
     bgr = cv2.cvtColor(np.ascontiguousarray(image.pixels), cv2.COLOR_RGB2BGR)
     scale = max(1.0, min(2.0, 960 / max(image.size)), min(4.0, 64 / min(image.size)))
-    if scale > 1:
-        bgr = cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    scale = min(scale, math.sqrt(MAX_READ_PIXELS / (image.width * image.height)))
+    if scale != 1:
+        method = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+        bgr = cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=method)
     # The engine enlarges a small cut-out until its letters are too large for it: put a frame around it instead.
     height, width = bgr.shape[:2]
     small = min(height, width) < ENGINE_SIDE / 2
     rim = np.array([max(24, (ENGINE_SIDE - side) // 2) if small else 24 for side in (width, height)])
-    edge = np.concatenate([bgr[0], bgr[-1], bgr[:, 0], bgr[:, -1]])
-    color = tuple(int(v) for v in np.median(edge, axis=0))
-    bgr = cv2.copyMakeBorder(bgr, rim[1], rim[1], rim[0], rim[0], cv2.BORDER_CONSTANT, value=color)
+    bgr = _framed(bgr, (rim[0], rim[1], rim[0], rim[1]))
     with _ENGINE_LOCK:
         result = _engine()(bgr, return_word_box=True)
     if result.txts is None:
@@ -139,7 +220,21 @@ def lines_in(image: Image) -> list[TextLine]:
         if text.strip() and score >= LEAST_CONFIDENCE:
             parts = tuple(Word(w[0], place(w[2])) for w in words if w[0] and w[2] is not None)
             lines.append(TextLine(text.strip(), place(points), float(score), parts))
-    return lines
+    return without_parts(lines) if max(bgr.shape) > MAX_SIDE else lines
+
+
+def without_parts(lines: list[TextLine]) -> list[TextLine]:
+    """Of lines that lie in another, either these or the other: what says more, by letters times score."""
+    kept: list[TextLine] = []
+    for line in sorted(lines, key=lambda each: each.box.area):
+        parts = [k for k in kept if k.box.inside(line.box, 0.25)]
+        if sum(_said(part) for part in parts) <= _said(line):
+            kept = [k for k in kept if k not in parts] + [line]
+    return kept
+
+
+def _said(line: TextLine) -> float:
+    return line.score * len(_plain(line.text))
 
 
 def rows_of(lines: list[TextLine]) -> list[list[TextLine]]:
@@ -190,15 +285,54 @@ def _match(line: TextLine, text: str) -> Box | None:
     return line.box if box is None or at != len(_plain(line.text)) else box
 
 
+def _framed(pixels: NDArray[np.uint8], rim: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    """Pixels with a rim, of so many at the left, top, right and bottom, in the colour of their edge."""
+    import cv2
+
+    left, top, right, bottom = rim
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    color = tuple(int(v) for v in np.median(edge, axis=0))
+    framed: NDArray[np.uint8] = cv2.copyMakeBorder(
+        pixels, top, bottom, left, right, cv2.BORDER_CONSTANT, value=color
+    )
+    return framed
+
+
+class _AnySize:
+    """RapidOCR's detector, for images of any size."""
+
+    def __init__(self, detector: Any) -> None:
+        self.detector = detector
+        self.postprocess_op = detector.postprocess_op  # the engine sets thresholds there
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> Any:
+        if max(pixels.shape[:2]) <= MAX_SIDE:
+            return self.detector(pixels)
+
+        def detect(part: NDArray[np.uint8]) -> NDArray[np.float32]:
+            # A rim costs less than the enlargement of a narrow part.
+            right, bottom = (max(0, ENGINE_SIDE - side) for side in (part.shape[1], part.shape[0]))
+            boxes = self.detector(_framed(part, (0, 0, right, bottom))).boxes
+            return np.zeros((0, 4, 2), np.float32) if boxes is None else np.asarray(boxes, np.float32)
+
+        nothing = self.detector(np.zeros((64, 64, 3), np.uint8))
+        boxes = find_lines(pixels, detect)
+        return replace(nothing, img=pixels, boxes=boxes, scores=[1.0] * len(boxes)) if len(boxes) else nothing
+
+
 @cache
 def _engine() -> Any:
-    """RapidOCR with the models of its wheel, quiet, on two threads."""
+    """RapidOCR with the models of its wheel, quiet, on two threads; it shrinks no image."""
     from rapidocr import RapidOCR
 
-    return RapidOCR(
+    engine = RapidOCR(
         params={
             "Global.log_level": "critical",
+            "Global.max_side_len": MAX_READ_PIXELS,
+            "Global.width_height_ratio": -1,
             "EngineConfig.onnxruntime.intra_op_num_threads": 2,
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,
         }
     )
+    engine.text_det = _AnySize(engine.text_det or engine._load_det_model())
+    return engine

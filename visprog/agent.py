@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -15,24 +15,27 @@ from typing import TYPE_CHECKING, Any, Literal
 from visprog.sandbox import Limits, Outcome, Sandbox, SandboxUnavailable, Series
 
 from .answer import Answer
+from .cautions import missed, told
 from .check import Diagnostic, check
 from .check.dry_run import LIBRARY, TYPES, dry_run
 from .config import Config
-from .errors import ConfigError, MissingExtra, PlannerError, Refused, VisprogError
-from .host import Host, RunEnded, Session
-from .inputs import mismatch, named
+from .errors import ConfigError, MissingExtra, PlannerError, Refused, VisprogError, readable
+from .host import Host, RunEnded, Session, with_backends
+from .inputs import mismatch, named, open_images
 from .planner.base import Feedback, Plan, Planner, Task, mends_refusals
 from .planner.names import make_planner
 from .planner.repair import Mend, plans_checked, replan
 from .planner.vote import vote
 from .registry import Registry, Tool, chosen_registry
-from .types import accepts, describe, render
+from .types import accepts, answer_type, describe, render
+from .values.endings import IMAGE_ENDINGS
 from .values.image import Image
+from .values.plain_text import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .map import Mapped
+    from .map_run import MapRun
     from .recording import Recording
 
 
@@ -51,11 +54,15 @@ class Agent:
         registry: the tools to choose from, instead of all of these.
         record: a folder in which to write down what planner and tools say; see `visprog.recording`.
         replay: a folder that was so recorded: its answers are given back, and no model is needed.
+        backends: of tools, by their names: "owlv2", "onnx:FILE", "module:Class", a mapping with options, or a
+            class of one's own.
         standby: sandbox workers that wait ready; as many as programs run at once make `map` the quickest.
+        settings: any other field of `Config`, such as `votes=3` or `allow_url=True`.
 
     Raises:
         ConfigError: a setting is unknown or wrong, or there is nothing to replay.
         ToolDefinitionError: two tools have one name.
+        TypeError: there is no such argument.
     """
 
     def __init__(
@@ -67,12 +74,16 @@ class Agent:
         registry: Registry | None = None,
         record: str | os.PathLike[str] | Recording | None = None,
         replay: str | os.PathLike[str] | None = None,
+        backends: Mapping[str, Any] | None = None,
         standby: int = 1,
+        **settings: Any,
     ) -> None:
-        self.config = _config(config)
+        self.config = _config(config).changed(settings, of="Agent()")
         if registry is None:
             registry = chosen_registry(self.config)
-        self.registry = registry | tools
+        self.registry = registry | ([tools] if isinstance(tools, Tool) else tools)
+        if backends:
+            self.registry, self.config = with_backends(self.registry, self.config, backends)
         self.recording = _recording(record, replay)
         self.host = Host(self.registry, self.config, self.recording)
         spec = self.config.planner if planner is None else planner
@@ -104,7 +115,7 @@ class Agent:
 
         Args:
             question: in plain language.
-            images: whatever `Image.open` reads; at least one.
+            images: whatever `Image.open` reads, one after another or in lists; at least one.
             returns: the type that the answer must have, such as `bool`, `int` or `str`.
 
         Returns:
@@ -115,8 +126,8 @@ class Agent:
             VisprogError: no question, or no picture, was given.
         """
         started = time.perf_counter()
-        if not question.strip():
-            raise VisprogError("the question is empty")
+        _check_question(question)
+        returns = answer_type(returns)
         pictures = self._open(images)
         if not pictures:
             raise VisprogError("give at least one picture to ask about")
@@ -141,7 +152,8 @@ class Agent:
             PlannerError: none could be written.
             Refused: the planner is unsure, or says that the tools cannot answer it.
         """
-        task = Task(question, images, returns, self.host.in_force)
+        _check_question(question)
+        task = Task(question, images, answer_type(returns), self.host.in_force)
         return plans_checked(self.planner, task, 1, check=self._check, rounds=self.config.repairs)[0]
 
     def run(self, program: str | os.PathLike[str], *images: Any, returns: Any = None) -> Answer:
@@ -152,6 +164,7 @@ class Agent:
             VisprogError: the file of the program cannot be read.
         """
         started = time.perf_counter()
+        returns = answer_type(returns)
         plan = self.checked(program, returns)
         pictures = self._open(images)
         answer, _ = self._execute(plan, Task("", len(pictures), returns, self.host.in_force), pictures)
@@ -163,7 +176,7 @@ class Agent:
         Raises:
             VisprogError: its file cannot be read.
         """
-        source = _source(program)
+        source, returns = _source(program), answer_type(returns)
         return Plan(source, "", diagnostics=tuple(check(source, self.host.in_force, returns=returns)))
 
     def follow(
@@ -211,7 +224,8 @@ class Agent:
         jobs: int = 8,
         ordered: bool = True,
         on: Literal["threads", "ray"] = "threads",
-    ) -> Generator[Mapped, None, None]:
+        progress: bool = True,
+    ) -> MapRun:
         """Ask one question of many pictures: one program, run on several pictures at once.
 
         Pictures are read when their turn comes, and no more than a few of them wait for whoever takes the
@@ -226,9 +240,11 @@ class Agent:
             jobs: programs that run at once.
             ordered: results in the order of the pictures; else as they come.
             on: "ray" runs on the machines of a Ray cluster (extra `ray`); see `visprog.ray_map`.
+            progress: show how far it is while one waits for results, in a terminal or a notebook.
 
         Returns:
-            a generator: nothing runs before it is asked for results, and `close` ends it.
+            a generator: nothing runs before it is asked for results, and `close` ends it. `len` is the number of
+            images, if it is known.
 
         Raises:
             PlannerError: no program could be written (when the first result is asked for).
@@ -237,9 +253,10 @@ class Agent:
         """
         from .map import map_images
 
+        returns = answer_type(returns)
         return map_images(
             self, question, images, program=program, plan_each=plan_each, returns=returns, jobs=jobs,
-            ordered=ordered, on=on,
+            ordered=ordered, on=on, progress=progress,
         )  # fmt: skip
 
     async def aask(self, question: str, *images: Any, returns: Any = None) -> Answer:
@@ -257,7 +274,7 @@ class Agent:
     # -- how it is done --------------------------------------------------------------------------
 
     def _open(self, images: Sequence[Any]) -> tuple[Image, ...]:
-        return tuple(Image.open(i, allow_url=self.config.allow_url) for i in images)
+        return open_images(images, self.config)
 
     def _check(self, program: str, task: Task) -> list[Diagnostic]:
         found = check(program, task.registry, returns=task.returns)
@@ -376,17 +393,35 @@ class Agent:
         )
 
 
-def ask(question: str, *images: Any, returns: Any = None) -> Answer:
+def ask(question: str, *images: Any, returns: Any = None, **settings: Any) -> Answer:
     """Ask with the settings in force (see `Config.load`), by an agent that is kept for the next question.
 
-    Raises as `Agent.ask` does.
+    Args:
+        settings: for this question alone: any argument of `Agent`, such as `planner="openai:MODEL"`,
+            `backends={"detect": "owlv2"}` or `allow_url=True`.
+
+    Raises as `Agent` and `Agent.ask` do.
     """
-    return _default_agent().ask(question, *images, returns=returns)
+    if not settings:
+        return _default_agent().ask(question, *images, returns=returns)
+    with Agent(**settings) as agent:
+        return agent.ask(question, *images, returns=returns)
 
 
 @cache
 def _default_agent() -> Agent:
     return Agent()
+
+
+def _check_question(question: Any) -> None:
+    if not isinstance(question, str):
+        raise VisprogError(
+            f"the question must be a text, not {describe(question)}: the question comes first, then the images"
+        )
+    if not question.strip():
+        raise VisprogError("the question is empty")
+    if "\n" not in question and question.strip().lower().endswith(IMAGE_ENDINGS):
+        raise VisprogError(f"'{question}' is no question: the question comes first, then the images")
 
 
 def _judge(answer: Answer, outcome: Outcome, returns: Any) -> tuple[Answer, str]:
@@ -401,13 +436,17 @@ def _judge(answer: Answer, outcome: Outcome, returns: Any) -> tuple[Answer, str]
         if outcome.value is None:
             message = "the program came to its end without an answer"
             return replace(answer, message=message), message
-        return replace(answer, status="answered", value=outcome.value), ""
+        return replace(
+            answer, status="answered", value=outcome.value, cautions=told(outcome.value, answer.trace)
+        ), ""
     if outcome.status == "error":
-        message = f"{where}{outcome.error_type}: {outcome.error}"
+        message = f"{where}{outcome.error_type}: {readable(str(outcome.error))}"
         if isinstance(outcome.cause, Refused | MissingExtra):
-            return replace(answer, status="refused", message=str(outcome.cause)), message
+            return replace(answer, status="refused", message=readable(str(outcome.cause))), message
         if outcome.error_type == "NothingFound":
-            return replace(answer, status="refused", message=f"{where}{outcome.error}"), message
+            looked = missed(answer.trace)
+            said = f"{where}{outcome.error}" + (f" ({looked[-1]})" if looked else "")
+            return replace(answer, status="refused", message=said), message
         return replace(answer, message=message), message
     if outcome.status == "rejected":
         message = "the program was rejected: " + "; ".join(map(str, outcome.diagnostics[:3]))
@@ -461,7 +500,9 @@ def _source(program: str | os.PathLike[str]) -> str:
     """The source itself, or the content of the file that is named: one line that ends in .py is a path."""
     if isinstance(program, os.PathLike) or ("\n" not in program and program.strip().endswith(".py")):
         try:
-            return Path(program).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise VisprogError(f"cannot read the program {program}: {error}") from None
+            return read_text(program)
+        except OSError as error:
+            raise VisprogError(f"cannot read the program {program}: {error.strerror or error}") from None
+        except ValueError as error:
+            raise VisprogError(f"the program {program} {error}") from None
     return program

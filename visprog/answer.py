@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import copy
 import io
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from .errors import Refused, VisprogError
 from .host import Call
+from .json_values import one_line
 from .types import describe
 from .values import Box, Circle, Grid, Line, Located, Mask, Point, Polygon, Region
 from .values.image import Image
+from .values.plain_text import parse_json
 
 if TYPE_CHECKING:
     from .check import Diagnostic
@@ -52,6 +54,7 @@ class Answer:
         attempts: other programs that were tried, the oldest first.
         stdout: what the program printed.
         level: how far the program was confined: "kernel" or "process"; empty where none ran.
+        cautions: what to know before relying on the answer, in whole sentences.
     """
 
     status: Status
@@ -69,6 +72,7 @@ class Answer:
     attempts: tuple[Mapping[str, Any], ...] = ()
     stdout: str = ""
     level: str = ""
+    cautions: tuple[str, ...] = ()
     _read_from: Mapping[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __bool__(self) -> bool:
@@ -76,20 +80,39 @@ class Answer:
             "an Answer is neither true nor false: use answer.value, after a look at answer.status"
         )
 
+    @property
+    def ok(self) -> bool:
+        """Whether there is an answer: by a program, or by the fallback that the configuration allows."""
+        return self.status in ("answered", "fallback")
+
+    def unwrap(self) -> Any:
+        """The value of an answer.
+
+        Raises:
+            Refused: nothing installed can see or plan this, or nothing was found.
+            VisprogError: the program or the planner failed.
+        """
+        if self.ok:
+            return self.value
+        raise (Refused if self.status == "refused" else VisprogError)(self.message)
+
     def to_json(self, *, pictures: bool = True) -> dict[str, Any]:
         """Plain data, as `answer.schema.json` describes it.
 
         Args:
             pictures: hold thumbnails of all pictures involved, and an edited picture as a whole.
         """
+        data = self._to_json(_Writer(pictures), whole=True)
+        return data if pictures else {k: v for k, v in data.items() if k != "pictures"}
+
+    def _to_json(self, writer: _Writer, whole: bool) -> dict[str, Any]:
+        """The JSON form; an edited picture as a whole, or as a thumbnail."""
         if self._read_from is not None:  # thumbnails have lost what the JSON form says of their pictures
-            kept = copy.deepcopy(dict(self._read_from))
-            return kept if pictures else {k: v for k, v in kept.items() if k != "pictures"}
-        writer = _Writer(pictures)
-        result = {
+            return copy.deepcopy(dict(self._read_from))
+        return {
             "version": VERSION,
             "status": self.status,
-            "value": writer.value(self.value, whole=True),
+            "value": writer.value(self.value, whole),
             "message": self.message,
             "question": self.question,
             "program": self.program,
@@ -103,11 +126,12 @@ class Answer:
             "seconds": round(self.seconds, 4),
             "stdout": self.stdout,
             "level": self.level,
+            "cautions": list(self.cautions),
+            "pictures": writer.pictures,
         }
-        return {**result, "pictures": writer.pictures} if pictures else result
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any] | str) -> Answer:
+    def from_json(cls, data: Mapping[str, Any] | str | bytes) -> Answer:
         """An answer from its JSON form. Its `to_json` gives the same form again.
 
         Pictures come back as the thumbnails that were kept, crops as pictures of their own; None where none
@@ -116,14 +140,21 @@ class Answer:
         Raises:
             ValueError: it is not such a form, or of another version.
         """
-        data = json.loads(data) if isinstance(data, str) else data
+        if isinstance(data, str | bytes):
+            try:
+                data = parse_json(data if isinstance(data, str) else data.decode())
+            except ValueError as error:
+                raise ValueError(f"this is not an answer of version {VERSION}: it {error}") from None
         if not isinstance(data, Mapping) or data.get("version") != VERSION:
             raise ValueError(f"this is not an answer of version {VERSION}")
         try:
             answer = cls._read(data)
-        except (KeyError, TypeError, AttributeError) as error:
+            kept = copy.deepcopy(dict(data))
+        except RecursionError:
+            raise ValueError("this is not an answer: it is nested too deeply") from None
+        except Exception as error:  # whatever values are made of, they refuse it in their own ways
             raise ValueError(f"this is not a whole answer: {type(error).__name__}: {error}") from None
-        object.__setattr__(answer, "_read_from", copy.deepcopy(dict(data)))
+        object.__setattr__(answer, "_read_from", kept)
         return answer
 
     @classmethod
@@ -131,6 +162,13 @@ class Answer:
         reader = _Reader(data.get("pictures", {}))
         from .check import Diagnostic
 
+        if data["status"] not in get_args(Status):
+            raise ValueError(f"there is no status {data['status']!r}")
+        for name in ("message", "question", "program", "planner", "stdout", "level"):
+            if not isinstance(data[name], str):
+                raise TypeError(f"'{name}' is not text")
+        if not isinstance(data["seconds"], int | float):
+            raise TypeError("'seconds' is not a number")
         return cls(
             status=data["status"],
             value=reader.value(data["value"]),
@@ -147,6 +185,7 @@ class Answer:
             attempts=tuple(data["attempts"]),
             stdout=data["stdout"],
             level=data["level"],
+            cautions=tuple(data.get("cautions", ())),
         )
 
     def to_html(self) -> str:
@@ -155,10 +194,20 @@ class Answer:
 
         return page(self.to_json())
 
+    def __repr__(self) -> str:
+        what = [repr(self.status)]
+        if self.value is not None:
+            what.append(one_line(repr(self.value) if isinstance(self.value, str) else show(self.value), 40))
+        elif self.message:
+            what.append(f"message={one_line(self.message, 36)!r}")
+        if self.question:
+            what.append(f"question={one_line(self.question, 36)!r}")
+        return f"Answer({', '.join(what)})"
+
     def _repr_html_(self) -> str:
         from .html import fragment
 
-        return fragment(self.to_json())
+        return fragment(self._to_json(_Writer(True), whole=False))
 
     def __str__(self) -> str:
         return (
@@ -190,6 +239,11 @@ def show(value: Any) -> str:
     return str(value)
 
 
+def to_data(value: Any) -> Any:
+    """A value in the JSON form, without the pixels of images."""
+    return _Writer(False).value(value)
+
+
 class _Writer:
     """Values as plain data; pictures by digest, in a table of their own."""
 
@@ -207,6 +261,7 @@ class _Writer:
             "seconds": round(call.seconds, 6),
             "cached": call.cached,
             "backend": call.backend,
+            "caller": call.caller,
         }
 
     def value(self, value: Any, whole: bool = False) -> Any:
@@ -314,7 +369,9 @@ class _Reader:
             return (Line if kind == "Line" else Polygon)(points, data["color"])
         if kind == "Grid":
             return Grid(data["rows"], data["columns"], Box(*data["box"]))
-        return data.get("text")
+        if kind == "other":
+            return data["text"]
+        raise ValueError(f"there is no type of values {kind!r}")
 
     def image(self, data: Mapping[str, Any]) -> Image | None:
         held = self.pictures.get(data["digest"])

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import ToolError
+from .errors import ToolError, contained
 from .registry import Backend
 
 
@@ -125,8 +125,8 @@ class Batcher:
             if len(given) != len(batch):
                 raise ToolError(f"the backend returned {len(given)} results for {len(batch)} calls")
             results = given
-        except Exception as error:  # the whole batch failed; each caller is told
-            results = [error] * len(batch)
+        except BaseException as error:  # the whole batch failed; each caller is told
+            results = [contained(error)] * len(batch)
         finally:
             self._seconds = time.monotonic() - started
             for pending, result in zip(batch, results, strict=True):

@@ -77,9 +77,10 @@ def holds_picture(value: Any) -> bool:
 
 
 def fingerprint(value: Any) -> Hashable:
-    """A key that equal arguments share: pictures by their pixels' digest and their place in the root."""
+    """A key that equal arguments share: images by the digest of their pixels, their place in the root, and their
+    names, which a result repeats."""
     if isinstance(value, Image):
-        return ("image", value.digest, value.origin, value.root.digest)
+        return ("image", value.digest, value.origin, value.root.digest, value.name, value.root.name)
     if isinstance(value, Mask):
         return ("mask", value.pixels.tobytes(), value.box)
     if isinstance(value, Region):

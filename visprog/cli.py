@@ -21,6 +21,7 @@ from .commands.plan import check, plan
 from .commands.serve import serve
 from .commands.show import doctor, list_tools
 from .commands.train import train
+from .commands.trust import trust
 
 app = typer.Typer(
     help="Ask questions about pictures. A planner writes a program, vision tools run it.",
@@ -121,6 +122,7 @@ app.command()(plan)
 app.command()(check)
 app.command("tools")(list_tools)
 app.command()(doctor)
+app.command()(trust)
 app.command("map")(map_command)
 app.command()(serve)
 app.add_typer(train, name="train")

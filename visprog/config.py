@@ -4,10 +4,14 @@ A setting comes, in this order, from: an argument in Python or on the command li
 the file named by `--config` or VISPROG_CONFIG, else `visprog.toml` in the working folder, else the user's
 `~/.config/visprog/visprog.toml`; the default. Files are not merged: the first that exists is read.
 
+The file in the working folder may have come with the folder: until it is named, or allowed once with
+`visprog trust`, it sets plain data only, and neither code, nor models, nor addresses.
+
     planner = "openai:MODEL"            # VISPROG_PLANNER
     require = "kernel"                  # VISPROG_REQUIRE
     extra_tools = ["my_tools"]          # VISPROG_EXTRA_TOOLS, separated by commas
     without_tools = ["find_circles"]    # that programs may not call
+    max_pixels = 200_000_000            # larger images are refused
 
     [planner_options]
     base_url = "http://localhost:8000/v1"
@@ -28,8 +32,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import ConfigError
+from .trust import config_home, is_trusted
+from .values.files import printable, read_file
+from .values.plain_text import decode_text
 
 FILE_NAME = "visprog.toml"
+
+MAX_BYTES = 1 << 20
+"""Of a file of settings or examples."""
+
+_PLAIN = ("tools", "without_tools", "repairs", "votes", "fallback", "calls", "seconds", "require", "cache")
+"""Keys that a file found in the working folder may set."""
+
 _PATHS = ("model", "labels")
 _LISTS = {
     "extra_tools": 'names such as "my_tools" or "my_tools:tools"',
@@ -43,6 +57,12 @@ class ToolConfig:
 
     backend: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def short(cls, text: str) -> ToolConfig:
+        """From "BACKEND" or "BACKEND:MODEL"."""
+        backend, _, model = text.partition(":")
+        return cls(backend, {"model": model} if model else {})
 
     @property
     def key(self) -> tuple[tuple[str, Any], ...]:
@@ -67,6 +87,7 @@ class Config:
         require: "kernel" refuses to run where the operating system does not confine programs; "auto" warns.
         cache: megabytes of tool results kept in memory.
         allow_url: read pictures from http(s) addresses.
+        max_pixels: width times height of an image; larger ones are refused.
     """
 
     planner: str = "embedded"
@@ -82,6 +103,7 @@ class Config:
     require: Literal["auto", "kernel"] = "auto"
     cache: int = 256
     allow_url: bool = False
+    max_pixels: int = 100_000_000
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None) -> Config:
@@ -97,22 +119,40 @@ class Config:
         if chosen:
             config = cls.read(Path(chosen))
         else:
-            config = next((cls.read(f) for f in default_files() if f.is_file()), cls())
+            config = next((cls._found(f) for f in default_files() if f.is_file()), cls())
         return config._with_environment()
 
     @classmethod
     def read(cls, path: Path) -> Config:
-        """One file, without the environment. Raises `ConfigError` as `load` does."""
+        """One file that the user names, without the environment. Raises `ConfigError` as `load` does."""
+        return cls._parsed(path, _content(path))
+
+    @classmethod
+    def _found(cls, path: Path) -> Config:
+        """A file that nobody named. That of the working folder must be plain data, or trusted."""
+        data = _content(path)
+        config = cls._parsed(path, data)
+        if path == default_files()[0] and not is_trusted(path, data):
+            risky = _risky(tomllib.loads(decode_text(data)))
+            if risky:
+                raise ConfigError(
+                    f"{path}, found in the working folder, sets {', '.join(risky)}, which can run code or send data "
+                    f"elsewhere: look at it, then allow it with 'visprog trust', or name it with --config {path}"
+                )
+        return config
+
+    @classmethod
+    def _parsed(cls, path: Path, data: bytes) -> Config:
         try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"cannot read the configuration {path}: {error.strerror or error}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} is not valid TOML: {error}") from None
+            raw = tomllib.loads(decode_text(data))
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{printable(path)} is not valid TOML: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{printable(path)} {error}") from None
         try:
             return cls.of(raw, path.parent)
         except ConfigError as error:
-            raise ConfigError(f"{path}: {error}") from None
+            raise ConfigError(f"{printable(path)}: {error}") from None
 
     @classmethod
     def of(cls, raw: Mapping[str, Any], folder: Path | None = None) -> Config:
@@ -145,7 +185,14 @@ class Config:
         for name, kind in (("planner", str), ("fallback", bool), ("allow_url", bool)):
             if not isinstance(getattr(self, name), kind):
                 raise ConfigError(f"'{name}' must be a {kind.__name__}, not {getattr(self, name)!r}")
-        for name, least in (("repairs", 0), ("votes", 1), ("calls", 1), ("seconds", 0.001), ("cache", 0)):
+        for name, least in (
+            ("repairs", 0),
+            ("votes", 1),
+            ("calls", 1),
+            ("seconds", 0.001),
+            ("cache", 0),
+            ("max_pixels", 1),
+        ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
                 raise ConfigError(f"'{name}' must be a number of at least {least}, not {value!r}")
@@ -173,6 +220,26 @@ class Config:
         config._check()
         return config
 
+    def changed(self, settings: Mapping[str, Any], *, of: str) -> Config:
+        """These settings with some of them changed.
+
+        Args:
+            of: what was given them as keyword arguments, for messages.
+
+        Raises:
+            TypeError: there is no such setting.
+            ConfigError: a value is wrong.
+        """
+        if not settings:
+            return self
+        known = [f.name for f in fields(self)]
+        for name in settings:
+            if name not in known:
+                close = get_close_matches(name, [*known, "backends", "registry", "record", "replay"], 1)
+                hint = f"; did you mean '{close[0]}'?" if close else ""
+                raise TypeError(f"{of} has no argument '{name}'{hint}")
+        return replace(self, **{k: getattr(Config.of({k: v}, Path.cwd()), k) for k, v in settings.items()})
+
     def with_backend(self, text: str) -> Config:
         """These settings with one tool's backend changed, written `TOOL=BACKEND` or `TOOL=BACKEND:MODEL`.
 
@@ -180,17 +247,39 @@ class Config:
             ConfigError: it is not written so.
         """
         name, equals, rest = text.partition("=")
-        backend, _, model = rest.partition(":")
-        if not equals or not name or not backend:
+        if not equals or not name or not rest or rest.startswith(":"):
             raise ConfigError(f"a backend is chosen as TOOL=BACKEND or TOOL=BACKEND:MODEL, not '{text}'")
-        options = {"model": model} if model else {}
-        return replace(self, tools={**self.tools, name: ToolConfig(backend, options)})
+        return replace(self, tools={**self.tools, name: ToolConfig.short(rest)})
 
 
 def default_files() -> tuple[Path, ...]:
     """Where a configuration is looked for, in order."""
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return Path(FILE_NAME), home / "visprog" / FILE_NAME
+    return Path(FILE_NAME), config_home() / FILE_NAME
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_file(path, MAX_BYTES)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot read the configuration {printable(path)}: {why}") from None
+
+
+def _risky(raw: Mapping[str, Any]) -> list[str]:
+    """The settings of a file, as they are written, that more than plain data depends on."""
+    found = [
+        f"'{key}'"
+        for key, value in raw.items()
+        if key not in _PLAIN and (key, value) != ("planner", "embedded")
+    ]
+    for name, table in raw.get("tools", {}).items():
+        settings = table if isinstance(table, Mapping) else {"backend": table}
+        found += [
+            f"'tools.{name}.{key}'"
+            for key, value in settings.items()
+            if (":" in value if key == "backend" else not isinstance(value, int | float))
+        ]
+    return found
 
 
 def _table(values: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -203,8 +292,10 @@ def _table(values: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _tool(name: str, table: Any, folder: Path | None) -> ToolConfig:
     if isinstance(table, ToolConfig):
         return table
+    if isinstance(table, str):
+        return ToolConfig.short(table)
     if not isinstance(table, Mapping):
-        raise ConfigError(f"[tools.{name}] must be a table with a backend, not {table!r}")
+        raise ConfigError(f'[tools.{name}] must be a table with a backend, or "BACKEND:MODEL", not {table!r}')
     options = dict(table)
     backend = options.pop("backend", "")
     if not isinstance(backend, str):

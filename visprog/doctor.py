@@ -179,7 +179,7 @@ def _tools(config: Config, extras: Mapping[str, Any], problems: list[str]) -> li
     found = []
     for tool in registry.called.values():
         backend = backends[tool.name]
-        extra = _needs(tool.backends[backend]) if backend else ""
+        extra = _needs(tool.backend_paths.get(backend, ""))
         options = dict(config.tools[tool.name].options) if tool.name in config.tools else {}
         ready = not extra or bool(extras.get(extra, {}).get("installed"))
         found.append(

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+
+MAX_MESSAGE = 500
+"""Characters of a message; a longer one is cut in its middle."""
+
 
 class VisprogError(Exception):
     """Base of every error that visprog raises on purpose."""
@@ -47,3 +52,22 @@ class BudgetExceeded(VisprogError):
 
 class NotRecorded(VisprogError):
     """A replay came to a call that its recording does not hold; the message names the call."""
+
+
+def contained(error: BaseException) -> Exception:
+    """What a tool raised, as an error that ends its call and no more: also `sys.exit()` in somebody's library.
+
+    Raises:
+        KeyboardInterrupt: the error is one, in the main thread, where it can be the user's Ctrl-C.
+    """
+    if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+        raise error
+    return error if isinstance(error, Exception) else ToolError(f"it raised {type(error).__name__}: {error}")
+
+
+def readable(text: str, limit: int = MAX_MESSAGE) -> str:
+    """A text as it can stand in a message: control characters and half characters escaped, cut to `limit`."""
+    if len(text) > limit:
+        half = limit // 2
+        text = f"{text[:half]} … {text[-half:]}"
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)

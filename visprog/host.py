@@ -5,11 +5,16 @@ Programs of many runs share one host. Each run has its own `Session`, with its b
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -19,13 +24,16 @@ from visprog.sandbox import StopProgram, current_line
 from .batcher import Batcher, Traffic
 from .cache import MISSING, Cache, fingerprint, holds_picture
 from .config import Config, ToolConfig
-from .errors import BudgetExceeded, ConfigError, NotRecorded, ToolError, VisprogError
-from .registry import Registry, Tool
+from .errors import BudgetExceeded, ConfigError, MissingExtra, NotRecorded, ToolError, VisprogError, readable
+from .registry import Registry, Tool, backend_options, cautions, through_host
 from .sees import NOT_SAID, Sees
-from .types import accepts, describe, render
+from .types import Unfit, coerce, render
 
 if TYPE_CHECKING:
     from .recording import Recording
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,8 @@ class Call:
         seconds: that it took.
         cached: the result was known from an equal call before.
         backend: that did the work; empty for a plain function.
+        caller: the tool that made the call; empty if the program itself did.
+        cautions: what a person should know of the result, in whole sentences.
     """
 
     tool: str
@@ -51,6 +61,8 @@ class Call:
     seconds: float = 0.0
     cached: bool = False
     backend: str = ""
+    caller: str = ""
+    cautions: tuple[str, ...] = ()
 
 
 class RunEnded(StopProgram):
@@ -67,6 +79,10 @@ class Host:
     Args:
         recording: where results are written down, or replayed from.
 
+    Attributes:
+        discreet: what an unexpected error of a tool says goes to the log alone, since it may hold paths or keys;
+            programs and answers learn its kind. For a host that works for others.
+
     Raises:
         ConfigError: the configuration names a tool or a backend that does not exist.
     """
@@ -75,11 +91,12 @@ class Host:
         self, registry: Registry, config: Config | None = None, recording: Recording | None = None
     ) -> None:
         self.registry = registry
-        self.config = config or Config()
+        self.config = _resolved(registry, config or Config())
         self.recording = recording
+        self.discreet = False
         self.cache = Cache(self.config.cache)
         self.traffic = Traffic()
-        self._batchers: dict[str, Batcher] = {}
+        self._batchers: dict[Tool, Batcher] = {}
         self._lock = threading.Lock()
         for name, chosen in self.config.tools.items():
             _check_choice(registry, name, chosen)
@@ -104,6 +121,14 @@ class Host:
             return NOT_SAID
         return sees if isinstance(sees, Sees) else NOT_SAID
 
+    def said_of(self, tool: Tool, error: Exception) -> str:
+        """An unexpected error of a tool, in words for whoever called it."""
+        kind = type(error).__name__
+        if not self.discreet:
+            return f"{kind}: {readable(str(error))}"
+        log.error("%s failed", tool.name, exc_info=error)
+        return f"{kind} (the log of the server has the details)"
+
     def session(self) -> Session:
         """A fresh record and budget, for one run of a program."""
         return Session(self)
@@ -115,7 +140,7 @@ class Host:
             ConfigError: its options are wrong.
         """
         with self._lock:
-            if tool.name not in self._batchers:
+            if tool not in self._batchers:
                 chosen = self.config.tools.get(tool.name, ToolConfig())
                 try:
                     backend = tool.load(chosen.backend, chosen.key)
@@ -126,13 +151,13 @@ class Host:
                     ) from None
                 # A plain function gains nothing from company: its callers get their results one by one.
                 largest = Batcher.LARGEST if tool.backends else 1
-                self._batchers[tool.name] = Batcher(backend, self.traffic, largest)
-            return self._batchers[tool.name]
+                self._batchers[tool] = Batcher(backend, self.traffic, largest)
+            return self._batchers[tool]
 
     def batches(self) -> dict[str, dict[int, int]]:
         """Of each model-backed tool that was called: how many batches there were of each size."""
         with self._lock:
-            found = {n: b.sizes for n, b in self._batchers.items() if self.registry[n].backends}
+            found = {tool.name: b.sizes for tool, b in self._batchers.items() if tool.backends}
         return {name: dict(sorted(sizes.items())) for name, sizes in sorted(found.items())}
 
     def key(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -144,6 +169,10 @@ class Host:
             status = Path(model).stat()
             stamp = (status.st_size, status.st_mtime_ns)
         return (tool.name, self.backend_of(tool), chosen.key, stamp, fingerprint(dict(arguments)))
+
+
+_active: ContextVar[tuple[Tool, ...]] = ContextVar("visprog_active", default=())
+"""The tools that work just now in this thread, the outermost first."""
 
 
 @dataclass
@@ -194,55 +223,82 @@ class Session:
         self._spend(tool)
         start = time.perf_counter()
         arguments: Mapping[str, Any] = {**{str(i): a for i, a in enumerate(args)}, **kwargs}
-        result, error, cached = None, "", False
+        result, error, cached, warned = None, "", False, ()
+        active = _active.get()
         try:
             arguments = tool.bind(*args, **kwargs)
-            key = self.host.key(tool, arguments)
-            result = self.host.cache.get(key)
-            cached = result is not MISSING
+            key = self.host.key(tool, arguments) if tool.cache else None
+            found: Any = MISSING if key is None else self.host.cache.get(key)
+            cached = found is not MISSING
             if not cached:
-                result = self._answer(tool, dict(arguments))
-                if not accepts(tool.returns, result):
-                    raise ToolError(f"{tool.name} must return {render(tool.returns)}, not {describe(result)}")
-                self.host.cache.put(key, result)
+                with self._inside(tool), cautions() as said:
+                    result = tool.result(self._answer(tool, dict(arguments)), arguments)
+                found = result, tuple(said)
+            if key is not None and not cached:
+                self.host.cache.put(key, found)
                 if holds_picture(list(arguments.values())):
                     self._about_pictures.append(key)
+            result, warned = found
             return result
         except (ConfigError, NotRecorded) as failure:  # nothing that a program could do better
             result, error = None, str(failure)
             raise RunEnded(failure) from None
-        except VisprogError as failure:
+        except (VisprogError, StopProgram) as failure:
             result, error = None, str(failure)
             raise
         except Exception as failure:  # a tool's own mistake: one sentence, and the program may go on
-            result, error = None, f"{tool.name} failed: {type(failure).__name__}: {failure}"
+            result, error = None, f"{tool.name} failed: {self.host.said_of(tool, failure)}"
             raise ToolError(error) from failure
         finally:
             call = Call(
                 tool=tool.name,
                 arguments=arguments,
                 result=None if error else result,
-                error=error,
+                error=readable(error),
                 line=current_line(),
                 seconds=time.perf_counter() - start,
                 cached=cached,
                 backend=self.host.backend_of(tool),
+                caller=active[-1].name if active else "",
+                cautions=warned,
             )
             with self._lock:
                 self.calls.append(call)
 
+    @contextmanager
+    def _inside(self, tool: Tool) -> Iterator[None]:
+        """While a tool works: what it calls goes through this session."""
+        active = _active.get()
+        if tool in active:
+            raise ToolError(f"{tool.name} calls itself, by way of {active[-1].name}")
+        one, other = _active.set((*active, tool)), through_host.set(self.call)
+        try:
+            yield
+        finally:
+            _active.reset(one)
+            through_host.reset(other)
+
     def _answer(self, tool: Tool, arguments: dict[str, Any]) -> Any:
         recording = self.host.recording
         if recording is None:
-            return self.host.batcher(tool)(arguments)
+            return self._work(tool, arguments)
         chosen = self.host.config.tools.get(tool.name, ToolConfig())
         return recording.tool(
             tool.name,
             self.host.backend_of(tool),
             chosen.options,
             arguments,
-            lambda: self.host.batcher(tool)(arguments),
+            lambda: self._work(tool, arguments),
         )
+
+    def _work(self, tool: Tool, arguments: dict[str, Any]) -> Any:
+        if len(_active.get()) > 1 and not tool.backends:
+            # Called by another tool: two that call each other in two threads must not wait for each other.
+            (result,) = tool.load()([arguments])
+            if isinstance(result, Exception):
+                raise result
+            return result
+        return self.host.batcher(tool)(arguments)
 
     def _spend(self, tool: Tool) -> None:
         config = self.host.config
@@ -258,6 +314,47 @@ class Session:
             )
 
 
+def with_backends(registry: Registry, config: Config, backends: Mapping[str, Any]) -> tuple[Registry, Config]:
+    """A registry and settings with the backends that `Agent` is given: names, tables, or classes of the user's.
+
+    Raises:
+        ConfigError: one is none of these.
+    """
+    tools, chosen = dict(registry.items()), dict(config.tools)
+    for name, given in backends.items():
+        if callable(given) and name in tools:
+            cls = given if isinstance(given, type) else type(given)
+            made = given if isinstance(given, type) else lambda given=given: given
+            tools[name] = replace(tools[name], backends={**tools[name].backends, cls.__name__: made})
+            given = ToolConfig(cls.__name__)
+        chosen[name] = Config.of({"tools": {name: given}}, Path.cwd()).tools[name]
+    return Registry(tools.values()), replace(config, tools=chosen)
+
+
+def _resolved(registry: Registry, config: Config) -> Config:
+    """The settings with backends written "MODULE:CLASS" as such, where that was read as "BACKEND:MODEL"."""
+    tools = dict(config.tools)
+    for name, chosen in config.tools.items():
+        known = registry[name].backends if name in registry else {}
+        model = chosen.options.get("model")
+        if not known or chosen.backend in ("", *known) or ":" in chosen.backend or not isinstance(model, str):
+            continue
+        cls, _, rest = model.partition(":")
+        if cls.isidentifier() and _is_module(chosen.backend):
+            others = {k: v for k, v in chosen.options.items() if k != "model"}
+            tools[name] = ToolConfig(
+                f"{chosen.backend}:{cls}", {**others, **({"model": rest} if rest else {})}
+            )
+    return replace(config, tools=tools)
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
 def _check_choice(registry: Registry, name: str, chosen: ToolConfig) -> None:
     if name not in registry:
         close = registry.nearest(name)
@@ -265,9 +362,39 @@ def _check_choice(registry: Registry, name: str, chosen: ToolConfig) -> None:
             f"[tools.{name}]: there is no such tool" + (f"; did you mean '{close}'?" if close else "")
         )
     tool = registry[name]
-    if not tool.backends and (chosen.backend or chosen.options):
-        raise ConfigError(f"[tools.{name}]: {name} is a plain function and has no backends")
-    if chosen.backend and chosen.backend not in tool.backends:
+    if not tool.backends:
+        if chosen != ToolConfig() and not tool.replaces:  # one that replaces another may call that
+            raise ConfigError(f"[tools.{name}]: {name} is a plain function and has no backends")
+        return
+    if chosen.backend and chosen.backend not in tool.backends and ":" not in chosen.backend:
         raise ConfigError(
-            f"[tools.{name}]: there is no backend '{chosen.backend}'; choose {', '.join(tool.backends)}"
+            f"[tools.{name}]: there is no backend '{chosen.backend}'; choose {', '.join(tool.backends)}, or "
+            "'module:Class' for one of yours"
         )
+    _check_options(tool, chosen)
+
+
+def _check_options(tool: Tool, chosen: ToolConfig) -> None:
+    """Options that the backend's constructor does not take are named before anything runs."""
+    where, name_in_force = f"[tools.{tool.name}]", chosen.backend or tool.default_backend
+    try:
+        known = backend_options(tool, chosen.backend)
+    except MissingExtra:  # said when it is called: the rest of the tools can work
+        return
+    except ImportError as error:
+        if ":" not in chosen.backend:
+            return
+        raise ConfigError(f"{where}: the backend '{chosen.backend}' cannot be imported: {error}") from None
+    except ToolError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    if known is None:
+        return
+    for name, value in chosen.options.items():
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(known) or 'none'}"
+            raise ConfigError(f"{where}: the backend '{name_in_force}' has no option '{name}'; {hint}")
+        try:
+            coerce(known[name].type, tuple(value) if isinstance(value, list) else value)
+        except Unfit as error:
+            raise ConfigError(f"{where}: '{name}' must be {render(known[name].type)}, not {error}") from None

@@ -1,194 +1,188 @@
-"""The evidence of an answer as HTML, drawn from its JSON form alone.
-
-Whatever comes from a question, a picture, a program or a model is escaped where it is put in: only `Markup`,
-which this file makes, is taken as it is.
-"""
+"""The evidence of an answer as HTML, drawn from its JSON form alone."""
 
 from __future__ import annotations
 
-import hashlib
-import html
-import json
+import base64
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-Data: TypeAlias = Mapping[str, Any]
+from . import markup
+from .figures import COLORS, GIVEN, INK, MAX_SHAPES, Figure, Shape, figure
+from .json_values import Data, images, one_line, placed, type_of, window, words
+from .markup import Markup, join, tag
 
-SHORT = 240
-"""Characters of a value that are shown before one asks for the rest."""
+MAX_FIGURES = 6
+"""Images per call, and of the question."""
 
-MOST_FIGURES = 6
-MOST_SHAPES = 150
-"""Drawn for one call; of what is beyond, only the number is told."""
+MAX_NOTEBOOK_BYTES = 1_000_000
+MAX_PAGE_BYTES = 30_000_000
+"""Size from which on neither images nor further calls are shown."""
 
-_COLORS = ("#e8364f", "#1f7ae0", "#12a150", "#a23de0", "#e07b00", "#00a5a5", "#d6349b", "#8a6d00")
-_GIVEN = "#8d8d8d"
-_PLACED = ("Region", "Box", "Mask", "Point", "Circle", "Line", "Polygon", "Grid")
-
-
-class Markup(str):
-    """Text that is HTML already."""
-
-    __slots__ = ()
+_THUMBNAIL, _STEP_SIDE = 240, 360
+_MARKED, _WRONG = "#fff0b8", "#ffd9dd"
 
 
 def page(data: Data) -> str:
-    """One self-contained HTML file: question, answer, program, and the picture of every call.
+    """One self-contained HTML file: question, answer, program, and the images of every call.
 
     Args:
         data: what `Answer.to_json` returns.
     """
-    title = _one_line(str(data.get("question") or "A program that was run"), 80)
+    title = one_line(str(data.get("question") or "A program that was run"), 80)
     head = tag(
         "head",
         Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
         tag("title", f"{title} · visprog"),
-        tag("style", _style()),
     )
-    body = tag("body", _Evidence(data).draw(), class_="visprog-page")
+    evidence = tag("div", _Evidence(data, 960, MAX_PAGE_BYTES).draw(), style="max-width:960px;margin:0 auto;")
+    body = tag("body", evidence, style=markup.css("margin:0;padding:8px;", background=markup.TINT))
     return f'<!doctype html>\n<html lang="en">{head}{body}</html>\n'
 
 
-def fragment(data: Data) -> str:
-    """The same as a part of a page, for notebooks: its styles and names do not reach beyond it.
+def fragment(data: Data) -> Markup:
+    """The same as a part of another page, small enough to be stored in a notebook.
 
     Args:
         data: what `Answer.to_json` returns.
     """
-    return tag("style", _style()) + _Evidence(data).draw()
-
-
-def tag(name: str, *children: str, **attributes: str | float | None) -> Markup:
-    """An element. Children that are not `Markup`, and all attributes, are escaped."""
-    given = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{_escape(str(value))}"'
-        for key, value in attributes.items()
-        if value is not None
-    )
-    return Markup(f"<{name}{given}>{join(children)}</{name}>")
-
-
-def join(children: Iterable[str]) -> Markup:
-    """Children one after another, escaped where they are not `Markup`."""
-    return Markup("".join(c if isinstance(c, Markup) else _escape(c) for c in children))
-
-
-def _escape(text: str) -> str:
-    plain = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates cannot be written
-    return html.escape(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", "�", plain))
-
-
-@cache
-def _style() -> Markup:
-    from importlib.resources import files
-
-    return Markup((files(__package__) / "evidence.css").read_text(encoding="utf-8"))
+    return _Evidence(data, 640, MAX_NOTEBOOK_BYTES).draw()
 
 
 class _Evidence:
-    """Draws one answer. Pictures are embedded once each, and shown by reference."""
+    """Draws one answer.
 
-    def __init__(self, data: Data) -> None:
+    Args:
+        side: longest side of the answer's images, in pixels.
+        budget: bytes from which on no more images are drawn.
+    """
+
+    def __init__(self, data: Data, side: int, budget: int) -> None:
         self.data = data
         self.pictures: Data = data.get("pictures") or {}
-        # Names within a page must not meet those of another answer on it.
-        self.prefix = "v" + hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:10]
-        self.used: dict[str, str] = {}
-        self.masks = 0
-        self.lines = re.split(r"\r\n|\r|\n", str(data["program"]))
+        self.side = side
+        self.budget = budget
+        self.lines = re.split(r"\r\n|\r|\n", str(data["program"]).rstrip())
+        given = images(data["images"])
+        self.default_root = given[0]["root"] if given else None
+        # With several images, a call shows which of them it was about.
+        self.shown = {given[0]["digest"]} if len(given) == 1 else set()
 
     def draw(self) -> Markup:
-        parts = [self.head(), self.answer(), self.program(), self.calls(), self.more(), self.foot()]
-        # Last, since drawing finds out which pictures are used.
-        return tag("div", self.embedded(), *parts, class_="visprog", id=self.prefix)
+        return markup.card(self.head(), self.answer(), self.program(), self.calls(), self.more(), self.foot())
 
     # -- sections --------------------------------------------------------------------------------
 
     def head(self) -> Markup:
         question = str(self.data["question"])
-        pictures = [self.figure(i["digest"], (), i.get("name", "")) for i in _images(self.data["images"])]
-        return tag(
-            "header",
-            tag("h1", question) if question else tag("h1", "A program that was run", class_="none"),
-            tag("div", *pictures, class_="figures") if any(pictures) else Markup(""),
+        given = images(self.data["images"])
+        names = [i.get("name") or (f"image {n}" if len(given) > 1 else "") for n, i in enumerate(given, 1)]
+        figures = (self.figure(i["digest"], (), _THUMBNAIL, n) for i, n in zip(given, names, strict=True))
+        title = (
+            tag("b", question, style=markup.PLAIN)
+            if question
+            else tag("i", "A program that was run", style=markup.NOTE)
         )
+        return join([tag("div", title, style=markup.TITLE), self.row(figures)])
 
     def answer(self) -> Markup:
         status = str(self.data["status"])
         value, message = self.data["value"], str(self.data["message"])
-        parts = [tag("span", status, class_=f"status {_class(status)}")]
+        parts = [markup.badge(status)]
         if value is not None:
-            parts.append(tag("div", self.text(value, plain=True), class_="value"))
+            text = self.value(value)
+            style = markup.VALUE if len(text) < 120 else markup.MESSAGE
+            parts.append(tag("div", tag("b", text, style=markup.PLAIN), style=style))
         if message:
-            parts.append(tag("p", message, class_="message"))
-        figures = self.figures([value], (), self.default_root())
-        parts.extend([tag("div", *figures, class_="figures")] if figures else [])
-        return tag("section", *parts, class_="answer")
+            parts.append(tag("div", message, style=markup.MESSAGE))
+        for caution in self.data.get("cautions", ()):
+            style = markup.css("margin:4px 0;", markup.STATUS_COLORS["refused"])
+            parts.append(tag("div", f"Caution: {caution}", style=style))
+        parts.append(self.row(self.figures([value], (), self.side)))
+        bar = f"border-left:6px solid {markup.status_color(status)};margin:10px 0;padding:2px 0 2px 14px;"
+        return tag("div", *parts, style=markup.css(bar))
 
     def program(self) -> Markup:
         if not self.data["program"]:
             return Markup("")
         called = {c["line"] for c in self.data["trace"]}
         wrong = {d["line"] for d in self.data["diagnostics"]}
-        rows = []
+        width = len(str(len(self.lines)))
+        rows: list[str] = []
         for number, line in enumerate(self.lines, 1):
-            kinds = ["line"] + ["call"] * (number in called) + ["wrong"] * (number in wrong)
-            text = tag("code", line or " ")
+            ground = _WRONG if number in wrong else _MARKED if number in called else markup.TINT
             rows.append(
-                tag("div", tag("i", str(number)), text, class_=" ".join(kinds), id=f"{self.prefix}-L{number}")
+                tag(
+                    "span",
+                    f"{number:>{width}}  ",
+                    style=markup.css("user-select:none;", markup.SOFT, markup.TINT),
+                )
             )
-        return tag("section", tag("h2", "Program"), tag("div", *rows, class_="code"))
+            rows.extend([tag("span", line, style=markup.css("", markup.INK, ground)), "\n"])
+        return join([_heading("Program"), tag("pre", *rows[:-1], style=markup.PRE)])
 
     def calls(self) -> Markup:
         trace = self.data["trace"]
         if not trace:
             return Markup("")
-        steps = [self.step(number, call) for number, call in enumerate(trace, 1)]
-        return tag("section", tag("h2", f"Calls ({len(trace)})"), tag("ol", *steps, class_="steps"))
+        parts = [_heading(f"Calls ({len(trace):,})")]
+        for number, call in enumerate(trace, 1):
+            if self.budget < 0:
+                parts.append(tag("div", f"and {len(trace) - number + 1:,} more calls", style=markup.NOTE))
+                break
+            parts.append(self.step(number, call))
+            self.budget -= len(parts[-1])
+        return join(parts)
 
     def step(self, number: int, call: Data) -> Markup:
         notes = ["cached"] if call["cached"] else [_duration(call["seconds"])]
         if call["backend"]:
             notes.append(str(call["backend"]))
-        title = [tag("b", f"{number}. {call['tool']}"), tag("span", " · ".join(notes), class_="notes")]
-        parts = [tag("div", *title, class_="title"), self.source_line(call["line"])]
-        rows = [(name, self.text(value)) for name, value in call["arguments"].items()]
-        table = [tag("tr", tag("th", name), tag("td", text)) for name, text in rows]
+        if call.get("caller"):
+            notes.append(f"called by {call['caller']}")
+        name = tag("b", f"{number}. {call['tool']}", style=markup.PLAIN)
+        parts = [
+            tag("div", name, tag("span", "  " + " · ".join(notes), style=markup.NOTE), style=markup.PLAIN)
+        ]
+        if call["line"] is not None and 0 < call["line"] <= len(self.lines):
+            source = tag("code", self.lines[call["line"] - 1].strip(), style=markup.CODE)
+            parts.append(tag("div", f"line {call['line']}  ", source, style=markup.NOTE))
+        rows = [(name, markup.long(words(value))) for name, value in call["arguments"].items()]
         if call["error"]:
-            table.append(tag("tr", tag("th", "✗"), tag("td", str(call["error"])), class_="error"))
+            failed = tag("b", str(call["error"]), style=markup.css(color=markup.STATUS_COLORS["error"]))
+            rows.append(("✗", failed))
         else:
-            table.append(tag("tr", tag("th", "→"), tag("td", self.text(call["result"])), class_="result"))
-        parts.append(tag("table", *table))
-        figures = self.figures([call["result"]], list(call["arguments"].values()), self.default_root())
-        parts.extend([tag("div", *figures, class_="figures")] if figures else [])
-        return tag("li", *parts, class_="failed" if call["error"] else None)
-
-    def source_line(self, line: int | None) -> Markup:
-        if line is None or not 0 < line <= len(self.lines):
-            return Markup("")
-        link = tag("a", f"line {line}", href=f"#{self.prefix}-L{line}")
-        return tag("div", link, tag("code", self.lines[line - 1].strip()), class_="source")
+            rows.append(("→", tag("b", markup.long(words(call["result"])), style=markup.PLAIN)))
+        found, given = [call["result"]], list(call["arguments"].values())
+        parts += [markup.table(rows), self.row(self.figures(found, given, min(self.side, _STEP_SIDE)))]
+        return tag("div", *parts, style=markup.STEP)
 
     def more(self) -> Markup:
         parts = []
         if self.data["diagnostics"]:
-            parts.append(tag("section", tag("h2", "Check"), _findings(self.data["diagnostics"])))
+            parts += [_heading("Check"), _findings(self.data["diagnostics"])]
         if self.data["stdout"]:
-            parts.append(tag("section", tag("h2", "Printed"), _long(str(self.data["stdout"]), "pre")))
+            printed = str(self.data["stdout"])
+            parts += [_heading("Printed"), markup.long(printed, "pre", markup.PRE)]
         attempts = [
             tag(
                 "details",
-                tag("summary", f"Attempt {number}: {_one_line(_why(attempt), 160)}"),
-                tag("pre", str(attempt.get("program") or "(no program)")),
-                tag("p", str(attempt["error"]), class_="message") if attempt.get("error") else Markup(""),
+                tag(
+                    "summary",
+                    f"Attempt {number}: {one_line(_why(attempt), 160)}",
+                    style=markup.css("cursor:pointer;"),
+                ),
+                tag("pre", str(attempt.get("program") or "(no program)"), style=markup.PRE),
+                tag("div", str(attempt["error"]), style=markup.MESSAGE)
+                if attempt.get("error")
+                else Markup(""),
                 _findings(attempt.get("diagnostics") or ()),
+                style=markup.PLAIN,
             )
             for number, attempt in enumerate(self.data["attempts"], 1)
         ]
         if attempts:
-            parts.append(tag("section", tag("h2", "Also tried"), *attempts))
+            parts += [_heading("Also tried"), *attempts]
         return join(parts)
 
     def foot(self) -> Markup:
@@ -201,255 +195,95 @@ class _Evidence:
         facts.append(f"time: {_duration(data['seconds'])}")
         if data["level"]:
             facts.append(f"sandbox level: {data['level']}")
-        return tag("footer", " · ".join(facts))
+        return tag("div", " · ".join(facts), style=markup.FOOT)
 
-    # -- values as text --------------------------------------------------------------------------
-
-    def text(self, value: Any, plain: bool = False) -> Markup:
-        """A value in words; `plain` as an answer (yes, a text without quotes), else as in a program."""
-        if plain and isinstance(value, bool):
+    def value(self, value: Any) -> Markup:
+        """An answer in words: yes and no, texts without quotes."""
+        if isinstance(value, bool):
             return join(["yes" if value else "no"])
-        if plain and value in ("", []):
+        if value in ("", []):
             return join(["nothing"])
-        return _long(value if plain and isinstance(value, str) else _words(value), "span")
+        return markup.long(value if isinstance(value, str) else words(value))
 
-    # -- pictures --------------------------------------------------------------------------------
+    # -- images ----------------------------------------------------------------------------------
 
-    def default_root(self) -> str | None:
-        return next((i["root"] for i in _images(self.data["images"])), None)
+    def row(self, figures: Iterable[Markup]) -> Markup:
+        """Images side by side, as far as there is room."""
+        shown = [f for f in figures if f]
+        hidden = len(shown) - MAX_FIGURES
+        more = [tag("div", f"and {hidden:,} more images", style=markup.NOTE)] if hidden > 0 else []
+        return tag("div", *shown[:MAX_FIGURES], *more, style=markup.PLAIN) if shown else Markup("")
 
-    def figures(self, found: Sequence[Any], given: Sequence[Any], default: str | None) -> list[Markup]:
-        """What was found and given, drawn on the pictures that it lies in, and pictures that were made."""
-        images = [i for i in given if _kind(i) == "Image"]
-        frame = images[0]["root"] if images else default
-        shapes: dict[str, list[tuple[Data, str]]] = {}
-        for values, color in ((given, _GIVEN), (found, "")):
-            for number, item in enumerate(_placed(values)):
+    def figures(self, found: Sequence[Any], given: Sequence[Any], side: int) -> Iterable[Markup]:
+        """What was found and given, drawn on the images that it lies in, and images that were made."""
+        inputs = [i for i in given if type_of(i) == "Image"]
+        frame = inputs[0]["root"] if inputs else self.default_root
+        shapes: dict[str, list[Shape]] = {}
+        for values, color in ((found, ""), (given, GIVEN)):
+            for number, item in enumerate(placed(values)):
+                # A colour that is named is not contradicted by the colour of the line.
+                own = INK if item.get("color") else COLORS[number % len(COLORS)]
                 root = str((item.get("image") or {}).get("root") or frame)
                 if root in self.pictures:
-                    shapes.setdefault(root, []).append((item, color or _COLORS[number % len(_COLORS)]))
-        if shapes:
-            for image in images:  # a crop is shown as its place in the whole
-                if image["digest"] != image["root"] and image["root"] in shapes:
-                    shapes[image["root"]].insert(0, (_window(image), _GIVEN))
-        figures = [self.figure(root, drawn) for root, drawn in shapes.items()]
-        figures += [self.figure(i["digest"], (), i.get("name", "")) for i in _images(found)]
-        if not figures and given:
-            figures = [self.figure(i["digest"], ()) for i in _images(given)]
-        figures = [f for f in figures if f]
-        if len(figures) > MOST_FIGURES:
-            hidden = len(figures) - MOST_FIGURES
-            figures = [*figures[:MOST_FIGURES], tag("span", f"and {hidden} more pictures", class_="notes")]
-        return figures
+                    shapes.setdefault(root, []).append((item, color or own))
+        for crop in inputs:  # shown as its place in the whole
+            if crop["digest"] != crop["root"] and crop["root"] in shapes:
+                shapes[crop["root"]].append((window(crop), GIVEN))
+        drawn = False
+        for root, items in shapes.items():
+            drawn = True
+            yield self.figure(root, items, side)
+        for made in images(found):
+            drawn = True
+            yield self.figure(made["digest"], (), side, made.get("name", ""))
+        if not drawn:
+            for looked_at in images(given):
+                if looked_at["digest"] not in self.shown:
+                    yield self.figure(looked_at["digest"], (), side)
 
-    def figure(self, digest: str, shapes: Sequence[tuple[Data, str]], name: str = "") -> Markup:
-        """A picture with shapes on it, in the coordinates of the whole picture."""
+    def figure(self, digest: str, shapes: Sequence[Shape], side: int, name: str = "") -> Markup:
+        """An image with shapes drawn in, which are in the coordinates of the whole image."""
         picture = self.pictures.get(digest)
-        if picture is None:
+        if picture is None or self.budget < 0:
             return Markup("")
-        name_of = self.used.setdefault(digest, f"{self.prefix}-p{len(self.used)}")
-        width, height = float(picture["width"]), float(picture["height"])
-        drawn = [self.shape(item, color, max(width, height)) for item, color in shapes[:MOST_SHAPES]]
+        drawn = _drawn(picture, shapes, side)
+        if drawn is None:
+            return Markup("")
+        self.budget -= len(drawn.url)
         notes = [name] if name else []
-        if len(shapes) > MOST_SHAPES:
-            notes.append(f"{len(shapes) - MOST_SHAPES} more are not drawn")
-        svg = tag(
-            "svg",
-            tag("use", href=f"#{name_of}"),
-            *drawn,
-            viewBox=f"0 0 {_number(width)} {_number(height)}",
-            role="img",
-        )
-        return tag("figure", svg, *([tag("figcaption", " · ".join(notes))] if notes else []))
-
-    def shape(self, item: Data, color: str, side: float) -> Markup:
-        """One located value as SVG. The `side` of the picture, the longer one, sets the size of labels."""
-        kind = item["type"]
-        parts: list[Markup] = []
-        x, y = 0.0, 0.0
-        dashed = "given" if color == _GIVEN else None
-        style: dict[str, Any] = {"class_": dashed, "stroke": color, "fill": "none"}
-        if kind in ("Region", "Box", "Mask", "Grid"):
-            x, y, right, bottom = map(float, item["box"])
-            mask = item if kind == "Mask" else item.get("mask")
-            if mask and mask.get("png"):
-                parts.append(self.mask(mask, color))
-            place = dict(
-                zip(("x", "y", "width", "height"), map(_number, (x, y, right - x, bottom - y)), strict=True)
-            )
-            parts.append(tag("rect", **place, **style))
-            if kind == "Grid":
-                parts.append(tag("path", d=_grid_lines(item), **style))
-        elif kind == "Circle":
-            cx, cy, radius = float(item["center"][0]), float(item["center"][1]), float(item["radius"])
-            parts.append(tag("circle", cx=_number(cx), cy=_number(cy), r=_number(radius), **style))
-            x, y = cx - radius, cy - radius
-        elif kind == "Point":
-            x, y = float(item["x"]), float(item["y"])
-            dot = {**style, "fill": color}
-            parts.append(tag("circle", cx=_number(x), cy=_number(y), r=_number(side / 120), **dot))
-        else:
-            points = [(float(a), float(b)) for a, b in item["points"]]
-            name = "polygon" if kind == "Polygon" else "polyline"
-            parts.append(tag(name, points=" ".join(f"{_number(a)},{_number(b)}" for a, b in points), **style))
-            x, y = min(points)
-        label = _label(item)
-        if label:
-            size = side / 34
-            above = max(y - size * 0.3, size)
-            placed = {"x": _number(max(x, 0)), "y": _number(above), "font_size": _number(size)}
-            parts.append(tag("text", _one_line(label, 28), fill=color, **placed))
-        return tag("g", tag("title", _one_line(_words(item), 300)), *parts)
-
-    def mask(self, mask: Data, color: str) -> Markup:
-        """The exact pixels of a thing, tinted."""
-        self.masks += 1
-        name = f"{self.prefix}-m{self.masks}"
-        left, top, right, bottom = map(float, mask["box"])
-        place: dict[str, Any] = {
-            "x": _number(left), "y": _number(top),
-            "width": _number(right - left), "height": _number(bottom - top),
-        }  # fmt: skip
-        image = tag("image", href=f"data:image/png;base64,{mask['png']}", preserveAspectRatio="none", **place)
-        stencil = tag("mask", image, id=name, maskUnits="userSpaceOnUse", **place)
-        return join([stencil, tag("rect", class_="mask", fill=color, mask=f"url(#{name})", **place)])
-
-    def embedded(self) -> Markup:
-        """The pictures that are referred to, each once."""
-        images = []
-        for digest, name in self.used.items():
-            picture = self.pictures[digest]
-            images.append(
-                tag(
-                    "image",
-                    id=name,
-                    width=_number(float(picture["width"])),
-                    height=_number(float(picture["height"])),
-                    preserveAspectRatio="none",
-                    href=f"data:{picture['mime']};base64,{picture['data']}",
-                )
-            )
-        return tag("svg", tag("defs", *images), class_="defs", width="0", height="0", aria_hidden="true")
+        if len(shapes) > MAX_SHAPES:
+            notes.append(f"first {MAX_SHAPES} of {len(shapes):,} are drawn")
+        alt = "; ".join(one_line(words(item), 80) for item, _ in shapes[:8]) or name or "image"
+        return markup.image(drawn, alt, " · ".join(notes))
 
 
-def _kind(value: Any) -> str:
-    return str(value["type"]) if isinstance(value, Mapping) else type(value).__name__
+def _drawn(picture: Data, shapes: Sequence[Shape], side: int) -> Figure | None:
+    try:
+        data = base64.b64decode(picture["data"])
+    except ValueError:
+        return None
+    return figure(data, (0.0, 0.0, float(picture["width"]), float(picture["height"])), shapes, side)
 
 
-def _inside(value: Any) -> Iterable[Any]:
-    """What a container holds; nothing, for other values."""
-    if isinstance(value, list):
-        return value
-    kind = _kind(value)
-    if kind in ("tuple", "set"):
-        return list(value["items"])
-    return [v for _, v in value["items"]] if kind == "dict" else ()
-
-
-def _placed(values: Iterable[Any]) -> Iterator[Data]:
-    """The values, at any depth, that have a place in a picture."""
-    for value in values:
-        if _kind(value) in _PLACED:
-            yield value
-        yield from _placed(_inside(value))
-
-
-def _images(values: Iterable[Any]) -> list[Data]:
-    """The pictures, at any depth, each once."""
-    found: dict[str, Data] = {}
-
-    def look(items: Iterable[Any]) -> None:
-        for item in items:
-            if _kind(item) == "Image":
-                found.setdefault(item["digest"], item)
-            look(_inside(item))
-
-    look(values)
-    return list(found.values())
-
-
-def _words(value: Any) -> str:
-    """A value of the JSON form in words."""
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_words, value)) + "]"
-    if not isinstance(value, Mapping):
-        return f"{value:.6g}" if isinstance(value, float) else repr(value)
-    kind, place = _kind(value), ""
-    if "box" in value:
-        place = "(" + ", ".join(f"{float(v):.0f}" for v in value["box"]) + ")"
-    match kind:
-        case "float" | "other":
-            return str(value["text"])
-        case "tuple":
-            return "(" + ", ".join(map(_words, value["items"])) + ")"
-        case "set":
-            return "{" + ", ".join(map(_words, value["items"])) + "}"
-        case "dict":
-            return "{" + ", ".join(f"{_words(k)}: {_words(v)}" for k, v in value["items"]) + "}"
-        case "Image":
-            what = "picture" if value["digest"] == value["root"] else "crop"
-            return f"{what} {value['width']} × {value['height']}"
-        case "Region":
-            mask = " with mask" if value["mask"] else ""
-            name = repr(value["label"]) if value["label"] else "region"
-            return f"{name} {float(value['score']):.2f} at {place}{mask}"
-        case "Box" | "Mask":
-            return f"{kind.lower()} {place}"
-        case "Point":
-            return f"point ({float(value['x']):.1f}, {float(value['y']):.1f})"
-        case "Circle":
-            x, y = map(float, value["center"])
-            return f"{_color(value)}circle at ({x:.0f}, {y:.0f}), radius {float(value['radius']):.1f}"
-        case "Line" | "Polygon":
-            corners = " → ".join(f"({float(x):.0f}, {float(y):.0f})" for x, y in value["points"])
-            return f"{_color(value)}{kind.lower()} {corners}"
-        case "Grid":
-            return f"grid of {value['rows']} rows and {value['columns']} columns at {place}"
-    return str(value.get("text", kind))
-
-
-def _color(value: Data) -> str:
-    return f"{value['color']} " if value["color"] else ""
-
-
-def _label(item: Data) -> str:
-    """What is written at a thing that is drawn."""
-    if item["type"] == "Region":
-        return f"{item['label']} {float(item['score']):.2f}".strip()
-    return str(item.get("color") or "")
-
-
-def _window(image: Data) -> Data:
-    """The place of a crop in its root."""
-    x, y = map(float, image["origin"])
-    return {"type": "Box", "box": [x, y, x + float(image["width"]), y + float(image["height"])]}
-
-
-def _grid_lines(grid: Data) -> str:
-    left, top, right, bottom = map(float, grid["box"])
-    rows, columns = min(int(grid["rows"]), 100), min(int(grid["columns"]), 100)
-    across = [top + (bottom - top) * i / rows for i in range(1, rows)]
-    down = [left + (right - left) * i / columns for i in range(1, columns)]
-    return "".join(
-        [f"M{_number(left)} {_number(y)}H{_number(right)}" for y in across]
-        + [f"M{_number(x)} {_number(top)}V{_number(bottom)}" for x in down]
-    )
+def _heading(text: str) -> Markup:
+    return tag("div", tag("b", text, style=markup.css(color=markup.SOFT)), style=markup.HEADING)
 
 
 def _findings(diagnostics: Iterable[Data]) -> Markup:
     items = []
     for found in diagnostics:
         severity = str(found["severity"])
-        where = f"line {found['line']}, column {int(found['column']) + 1}"
+        where = f" line {found['line']}, column {int(found['column']) + 1}: {found['message']} "
+        color = markup.STATUS_COLORS["error" if severity == "error" else "refused"]
         parts: list[str] = [
-            tag("b", severity, class_=_class(severity)),
-            f" {where}: {found['message']} ",
-            tag("code", found["code"]),
-        ]  # fmt: skip
+            tag("b", severity, style=markup.css(color=color)),
+            where,
+            tag("code", found["code"], style=markup.CODE),
+        ]
         if found["suggestion"]:
-            parts.append(tag("div", str(found["suggestion"]), class_="notes"))
-        items.append(tag("li", *parts))
-    return tag("ul", *items, class_="findings") if items else Markup("")
+            parts.append(tag("div", str(found["suggestion"]), style=markup.NOTE))
+        items.append(tag("div", *parts, style=markup.css("margin:2px 0;")))
+    return join(items)
 
 
 def _why(attempt: Data) -> str:
@@ -457,27 +291,6 @@ def _why(attempt: Data) -> str:
     return str(attempt.get("error") or next((d["message"] for d in found), "it was not the best"))
 
 
-def _long(text: str, name: str) -> Markup:
-    """A text; of a long one its beginning, the rest on demand."""
-    if len(text) <= SHORT:
-        return tag(name, text)
-    return tag("details", tag("summary", _one_line(text, SHORT // 2)), tag("pre", text))
-
-
-def _one_line(text: str, most: int) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
 def _duration(seconds: Any) -> str:
     seconds = float(seconds)
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
-
-
-def _number(value: float) -> str:
-    return f"{value:.6g}"
-
-
-def _class(text: str) -> str:
-    """A class name that cannot be anything else."""
-    return re.sub(r"[^a-z]", "", text.lower())

@@ -1,16 +1,40 @@
-"""Which picture a program means by which name."""
+"""What users give as images, and which image a program means by which name."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from visprog.sandbox import checker
 from visprog.sandbox.desugar import entry
 
+from .values.image import Image
+
+if TYPE_CHECKING:
+    from .config import Config
+
 IMAGE_NAMES = ("image", "img", "picture", "photo")
 SEVERAL_NAMES = tuple(f"{name}s" for name in IMAGE_NAMES)
+
+
+def open_image(given: Any, config: Config) -> Image:
+    """Whatever `Image.open` reads, within the settings in force. Raises `ImageError` as it does."""
+    return Image.open(given, allow_url=config.allow_url, max_pixels=config.max_pixels)
+
+
+def open_images(given: Iterable[Any], config: Config) -> tuple[Image, ...]:
+    """Images given one after another, or in lists, tuples and iterators such as `Path.glob` returns.
+
+    Raises:
+        ImageError: one of them cannot be read.
+    """
+    return tuple(open_image(each, config) for item in given for each in _each(item))
+
+
+def _each(given: Any) -> Iterable[Any]:
+    several = isinstance(given, list | tuple | Iterator) and not hasattr(given, "read")
+    return given if several else (given,)
 
 
 def named(source: str, pictures: Sequence[Any]) -> dict[str, Any]:

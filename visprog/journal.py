@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,12 +11,14 @@ from types import TracebackType
 from typing import Any
 
 from .errors import VisprogError
+from .text_files import dumps, open_regular
+from .values.plain_text import parse_json
 
 
 class Journal:
     """Lines of JSON, each an object. Safe to use from many threads; of processes, one at a time.
 
-    A last line that was torn by a kill is dropped when the file is opened.
+    A last line that was torn by a kill is dropped when the file is opened; a file of something else stays as it is.
 
     Raises:
         VisprogError: the file cannot be written, is not JSON Lines, or another process has it open.
@@ -28,16 +29,31 @@ class Journal:
         self._lock = threading.Lock()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("ab")
+            self._file = open_regular(self.path, "ab")
         except OSError as error:
             raise VisprogError(f"cannot write {self.path}: {error.strerror or error}") from None
         try:
             _claim(self._file.fileno(), self.path)
-            whole = sum(len(line) for line in _whole_lines(self.path))
-            self._file.truncate(whole)
+            self._mend()
         except BaseException:
             self._file.close()
             raise
+
+    def _mend(self) -> None:
+        """Drop a last line that is torn; give it its end if only that is missing."""
+        last = b""
+        for line in _lines(self.path):
+            last = line
+        if last[-1:] in (b"", b"\n"):
+            return
+        number = sum(1 for _ in read_lines(self.path)) + 1  # which also refuses a file of something else
+        if _completed(last):
+            self._file.write(b"\n")
+            self._file.flush()
+        elif last.startswith(b"{") or not last.strip(b"\0"):  # a crash of the machine can leave null bytes
+            self._file.truncate(self.path.stat().st_size - len(last))
+        else:
+            raise VisprogError(f"{self.path}, line {number} is not JSON: name another file")
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """The entries, oldest first, read as they are needed."""
@@ -78,7 +94,7 @@ class Journal:
         with self._lock:
             replacing(self.path, lambda file: file.writelines(map(dump, change(read_lines(self.path)))))
             self._file.close()
-            self._file = self.path.open("ab")
+            self._file = open_regular(self.path, "ab")
             _claim(self._file.fileno(), self.path)
 
     def close(self) -> None:
@@ -96,23 +112,43 @@ class Journal:
 
 def dump(entry: Mapping[str, Any]) -> bytes:
     """One line, with its end."""
-    return json.dumps(entry, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+    return dumps(entry).encode() + b"\n"
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The entries of a file of JSON Lines; a last line without its end is left out.
+    """The entries of a file of JSON Lines; a last line that was torn is left out.
 
     Raises:
         VisprogError: it cannot be read, or a line is no JSON object.
     """
+    return (entry for _, entry in read_places(path))
+
+
+def read_places(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Entries of a file of JSON Lines, each with the position of its first byte. Raises as `read_lines` does."""
+    start = 0
     for number, line in enumerate(_whole_lines(path), 1):
         try:
-            entry = json.loads(line.decode("utf-8", "surrogatepass"))
+            entry = read_line(line)
         except ValueError as error:
-            raise VisprogError(f"{path}, line {number} is not JSON: {error}") from None
+            raise VisprogError(f"{path}, line {number} {error}") from None
         if not isinstance(entry, dict):
             raise VisprogError(f"{path}, line {number} is no JSON object")
-        yield entry
+        yield start, entry
+        start += len(line)
+
+
+def read_line(line: bytes) -> Any:
+    """Value of one line. Half surrogate pairs may stand in it as bytes of their own, as once they were written.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    try:
+        text = line.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        raise ValueError("is not JSON: it is not text in UTF-8") from None
+    return parse_json(text)
 
 
 def replacing(path: Path, write: Callable[[Any], object]) -> None:
@@ -121,23 +157,39 @@ def replacing(path: Path, write: Callable[[Any], object]) -> None:
     Raises:
         VisprogError: it cannot be written; what has the name already stays.
     """
-    draft = path.with_name(f".{path.name}.new")
+    target = Path(os.path.realpath(path))  # of a link, the file that it stands for
+    draft = target.with_name(f".{target.name}.new")
     try:
-        with draft.open("wb") as file:
+        draft.unlink(missing_ok=True)
+        with draft.open("xb") as file:
             write(file)
-        draft.replace(path)
+        draft.replace(target)
     except OSError as error:
         raise VisprogError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
+    for line in _lines(path):
+        yield from [line] if line.endswith(b"\n") else _completed(line)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
     try:
-        with path.open("rb") as file:
-            yield from (line for line in file if line.endswith(b"\n"))
+        with open_regular(path, "rb") as file:
+            yield from file
     except OSError as error:
         raise VisprogError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def _completed(last: bytes) -> list[bytes]:
+    """A last line without its end as a whole one, if only its end is missing: an editor may leave it out."""
+    try:
+        return [last + b"\n"] if isinstance(read_line(last), dict) else []
+    except ValueError:
+        return []
 
 
 def _claim(descriptor: int, path: Path) -> None:

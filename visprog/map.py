@@ -1,11 +1,11 @@
-"""One question, many pictures: one plan, programs that run at once, memory that does not grow."""
+"""One question, many images: one plan, programs that run at once, memory that does not grow."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .answer import Answer
 from .errors import ConfigError, PlannerError, VisprogError
-from .inputs import mismatch
+from .image_folder import ImageFolder
+from .inputs import mismatch, open_image
+from .json_values import one_line
+from .map_run import MapRun
 from .planner.base import Plan
 from .planner.repair import Mend, mend_once
 from .values.image import Image
@@ -24,20 +27,15 @@ if TYPE_CHECKING:
 
     from .agent import Agent
 
-SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm", ".pgm")
-)
-"""Of the files that count as pictures when a folder is read."""
-
 
 @dataclass(frozen=True)
 class Source:
-    """A picture that is to be asked about, not yet opened.
+    """An image that is to be asked about, not yet opened.
 
     Attributes:
-        index: its position among all, from 0.
-        name: its path within the folder, or as it was given; of a picture in memory its position.
-        given: what `Image.open` reads.
+        index: Position among all, from 0.
+        name: Path within the folder, or as it was given; of an image in memory its position.
+        given: What `Image.open` reads.
     """
 
     index: int
@@ -58,9 +56,76 @@ class Mapped:
     image: str
     answer: Answer
 
+    def __repr__(self) -> str:
+        return f"Mapped({self.index}, {one_line(self.image, 40)!r}, {one_line(str(self.answer), 50)!r})"
 
-def sources(images: Iterable[Any] | str | os.PathLike[str]) -> Iterator[Source]:
-    """The pictures of a folder and the folders in it, by name; or of whatever yields what `Image.open` reads.
+    def _repr_html_(self) -> str:
+        from .display import results_html
+
+        return results_html([self])
+
+
+class Sources:
+    """Images to ask about, named and numbered; their files are found as they are needed.
+
+    Args:
+        images: a folder, or whatever yields what `Image.open` reads.
+        wanted: whether an image is to be asked about; all are by default.
+    """
+
+    def __init__(self, images: ImageFolder | Iterable[Any], wanted: Callable[[Source], bool] | None) -> None:
+        self._images = images
+        self._wanted = wanted
+        self._length: int | None = None
+
+    def __iter__(self) -> Iterator[Source]:
+        if isinstance(self._images, ImageFolder):
+            folder = self._images.path
+            named = ((path.relative_to(folder).as_posix(), path) for path in self._images)
+            found = (Source(i, name, path) for i, (name, path) in enumerate(named))
+        else:
+            found = (
+                each if isinstance(each, Source) else Source(i, _name(each, i), each)
+                for i, each in enumerate(self._images)
+            )
+        return found if self._wanted is None else filter(self._wanted, found)
+
+    def __len__(self) -> int:
+        """Number of images, as it was when it was first asked for.
+
+        Raises:
+            TypeError: they come from an iterator, which does not say how many there are.
+            VisprogError: the folder cannot be read.
+        """
+        length = self.known_length()
+        if length is None:
+            raise TypeError("the number of images is not known: they come from an iterator")
+        return length
+
+    def known_length(self) -> int | None:
+        """The same; None if it is not known."""
+        if self._length is None:
+            if isinstance(self._images, ImageFolder | list | tuple):
+                self._length = sum(1 for _ in self)
+            elif self._wanted is None and isinstance(self._images, Sized):  # whose items may be slow to read
+                self._length = len(self._images)
+        return self._length
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """Number of files of the folder that are no images, per ending; see `ImageFolder`."""
+        return self._images.left_out if isinstance(self._images, ImageFolder) else Counter()
+
+    @property
+    def notice(self) -> str:
+        """The same in one sentence."""
+        return self._images.notice if isinstance(self._images, ImageFolder) else ""
+
+
+def sources(
+    images: Iterable[Any] | str | os.PathLike[str], wanted: Callable[[Source], bool] | None = None
+) -> Sources:
+    """The images of a folder and the folders in it, by name; or of whatever yields what `Image.open` reads.
 
     Raises:
         VisprogError: there is no such folder, or `images` is neither.
@@ -68,35 +133,12 @@ def sources(images: Iterable[Any] | str | os.PathLike[str]) -> Iterator[Source]:
     if isinstance(images, str | os.PathLike):
         folder = Path(images)
         if not folder.is_dir():
-            hint = "; one picture is asked about with ask" if folder.is_file() else ""
+            hint = "; one image is asked about with ask" if folder.is_file() else ""
             raise VisprogError(f"there is no folder {folder}{hint}")
-        return (
-            Source(i, path.relative_to(folder).as_posix(), path) for i, path in enumerate(pictures_in(folder))
-        )
-    if isinstance(images, bytes | Image) or not isinstance(images, Iterable):
-        raise VisprogError(f"give a folder or several pictures, not one {type(images).__name__}")
-    return (
-        each if isinstance(each, Source) else Source(i, _name(each, i), each) for i, each in enumerate(images)
-    )
-
-
-def pictures_in(folder: Path) -> Iterator[Path]:
-    """Pictures in a folder and below, by their endings, in the order of their names; hidden ones are left out.
-
-    Raises:
-        VisprogError: the folder cannot be read.
-    """
-    try:
-        with os.scandir(folder) as found:
-            entries = sorted((e for e in found if not e.name.startswith(".")), key=lambda e: e.name)
-    except OSError as error:
-        raise VisprogError(f"cannot read the folder {folder}: {error.strerror or error}") from None
-    for entry in entries:
-        path = Path(entry.path)
-        if entry.is_dir(follow_symlinks=False):
-            yield from pictures_in(path)
-        elif path.suffix.lower() in SUFFIXES:
-            yield path
+        return Sources(ImageFolder(folder), wanted)
+    if isinstance(images, bytes | bytearray | Image) or not isinstance(images, Iterable) or _is_one(images):
+        raise VisprogError(f"give a folder or several images, not one {type(images).__name__}")
+    return images if isinstance(images, Sources) and wanted is None else Sources(images, wanted)
 
 
 def map_images(
@@ -110,7 +152,8 @@ def map_images(
     jobs: int = 8,
     ordered: bool = True,
     on: Literal["threads", "ray"] = "threads",
-) -> Generator[Mapped, None, None]:
+    progress: bool = True,
+) -> MapRun:
     """What `Agent.map` does, and says."""
     if program is None and not question.strip():
         raise VisprogError("the question is empty")
@@ -120,17 +163,20 @@ def map_images(
         raise ConfigError(f"jobs must be at least 1, not {jobs}")
     if on not in ("threads", "ray"):
         raise ConfigError(f"on must be 'threads' or 'ray', not {on!r}")
-    pictures = sources(images)
+    listed = sources(images)
+    pictures = iter(listed)
     if on == "ray":
         from .ray_map import map_on_ray
 
         if plan_each:
             raise ConfigError("on Ray the program is planned once: leave plan_each out")
-        return map_on_ray(
+        results = map_on_ray(
             agent, question, pictures, lambda: make_plan(agent, question, program, returns),
             returns=returns, jobs=jobs, ordered=ordered,
         )  # fmt: skip
-    return _on_threads(agent, question, pictures, program, plan_each, returns, jobs, ordered)
+    else:
+        results = _on_threads(agent, question, pictures, program, plan_each, returns, jobs, ordered)
+    return MapRun(results, listed, progress)
 
 
 def make_plan(agent: Agent, question: str, program: str | os.PathLike[str] | None, returns: Any) -> Plan:
@@ -169,7 +215,7 @@ def answer_one(
     started = time.perf_counter()
     program = "" if plan is None else plan.program
     try:
-        picture = Image.open(source.given, allow_url=agent.config.allow_url)
+        picture = open_image(source.given, agent.config)
         if plan is None:
             answer = agent.ask(question, picture, returns=returns)
         else:
@@ -243,3 +289,9 @@ def in_flight(
 
 def _name(given: Any, index: int) -> str:
     return str(given) if isinstance(given, str | os.PathLike) else str(index)
+
+
+def _is_one(images: Iterable[Any]) -> bool:
+    """Whether an array is one image, whose rows nobody asks about."""
+    shape: tuple[int, ...] = getattr(images, "shape", ())
+    return len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3, 4))

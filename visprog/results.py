@@ -1,30 +1,25 @@
-"""Answers about many pictures in a file: JSON Lines, CSV or Parquet. Nothing that is in it is asked again."""
+"""Answers about many images in a file: JSON Lines, CSV or Parquet. Nothing that is in it is asked again."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from .answer import Answer
-from .errors import MissingExtra, VisprogError
-from .journal import Journal, dump, read_lines, replacing
-from .map import Mapped, Source, sources
+from .errors import VisprogError
+from .journal import Journal, dump, read_line, read_lines, read_places, replacing
+from .map import Mapped, Sources, sources
+from .tables import TEXTS, need_pyarrow, read_table, write_csv, write_parquet
+from .text_files import open_regular
 
-COLUMNS = ("image", "question", "status", "value", "message", "program", "seconds", "calls")
 _FORMATS = (".jsonl", ".csv", ".parquet")
-_AT_ONCE = 1000
-_JSON = {b"visprog": b"json"}
-"""Marks a Parquet column of values that are of several types, or are no plain ones."""
 
 
 class Results:
-    """The answers to one question, a row for each picture, in the order of the pictures' names when finished.
+    """The answers to one question, a row per image, in the order of the images' names when finished.
 
         with Results("people.parquet", question) as results:
             for result in agent.map(question, results.missing("photos/"), ordered=False):
@@ -37,7 +32,7 @@ class Results:
 
     Args:
         path: its ending is the format: .jsonl, .csv or .parquet (extra `parquet`).
-        question: that is asked of every picture.
+        question: that is asked about every image.
         retry: ask again where there was no answer.
 
     Raises:
@@ -54,17 +49,18 @@ class Results:
                 f"results are written to a file that ends in {', '.join(_FORMATS)}, not {path}"
             )
         if self.format == ".parquet":
-            _pyarrow()
+            need_pyarrow()
+        self.program = ""
         rows = self.path if self.format == ".jsonl" else self.path.with_name(f"{self.path.name}.jsonl")
-        if rows != self.path and self.path.exists() and not rows.exists():
-            replacing(rows, lambda file: file.writelines(map(dump, read_table(self.path))))
         self._is_new = not rows.exists()
+        self._prepare(rows)
         self._journal = Journal(rows)
+        self._names: set[str] = set()
         try:
+            self._names = {self._known(row) for row in self._journal}
             if retry:
                 self._journal.rewrite(lambda old: (r for r in old if r["status"] in ("answered", "fallback")))
-            self.program = ""
-            self._names = {self._known(row) for row in self._journal}
+                self._names = {row["image"] for row in self._journal}
         except BaseException:
             self._journal.close()
             raise
@@ -72,19 +68,19 @@ class Results:
     def __len__(self) -> int:
         return len(self._names)
 
-    def missing(self, images: Iterable[Any] | str | os.PathLike[str]) -> Iterator[Source]:
-        """Those of the pictures that have no row yet, to be given to `Agent.map`."""
-        return (source for source in sources(images) if source.name not in self._names)
+    def missing(self, images: Iterable[Any] | str | os.PathLike[str]) -> Sources:
+        """Those of the images that have no row yet, to be given to `Agent.map`."""
+        return sources(images, wanted=lambda source: _as_read(source.name) not in self._names)
 
     def add(self, result: Mapped) -> dict[str, Any]:
-        """Write the row of a picture, and return it.
+        """Write the row of an image, and return it.
 
         Raises:
             VisprogError: it cannot be written; the rows before it stay.
         """
         row = row_of(result)
         self._journal.append(row)
-        self._names.add(result.image)
+        self._names.add(_as_read(result.image))
         return row
 
     def finish(self) -> None:
@@ -97,12 +93,23 @@ class Results:
         if self.format == ".jsonl":
             self._journal.rewrite(lambda _: in_order(rows))
             return
-        replacing(self.path, lambda file: (_csv if self.format == ".csv" else _parquet)(file, rows))
+
+        def write(file: BinaryIO) -> None:
+            if self.format == ".csv":
+                write_csv(file, in_order(rows))
+            else:
+                write_parquet(file, lambda: in_order(rows))
+
+        try:
+            replacing(self.path, write)
+        except Exception as error:
+            why = str(error) if isinstance(error, VisprogError) else f"cannot write {self.path}: {error}"
+            raise VisprogError(f"{why}; all rows are kept in {rows}") from error
         self._journal.close()
         rows.unlink()
 
     def close(self) -> None:
-        """Nothing can be added any more. A new file in which nothing came to stand is taken away."""
+        """Nothing can be added any more. A new file that has no rows is removed."""
         self._journal.close()
         if self._is_new and not self._names:
             self._journal.path.unlink(missing_ok=True)
@@ -115,11 +122,32 @@ class Results:
     ) -> None:
         self.close()
 
+    def _prepare(self, rows: Path) -> None:
+        """Make rows of a table that is there. A file of something else is refused before anything is changed."""
+        if rows.exists():
+            next(self._checked(read_lines(rows)), None)
+        if rows == self.path or not self.path.exists():
+            return
+        if not self.path.is_file():
+            raise VisprogError(f"cannot write {self.path}: it is not a regular file")
+        if self.path.stat().st_size:
+            table = self._checked(read_table(self.path))
+            if rows.exists():
+                next(table, None)
+            else:
+                replacing(rows, lambda file: file.writelines(map(dump, table)))
+
+    def _checked(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        for row in rows:
+            self._known(row)
+            yield row
+
     def _known(self, row: Mapping[str, Any]) -> str:
-        """The picture of a row that is there; the first row with a program tells which one."""
-        if any(column not in row for column in COLUMNS):
+        """Name of the image of a row that is there; the first row with a program tells which one."""
+        kinds = {**dict.fromkeys(TEXTS, str), "value": object, "seconds": int | float, "calls": int}
+        if any(name not in row or not isinstance(row[name], kind) for name, kind in kinds.items()):
             raise VisprogError(f"{self.path} holds something else than results: name another file")
-        if row["question"] != self.question:
+        if row["question"] != _as_read(self.question):
             raise VisprogError(
                 f'{self.path} holds the answers to another question, "{row["question"]}": name another file'
             )
@@ -143,94 +171,15 @@ def row_of(result: Mapped) -> dict[str, Any]:
     }
 
 
-def read_table(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a .csv or .parquet file that was written here.
-
-    Raises:
-        VisprogError: it cannot be read.
-    """
-    try:
-        if path.suffix.lower() == ".csv":
-            with path.open(encoding="utf-8", newline="") as file:
-                for row in csv.DictReader(file):
-                    yield {**row, "seconds": float(row["seconds"]), "calls": int(row["calls"])}
-            return
-        _pyarrow()
-        import pyarrow.parquet
-
-        with pyarrow.parquet.ParquetFile(path) as table:
-            as_json = table.schema_arrow.field("value").metadata == _JSON
-            for batch in table.iter_batches(_AT_ONCE):
-                for row in batch.to_pylist():
-                    yield {**row, "value": json.loads(row["value"])} if as_json else row
-    except (OSError, ValueError, KeyError, TypeError) as error:  # as pyarrow's own are
-        raise VisprogError(f"{path} holds no results that can be read: {error}") from None
-
-
 def in_order(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a file of JSON Lines by the names of their pictures; in memory are the names alone."""
-    places, start = [], 0
-    with path.open("rb") as file:
-        for line in file:
-            places.append((json.loads(line)["image"], start))
-            start += len(line)
-        for _, place in sorted(places):
-            file.seek(place)
-            yield json.loads(file.readline())
+    """The rows of a file of JSON Lines by the names of their images; in memory are the names alone."""
+    places = sorted((row["image"], start) for start, row in read_places(path))
+    with open_regular(path, "rb") as file:
+        for _, start in places:
+            file.seek(start)
+            yield read_line(file.readline())
 
 
-def _csv(file: Any, rows: Path) -> None:
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    table = csv.DictWriter(text, COLUMNS)
-    table.writeheader()
-    for row in in_order(rows):
-        table.writerow({**row, "value": _cell(row["value"])})
-    text.flush()
-    text.detach()
-
-
-def _cell(value: Any) -> Any:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _parquet(file: Any, rows: Path) -> None:
-    """Values of one plain type as such, numbers as floats where some are; else as JSON."""
-    import pyarrow as pa
-    import pyarrow.parquet
-
-    kinds = {type(row["value"]) for row in read_lines(rows)} - {type(None)}
-    plain = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
-    kind = float if kinds == {int, float} else kinds.pop() if len(kinds) == 1 else str if not kinds else dict
-    types = {"value": plain.get(kind, pa.string()), "seconds": pa.float64(), "calls": pa.int64()}
-    metadata = None if kind in plain else _JSON
-    schema = pa.schema(
-        [
-            pa.field(name, types.get(name, pa.string()), metadata=metadata if name == "value" else None)
-            for name in COLUMNS
-        ]
-    )
-    with pyarrow.parquet.ParquetWriter(file, schema) as table:
-        for part in _parts(in_order(rows)):
-            if metadata:
-                part = [{**row, "value": json.dumps(row["value"], ensure_ascii=False)} for row in part]
-            table.write_table(pa.Table.from_pylist(part, schema))
-
-
-def _parts(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    part: list[dict[str, Any]] = []
-    for row in rows:
-        part.append(row)
-        if len(part) == _AT_ONCE:
-            yield part
-            part = []
-    if part:
-        yield part
-
-
-def _pyarrow() -> None:
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError:
-        raise MissingExtra("Parquet", "parquet") from None
+def _as_read(text: str) -> str:
+    """Text as it is after writing and reading it: two halves of a surrogate pair are one character."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")

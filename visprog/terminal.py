@@ -75,13 +75,19 @@ def print_program(program: str) -> None:
         out.print(Text.assemble((f"{number:>4} │ ", "dim"), plain(line)))
 
 
+def colored() -> bool:
+    """Whether colours suit standard output: a terminal that shows them, and no NO_COLOR."""
+    console = _console()
+    return console.color_system is not None and not console.no_color
+
+
 def print_diagnostics(diagnostics: Sequence[Any], source: str, path: str) -> None:
     """Findings as a compiler prints them."""
     from .check import format
 
     if diagnostics:
         print()
-        print(format(diagnostics, source, path, color=_console().is_terminal), end="")
+        print(format(diagnostics, source, path, color=colored()), end="")
 
 
 def print_plan(plan: Plan) -> None:
@@ -115,8 +121,8 @@ def print_tools(registry: Registry, backends: Mapping[str, str]) -> None:
     out.print(Text("\nvisprog tools NAME shows one of them.", style="dim"))
 
 
-def print_tool(tool: Tool, backend: str) -> None:
-    """Everything that is known of one tool."""
+def print_tool(tool: Tool, backend: str, options: Mapping[str, str]) -> None:
+    """Everything that is known of one tool; `options` are those of the backend in force, as declared."""
     out = _console()
     out.print(Text(tool.signature, style="bold"))
     out.print()
@@ -129,13 +135,15 @@ def print_tool(tool: Tool, backend: str) -> None:
         out.print(Text(f"\nCannot answer here: {tool.sees.nothing}"))
     if tool.pure:
         out.print(Text("\nA helper: it runs with the program and costs no call."))
-    for name, path in tool.backends.items():
+    for name, path in tool.backend_paths.items():
         marks = [
             m
             for m, holds in (("in force", name == backend), ("default", name == tool.default_backend))
             if holds
         ]
         out.print(Text(f"\nbackend {name}  {path}" + (f"  ({', '.join(marks)})" if marks else "")), end="")
+    if options:
+        out.print(Text("\n\noptions of the backend in force: " + ", ".join(options.values())), end="")
     if tool.backends:
         out.print(
             Text(

@@ -5,10 +5,17 @@ A type is the Python annotation itself: `list[Region]`, `Literal["left", "right"
 
 from __future__ import annotations
 
+import contextlib
+import enum
 import types
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
 
+import numpy as np
+
+from .errors import ConfigError, ImageError
 from .values import Box, Circle, Grid, Line, Located, Mask, Point, Polygon, Region
 from .values.image import Image
 
@@ -20,6 +27,9 @@ VALUES: tuple[type, ...] = (Image, Mask, Region, Box, Point, Circle, Line, Polyg
 
 SHAPES = (Circle, Line, Polygon)
 """Things found by their outline. Where a tool takes a region, it takes one of these."""
+
+_COORDINATES: dict[type, int] = {Box: 4, Point: 2}
+"""Values for which a tuple of so many numbers can stand."""
 
 _JSON = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
 
@@ -64,7 +74,9 @@ def render(annotation: Type) -> str:
         return "tuple[" + ", ".join("..." if a is Ellipsis else render(a) for a in args) + "]"
     if origin is dict:
         return f"dict[{render(args[0])}, {render(args[1])}]"
-    return str(getattr(annotation, "__name__", annotation))
+    name = str(getattr(annotation, "__name__", annotation))
+    module = str(getattr(annotation, "__module__", "")).partition(".")[0]
+    return name if module in ("", "builtins", "typing", "visprog") else f"{module}.{name}"
 
 
 def accepts(annotation: Type, value: object) -> bool:
@@ -100,19 +112,118 @@ def accepts(annotation: Type, value: object) -> bool:
     return isinstance(annotation, type) and isinstance(value, annotation)
 
 
-def as_declared(annotation: Type, value: Any) -> Any:
-    """A value that `accepts` took, as the tool declares it: a shape becomes the region that it covers."""
+class Unfit(ValueError):
+    """A value that is not of a type, and cannot be turned into it; the text describes the value.
+
+    Attributes:
+        why: what is wrong with it, apart from its type.
+    """
+
+    def __init__(self, value: object, why: str = "") -> None:
+        super().__init__(describe(value) + (f": {why}" if why else ""))
+        self.why = why
+
+
+def coerce(annotation: Type, value: Any, image: Image | None = None) -> Any:
+    """A value as the type declares it, if it can be turned into that without loss.
+
+    Python and NumPy scalars, tensors of one element, PIL images, arrays, tuples of coordinates and iterators become the
+    values that they stand for; a shape becomes the region that it covers.
+
+    Args:
+        image: the image that the value was found in; an array of its size can then be a mask.
+
+    Raises:
+        Unfit: it cannot; the text describes the value, with the module of a foreign type.
+    """
+    try:
+        return _coerced(annotation, value, image)
+    except Unfit as error:
+        raise Unfit(value, error.why) from None
+
+
+def _coerced(annotation: Type, value: Any, image: Image | None) -> Any:
     origin: Any = get_origin(annotation)
     args = get_args(annotation)
-    if isinstance(value, SHAPES):
-        options = args if is_union(annotation) else (annotation,)
-        if Region in options and type(value) not in options and Located not in options:
-            return Region(value.box, type(value).__name__.lower(), image=value.image)
-    elif is_union(annotation):
-        return next((as_declared(a, value) for a in args if accepts(a, value)), value)
-    elif origin in (list, Sequence) and args:
-        return [as_declared(args[0], v) for v in value]
-    return value
+    if annotation is Any or isinstance(annotation, TypeVar):
+        return plain(value)
+    if is_union(annotation):
+        exact = [a for a in args if accepts(a, value)]
+        for option in exact or args:
+            with contextlib.suppress(Unfit):
+                return _coerced(option, value, image)
+    elif origin is Literal:
+        value = plain(value)
+        if accepts(annotation, value):
+            return value
+    elif annotation in SCALARS or annotation is type(None) or annotation is None:
+        value = plain(value)
+        if accepts(annotation, value):
+            return value
+        if annotation is float and isinstance(value, Decimal | Fraction):
+            return float(value)
+    elif origin in (list, Sequence):
+        return [_coerced(args[0], v, image) for v in _items(value)]
+    elif origin is tuple:
+        items = _items(value)
+        if len(args) == 2 and args[1] is Ellipsis:
+            return tuple(_coerced(args[0], v, image) for v in items)
+        if len(items) == len(args):
+            return tuple(_coerced(a, v, image) for a, v in zip(args, items, strict=True))
+    elif origin is dict:
+        if isinstance(value, Mapping):
+            return {_coerced(args[0], k, None): _coerced(args[1], v, image) for k, v in value.items()}
+    elif isinstance(annotation, type):
+        return _value(annotation, value, image)
+    raise Unfit(value)
+
+
+def plain(value: Any) -> Any:
+    """A scalar of NumPy, torch or an enumeration as the Python scalar that it is; anything else unchanged."""
+    if type(value) in SCALARS:
+        return value
+    size = value.numel() if hasattr(value, "numel") else getattr(value, "size", None)
+    if isinstance(size, int) and size == 1 and hasattr(value, "item") and not isinstance(value, Image):
+        value = value.item()
+    for kind in SCALARS:  # bool before int, of which it is a subclass
+        if isinstance(value, kind):
+            return kind(value.value if isinstance(value, enum.Enum) else value)
+    return float(value) if isinstance(value, np.floating) else value  # long doubles stay NumPy's
+
+
+def _items(value: Any) -> list[Any]:
+    if isinstance(value, list | tuple):
+        return list(value)
+    if hasattr(value, "tolist") and getattr(value, "ndim", 0) > 0:  # an array or a tensor
+        return list(value.tolist())
+    if isinstance(value, str | bytes | Mapping | Set) or not isinstance(value, Iterable):
+        raise Unfit(value)
+    if hasattr(value, "ndim") or type(value).__module__.startswith("PIL."):
+        raise Unfit(value)
+    return list(value)
+
+
+def _value(annotation: type, value: Any, image: Image | None) -> Any:
+    """A value of visprog's own, or what stands for it."""
+    if annotation is Region and isinstance(value, SHAPES):
+        return Region(value.box, type(value).__name__.lower(), image=value.image)
+    if isinstance(value, annotation):
+        return value
+    try:
+        if annotation is Image and _is_pixels(value):
+            return Image.open(value)
+        if annotation is Mask and image is not None and _is_pixels(value):
+            return image.to_mask(value)
+        if annotation in _COORDINATES and len(items := _items(value)) == _COORDINATES[annotation]:
+            return annotation(*items)
+    except (ImageError, ValueError) as error:
+        raise Unfit(value, getattr(error, "why", str(error))) from None
+    raise Unfit(value)
+
+
+def _is_pixels(value: object) -> bool:
+    """Whether a value is an array, a tensor or a PIL image: never a path, which a program must not open."""
+    return hasattr(value, "__array_interface__") or (hasattr(value, "numpy") and hasattr(value, "ndim"))
 
 
 def describe(value: object) -> str:
@@ -122,7 +233,11 @@ def describe(value: object) -> str:
     if isinstance(value, list | tuple):
         inner = sorted({describe(v) for v in value})
         return f"{type(value).__name__}[{' | '.join(inner)}]" if inner else f"empty {type(value).__name__}"
-    return type(value).__name__
+    cls = type(value)
+    module = cls.__module__.partition(".")[0]
+    name = cls.__name__ if module in ("builtins", "visprog") else f"{module}.{cls.__name__}"
+    shape = getattr(value, "shape", ())
+    return f"{name} of shape {tuple(shape)}" if isinstance(shape, tuple) and shape else name
 
 
 def json_schema(annotation: Type) -> dict[str, Any]:
@@ -146,3 +261,25 @@ def json_schema(annotation: Type) -> dict[str, Any]:
     if isinstance(annotation, TypeVar):
         return {}
     return {"type": "string", "description": f"id of a value of type {render(annotation)}"}
+
+
+def mentions(annotation: Type, kind: type) -> bool:
+    """Whether a type is `kind`, or has it among its parts."""
+    return annotation is kind or any(mentions(a, kind) for a in get_args(annotation))
+
+
+RETURNS: Mapping[str, Type] = {kind.__name__: kind for kind in (*SCALARS, list, dict, *VALUES)}
+"""Names by which the type of an answer can be asked for."""
+
+
+def answer_type(wanted: Any) -> Type:
+    """The type that an answer must have, given as a type or by its name; None for any.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if wanted is None or wanted in (list, dict, tuple) or (not isinstance(wanted, str) and supported(wanted)):
+        return wanted
+    if isinstance(wanted, str) and wanted.strip() in RETURNS:
+        return RETURNS[wanted.strip()]
+    raise ConfigError(f"returns must be a type, or one of {', '.join(RETURNS)}, not {wanted!r:.80}")

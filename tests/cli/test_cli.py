@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +18,7 @@ import pytest
 from tests.small_tools import picture
 from visprog.answer import Answer
 from visprog.cli import main
+from visprog.trust import trust
 
 COUNT = 'def answer(image):\n    return len(my_detect(image, "dog"))\n'
 TOOLS = '''
@@ -63,16 +66,25 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     picture().save("dog.png")
     Path("count.py").write_text(COUNT)
     Path("cli_tools.py").write_text(TOOLS)
-    Path("visprog.toml").write_text('planner = "replay:count.py"\nextra_tools = ["cli_tools"]\n')
+    settings('planner = "replay:count.py"\nextra_tools = ["cli_tools"]\n')
     return tmp_path
 
 
-@pytest.fixture
-def visprog(capsys: pytest.CaptureFixture[str]) -> Any:
-    """Runs a command in this process: `visprog("ask", "dog.png", "How many?")`."""
+def settings(text: str) -> None:
+    """Settings of the working folder, that the user trusts."""
+    Path("visprog.toml").write_text(text)
+    trust(Path("visprog.toml"), text.encode())
 
-    def call(*arguments: str) -> Ran:
-        code = main(list(arguments))
+
+@pytest.fixture
+def visprog(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs a command in this process: `visprog("ask", "dog.png", "How many?")`, as if a person read the output."""
+    monkeypatch.setenv("TERM", "dumb")
+
+    def call(*arguments: str, terminal: bool = True) -> Ran:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys.stdout, "isatty", lambda: terminal)
+            code = main(list(arguments))
         captured = capsys.readouterr()
         return Ran(code, captured.out, captured.err)
 
@@ -90,6 +102,60 @@ def test_ask(visprog: Any) -> None:
     assert lines[0] == "2"  # the answer comes first
     assert '   2 │     return len(my_detect(image, "dog"))' in lines
     assert "planned by replay:count.py" in lines[-1]
+
+
+def test_without_a_terminal_only_the_answer_is_printed(visprog: Any) -> None:
+    ran = visprog("ask", "dog.png", "How many dogs are there?", "--html", "e.html", terminal=False)
+    assert (ran.code, ran.out) == (0, "2\n")
+    assert "this goes to standard output" in ran.err and "evidence: e.html" in ran.err
+    Path("wrong.py").write_text("def answer(image):\n    return nothing\n")
+    ran = visprog("run", "wrong.py", "dog.png", terminal=False)
+    assert (ran.code, ran.out) == (1, "") and "[unknown-name]" in ran.err
+
+
+class Piped:
+    """Standard input that is no terminal."""
+
+    def __init__(self, data: bytes) -> None:
+        self.buffer = io.BytesIO(data)
+
+    def isatty(self) -> bool:
+        return False
+
+
+def test_an_image_from_standard_input(visprog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for data, code, said in (
+        (Path("dog.png").read_bytes(), 0, ""),
+        (b"", 1, "standard input is empty"),
+        (b"no image", 1, "not a picture|not an image"),
+    ):
+        monkeypatch.setattr(sys, "stdin", Piped(data))
+        ran = visprog("ask", "-", "How many dogs are there?", terminal=False)
+        assert ran.code == code and re.search(said, ran.err)
+    ran = visprog("ask", "-", "-", "How many dogs are there?")
+    assert ran.code == 2 and "give '-' once" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--save", "dog.png"], "dog.png is read, and would be overwritten: name another file"),
+        (["--html", "./dog.png"], "would be overwritten"),
+        (["--save", "link.png"], "would be overwritten"),
+        (["--save", "x.png", "--html", "x.png"], "--save and --html both name x.png"),
+        (["--save", "home"], "--save names a file to write, and home is a folder"),
+    ],
+)
+def test_no_output_overwrites_an_input_or_another_output(
+    visprog: Any, arguments: list[str], said: str
+) -> None:
+    Path("link.png").symlink_to("dog.png")
+    before = Path("dog.png").read_bytes()
+    ran = visprog("ask", "dog.png", "How many dogs are there?", *arguments)
+    assert ran.code in (1, 2) and said in ran.err
+    assert Path("dog.png").read_bytes() == before
+    ran = visprog("run", "count.py", "dog.png", "--html", "count.py")
+    assert ran.code and Path("count.py").read_text() == COUNT
 
 
 def test_ask_json_is_one_object_whatever_tools_print(visprog: Any) -> None:
@@ -126,7 +192,7 @@ def test_an_answer_that_is_a_picture(visprog: Any) -> None:
     ran = visprog("run", "invert.py", "dog.png", "--save", "inverted.xyz")
     assert ran.code == 1 and "cannot write inverted.xyz: unknown file extension" in ran.err
     ran = visprog("run", "count.py", "dog.png", "--save", "count.png")
-    assert ran.code == 1 and "the answer is no picture" in ran.err and not Path("count.png").exists()
+    assert ran.code == 1 and "the answer is no image" in ran.err and not Path("count.png").exists()
 
 
 def test_several_pictures_as_an_answer(visprog: Any) -> None:
@@ -199,7 +265,7 @@ def test_what_is_shown_cannot_move_the_cursor(visprog: Any) -> None:
         (["run", "no.py", "dog.png"], 1, "cannot read the program no.py"),
         (["plan", ""], 2, "the question is empty"),
         (["check", "no.py"], 1, "cannot read the program no.py"),
-        (["check", "dog.png"], 1, "it is not text"),
+        (["check", "dog.png"], 1, "is not text in UTF-8"),
         (["tools", "my_detekt"], 1, "did you mean 'my_detect'"),
         (["aks", "dog.png", "How many?"], 2, "No such command 'aks'"),
         (["ask", "--nonsense"], 2, "--nonsense"),
@@ -259,7 +325,7 @@ def test_plan_that_fails_its_check(visprog: Any) -> None:
 
 
 def test_prompt_needs_no_model_and_no_key(visprog: Any) -> None:
-    Path("visprog.toml").write_text('planner = "openai:m"\nextra_tools = ["cli_tools"]\n')
+    settings('planner = "openai:m"\nextra_tools = ["cli_tools"]\n')
     ran = visprog(
         "plan", "How many dogs are there?", "--images", "2", "--prompt", "--returns", "int", "--json"
     )
@@ -328,7 +394,7 @@ def test_doctor_names_problems(visprog: Any, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(
         doctor, "version", lambda name: versions.get(name, real(name)) if name in versions else real(name)
     )
-    Path("visprog.toml").write_text('planner = "nobody"\n[tools.vqa]\nbackend = "openai"\n')
+    settings('planner = "nobody"\n[tools.vqa]\nbackend = "openai"\n')
     ran = visprog("doctor", "--json")
     problems = "\n".join(ran.data["problems"])
     assert ran.code == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,9 +50,18 @@ class Raw:
 
     body: str
     content_type: str = "application/json"
+    status: int = 200
 
 
-Step = Say | Fail | Slow | Cut | Raw
+@dataclass(frozen=True)
+class Unless:
+    """An error as long as the request is of a kind; else a proper reply."""
+
+    refuses: Callable[[dict[str, Any]], bool]
+    error: Fail | Raw
+
+
+Step = Say | Fail | Slow | Cut | Raw | Unless
 
 
 def say(*texts: str | None, **more: Any) -> Say:
@@ -67,6 +76,8 @@ class Endpoint:
     steps: list[Step]
     requests: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def last(self) -> dict[str, Any]:
@@ -87,6 +98,8 @@ def serve(*steps: Step) -> Iterator[Endpoint]:
             request = json.loads(self.rfile.read(int(self.headers["content-length"])))
             endpoint.requests.append(request)
             endpoint.keys.append(self.headers.get("authorization"))
+            endpoint.paths.append(self.path)
+            endpoint.headers.append({name.lower(): value for name, value in self.headers.items()})
             step = endpoint.steps[min(len(endpoint.requests), len(endpoint.steps)) - 1]
             try:
                 self.act(step, request)
@@ -114,7 +127,9 @@ def serve(*steps: Step) -> Iterator[Endpoint]:
                     self.close_connection = True
                     self.connection.close()
                 case Raw():
-                    self.send(200, step.body, step.content_type)
+                    self.send(step.status, step.body, step.content_type)
+                case Unless():
+                    self.act(step.error if step.refuses(request) else say("fine"), request)
 
         def send(
             self, status: int, body: str, kind: str = "application/json", wait: int | None = None

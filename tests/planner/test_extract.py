@@ -104,3 +104,54 @@ def test_refusal() -> None:
     assert find_refusal("CANNOT: there is no tool for sound.") == "there is no tool for sound."
     assert find_refusal("<think>CANNOT: x</think>\n**CANNOT**: no audio") == "no audio"
     assert find_refusal("I cannot do this") is None
+
+
+DRAFT = fence("def answer(image):\n    return 1\n")
+WHY = "CANNOT: no tool hears sounds"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f"[THINK]draft\n{DRAFT}\n[/THINK]\n{WHY}",
+        f"<|channel|>analysis<|message|>draft\n{DRAFT}\n<|end|><|start|>assistant<|channel|>final<|message|>{WHY}",
+        f"analysisdraft\n{DRAFT}\nassistantfinal{WHY}",
+        f"<think>{DRAFT}</think>{WHY}",
+        f"<thoughts>\n{DRAFT}\n</thoughts>\n{WHY}",
+        f"◁think▷{DRAFT}◁/think▷{WHY}",
+        f"<|START_THINKING|>{DRAFT}<|END_THINKING|><|START_RESPONSE|>{WHY}<|END_RESPONSE|>",
+        f"<unused94>thought\n{DRAFT}<unused95>{WHY}",
+        f"{DRAFT}\nOn second thoughts:\n{WHY}",
+        f"{DRAFT}\n**CANNOT**: no tool hears sounds",
+    ],
+)
+def test_a_draft_that_was_taken_back_is_no_program(reply: str) -> None:
+    assert find_program(reply) is None
+    assert find_refusal(reply) == "no tool hears sounds"
+
+
+def test_a_program_after_a_doubt_counts() -> None:
+    assert find_program(f"{WHY}? No, it can be seen:\n{DRAFT}") == "def answer(image):\n    return 1\n"
+
+
+@pytest.mark.parametrize(
+    ("reply", "whole"),
+    [
+        ("```python\ndef answer(image):\n    return 1", False),
+        ("def answer(image):\n    return 1", False),
+        ('{"program": "def answer(image):\\n    return 1"', False),
+        (DRAFT, True),
+        (f"{DRAFT}\nThis program", True),
+    ],
+)
+def test_of_a_reply_that_was_cut_only_a_closed_block_is_whole(reply: str, whole: bool) -> None:
+    assert (find_program(reply, truncated=True) is not None) == whole
+
+
+def test_typeset_quotes_and_blanks_are_mended() -> None:
+    program = find_program(
+        fence("def answer(image):\n\u00a0\u00a0\u00a0 return len(detect(image, \u201cdog\u201d))\n")
+    )
+    assert program == 'def answer(image):\n    return len(detect(image, "dog"))\n'
+    kept = fence('def answer(image):\n    return read_text(image) == "\u201cdog\u201d"\n')
+    assert "\u201cdog\u201d" in str(find_program(kept))

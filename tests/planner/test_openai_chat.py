@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from tests.planner.fake_server import Cut, Endpoint, Fail, Raw, Slow, say, serve
+from tests.planner.fake_server import Cut, Endpoint, Fail, Raw, Slow, Unless, say, serve
 from visprog.check import Diagnostic
 from visprog.errors import ConfigError, MissingExtra, PlannerError
 from visprog.planner import LLMPlanner, Message, Task, Tokens, plan_checked
@@ -213,3 +215,215 @@ def test_wrong_code_then_right_code_is_repaired_in_one_round(task: Callable[...,
     assert [a.program for a in plan.attempts] == [wrong]
     assert plan.tokens == Tokens(200, 40)
     assert "unknown-name" in endpoint.last["messages"][-1]["content"]
+
+
+# -- endpoints that differ -----------------------------------------------------------------------
+
+
+def body(message: Any, finish: Any = "stop", **more: Any) -> Raw:
+    """A reply with a message of any shape."""
+    return Raw(json.dumps({"choices": [{"index": 0, "finish_reason": finish, "message": message}], **more}))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"type": "text", "text": "hi"}],
+        [{"type": "output_text", "text": "hi"}],
+        [{"type": "text", "text": {"value": "hi"}}],
+        [
+            {"type": "thinking", "thinking": "hm"},
+            {"type": "text", "text": "h"},
+            {"type": "text", "text": "i"},
+        ],
+        [
+            {"type": "reasoning", "text": "hm"},
+            {"type": "image_url", "image_url": {}},
+            {"type": "text", "text": "hi"},
+        ],
+        ["h", "i"],
+        {"type": "text", "text": "hi"},
+        "hi",
+    ],
+)
+def test_content_in_parts(content: Any) -> None:
+    with serve(body({"role": "assistant", "content": content})) as endpoint:
+        assert chat(endpoint).complete(ASK)[0].text == "hi"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        body(None),
+        body("text"),
+        body([]),
+        body({"content": 3}),
+        body({"content": [None, 3, [], {}]}),
+        body({"content": {"text": 3}}),
+        body({"content": "  ", "reasoning_content": "hm"}),
+        body({"content": None, "refusal": ["no"]}),
+        body({"content": ""}, {"a": 1}),
+        Raw(json.dumps({"choices": ["hi"]})),
+        Raw(json.dumps({"choices": [None]})),
+        Raw(json.dumps({"choices": {"0": "hi"}})),
+        Raw(json.dumps({"choices": "hi"})),
+        Raw(json.dumps([{"choices": []}])),
+        Raw("3"),
+        Raw("null"),
+        Raw('"hi"'),
+    ],
+)
+def test_whatever_shape_a_reply_has_it_is_one_sentence(step: Raw) -> None:
+    with serve(step) as endpoint:
+        assert fails(endpoint, max_retries=0)
+
+
+@pytest.mark.parametrize("usage", [3, "many", [], {"prompt_tokens": "a"}, {"prompt_tokens": None}, {}])
+def test_odd_usage_is_no_reason_to_fail(usage: Any) -> None:
+    with serve(body({"content": "hi"}, usage=usage)) as endpoint:
+        assert chat(endpoint).complete(ASK)[0].text == "hi"
+
+
+def test_thoughts_alone_are_said_to_be_such() -> None:
+    with serve(body({"content": None, "reasoning_content": "hm"})) as endpoint:
+        assert "holds thoughts and no answer; raise max_tokens" in fails(endpoint, max_retries=0)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "quota is used up", "code": 429},
+        "quota is used up",
+        {"error": {"message": "quota is used up"}},
+        {"detail": [{"msg": "quota is used up"}]},
+        ["quota is used up"],
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400, 422])
+def test_the_words_of_the_server_are_not_lost(error: Any, status: int) -> None:
+    for whole in ({"error": error}, {"error": error, "choices": None}):
+        with serve(Raw(json.dumps(whole), status=status)) as endpoint:
+            assert "quota is used up" in fails(endpoint, max_retries=0)
+
+
+@pytest.mark.parametrize(
+    ("option", "error"),
+    [
+        ("temperature", Fail(400, "this model does not support parameters: ['temperature']")),
+        ("temperature", Fail(422, "temperature is deprecated for this model")),
+        ("temperature", Raw('{"error": "temperature must be 1"}', status=400)),
+        ("temperature", Fail(500, "Unknown parameter: `temperature`")),
+        ("n", Fail(400, "Only one completion choice is allowed")),
+        ("n", Fail(400, "'n' must be 1")),
+        ("n", Fail(422, "multiple candidates is not enabled for this model")),
+        ("seed", Fail(400, "Unrecognized request argument supplied: seed")),
+        ("max_tokens", Fail(400, "max_tokens is not permitted")),
+    ],
+)
+def test_an_option_refused_in_other_words_is_left_out(option: str, error: Fail | Raw) -> None:
+    with serve(Unless(lambda r: option in r, error)) as endpoint:
+        model = chat(endpoint, max_retries=0)
+        replies = model.complete(ASK, n=2, temperature=0.5, seed=1, max_tokens=9)
+        assert [r.text for r in replies] == ["fine", "fine"]
+        model.complete(ASK, n=2)
+    assert [option in r for r in endpoint.requests][1:] == [False] * (len(endpoint.requests) - 1)
+
+
+def test_the_other_name_of_an_option_is_taken() -> None:
+    error = Fail(
+        400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.", param="max_tokens"
+    )
+    with serve(Unless(lambda r: "max_tokens" in r, error)) as endpoint:
+        model = chat(endpoint)
+        for _ in range(2):
+            assert model.complete(ASK, max_tokens=9)[0].text == "fine"
+    assert [r.get("max_completion_tokens") for r in endpoint.requests] == [None, 9, 9]
+
+
+SPOKEN: list[Message] = [{"role": "system", "content": "rules"}, {"role": "user", "content": "hello"}]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Fail(400, "System role not supported"),
+        Fail(
+            400, "Unsupported value: 'messages[0].role' does not support 'system'", param="messages[0].role"
+        ),
+        Fail(500, "Conversation roles must alternate user/assistant/user/assistant/..."),
+        Fail(400, "Developer instruction is not enabled for this model"),
+        Raw('{"object": "error", "message": "Only user and assistant roles are supported!"}', status=400),
+    ],
+)
+def test_a_template_without_a_system_role(error: Fail | Raw) -> None:
+    with serve(Unless(lambda r: r["messages"][0]["role"] == "system", error)) as endpoint:
+        model = chat(endpoint, max_retries=0)
+        for _ in range(2):
+            assert model.complete(SPOKEN)[0].text == "fine"
+    assert endpoint.last["messages"] == [{"role": "user", "content": "rules\n\nhello"}]
+    assert [r["messages"][0]["role"] for r in endpoint.requests] == ["system", "user", "user"]
+
+
+def test_an_error_that_names_an_option_ends_all_the_same() -> None:
+    wrong = Fail(400, "temperature, seed, n, max_tokens: all wrong; system role too")
+    with serve(wrong) as endpoint, pytest.raises(PlannerError, match="all wrong"):
+        chat(endpoint, max_retries=0).complete(SPOKEN, n=2, seed=1, max_tokens=3)
+    assert len(endpoint.requests) < 10
+
+
+@pytest.mark.parametrize("key", ["sk-x\n", " sk-x ", "sk-x\r\n", "Bearer sk-x", "\tsk-x"])
+def test_blanks_around_a_key_are_no_part_of_it(key: str) -> None:
+    with serve(say("fine")) as endpoint:
+        assert chat(endpoint, api_key=key).complete(ASK)[0].text == "fine"
+    assert endpoint.keys == ["Bearer sk-x"]
+
+
+@pytest.mark.parametrize("key", ["sk x", "sk\nx", "sk-ä", "sk-\u200bx"])
+def test_a_key_that_cannot_be_one_is_named(key: str) -> None:
+    with serve(say("fine")) as endpoint, pytest.raises(ConfigError, match="the API key holds a blank"):
+        chat(endpoint, api_key=key).complete(ASK)
+    assert not endpoint.requests
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("localhost:8000/v1", "has no scheme: write http://localhost:8000/v1"),
+        ("127.0.0.1/v1", "has no scheme"),
+        ("ftp://host/v1", "has no scheme"),
+        ("http://", "it is like http://HOST:PORT/v1"),
+        ("http://ho st/v1", "it is like http://HOST:PORT/v1"),
+        ("http://host:port/v1", "cannot be used"),
+    ],
+)
+def test_an_address_that_cannot_be_one_is_named(address: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        OpenAIChat("m", base_url=address)
+
+
+def test_blanks_around_an_address_and_a_query_behind_it() -> None:
+    with serve(say("fine")) as endpoint:
+        model = chat(
+            endpoint,
+            base_url=f" {endpoint.url}?api-version=2024-10-21&x= \n",
+            api_key="k",
+            key_header="api-key",
+        )
+        assert model.complete(ASK)[0].text == "fine"
+    assert endpoint.paths == ["/v1/chat/completions?api-version=2024-10-21&x="]
+    assert endpoint.headers[0]["api-key"] == "k"
+    with serve(say("fine")) as endpoint:
+        chat(endpoint, headers={"X-Tenant": "us"}).complete(ASK)
+    assert endpoint.headers[0]["x-tenant"] == "us"
+
+
+def test_https_where_http_is_spoken() -> None:
+    with serve(say("fine")) as endpoint:
+        said = fails(endpoint, base_url=endpoint.url.replace("http:", "https:"), max_retries=0)
+    assert "does not speak HTTPS there: write http://" in said
+
+
+def test_half_a_character_in_a_question_is_no_fault_of_the_endpoint() -> None:
+    with serve(say("fine")) as endpoint:
+        assert chat(endpoint).complete([{"role": "user", "content": "caf\udce9?"}])[0].text == "fine"
+    assert endpoint.last["messages"][0]["content"] == "caf??"

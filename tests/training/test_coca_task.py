@@ -78,7 +78,7 @@ def test_captions_are_true_complete_and_have_no_unknown_word() -> None:
     for split in ("train", "val"):
         data = task.data(split)
         for key in range(40):
-            _, text, number = data.sample(key, np.random.default_rng(0))
+            _, text, number, _ = data.sample(key, np.random.default_rng(0))
             scene = data.scenes[key % len(data.scenes)][key]
             ids = task.tokenizer([text]).ids[0]
             assert number == key and unknown not in ids and len(ids) < task.model.config.length
@@ -90,8 +90,8 @@ def test_it_writes_what_it_learned_and_the_backend_says_it(learned: tuple[SceneC
     data, rng = task.data("train"), np.random.default_rng(0)
     samples = [data.sample(key, rng) for key in range(4)]
     backend = EmbeddedCaptioner(str(folder))
-    said = backend([{"image": Image(pixels)} for pixels, _, _ in samples])
-    assert [s.lower() for s in said] == [sentence(text).lower() for _, text, _ in samples]
+    said = backend([{"image": Image(pixels)} for pixels, _, _, _ in samples])
+    assert [s.lower() for s in said] == [sentence(text).lower() for _, text, _, _ in samples]
     whole = Image(samples[0][0])
     (again,) = EmbeddedCaptioner(str(folder), margin=0)([{"image": Region(whole.box, "", 1.0, whole)}])
     assert again == said[0]

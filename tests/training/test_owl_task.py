@@ -111,7 +111,7 @@ def test_files_of_boxes(shared: Path) -> None:
     if not path.is_file():
         pytest.skip(f"there is no {path}")
     task = FileOwl(FileOwlConfig(shape=SHAPE, data=path))
-    assert sorted(task.labels) == ["Platelets", "RBC", "WBC"] and task.config.queries == 3
+    assert sorted(task.train.labels) == ["Platelets", "RBC", "WBC"] and task.config.queries == 3
     data = task.data("train")
     rng = np.random.default_rng(0)
     batch = data.collate([data.sample(key, rng) for key in (0, 1)])

@@ -72,6 +72,27 @@ def test_a_recipe_survives_being_written(file: Path) -> None:
         ("steps.more=1", "'steps.more' cannot be set: steps is 100 here, not a mapping"),
         ("steps", "'steps' is no override: write key=value"),
         ("bad=[", "the value of 'bad=.' is not valid YAML"),
+        ("steps=.inf", "steps must be a whole number, not inf"),
+        ("steps=.nan", "steps must be a whole number, not nan"),
+        ("steps=1e400", "steps must be a whole number, not '1e400'"),
+        (f"optimizer.lr=1{'0' * 400}", "optimizer.lr must be a number, not 10000"),
+        ("seed=4294967296", "workers and seed must not be negative, and seed must be below"),
+        ("where=2007", "where must be a path or null, not 2007: put it in quotes, if it is text"),
+        (
+            "where=2007-01-02",
+            r"where must be a path or null, not datetime.date\(2007, 1, 2\): put it in quotes",
+        ),
+        ("where=''", "where must be a path or null, not ''"),
+        ('where="a\\0b"', r"where must be a path or null, not 'a\\x00b'"),
+        ('where="\\ud83d"', r"where must be a path or null, not '\\ud83d'"),
+        ("where=*.tar", "the value of 'where=.*' is not valid YAML: put text in quotes"),
+        ("net={width: 3, width: 4}", "the value of 'net=.*' is not valid YAML"),
+        ("bad=" + "[" * 3000, "the value of 'bad=.* is not valid YAML"),
+        (f"where={'[a, ' * 99}a{']' * 99}", "where must be a path or null, not .{100}…$"),
+        ("task=3", "task must be text, not 3: put it in quotes"),
+        ("task=:Tiny", "task ':Tiny' cannot be imported: ValueError"),
+        ("task=.tiny:Tiny", "task '.tiny:Tiny' cannot be imported: TypeError"),
+        ("\ud83d=1", r"unknown key '\\ud83d'"),
         ("task=tiny", "task 'tiny' is not known"),
         ("task=nowhere:Task", "task 'nowhere:Task' cannot be imported: No module named 'nowhere'"),
         ("task=pathlib:Path", "task 'pathlib:Path': pathlib:Path must be a Task whose Config is a dataclass"),
@@ -96,6 +117,44 @@ def test_files_that_are_no_recipes(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(RecipeError, match=message):
             load_recipe(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_recipes_in_the_encodings_that_editors_write(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "café.yaml"
+    text = f"task: {TASK}\r\nsteps: 1e2\r\nwhere: café.csv\r\n"
+    path.write_bytes((("\ufeff" if encoding == "utf-16-be" else "") + text).encode(encoding))
+    recipe = load_recipe(path)
+    assert (recipe.steps, recipe.arguments.where) == (100, Path("café.csv"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "must be a mapping"),
+        (b"steps: 1\nsteps: 2\n", "is not valid YAML: the key 'steps' stands twice"),
+        (b"where: caf\xe9\n", "is not valid YAML"),
+        (b"a: " + b"[" * 9000, "is not valid YAML"),
+        (b"a: \x00", "is not valid YAML"),
+        (b"!!python/object/apply:os.getcwd []", "is not valid YAML"),
+        (b"task: 3", "task must be text, not 3"),
+        (b"task: null", "task is missing"),
+    ],
+)
+def test_content_that_is_no_recipe(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match=rf"^{path}:? {message}"):
+        load_recipe(path)
+
+
+def test_a_module_with_a_mistake_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "of_mine.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        RecipeError, match="'of_mine:Mine' cannot be imported: ZeroDivisionError: division by zero"
+    ):
+        make_recipe({"task": "of_mine:Mine", "steps": 1})
 
 
 @pytest.mark.parametrize("name", shipped_recipes())

@@ -141,7 +141,7 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
         (part / "a").write_text("new")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(TrainingError, match="No space left on device"):
+    with pytest.raises(TrainingError, match=r"the disk is full \(No space left on device\), make room"):
         write_folder(folder, fail)
     assert (folder / "a").read_text() == "old"
     write_folder(folder, lambda f: (f / "b").write_text("new") and None)

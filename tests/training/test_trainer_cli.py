@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,9 @@ def run(*arguments: str) -> dict[str, Any]:
     return dict(result.data)
 
 
+OURS = "--allow-code"
+
+
 @pytest.fixture
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)
@@ -35,19 +40,19 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_recipe_with_changes_is_trained_and_gone_on_with(
     recipe: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    made = run(recipe, "steps=3", "net.width=8")
+    made = run(recipe, OURS, "steps=3", "net.width=8")
     assert (made["status"], made["folder"], made["step"]) == ("trained", "runs/tiny", 3)
     assert (Path("runs/tiny/best") / "model.safetensors").is_file()
     assert "best error" in capfd.readouterr().out
-    assert run(recipe, "--resume", "steps=5", "net.width=8")["step"] == 5
+    assert run(recipe, OURS, "--resume", "steps=5", "net.width=8")["step"] == 5
     assert "goes on from step 3 of 5" in capfd.readouterr().err
-    assert run(recipe, "--fresh", "steps=2", "--output", "runs/tiny")["step"] == 2
+    assert run(recipe, OURS, "--fresh", "steps=2", "--output", "runs/tiny")["step"] == 2
     with pytest.raises(VisprogError, match=r"holds a run with other values of net"):
-        run(recipe, "steps=4", "net.width=8")
+        run(recipe, OURS, "steps=4", "net.width=8")
 
 
 def test_a_dry_run_prints_what_it_would_cost(recipe: str, capfd: pytest.CaptureFixture[str]) -> None:
-    assert run("--dry-run", recipe)["steps"] == 30
+    assert run("--dry-run", recipe, OURS)["steps"] == 30
     assert "samples a second" in capfd.readouterr().out and not Path("runs").exists()
 
 
@@ -63,3 +68,32 @@ def test_a_missing_recipe_is_asked_for() -> None:
         run()
     with pytest.raises(VisprogError, match="there is no file and no shipped recipe 'clop'"):
         run("clop")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("tiny.yaml",), ("tiny.yaml", "--dry-run"), ("clip", "task=antigravity:fly")]
+)
+def test_code_that_a_recipe_names_is_run_only_if_it_is_allowed(
+    recipe: str, arguments: tuple[str, ...]
+) -> None:
+    with pytest.raises(
+        VisprogError, match=r"task '[\w.]+:\w+' runs code of a module: give --allow-code if you trust it"
+    ):
+        run(*arguments)
+    assert not Path("runs").exists() and "antigravity" not in sys.modules
+
+
+def test_a_key_of_another_task_is_told_with_its_recipes() -> None:
+    with pytest.raises(
+        VisprogError,
+        match=r"unknown key 'pairs': it is a key of the tasks clip-captions, coca-captions; shipped recipes with it: "
+        r"clip-captions, coca-captions",
+    ):
+        run("clip", "pairs=captions.csv")
+
+
+def test_file_names_that_are_no_text_can_be_given(recipe: str) -> None:
+    name = os.fsdecode(b"odd \xff name.yaml")
+    Path(recipe).rename(name)
+    made = run(name, OURS, "steps=2", f"where={os.fsdecode(bytes([0xFE]))}.csv")
+    assert made["step"] == 2 and run(name, OURS, "steps=2", f"where={os.fsdecode(bytes([0xFE]))}.csv") == made

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from visprog.tools.training.collectives import gather
 from visprog.tools.training.data.samples import BadSample
-from visprog.tools.training.gradient_cache import cached_backward, gather
+from visprog.tools.training.gradient_cache import cached_backward
 from visprog.tools.training.recipe import Recipe, make_recipe
 from visprog.tools.training.task import Task
 
@@ -90,6 +91,7 @@ class TinyConfig:
     bad: tuple[int, ...] = ()
     noise: float = 0.0
     sleep: float = 0.0
+    where: Path | None = None
 
 
 class Tiny(Task):
@@ -163,6 +165,30 @@ class Spare(Tiny):
     def __init__(self, config: TinyConfig) -> None:
         super().__init__(config)
         self.model.spare = nn.Linear(3, 3)
+
+
+@dataclass(frozen=True)
+class EndingConfig(TinyConfig):
+    ending: Literal["none", "error", "data", "signal", "kill"] = "none"
+
+
+class Ending(Tiny):
+    """Ends in the third step of the second process, or of the only one."""
+
+    Config = EndingConfig
+
+    def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        if self.losses == 2 and int(os.environ.get("RANK", 0)) == int(os.environ.get("WORLD_SIZE", 1)) - 1:
+            match self.config.ending:
+                case "error":
+                    raise ValueError("a loss that cannot be")
+                case "data":
+                    raise BadSample("point 7", "it is broken")
+                case "signal":
+                    signal.raise_signal(signal.SIGINT)
+                case "kill":
+                    os.kill(os.getpid(), signal.SIGKILL)
+        return super().loss(batch)
 
 
 class Blockless(Tiny):

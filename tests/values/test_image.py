@@ -133,6 +133,31 @@ def test_arrays() -> None:
     assert (Image.open((PIXELS / 255).astype(np.float32)).pixels == PIXELS).all()
     assert set(np.unique(Image.open(PIXELS[:, :, 0] > 100).pixels)) == {0, 255}
     assert (Image.open(PIXELS[:, ::-1]).pixels == PIXELS[:, ::-1]).all()
+    assert Image.open(np.array([[1 + 1e-7, -1e-7]])).pixels[0, :, 0].tolist() == [255, 0]  # rounding errors
+    assert (Image.open(memoryview(encoded(PIL.Image.fromarray(PIXELS)))).pixels == PIXELS).all()
+
+
+@pytest.mark.parametrize("type_name", ["u2", "f2", "f4", "f8", "g"])
+def test_arrays_of_either_byte_order(type_name: str) -> None:
+    values = PIXELS.astype(np.uint16) * 257 if type_name == "u2" else PIXELS / 255
+    for order in "<>":
+        assert (Image.open(values.astype(order + type_name)).pixels == PIXELS).all()
+
+
+def test_tensors() -> None:
+    torch = pytest.importorskip("torch")
+    last = torch.from_numpy(PIXELS.copy())
+    first = last.permute(2, 0, 1)
+    for tensor in (last, first, first / 255, last.double() / 255, (first / 255).requires_grad_()):
+        assert (Image.open(tensor).pixels == PIXELS).all()
+    assert np.abs(Image.open((first / 255).bfloat16()).pixels.astype(int) - PIXELS).max() <= 1
+    assert (Image.open(last[:, :, 0]).pixels[:, :, 1] == PIXELS[:, :, 0]).all()
+    for tensor, message in (
+        (first[None] / 255, "one image of the batch"), (last.long(), "tensor has type int64"),
+        (torch.eye(4).to_sparse(), "cannot be made an array"), (torch.zeros(3, 4, 4, device="meta"), "cannot be made"),
+    ):  # fmt: skip
+        with pytest.raises(ImageError, match=message):
+            Image.open(tensor)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +171,12 @@ def test_arrays() -> None:
         (np.full((3, 4, 3), 2.0), "floats outside 0…1"),
         (np.full((3, 4, 3), np.nan), "floats outside 0…1"),
         (np.zeros((3, 4, 3), object), "type object"),
+        (np.zeros((3, 4), complex), "type complex128: give uint8, uint16, bool, or floats in 0…1"),
+        (np.zeros((3, 4, 3), np.int64), r"give uint8, .* such as array.astype\(numpy.uint8\)"),
+        (np.zeros((3, 40, 50)), r"channels last with array.transpose\(1, 2, 0\)"),
+        (np.zeros((2, 40, 50, 3)), r"one image of the batch, such as array\[0\]"),
+        (np.array(3), r"shape \(\)"),
+        (np.ma.masked_array(np.zeros((3, 4))), r"masked array: fill it first"),
     ],
 )
 def test_arrays_that_are_no_pictures(array: Any, message: str) -> None:

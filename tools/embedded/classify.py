@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from functools import cache
 from pathlib import Path
@@ -28,8 +29,11 @@ FILLERS = frozenset(
 VAGUE = frozenset("thing something picture image photo".split())
 """Words that say nothing of what is seen."""
 
+SIGNS = frozenset(".,;:!?\"'")
+"""Signs that a text may have where the captions of training had none."""
+
 MOST_RIVALS = 200
-"""Words of a model of one's own that a text is held against, one by one."""
+"""Words of a model of one's own that each word of a text is exchanged for."""
 
 DENIALS = re.compile(r"\b(?:not|no|isn't|isnt|aren't|arent)\b")
 
@@ -68,11 +72,20 @@ class _OnClip:
         return load(self.folder)
 
     def _read(self, text: str) -> str:
-        """The text as it was said in training. Raises `Refused` where it has words that the model does not know."""
-        plain = _phrase(" ".join(re.findall(r"[a-z]+|[,;]", text.lower().replace("gray", "grey"))))
+        """The text as it was said in training. Raises `Refused` where it has words that the model does not know.
+
+        What scenes call things is put as their captions put it; a model that was taught other captions is given the
+        text as it is, cut into the words that its tokenizer cuts it into.
+        """
         known = words_of(self.folder)
+        if self._on_scenes:
+            plain = _phrase(" ".join(re.findall(r"[a-z]+|[,;]", text.lower().replace("gray", "grey"))))
+        elif known is None:
+            plain = " ".join(text.split())
+        else:
+            plain = " ".join(re.findall(r"\w+|[^\w\s]+", text.lower()))
         if known is not None:
-            plain = " ".join(word for word in plain.split() if word in known or word not in FILLERS)
+            plain = " ".join(w for w in plain.split() if w in known or w not in FILLERS | SIGNS)
         unknown = [word for word in plain.split() if known is not None and word not in known]
         if unknown or not plain:
             which = "bundled model" if self.bundled else f"model in {self.folder.name}"
@@ -82,6 +95,13 @@ class _OnClip:
                 f"[tools.{self.tool}] in visprog.toml, after pip install 'visprog[hf]'"
             )
         return plain
+
+    @property
+    def _on_scenes(self) -> bool:
+        """Whether the model was taught the words of scenes: a model of one's own may have been taught others."""
+        known = words_of(self.folder) or frozenset()
+        colors, _, shapes = kinds()
+        return known.issuperset((*colors, *shapes))
 
     @property
     def sees(self) -> Sees:
@@ -101,23 +121,27 @@ class _OnClip:
     def _against(self, image: Image | Region, text: str, denied: bool = False) -> Ask:
         """A text, and what it would be with one word of its kind exchanged."""
         text = self._read(text)
-        rivals = near_misses(text) or ([] if self.bundled else self._rivals(text))
+        rivals = near_misses(text) if self._on_scenes else []
+        if not rivals and not self.bundled:
+            rivals = self._rivals(text)
         if not rivals:
-            raise Refused(
-                f"{self.tool}: '{text}' names no colour, texture or shape that the bundled model knows"
-            )
+            what = "no colour, texture or shape" if self._on_scenes else "nothing"
+            which = "bundled model" if self.bundled else f"model in {self.folder.name}"
+            raise Refused(f"{self.tool}: '{text}' names {what} that the {which} knows")
         return Ask(look(image, self.margin), [text, *rivals], denied)
 
     def _rivals(self, text: str) -> list[str]:
-        """What a text of a model of one's own is held against: itself with one word exchanged for each other word that
-        the model was taught, or, if these are many, texts that say nothing. None for a text that says nothing."""
+        """What a text of a model of one's own is held against: itself with one word exchanged for other words that the
+        model was taught, or, if it reads any word in pieces, texts that say nothing and those with another colour or
+        shape. None for a text that says nothing."""
         words = text.split()
-        said = [word for word in words if word.isalpha() and word not in FILLERS | VAGUE]
-        others = [w for w in sorted(words_of(self.folder) or ()) if w.isalpha() and w not in FILLERS | VAGUE]
+        said = [word for word in words if re.search(r"\w", word) and word not in FILLERS | VAGUE]
+        others = [w for w in sorted(words_of(self.folder) or ()) if w.isalnum() and w not in FILLERS | VAGUE]
         if not said:
             return []
-        if not 2 <= len(others) <= MOST_RIVALS:
-            return list(CONTRASTS)
+        if len(others) < 2:
+            return [*CONTRASTS, *near_misses(text)]
+        others = others[:: math.ceil(len(others) / MOST_RIVALS)]  # of many, some from all over the alphabet
         rivals = [
             [other if w == word else w for w in words]
             for word in said
@@ -175,7 +199,7 @@ class EmbeddedVerifier(_OnClip):
     def _prepare(self, image: Image | Region, statement: str) -> Ask:
         denied = len(DENIALS.findall(statement.lower())) % 2 == 1
         bare = DENIALS.sub(" ", statement.lower())
-        if isinstance(image, Region) and image.label and not _shapes(bare):
+        if self._on_scenes and isinstance(image, Region) and image.label and not _shapes(bare):
             bare = f"{bare} {' '.join(_shapes(image.label)[:1])}"
         return self._against(image, bare, denied)
 

@@ -143,7 +143,18 @@ def _locate(model: str, tool: str) -> str:
         return model
     if not (folder / "config.json").is_file():
         raise ToolError(f"{tool}: {model} holds no config.json: it is not a checkpoint saved by transformers")
-    if not any(folder.glob("*.safetensors")):
+    if (folder / "adapter_config.json").is_file():
+        raise ToolError(
+            f"{tool}: {model} holds a LoRA adapter (adapter_config.json): merge it into its base model with peft's "
+            "merge_and_unload, and save that"
+        )
+    if not any((folder / name).is_file() for name in ("model.safetensors", "model.safetensors.index.json")):
+        other = sorted(path.name for path in folder.glob("*.safetensors"))
+        if other:
+            raise ToolError(
+                f"{tool}: {model} holds neither model.safetensors nor model.safetensors.index.json, only {other[0]}: "
+                "copy the weights that you mean to model.safetensors"
+            )
         pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt*"))
         raise ToolError(
             f"{tool}: {model} holds only pickled weights, which can run code: save them as safetensors"

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from visprog.errors import ToolError
 from visprog.sees import Sees
 from visprog.values import Box, Region
 from visprog.values.image import Image
@@ -129,13 +130,13 @@ class ZeroShotDetector(_Detector):
             )
         )
         inputs = {key: inputs[key] for key in ("input_ids", "attention_mask")}
-        squared = checkpoint.kind == "owlv2"
+        squared = checkpoint.kind == "owlv2" and bool(checkpoint.processor.image_processor.do_pad)
         inputs["pixel_values"] = _pixel_values(checkpoint, images, squared)
         with checkpoint.running():
             output = checkpoint.network(**checkpoint.send(inputs))
             scores: NDArray[np.float32] = output.logits.float().sigmoid().cpu().numpy()
             centered = output.pred_boxes.float().cpu().numpy()
-        # Boxes are relative to what the network saw: for OWLv2 the picture filled up to a square.
+        # Boxes are relative to what the network saw: of OWLv2, the image filled up to a square.
         sizes = [(max(i.size), max(i.size)) if squared else i.size for i in images]
         return [_corners(b, *size) for b, size in zip(centered, sizes, strict=True)], scores
 
@@ -200,24 +201,18 @@ class GroundingDinoDetector(_Detector):
 
 
 def _pixel_values(checkpoint: Checkpoint, images: list[Image], squared: bool) -> Any:
-    """(B, 3, S, S) as the processor makes them; for OWLv2 filled up and resized here.
-
-    OWLv2's own processor needs SciPy only to resize; this is the same, bilinear with anti-aliasing, by PIL.
-    """
+    """(B, 3, S, S) as the processor makes them; of OWLv2, whose own processor needs SciPy, as `Pixels` does."""
     processor = checkpoint.processor.image_processor
     pictures = [to_rgb(image) for image in images]
     if not squared:
         return processor(images=pictures, return_tensors="pt")["pixel_values"]
-    import PIL.Image
+    from ..models.pixels import Pixels
 
-    size = processor.size["width"], processor.size["height"]
-    filled = []
-    for picture in pictures:
-        side = max(picture.size)
-        canvas = PIL.Image.new("RGB", (side, side))
-        canvas.paste(picture, (0, 0))
-        filled.append(canvas.resize(size, PIL.Image.Resampling.BILINEAR))
-    return processor(images=filled, do_pad=False, do_resize=False, return_tensors="pt")["pixel_values"]
+    try:
+        pixels = Pixels.from_hub(processor.to_dict())
+    except ValueError as error:
+        raise ToolError(f"detect: cannot prepare images for '{checkpoint.name}': {error}") from error
+    return pixels([np.asarray(picture) for picture in pictures])
 
 
 def _corners(boxes: NDArray[np.float32], width: float, height: float) -> NDArray[np.float32]:

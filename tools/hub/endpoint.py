@@ -15,7 +15,7 @@ from visprog.values import Region
 from visprog.values.image import Image
 
 from .together import answer_together, look, to_rgb
-from .vlm import Ask, caption_prompt, question_prompt
+from .vlm import Ask, answer_in, caption_prompt, question_prompt
 
 if TYPE_CHECKING:
     from visprog.planner.openai_chat import OpenAIChat
@@ -35,6 +35,7 @@ class _AtEndpoint:
         timeout: seconds for one try.
         max_retries: tries after the first.
         max_tokens: of one answer; thinking counts where the model thinks.
+        key_header: header that carries the key, if it is not `Authorization: Bearer`: "api-key" for Azure.
         max_side: larger pictures are sent at this length of their longer side, in pixels.
         margin: how much wider than a region its crop is, as a share of its longer side.
         parallel: requests under way at once.
@@ -54,6 +55,7 @@ class _AtEndpoint:
         timeout: float = 60.0,
         max_retries: int = 2,
         max_tokens: int = 1024,
+        key_header: str = "",
         max_side: int = 1536,
         margin: float = 0.05,
         parallel: int = 4,
@@ -68,6 +70,7 @@ class _AtEndpoint:
         self.timeout = timeout
         self.max_retries = max_retries
         self.max_tokens = max_tokens
+        self.key_header = key_header
         self.max_side = max_side
         self.margin = margin
         self.parallel = parallel
@@ -83,6 +86,7 @@ class _AtEndpoint:
                 api_key=self.api_key,
                 timeout=self.timeout,
                 max_retries=self.max_retries,
+                key_header=self.key_header,
             )
         chat = self._chat
         with ThreadPoolExecutor(max(min(self.parallel, len(asked)), 1)) as pool:
@@ -96,11 +100,11 @@ class _AtEndpoint:
         messages: list[Any] = [{"role": "user", "content": content}]
         try:
             (reply,) = chat.complete(messages, max_tokens=self.max_tokens)
-        except PlannerError as error:
+        except (PlannerError, ConfigError) as error:
             return ToolError(f"{self.tool}: {error}")
         except MissingExtra:
             return MissingExtra(f"the openai backend of {self.tool}", "openai")
-        return " ".join(reply.text.split())
+        return answer_in(self.tool, f"openai:{self.model}", reply.text, reply.truncated)
 
 
 class EndpointVqa(_AtEndpoint):

@@ -4,11 +4,13 @@ image-text-to-text model of transformers that has a chat template.
 
 from __future__ import annotations
 
+import re
 from string import Template
 from typing import Any, ClassVar, NamedTuple
 
 from visprog import prompts
 from visprog.errors import ToolError
+from visprog.planner.thoughts import without_thoughts
 from visprog.values import Region
 from visprog.values.image import Image
 
@@ -37,6 +39,20 @@ def question_prompt(question: str) -> str:
 def caption_prompt() -> str:
     """What a model is told when a caption is wanted."""
     return prompts.text("caption.txt").strip()
+
+
+def answer_in(tool: str, model: str, text: str, truncated: bool) -> str | ToolError:
+    """The answer in what a model wrote: without its thoughts, on one line, up to the last whole sentence if it was cut.
+
+    A `ToolError` if no answer is left.
+    """
+    answer = " ".join(without_thoughts(text).split())
+    if truncated:
+        answer = next(iter(re.findall(r"^.*[.!?](?=\s|$)", answer)), "")
+    if answer:
+        return answer
+    why = "was cut off before it was whole: raise max_tokens" if truncated else "is empty"
+    return ToolError(f"{tool}: the answer of '{model}' {why}")
 
 
 class _OnVlm:
@@ -74,7 +90,7 @@ class _OnVlm:
         """Let go of the weights."""
         unload(self.model)
 
-    def _answer(self, asked: list[Ask]) -> list[str]:
+    def _answer(self, asked: list[Ask]) -> list[str | ToolError]:
         checkpoint = load(
             self.model, self.tool, "AutoModelForImageTextToText", (), device=self.device, dtype=self.dtype,
             half_on_cpu="bfloat16",
@@ -85,7 +101,7 @@ class _OnVlm:
             )
         return [text for part in chunks(asked, self.batch_size) for text in self._generate(checkpoint, part)]
 
-    def _generate(self, checkpoint: Checkpoint, asked: Any) -> list[str]:
+    def _generate(self, checkpoint: Checkpoint, asked: Any) -> list[str | ToolError]:
         import jinja2
 
         processor = checkpoint.processor
@@ -112,9 +128,25 @@ class _OnVlm:
                 pad_token_id=processor.tokenizer.pad_token_id,
             )
         new = written[:, inputs["input_ids"].shape[1] :]
+        ends = _ends(checkpoint)
         return [
-            " ".join(text.split()) for text in processor.tokenizer.batch_decode(new, skip_special_tokens=True)
+            answer_in(
+                self.tool,
+                self.model,
+                processor.tokenizer.decode(row, skip_special_tokens=True),
+                len(row) >= self.max_tokens and not ends.intersection(row),
+            )
+            for row in new.tolist()
         ]
+
+
+def _ends(checkpoint: Checkpoint) -> set[int]:
+    """The tokens that end an answer, or fill up the shorter ones of a batch."""
+    tokenizer = checkpoint.processor.tokenizer
+    more = checkpoint.network.generation_config.eos_token_id
+    return {tokenizer.eos_token_id, tokenizer.pad_token_id, *(more if isinstance(more, list) else [more])} - {
+        None
+    }
 
 
 class LlavaVqa(_OnVlm):

@@ -3,56 +3,118 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from .hub import fetch as fetch
+from .weights import SINGLE, few, read_tensors, read_weights
 
-def read_checkpoint(source: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+C = TypeVar("C")
+M = TypeVar("M", bound=nn.Module)
+
+FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+"""Number formats of weights that are read; those of quantised ones mean nothing without their scales."""
+
+QUANTISED = (".qweight", ".qzeros", ".SCB", ".absmax", ".weight_scale", ".weight_scale_inv", ".weight_packed")
+"""How the names of quantised weights and of their scales end (GPTQ, AWQ, bitsandbytes, compressed-tensors)."""
+
+
+def read_checkpoint(
+    source: str | Path, parse: Callable[[dict[str, Any]], C] = lambda raw: raw, revision: str | None = None
+) -> tuple[C, dict[str, Tensor]]:
     """The configuration and the weights of a public checkpoint.
 
     Args:
-        source: a folder with `config.json` and `*.safetensors`, or an id on the Hugging Face hub
+        source: a folder with `config.json` and `model.safetensors` or its parts, or an id on the Hugging Face hub
             (``openai/clip-vit-base-patch32``), which is downloaded once and then kept.
+        parse: makes a configuration of `config.json`; called before the weights are read.
+        revision: as `fetch`.
 
     Raises:
-        ValueError: there is no such folder or id, or it holds no safetensors weights.
+        ValueError: as `fetch`, `parse` and `read_weights`.
     """
-    from safetensors.torch import load_file
+    folder = fetch(source, revision)
+    config = parse(read_json(folder / "config.json"))
+    return config, read_weights(folder)
 
-    folder = fetch(source)
-    config = json.loads((folder / "config.json").read_text())
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise ValueError(
-            f"{source} holds no .safetensors file; pickled weights are refused, convert them to safetensors"
-        )
-    state: dict[str, Tensor] = {}
-    for file in files:
-        state |= load_file(file)
-    return config, state
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        ValueError: it is no JSON, or no object.
+    """
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is no JSON: {error}") from error
+    if not isinstance(raw, dict):
+        raise ValueError(f"{file} holds no JSON object")
+    return raw
+
+
+def read_own(folder: str | Path) -> dict[str, Any]:
+    """The `config.json` that `save_model` wrote.
+
+    Raises:
+        ValueError: it is one of the hub.
+    """
+    raw = read_json(Path(folder) / "config.json")
+    if "model_type" in raw or "architectures" in raw:
+        raise ValueError(f"{folder} is a hub checkpoint, which `from_pretrained` reads, not `load`")
+    return raw
+
+
+def assemble(
+    make: Callable[[], M], state: dict[str, Tensor], where: str | Path, dtype: str | torch.dtype = "float32"
+) -> M:
+    """A model with given weights, without a second copy of them.
+
+    Args:
+        make: builds the model.
+        state: weights by the names here; taken out of it as they are used. A weight that the model has under several
+            names may be given under any of them.
+        where: name of the checkpoint in messages.
+        dtype: precision of the weights: "float32", "bfloat16", "float16", or "auto", that of most of `state`.
+
+    Raises:
+        ValueError: as `load_exactly`; or weights that are not finite, or differ though the model has one for both.
+    """
+    with torch.device("meta"):
+        model = make()
+    model.to(_precision(dtype, state))
+    own = model.state_dict(keep_vars=True)
+    _share(own, state, where)
+    _check(model, own, state, where)
+    made: dict[int, Tensor] = {}
+    for name, old in own.items():
+        value = state.pop(name)
+        if id(old) not in made:
+            value = value.to(old.dtype)
+            if value.is_floating_point() and value.numel() and not _finite(value):
+                raise ValueError(
+                    f"{where}: {name} has values that are not finite in {str(old.dtype).removeprefix('torch.')}"
+                )
+            is_parameter = isinstance(old, nn.Parameter)
+            made[id(old)] = nn.Parameter(value, old.requires_grad) if is_parameter else value
+        module, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(module), leaf, made[id(old)])
+    return model
 
 
 def load_exactly(model: nn.Module, state: Mapping[str, Tensor], where: str | Path) -> None:
     """Copy weights into a model, whatever their precision.
 
     Raises:
-        ValueError: keys are missing or unexpected, or shapes differ; the message names every one.
+        ValueError: keys are missing or unexpected, shapes differ, or weights are quantised; the message names the
+            first few.
     """
-    own = model.state_dict()
-    problems = [f"missing key {k}" for k in own if k not in state]
-    problems += [f"unexpected key {k}" for k in state if k not in own]
-    problems += [
-        f"{k} has shape {tuple(state[k].shape)}, not {tuple(v.shape)}"
-        for k, v in own.items()
-        if k in state and state[k].shape != v.shape
-    ]
-    if problems:
-        raise ValueError(f"{where} does not fit {type(model).__name__}: " + "; ".join(problems))
+    _check(model, model.state_dict(), state, where)
     model.load_state_dict(state)
 
 
@@ -67,25 +129,17 @@ def save_model(model: nn.Module, config: Any, folder: str | Path, dtype: torch.d
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().to(dtype or value.dtype).contiguous() for name, value in unique(model)}
-    save_file(state, folder / "model.safetensors")
+    save_file(state, folder / SINGLE)
     (folder / "config.json").write_text(json.dumps(asdict(config), indent=1) + "\n")
 
 
-def load_model(model: nn.Module, folder: str | Path) -> None:
-    """Read the weights that `save_model` wrote.
+def load_model(make: Callable[[], M], folder: str | Path) -> M:
+    """A model with the weights that `save_model` wrote, as float32.
 
     Raises:
-        ValueError: as `load_exactly`.
+        ValueError: as `assemble`.
     """
-    from safetensors.torch import load_file
-
-    state = load_file(Path(folder) / "model.safetensors")
-    firsts = {id(value): name for name, value in unique(model)}
-    for name, value in model.state_dict(keep_vars=True).items():
-        first = firsts[id(value)]
-        if first != name and first in state:
-            state[name] = state[first]
-    load_exactly(model, state, folder)
+    return assemble(make, read_tensors(Path(folder) / SINGLE), folder)
 
 
 def unique(model: nn.Module) -> Iterable[tuple[str, Tensor]]:
@@ -97,26 +151,69 @@ def unique(model: nn.Module) -> Iterable[tuple[str, Tensor]]:
             yield name, value
 
 
-def fetch(source: str | Path) -> Path:
-    """The folder of a checkpoint: the given one, or that of a hub id, downloaded once and then kept.
+def _precision(dtype: str | torch.dtype, state: Mapping[str, Tensor]) -> torch.dtype:
+    if dtype == "auto":
+        sizes = {kind: sum(v.numel() for v in state.values() if v.dtype == kind) for kind in FLOATS}
+        return max(sizes, key=lambda kind: sizes[kind])
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if found not in FLOATS:
+        names = ", ".join(f'"{str(kind).removeprefix("torch.")}"' for kind in FLOATS)
+        raise ValueError(f'dtype is "auto", {names}, not {dtype!r}')
+    return found
 
-    Raises:
-        ValueError: there is no such folder or id, or it is no checkpoint.
-    """
-    folder = Path(source)
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise ValueError(f"{folder} holds no config.json: not a checkpoint folder")
-        return folder
-    if folder.is_absolute() or str(source).count("/") != 1:
+
+def _share(own: Mapping[str, Tensor], state: dict[str, Tensor], where: str | Path) -> None:
+    """Complete a state: a weight that a model has under several names has one value."""
+    groups: dict[int, list[str]] = {}
+    for name, value in own.items():
+        groups.setdefault(id(value), []).append(name)
+    for names in groups.values():
+        given = [name for name in names if name in state]
+        for name in given[1:]:
+            if not torch.equal(state[given[0]], state[name]):
+                raise ValueError(
+                    f"{where}: {given[0]} and {name} differ, though its configuration says that they are tied "
+                    "(tie_word_embeddings)"
+                )
+        for name in names:
+            if given:
+                state[name] = state[given[0]]
+
+
+def _check(
+    model: nn.Module, own: Mapping[str, Tensor], state: Mapping[str, Tensor], where: str | Path
+) -> None:
+    quantised = [k for k in state if k.endswith(QUANTISED)]
+    quantised += [
+        f"{k} ({str(state[k].dtype).removeprefix('torch.')})"
+        for k, v in own.items()
+        if k in state and v.is_floating_point() and state[k].dtype not in FLOATS
+    ]
+    if quantised:
         raise ValueError(
-            f"there is no folder {source}, and it is no hub id (like openai/clip-vit-base-patch32)"
+            f"{where} holds quantised weights, which are not read: {few(quantised)}; "
+            "take the checkpoint that they were made of"
         )
-    from huggingface_hub import snapshot_download
+    shapes = [
+        f"{k} has shape {tuple(state[k].shape)}, not {tuple(v.shape)}"
+        for k, v in own.items()
+        if k in state and state[k].shape != v.shape
+    ]
+    problems = [
+        *_first([f"missing key {k}" for k in own if k not in state]),
+        *_first([f"unexpected key {k}" for k in state if k not in own]),
+        *_first(shapes),
+    ]
+    if problems:
+        raise ValueError(f"{where} does not fit {type(model).__name__}: " + "; ".join(problems))
 
-    try:
-        return Path(snapshot_download(str(source), allow_patterns=["*.json", "*.safetensors", "*.txt"]))
-    except Exception as error:
-        raise ValueError(
-            f"{source} is no folder, and could not be fetched from the hub: {error}".split("\n")[0]
-        ) from error
+
+def _first(problems: Sequence[str], most: int = 3) -> Sequence[str]:
+    if len(problems) <= most:
+        return problems
+    return [*problems[: most - 1], f"{problems[most - 1]} and {len(problems) - most} others"]
+
+
+def _finite(value: Tensor) -> bool:
+    low, high = torch.aminmax(value)  # one pass and no copy; NaN is both
+    return bool(torch.isfinite(low) & torch.isfinite(high))

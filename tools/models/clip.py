@@ -8,7 +8,6 @@ LLaVA build on the towers here.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..nn import Attention, Block, ConvStem, Mlp, PatchEmbed, Transformer, activation, resize_positions
-from .checkpoint import load_exactly, load_model, read_checkpoint, save_model
-from .clip_hub import HUB_NAMES, KEYS, hub_section, one_tower, renamed
+from .checkpoint import assemble, load_model, read_checkpoint, read_own, save_model
+from .clip_hub import HUB_NAMES, KEYS, TOP, check_tower, hub_section, one_tower, renamed
 from .clip_hub import tower_keys as tower_keys
+from .hub_config import check_keys, check_kind
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,14 @@ class ImageConfig:
 
     @classmethod
     def from_hub(cls, raw: dict[str, Any], project: int | None) -> ImageConfig:
-        """From a `vision_config` of the hub; what it leaves out is as in ViT-B/32."""
-        config = cls(
-            **renamed(
-                raw, HUB_NAMES | {"image_size": "size", "patch_size": "patch", "num_channels": "channels"}
-            ),
-            project=project,
-        )
+        """From a `vision_config` of the hub; what it leaves out is as in ViT-B/32.
+
+        Raises:
+            ValueError: it asks for what is not implemented; the message names it.
+        """
+        names = HUB_NAMES | {"image_size": "size", "patch_size": "patch", "num_channels": "channels"}
+        check_tower(raw, names, "vision_config")
+        config = cls(**renamed(raw, names), project=project)
         if not isinstance(config.size, int) or not isinstance(config.patch, int):
             raise ValueError("images and patches that are not square are not implemented")
         return config
@@ -91,12 +92,18 @@ class TextConfig:
     @classmethod
     def from_hub(cls, raw: dict[str, Any], project: int | None) -> TextConfig:
         """From a `text_config` of the hub; what it leaves out is as in CLIP B. An end id of 2, which the first
-        checkpoints have by mistake, stands for the largest id."""
+        checkpoints have by mistake, stands for the largest id.
+
+        Raises:
+            ValueError: it asks for what is not implemented; the message names it.
+        """
+        names = HUB_NAMES | {"vocab_size": "vocab", "max_position_embeddings": "length"}
+        check_tower(raw, names, "text_config")
         end = raw.get("eos_token_id", 49407)
         if not isinstance(end, int):
             raise ValueError(f"one end token is needed for the feature of a text, not {end}")
         return cls(
-            **renamed(raw, HUB_NAMES | {"vocab_size": "vocab", "max_position_embeddings": "length"}),
+            **renamed(raw, names),
             end=None if end == 2 else end,
             project=project,
         )
@@ -116,8 +123,8 @@ class ClipConfig:
         Raises:
             ValueError: it is no CLIP, or of a kind that is not implemented.
         """
-        if raw.get("model_type", "clip") != "clip":
-            raise ValueError(f"this is a checkpoint of kind '{raw['model_type']}', not 'clip'")
+        check_kind(raw, "clip")
+        check_keys(raw, TOP)
         project = raw.get("projection_dim", 512)
         return cls(
             ImageConfig.from_hub(hub_section(raw, "vision"), project),
@@ -198,18 +205,19 @@ class ImageTower(nn.Module):
         return Features(x, hidden, tokens, pooled, self.projection(pooled))
 
     @classmethod
-    def from_pretrained(cls, source: str | Path) -> ImageTower:
+    def from_pretrained(
+        cls, source: str | Path, *, dtype: str | torch.dtype = "float32", revision: str | None = None
+    ) -> ImageTower:
         """The image tower of a public CLIP checkpoint, or of one that holds only that tower.
 
-        Raises:
-            ValueError: as `Clip.from_pretrained`.
+        Arguments and errors as of `Clip.from_pretrained`.
         """
-        raw, state = read_checkpoint(source)
+        raw, state = read_checkpoint(source, revision=revision)
+        check_kind(raw, "clip", "clip_vision_model")
         section = raw if raw.get("model_type") == "clip_vision_model" else hub_section(raw, "vision")
         project = raw.get("projection_dim", 512) if "visual_projection.weight" in state else None
-        tower = cls(ImageConfig.from_hub(section, project))
-        load_exactly(tower, one_tower(state, "vision_model.", "image."), source)
-        return tower
+        config = ImageConfig.from_hub(section, project)
+        return assemble(lambda: cls(config), one_tower(state, "vision_model.", "image."), source, dtype)
 
 
 class TextTower(nn.Module):
@@ -265,18 +273,19 @@ class TextTower(nn.Module):
         return Features(embedded, hidden, x, pooled, self.projection(pooled))
 
     @classmethod
-    def from_pretrained(cls, source: str | Path) -> TextTower:
+    def from_pretrained(
+        cls, source: str | Path, *, dtype: str | torch.dtype = "float32", revision: str | None = None
+    ) -> TextTower:
         """The text tower of a public CLIP checkpoint, or of one that holds only that tower.
 
-        Raises:
-            ValueError: as `Clip.from_pretrained`.
+        Arguments and errors as of `Clip.from_pretrained`.
         """
-        raw, state = read_checkpoint(source)
+        raw, state = read_checkpoint(source, revision=revision)
+        check_kind(raw, "clip", "clip_text_model")
         section = raw if raw.get("model_type") == "clip_text_model" else hub_section(raw, "text")
         project = raw.get("projection_dim", 512) if "text_projection.weight" in state else None
-        tower = cls(TextConfig.from_hub(section, project))
-        load_exactly(tower, one_tower(state, "text_model.", "text."), source)
-        return tower
+        config = TextConfig.from_hub(section, project)
+        return assemble(lambda: cls(config), one_tower(state, "text_model.", "text."), source, dtype)
 
 
 class ClipOutput(NamedTuple):
@@ -331,21 +340,25 @@ class Clip(nn.Module):
     @classmethod
     def load(cls, folder: str | Path) -> Clip:
         """Read what `save` wrote, as float32."""
-        model = cls(ClipConfig.from_dict(json.loads((Path(folder) / "config.json").read_text())))
-        load_model(model, folder)
-        return model
+        config = ClipConfig.from_dict(read_own(folder))
+        return load_model(lambda: cls(config), folder)
 
     @classmethod
-    def from_pretrained(cls, source: str | Path) -> Clip:
-        """Load a public CLIP checkpoint: a hub id, or a folder in the hub's layout.
+    def from_pretrained(
+        cls, source: str | Path, *, dtype: str | torch.dtype = "float32", revision: str | None = None
+    ) -> Clip:
+        """Load a public CLIP checkpoint.
+
+        Args:
+            source: a hub id, or a folder in the hub's layout.
+            dtype: precision of the weights: "float32", "bfloat16", "float16", or "auto", that of the file.
+            revision: branch, tag or commit of a hub id.
 
         Raises:
             ValueError: it is no CLIP, or keys are missing or unexpected; the message names them.
         """
-        raw, state = read_checkpoint(source)
-        model = cls(ClipConfig.from_hub(raw))
-        load_exactly(model, KEYS.to_ours(state), source)
-        return model
+        config, state = read_checkpoint(source, ClipConfig.from_hub, revision)
+        return assemble(lambda: cls(config), KEYS.to_ours(state), source, dtype)
 
 
 @torch.no_grad()

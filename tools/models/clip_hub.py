@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
+from .hub_config import check_keys
 from .keymap import KeyMap
+
+TOP = ("projection_dim", "text_config", "text_config_dict", "vision_config", "vision_config_dict")
+"""Settings of a whole CLIP or OWL-ViT in its `config.json`."""
 
 HUB_NAMES = {
     "hidden_size": "dim",
@@ -21,7 +26,13 @@ HUB_NAMES = {
 
 def renamed(raw: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     """Of a part of a `config.json`, the values that `names` maps to names here, where they are given."""
-    return {ours: raw[theirs] for theirs, ours in names.items() if theirs in raw}
+    return {ours: raw[theirs] for theirs, ours in names.items() if raw.get(theirs) is not None}
+
+
+def check_tower(raw: Mapping[str, Any], names: Mapping[str, str], where: str) -> None:
+    """Refuse settings of one tower besides those in `names`, as `check_keys`. What a file of both towers has of them
+    says nothing of the tower: the width that it is projected to, and the vocabulary of a LLaVA among the images."""
+    check_keys(raw, (*names, "projection_dim", "vocab_size"), where)
 
 
 def hub_section(raw: dict[str, Any], name: str) -> dict[str, Any]:

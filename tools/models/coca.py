@@ -11,7 +11,6 @@ and each layer of the second half has two feed-forward parts and a norm of the i
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from torch import Tensor, nn
 from ..nn import Attention, Block, ConvStem, Mlp, PatchEmbed, Transformer, info_nce, resize_positions
 from ..nn.generate import Averaged, Beams, Decoding, Sampling, generate
 from ..nn.pool import AttentionPool
-from .checkpoint import load_model, save_model
+from .checkpoint import load_model, read_own, save_model
 from .clip import whole_patches
 
 
@@ -202,9 +201,8 @@ class Coca(nn.Module):
     @classmethod
     def load(cls, folder: str | Path) -> Coca:
         """Read what `save` wrote, as float32."""
-        model = cls(CocaConfig(**json.loads((Path(folder) / "config.json").read_text())))
-        load_model(model, folder)
-        return model
+        config = CocaConfig(**read_own(folder))
+        return load_model(lambda: cls(config), folder)
 
 
 class CocaDecoding:

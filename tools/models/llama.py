@@ -6,7 +6,6 @@ embedded planner is one of these, small; the same code loads public LLaMA checkp
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from torch import Tensor, nn
 
 from ..nn import Attention, Block, KVCache, RMSNorm, Rotary, SwiGLU, Transformer
 from ..nn.generate import Beams, Sampling, generate
-from .checkpoint import load_exactly, load_model, read_checkpoint, save_model
+from .checkpoint import assemble, load_model, read_checkpoint, read_own, save_model
+from .hub_config import check_keys, check_kind
 from .keymap import KeyMap
 
 
@@ -77,6 +77,7 @@ class LlamaConfig:
         Raises:
             ValueError: it asks for something that this LLaMA does not have; the message names it.
         """
+        raw = {key: value for key, value in raw.items() if value is not None}
         for key, known in {
             "model_type": ("llama",),
             "hidden_act": ("silu", "swish"),
@@ -86,6 +87,8 @@ class LlamaConfig:
                 raise ValueError(
                     f"{key} {raw[key]!r} is not implemented, only {' or '.join(map(repr, known))}"
                 )
+        check_kind(raw, "llama")
+        check_keys(raw, HUB_KEYS)
         rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
         return cls(
             vocab=raw.get("vocab_size", 32000),
@@ -103,21 +106,39 @@ class LlamaConfig:
         )
 
 
+HUB_KEYS = (
+    "attention_bias", "head_dim", "hidden_act", "hidden_size", "intermediate_size", "max_position_embeddings",
+    "mlp_bias", "model_type", "num_attention_heads", "num_hidden_layers", "num_key_value_heads", "rms_norm_eps",
+    "rope_parameters", "rope_scaling", "rope_theta", "tie_word_embeddings", "vocab_size",
+)  # fmt: skip
+"""Settings of a hub checkpoint that `LlamaConfig.from_hub` reads."""
+
+ROPE_KEYS = (
+    "factor", "high_freq_factor", "low_freq_factor", "original_max_position_embeddings", "partial_rotary_factor",
+    "rope_theta", "rope_type", "type",
+)  # fmt: skip
+"""Likewise of its rotary positions."""
+
+
 def _scaling(rope: dict[str, Any], length: int) -> RopeScaling | None:
     kind = rope.get("rope_type", rope.get("type", "default"))
     if rope.get("partial_rotary_factor", 1.0) != 1.0:
         raise ValueError("rotary positions for a part of the channels are not implemented")
-    match kind:
-        case "default":
-            return None
-        case "linear":
-            return RopeScaling("linear", rope["factor"])
-        case "llama3":
-            original = rope.get("original_max_position_embeddings", length)
-            return RopeScaling(
-                "llama3", rope["factor"], rope["low_freq_factor"], rope["high_freq_factor"], original
-            )
-    raise ValueError(f"rotary scaling '{kind}' is not implemented, only linear and llama3")
+    if kind not in ("default", "linear", "llama3"):
+        raise ValueError(f"rotary scaling '{kind}' is not implemented, only linear and llama3")
+    check_keys(rope, ROPE_KEYS, "rope_parameters")
+    try:
+        match kind:
+            case "linear":
+                return RopeScaling("linear", rope["factor"])
+            case "llama3":
+                original = rope.get("original_max_position_embeddings", length)
+                return RopeScaling(
+                    "llama3", rope["factor"], rope["low_freq_factor"], rope["high_freq_factor"], original
+                )
+    except KeyError as error:
+        raise ValueError(f"rotary scaling '{kind}' has no {error}") from None
+    return None
 
 
 class LlamaOutput(NamedTuple):
@@ -207,7 +228,7 @@ class Llama(nn.Module):
             x,
             mask=allowed,
             causal=allowed is None and x.shape[1] > 1,
-            rotary=self.rotary(positions),
+            rotary=self.rotary(positions, x.dtype),
             caches=cache,
             collect=collect,
         )
@@ -250,24 +271,25 @@ class Llama(nn.Module):
     @classmethod
     def load(cls, folder: str | Path) -> Llama:
         """Read what `save` wrote, as float32."""
-        model = cls(LlamaConfig(**json.loads((Path(folder) / "config.json").read_text())))
-        load_model(model, folder)
-        return model
+        config = LlamaConfig(**read_own(folder))
+        return load_model(lambda: cls(config), folder)
 
     @classmethod
-    def from_pretrained(cls, source: str | Path) -> Llama:
-        """Load a public LLaMA checkpoint: a hub id, or a folder in the hub's layout.
+    def from_pretrained(
+        cls, source: str | Path, *, dtype: str | torch.dtype = "float32", revision: str | None = None
+    ) -> Llama:
+        """Load a public LLaMA checkpoint.
+
+        Args:
+            source: a hub id, or a folder in the hub's layout.
+            dtype: precision of the weights: "float32", "bfloat16", "float16", or "auto", that of the file.
+            revision: branch, tag or commit of a hub id.
 
         Raises:
             ValueError: what is not implemented here, or keys missing or unexpected; the message names them.
         """
-        raw, state = read_checkpoint(source)
-        model = cls(LlamaConfig.from_hub(raw))
-        state = KEYS.to_ours(state)
-        if model.config.tied and "embed.weight" in state:
-            state["head.weight"] = state["embed.weight"]
-        load_exactly(model, state, source)
-        return model
+        config, state = read_checkpoint(source, LlamaConfig.from_hub, revision)
+        return assemble(lambda: cls(config), KEYS.to_ours(state), source, dtype)
 
 
 class LlamaDecoding:
@@ -289,7 +311,7 @@ class LlamaDecoding:
         if mask is not None:
             mask = F.pad(mask, (0, max_new - 1), value=True)
         positions, _ = attended(mask, 0, capacity, embeddings.device)
-        self.rotary: tuple[Tensor, ...] = model.rotary(positions)
+        self.rotary: tuple[Tensor, ...] = model.rotary(positions, embeddings.dtype)
         self.seen = None if mask is None else mask[:, None, None]
         self._read(embeddings, allowed)
         for cache in self.caches:  # only now: reading the prompts takes the most memory

@@ -9,7 +9,6 @@ The image tower stays as it is. Which part learns at which rate is said by the r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +19,9 @@ from torch import Tensor, nn
 
 from ..nn import Mlp, activation
 from ..nn.generate import Beams, Sampling, generate
-from .checkpoint import load_exactly, load_model, read_checkpoint, save_model
+from .checkpoint import assemble, load_model, read_checkpoint, read_own, save_model
 from .clip import ImageConfig, ImageTower, tower_keys
+from .hub_config import check_keys, check_kind
 from .keymap import KeyMap
 from .llama import Llama, LlamaConfig, LlamaDecoding, model_keys
 
@@ -74,8 +74,9 @@ class LlavaConfig:
             ValueError: its image tower is no CLIP, its language model no LLaMA, or one has what is not
                 implemented; the message names it.
         """
-        if raw.get("model_type", "llava") != "llava":
-            raise ValueError(f"this is a checkpoint of kind '{raw['model_type']}', not 'llava'")
+        check_kind(raw, "llava")
+        check_keys(raw, HUB_KEYS)
+        raw = {key: value for key, value in raw.items() if value is not None}
         vision, text = raw.get("vision_config"), dict(raw.get("text_config") or {})
         if vision and (kind := vision.get("model_type", "clip_vision_model")) != "clip_vision_model":
             raise ValueError(f"an image tower of kind '{kind}' is not implemented in LLaVA, only CLIP's")
@@ -230,26 +231,34 @@ class Llava(nn.Module):
     @classmethod
     def load(cls, folder: str | Path) -> Llava:
         """Read what `save` wrote, as float32."""
-        model = cls(LlavaConfig.from_dict(json.loads((Path(folder) / "config.json").read_text())))
-        load_model(model, folder)
-        return model
+        config = LlavaConfig.from_dict(read_own(folder))
+        return load_model(lambda: cls(config), folder)
 
     @classmethod
-    def from_pretrained(cls, source: str | Path) -> Llava:
+    def from_pretrained(
+        cls, source: str | Path, *, dtype: str | torch.dtype = "float32", revision: str | None = None
+    ) -> Llava:
         """Load a public LLaVA checkpoint (llava-hf/llava-1.5-7b-hf and its kind), of any of the layouts that
-        transformers has written: a hub id, or a folder.
+        transformers has written.
+
+        Args:
+            source: a hub id, or a folder in the hub's layout.
+            dtype: precision of the weights: "float32", "bfloat16", "float16", or "auto", that of the file.
+            revision: branch, tag or commit of a hub id.
 
         Raises:
             ValueError: its parts are of another kind, or keys are missing or unexpected; the message names them.
         """
-        raw, state = read_checkpoint(source)
-        model = cls(LlavaConfig.from_hub(raw))
-        state = to_ours(state)
-        if model.config.text.tied and "language.embed.weight" in state:
-            state["language.head.weight"] = state["language.embed.weight"]
-        load_exactly(model, state, source)
-        return model
+        config, state = read_checkpoint(source, LlavaConfig.from_hub, revision)
+        return assemble(lambda: cls(config), to_ours(state), source, dtype)
 
+
+HUB_KEYS = (
+    "image_seq_length", "image_token_id", "image_token_index", "multimodal_projector_bias", "projector_hidden_act",
+    "text_config", "tie_word_embeddings", "vision_config", "vision_feature_layer", "vision_feature_select_strategy",
+    "vocab_size",
+)  # fmt: skip
+"""Settings of a hub checkpoint that are read, or repeat others."""
 
 KEYS = KeyMap(
     [

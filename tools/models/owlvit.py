@@ -8,7 +8,6 @@ thing at all, learned on features that it does not shape.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,9 +20,10 @@ from torch import Tensor, nn
 
 from ..nn import Mlp, focal_loss
 from ..nn.boxes import generalized_iou, to_corners
-from .checkpoint import load_exactly, load_model, read_checkpoint, save_model
+from .checkpoint import assemble, load_model, read_checkpoint, read_own, save_model
 from .clip import ClipConfig, Features, ImageConfig, ImageTower, TextConfig, TextTower
-from .clip_hub import hub_section, tower_keys
+from .clip_hub import TOP, hub_section, tower_keys
+from .hub_config import check_keys, check_kind
 from .keymap import KeyMap
 
 
@@ -46,9 +46,11 @@ class OwlConfig:
         Raises:
             ValueError: it is of another kind.
         """
+        check_kind(raw, "owlvit", "owlv2")
+        check_keys(raw, TOP)
         kind = raw.get("model_type")
-        if kind not in ("owlvit", "owlv2"):
-            raise ValueError(f"this is a checkpoint of kind '{kind}', not 'owlvit' or 'owlv2'")
+        if kind is None:
+            raise ValueError("config.json has no model_type, which tells OWL-ViT and OWLv2 apart")
         project = raw.get("projection_dim", 512)
         image = {"image_size": 768, "patch_size": 16 if kind == "owlv2" else 32, **hub_section(raw, "vision")}
         text = {"max_position_embeddings": 16, **hub_section(raw, "text"), "eos_token_id": 2}
@@ -167,23 +169,27 @@ class OwlVit(nn.Module):
     @classmethod
     def load(cls, folder: str | Path) -> OwlVit:
         """Read what `save` wrote, as float32."""
-        raw = json.loads((Path(folder) / "config.json").read_text())
+        raw = read_own(folder)
         towers = ClipConfig.from_dict(raw)
-        model = cls(OwlConfig(towers.image, towers.text, raw["objectness"]))
-        load_model(model, folder)
-        return model
+        config = OwlConfig(towers.image, towers.text, raw["objectness"])
+        return load_model(lambda: cls(config), folder)
 
     @classmethod
-    def from_pretrained(cls, source: str | Path) -> OwlVit:
-        """Load a public OWL-ViT or OWLv2 checkpoint: a hub id, or a folder in the hub's layout.
+    def from_pretrained(
+        cls, source: str | Path, *, dtype: str | torch.dtype = "float32", revision: str | None = None
+    ) -> OwlVit:
+        """Load a public OWL-ViT or OWLv2 checkpoint.
+
+        Args:
+            source: a hub id, or a folder in the hub's layout.
+            dtype: precision of the weights: "float32", "bfloat16", "float16", or "auto", that of the file.
+            revision: branch, tag or commit of a hub id.
 
         Raises:
             ValueError: it is neither, or keys are missing or unexpected; the message names them.
         """
-        raw, state = read_checkpoint(source)
-        model = cls(OwlConfig.from_hub(raw))
-        load_exactly(model, keys(model.config).to_ours(state), source)
-        return model
+        config, state = read_checkpoint(source, OwlConfig.from_hub, revision)
+        return assemble(lambda: cls(config), keys(config).to_ours(state), source, dtype)
 
 
 def keys(config: OwlConfig) -> KeyMap:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .checkpoint import read_json
+from .pixels_hub import CLIP_MEAN, CLIP_STD, hub_pixels
+from .resample import BICUBIC
+from .resample import BILINEAR as BILINEAR
+from .resample import resize as resize
+from .weights import few
+
 Picture = NDArray[np.uint8]
 """(height, width, 3), RGB."""
-
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-NEAREST, LANCZOS, BILINEAR, BICUBIC, BOX, HAMMING = range(6)
-"""PIL's numbers for its filters."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,15 @@ class Pixels:
         shortest: of the shorter edge, the aspect ratio kept.
         longest: of the longer edge, likewise; with `shortest`, what it may have at most.
         divisor: of edges that follow from the aspect ratio: they are rounded to multiples of it.
-        resample: PIL's number of the filter.
+        resample: PIL's number of the filter, or `GAUSSIAN`.
         crop: (height, width) from the centre, black around a picture that is smaller.
         scale: what 0…255 is multiplied by.
         mean: then taken off, a channel each.
         std: then divided by.
         pad: (height, width), filled up with zeros at the right and the bottom, last of all.
-        square: made square, before all else, by drawing out the edges.
+        square: made square, before all else.
+        fill: colour of what is added to make it square; None: its edges are drawn out.
+        corner: whether it lies in the top left corner of its square; else in the middle.
     """
 
     size: tuple[int, int] | None = None
@@ -51,56 +55,43 @@ class Pixels:
     std: tuple[float, ...] = CLIP_STD
     pad: tuple[int, int] | None = None
     square: bool = False
+    fill: tuple[int, ...] | None = None
+    corner: bool = False
 
     @classmethod
     def from_hub(cls, raw: dict[str, Any]) -> Pixels:
-        """From the `preprocessor_config.json` of a hub checkpoint.
+        """From the settings of an image processor, the `preprocessor_config.json` of a hub checkpoint.
 
         Raises:
-            ValueError: it has no size that is understood.
+            ValueError: it is of a kind, or has a setting, that is not implemented; the message names it.
         """
-        size: dict[str, int] = {}
-        if raw.get("do_resize", True):
-            given = raw.get("size", {"shortest_edge": 224})
-            kind = raw.get("image_processor_type") or raw.get("feature_extractor_type") or ""
-            if isinstance(given, int) and not kind.startswith("Owl"):
-                given = {"shortest_edge": given}
-            size = (
-                given
-                if isinstance(given, dict)
-                else dict(zip(("height", "width"), _pair(given), strict=True))
-            )
-            if set(size) not in ({"height", "width"}, {"shortest_edge"}, {"longest_edge"}):
-                raise ValueError(
-                    f"preprocessor_config.json: {given} is no size of pictures that is known here"
-                )
-        normalise = raw.get("do_normalize", True)
-        return cls(
-            size=(size["height"], size["width"]) if "height" in size else None,
-            shortest=size.get("shortest_edge"),
-            longest=size.get("longest_edge"),
-            resample=int(raw.get("resample", BICUBIC)),
-            crop=_pair(raw.get("crop_size", 224)) if raw.get("do_center_crop", False) else None,
-            scale=raw.get("rescale_factor", 1 / 255) if raw.get("do_rescale", True) else 1.0,
-            mean=tuple(raw.get("image_mean", CLIP_MEAN)) if normalise else (0.0, 0.0, 0.0),
-            std=tuple(raw.get("image_std", CLIP_STD)) if normalise else (1.0, 1.0, 1.0),
-            pad=_pair(raw["pad_size"]) if raw.get("do_pad") and raw.get("pad_size") else None,
-        )
+        return cls(**hub_pixels(raw))
 
     @classmethod
     def load(cls, folder: str | Path) -> Pixels:
-        """What `save` wrote, or a hub checkpoint's `preprocessor_config.json`.
+        """What `save` wrote, or the image processor of a hub checkpoint: `processor_config.json`, if it holds one, or
+        `preprocessor_config.json`.
 
         Raises:
-            ValueError: the folder has neither.
+            ValueError: the folder has none of them, or one that is not implemented.
         """
-        own, hub = Path(folder) / "pixels.json", Path(folder) / "preprocessor_config.json"
+        own, nested, hub = (
+            Path(folder) / f"{name}.json" for name in ("pixels", "processor_config", "preprocessor_config")
+        )
         if own.is_file():
-            raw = json.loads(own.read_text())
-            known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
-            return cls(**known)
-        if hub.is_file():
-            return cls.from_hub(json.loads(hub.read_text()))
+            raw = read_json(own)
+            unknown = raw.keys() - {field.name for field in fields(cls)}
+            if unknown:
+                raise ValueError(f"{own}: {few(sorted(unknown))} is not known here")
+            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+        for file in (nested, hub):
+            raw = read_json(file) if file.is_file() else {}
+            raw = raw.get("image_processor", {} if file == nested else raw)
+            if raw:
+                try:
+                    return cls.from_hub(raw)
+                except ValueError as error:
+                    raise ValueError(f"{file}: {error}") from None
         raise ValueError(
             f"{folder} does not say how pictures are prepared: preprocessor_config.json is missing"
         )
@@ -120,21 +111,25 @@ class Pixels:
         Raises:
             ValueError: one is no uint8 array (height, width, 3), or they come out with several sizes.
         """
-        planes = [torch.from_numpy(self.fit(picture)) for picture in pictures]
+        planes = [torch.from_numpy(self._fit(picture)) for picture in pictures]
         if len({plane.shape for plane in planes}) > 1 and not self.fixed:
             raise ValueError("pictures of several sizes make no batch: give a size, a crop or a pad")
         return torch.stack([self._normalise(plane) for plane in planes])
 
     def fit(self, picture: Picture) -> Picture:
         """A picture resized and cropped, still uint8 (height, width, 3)."""
+        return self._fit(picture).round().astype(np.uint8, copy=False)
+
+    def _fit(self, picture: Picture) -> NDArray[Any]:
+        """As `fit`, but not rounded."""
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
             raise ValueError(
                 f"a picture is a uint8 array (height, width, 3), not {picture.dtype} {picture.shape}"
             )
         if self.square:
-            picture = framed(picture)
-        picture = resize(picture, self._target(picture.shape[0], picture.shape[1]), self.resample)
-        return picture if self.crop is None else centre_crop(picture, self.crop)
+            picture = framed(picture, fill=self.fill, corner=self.corner)
+        resized = resize(picture, self._target(picture.shape[0], picture.shape[1]), self.resample)
+        return resized if self.crop is None else centre_crop(resized, self.crop)
 
     def _target(self, height: int, width: int) -> tuple[int, int]:
         if self.size is not None:
@@ -165,29 +160,25 @@ class Pixels:
         return torch.nn.functional.pad(values, (0, right, 0, bottom))
 
 
-def resize(picture: Picture, size: tuple[int, int], resample: int = BICUBIC) -> Picture:
-    """A picture stretched to (height, width) by PIL."""
-    if picture.shape[:2] == size:
-        return np.array(picture)
-    import PIL.Image
-
-    image = PIL.Image.fromarray(picture).resize(size[::-1], PIL.Image.Resampling(resample))
-    return np.array(image)
-
-
-def framed(picture: Picture, times: float = 1.0) -> Picture:
-    """A picture in the middle of a square, `times` its longer side, with its edges drawn out to the square's; as it is,
-    where there is no room."""
+def framed(
+    picture: Picture, times: float = 1.0, fill: tuple[int, ...] | None = None, corner: bool = False
+) -> Picture:
+    """A picture in the middle of a square, or in its top left corner, `times` its longer side, with a colour or its
+    edges drawn out to the square's; as it is, where there is no room."""
     height, width = picture.shape[:2]
     side = round(times * max(height, width))
     down, across = max(side - height, 0), max(side - width, 0)
-    above, left = down // 2, across // 2
-    return np.pad(picture, ((above, down - above), (left, across - left), (0, 0)), mode="edge")
+    above, left = (0, 0) if corner else (down // 2, across // 2)
+    if fill is None:
+        return np.pad(picture, ((above, down - above), (left, across - left), (0, 0)), mode="edge")
+    canvas = np.full((height + down, width + across, 3), fill, np.uint8)
+    canvas[above : above + height, left : left + width] = picture
+    return canvas
 
 
-def centre_crop(picture: Picture, size: tuple[int, int]) -> Picture:
+def centre_crop(picture: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """The (height, width) in the middle of a picture, black where there is no picture."""
-    out = np.zeros((*size, 3), np.uint8)
+    out = np.zeros((*size, 3), picture.dtype)
     source, target = [], []
     for have, want in zip(picture.shape[:2], size, strict=True):
         count = min(have, want)
@@ -197,9 +188,3 @@ def centre_crop(picture: Picture, size: tuple[int, int]) -> Picture:
         target.append(slice(begin, begin + count))
     out[target[0], target[1]] = picture[source[0], source[1]]
     return out
-
-
-def _pair(size: int | list[int] | dict[str, int]) -> tuple[int, int]:
-    if isinstance(size, dict):
-        return size["height"], size["width"]
-    return (size, size) if isinstance(size, int) else (size[0], size[1])

@@ -6,7 +6,6 @@ several things, and predicts how well each fits. Coordinates are pixels of the i
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,8 @@ from ..nn import (
     activation,
     resize_positions,
 )
-from .checkpoint import load_exactly, load_model, read_checkpoint, save_model
+from ..nn.frequencies import Frequencies
+from .checkpoint import assemble, load_model, read_checkpoint, read_own, save_model
 from .sam_hub import from_hub, hub_config
 
 NOT_A_POINT, PADDING = -1, -10
@@ -174,11 +174,9 @@ class ImageEncoder(nn.Module):
         return self.neck(x.permute(0, 3, 1, 2)), hidden
 
 
-class PromptEncoder(nn.Module):
+class PromptEncoder(Frequencies):
     """Points, boxes and masks as tokens and as a map. Positions are random Fourier features (Tancik et al. 2020),
     drawn once and not trained."""
-
-    frequencies: Tensor
 
     def __init__(self, config: SamConfig) -> None:
         super().__init__()
@@ -201,7 +199,7 @@ class PromptEncoder(nn.Module):
         """Embeddings (…, width) of places (…, 2), x and y as shares of the image."""
         with torch.autocast(places.device.type, enabled=False):  # sines of large angles need every bit
             angles = 2 * math.pi * ((2 * places.float() - 1) @ self.frequencies.float())
-            return torch.cat([angles.sin(), angles.cos()], -1).to(self.frequencies.dtype)
+            return torch.cat([angles.sin(), angles.cos()], -1).to(self.no_mask.dtype)
 
     def grid(self, height: int, width: int) -> Tensor:
         """Embeddings (height, width, width of the model) of the centres of the patches."""
@@ -418,21 +416,24 @@ class Sam(nn.Module):
     @classmethod
     def load(cls, folder: str | Path) -> Sam:
         """Read what `save` wrote, as float32."""
-        raw = json.loads((Path(folder) / "config.json").read_text())
-        model = cls(SamConfig(**{**raw, "global_layers": tuple(raw["global_layers"])}))
-        load_model(model, folder)
-        return model
+        raw = read_own(folder)
+        config = SamConfig(**{**raw, "global_layers": tuple(raw["global_layers"])})
+        return load_model(lambda: cls(config), folder)
 
     @classmethod
-    def from_pretrained(cls, source: str | Path) -> Sam:
-        """Load a public SAM checkpoint: a hub id (``facebook/sam-vit-base``), or a folder in the hub's layout.
+    def from_pretrained(
+        cls, source: str | Path, *, dtype: str | torch.dtype = "float32", revision: str | None = None
+    ) -> Sam:
+        """Load a public SAM checkpoint.
+
+        Args:
+            source: a hub id (``facebook/sam-vit-base``), or a folder in the hub's layout.
+            dtype: precision of the weights: "float32", "bfloat16", "float16", or "auto", that of the file.
+            revision: branch, tag or commit of a hub id.
 
         Raises:
             ValueError: an architecture that is not implemented, or keys missing or unexpected; the message names
                 them.
         """
-        raw, state = read_checkpoint(source)
-        config = SamConfig.from_hub(raw)
-        model = cls(config)
-        load_exactly(model, from_hub(state, config.iou_layers), source)
-        return model
+        config, state = read_checkpoint(source, SamConfig.from_hub, revision)
+        return assemble(lambda: cls(config), from_hub(state, config.iou_layers), source, dtype)

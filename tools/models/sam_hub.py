@@ -7,11 +7,30 @@ from typing import Any
 
 from torch import Tensor
 
+from .hub_config import check_keys, check_kind
 from .keymap import KeyMap, Names
 
 POSITIONS = "shared_image_embedding.positional_embedding"
 TWIN = "prompt_encoder.shared_embedding.positional_embedding"
 """One tensor that hub checkpoints know by two names, of which a file may hold either."""
+
+
+HUB_KEYS = {
+    "vision_config": """
+        global_attn_indexes hidden_act hidden_size image_size intermediate_size layer_norm_eps mlp_dim mlp_ratio
+        num_attention_heads num_channels num_hidden_layers num_pos_feats output_channels patch_size projection_dim
+        qkv_bias scale use_abs_pos use_rel_pos window_size
+    """,
+    "prompt_encoder_config": """
+        hidden_act hidden_size image_embedding_size image_size layer_norm_eps mask_input_channels num_point_embeddings
+        patch_size
+    """,
+    "mask_decoder_config": """
+        attention_downsample_rate hidden_act hidden_size iou_head_depth iou_head_hidden_dim layer_norm_eps mlp_dim
+        num_attention_heads num_hidden_layers num_multimask_outputs
+    """,
+}
+"""Parts of the `config.json` of a hub checkpoint, and their settings that are read or that SAM does not use."""
 
 
 def hub_config(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,8 +39,14 @@ def hub_config(raw: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: its parts do not fit together, or it asks for what is not implemented.
     """
+    check_kind(raw, "sam")
+    check_keys(raw, (*HUB_KEYS, "tie_word_embeddings"))
+    vision, prompts, decoder = (raw.get(part) or {} for part in HUB_KEYS)
+    for (part, known), section in zip(HUB_KEYS.items(), (vision, prompts, decoder), strict=True):
+        check_keys(section, known.split(), part)
     vision, prompts, decoder = (
-        raw.get(f"{part}_config") or {} for part in ("vision", "prompt_encoder", "mask_decoder")
+        {key: value for key, value in section.items() if value is not None}
+        for section in (vision, prompts, decoder)
     )
     width = decoder.get("hidden_size", 256)
     size, patch = vision.get("image_size", 1024), vision.get("patch_size", 16)
@@ -34,6 +59,11 @@ def hub_config(raw: Mapping[str, Any]) -> dict[str, Any]:
         ("prompt_encoder_config.hidden_size", prompts.get("hidden_size", 256), width),
         ("prompt_encoder_config.image_size", prompts.get("image_size", 1024), size),
         ("prompt_encoder_config.patch_size", prompts.get("patch_size", 16), patch),
+        (
+            "prompt_encoder_config.image_embedding_size",
+            prompts.get("image_embedding_size", size // patch),
+            size // patch,
+        ),
         ("prompt_encoder_config.num_point_embeddings", prompts.get("num_point_embeddings", 4), 4),
     ):
         if found != wanted:

@@ -102,14 +102,16 @@ class SamPredictor:
         if image is None:
             raise ValueError("set_image comes first: there is no picture that the prompts could be about")
         embedding = image.embedding
-        scale = embedding.new_tensor(
-            [new / old for new, old in zip(image.resized, image.original, strict=True)]
+        # Coordinates are float32 in a model of any precision: bfloat16 has no 1001, only 1000 and 1004.
+        scale = torch.tensor(
+            [new / old for new, old in zip(image.resized, image.original, strict=True)],
+            device=embedding.device,
         ).flip(0)
         given = {
             "points": None if points is None else points.to(scale) * scale,
             "labels": None if labels is None else labels.to(scale.device),
             "boxes": None if boxes is None else boxes.to(scale) * scale.repeat(2),
-            "masks": None if masks is None else masks.to(scale),
+            "masks": None if masks is None else masks.to(embedding),
         }
         output = self.model(
             embedding=embedding,
@@ -123,7 +125,7 @@ class SamPredictor:
         """The decoder's logits (N, M, 4 h, 4 w) at the size of the picture, without the padding."""
         patch = self.model.config.patch
         padded = [side * patch for side in image.embedding.shape[2:]]
-        whole = F.interpolate(small, padded, mode="bilinear")
+        whole = F.interpolate(small.float(), padded, mode="bilinear")
         return F.interpolate(
             whole[..., : image.resized[0], : image.resized[1]], image.original, mode="bilinear"
         )

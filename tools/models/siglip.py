@@ -7,7 +7,6 @@ The loss is `visprog.tools.nn.sigmoid_pair_loss`. SigLIP 2 checkpoints of a fixe
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import string
@@ -20,9 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..nn import Attention, Mlp, PatchEmbed, activation, resize_positions
-from .checkpoint import load_exactly, load_model, read_checkpoint, save_model
+from .checkpoint import assemble, load_model, read_checkpoint, read_own, save_model
 from .clip import Features, make_blocks, whole_patches
 from .clip_hub import HUB_NAMES, renamed, tower_keys
+from .hub_config import check_keys, check_kind
 from .keymap import KeyMap
 
 
@@ -75,25 +75,21 @@ class SiglipConfig:
         Raises:
             ValueError: it is no SigLIP, or of a kind that is not implemented.
         """
-        if raw.get("model_type", "siglip") != "siglip":
-            raise ValueError(f"this is a checkpoint of kind '{raw['model_type']}', not 'siglip'")
+        check_kind(raw, "siglip")
+        check_keys(raw, ("vision_config", "text_config"))
         image, text = raw.get("vision_config") or {}, raw.get("text_config") or {}
         if not image.get("vision_use_head", True):
             raise ValueError("a SigLIP without the pooling head of its image tower is not implemented")
         if not isinstance(image.get("image_size", 0), int) or not isinstance(image.get("patch_size", 0), int):
             raise ValueError("images and patches that are not square are not implemented")
+        image_names = HUB_NAMES | {"image_size": "size", "patch_size": "patch", "num_channels": "channels"}
+        text_names = HUB_NAMES | {"vocab_size": "vocab", "max_position_embeddings": "length"}
+        check_keys(image, (*image_names, "vision_use_head"), "vision_config")
+        check_keys(text, (*text_names, "projection_size"), "text_config")
         project = text.get("projection_size") or text.get("hidden_size", 768)
         return cls(
-            SiglipImageConfig(
-                **renamed(
-                    image,
-                    HUB_NAMES | {"image_size": "size", "patch_size": "patch", "num_channels": "channels"},
-                )
-            ),
-            SiglipTextConfig(
-                **renamed(text, HUB_NAMES | {"vocab_size": "vocab", "max_position_embeddings": "length"}),
-                project=project,
-            ),
+            SiglipImageConfig(**renamed(image, image_names)),
+            SiglipTextConfig(**renamed(text, text_names), project=project),
         )
 
     @classmethod
@@ -233,21 +229,25 @@ class Siglip(nn.Module):
     @classmethod
     def load(cls, folder: str | Path) -> Siglip:
         """Read what `save` wrote, as float32."""
-        model = cls(SiglipConfig.from_dict(json.loads((Path(folder) / "config.json").read_text())))
-        load_model(model, folder)
-        return model
+        config = SiglipConfig.from_dict(read_own(folder))
+        return load_model(lambda: cls(config), folder)
 
     @classmethod
-    def from_pretrained(cls, source: str | Path) -> Siglip:
-        """Load a public SigLIP checkpoint: a hub id, or a folder in the hub's layout.
+    def from_pretrained(
+        cls, source: str | Path, *, dtype: str | torch.dtype = "float32", revision: str | None = None
+    ) -> Siglip:
+        """Load a public SigLIP checkpoint.
+
+        Args:
+            source: a hub id, or a folder in the hub's layout.
+            dtype: precision of the weights: "float32", "bfloat16", "float16", or "auto", that of the file.
+            revision: branch, tag or commit of a hub id.
 
         Raises:
             ValueError: it is no SigLIP, or keys are missing or unexpected; the message names them.
         """
-        raw, state = read_checkpoint(source)
-        model = cls(SiglipConfig.from_hub(raw))
-        load_exactly(model, KEYS.to_ours(state), source)
-        return model
+        config, state = read_checkpoint(source, SiglipConfig.from_hub, revision)
+        return assemble(lambda: cls(config), KEYS.to_ours(state), source, dtype)
 
 
 _HEAD = "vision_model.head."

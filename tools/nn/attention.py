@@ -10,15 +10,15 @@ from .rotary import rotate
 
 
 class KVCache:
-    """Keys and values of one layer, written in place as decoding goes on.
+    """Keys and values of one layer, written in place as decoding goes on, of the precision and on the device of the
+    first ones.
 
     Args:
         shape: (batch, kv_heads, capacity, head_dim).
     """
 
-    def __init__(self, shape: tuple[int, int, int, int], dtype: torch.dtype, device: torch.device) -> None:
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
+    def __init__(self, shape: tuple[int, int, int, int]) -> None:
+        self.keys = self.values = torch.zeros(shape, device="meta")
         self.length = 0
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -30,6 +30,8 @@ class KVCache:
         end = self.length + keys.shape[2]
         if end > self.keys.shape[2]:
             raise ValueError(f"the cache holds {self.keys.shape[2]} positions, {end} are needed")
+        if not self.length:
+            self.keys, self.values = (x.new_zeros(self.keys.shape) for x in (keys, values))
         self.keys[:, :, self.length : end] = keys
         self.values[:, :, self.length : end] = values
         self.length = end
@@ -121,8 +123,7 @@ class Attention(nn.Module):
 
     def new_cache(self, batch: int, capacity: int) -> KVCache:
         """An empty cache for `capacity` positions."""
-        weight = self.k.weight
-        return KVCache((batch, self.kv_heads, capacity, self.head_dim), weight.dtype, weight.device)
+        return KVCache((batch, self.kv_heads, capacity, self.head_dim))
 
     def _split(self, x: Tensor, heads: int) -> Tensor:
         return x.view(*x.shape[:2], heads, self.head_dim).transpose(1, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 class PatchEmbed(nn.Module):
     """A linear map of every patch of an image (Dosovitskiy et al. 2021).
 
-    Shapes: (batch, channels, height, width) → (batch, height / patch * width / patch, dim), row by row.
+    Shapes: (batch, channels, height, width), of any precision → (batch, height / patch * width / patch, dim), row by
+    row.
     """
 
     def __init__(self, dim: int, patch: int, channels: int = 3, bias: bool = True) -> None:
@@ -21,7 +23,7 @@ class PatchEmbed(nn.Module):
         height, width = images.shape[-2:]
         if height % self.patch or width % self.patch:
             raise ValueError(f"an image of {width} x {height} pixels has no whole patches of {self.patch}")
-        return self.projection(images).flatten(2).transpose(1, 2)
+        return self.projection(images.to(self.projection.weight.dtype)).flatten(2).transpose(1, 2)
 
 
 def resize_positions(positions: Tensor, size: tuple[int, int]) -> Tensor:
@@ -33,5 +35,6 @@ def resize_positions(positions: Tensor, size: tuple[int, int]) -> Tensor:
     if (side, side) == size:
         return positions
     grid = positions.T.reshape(1, -1, side, side)
-    grid = F.interpolate(grid, size, mode="bicubic", align_corners=False)
-    return grid.flatten(2)[0].T
+    wide = grid.to(torch.promote_types(grid.dtype, torch.float32))
+    grid = F.interpolate(wide, size, mode="bicubic", align_corners=False)
+    return grid.flatten(2)[0].T.to(positions.dtype)

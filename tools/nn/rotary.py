@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from .frequencies import Frequencies
 
 
-class Rotary(nn.Module):
+class Rotary(Frequencies):
     """Rotates pairs of query and key channels by an angle that grows with position (RoFormer, Su et al. 2021).
 
     Channels i and i + head_dim/2 form a pair, as in LLaMA checkpoints on the hub.
@@ -14,14 +16,15 @@ class Rotary(nn.Module):
 
     def __init__(self, head_dim: int, theta: float = 10000.0) -> None:
         super().__init__()
-        frequencies = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
-        self.register_buffer("frequencies", frequencies, persistent=False)
+        # On the CPU even if a model is built on the meta device: no checkpoint holds them.
+        steps = torch.arange(0, head_dim, 2, dtype=torch.float32, device="cpu")
+        self.register_buffer("frequencies", theta ** (-steps / head_dim), persistent=False)
 
-    def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines, each (..., 1, length, head_dim), for integer positions (..., length)."""
-        angles = positions[..., None].float() * self.frequencies
+    def forward(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of a precision, each (..., 1, length, head_dim), for integer positions (..., length)."""
+        angles = positions[..., None].float() * self.frequencies.to(positions.device)
         angles = torch.cat([angles, angles], -1).unsqueeze(-3)
-        return angles.cos(), angles.sin()
+        return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ class ConvStem(nn.Module):
         height, width = images.shape[-2:]
         if height % self.patch or width % self.patch:
             raise ValueError(f"an image of {width} x {height} pixels has no whole patches of {self.patch}")
-        x = images
+        x = images.to(self.projection.weight.dtype)
         for layer in self.halve:
             x = F.gelu(layer(x))
         for layer in self.refine:

@@ -62,7 +62,8 @@ def _between(table: Tensor, size: int) -> Tensor:
     """Embeddings (2 n - 1, dim) of the distances -(n - 1) … n - 1 → of each query and key of a line (size, size,
     dim); interpolated where n is not `size`."""
     if table.shape[0] != 2 * size - 1:
-        table = F.interpolate(table.T[None], size=2 * size - 1, mode="linear")[0].T
+        wide = table.to(torch.promote_types(table.dtype, torch.float32))
+        table = F.interpolate(wide.T[None], size=2 * size - 1, mode="linear")[0].T.to(table.dtype)
     places = torch.arange(size, device=table.device)
     return table[places[:, None] - places + size - 1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -27,6 +29,10 @@ from visprog.errors import VisprogError
 from .optim import Optimizers
 
 STATE, DIGEST = "state.pt", "digest.json"
+
+LEAST_ROOM = 1 << 20
+"""Free bytes below which a disk counts as full."""
+
 _OPTIONS = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
@@ -107,9 +113,14 @@ class Checkpoints:
             try:
                 if json.loads((path / DIGEST).read_text())[STATE] != _digest(path / STATE):
                     raise ValueError("its digest is another")
-                state: dict[str, Any] = torch.load(path / STATE, map_location="cpu", weights_only=True)
-            except (OSError, ValueError, KeyError, RuntimeError) as error:
-                warn(f"the checkpoint {path} is broken ({error}): the one before it is used")
+                state = torch.load(path / STATE, map_location="cpu", weights_only=True)
+                if not isinstance(state, dict):
+                    raise ValueError(f"it holds a {type(state).__name__}")
+            except (
+                Exception
+            ) as error:  # a damaged or forged file makes the zip and pickle readers raise anything
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                warn(f"the checkpoint {path} is broken ({reason}): the one before it is used")
                 continue
             return state
         return None
@@ -137,17 +148,38 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
         else:
             part.rename(folder)
         _sync(folder.parent)
-    except (OSError, RuntimeError) as error:  # torch and safetensors report a full disk as RuntimeError
+    except (OSError, RuntimeError, SafetensorError) as error:
+        why = _reason(error, folder.parent)
         shutil.rmtree(part, ignore_errors=True)
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise TrainingError(f"cannot write {folder}: {why}; what was saved before is untouched") from error
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all.
+
+    Raises:
+        TrainingError: it cannot be written; an older one is untouched.
+    """
     part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        why = _reason(error, path.parent)
+        part.unlink(missing_ok=True)
+        raise TrainingError(f"cannot write {path}: {why}") from error
+
+
+def _reason(error: Exception, folder: Path) -> str:
+    """Why something cannot be written into a folder. torch reports a full disk as a position that it did not expect,
+    and safetensors as an error of its own, so that the room that is left is looked at too."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error).split("\n")[0]
+    full = (
+        (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT))
+        or "No space left" in said
+        or (folder.is_dir() and shutil.disk_usage(folder).free < LEAST_ROOM)
+    )
+    return f"the disk is full ({said}), make room and start the run again" if full else said
 
 
 def _write(folder: Path, state: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .failures import ending_together
 from .recipe import Recipe
 from .trainer import Trainer
 
@@ -72,6 +73,11 @@ def dry_run(recipe: Recipe) -> Report:
     Raises:
         VisprogError: as the run itself would.
     """
+    with ending_together():
+        return _dry_run(recipe)
+
+
+def _dry_run(recipe: Recipe) -> Report:
     trainer = Trainer(recipe)
     batches, meter, losses = _Counted(trainer), SavedTensors(), []
     start = 0.0

@@ -8,6 +8,7 @@ from typing import Any
 from accelerate import PartialState
 
 from .checkpoint import TrainingError
+from .failures import ending_together
 from .recipe import Recipe
 from .run_folder import RunFolder
 from .trainer import Trainer
@@ -22,8 +23,14 @@ def fit(recipe: Recipe, output: Path, *, resume: bool | None = None) -> dict[str
 
     Raises:
         VisprogError: recipe, data, folder or machine do not fit; or the run failed. Checkpoints stay.
+        ProcessFailed: another process of the run failed, with its message.
         KeyboardInterrupt: it was interrupted; it has been saved.
     """
+    with ending_together():
+        return _fit(recipe, output, resume)
+
+
+def _fit(recipe: Recipe, output: Path, resume: bool | None) -> dict[str, Any]:
     folder = RunFolder(output, recipe, fresh=resume is False)
     if resume and not folder.exists:
         raise TrainingError(f"there is no run in {output} to go on with: leave out --resume")

@@ -1,4 +1,4 @@
-"""Contrastive batches larger than memory, and larger than one process."""
+"""Contrastive batches larger than memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from .task import Run
@@ -63,32 +62,6 @@ def cached_backward(
         with nullcontext() if i == end else accelerator.no_sync(run), _replaying(state):
             accelerator.backward(run(surrogate, chunk, received, i == end)["loss"])
     return {name: value.detach() for name, value in losses.items()}
-
-
-def gather(features: Tensor) -> Tensor:
-    """The features of all processes, (n, …) → (processes × n, …), in order of rank; gradients reach each process.
-
-    With a loss over all of them in every process, the mean of the gradients that data-parallel training takes is
-    the gradient of that loss.
-    """
-    if not dist.is_initialized() or dist.get_world_size() == 1:
-        return features
-    gathered: Tensor = _Gather.apply(features)
-    return gathered
-
-
-class _Gather(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, features: Tensor) -> Tensor:
-        parts = [torch.empty_like(features) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, features.contiguous())
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        total = gradient.contiguous().clone()
-        dist.all_reduce(total)
-        return total.chunk(dist.get_world_size())[dist.get_rank()]
 
 
 def _random_state() -> tuple[Tensor, list[Tensor]]:

@@ -173,9 +173,10 @@ def _load(batches: _Batches, workers: int) -> Iterator[Batch]:
 
 
 def _leave_signals(worker: int) -> None:
-    """Ctrl-C reaches the workers too, but the training process decides when they end."""
+    """What interrupts a run reaches the workers too, from a terminal or from torchrun, but the training process
+    decides when they end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _not_empty(data: Samples) -> None:

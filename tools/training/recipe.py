@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from yaml.reader import ReaderError
 
+from .task import TASKS, find_task
 from .typed import RecipeError, build, nearest, plain
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -121,8 +123,8 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name} must be positive, not {value}")
-        if self.workers < 0 or self.seed < 0:
-            raise ValueError("workers and seed must not be negative")
+        if self.workers < 0 or not 0 <= self.seed < 2**31:
+            raise ValueError("workers and seed must not be negative, and seed must be below 2**31")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"ema must lie between 0 and 1, not {self.ema}")
 
@@ -132,28 +134,34 @@ class Recipe:
         return {**{k: v for k, v in own.items() if k != "arguments"}, **own["arguments"]}
 
 
-def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, allow_code: bool = True) -> Recipe:
     """Read a recipe.
 
     Args:
         source: path of a YAML file, or the name of a shipped recipe.
         overrides: "key=value" with a dotted key and a value in YAML: "optimizer.lr=1e-4".
+        allow_code: whether the task may be "module:class", which imports the module.
 
     Raises:
         RecipeError: there is no such file, or a key or value in it cannot be used; the message names it.
     """
     path = find_recipe(source)
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        raw = yaml.load(path.read_bytes(), _Loader)  # a safe loader; of bytes, it finds UTF-16 too
+    except OSError as error:
         raise RecipeError(f"cannot read the recipe {path}: {error}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise RecipeError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(raw, dict):
         raise RecipeError(f"{path} must be a mapping of keys to values")
     try:
         for text in overrides:
             _override(raw, text)
+        if not allow_code and ":" in str(raw.get("task")):
+            raise RecipeError(
+                f"task {raw['task']!r} runs code of a module: give --allow-code if you trust it, "
+                f"or take one of {', '.join(TASKS)}"
+            )
         return make_recipe(raw)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from None
@@ -161,18 +169,18 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def make_recipe(raw: Mapping[str, Any]) -> Recipe:
     """A recipe from plain data. Raises `RecipeError` as `load_recipe` does."""
-    from .task import find_task
-
     own = [f.name for f in fields(Recipe) if f.name != "arguments"]
-    if not isinstance(raw.get("task"), str):
+    if raw.get("task") is None:
         raise RecipeError("task is missing: it must be the name of a task, or module:class")
-    config = find_task(raw["task"]).Config
+    task = build(str, raw["task"], "task")
+    config = find_task(task).Config
     theirs = [f.name for f in fields(config)]
     if both := sorted(set(own) & set(theirs)):
-        raise RecipeError(f"task '{raw['task']}' has keys that are the trainer's own: {', '.join(both)}")
+        raise RecipeError(f"task '{task}' has keys that are the trainer's own: {', '.join(both)}")
     for key in raw:
         if key not in own and key not in theirs:
-            raise RecipeError(f"unknown key '{key}': {nearest(str(key), own + theirs)}")
+            help = _tasks_with(str(key)) or nearest(str(key), own + theirs)
+            raise RecipeError(f"unknown key {_quoted(key)}: {help}")
     arguments = build(config, {k: v for k, v in raw.items() if k not in own})
     recipe: Recipe = build(Recipe, {**{k: v for k, v in raw.items() if k in own}, "arguments": arguments})
     return recipe
@@ -202,14 +210,27 @@ def shipped_recipes() -> list[str]:
     return sorted(p.stem for p in FOLDER.glob("*.yaml"))
 
 
+def _tasks_with(key: str) -> str:
+    """Which tasks and shipped recipes have a key that this task has not; empty if none has."""
+    tasks = [name for name in TASKS if key in (f.name for f in fields(find_task(name).Config))]
+    if not tasks:
+        return ""
+    ready = [name for name in shipped_recipes() if load_recipe(name).task in tasks]
+    return (
+        f"it is a key of the tasks {', '.join(tasks)}; shipped recipes with it: {', '.join(ready) or 'none'}"
+    )
+
+
 def _override(raw: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise RecipeError(f"'{text}' is no override: write key=value, such as optimizer.lr=1e-4")
+        raise RecipeError(f"{_quoted(text)} is no override: write key=value, such as optimizer.lr=1e-4")
     try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise RecipeError(f"the value of '{text}' is not valid YAML") from None
+        parsed = yaml.load(value, _Loader)  # a safe loader
+    except ReaderError:  # characters that YAML forbids, such as those of a file name that is not UTF-8
+        parsed = value
+    except (yaml.YAMLError, RecursionError, ValueError):
+        raise RecipeError(f"the value of {_quoted(text)} is not valid YAML: put text in quotes") from None
     *parents, last = key.split(".")
     table = raw
     for i, name in enumerate(parents):
@@ -218,3 +239,24 @@ def _override(raw: dict[str, Any], text: str) -> None:
             where = ".".join(parents[: i + 1])
             raise RecipeError(f"'{key}' cannot be set: {where} is {table!r} here, not a mapping")
     table[last] = parsed
+
+
+def _quoted(text: object) -> str:
+    """A text in quotes, in characters that every terminal can show."""
+    shown = f"'{text}'"
+    return shown if shown.isprintable() else ascii(str(text))
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping, of which YAML would drop the first."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen = set()
+        for key, _ in node.value:
+            name = getattr(key, "value", None)
+            if isinstance(name, str) and name in seen and name != "<<":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{name}' stands twice", key.start_mark
+                )
+            seen.add(name) if isinstance(name, str) else None
+        return super().construct_mapping(node, deep)

@@ -161,8 +161,9 @@ def find_task(name: str) -> type[Task]:
         raise RecipeError(f"task '{name}' is not known: {nearest(name, list(TASKS))}; or write module:class")
     try:
         found = getattr(importlib.import_module(module), attribute, None)
-    except ModuleNotFoundError as error:
-        raise RecipeError(f"task '{name}' cannot be imported: {error}") from None
+    except Exception as error:  # whatever the module does while it is imported
+        why = error if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        raise RecipeError(f"task '{name}' cannot be imported: {why}") from None
     if not (
         isinstance(found, type) and issubclass(found, Task) and is_dataclass(getattr(found, "Config", None))
     ):

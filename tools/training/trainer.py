@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import gather_object, send_to_device, set_seed
+from accelerate.utils import send_to_device, set_seed
 from torch import Tensor, nn
 
 from . import schedule
@@ -27,7 +27,8 @@ from .checkpoint import (
     weights,
     write_folder,
 )
-from .data.samples import Skipped
+from .collectives import gather, gather_objects
+from .data.samples import DataError, Skipped
 from .ema import EMA
 from .loader import Batch, Split, training_batches, validation_batches
 from .logs import Reporter, RunLog
@@ -37,6 +38,9 @@ from .recipe import Recipe
 from .run_folder import RunFolder
 from .signals import stop_requested
 from .task import Runner, Samples, Stream, Task, find_task
+
+FEW_BAD = 10
+"""Number of bad samples up to which their share is not looked at."""
 
 
 @dataclass
@@ -74,8 +78,13 @@ class Trainer:
         self.split = Split(recipe.batch_size, self.accelerator.process_index, self.accelerator.num_processes)
         self.steps = self._count_steps()
         self.progress = Progress()
-        self.skipped = Skipped()
+        self.skipped, self.seen, self.bad = Skipped(), 0, 0
         self.reporter = Reporter(quiet=not main)
+        if isinstance(self.train_data, Samples) and len(self.train_data) < self._batch():
+            self.reporter.say(
+                f"a batch of {self._batch()} repeats some of the {len(self.train_data)} samples there are to train "
+                f"on: a batch_size of {len(self.train_data) // self.split.world or 1} holds them all"
+            )
         self._train_mode()
         set_seed(recipe.seed, device_specific=True)  # dropout differs between processes
 
@@ -92,7 +101,11 @@ class Trainer:
         checkpoints = Checkpoints(folder.path / "checkpoints", recipe.keep)
         if folder.exists:
             self._restore(checkpoints.load(self.reporter.say))
-        self.accelerator.wait_for_everyone()
+        if len(steps := set(gather_objects(self.progress.step))) > 1:
+            raise TrainingError(
+                f"the processes have checkpoints of different steps, {sorted(steps)}: --output must be one folder "
+                "that all machines share"
+            )
         if main:
             folder.begin()
         self.accelerator.wait_for_everyone()
@@ -144,7 +157,10 @@ class Trainer:
         recipe, step = self.recipe, self.progress.step
         sums: dict[str, Tensor] = {}
         for part in range(recipe.accumulation):
-            content = self._take(next(batches))
+            batch = next(batches)
+            self.seen, self.bad = self.seen + len(batch.valid), self.bad + int((~batch.valid).sum())
+            content = self._take(batch)
+            _check_share(self.bad, self.seen, self.skipped.reasons)
             last = part == recipe.accumulation - 1
             with nullcontext() if last else self.accelerator.no_sync(self.module):
                 losses = self.task.backward(self.module, content, self.accelerator)
@@ -181,21 +197,25 @@ class Trainer:
         before, collected = random_state(), dict[str, list[Tensor]]()
         with self._averaged_weights():
             self.module.eval()
+            bad: dict[str, str] = {}
             for batch in validation_batches(self.val_data, self.split, self.recipe.seed, self.recipe.workers):
+                bad |= batch.skipped
                 rows = dict(self.module(self.task.predict, self._take(batch)))
-                rows["valid"] = batch.valid.to(self.accelerator.device)
-                for name, value in self.accelerator.gather(rows).items():
-                    collected.setdefault(name, []).append(value.cpu())
-            merged = {name: torch.cat(values) for name, values in collected.items()}
-            valid = merged.pop("valid")
-            scores = self.module(self.task.score, {name: value[valid] for name, value in merged.items()})
+                valid = gather(batch.valid.to(self.accelerator.device)).cpu()
+                for name, value in rows.items():
+                    collected.setdefault(name, []).append(gather(value, name=name).cpu()[valid])
+            for part in gather_objects(bad):
+                bad |= part
+            _check_share(len(bad), len(self.val_data), bad)
+            scores = self.module(self.task.score, {name: _joined(name, v) for name, v in collected.items()})
+            scores = gather_objects({name: float(value) for name, value in scores.items()})[0]  # all alike
         self._train_mode()
         set_random_state(before)
         if self.task.metric not in scores:
             raise TrainingError(
                 f"the scores of task '{self.recipe.task}' lack its metric, '{self.task.metric}'"
             )
-        return {name: float(value) for name, value in scores.items()}
+        return scores
 
     # -- parts of it ---------------------------------------------------------------------------------
 
@@ -243,7 +263,7 @@ class Trainer:
             "model": weights(self.module),
             "optimizers": optimizer_state(self.module, self.optimizers),
             "progress": asdict(self.progress),
-            "random": gather_object([random_state()]),
+            "random": gather_objects(random_state()),
             "skipped": self._all_skipped(),
         }
         if self.ema:
@@ -290,10 +310,14 @@ class Trainer:
         return summary
 
     def _all_skipped(self) -> dict[str, str]:
-        return {name: why for part in gather_object([self.skipped.reasons]) for name, why in part.items()}
+        return {name: why for part in gather_objects(self.skipped.reasons) for name, why in part.items()}
 
     def _samples_a_step(self) -> int:
-        return self.split.batch_size * self.split.world * self.recipe.accumulation
+        return self._batch() * self.recipe.accumulation
+
+    def _batch(self) -> int:
+        """Number of samples in a batch of all processes."""
+        return self.split.batch_size * self.split.world
 
     def _count_steps(self) -> int:
         if self.recipe.steps is not None:
@@ -317,7 +341,32 @@ def _splits(task: Task) -> tuple[Samples | Stream, Samples | None]:
         raise TrainingError(
             f"{type(task).__name__} must give training data, and validation data of known length or none"
         )
+    for split, data in (("train", train), ("val", val)):
+        if isinstance(data, Samples) and len(data) == 0:
+            raise TrainingError(
+                f"the '{split}' data of {type(task).__name__} are empty: there is nothing to use"
+            )
     return train, val
+
+
+def _check_share(bad: int, seen: int, reasons: Mapping[str, str]) -> None:
+    """A few bad samples are left out; data of which more than half are bad are another matter."""
+    if bad >= FEW_BAD and 2 * bad > seen:
+        name, why = next(iter(reasons.items()))
+        raise DataError(
+            f"{bad} of {seen} samples are bad, the first is {name}: {why}; mend or leave out the bad ones"
+        )
+
+
+def _joined(name: str, parts: list[Tensor]) -> Tensor:
+    """The predictions of all batches."""
+    shapes = sorted({tuple(part.shape[1:]) for part in parts})
+    if len(shapes) > 1:
+        raise TrainingError(
+            f"predictions '{name}' have the shapes {' and '.join(map(str, shapes))} in different batches: "
+            "pad all axes but the first to one size"
+        )
+    return torch.cat(parts)
 
 
 def _is_frozen(module: nn.Module) -> bool:

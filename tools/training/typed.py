@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from visprog.errors import VisprogError
+
+LONGEST = 100
+"""Characters of a value that a message shows, at most."""
 
 
 class RecipeError(VisprogError):
@@ -143,28 +147,52 @@ def _sequence(kind: Any, value: Any, key: str) -> Any:
 
 
 def _scalar(kind: Any, value: Any, key: str) -> Any:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind is bool and isinstance(value, bool):
         return value
-    if kind is int and number and value == int(value):
-        return int(value)
-    if kind is float:
-        if isinstance(value, str):  # YAML takes 1e-3, without a point, for text
-            try:
-                value, number = float(value), True
-            except ValueError:
-                raise _wrong(kind, value, key) from None
-        if number and math.isfinite(value):
-            return float(value)
-    if kind is str and isinstance(value, str):
+    if kind in (int, float):
+        return _number(kind, value, key)
+    if kind is str and isinstance(value, str) and _encodable(value):
         return value
-    if kind is Path and isinstance(value, str | Path):
+    if kind is Path and isinstance(value, str | Path) and _is_path(str(value)):
         return Path(value)
     raise _wrong(kind, value, key)
 
 
+def _number(kind: Any, value: Any, key: str) -> Any:
+    if isinstance(value, bool):
+        raise _wrong(kind, value, key)
+    if kind is int and isinstance(value, int):
+        return value
+    try:
+        number = float(value)  # YAML takes 1e-3, without a point, for text
+    except (TypeError, ValueError, OverflowError):
+        raise _wrong(kind, value, key) from None
+    if not math.isfinite(number) or (kind is int and not number.is_integer()):
+        raise _wrong(kind, value, key)
+    return kind(number)
+
+
+def _encodable(text: str) -> bool:
+    """Whether a text is without halves of characters, which no file and no tokenizer can hold."""
+    return not any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def _is_path(text: str) -> bool:
+    """Whether a file can have this name."""
+    try:
+        return b"\0" not in os.fsencode(text) and bool(text)
+    except UnicodeEncodeError:
+        return False
+
+
 def _wrong(kind: Any, value: Any, key: str) -> RecipeError:
-    return RecipeError(f"{key or 'it'} must be {describe(kind)}, not {value!r}")
+    shown = ascii(value) if isinstance(value, str) and not _encodable(value) else repr(value)
+    if len(shown) > LONGEST:
+        shown = f"{shown[:LONGEST]}…"
+    members = get_args(kind) or (kind,)
+    scalar = not isinstance(value, str | Mapping | list | tuple) and value is not None
+    quoted = ": put it in quotes, if it is text" if scalar and {str, Path} & set(members) else ""
+    return RecipeError(f"{key or 'it'} must be {describe(kind)}, not {shown}{quoted}")
 
 
 def _join(key: str, name: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +16,7 @@ from .common import (
     ConfigOption,
     HtmlOption,
     JsonOption,
+    MaxPixelsOption,
     PlannerOption,
     RecordOption,
     ReplayOption,
@@ -25,9 +28,11 @@ from .common import (
     ToolsOption,
     UrlOption,
     UsageError,
+    check_outputs,
     open_agent,
     say,
     type_of,
+    with_standard_input,
     working,
 )
 
@@ -49,34 +54,49 @@ def ask(
     tools: ToolsOption = None,
     config: ConfigOption = None,
     allow_url: UrlOption = False,
+    max_pixels: MaxPixelsOption = None,
     server: ServerOption = None,
     record: RecordOption = None,
     replay: ReplayOption = None,
     json: JsonOption = False,
 ) -> Result:
-    """Answer a question about one or more pictures.
+    """Answer a question about one or more images; - is standard input.
+
+    If standard output is no terminal, only the answer is printed.
 
     \b
     visprog ask street.jpg "How many people are there?"
     visprog ask before.png after.png "Which picture has more red circles?"
     visprog ask dog.jpg "Blur everything except the dog" --save blurred.png --html evidence.html
     visprog ask shelf.jpg "Is the milk left of the bread?" --planner openai:MODEL --backend detect=owlv2
+    curl -s URL | visprog ask - "How many red octagons are there?"
     """
     _tell_apart(images, question)
+    check_outputs({"--save": save, "--html": html}, images)
+    given = with_standard_input(images)
     if server:
-        if planner or votes or backend or tools or config or allow_url or record or replay:
+        if planner or votes or backend or tools or config or allow_url or max_pixels or record or replay:
             raise UsageError(
-                "--planner, --votes, --backend, --tools, --config, --allow-url, --record and --replay are settings "
-                "of the server: give them to visprog serve, or ask without --server and VISPROG_SERVER"
+                "--planner, --votes, --backend, --tools, --config, --allow-url, --max-pixels, --record and --replay "
+                "are settings of the server: give them to visprog serve, or ask without --server and VISPROG_SERVER"
             )
-        return _ask_server(server, question, images, returns, html, save, json)
+        return _ask_server(server, question, given, returns, html, save, json)
     with (
         open_agent(
-            planner, config, tools, backend, record, replay, votes=votes, allow_url=allow_url
+            planner,
+            config,
+            tools,
+            backend,
+            record,
+            replay,
+            votes=votes,
+            allow_url=allow_url,
+            max_pixels=max_pixels,
         ) as agent,
         working("thinking"),
+        _aside(),
     ):
-        answer = agent.ask(question, *images, returns=type_of(returns))
+        answer = agent.ask(question, *given, returns=type_of(returns))
     return _finish(answer, html, save, json, "program.py")
 
 
@@ -90,11 +110,12 @@ def run(
     tools: ToolsOption = None,
     config: ConfigOption = None,
     allow_url: UrlOption = False,
+    max_pixels: MaxPixelsOption = None,
     record: RecordOption = None,
     replay: ReplayOption = None,
     json: JsonOption = False,
 ) -> Result:
-    """Run a program that you have on one or more pictures.
+    """Run a program that you have on one or more images; - is standard input.
 
     \b
     visprog run count_people.py street.jpg
@@ -102,11 +123,16 @@ def run(
     """
     if program.suffix != ".py" and any(i.endswith(".py") for i in images):
         raise UsageError(f"the program comes first: {USAGE['visprog run']}")
+    check_outputs({"--save": save, "--html": html}, [*images, str(program)])
+    given = with_standard_input(images)
     with (
-        open_agent(None, config, tools, backend, record, replay, allow_url=allow_url) as agent,
+        open_agent(
+            None, config, tools, backend, record, replay, allow_url=allow_url, max_pixels=max_pixels
+        ) as agent,
         working("running"),
+        _aside(),
     ):
-        answer = agent.run(program, *images, returns=type_of(returns))
+        answer = agent.run(program, *given, returns=type_of(returns))
     return _finish(answer, html, save, json, str(program))
 
 
@@ -126,7 +152,7 @@ def _tell_apart(images: list[str], question: str) -> None:
 def _is_picture(text: str) -> bool:
     """Whether an argument means a picture, be it there or not."""
     suffixes = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm")
-    if text.startswith(("http://", "https://")) and " " not in text:
+    if text == "-" or (text.startswith(("http://", "https://")) and " " not in text):
         return True
     try:
         return text.lower().endswith(suffixes) or Path(text).is_file()
@@ -138,10 +164,18 @@ def _finish(answer: Answer, html: Path | None, save: Path | None, as_json: bool,
     """Print an answer, write what was asked for beside it."""
     if answer.status != "answered":
         say(f"{answer.status}: {answer.message}")
+    for caution in answer.cautions:
+        say(f"note: {caution}")
     if not as_json:
-        from ..terminal import print_answer
+        from ..terminal import plain, print_answer, print_diagnostics
 
-        print_answer(answer, path)
+        if sys.stdout.isatty():
+            print_answer(answer, path)
+        elif answer.ok:
+            print(plain(str(answer)))
+        else:
+            with contextlib.redirect_stdout(sys.stderr):
+                print_diagnostics(answer.diagnostics, answer.program, path)
     written = all([_write_evidence(answer, html), _save(answer, save)])
     code = 0 if answer.status == "answered" and written else 1
     return Result(answer.to_json(pictures=False), code)
@@ -150,7 +184,7 @@ def _finish(answer: Answer, html: Path | None, save: Path | None, as_json: bool,
 def _ask_server(
     url: str,
     question: str,
-    images: Sequence[str],
+    images: Sequence[str | bytes],
     returns: Returns | None,
     html: Path | None,
     save: Path | None,
@@ -175,14 +209,29 @@ def _ask_server(
 def _write_evidence(answer: Answer, path: Path | None) -> bool:
     if path is None:
         return True
+    from ..text_files import write_text
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(answer.to_html(), encoding="utf-8")
+        write_text(path, answer.to_html())
     except OSError as error:
         say(f"cannot write the evidence to {path}: {error.strerror or error}")
         return False
-    print(f"evidence: {path}")
+    _tell(f"evidence: {path}")
     return True
+
+
+def _aside() -> contextlib.AbstractContextManager[Any]:
+    """While tools work: what they print does not get between a program that reads the answer and the answer."""
+    return contextlib.nullcontext() if sys.stdout.isatty() else contextlib.redirect_stdout(sys.stderr)
+
+
+def _tell(message: str) -> None:
+    """What was written, beside the answer: on standard output only if a person reads it."""
+    if sys.stdout.isatty():
+        print(message)
+    else:
+        say(message)
 
 
 def _save(answer: Answer, path: Path | None) -> bool:
@@ -194,11 +243,11 @@ def _save(answer: Answer, path: Path | None) -> bool:
     pictures = [v for v in values if isinstance(v, Image)]
     if path is None:
         if pictures:
-            print("the answer is a picture: keep it with --save FILE.png")
+            _tell("the answer is an image: keep it with --save FILE.png")
         return True
     if not pictures:
         if answer.status in ("answered", "fallback"):
-            say(f"the answer is no picture; nothing was written to {path}")
+            say(f"the answer is no image; nothing was written to {path}")
         return False
     for number, picture in enumerate(pictures, 1):
         file = path if len(pictures) == 1 else path.with_stem(f"{path.stem}-{number}")
@@ -208,5 +257,5 @@ def _save(answer: Answer, path: Path | None) -> bool:
         except (ImageError, OSError) as error:
             say(str(error) if isinstance(error, ImageError) else f"cannot write {file}: {error.strerror}")
             return False
-        print(f"saved: {file}")
+        _tell(f"saved: {file}")
     return True

@@ -130,6 +130,10 @@ ResumeOption = Annotated[
     ),
 ]
 UrlOption = Annotated[bool, typer.Option("--allow-url", help="Read pictures from http and https addresses.")]
+MaxPixelsOption = Annotated[
+    int | None,
+    typer.Option("--max-pixels", min=1, help="Width times height of an image; larger ones are refused."),
+]
 
 
 def load_settings(
@@ -146,8 +150,7 @@ def load_settings(
         config = config.with_backend(text)
     given = {name: value for name, value in given.items() if value}
     config = replace(config, extra_tools=(*config.extra_tools, *(tools or ())), **given)
-    if config.extra_tools:
-        import_from_here()
+    _import_from_here(config)
     return config
 
 
@@ -159,10 +162,20 @@ def registry_in_force(settings: Config) -> Registry:
     return Host(chosen_registry(settings), settings).in_force
 
 
-def import_from_here() -> None:
-    """Modules of the working folder can hold tools, as with `python -m`."""
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+def _import_from_here(config: Config) -> None:
+    """Let modules of the working folder hold tools and backends, if the settings name any that are not built in.
+
+    The folder comes last: a file in it never takes the place of an installed module.
+    """
+    from ..registry import default_registry
+
+    def built_in(name: str, backend: str) -> bool:
+        return not backend or name not in (tools := default_registry()) or backend in tools[name].backends
+
+    chosen = ((name, each.backend) for name, each in config.tools.items())
+    named = bool(config.extra_tools) or not all(built_in(name, backend) for name, backend in chosen)
+    if named and "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
 
 
 def open_agent(
@@ -178,6 +191,58 @@ def open_agent(
     from ..agent import Agent
 
     return Agent(planner, load_settings(config, tools, backends, **settings), record=record, replay=replay)
+
+
+def with_standard_input(images: Sequence[str]) -> list[str | bytes]:
+    """The images of a command line, with what standard input holds in the place of "-".
+
+    Raises:
+        UsageError: "-" is given twice, or nobody pipes anything in.
+        ImageError: standard input is empty, or too large.
+    """
+    if "-" not in images:
+        return list(images)
+    if images.count("-") > 1:
+        raise UsageError("standard input holds one image: give '-' once")
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError("'-' reads an image from standard input: pipe one in, or name a file")
+    from ..errors import ImageError
+    from ..values.files import read_stream
+    from ..values.image import MAX_BYTES
+
+    try:
+        data = read_stream(sys.stdin.buffer, MAX_BYTES, "standard input")
+    except OSError as error:
+        raise ImageError(f"cannot read standard input: {error.strerror or error}") from None
+    if not data:
+        raise ImageError("standard input is empty: pipe an image in")
+    return [data if image == "-" else image for image in images]
+
+
+def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[str]) -> None:
+    """Refuse outputs that would overwrite what is read, or each other, before anything is asked.
+
+    Args:
+        outputs: by option, if given.
+        inputs: files that are read.
+
+    Raises:
+        UsageError: two are one file, or one is a folder.
+        VisprogError: one would overwrite an input.
+    """
+    from ..outputs import keep_inputs
+
+    taken: dict[Path, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        real = path.resolve()
+        if real in taken:
+            raise UsageError(f"{taken[real]} and {option} both name {path}")
+        taken[real] = option
+        keep_inputs(path, inputs)
+        if path.is_dir():
+            raise UsageError(f"{option} names a file to write, and {path} is a folder")
 
 
 def say(message: str) -> None:
@@ -201,9 +266,11 @@ def read_program(path: Path) -> str:
         VisprogError: it cannot be read.
     """
     from ..errors import VisprogError
+    from ..values.plain_text import read_text
 
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
-        raise VisprogError(f"cannot read the program {path}: {why}") from None
+        return read_text(path)
+    except OSError as error:
+        raise VisprogError(f"cannot read the program {path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise VisprogError(f"the program {path} {error}") from None

@@ -99,18 +99,16 @@ def read_run(path: Path, id: str | None = None) -> Mapping[str, Any]:
     Raises:
         VisprogError: the file is neither, has no such row, or there is no right answer in it.
     """
-    import json
+    from ..values.plain_text import numbered_lines, parse_json, read_text
 
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix == ".jsonl":
-            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
-        else:
-            rows = [json.loads(text)]
+        text = read_text(path)
+        lines = [line for _, line in numbered_lines(text)] if path.suffix == ".jsonl" else [text]
+        rows = [parse_json(line) for line in lines]
     except OSError as error:
         raise VisprogError(f"cannot read {path}: {error.strerror or error}") from None
     except ValueError as error:
-        raise VisprogError(f"{path} is not JSON: {error}") from None
+        raise VisprogError(f"{path} {error}") from None
     if not all(isinstance(row, dict) for row in rows):
         raise VisprogError(f"{path} is neither a saved answer nor the results of an evaluation")
     if path.suffix == ".jsonl":

@@ -1,12 +1,13 @@
-"""`visprog map`: one question, a folder of pictures, a file of answers."""
+"""`visprog map`: one question, a folder of images, a file of answers."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from .common import (
     BackendOption,
     ConfigOption,
     JsonOption,
+    MaxPixelsOption,
     PlannerOption,
     RecordOption,
     ReplayOption,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from ..agent import Agent
     from ..map import Mapped
     from ..results import Results
+    from ..saved_images import SavedImages
 
 
 def map_command(
@@ -41,18 +44,20 @@ def map_command(
         Path, typer.Option("--output", "-o", help="File of the answers: .jsonl, .csv or .parquet.")
     ] = Path("results.jsonl"),
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Programs that run at once.")] = 8,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Ask so many pictures, now.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Ask about so many images, now.")
+    ] = None,
     program: Annotated[
         Path | None, typer.Option("--program", help="Run this program instead of planning one.")
     ] = None,
     plan_each: Annotated[
-        bool, typer.Option("--plan-each", help="Plan anew for each picture, and mend programs that fail.")
+        bool, typer.Option("--plan-each", help="Plan anew for each image, and mend programs that fail.")
     ] = False,
     retry: Annotated[
         bool, typer.Option("--retry", help="Ask again where the file holds no answer, but an error.")
     ] = False,
     save: Annotated[
-        Path | None, typer.Option("--save", help="Write answers that are pictures to this folder.")
+        Path | None, typer.Option("--save", help="Write answers that are images to this folder.")
     ] = None,
     ray: Annotated[bool, typer.Option("--ray", help="Run on the machines of a Ray cluster.")] = False,
     planner: PlannerOption = None,
@@ -60,11 +65,12 @@ def map_command(
     backend: BackendOption = None,
     tools: ToolsOption = None,
     config: ConfigOption = None,
+    max_pixels: MaxPixelsOption = None,
     record: RecordOption = None,
     replay: ReplayOption = None,
     json: JsonOption = False,
 ) -> Result:
-    """Ask one question of all pictures in a folder: planned once, run on several at a time.
+    """Ask one question about all images in a folder: planned once, run on several at a time.
 
     What the file of answers holds already is not asked again: after an interruption the same command goes on.
 
@@ -80,12 +86,13 @@ def map_command(
     if program is None and not question.strip():
         raise UsageError('the question is empty: visprog map "QUESTION" FOLDER -o results.parquet')
     if program is not None and plan_each:
-        raise UsageError("either one program for all pictures, or --plan-each")
+        raise UsageError("either one program for all images, or --plan-each")
+    _keep_inputs(output, folder, [program, config, _recorded_plans(planner)], record)
     with (
         Results(output, question, retry=retry) as results,
         Agent(
             planner,
-            load_settings(config, tools, backend),
+            load_settings(config, tools, backend, max_pixels=max_pixels),
             record=record,
             replay=replay,
             standby=0 if ray else jobs,
@@ -112,15 +119,18 @@ class _Run:
     def __init__(
         self, agent: Agent, results: Results, folder: Path, limit: int | None, save: Path | None
     ) -> None:
-        from ..map import sources
-
         self.agent = agent
         self.results = results
-        self.folder = folder
-        self.save = save
+        self.missing = results.missing(folder)
         self.there = len(results)
-        self.left = sum(1 for _ in results.missing(sources(folder)))
-        self.left = self.left if limit is None else min(self.left, limit)
+        self.left = len(self.missing) if limit is None else min(len(self.missing), limit)
+        if self.missing.notice:
+            say(self.missing.notice)
+        self.saved: SavedImages | None = None
+        if save is not None:
+            from ..saved_images import SavedImages
+
+            self.saved = SavedImages(save, folder)
         self.statuses: Counter[str] = Counter()
         self.planned = ""
         self.seconds = 0.0
@@ -148,13 +158,13 @@ class _Run:
         from itertools import islice
 
         started = time.monotonic()
-        pictures = islice(self.results.missing(self.folder), self.left)
-        mapped = self.agent.map(self.results.question, pictures, ordered=False, **options)
+        images = islice(self.missing, self.left)
+        mapped = self.agent.map(self.results.question, images, ordered=False, progress=False, **options)
         try:
             with closing(mapped), _progress(self.left) as show:
                 for result in mapped:
-                    if self.save is not None:
-                        _save(result, self.save)
+                    if self.saved is not None:
+                        result = _save(result, self.saved)
                     self.results.add(result)
                     self.statuses[result.answer.status] += 1
                     self.planned = self.planned or result.answer.program
@@ -171,7 +181,7 @@ class _Run:
 
     @property
     def rate(self) -> float:
-        """Pictures a second."""
+        """Images per second."""
         return self.asked / self.seconds if self.seconds else 0.0
 
     def summary(self) -> dict[str, Any]:
@@ -181,6 +191,7 @@ class _Run:
             "output": str(self.results.path),
             "images": self.asked,
             "there_before": self.there,
+            "left_out": dict(self.missing.left_out),
             "answered": self.statuses["answered"] + self.statuses["fallback"],
             "refused": self.statuses["refused"],
             "errors": self.statuses["error"],
@@ -193,28 +204,46 @@ class _Run:
 
     def text(self) -> str:
         """The same for people."""
+        from ..values.files import printable
+
         counts = ", ".join(f"{n} {status}" for status, n in sorted(self.statuses.items()))
-        text = f"{self.asked} pictures in {self.seconds:.1f} s ({self.rate:.1f} a second)"
+        text = f"{self.asked} images in {self.seconds:.1f} s ({self.rate:.1f} per second)"
         text += f": {counts}" if counts else ""
         text += f"; {self.there} were there before" if self.there else ""
-        return f"{text}\n{self.results.path}"
+        return f"{text}\n{printable(self.results.path)}"
 
 
-def _save(result: Mapped, folder: Path) -> None:
-    """Write the pictures that an answer is, under the name of the picture that was asked about."""
+def _save(result: Mapped, folder: SavedImages) -> Mapped:
+    """Write the images that an answer is; where something is in the way, that is its error."""
+    from ..errors import ImageError
+
+    try:
+        folder.save(result.image, result.answer)
+    except ImageError as error:
+        message = f"the answer could not be saved: {error}"
+        return replace(result, answer=replace(result.answer, status="error", value=None, message=message))
+    return result
+
+
+def _keep_inputs(output: Path, folder: Path, inputs: Sequence[Path | None], record: Path | None) -> None:
+    """Raises `VisprogError` if a file that is read would be written."""
     from ..errors import VisprogError
-    from ..values.image import Image
+    from ..outputs import is_inside, keep_inputs
+    from ..values.files import printable
 
-    value = result.answer.value
-    pictures = [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, Image)]
-    for number, picture in enumerate(pictures, 1):
-        path = (folder / result.image).with_suffix(".png")
-        path = path if len(pictures) == 1 else path.with_stem(f"{path.stem}-{number}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise VisprogError(f"cannot write {path}: {error.strerror or error}") from None
-        picture.save(path)
+    given = [each for each in inputs if each is not None]
+    keep_inputs(output, given)
+    keep_inputs(output.with_name(f"{output.name}.jsonl"), given)
+    if record is not None and is_inside(record, folder):
+        raise VisprogError(
+            f"the recording {printable(record)} would lie among the images: name another folder"
+        )
+
+
+def _recorded_plans(planner: str | None) -> Path | None:
+    """The file that a planner reads its programs from."""
+    kind, _, rest = (planner or "").partition(":")
+    return Path(rest).expanduser() if kind == "replay" and rest else None
 
 
 @contextmanager

@@ -105,6 +105,7 @@ def check(
     from ..check import check as look
     from ..check import dry_run, format
     from ..check.dry_run import LIBRARY
+    from ..terminal import colored
 
     registry, found, failed = registry_in_force(load_settings(config, tools, backend)), [], False
     with contextlib.ExitStack() as stack:
@@ -123,7 +124,7 @@ def check(
             failed |= any(d.severity == "error" for d in diagnostics)
             found.append({"path": str(path), "diagnostics": [d.to_json() for d in diagnostics]})
             if not json:
-                printed = format(diagnostics, source, str(path), color=sys.stdout.isatty())
+                printed = format(diagnostics, source, str(path), color=colored())
                 print(printed or f"{path}: nothing found", end="" if printed else "\n")
     return Result({"status": "error" if failed else "ok", "programs": found}, int(failed))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +13,6 @@ from .common import (
     JsonOption,
     Result,
     ToolsOption,
-    import_from_here,
     load_settings,
     working,
 )
@@ -43,7 +43,7 @@ def list_tools(
     if name is not None:
         tool = registry.find(name)
         if not json:
-            print_tool(tool, backends[tool.name])
+            print_tool(tool, backends[tool.name], _options(tool, backends[tool.name]))
         return Result({"status": "ok", **_described(tool, backends[tool.name])})
     if not json:
         print_tools(registry, backends)
@@ -58,9 +58,11 @@ def doctor(config: ConfigOption = None, json: JsonOption = False) -> Result:
     visprog doctor --json
     """
     from ..doctor import report
+    from ..errors import VisprogError
     from ..terminal import print_doctor
 
-    import_from_here()
+    with contextlib.suppress(VisprogError):  # the report says what is wrong with them
+        load_settings(config)
     with working("looking"):
         found = report(path=config)
     if not json:
@@ -81,5 +83,20 @@ def _described(tool: Any, backend: str) -> dict[str, Any]:
         "sees": tool.sees.nothing or tool.sees.summary,
         "backend": backend,
         "default_backend": tool.default_backend,
-        "backends": dict(tool.backends),
+        "backends": tool.backend_paths,
+        "options": _options(tool, backend),
     }
+
+
+def _options(tool: Any, backend: str) -> dict[str, str]:
+    """The options of the backend in force, as they are declared; none if it takes any, or is not installed."""
+    from ..errors import VisprogError
+    from ..registry import backend_options
+
+    if not tool.backends:
+        return {}
+    try:
+        known = backend_options(tool, backend)
+    except (VisprogError, ImportError):
+        return {}
+    return {name: str(option) for name, option in (known or {}).items()}

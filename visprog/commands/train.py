@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import MissingExtra
-from .common import Group, JsonOption, Result, ResumeOption, UsageError
+from ..errors import MissingExtra, VisprogError
+from .common import Group, JsonOption, Result, ResumeOption, UsageError, say
 
 train = typer.Typer(
     cls=Group,
@@ -37,6 +37,12 @@ def train_recipe(
     ] = False,
     resume: ResumeOption = None,
     names: Annotated[bool, typer.Option("--list", help="Print the names of the shipped recipes.")] = False,
+    allow_code: Annotated[
+        bool,
+        typer.Option(
+            "--allow-code", help="Let the recipe import the module that its task names: module:class."
+        ),
+    ] = False,
     json: JsonOption = False,
 ) -> Result:
     """Train by a recipe (this is what visprog train RECIPE means).
@@ -64,19 +70,34 @@ def train_recipe(
             "the recipe is missing: visprog train RECIPE [KEY=VALUE ...], or visprog train --list"
         )
     from visprog.tools.training.dry_run import dry_run as try_out
+    from visprog.tools.training.failures import ProcessFailed, ending_together
     from visprog.tools.training.fit import conclusion, fit, is_main_process
 
-    loaded = load_recipe(recipe, changes or ())
-    if dry_run:
-        report = try_out(loaded)
-        if not json and is_main_process():
-            print(report)
-        return Result({"status": "ok", **report.to_plain()} if is_main_process() else {})
     folder = output or Path("runs") / Path(recipe).stem
-    summary = fit(loaded, folder, resume=resume)
-    if not json and is_main_process():
-        print(conclusion(folder, summary))
-    return Result({"status": "trained", "folder": str(folder), **summary} if is_main_process() else {})
+    try:
+        with ending_together():
+            loaded = load_recipe(recipe, changes or (), allow_code=allow_code)
+        if dry_run:
+            report = try_out(loaded)
+            text, data = str(report), {"status": "ok", **report.to_plain()}
+        else:
+            summary = fit(loaded, folder, resume=resume)
+            text, data = (
+                conclusion(folder, summary),
+                {"status": "trained", "folder": str(folder), **summary},
+            )
+    except ProcessFailed as error:  # the message has been shown; the object is the main process's
+        return Result({"status": "error", "message": str(error)} if is_main_process() else {}, 1)
+    except VisprogError as error:
+        if is_main_process():
+            raise
+        say(str(error))
+        return Result({}, 1)
+    if not is_main_process():
+        return Result({})
+    if not json:
+        print(text)
+    return Result(data)
 
 
 @train.command("planner")
@@ -113,8 +134,6 @@ def train_planner(
     visprog train planner --from-runs runs/eval-csv/results.jsonl --out runs/mine
     visprog ask street.jpg "How many dogs?" --config visprog.toml   # planner_options.folder = "runs/planner"
     """
-    from ..errors import MissingExtra, VisprogError
-
     try:
         import torch  # noqa: F401
     except ImportError:

@@ -7,10 +7,12 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ..errors import VisprogError
+from ..values import Box, Region
 from .metrics import means
 
 BENCHMARKS: Mapping[str, str] = {
@@ -84,6 +86,32 @@ class Benchmark(ABC):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def check(self, limit: int | None = None) -> None:
+        """Make sure, before the first question, that all answers can be scored and summed up.
+
+        Args:
+            limit: number of questions that will be asked, the first ones.
+
+        Raises:
+            VisprogError: there are no questions, two have one id, or one cannot be scored.
+        """
+        seen: set[str] = set()
+        for item in islice(self, limit):
+            if item.id in seen:
+                raise VisprogError(f"two questions of the benchmark have the id '{item.id}'")
+            seen.add(item.id)
+            if not isinstance(item.question, str):
+                raise VisprogError(f"{self.name}: the question '{item.id}' is no text, but {item.question!r}")
+            try:
+                for value in (None, Region(Box(0, 0, 1, 1))):
+                    self.score(item, value)
+            except Exception as error:  # whatever a truth of another form than expected leads to
+                raise VisprogError(
+                    f"{self.name}: the question '{item.id}' cannot be scored: {error!r}"
+                ) from None
+        if not seen:
+            raise VisprogError(f"{self.data} holds no questions of {self.name}")
 
     @abstractmethod
     def score(self, item: Item, value: Any) -> Mapping[str, float]:

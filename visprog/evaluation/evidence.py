@@ -10,6 +10,7 @@ from typing import Any
 
 from ..answer import Answer
 from ..journal import Journal
+from ..values.decode import open_header
 
 WRONG, RIGHT = 200, 20
 """So many failures, and so many right answers, are kept with their pictures."""
@@ -38,9 +39,7 @@ class Evidence(Journal):
 
 def _smaller(picture: Mapping[str, Any]) -> Mapping[str, Any]:
     """A picture of the JSON form of answers, no larger than SIDE. Width and height stay those of the original."""
-    import PIL.Image
-
-    with PIL.Image.open(io.BytesIO(base64.b64decode(picture["data"]))) as image:
+    with open_header(base64.b64decode(picture["data"])) as image:
         if max(image.size) <= SIDE:
             return picture
         image.thumbnail((SIDE, SIDE))

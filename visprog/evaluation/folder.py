@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 from ..config import Config
 from ..errors import VisprogError
 from ..journal import read_lines
+from ..values.archives import is_archive
+from ..values.plain_text import parse_json, read_text
 from .benchmark import Benchmark
 from .loaders.files import Files
 
@@ -88,7 +89,7 @@ class RunFolder:
             VisprogError: there is none.
         """
         try:
-            data = json.loads((path / "run.json").read_text(encoding="utf-8"))
+            data = parse_json(read_text(path / "run.json"))
         except (OSError, ValueError):
             raise VisprogError(
                 f"{path} is not the folder of an evaluation: it has no readable run.json"
@@ -138,7 +139,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _digest(data: Path) -> str:
-    if data.is_dir() or zipfile.is_zipfile(data):
+    if data.is_dir() or is_archive(data):
         return Files(data).digest()
     return hashlib.sha256(data.read_bytes() if data.is_file() else str(data).encode()).hexdigest()
 

@@ -7,7 +7,9 @@ from importlib.resources import files
 from typing import Any
 
 from ..errors import VisprogError
-from ..html import Markup, fragment, join, tag
+from ..html import fragment
+from ..markup import Markup, join, tag
+from ..text_files import write_text
 from .answers import text_of
 from .folder import RunFolder
 from .metrics import Row
@@ -41,7 +43,7 @@ def write_report(run: RunFolder, summary: Mapping[str, Any]) -> None:
         VisprogError: it cannot be written.
     """
     try:
-        run.report.write_text(page(summary, run.rows(), run.answers()), encoding="utf-8")
+        write_text(run.report, page(summary, run.rows(), run.answers()))
     except OSError as error:
         raise VisprogError(f"cannot write {run.report}: {error.strerror or error}") from None
 
@@ -60,6 +62,7 @@ def page(summary: Mapping[str, Any], rows: Sequence[Row], evidence: Mapping[str,
         "body",
         tag("h1", title),
         tag("div", f"{len(rows)} questions of {summary['data']}{more}"),
+        *([tag("p", summary["problem"])] if "problem" in summary else []),
         _tables(summary),
         _filters(ordered),
         *(_article(row, evidence.get(row["id"])) for row in ordered),
@@ -70,7 +73,6 @@ def page(summary: Mapping[str, Any], rows: Sequence[Row], evidence: Mapping[str,
         "head",
         Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
         tag("title", f"{title} · visprog eval"),
-        _evidence_style(),
         tag("style", Markup((files(__package__) / "report.css").read_text(encoding="utf-8"))),
     )
     return f'<!doctype html>\n<html lang="en">{head}{body}</html>\n'
@@ -131,7 +133,7 @@ def _article(row: Row, answer: Mapping[str, Any] | None) -> Markup:
         tag("span", tag("b", row["question"]), " ", said, " ", tag("small", row["id"]), class_="said"),
     )
     if answer is not None:
-        inside: str = Markup(fragment(answer).removeprefix(_evidence_style()))
+        inside: str = fragment(answer)
     else:
         inside = tag("pre", row["program"] or "(no program)")
     return tag(
@@ -152,11 +154,6 @@ def _thumbnail(answer: Mapping[str, Any]) -> Markup:
     picture = answer["pictures"][digests[0]]
     source = f"data:{picture['mime']};base64,{picture['data']}"
     return tag("svg", tag("image", href=source, width=64, height=48), viewBox="0 0 64 48", class_="thumbnail")
-
-
-def _evidence_style() -> Markup:
-    """What `fragment` begins with: here it stands once for all."""
-    return tag("style", Markup((files("visprog") / "evidence.css").read_text(encoding="utf-8")))
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:

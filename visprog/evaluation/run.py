@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
@@ -60,6 +60,7 @@ def evaluate(
             are not as published, or the planner cannot be reached. What was written is kept.
     """
     settings = config or Config.load()
+    benchmark.check(limit)
     run = RunFolder.open(folder, made_with(benchmark, planner, settings, oracle), resume)
     done = set(run.ids())
     with ExitStack() as stack:
@@ -68,7 +69,7 @@ def evaluate(
         evidence = Evidence(run.evidence)
         stack.callback(evidence.close)
         unreached: list[tuple[Row, Answer]] = []
-        for item in _unique(islice(benchmark, limit)):
+        for item in islice(benchmark, limit):
             if item.id in done:
                 continue
             answer = asker.ask(item)
@@ -97,7 +98,7 @@ def row_of(benchmark: Benchmark, item: Item, answer: Answer) -> Row:
         "id": item.id,
         "question": item.question,
         "group": item.group,
-        "kind": item.details.get("kind", ""),
+        "kind": str(item.details.get("kind") or ""),
         "program": answer.program,
         "answer": answer.to_json(pictures=False)["value"],
         "truth": item.answer,
@@ -124,15 +125,6 @@ def _keep(
         evidence.keep(row, answer)
         if watch is not None:
             watch(row)
-
-
-def _unique(items: Iterator[Item]) -> Iterator[Item]:
-    seen: set[str] = set()
-    for item in items:
-        if item.id in seen:
-            raise VisprogError(f"two questions of the benchmark have the id '{item.id}'")
-        seen.add(item.id)
-        yield item
 
 
 def _passed_at_first(answer: Answer) -> bool | None:

@@ -23,6 +23,8 @@ def print_summary(found: Mapping[str, Any]) -> None:
     out.print(
         Text(plain(f"{found['benchmark']} · {found['questions']} questions · {found['planner']}{truth}\n"))
     )
+    if "problem" in found:
+        out.print(Text(plain(f"{found['problem']}; the answers are kept\n"), style="red"))
     table = _table("metric", "value", "95 %")
     for name, value in found["metrics"].items():
         table.add_row(name, _percent(value["value"]), _interval(value))

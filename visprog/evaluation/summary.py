@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import VisprogError
+from ..text_files import write_text
 from .benchmark import Benchmark
 from .folder import RunFolder
 from .metrics import Row, all_right, groups, kinds, means
@@ -25,23 +26,32 @@ STATUSES = ("answered", "fallback", "refused", "error")
 def summarise(benchmark: Benchmark, run: RunFolder) -> dict[str, Any]:
     """The summary of a run, which is also written to its folder.
 
+    If the benchmark's own metrics fail, the means of the scores stand for them, and "problem" says why.
+
     Raises:
         VisprogError: there is no result yet, or the file cannot be written.
     """
     rows = run.rows()
     if not rows:
         raise VisprogError(f"{run.path} holds no result yet")
+    try:
+        measured, problem = metrics(benchmark, rows), {}
+    except Exception as error:  # hours of answers must not be lost to a mistake in a metric
+        measured = {name: _with(value, None, rows) for name, value in means(rows).items()}
+        reason = str(error) if isinstance(error, VisprogError) else repr(error)
+        problem = {"problem": f"the metrics of {benchmark.name} cannot be computed: {reason}"}
     found = {
         **{k: run.made_with[k] for k in ("benchmark", "split", "data", "planner", "oracle")},
         "questions": len(rows),
-        "metrics": metrics(benchmark, rows),
+        **problem,
+        "metrics": measured,
         "kinds": by_kind(benchmark, rows),
         "programs": programs(rows),
         "outcomes": {s: _share([row["status"] == s for row in rows]) for s in STATUSES},
         "seconds": _seconds([row["seconds"] for row in rows]),
     }
     try:
-        run.summary.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(run.summary, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         raise VisprogError(f"cannot write {run.summary}: {error.strerror or error}") from None
     return found
@@ -74,7 +84,10 @@ def metrics(benchmark: Benchmark, rows: Sequence[Row]) -> dict[str, Any]:
 
 def by_kind(benchmark: Benchmark, rows: Sequence[Row]) -> dict[str, Any]:
     """The share of right answers of each kind of question, beside what others published."""
-    published = benchmark.published()
+    try:
+        published = benchmark.published()
+    except Exception:  # figures to compare with: the run has its own without them
+        published = {}
     return {
         kind: {"right": _share([r["right"] for r in members]), "published": dict(published.get(kind, {}))}
         for kind, members in kinds(rows).items()

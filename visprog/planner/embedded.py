@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import PlannerError, Refused
-from ..registry import default_registry
+from ..registry import Registry, default_registry
 from .base import Feedback, Plan, Task, Tokens
 from .decoder import Array, Decoder
 from .detect_instead import detect_instead, missing
@@ -132,7 +132,7 @@ class EmbeddedPlanner:
                 plans.append(Plan(source, self.name, probability=probability, tokens=tokens, seconds=seconds))
             if plans:
                 return plans[:n]
-        raise Refused(f"{UNSURE}{_because(reasons)}")
+        raise Refused(f"{UNSURE}{_because(reasons)}{_added(registry)}")
 
     def _search(self, task: Task, width: int) -> list[_Draft]:
         """Beam search under the grammar (greedy for `width` 1); finished drafts, the most likely first."""
@@ -290,6 +290,18 @@ def _absent(folder: str, registry: frozenset[str]) -> list[int]:
         return []
     pattern = re.compile(rf"\b(?:{'|'.join(names)})\(".encode())
     return [i for i, text in enumerate(vocabulary.bytes) if pattern.search(text)]
+
+
+def _added(registry: Registry) -> str:
+    """A remark on tools that do not come with visprog, which these weights have never met."""
+    names = [n for n, t in registry.called.items() if not getattr(t, "__module__", "").startswith("visprog.")]
+    if not names:
+        return ""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return (
+        f"; it never uses added tools ({', '.join(names[:3])}{more}): choose a language model as planner, or run a "
+        "program that calls them"
+    )
 
 
 class _Tokens:

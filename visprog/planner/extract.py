@@ -9,29 +9,37 @@ import textwrap
 import warnings
 from collections.abc import Iterator
 
+from .thoughts import without_thoughts
+
 MAX_REPLY = 100_000
 """Characters of a reply that are searched; the rest is left out."""
 
 _MAX_PARSES = 400
 
-_THOUGHT = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 _FENCE = re.compile(
     r"^[ \t]*(?P<mark>`{3,}|~{3,})[ \t]*(?P<language>[\w+#.-]*)[^\n]*\n"
-    r"(?P<body>.*?)(?:^[ \t]*(?P=mark)[`~]*[ \t]*$|\Z)",
+    r"(?P<body>.*?)(?:(?P<end>^[ \t]*(?P=mark)[`~]*[ \t]*$)|\Z)",
     re.DOTALL | re.MULTILINE,
 )
+_INVISIBLE = {ord(c): None for c in "\ufeff\u200b\u200c\u200d\u2060"}
+_TYPESET = str.maketrans("\u201c\u201d\u2018\u2019\u00a0\u202f", "\"\"''  ")
+"""What a word processor makes of quotes and blanks."""
+
 _PYTHON = ("", "python", "py", "python3", "tool_code", "code")
 _REFUSAL = re.compile(r"^\W*CANNOT\W*:\s*(?P<why>.+?)\s*$", re.MULTILINE)
 
 
-def find_program(reply: str) -> str | None:
-    """The program in a reply, or None where there is none.
+def find_program(reply: str, *, truncated: bool = False) -> str | None:
+    """The program in a reply, or None if there is none.
 
-    Thoughts (`<think>…</think>`) are left out. Of several fenced blocks the last that is a program wins; a
-    block that is not closed runs to the end. Without a fence, the longest run of lines that parses as a
-    program is taken. A fenced block that does not parse is still given back: the check says what is wrong.
+    Thoughts are left out. Of several fenced blocks the last that is a program wins; a block that is not closed runs
+    to the end. Without a fence, the longest run of lines that parses as a program is taken. A fenced block that does
+    not parse is still given back: the check says what is wrong. A `CANNOT:` after the program takes it back.
+
+    Args:
+        truncated: the reply was cut off: only a block that was closed before that can be whole.
     """
-    text = _without_thoughts(reply[:MAX_REPLY].replace("\r\n", "\n").replace("\ufeff", ""))
+    text = _answer_in(reply)
     from_json = _from_json(text)
     if from_json is not None:
         return _tidy(from_json)
@@ -39,34 +47,29 @@ def find_program(reply: str) -> str | None:
     if len(fenced_json) == 1 and (from_json := _from_json(fenced_json[0])) is not None:
         return _tidy(from_json)
     blocks = [
-        textwrap.dedent(m["body"]).strip("\n")
+        (textwrap.dedent(m["body"]).strip("\n"), m.end())
         for m in _FENCE.finditer(text)
-        if m["language"].lower() in _PYTHON and m["body"].strip()
+        if m["language"].lower() in _PYTHON and m["body"].strip() and (m["end"] or not truncated)
     ]
     if blocks:
-        rank, _, block = max((_rank(b), i, b) for i, b in enumerate(blocks))
-        return _tidy(block) if rank else None
+        rank, i, block = max((_rank(b), i, b) for i, (b, _) in enumerate(blocks))
+        return _tidy(block) if rank and not _REFUSAL.search(text, blocks[i][1]) else None
+    if truncated or _REFUSAL.search(text):
+        return None
     bare = _unfenced(text)
     return None if bare is None else _tidy(bare)
 
 
 def find_refusal(reply: str) -> str | None:
-    """The reason given where the model says `CANNOT: reason` instead of writing a program."""
-    found = _REFUSAL.search(_without_thoughts(reply[:MAX_REPLY]))
-    return found["why"].strip('`*" ') if found else None
+    """The reason given if the model says `CANNOT: reason` instead of writing a program; the last one counts."""
+    found = list(_REFUSAL.finditer(_answer_in(reply)))
+    return found[-1]["why"].strip('`*" ') if found else None
 
 
-def _without_thoughts(text: str) -> str:
-    kept: list[str] = []
-    start, inside = 0, False
-    for tag in _THOUGHT.finditer(text):
-        ends = bool(tag[1])
-        if ends and not inside:
-            kept.clear()  # the opening tag was part of the prompt, as some chat templates have it
-        elif not ends and not inside:
-            kept.append(text[start : tag.start()])
-        start, inside = tag.end(), not ends
-    return "".join(kept) if inside else "".join([*kept, text[start:]])
+def _answer_in(reply: str) -> str:
+    """A reply without thoughts, with plain line ends and none of the invisible characters that chat pages add."""
+    text = reply[:MAX_REPLY].replace("\r\n", "\n").translate(_INVISIBLE)
+    return without_thoughts(text)
 
 
 def _from_json(text: str) -> str | None:
@@ -150,5 +153,7 @@ def _parse(code: str) -> ast.Module | None:
 
 
 def _tidy(code: str) -> str:
-    code = re.sub(r"\n[ \t]*`{1,2}\s*$", "", code)  # a fence that was cut off while it closed
+    code = re.sub(r"\s*`{1,3}\s*$", "", code)  # a fence that was cut off while it closed, or closes behind the code
+    if _parse(code) is None and _parse(code.translate(_TYPESET)) is not None:
+        code = code.translate(_TYPESET)
     return "\n".join(line.rstrip() for line in code.strip("\n").split("\n")).rstrip() + "\n"

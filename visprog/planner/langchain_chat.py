@@ -88,5 +88,6 @@ def _reply(answer: Any) -> Reply:
     usage = getattr(answer, "usage_metadata", None)
     tokens = Tokens(usage.get("input_tokens", 0), usage.get("output_tokens", 0)) if usage else None
     metadata = getattr(answer, "response_metadata", None) or {}
-    reason = metadata.get("finish_reason") or metadata.get("stop_reason") or metadata.get("done_reason")
-    return Reply(text, tokens, reason in ("length", "max_tokens"))
+    reasons = [metadata.get(k) for k in ("finish_reason", "stop_reason", "done_reason", "status")]
+    cut = any(str(r).lower() in ("length", "max_tokens", "max_output_tokens", "incomplete") for r in reasons)
+    return Reply(text, tokens, cut)

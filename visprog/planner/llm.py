@@ -14,7 +14,7 @@ from .base import Feedback, NoProgram, Plan, Task
 from .chat import ChatModel, Message, Reply
 from .examples import choose
 from .extract import find_program, find_refusal
-from .own_examples import DEFAULT, read_examples
+from .own_examples import found_examples, read_examples
 from .values_text import describe_values
 
 if TYPE_CHECKING:
@@ -34,8 +34,9 @@ class LLMPlanner:
 
     Args:
         chat: the model.
-        examples: to choose from; where None, those in `prompts/examples.yaml` and one's own.
-        own_examples: the file of one's own, as `visprog examples add` writes it; there may be none.
+        examples: to choose from; by default those in `prompts/examples.yaml` and the user's.
+        own_examples: file of the user's examples, as `visprog examples add` writes it; by default that in the
+            working folder, if the user trusts it.
         max_examples: shown at most.
         temperature: of sampling; where None, 0 for one program and 0.7 for several.
         max_tokens: limit of a reply; where None, the model's own.
@@ -47,7 +48,7 @@ class LLMPlanner:
         chat: ChatModel,
         *,
         examples: Sequence[Example] | None = None,
-        own_examples: str | Path = DEFAULT,
+        own_examples: str | Path | None = None,
         max_examples: int = 8,
         temperature: float | None = None,
         max_tokens: int | None = None,
@@ -55,7 +56,7 @@ class LLMPlanner:
     ) -> None:
         self.chat = chat
         self.examples = examples
-        self.own_examples = Path(own_examples)
+        self.own_examples = own_examples
         self.max_examples = max_examples
         self.temperature = temperature
         self.max_tokens = max_tokens
@@ -89,7 +90,7 @@ class LLMPlanner:
             raise PlannerError(f"{self.name} gave no reply")
         plans = []
         for reply in replies:
-            program = find_program(reply.text)
+            program = find_program(reply.text, truncated=reply.truncated)
             if program is not None:
                 plans.append(Plan(program, self.name, tokens=reply.tokens, seconds=seconds / len(replies)))
         if not plans:
@@ -103,7 +104,8 @@ class LLMPlanner:
 
         examples = self.examples
         if examples is None:
-            examples = (*prompts.examples(), *read_examples(self.own_examples))
+            own = found_examples() if self.own_examples is None else read_examples(Path(self.own_examples))
+            examples = (*prompts.examples(), *own)
         system = Template(about(prompts.text("planner.txt"), task.registry.offered)).substitute(
             values=describe_values(), tools=task.registry.prompt()
         )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
-from ..errors import ConfigError, MissingExtra, PlannerError
+from ..errors import ConfigError, MissingExtra, PlannerError, readable
 from .base import Tokens
 from .chat import Message, Reply, first_line
 
@@ -30,9 +33,13 @@ class OpenAIChat:
         timeout: seconds for one try.
         max_retries: tries after the first.
         extra_body: further fields of the request, as the endpoint defines them.
+        key_header: header that carries the key, if it is not `Authorization: Bearer`: "api-key" for Azure.
+        headers: further headers of the request.
+
+    What follows `?` in `base_url`, such as `api-version=…`, is sent with every request.
 
     Raises:
-        ConfigError: no model is named.
+        ConfigError: no model is named, or address or key cannot be used.
     """
 
     def __init__(
@@ -44,11 +51,16 @@ class OpenAIChat:
         timeout: float = 120.0,
         max_retries: int = 3,
         extra_body: dict[str, Any] | None = None,
+        key_header: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        self.model = model or os.environ.get(MODEL_VARIABLE, "")
+        self.model = (model or os.environ.get(MODEL_VARIABLE, "")).strip()
         if not self.model:
             raise ConfigError(f"which model? write 'openai:MODEL', or set {MODEL_VARIABLE}")
-        self.base_url = base_url or next((os.environ[v] for v in URL_VARIABLES if os.environ.get(v)), None)
+        given = base_url or next((os.environ[v] for v in URL_VARIABLES if os.environ.get(v)), None)
+        self.base_url = None if given is None else checked_address(given)
+        self.key_header = key_header
+        self.headers = dict(headers or {})
         self.timeout = timeout
         self.max_retries = max_retries
         self.extra_body = extra_body
@@ -56,6 +68,8 @@ class OpenAIChat:
         self._client: Any = None
         self._lock = threading.Lock()
         self._unsupported: set[str] = set()
+        self._renamed = False
+        self._takes_system = True
 
     @property
     def name(self) -> str:
@@ -85,7 +99,8 @@ class OpenAIChat:
                 options["seed"] = seed + len(replies)
             if max_tokens is not None:
                 # The vendor's newer models refuse the old name; most compatible servers know only that one.
-                options["max_completion_tokens" if self.base_url is None else "max_tokens"] = max_tokens
+                newer = (self.base_url is None) != self._renamed
+                options["max_completion_tokens" if newer else "max_tokens"] = max_tokens
             replies += self._request(messages, options)
         return replies[:n]
 
@@ -95,21 +110,42 @@ class OpenAIChat:
 
         while True:
             options = {k: v for k, v in options.items() if k not in self._unsupported}
+            sent = encodable(messages if self._takes_system else without_system(messages))
             try:
                 completion = client.chat.completions.create(
-                    model=self.model, messages=messages, extra_body=self.extra_body, **options
+                    model=self.model, messages=sent, extra_body=self.extra_body, **options
                 )
-                return self._read(completion)
-            except openai.BadRequestError as error:
-                # Some models refuse a sampling option altogether (a temperature other than 1, n, seed).
-                if error.param in options and error.param in _OPTIONAL:
-                    self._unsupported.add(error.param)
-                    continue
-                raise self._explain(error) from error
+            except openai.APIStatusError as error:
+                if not self._adapt(error, options):
+                    raise self._explain(error) from error
             except openai.OpenAIError as error:
                 raise self._explain(error) from error
-            except ValueError as error:  # a body that is not JSON
+            except (ValueError, TypeError) as error:  # a body that is not JSON, or not of this kind
                 raise self._not_an_endpoint() from error
+            else:
+                return self._read(completion)
+
+    def _adapt(self, error: Any, options: dict[str, Any]) -> bool:
+        """Whether the request can be made again without what the endpoint refuses: a sampling option altogether (a
+        temperature other than 1, n, seed), another name for one, a system message. It is then left out from now on.
+        """
+        if error.status_code in (401, 403, 429):
+            return False
+        param, said = str(getattr(error, "param", None) or ""), _server_message(error)
+        if self._takes_system and (_SYSTEM.search(said) or param.startswith("messages[0].role")):
+            self._takes_system = False
+            return True
+        refused = param if param in options else next((o for o in options if _mentions(said, o)), None)
+        if refused in ("max_tokens", "max_completion_tokens") and not self._renamed:
+            other = "max_tokens" if refused == "max_completion_tokens" else "max_completion_tokens"
+            if other in said:
+                self._renamed = True
+                options[other] = options.pop(refused)
+                return True
+        if refused is None or refused not in _OPTIONAL:
+            return False
+        self._unsupported.add(refused)
+        return True
 
     def _connect(self) -> Any:
         with self._lock:
@@ -118,41 +154,57 @@ class OpenAIChat:
                     import openai
                 except ImportError:
                     raise MissingExtra("an OpenAI-compatible planner", "openai") from None
-                key = self._key or os.environ.get(KEY_VARIABLE)
+                key = checked_key(self._key or os.environ.get(KEY_VARIABLE) or "")
                 if not key and self.base_url is None:
                     raise PlannerError(
                         f"no API key for {self.name}: set {KEY_VARIABLE}, or pass api_key=…; "
                         f"for a server of your own set {URL_VARIABLES[0]}"
                     )
-                self._client = openai.OpenAI(
-                    base_url=self.base_url or "https://api.openai.com/v1",
-                    api_key=key or "none",
-                    timeout=self.timeout,
-                    max_retries=self.max_retries,
-                )
+                address, _, query = (self.base_url or "https://api.openai.com/v1").partition("?")
+                headers = {**self.headers, **({self.key_header: key} if self.key_header else {})}
+                try:
+                    self._client = openai.OpenAI(
+                        base_url=address,
+                        api_key=key or "none",
+                        timeout=self.timeout,
+                        max_retries=self.max_retries,
+                        default_headers=headers or None,
+                        default_query=dict(parse_qsl(query, keep_blank_values=True)) or None,
+                    )
+                except Exception as error:  # of proxies and certificates that the environment names
+                    raise PlannerError(f"cannot connect to {self.where}: {first_line(error)}") from error
             return self._client
 
     def _read(self, completion: Any) -> list[Reply]:
-        choices = getattr(completion, "choices", None)
+        """The replies in a body of any shape.
+
+        Raises:
+            PlannerError: there is none.
+        """
+        choices = _field(completion, "choices")
+        error = _field(completion, "error")
+        if error and not choices:
+            raise PlannerError(f"{self.where} answered with an error: {readable(said_in(error), 200)}")
         if not isinstance(choices, list):
             raise self._not_an_endpoint()
-        usage = getattr(completion, "usage", None)
-        tokens = Tokens(usage.prompt_tokens or 0, usage.completion_tokens or 0) if usage else None
+        tokens = _tokens(_field(completion, "usage"))
         replies: list[Reply] = []
         reason = "no choices"
         for choice in choices:
-            message = choice.message
-            text = getattr(message, "content", None) or ""
-            cut = choice.finish_reason == "length"
+            message, finish = _field(choice, "message"), _field(choice, "finish_reason")
+            text = text_in(_field(message, "content")) or text_in(_field(choice, "text"))
+            refusal = text_in(_field(message, "refusal"))
             if text.strip():
-                replies.append(Reply(text, tokens, cut))
+                replies.append(Reply(text, tokens, finish == "length"))
                 tokens = None if tokens is None else Tokens(0, 0)
-            elif getattr(message, "refusal", None):
-                reason = f"it declined: {message.refusal}"
-            elif cut:
+            elif refusal:
+                reason = f"it declined: {readable(refusal, 200)}"
+            elif finish == "length":
                 reason = "cut off before the first word; raise max_tokens"
+            elif any(text_in(_field(message, k)) for k in ("reasoning_content", "reasoning")):
+                reason = "it holds thoughts and no answer; raise max_tokens"
             else:
-                reason = f"finish reason '{choice.finish_reason}'"
+                reason = f"finish reason {finish!r:.40}"
         if not replies:
             raise PlannerError(f"{self.name} gave an empty reply ({reason})")
         return replies
@@ -168,8 +220,25 @@ class OpenAIChat:
                 f"or see whether the server is busy"
             )
         if isinstance(error, openai.APIConnectionError):
+            why = str(error.__cause__ or error)
+            if "CERTIFICATE_VERIFY_FAILED" in why or "certificate" in why.lower():
+                return PlannerError(
+                    f"the certificate of {self.where} cannot be verified ({first_line(Exception(why), 80)}): let "
+                    "SSL_CERT_FILE name that of its authority"
+                )
+            if "SSL" in why or "TLS" in why:
+                return PlannerError(f"{self.where} does not speak HTTPS there: write http:// in its address")
+            if "Name or service" in why or "getaddrinfo" in why or "name resolution" in why:
+                return PlannerError(f"there is no host of the name in {self.where}: is the address right?")
             if "Connect" in type(error.__cause__).__name__:
                 return PlannerError(f"cannot reach {self.where}: is it running, and is the address right?")
+            if (
+                "Protocol" in type(error.__cause__).__name__
+                and "Remote" not in type(error.__cause__).__name__
+            ):
+                return PlannerError(
+                    f"nothing could be sent to {self.where}: {first_line(Exception(why), 120)}"
+                )
             return PlannerError(f"{self.where} broke off in the middle of its reply ({tries}): try again")
         if isinstance(error, openai.APIStatusError):
             return self._explain_status(error.status_code, error)
@@ -202,8 +271,118 @@ class OpenAIChat:
         )
 
 
+_SYSTEM = re.compile(
+    r"system.{0,20}\b(?:role|message|prompt|instruction)|role.{0,20}\bsystem|developer instruction"
+    r"|roles? must alternate|only user and assistant",
+    re.IGNORECASE,
+)
+"""How endpoints say that their chat template knows no system role."""
+
+_SEVERAL = re.compile(
+    r"(?:one|single|multiple|several) (?:completion )?(?:choice|completion|candidate)|best_of|candidate_?count",
+    re.IGNORECASE,
+)
+"""How endpoints say that they give one reply a request."""
+
+
+def checked_address(address: str) -> str:
+    """The address of an endpoint, without blanks around it.
+
+    Raises:
+        ConfigError: it has no scheme or no host, or blanks inside.
+    """
+    address = address.strip()
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError as error:
+        raise ConfigError(f"the address {address!r} cannot be used: {error}") from None
+    if parts.scheme not in ("http", "https"):
+        raise ConfigError(
+            f"the address {address!r} has no scheme: write http://{address} or https://{address}"
+        )
+    if not parts.hostname or any(c.isspace() or not c.isprintable() for c in address):
+        raise ConfigError(f"the address {address!r} cannot be used: it is like http://HOST:PORT/v1")
+    return address
+
+
+def checked_key(key: str) -> str:
+    """An API key as it can stand in a header, without blanks around it.
+
+    Raises:
+        ConfigError: it holds blanks, line breaks or other characters that no key has.
+    """
+    key = key.strip()
+    if key.lower().startswith("bearer "):
+        key = key[len("bearer ") :].strip()
+    if not all("!" <= c <= "~" for c in key):
+        raise ConfigError(
+            f"the API key holds a blank, a line break or a letter that no key has: check {KEY_VARIABLE}"
+        )
+    return key
+
+
+def encodable(messages: list[Message]) -> list[Message]:
+    """Messages that can be sent: half of a surrogate pair, which no encoding has, becomes a question mark."""
+    return [
+        {k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in m.items()}
+        for m in messages
+    ]
+
+
+def without_system(messages: list[Message]) -> list[Message]:
+    """The conversation with what the system message says at the beginning of the first turn of the user."""
+    if len(messages) < 2 or messages[0]["role"] != "system":
+        return messages
+    system, first, *rest = messages
+    return [{**first, "content": f"{system['content']}\n\n{first['content']}"}, *rest]
+
+
+def text_in(content: Any) -> str:
+    """The text of a message, which some endpoints send in parts; thoughts and images among these are left out."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(map(text_in, content))
+    kind = str(_field(content, "type") or "text")
+    if kind not in ("text", "output_text"):
+        return ""
+    found = _field(content, "text")
+    return text_in(found if found is not None else _field(content, "value")) if content is not None else ""
+
+
+def said_in(error: Any) -> str:
+    """What an error says, whatever its shape."""
+    if isinstance(error, str):
+        return error
+    if isinstance(error, list) and error:
+        return said_in(error[0])
+    for name in ("message", "msg", "error", "detail", "reason"):
+        found = _field(error, name)
+        if found:
+            return said_in(found)
+    return str(error)
+
+
+def _field(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+
+
+def _tokens(usage: Any) -> Tokens | None:
+    counts = [_field(usage, name) for name in ("prompt_tokens", "completion_tokens")]
+    if not any(isinstance(c, int) for c in counts):
+        return None
+    read, written = (c if isinstance(c, int) else 0 for c in counts)
+    return Tokens(read, written)
+
+
+def _mentions(said: str, option: str) -> bool:
+    if option == "n" and _SEVERAL.search(said):
+        return True
+    quoted = r"['\"`]n['\"`]|\bn\s*(?:>|=|must|is not)" if option == "n" else rf"\b{option}\b"
+    return re.search(quoted, said) is not None
+
+
 def _server_message(error: Any) -> str:
     body = getattr(error, "body", None)
-    if isinstance(body, dict) and isinstance(body.get("message"), str):
-        return str(body["message"])
-    return str(getattr(error, "message", error))
+    return said_in(body) if body else str(getattr(error, "message", error))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..config import MAX_BYTES
 from ..errors import ConfigError, VisprogError
+from ..trust import is_trusted, trust
+from ..values.files import read_file
+from ..values.plain_text import decode_text
 
 if TYPE_CHECKING:
     from visprog.prompts import Example
@@ -30,12 +35,13 @@ def read_examples(path: Path) -> tuple[Example, ...]:
     from visprog.prompts import Example
 
     try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = read_file(path, MAX_BYTES)
+        entries = yaml.safe_load(decode_text(data))
     except FileNotFoundError:
         return ()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the examples {path}: {error}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if entries is None:
         return ()
@@ -51,6 +57,28 @@ def read_examples(path: Path) -> tuple[Example, ...]:
             raise ConfigError(f"{path}, example {number}: question and program must be texts")
         examples.append(example)
     return tuple(examples)
+
+
+def found_examples() -> tuple[Example, ...]:
+    """The examples of the working folder, which a model is told: left out, with a warning, unless they are trusted.
+
+    Raises:
+        ConfigError: as `read_examples` does.
+    """
+    if not DEFAULT.is_file():
+        return ()
+    try:
+        trusted = is_trusted(DEFAULT, read_file(DEFAULT, MAX_BYTES))
+    except (OSError, ValueError):
+        trusted = True  # read_examples says what is wrong with it
+    if trusted:
+        return read_examples(DEFAULT)
+    warnings.warn(
+        f"{DEFAULT}, found in the working folder, is left out, since a model would be told what it holds: look at it, "
+        "then allow it with 'visprog trust'",
+        stacklevel=2,
+    )
+    return ()
 
 
 def try_example(agent: Agent, example: Example, pictures: tuple[Any, ...] = (), value: Any = None) -> None:
@@ -107,12 +135,16 @@ def add_example(path: Path, example: Example) -> int:
     text = path.read_text(encoding="utf-8").rstrip("\n") + "\n" if present else _HEAD
     entry = yaml.dump([fields], Dumper=_dumper(), sort_keys=False, allow_unicode=True, width=100)
     part = path.with_name(path.name + ".part")
+    before = path.read_bytes() if present else b""
+    content = f"{text}\n{entry}".encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(f"{text}\n{entry}", encoding="utf-8")
+        part.write_bytes(content)
         os.replace(part, path)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror or error}") from None
+    if not present or is_trusted(path, before):  # the user's own work; not what came with a folder
+        trust(path, content)
     return len(present) + 1
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, PlannerError, Refused
+from ..values.plain_text import numbered_lines, parse_json, read_text
 from .base import Feedback, Plan, Planner, Task, mends_refusals
 from .extract import find_refusal
 
@@ -136,11 +137,13 @@ def _reason(program: str) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_text(path)
     except FileNotFoundError:
         raise ConfigError(f"no such recording: {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the recording {path}: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read the recording {path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise ConfigError(f"the recording {path} {error}") from None
 
 
 def _pairs(source: str, path: Path) -> Iterable[tuple[str, str]]:
@@ -155,24 +158,23 @@ def _pairs(source: str, path: Path) -> Iterable[tuple[str, str]]:
 
 def _entries(source: str, path: Path) -> Iterable[tuple[str, Any]]:
     if path.suffix == ".jsonl":
-        for number, line in enumerate(source.split("\n"), 1):
-            if line.strip():
-                try:
-                    yield f"line {number}", json.loads(line)
-                except ValueError as error:
-                    raise ConfigError(f"{path}, line {number} is not JSON: {error}") from None
+        for number, line in numbered_lines(source):
+            try:
+                yield f"line {number}", parse_json(line)
+            except ValueError as error:
+                raise ConfigError(f"{path}, line {number} {error}") from None
         return
     if path.suffix == ".json":
         try:
-            found = json.loads(source)
+            found = parse_json(source)
         except ValueError as error:
-            raise ConfigError(f"{path} is not JSON: {error}") from None
+            raise ConfigError(f"{path} {error}") from None
     elif path.suffix in (".yaml", ".yml"):
         import yaml
 
         try:
             found = yaml.safe_load(source)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, RecursionError) as error:
             raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     else:
         raise ConfigError(f"{path}: a recording is {_FORMS}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy
 from typing import Any
 
-from visprog.errors import ConfigError, NotRecorded, PlannerError, Refused
+from visprog.errors import ConfigError, NotRecorded, PlannerError, Refused, VisprogError
 from visprog.planner.base import Feedback, NoProgram, Plan, Planner, Task, Tokens, mends_refusals
 from visprog.planner.chat import ChatModel, Message, Reply
 from visprog.planner.llm import LLMPlanner
@@ -36,7 +37,9 @@ def recorded(recording: Recording, make: Callable[[], Planner], *, chosen: bool)
             (entry,) = found
             if entry["options"] is None:
                 return RecordedPlanner(None, entry["name"], recording)
-            return LLMPlanner(RecordedChat(None, entry["name"], recording), **entry["options"])
+            chat = RecordedChat(None, entry["name"], recording)
+            with _readable(recording):
+                return LLMPlanner(chat, **entry["options"])
     planner = make()
     if isinstance(planner, LLMPlanner):
         options = {name: getattr(planner, name) for name in _OPTIONS}
@@ -90,7 +93,10 @@ class RecordedChat:
             return text
 
         entry = self.recording.answer(given, [self.name, messages, options], call, missing)
-        return [Reply(r["text"], _read_tokens(r["tokens"]), r["truncated"]) for r in entry["replies"]]
+        with _readable(self.recording):
+            return [
+                Reply(_text(r["text"]), _read_tokens(r["tokens"]), r["truncated"]) for r in entry["replies"]
+            ]
 
 
 class RecordedPlanner:
@@ -131,7 +137,25 @@ class RecordedPlanner:
         )
         if "error" in entry:
             raise revive(entry["error"])
-        return [_read_plan(p) for p in entry["plans"]]
+        with _readable(self.recording):
+            return [_read_plan(p) for p in entry["plans"]]
+
+
+@contextmanager
+def _readable(recording: Recording) -> Iterator[None]:
+    """Raises `VisprogError` if what is read from an entry is not what was written."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError) as error:
+        raise VisprogError(
+            f"the recording {recording.path} is damaged ({type(error).__name__}: {error})"
+        ) from None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a {type(value).__name__} stands in the place of a text")
+    return value
 
 
 def _question(asked: str) -> str:
@@ -156,7 +180,7 @@ def _plan(plan: Plan) -> dict[str, Any]:
 
 def _read_plan(data: Mapping[str, Any]) -> Plan:
     return Plan(
-        data["program"],
+        _text(data["program"]),
         data["planner"],
         data["probability"],
         _read_tokens(data["tokens"]),

@@ -20,6 +20,17 @@ FILE_NAME = "recording.jsonl"
 _NEVER_RECORDED = (ConfigError, MissingExtra, NotRecorded)
 """Faults of the machine or its settings, which a replay elsewhere has not."""
 
+_FIELDS: Mapping[str, Mapping[str, Any]] = {
+    "planner": {"name": str, "options": dict | None},
+    "chat": {"model": str, "asked": str, "options": dict, "replies": list},
+    "plan": {"planner": str, "question": str, "plans": list},
+    "tool": {"tool": str, "backend": str, "options": dict, "arguments": dict},
+}
+"""Types of the fields of each kind of entry."""
+
+_OUTCOMES = ("replies", "plans")
+"""Fields that an entry with an error does not have."""
+
 
 class Recording:
     """A folder with `recording.jsonl`, one line for each different call, and the pixels that they gave.
@@ -173,7 +184,7 @@ class Recording:
 def revive(error: Mapping[str, str]) -> Exception:
     """An exception of the recorded name and message."""
     kind = getattr(errors, error["type"], None)
-    if not (isinstance(kind, type) and issubclass(kind, VisprogError)):
+    if not (isinstance(kind, type) and issubclass(kind, VisprogError)) or kind is MissingExtra:
         kind = type(error["type"], (Exception,), {})
     raised: Exception = kind(error["message"])
     return raised
@@ -185,9 +196,26 @@ def _in_order(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _checked(entries: Iterable[dict[str, Any]], path: Path) -> Iterator[dict[str, Any]]:
+    """The entries, of which each has the fields of its kind."""
     for entry in entries:
         if not isinstance(entry.get("key"), str) or not isinstance(entry.get("kind"), str):
             raise VisprogError(f"{path} is no recording: a line has no 'kind' and 'key'")
+        fields = _FIELDS.get(entry["kind"], {})
+        if "error" in entry:
+            error = entry["error"] if isinstance(entry["error"], dict) else {}
+            name, message = error.get("type"), error.get("message")
+            whole = isinstance(name, str) and name.isidentifier() and isinstance(message, str)
+            fields = {k: v for k, v in fields.items() if k not in _OUTCOMES}
+        else:
+            whole = "result" in entry or entry["kind"] != "tool"
+        try:
+            without_names(entry)  # which nothing can walk through that is nested too deeply
+        except RecursionError:
+            whole = False
+        if not whole or not all(isinstance(entry.get(k), kind) for k, kind in fields.items()):
+            raise VisprogError(
+                f"{path} is damaged: it holds a '{entry['kind']:.20}' without what belongs to it"
+            )
         yield entry
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visprog.errors import ImageError, VisprogError
 from visprog.journal import replacing
 from visprog.values import Box, Circle, Grid, Line, Mask, Point, Polygon, Region
 from visprog.values.image import Image
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class CannotBeRecorded(VisprogError):
@@ -103,10 +107,10 @@ class Store:
     def _mask(self, mask: Mask, save: bool) -> str:
         if 0 in mask.pixels.shape:
             return ""
-        name = hashlib.sha256(repr(mask.pixels.shape).encode() + mask.pixels.tobytes()).hexdigest()
+        name = f"{_mask_digest(mask.pixels)}.png"
         if save:
-            self._save(f"{name}.png", mask.pixels)
-        return f"{name}.png"
+            self._save(name, mask.pixels)
+        return name
 
     def _save(self, name: str, pixels: Any) -> None:
         import PIL.Image
@@ -149,40 +153,53 @@ class Store:
             if kind == "Mask":
                 return self._read_mask(d)
             if kind == "Region":
-                return Region(Box(*d["box"]), d["label"], d["score"], value(d["image"]), value(d["mask"]))
+                mask = value(d["mask"])
+                if not isinstance(mask, Mask | None):
+                    raise TypeError(f"a {type(mask).__name__} stands in the place of a mask")
+                return Region(Box(*d["box"]), d["label"], d["score"], image(d["image"]), mask)
             if kind == "Box":
                 return Box(*d["box"])
             if kind == "Point":
                 return Point(d["x"], d["y"])
             if kind == "Circle":
-                return Circle(Point(*d["center"]), d["radius"], d["color"], value(d["image"]))
+                return Circle(Point(*d["center"]), d["radius"], d["color"], image(d["image"]))
             if kind in ("Line", "Polygon"):
                 points = tuple(Point(*p) for p in d["points"])
-                return (Line if kind == "Line" else Polygon)(points, d["color"], value(d["image"]))
+                return (Line if kind == "Line" else Polygon)(points, d["color"], image(d["image"]))
             if kind == "Grid":
                 return Grid(d["rows"], d["columns"], Box(*d["box"]))
             raise VisprogError(f"a recorded value of an unknown kind: {kind!r}")
 
+        def image(d: Any) -> Image | None:
+            found = value(d)
+            if not isinstance(found, Image | None):
+                raise TypeError(f"a {type(found).__name__} stands in the place of an image")
+            return found
+
         try:
             return value(data)
-        except (KeyError, TypeError, ValueError) as error:
+        except (
+            KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError,
+        ) as error:  # fmt: skip
             raise VisprogError(f"this is no recorded value ({type(error).__name__}: {error})") from None
 
     def _read_image(self, data: Mapping[str, Any], known: dict[str, Image]) -> Image:
-        digest, root = data["digest"], data["root"]
+        digest, root, name = data["digest"], data["root"], data["name"]
+        if not isinstance(name, str):
+            raise TypeError(f"the name of an image is a {type(name).__name__}")
         if root not in known:
-            known[root] = self._read_pixels(root, data["name"])
+            known[root] = self._read_pixels(root, name)
         if digest == root:
             return known[root]
         origin = Point(*data["origin"])
         part = _cut(known[root], origin, data["size"])
         if part is None or part.digest != digest:
-            changed = self._read_pixels(digest, data["name"])
-            part = Image(changed.pixels, changed.alpha, data["name"], known[root], origin)
+            changed = self._read_pixels(digest, name)
+            part = Image(changed.pixels, changed.alpha, name, known[root], origin)
         return part
 
     def _read_pixels(self, digest: str, name: str) -> Image:
-        path, alpha = self.folder / f"{digest}.png", self.folder / f"{digest}.alpha.png"
+        path, alpha = self._path(digest, ".png"), self._path(digest, ".alpha.png")
         pixels = Image.open(path).pixels
         image = Image(pixels, _grey(alpha) if alpha.exists() else None, name)
         if image.digest != digest:
@@ -190,10 +207,21 @@ class Store:
         return image
 
     def _read_mask(self, data: Mapping[str, Any]) -> Mask:
-        box = Box(*data["box"])
-        if not data["file"]:
+        box, file = Box(*data["box"]), data["file"]
+        if not file:
             return Mask(np.zeros((round(box.height), round(box.width)), bool), box)
-        return Mask(_grey(self.folder / data["file"]) > 0, box)
+        digest = file.removesuffix(".png")
+        path = self._path(digest, ".png")
+        pixels = _grey(path) > 0
+        if _mask_digest(pixels) != digest:
+            raise VisprogError(f"{path} is not the mask that was recorded: it has been changed")
+        return Mask(pixels, box)
+
+    def _path(self, digest: str, ending: str) -> Path:
+        """A file of pixels. Nothing but a digest becomes part of a path: a recording may come from anywhere."""
+        if not _DIGEST.fullmatch(digest):
+            raise ValueError(f"{digest!a:.80} is no digest")
+        return self.folder / f"{digest}{ending}"
 
 
 def whole_pictures(value: Any) -> dict[str, Image]:
@@ -226,6 +254,10 @@ def _cut(root: Image, origin: Point, size: tuple[int, int]) -> Image | None:
         return root.crop(Box(origin.x, origin.y, origin.x + width, origin.y + height))
     except ImageError:  # it lies outside
         return None
+
+
+def _mask_digest(pixels: NDArray[np.bool_]) -> str:
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
 def _grey(path: Path) -> Any:

@@ -76,6 +76,7 @@ class Service:
         self, agent: Agent, line: Line, limits: Limits, models: Callable[[], Mapping[str, int]] = dict
     ) -> None:
         self.agent = agent
+        agent.host.discreet = True
         self.line = line
         self.limits = limits
         self.models = models
@@ -182,7 +183,7 @@ class Service:
             status, message = "refused" if isinstance(error, Refused) else "error", str(error)
         writer = _Writer(form.flag("evidence"))
         result = {"status": status, "value": writer.value(value, whole=True), "message": message}
-        (call,) = session.calls
+        call = session.calls[-1]  # after those that the tool itself made
         self.metrics.count("visprog_tool_calls_total", tool=name, cached=str(call.cached).lower())
         facts = {"seconds": round(call.seconds, 6), "cached": call.cached, "backend": call.backend}
         return _encoded({**result, **facts, **({"pictures": writer.pictures} if writer.keep else {})})
@@ -255,9 +256,9 @@ def problem_response(problem: Problem) -> Response:
 
 def _returns(form: Form) -> type | None:
     name = form.fields.get("returns")
-    if name is None:
+    if name in (None, ""):
         return None
-    if name not in RETURNS:
+    if not isinstance(name, str) or name not in RETURNS:
         raise Problem(400, f"'returns' must be one of {', '.join(RETURNS)}, not {name!r:.40}")
     return RETURNS[name]
 

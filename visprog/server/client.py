@@ -7,11 +7,11 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from visprog.errors import ImageError, VisprogError
+from visprog.values.files import MAX_BYTES, printable, read_file
 
 PATIENCE = 900.0
 """Seconds to wait for an answer; the server has a limit of its own."""
@@ -183,18 +183,18 @@ def _read(image: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
     if isinstance(image, bytes):
         return "bytes", image
     if "://" in str(image):
-        raise ImageError(f"{image} is a URL: download it first, a server takes pictures only")
-    path = Path(image)
+        raise ImageError(f"{printable(image)} is a URL: download it first, a server takes pictures only")
+    path, shown = os.fsdecode(image), printable(image)
     try:
-        return path.name, path.read_bytes()
+        return printable(os.path.basename(path)), read_file(path, MAX_BYTES)
     except FileNotFoundError:
-        raise ImageError(f"no such file: {path}") from None
+        raise ImageError(f"no such file: {shown}") from None
     except IsADirectoryError:
-        raise ImageError(f"{path} is a folder, not a picture") from None
+        raise ImageError(f"{shown} is a folder, not a picture") from None
     except OSError as error:
-        raise ImageError(f"cannot read {path}: {error.strerror or error}") from None
+        raise ImageError(f"cannot read {shown}: {error.strerror or error}") from None
     except ValueError:
-        raise ImageError(f"{str(path)!r} is no path of a file") from None
+        raise ImageError(f"'{shown}' is no path of a file") from None
 
 
 def _quoted(text: str) -> str:

@@ -29,9 +29,10 @@ class EngineTool(Tool):
 
     def load(self, backend: str = "", options: Options = ()) -> Backend:
         name = backend or self.default_backend
-        if name not in self.backends:
-            return super().load(backend, options)  # which says so
-        return self.engine.backend(f"{self.name}:{name}", self.backends[name], options)
+        path = self.backends.get(name, name)
+        if not isinstance(path, str) or ":" not in path:
+            return super().load(backend, options)  # a class, or a name that it refuses
+        return self.engine.backend(f"{self.name}:{name}", path, options)
 
 
 def run_by(engine: Engine, registry: Registry) -> Registry:

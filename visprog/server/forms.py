@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import io
 import json
+import re
+import sys
+import warnings
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from visprog.errors import ImageError
+from visprog.values.decode import open_header
 from visprog.values.image import Image
 
 from .errors import Problem
@@ -21,6 +24,9 @@ from .errors import Problem
 PICTURES = 64
 """In one request."""
 FIELDS = 16
+
+_URL_SAFE = str.maketrans("-_", "+/")
+_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class Form:
     def flag(self, name: str) -> bool:
         """A field that is true or false, and false where it is not there. Raises `Problem` 400 otherwise."""
         value = self.fields.get(name, False)
-        known = {"true": True, "1": True, "false": False, "0": False, "": False}
+        known = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False, "": False}
         if isinstance(value, str) and value.lower() in known:
             return known[value.lower()]
         if not isinstance(value, bool):
@@ -99,21 +105,28 @@ def open_pictures(pictures: list[Picture], pixels: int) -> list[Image]:
     Raises:
         Problem: 400 where one is no picture that can be read, 413 where they are too large.
     """
-    import PIL.Image
-
     total = 0
     for picture in pictures:
-        try:
-            with PIL.Image.open(io.BytesIO(picture.data)) as header:  # the size, before anything is decoded
-                total += header.width * header.height
-        except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
-            continue  # `Image.open` says in good words what is wrong with it
+        total += _pixels(picture.data)  # before anything is decoded
         if total > pixels:
             raise Problem(413, f"{picture.name} is too large: this server takes {pixels:,} pixels a request")
     try:
-        return [Image.open(p.data, name=p.name) for p in pictures]
+        return [Image.open(p.data, name=p.name, max_pixels=pixels) for p in pictures]
     except ImageError as error:
         raise Problem(400, str(error)) from None
+
+
+def _pixels(data: bytes) -> int:
+    """Number of pixels by the header of an image; 0 if it cannot be read, of which `Image.open` says why."""
+    import PIL.Image
+
+    try:
+        with warnings.catch_warnings(action="ignore"), open_header(data) as header:
+            return header.width * header.height
+    except PIL.Image.DecompressionBombError:
+        return sys.maxsize
+    except Exception:  # libraries raise many kinds
+        return 0
 
 
 class _InMemory(MultiPartParser):
@@ -140,9 +153,13 @@ async def _multipart(request: Request, most: int) -> Form:
         if isinstance(part, str):
             if name in fields:
                 raise Problem(400, f"the field '{name:.40}' is given twice")
+            if name in ("images", "image"):
+                raise Problem(400, f"'{name}' must be a file, not a text: with curl, -F {name}=@FILE")
             fields[name] = part
-        else:
-            pictures.append((name, Picture(_file_name(part.filename, name), await part.read())))
+            continue
+        data = await part.read()
+        if part.filename or data:  # a browser sends a file field that was left empty
+            pictures.append((name, Picture(_file_name(part.filename, name), data)))
     await parts.close()
     return Form(fields, pictures)
 
@@ -160,7 +177,7 @@ def _from_json(data: Any) -> Form:
     if len(named) > PICTURES:
         raise Problem(413, f"a request may hold {PICTURES} pictures")
     return Form(
-        data, [(field, Picture(_file_name(name, field), _decoded(text))) for field, name, text in named]
+        data, [(field, Picture(_file_name(name, field), _decoded(text, name))) for field, name, text in named]
     )
 
 
@@ -189,11 +206,34 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number of JSON")
 
 
-def _decoded(text: Any) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, TypeError, ValueError):
-        raise Problem(400, "'images' must hold pictures in base64, without a data: prefix") from None
+def _decoded(given: Any, name: str) -> bytes:
+    """The bytes of an image in base64: of either alphabet, with or without padding, line breaks and `data:` prefix.
+
+    Raises:
+        Problem: 400 if it is something else; the message says what.
+    """
+    what = f"the image '{name:.40}'"
+    if not isinstance(given, str):
+        kind = {dict: "an object", list: "a list", bool: "true or false", type(None): "null"}.get(type(given))
+        raise Problem(400, f"{what} must be a text in base64, not {kind or 'a number'}")
+    text = given.strip()
+    scheme = text[:8].lower()
+    if scheme.startswith(("http://", "https://", "file://")):
+        raise Problem(
+            400, f"{what} is an address, from which nothing is downloaded: send its bytes in base64"
+        )
+    if scheme.startswith("data:"):
+        header, comma, text = text.partition(",")
+        if not comma or not header.rstrip().lower().endswith(";base64"):
+            raise Problem(400, f"{what} is a data URL that is not in base64: write data:image/png;base64,…")
+        text = unquote(text)
+    text = "".join(text.split()).translate(_URL_SAFE).rstrip("=")
+    wrong = _NOT_BASE64.search(text)
+    if wrong:
+        raise Problem(400, f"{what} is not in base64: it holds {wrong[0]!a}")
+    if len(text) % 4 == 1:
+        raise Problem(400, f"{what} is not whole: its base64 ends in the middle of a byte")
+    return base64.b64decode(text + "=" * (-len(text) % 4))
 
 
 def _file_name(given: str | None, otherwise: str) -> str:

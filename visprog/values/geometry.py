@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .image import Image
@@ -24,6 +24,9 @@ class Point:
 
     def __post_init__(self) -> None:
         _finite(self, "x", "y")
+
+    def __repr__(self) -> str:
+        return f"Point({self.x:g}, {self.y:g})"
 
     @property
     def box(self) -> Box:
@@ -134,6 +137,11 @@ class Located:
             max(b.left - a.right, a.left - b.right, 0.0), max(b.top - a.bottom, a.top - b.bottom, 0.0)
         )
 
+    def _repr_html_(self) -> str | None:
+        from ..display import located_html
+
+        return located_html(self, getattr(self, "image", None))
+
 
 @dataclass(frozen=True, slots=True)
 class Box(Located):
@@ -143,10 +151,10 @@ class Box(Located):
         ValueError: an edge is not a finite number, or left > right, or top > bottom.
     """
 
-    left: float
-    top: float
-    right: float
-    bottom: float
+    left: float = field()  # fields here, properties in Located
+    top: float = field()
+    right: float = field()
+    bottom: float = field()
 
     def __post_init__(self) -> None:
         _finite(self, "left", "top", "right", "bottom")
@@ -157,7 +165,7 @@ class Box(Located):
     def box(self) -> Box:
         return self
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"Box({self.left:g}, {self.top:g}, {self.right:g}, {self.bottom:g})"
 
     def intersection(self, other: Located) -> Box | None:
@@ -205,8 +213,13 @@ class Circle(Located):
 
     def __post_init__(self) -> None:
         _finite(self, "radius")
+        object.__setattr__(self, "center", _point(self.center))
         if self.radius < 0:
             raise ValueError(f"a circle needs a radius of at least 0, not {self.radius}")
+
+    def __repr__(self) -> str:
+        place = f"({self.center.x:g}, {self.center.y:g})"
+        return f"Circle({place}, radius={self.radius:g}{_colored(self.color)})"
 
     @property
     def box(self) -> Box:
@@ -246,13 +259,16 @@ class Line(Located):
     image: Image | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "points", tuple(self.points))
+        object.__setattr__(self, "points", tuple(map(_point, self.points)))
         if len(self.points) < 2:
             raise ValueError("a line needs at least two points")
 
     @property
     def box(self) -> Box:
         return _box_around(self.points)
+
+    def __repr__(self) -> str:
+        return f"Line({_corners(self.points)}{_colored(self.color)})"
 
     @property
     def length(self) -> float:
@@ -279,13 +295,16 @@ class Polygon(Located):
     image: Image | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "points", tuple(self.points))
+        object.__setattr__(self, "points", tuple(map(_point, self.points)))
         if len(self.points) < 3:
             raise ValueError("a polygon needs at least three points")
 
     @property
     def box(self) -> Box:
         return _box_around(self.points)
+
+    def __repr__(self) -> str:
+        return f"Polygon({_corners(self.points)}{_colored(self.color)})"
 
     @property
     def sides(self) -> int:
@@ -306,16 +325,62 @@ class Grid(Located):
     columns: int
     box: Box = field()  # a field here, a property in Located
 
+    def __post_init__(self) -> None:
+        _finite(self, "rows", "columns")
+
     @property
     def cells(self) -> int:
         return self.rows * self.columns
 
 
 def _finite(value: object, *names: str) -> None:
+    """Make the named fields plain Python numbers: NumPy's scalars and tensors of one element are accepted."""
     for name in names:
-        number = getattr(value, name)
-        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-            raise ValueError(f"{type(value).__name__}.{name} must be a finite number, not {number!r}")
+        given = getattr(value, name)
+        if type(given) is float and math.isfinite(given):  # as nearly always
+            continue
+        number = _number(given)
+        if number is None:
+            raise ValueError(f"{type(value).__name__}.{name} must be a finite number, not {given!r:.80}")
+        if number is not given:
+            object.__setattr__(value, name, number)
+
+
+def _number(value: Any) -> int | float | None:
+    if not isinstance(value, int | float) and hasattr(value, "item"):
+        try:
+            value = value.item()
+        except (ValueError, RuntimeError):  # of several elements
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # an int that no float can hold
+        return None
+    number = int(value) if isinstance(value, int) else float(value)
+    return (value if type(value) in (int, float) else number) if finite else None
+
+
+def _point(value: Any) -> Point:
+    """A point, or the pair of numbers that stands for one."""
+    if isinstance(value, Point):
+        return value
+    try:
+        x, y = value
+    except (TypeError, ValueError):
+        raise ValueError(f"a point is a Point or a pair (x, y), not {value!r}") from None
+    return Point(x, y)
+
+
+def _colored(color: str | None) -> str:
+    return f", color={color[:20]!r}" if color else ""
+
+
+def _corners(points: tuple[Point, ...]) -> str:
+    """The points, the first three of many."""
+    shown = ", ".join(f"({p.x:g}, {p.y:g})" for p in points[: 4 if len(points) == 4 else 3])
+    return shown if len(points) <= 4 else f"{shown}, … {len(points)} points"
 
 
 def _center(value: Point | Located) -> Point:

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import io
+import http.client
 import math
 import os
 import urllib.parse
 import urllib.request
-import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ImageError
+from .decode import blaming, open_header, to_array, too_large
+from .files import MAX_BYTES, printable, read_file, read_stream
+from .frames import mask_in, region_in, shifted
 from .geometry import Box, Located, Point
+from .mask import Mask
+from .pixels import compose, is_tensor, separate, tensor_to_array, to_uint8
+from .region import Region
 
 if TYPE_CHECKING:
     import PIL.Image
 
-MAX_PIXELS = 100_000_000
-"""Larger pictures are refused: a few hundred bytes of PNG can ask for gigabytes of memory."""
+T = TypeVar("T")
 
-MAX_BYTES = 256 * 1024 * 1024
+MAX_PIXELS = 100_000_000
+"""Larger images are refused unless more is asked for: a few hundred bytes of PNG can ask for gigabytes of memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +40,8 @@ class Image:
 
     Attributes:
         pixels: uint8 array (H, W, 3), RGB, read-only.
-        alpha: uint8 array (H, W), or None where the picture is opaque; `pixels` are then composed over white.
+        alpha: uint8 array (H, W), or None if the image is opaque; with it, `pixels` are composed over a
+            background, which is white unless that would hide what is drawn.
         name: where it came from (a file name), for messages and reports.
         root: the whole picture that this is a crop of; itself, where it is not a crop.
         origin: its top-left corner in the frame of the root, in whole pixels.
@@ -64,138 +70,129 @@ class Image:
     # -- reading ---------------------------------------------------------------------------------
 
     @classmethod
-    def open(cls, source: Any, *, name: str = "", allow_url: bool = False) -> Image:
-        """Read a picture from a path, bytes, a PIL image, an array, or (only with `allow_url`) a URL.
+    def open(
+        cls, source: Any, *, name: str = "", allow_url: bool = False, max_pixels: int | None = None
+    ) -> Image:
+        """Read an image from a path, bytes, a PIL image, an array, a tensor, or (only with `allow_url`) a URL.
 
-        The EXIF orientation is applied; grey, palette and CMYK become RGB; 16-bit is scaled to 8; alpha is
-        kept aside and composed over white; of an animation the only frame is taken, several are refused.
+        The orientation in EXIF or XMP is applied; grey, palette and CMYK become RGB; 16-bit is scaled to 8; alpha
+        is kept aside and composed over white, or over black or grey if white would hide what is drawn; of an
+        animation the only frame is taken, several are refused.
 
         Args:
-            source: path, bytes, file object, `PIL.Image.Image`, `Image`, or array of (H, W), (H, W, 1),
-                (H, W, 3) RGB or (H, W, 4) RGBA; uint8, uint16, bool, or float in 0…1.
+            source: path, bytes, binary file object, `PIL.Image.Image`, `Image`, array of (H, W), (H, W, 1),
+                (H, W, 3) RGB or (H, W, 4) RGBA; uint8, uint16, bool, or float in 0…1; or a torch tensor of
+                these types, (C, H, W) or (H, W, C).
+            name: for messages and reports, if the source has none of its own.
+            max_pixels: larger images are refused; MAX_PIXELS by default. More than that raises
+                `PIL.Image.MAX_IMAGE_PIXELS` as far as it must.
 
         Raises:
-            ImageError: missing, broken, animated, too large, or not a picture; the message says which.
+            ImageError: missing, no regular file, broken, animated, too large, or not an image; the message says
+                which.
         """
         if isinstance(source, Image):
             return source
-        if isinstance(source, np.ndarray):
-            return cls._from_array(source, name or "array")
-        if isinstance(source, bytes | bytearray | memoryview):
-            return cls._from_bytes(bytes(source), name or "bytes")
+        most = MAX_PIXELS if max_pixels is None else max_pixels
         if isinstance(source, str) and "://" in source:
-            return cls._from_url(source, allow_url)
+            return cls._from_url(source, allow_url, most)
         if isinstance(source, str | os.PathLike):
-            return cls._from_path(Path(source))
+            return cls._from_path(source, most)
+        given = printable(name)
+        if isinstance(source, bytes | bytearray | memoryview):
+            return cls._from_bytes(bytes(source), given or "bytes", most)
+        if is_tensor(source):
+            return cls._from_array(tensor_to_array(source, given or "tensor"), given or "tensor", most)
+        if isinstance(source, np.ndarray):
+            return cls._from_array(source, given or "array", most)
         if hasattr(source, "read"):
-            return cls._from_bytes(source.read(), name or str(getattr(source, "name", "file")))
+            given = given or printable(str(getattr(source, "name", "file")))
+            return cls._from_bytes(_read(source, given), given, most)
         import PIL.Image
 
         if isinstance(source, PIL.Image.Image):
-            return cls._from_pil(source, name or "PIL image")
+            given = given or "PIL image"
+            with blaming(given, most):
+                array = to_array(source, given, most)
+            return cls._from_array(array, given, most)
+        hint = "; give several images one after another" if isinstance(source, list | tuple) else ""
         raise ImageError(
-            f"cannot read a picture from {type(source).__name__}: give a path, bytes, a PIL image or an array"
+            f"cannot read a picture from {type(source).__name__}: "
+            f"give a path, bytes, a PIL image, an array or a tensor{hint}"
         )
 
     @classmethod
-    def _from_path(cls, path: Path) -> Image:
+    def _from_path(cls, given: str | os.PathLike[str], max_pixels: int) -> Image:
+        path = os.fsdecode(given)
+        shown = printable(path)
+        if not path:
+            raise ImageError("the path of the image is empty: give that of a file")
         try:
-            data = path.read_bytes()
+            data = read_file(path, MAX_BYTES)
         except FileNotFoundError:
-            raise ImageError(f"no such file: {path}") from None
+            hint = ""
+            if path.startswith("data:"):
+                shown, hint = printable(path, 40), ": a data URL is read from bytes, decoded with base64"
+            raise ImageError(f"no such file: {shown}{hint}") from None
         except IsADirectoryError:
-            raise ImageError(f"{path} is a folder, not a picture") from None
+            raise ImageError(f"{shown} is a folder, not a picture") from None
         except OSError as error:
-            raise ImageError(f"cannot read {path}: {error.strerror or error}") from None
+            raise ImageError(f"cannot read {shown}: {error.strerror or error}") from None
         except ValueError:
-            raise ImageError(f"{str(path)!r} is no path of a file") from None
-        return cls._from_bytes(data, path.name)
+            raise ImageError(f"'{shown}' is no path of a file") from None
+        return cls._from_bytes(data, printable(os.path.basename(path)), max_pixels)
 
     @classmethod
-    def _from_url(cls, url: str, allowed: bool) -> Image:
+    def _from_url(cls, url: str, allowed: bool, max_pixels: int) -> Image:
+        shown = printable(url)
+        scheme, _, rest = url.partition("://")
+        if scheme.lower() == "file":
+            raise ImageError(
+                f"only http and https URLs are read, not {shown}: give the path of the file, "
+                f"{printable(urllib.parse.unquote(rest))}"
+            )
         if not allowed:
             raise ImageError(
-                f"{url} is a URL: download it first, or allow URLs (allow_url=True, --allow-url)"
+                f"{shown} is a URL: download it first, or allow URLs (allow_url=True, --allow-url)"
             )
-        if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-            raise ImageError(f"only http and https URLs are read, not {url}")
+        if scheme.lower() not in ("http", "https"):
+            raise ImageError(f"only http and https URLs are read, not {shown}")
         try:
             with urllib.request.urlopen(url, timeout=30) as reply:
-                data = reply.read(MAX_BYTES + 1)
-        except (OSError, ValueError) as error:
-            raise ImageError(f"cannot download {url}: {error}") from None
-        return cls._from_bytes(data, url.rsplit("/", 1)[-1])
+                data = read_stream(reply, MAX_BYTES)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise ImageError(f"cannot download {shown}: {error}") from None
+        name = urllib.parse.unquote(urllib.parse.urlsplit(url).path.rpartition("/")[2])
+        return cls._from_bytes(data, printable(name) or shown, max_pixels)
 
     @classmethod
-    def _from_bytes(cls, data: bytes, name: str) -> Image:
+    def _from_bytes(cls, data: bytes, name: str, max_pixels: int) -> Image:
         import PIL.Image
 
         if not data:
             raise ImageError(f"{name} is empty")
         if len(data) > MAX_BYTES:
             raise ImageError(f"{name} is larger than {MAX_BYTES >> 20} MiB")
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore"
-                )  # of large pictures, whose size is checked below, and odd ones
-                with PIL.Image.open(io.BytesIO(data)) as picture:
-                    return cls._from_pil(picture, name)
-        except ImageError:
-            raise
-        except PIL.UnidentifiedImageError:
-            raise ImageError(f"{name} is not a picture of a kind that can be read") from None
-        except PIL.Image.DecompressionBombError:
-            raise ImageError(f"{name} has more than {MAX_PIXELS:,} pixels and is refused") from None
-        except Exception as error:  # decoders raise many kinds on broken files
-            raise ImageError(f"{name} is broken: {error or type(error).__name__}") from None
+        limit = PIL.Image.MAX_IMAGE_PIXELS
+        if limit is not None and max_pixels > max(2 * limit, MAX_PIXELS):  # Pillow refuses twice its limit
+            PIL.Image.MAX_IMAGE_PIXELS = max_pixels
+        with blaming(name, max_pixels, data), open_header(data) as picture:
+            array = to_array(picture, name, max_pixels)
+        return cls._from_array(array, name, max_pixels)
 
     @classmethod
-    def _from_pil(cls, picture: PIL.Image.Image, name: str) -> Image:
-        import PIL.ImageOps
-
-        if picture.width * picture.height > MAX_PIXELS:
-            size = f"{picture.width} x {picture.height}"
-            raise ImageError(f"{name} has {size} pixels, more than {MAX_PIXELS:,}, and is refused")
-        frames = getattr(picture, "n_frames", 1)
-        if frames > 1 and picture.format != "MPO":  # phones write one photograph and its previews as MPO
-            raise ImageError(
-                f"{name} is an animation of {frames} frames: save the frame that you mean as a picture"
-            )
-        picture = PIL.ImageOps.exif_transpose(picture)
-        mode = picture.mode
-        if mode.startswith("I;16") or mode in ("I", "F"):
-            return cls._from_array(_to_unit(np.asarray(picture)), name)
-        if mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
-            return cls._from_array(np.asarray(picture.convert("RGBA")), name)
-        return cls(np.asarray(picture.convert("RGB")), name=name)
-
-    @classmethod
-    def _from_array(cls, array: NDArray[Any], name: str) -> Image:
-        if array.ndim == 2:
-            array = array[:, :, None]
-        if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
-            raise ImageError(f"{name} has shape {array.shape}: a picture is (H, W), (H, W, 3) or (H, W, 4)")
-        if array.shape[0] * array.shape[1] > MAX_PIXELS:
-            raise ImageError(f"{name} has more than {MAX_PIXELS:,} pixels and is refused")
-        if array.dtype == bool:
-            array = array.astype(np.uint8) * 255
-        elif array.dtype == np.uint16:
-            array = (array / 257).round().astype(np.uint8)
-        elif np.issubdtype(array.dtype, np.floating):
-            if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
-                raise ImageError(f"{name} holds floats outside 0…1: scale them, or give uint8")
-            array = (array * 255).round().astype(np.uint8)
-        elif array.dtype != np.uint8:
-            raise ImageError(f"{name} has type {array.dtype}: give uint8, uint16, bool, or floats in 0…1")
-        if array.shape[2] == 4:
-            alpha = array[:, :, 3]
+    def _from_array(cls, array: NDArray[Any], name: str, max_pixels: int) -> Image:
+        if array.ndim > 1 and array.shape[0] * array.shape[1] > max_pixels:
+            raise too_large(name, max_pixels, (array.shape[1], array.shape[0]))
+        pixels = to_uint8(array, name)
+        if pixels.shape[2] == 4:
+            alpha = pixels[:, :, 3]
             if (alpha == 255).all():
-                return cls(np.array(array[:, :, :3]), name=name)
-            share = alpha[:, :, None] / 255
-            pixels = (array[:, :, :3] * share + 255 * (1 - share)).round().astype(np.uint8)
-            return cls(pixels, np.array(alpha), name)
-        return cls(np.repeat(array, 3, 2) if array.shape[2] == 1 else np.array(array), name=name)
+                return cls(np.array(pixels[:, :, :3]), name=name)
+            return cls(compose(pixels), np.array(alpha), name)
+        if pixels.shape[2] == 1:
+            return cls(np.repeat(pixels, 3, 2), name=name)
+        return cls(np.array(pixels), name=name)
 
     # -- size and place --------------------------------------------------------------------------
 
@@ -247,9 +244,36 @@ class Image:
         alpha = None if self.alpha is None else self.alpha[rows, columns]
         return Image(self.pixels[rows, columns], alpha, self.name, self, Point(inner.left, inner.top))
 
-    def to_root(self, box: Box) -> Box:
-        """A box in this image's own pixels, expressed in the frame of the root."""
-        return box.shift(self.origin.x, self.origin.y)
+    def region(self, box: Any = None, label: str = "", score: float = 1.0, *, mask: Any = None) -> Region:
+        """What a model found in this image, from its own numbers, as a region in the frame of the root.
+
+        Args:
+            box: (left, top, right, bottom) in this image's own pixels, from its top-left corner: four numbers, an
+                array or a tensor of four, or a `Box`. It is cut to the image. Around the mask, if it is left out.
+            label: what it is.
+            score: confidence, 0 to 1.
+            mask: its pixels, as `to_mask` takes them, or a `Mask`.
+
+        Raises:
+            ValueError: the box lies outside the image, is upside down, or is in fractions of the image; or the mask is
+                of another size.
+        """
+        return region_in(self, box, label, score, mask)
+
+    def to_mask(self, pixels: Any) -> Mask:
+        """An array (H, W) of this image's size as a mask in the frame of the root.
+
+        Args:
+            pixels: bool; integers, that are True unless 0; or probabilities, that are True above 0.5.
+
+        Raises:
+            ValueError: it is of another size, or holds floats outside 0…1.
+        """
+        return mask_in(self, pixels)
+
+    def to_root(self, value: T) -> T:
+        """A value with a place (box, point, shape, mask, region) moved from this image's frame to that of the root."""
+        return shifted(value, self.origin.x, self.origin.y)
 
     def to_local(self, region: Located) -> Box:
         """A box in the frame of the root, expressed in this image's own pixels (not cut to it)."""
@@ -263,13 +287,17 @@ class Image:
 
         if self.alpha is None:
             return PIL.Image.fromarray(self.pixels)
-        return PIL.Image.fromarray(np.dstack([self._colors(self.alpha), self.alpha]))
+        colors = separate(self.pixels, self.alpha, self._background)
+        return PIL.Image.fromarray(np.dstack([colors, self.alpha]))
 
-    def _colors(self, alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The pixels before they were composed over white; white where nothing of them is seen."""
-        share = np.maximum(alpha, 1)[:, :, None] / 255
-        colors = (self.pixels - 255 * (1 - share)) / share
-        return colors.round().clip(0, 255).astype(np.uint8)
+    @property
+    def _background(self) -> int:
+        """Grey level that the pixels were composed over: the color of what is wholly transparent, else white."""
+        for image in (self, self.root):
+            hidden = None if image.alpha is None else np.flatnonzero(image.alpha.ravel() == 0)
+            if hidden is not None and len(hidden):
+                return int(image.pixels.reshape(-1, 3)[hidden[0], 0])
+        return 255
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write to a file; its ending decides the format.
@@ -285,22 +313,37 @@ class Image:
         except (OSError, ValueError) as error:
             raise ImageError(f"cannot write {path}: {error}") from None
 
-    def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.to_pil().save(buffer, "png")
-        return buffer.getvalue()
+    def __repr__(self) -> str:
+        name = f"{self.name if len(self.name) <= 40 else self.name[:39] + '…'!r}, " if self.name else ""
+        place = f", crop at ({self.origin.x:g}, {self.origin.y:g})" if self.parent is not None else ""
+        return f"Image({name}{self.width} x {self.height}{place})"
+
+    def _repr_png_(self) -> bytes | None:
+        from ..display import image_bytes
+
+        return image_bytes(self, "image/png")
+
+    def _repr_jpeg_(self) -> bytes | None:
+        from ..display import image_bytes
+
+        return image_bytes(self, "image/jpeg")
 
 
-def _to_unit(array: NDArray[Any]) -> NDArray[Any]:
-    """Samples of 16 or 32 bits as floats in 0…1, by the range that their type or content implies."""
-    values = array.astype(np.float64)
-    if not np.isfinite(values).all():
-        raise ImageError("the picture holds values that are not finite")
-    low, high = float(values.min()), float(values.max())
-    if array.dtype.kind == "f":
-        span = 1.0 if low >= 0 and high <= 1 else 255.0
-    else:
-        span = 65535.0
-    if low < 0 or high > span:
-        raise ImageError("the picture holds values outside the 8-bit and 16-bit ranges")
-    return values / span
+def _read(stream: Any, name: str) -> bytes:
+    """The bytes of a binary file, or of anything with a `read`."""
+    try:
+        # What is no stream reads once, and bounds itself.
+        data = read_stream(stream, MAX_BYTES) if hasattr(stream, "readinto") else stream.read()
+    except ImageError:
+        raise
+    except UnicodeDecodeError:
+        raise ImageError(f"{name} is opened as text: open it with 'rb'") from None
+    except (OSError, ValueError) as error:
+        raise ImageError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
+    if isinstance(data, str):
+        raise ImageError(f"{name} is opened as text: open it with 'rb'")
+    if not isinstance(data, bytes | bytearray):
+        raise ImageError(f"reading {name} gives {type(data).__name__}, not bytes: read it first")
+    if not data:
+        raise ImageError(f"{name} is empty, or was read to its end already: go back with seek(0)")
+    return bytes(data)

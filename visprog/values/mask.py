@@ -32,6 +32,15 @@ class Mask(Located):
         array.setflags(write=False)
         object.__setattr__(self, "pixels", array)
 
+    def __repr__(self) -> str:
+        place = str(self.box).removeprefix("Box")
+        return f"Mask(box={place}, {self.area:.0f} of {self.pixels.size} pixels)"
+
+    def _repr_html_(self) -> str:
+        from ..display import mask_html
+
+        return mask_html(self)
+
     @classmethod
     def tight(cls, pixels: NDArray[np.bool_], left: int = 0, top: int = 0) -> Mask:
         """A mask cut to what is True in `pixels` (H, W), whose corner lies at (left, top) of the root."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .geometry import Box, Located, _finite
 
@@ -32,7 +32,25 @@ class Region(Located):
 
     def __post_init__(self) -> None:
         if not isinstance(self.box, Box):
-            raise ValueError(f"Region.box must be a Box, not {type(self.box).__name__}")
+            object.__setattr__(self, "box", _box(self.box))
         if not isinstance(self.label, str):
             raise ValueError(f"Region.label must be a str, not {type(self.label).__name__}")
+        if type(self.label) is not str:  # NumPy's
+            object.__setattr__(self, "label", str(self.label))
         _finite(self, "score")
+
+    def __repr__(self) -> str:
+        label = self.label if len(self.label) <= 24 else self.label[:23] + "…"
+        place = str(self.box).removeprefix("Box")
+        return f"Region({label!r}, box={place}, score={self.score:.2f}{', mask' if self.mask is not None else ''})"
+
+
+def _box(value: Any) -> Box:
+    """The box that four numbers stand for."""
+    try:
+        left, top, right, bottom = value
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"Region.box must be a Box or four numbers (left, top, right, bottom), not {type(value).__name__}"
+        ) from None
+    return Box(left, top, right, bottom)

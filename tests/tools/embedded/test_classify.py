@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,6 +62,13 @@ def animals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of one's own, with words that no scene has: red pictures are raccoons, green ones frogs, blue ones
     whales."""
     from visprog.tools.models.text import word_tokenizer
+
+    texts = [f"a {animal}" for animal in ANIMALS]
+    return taught(texts, lambda length: word_tokenizer(texts, length), tmp_path_factory.mktemp("animals"))
+
+
+def taught(texts: list[str], tokenizer: Callable[[int], Any], path: Path) -> Path:
+    """A model that has learned to tell red, green and blue pictures by three texts."""
     from visprog.tools.training.tasks.clip import Shape
     from visprog.tools.training.tasks.clip_scenes import SceneClip, SceneClipConfig
 
@@ -68,8 +77,7 @@ def animals(tmp_path_factory: pytest.TempPathFactory) -> Path:
         size=32, patch=16, dim=16, layers=1, heads=2, text_dim=16, text_layers=1, text_heads=2, project=8
     )
     task = SceneClip(SceneClipConfig(shape=shape, negatives=False))
-    texts = [f"a {animal}" for animal in ANIMALS]
-    task.tokenizer = word_tokenizer(texts, task.length)
+    task.tokenizer = tokenizer(task.length)
     task.model = shape.build("clip", task.tokenizer, task.length)
     batch = {"images": task.pixels([picture(color).pixels for color in HUES]), "tokens": task.ids(texts)}
     optimizer = torch.optim.AdamW(task.model.parameters(), 1e-2)
@@ -79,9 +87,55 @@ def animals(tmp_path_factory: pytest.TempPathFactory) -> Path:
         logits = task.model.scale.exp() * images @ pairs[:, 0].T
         torch.nn.functional.cross_entropy(logits, torch.arange(3)).backward()
         optimizer.step()
-    path = tmp_path_factory.mktemp("animals")
     task.save(path)
     return path
+
+
+CAPTIONS = {
+    "digits": ["the digit 7", "the digit 1", "the digit 4"],
+    "letters of another alphabet": ["красная панда", "зелёная лягушка", "синий кит"],
+    "umlauts": ["ein Waschbär", "grüner Frosch", "großer Wal"],
+    "some words of scenes": ["a red raccoon", "a green frog", "a blue whale"],
+    "a colour that stands for another": ["a grey raccoon", "gray frog", "a silver whale"],
+    "no article": ["raccoon", "tree-frog", "whale!"],
+}
+
+
+@pytest.mark.parametrize("pieces", [False, True], ids=["words", "pieces"])
+@pytest.mark.parametrize("texts", CAPTIONS.values(), ids=CAPTIONS)
+def test_other_captions_than_those_of_scenes_are_read_as_they_are(
+    texts: list[str], pieces: bool, tmp_path: Path
+) -> None:
+    from visprog.tools.models.text import bpe_tokenizer, word_tokenizer
+
+    folder = taught(
+        texts,
+        lambda length: bpe_tokenizer(texts, 400, length) if pieces else word_tokenizer(texts, length),
+        tmp_path,
+    )
+    classify, match, verify = (
+        tool(str(folder)) for tool in (EmbeddedClassifier, EmbeddedMatcher, EmbeddedVerifier)
+    )
+    for i, color in enumerate(HUES):
+        image = picture(color)
+        assert classify([{"image": image, "options": texts}]) == [texts[i]]
+        fits = match([{"image": image, "text": text} for text in texts])
+        assert int(np.argmax(fits)) == i
+        region = Region(
+            Box(2, 2, 18, 18), "circle", 1.0, image
+        )  # the name of a shape that the model may not know
+        truths = verify([{"image": region, "statement": text} for text in texts])
+        assert all(isinstance(truth, bool) for truth in truths) and sum(truths) <= 1  # none is refused
+
+
+def test_a_large_vocabulary_is_not_tried_word_by_word(tmp_path: Path) -> None:
+    from visprog.tools.embedded.classify import MOST_RIVALS
+    from visprog.tools.models.text import word_tokenizer
+
+    texts = [*(f"a {animal}" for animal in ANIMALS), *(f"word{i}" for i in range(5 * MOST_RIVALS))]
+    word_tokenizer(texts, 8).save(tmp_path)
+    rivals = EmbeddedVerifier(str(tmp_path))._rivals("a raccoon")
+    assert MOST_RIVALS / 2 < len(rivals) <= MOST_RIVALS and "a raccoon" not in rivals
 
 
 def test_a_model_of_ones_own_verifies_in_its_own_words(animals: Path) -> None:

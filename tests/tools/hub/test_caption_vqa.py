@@ -9,6 +9,7 @@ import pytest
 
 from visprog.errors import ToolError
 from visprog.tools.caption import caption
+from visprog.tools.hub import vlm
 from visprog.tools.hub.caption import BlipCaptioner
 from visprog.tools.hub.vlm import LlavaCaptioner, LlavaVqa, question_prompt
 from visprog.tools.vqa import vqa
@@ -34,6 +35,13 @@ def test_blip(checkpoint: Folder, pictures: list[Image], region: Region) -> None
     assert not any("[" in text for text in together)
 
 
+@pytest.fixture
+def every_token_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What random weights write has no end: here it counts as whole wherever it stops."""
+    monkeypatch.setattr(vlm, "_ends", lambda checkpoint: set(range(100_000)))
+
+
+@pytest.mark.usefixtures("every_token_ends")
 def test_llava(checkpoint: Folder, pictures: list[Image], region: Region) -> None:
     model = checkpoint("llava")
     answerer = LlavaVqa(model, max_tokens=6, batch_size=3)
@@ -58,6 +66,40 @@ def test_what_the_model_is_told() -> None:
         question_prompt(" ")
 
 
+def test_an_answer_that_was_cut_is_none(checkpoint: Folder, pictures: list[Image]) -> None:
+    (error,) = LlavaVqa(checkpoint("llava"), max_tokens=2)([{"image": pictures[0], "question": "what ?"}])
+    assert isinstance(error, ToolError) and str(error).endswith(
+        "was cut off before it was whole: raise max_tokens"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "truncated", "answer"),
+    [
+        ("<think>It could be blue.</think>red", False, "red"),
+        ("[THINK]blue?[/THINK]\n red  car", False, "red car"),
+        ("It could be blue.</think> red", False, "red"),
+        ("<answer>red</answer>", False, "red"),
+        ("<|begin_of_box|>red<|end_of_box|>", False, "red"),
+        ("◁think▷blue?◁/think▷red", False, "red"),
+        (
+            "<|channel|>analysis<|message|>blue?<|end|><|start|>assistant<|channel|>final<|message|>red<|return|>",
+            False,
+            "red",
+        ),
+        ("A dog. It lies on the gr", True, "A dog."),
+        ("A dog of 3.5 kg lies", True, ""),
+        ("<think>blue", True, ""),
+        ("<think>blue", False, ""),
+        ("", False, ""),
+    ],
+)
+def test_thoughts_and_stumps_are_no_answers(text: str, truncated: bool, answer: str) -> None:
+    found = vlm.answer_in("vqa", "m", text, truncated)
+    assert found == answer if answer else isinstance(found, ToolError)
+
+
+@pytest.mark.usefixtures("every_token_ends")
 def test_an_empty_question_spoils_no_other(checkpoint: Folder, pictures: list[Image]) -> None:
     answer, error = LlavaVqa(checkpoint("llava"), max_tokens=2)(
         [{"image": pictures[0], "question": "what ?"}, {"image": pictures[0], "question": ""}]

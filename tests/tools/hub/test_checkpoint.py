@@ -54,6 +54,20 @@ def test_pickled_weights_are_refused(checkpoint: Folder, tmp_path: Path) -> None
     assert "holds only pickled weights" in said(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("model_ema.safetensors", "only model_ema.safetensors: copy the weights that you mean"),
+        ("model.fp16.safetensors", "only model.fp16.safetensors"),
+        ("adapter_config.json", "holds a LoRA adapter"),
+    ],
+)
+def test_other_weights_are_not_taken_for_the_model(name: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip"}))
+    (tmp_path / name).write_bytes(b"x")
+    assert message in said(tmp_path)
+
+
 def test_code_in_a_checkpoint_is_not_run(checkpoint: Folder, tmp_path: Path) -> None:
     folder = tmp_path / "code"
     shutil.copytree(checkpoint("clip"), folder)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from visprog.errors import ToolError
 from visprog.tools.detect import detect
@@ -91,10 +92,11 @@ def test_owlv2_boxes_belong_to_the_picture_filled_up_to_a_square(checkpoint: Fol
 def test_owlv2_pixels_are_those_of_its_processor(checkpoint: Folder, pictures: list[Image]) -> None:
     pytest.importorskip("scipy", reason="OWLv2's own processor needs SciPy")
     loaded = load(checkpoint("owlv2"), "detect", "AutoModelForZeroShotObjectDetection", ("owlv2",))
-    theirs = loaded.processor.image_processor([pictures[0].to_pil()], return_tensors="pt")["pixel_values"]
-    ours = _pixel_values(loaded, pictures[:1], True)
-    assert ours.shape == theirs.shape
-    assert float((ours - theirs).abs().mean()) < 0.05
+    theirs = loaded.processor.image_processor([p.to_pil() for p in pictures], return_tensors="pt")[
+        "pixel_values"
+    ]
+    ours = _pixel_values(loaded, pictures, True)
+    torch.testing.assert_close(ours, theirs.float(), atol=1e-5, rtol=1e-5)
 
 
 def test_grounding_dino_is_told_the_phrase_in_lower_case_with_a_full_stop(

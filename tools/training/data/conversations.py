@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+
+from visprog.values.plain_text import numbered_lines, parse_json, read_text
 
 from .files import Files
 from .samples import BadSample, Conversation, DataError, Turn, decode
@@ -37,11 +38,13 @@ class Conversations:
         name = str(record.get("id", f"conversation {index}"))
         turns = _turns(record.get("conversations"), name)
         images = record.get("image", [])
-        names = [images] if isinstance(images, str) else list(images or [])
+        names = [images] if isinstance(images, str) else images or []
+        if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+            raise BadSample(name, "its images are neither the name of a file nor a list of such names")
         places = sum(t.text.count(IMAGE) for t in turns)
         if places != len(names):
             raise BadSample(name, f"it has {len(names)} images and {places} places for them")
-        pixels = tuple(decode(self.files.read(str(n)), str(n)) for n in names)
+        pixels = tuple(decode(self.files.read(n), n) for n in names)
         return Conversation(pixels, turns, name)
 
 
@@ -57,13 +60,22 @@ def read_conversations(path: str | Path, images: str | Path | None = None) -> Co
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        lines = path.suffix.lower() == ".jsonl"
-        records = [json.loads(s) for s in text.splitlines() if s.strip()] if lines else json.loads(text)
+        text = read_text(path)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not JSON: {error}") from None
+    except ValueError as error:
+        raise DataError(f"{path} {error}") from None
+    where = str(path)
+    try:
+        if path.suffix.lower() in (".jsonl", ".ndjson"):
+            records: Any = []
+            for number, line in numbered_lines(text):
+                where = f"{path}, line {number}"
+                records.append(parse_json(line))
+        else:
+            records = parse_json(text)
+    except ValueError as error:
+        raise DataError(f"{where} {error}") from None
     if not isinstance(records, list) or not records:
         raise DataError(f"{path} must hold a list of conversations")
     return Conversations(Files(images or path.parent), records)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visprog.errors import ImageError, VisprogError
+from visprog.values.files import printable
 from visprog.values.image import Image
 
 Pixels = NDArray[np.uint8]
@@ -29,8 +30,9 @@ class BadSample(VisprogError):
     """
 
     def __init__(self, name: str, reason: str) -> None:
-        super().__init__(name, reason)
-        self.name, self.reason = name, reason
+        # A name that is not UTF-8 must not break the messages and the summary in which it comes to stand.
+        self.name, self.reason = printable(name, 4096), printable(reason, 4096)
+        super().__init__(self.name, self.reason)
 
     def __str__(self) -> str:
         return f"{self.name}: {self.reason}"

@@ -22,6 +22,7 @@ from visprog.errors import ConfigError
 from visprog.planner.grammar import FIXED, grammar
 from visprog.planner.vocabulary import normal_text
 from visprog.registry import default_registry
+from visprog.values.plain_text import numbered_lines, parse_json, read_text
 
 from .corpus import Sample, pluralise
 
@@ -60,20 +61,22 @@ def read_recorded(path: Path) -> list[Recorded]:
 
 
 def _entries(path: Path) -> list[Any]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix == ".jsonl":
-            return [json.loads(line) for line in text.split("\n") if line.strip()]
-        if path.suffix == ".json":
-            loaded = json.loads(text)
-        else:
-            import yaml
+    import yaml
 
+    try:
+        text = read_text(path)
+        if path.suffix == ".jsonl":
+            return [parse_json(line) for _, line in numbered_lines(text)]
+        if path.suffix == ".json":
+            loaded = parse_json(text)
+        else:
             loaded = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path} {error}") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(loaded, list):
         raise ConfigError(f"{path} holds no list of {{question, program}} pairs")
     return loaded

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visprog.errors import VisprogError
+from visprog.errors import ImageError, VisprogError
+from visprog.values.image import Image
 
 from ...color import to_lab
 from .colors import CONTRAST, palette
@@ -167,15 +168,18 @@ class Photographs:
 
     def _load(self, path: Path) -> NDArray[np.uint8]:
         if path not in self._read:
-            picture = cv2.imread(str(path))
-            if picture is None:
-                raise NoPhotographs(f"{path} cannot be read as a picture: remove it from the folder")
+            try:
+                picture = Image.open(path).pixels
+            except ImageError as error:
+                raise NoPhotographs(
+                    f"{path} cannot be read as a picture ({error}): remove it from the folder"
+                ) from None
             shrink = min(1.0, 2 * PHOTO / min(picture.shape[:2]))
             if shrink < 1:
                 picture = cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
             if len(self._read) >= 64:
                 self._read.clear()
-            self._read[path] = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+            self._read[path] = np.asarray(picture, np.uint8)
         return self._read[path]
 
 

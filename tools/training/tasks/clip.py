@@ -19,8 +19,10 @@ from visprog.tools.models.siglip import Siglip, SiglipConfig, SiglipImageConfig,
 from visprog.tools.models.text import END, Tokenizer
 from visprog.tools.nn import info_nce, sigmoid_pair_loss
 
+from ..collectives import gather
 from ..data.samples import DataError
-from ..gradient_cache import cached_backward, gather
+from ..gradient_cache import cached_backward
+from ..retrieval import fingerprint
 from ..task import Run, Task
 from .start import start_tower
 
@@ -98,7 +100,9 @@ class PairTask(Task):
     - "images" (n, 3, size, size) and "tokens" (n, length): pair i belongs together;
     - "hard" (n, length), perhaps: for each image the ids of a text that is nearly but not true of it;
     - "things" (n, t, k) and "says" (n, k), perhaps: facts as whole numbers; see `true_of`. Every text that is
-      true of an image is then right for it, and not its own alone.
+      true of an image is then right for it, and not its own alone;
+    - "pair" (n, 2), perhaps: numbers of image and text, as `pair_numbers` gives them. Every text that an image has,
+      or that is equal to one of its own, is then right for it.
 
     Subclasses make the tokenizer and the data.
     """
@@ -126,10 +130,15 @@ class PairTask(Task):
 
     def contrast(self, batch: Mapping[str, Tensor], images: Tensor, texts: Tensor) -> dict[str, Tensor]:
         """The loss of the features of a batch, over those of all processes."""
-        images, texts = gather(images), gather(texts)
+        images, texts = gather(images, name="image features"), gather(texts, name="text features")
         positives = None
         if "says" in batch:
-            positives = true_of(gather(batch["things"]), gather(batch["says"]))
+            positives = true_of(
+                gather(batch["things"], NO_FACT, "things"), gather(batch["says"], name="says")
+            )
+        elif "pair" in batch:
+            positives = related(gather(batch["pair"], name="pair"))
+        if positives is not None:
             positives = F.pad(positives, (0, len(images) * (texts.shape[1] - 1)))
         texts = texts.transpose(0, 1).flatten(0, 1)
         scale = self.model.scale.exp()
@@ -168,6 +177,24 @@ class PairTask(Task):
         """Token ids (n, length): as long as the longest text, or as the model (SigLIP)."""
         ids = self.tokenizer(texts).ids
         return F.pad(ids, (0, self.length - ids.shape[1])) if self.config.objective == "siglip" else ids
+
+
+NO_FACT = -3
+"""Fills the facts of things up to the most in a batch."""
+
+
+def pair_numbers(names: Sequence[str], captions: Sequence[str]) -> Tensor:
+    """Numbers (n, 2) of images and of captions: equal for equal ones, in all processes."""
+    return torch.tensor([[fingerprint(text) for text in pair] for pair in zip(names, captions, strict=True)])
+
+
+def related(pairs: Tensor) -> Tensor:
+    """Which texts are right for which images, bool (n, n): those of the same image, and those of the same words.
+
+    Args:
+        pairs: from `pair_numbers`.
+    """
+    return (pairs[:, None] == pairs).any(-1)
 
 
 def true_of(things: Tensor, says: Tensor) -> Tensor:

@@ -1,9 +1,8 @@
-"""CLIP on one's own pictures: with captions, or in a folder a class."""
+"""CLIP on one's own images: with captions, or in a folder a class."""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -17,18 +16,11 @@ from visprog.tools.cupl import bundled
 from visprog.tools.models.text import bpe_tokenizer, word_tokenizer
 from visprog.tools.models.zero_shot import ensemble, in_templates, templates
 
-from ..data.pairs import Pairs, read_classes, read_pairs
+from ..data.pairs import read_classes
 from ..data.samples import DataError
-from .clip import PairConfig, PairTask, Shape
-
-Part = Literal["train", "val", "test"]
-
-
-def divide(pairs: Pairs, part: Part) -> list[int]:
-    """Places of the pictures of a part: 8 of 10 to train on, 1 to choose by, 1 to test on. A picture stays in its
-    part whatever others are there."""
-    wanted = {"train": range(8), "val": (8,), "test": (9,)}[part]
-    return [i for i, e in enumerate(pairs.entries) if zlib.crc32(e.image.encode()) % 10 in wanted]
+from ..retrieval import recall
+from .captioned import Captioned, CaptionSource, ListedPairs, Part, StreamedPairs, divide
+from .clip import PairConfig, PairTask, Shape, pair_numbers
 
 
 @dataclass(frozen=True)
@@ -52,6 +44,10 @@ class ClassPictures:
     def __init__(self, task: ClassClip, part: Part) -> None:
         self.task, self.train = task, part == "train"
         self.pairs, self.places = task.pairs, divide(task.pairs, part)
+        if not self.places:
+            raise DataError(
+                f"{task.config.classes} holds too few images to set some aside for '{part}': add more"
+            )
         self.frames = templates(task.config.templates)
 
     def __len__(self) -> int:
@@ -86,7 +82,7 @@ class ClassClip(PairTask):
 
     def __init__(self, config: ClassClipConfig) -> None:
         self.pairs = read_classes(config.classes, "{}")
-        self.names = sorted({entry.caption for entry in self.pairs.entries})
+        self.names = sorted({entry.caption.strip() for entry in self.pairs.entries})
         said = [s for name in self.names for s in in_templates(templates(config.templates))(name)]
         said += [s for name in self.names for s in bundled().get(name, ())]
         super().__init__(config, word_tokenizer(said, 24), 24)
@@ -117,39 +113,19 @@ class CaptionClipConfig(PairConfig):
     """What a recipe says of CLIP on captions.
 
     Attributes:
-        pairs: pictures with captions, as `read_pairs` takes them.
-        images: folder or zip that the paths of a table are relative to.
+        pairs, images, val: as `CaptionSource` takes them.
         vocabulary: tokens of the byte-pair encoding that is learned from the captions.
         length: tokens of a caption at most.
     """
 
     pairs: Path = Path("pairs")
     images: Path | None = None
+    val: Path | None = None
     vocabulary: int = 4096
     length: int = 64
     shape: Shape = field(
         default_factory=lambda: Shape(size=128, patch=16, dim=256, text_dim=256, project=256)
     )
-
-
-class CaptionedPictures:
-    """Pictures and their captions."""
-
-    def __init__(self, task: CaptionClip, part: Part) -> None:
-        self.task, self.places = task, divide(task.pairs, part)
-        if not self.places:
-            raise DataError(f"{task.config.pairs} holds too few pictures to set some aside for '{part}'")
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def sample(self, key: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], str]:
-        pair = self.task.pairs[self.places[key]]
-        return self.task.pixels.fit(pair.image), pair.caption
-
-    def collate(self, samples: list[Any]) -> dict[str, Tensor]:
-        pictures, captions = zip(*samples, strict=True)
-        return {"images": self.task.pixels(pictures), "tokens": self.task.ids(captions)}
 
 
 class CaptionClip(PairTask):
@@ -160,25 +136,33 @@ class CaptionClip(PairTask):
     metric: ClassVar[str] = "image_to_text"
 
     def __init__(self, config: CaptionClipConfig) -> None:
-        self.pairs = read_pairs(config.pairs, config.images)
-        texts = (self.pairs[i].caption for i in divide(self.pairs, "train"))
-        super().__init__(config, bpe_tokenizer(texts, config.vocabulary, config.length), config.length)
+        self.source = CaptionSource(config.pairs, config.images, config.val)
+        tokenizer = bpe_tokenizer(self.source.captions(), config.vocabulary, config.length)
+        super().__init__(config, tokenizer, config.length)
 
-    def data(self, split: Literal["train", "val"]) -> CaptionedPictures:
-        return CaptionedPictures(self, split)
+    def data(self, split: Literal["train", "val"]) -> ListedPairs | StreamedPairs | None:
+        return self.source.data(self, split)
+
+    def collate(self, samples: Sequence[Captioned]) -> dict[str, Tensor]:
+        """A batch, as in `PairTask`."""
+        images, captions, _, names = zip(*samples, strict=True)
+        return {
+            "images": self.pixels(images),
+            "tokens": self.ids(captions),
+            "pair": pair_numbers(names, captions),
+        }
 
     def predict(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         images, texts = self.embed(batch)
-        return {"images": images.float(), "texts": texts[:, 0].float()}
+        return {"images": images.float(), "texts": texts[:, 0].float(), "pair": batch["pair"]}
 
     def score(self, predictions: Mapping[str, Tensor]) -> Mapping[str, float]:
         cosines = predictions["images"] @ predictions["texts"].T
-        return {"image_to_text": recall(cosines), "text_to_image": recall(cosines.T)}
-
-
-def recall(cosines: Tensor) -> float:
-    """How often the right answer, which has the number of the question, is the nearest (n, n)."""
-    return float((cosines.argmax(1) == torch.arange(len(cosines))).float().mean())
+        images, captions = predictions["pair"].unbind(1)
+        return {
+            "image_to_text": recall(cosines, images, captions),
+            "text_to_image": recall(cosines.T, captions, images),
+        }
 
 
 def moved(pixels: NDArray[np.uint8], shift: int, rng: np.random.Generator) -> NDArray[np.uint8]:

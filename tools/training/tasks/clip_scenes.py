@@ -16,7 +16,7 @@ from visprog.tools.models.text import Tokenizer, word_tokenizer
 
 from ..scenes import COLORS, SHAPES, TEXTURES, Scene, Scenes, Thing
 from ..scenes.things import is_held_out
-from .clip import PairConfig, PairTask
+from .clip import NO_FACT, PairConfig, PairTask
 
 LENGTH = 32
 FRAMES = (
@@ -92,7 +92,7 @@ class SceneViews:
 
     def collate(self, samples: list[View]) -> dict[str, Tensor]:
         most = max(len(view.things) for view in samples)
-        things = torch.full((len(samples), most, 3), -3)
+        things = torch.full((len(samples), most, 3), NO_FACT)
         for i, view in enumerate(samples):
             things[i, : len(view.things)] = torch.tensor(view.things)
         texts = [view.text for view in samples]

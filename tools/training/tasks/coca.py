@@ -10,20 +10,19 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from visprog.tools.models.coca import Coca, CocaConfig, coca_loss
 from visprog.tools.models.pixels import Pixels
 from visprog.tools.models.text import END, START, Tokenizer, bpe_tokenizer, word_tokenizer
 
-from ..data.pairs import read_pairs
+from ..collectives import gather, share
 from ..data.samples import DataError
-from ..gradient_cache import gather
 from ..scenes import Scenes
 from ..scenes.nameless import nameless
 from ..task import Task
-from .clip_files import divide
+from .captioned import Captioned, CaptionSource, ListedPairs, StreamedPairs
+from .clip import pair_numbers, related
 from .start import start_coca
 
 SCENE_LENGTH = 40
@@ -84,7 +83,8 @@ class CocaTaskConfig:
 
 class CocaTask(Task):
     """Captioning and contrast in one (Yu et al. 2022). Subclasses make the tokenizer and the data, whose batches
-    hold "images" (n, 3, S, S), "tokens" (n, length) and "key" (n,), the number of each picture."""
+    hold "images" (n, 3, S, S), "tokens" (n, length), "pair" (n, 2), the numbers of images and captions as
+    `pair_numbers` gives them, and "key" (n,), the place of each sample."""
 
     model: Coca
 
@@ -100,23 +100,33 @@ class CocaTask(Task):
     def data(self, split: Literal["train", "val"]) -> Any:
         """As `Task.data`."""
 
-    def batch(self, pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str]) -> dict[str, Tensor]:
-        """Pictures and their captions as tensors."""
-        return {"images": self.pixels(pictures), "tokens": self.tokenizer(captions).ids}
+    def collate(self, samples: Sequence[Captioned]) -> dict[str, Tensor]:
+        """A batch of samples: image, caption, place in the data and name of the image."""
+        pictures, captions, keys, names = zip(*samples, strict=True)
+        return {
+            "images": self.pixels(pictures),
+            "tokens": self.tokenizer(captions).ids,
+            "pair": pair_numbers(names, captions),
+            "key": torch.tensor(keys),
+        }
 
     def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        tokens = batch["tokens"]
+        tokens, pad = batch["tokens"], self.model.config.pad
         output = self.model(batch["images"], tokens)
-        same = (tokens[:, None] == tokens).all(-1)  # equal captions belong to each other's pictures
+        positives = None
         if self.config.contrast:
-            whole = {name: gather(getattr(output, name)) for name in ("image_embeds", "text_embeds")}
+            whole = {
+                name: gather(getattr(output, name), name=name) for name in ("image_embeds", "text_embeds")
+            }
             output = output._replace(**whole)
-            if len(whole["text_embeds"]) > len(tokens):
-                same = None
-        return coca_loss(
-            output, tokens, self.model.scale.exp(), self.model.config.pad,
-            contrast=self.config.contrast, caption=self.config.caption, positives=same,
+            positives = related(gather(batch["pair"], name="pair"))
+        # The mean over the caption tokens of all processes, not the mean of their means.
+        part = share((tokens[:, 1:] != pad).sum())
+        losses = coca_loss(
+            output, tokens, self.model.scale.exp(), pad,
+            contrast=self.config.contrast, caption=self.config.caption * part, positives=positives,
         )  # fmt: skip
+        return losses | {"caption": losses["caption"] * part}
 
     def predict(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         length = self.model.config.length
@@ -164,7 +174,7 @@ class CaptionedScenes:
 
     def __init__(self, task: SceneCoca, splits: Sequence[str], count: int, nameless: float = 0.0) -> None:
         config = task.config
-        self.task, self.count, self.nameless = task, count, nameless
+        self.count, self.nameless, self.collate = count, nameless, task.collate
         self.scenes = [
             Scenes(config.shape.size, split=split, style=config.style, backgrounds=config.backgrounds)
             for split in splits
@@ -173,16 +183,14 @@ class CaptionedScenes:
     def __len__(self) -> int:
         return self.count
 
-    def sample(self, key: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], str, int]:
-        """Pixels, caption and the number itself."""
+    def sample(self, key: int, rng: np.random.Generator) -> Captioned:
+        """Pixels, caption, the number itself, and a name for the image."""
         scene = self.scenes[key % len(self.scenes)][key]
-        if self.nameless:
-            return (*nameless(scene, rng, self.nameless), key)
-        return scene.pixels, scene.captions("plain")[0], key
-
-    def collate(self, samples: list[Any]) -> dict[str, Tensor]:
-        pictures, captions, keys = zip(*samples, strict=True)
-        return self.task.batch(pictures, captions) | {"key": torch.tensor(keys)}
+        if self.nameless:  # the colours, and with them the caption, change from visit to visit
+            pixels, caption = nameless(scene, rng, self.nameless)
+        else:
+            pixels, caption = scene.pixels, scene.captions("plain")[0]
+        return pixels, caption, key, f"{key} {caption}"
 
 
 class SceneCoca(CocaTask):
@@ -223,35 +231,16 @@ class FileCocaConfig(CocaTaskConfig):
     """What a recipe says of a captioner of one's own pictures.
 
     Attributes:
-        pairs: pictures with captions, as `read_pairs` takes them.
-        images: folder or zip that the paths of a table are relative to.
+        pairs, images, val: as `CaptionSource` takes them.
         vocabulary: tokens of the byte-pair encoding that is learned from the captions.
         length: tokens of a caption at most.
     """
 
     pairs: Path = Path("pairs")
     images: Path | None = None
+    val: Path | None = None
     vocabulary: int = 4096
     length: int = 64
-
-
-class CaptionedFiles:
-    """Pictures and their captions."""
-
-    def __init__(self, task: FileCoca, part: Literal["train", "val"]) -> None:
-        self.task, self.places = task, divide(task.pairs, part)
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def sample(self, key: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], str, int]:
-        """Pixels, caption and the number itself."""
-        pair = self.task.pairs[self.places[key]]
-        return self.task.pixels.fit(pair.image), pair.caption, key
-
-    def collate(self, samples: list[Any]) -> dict[str, Tensor]:
-        pictures, captions, keys = zip(*samples, strict=True)
-        return self.task.batch(pictures, captions) | {"key": torch.tensor(keys)}
 
 
 class FileCoca(CocaTask):
@@ -261,13 +250,12 @@ class FileCoca(CocaTask):
     lower_is_better: ClassVar[bool] = True
 
     def __init__(self, config: FileCocaConfig) -> None:
-        self.pairs = read_pairs(config.pairs, config.images)
-        texts = (self.pairs[i].caption for i in divide(self.pairs, "train"))
-        super().__init__(config, bpe_tokenizer(texts, config.vocabulary, config.length), config.length)
+        self.source = CaptionSource(config.pairs, config.images, config.val)
+        tokenizer = bpe_tokenizer(self.source.captions(), config.vocabulary, config.length)
+        super().__init__(config, tokenizer, config.length)
 
-    def data(self, split: Literal["train", "val"]) -> CaptionedFiles | None:
-        data = CaptionedFiles(self, split)
-        return data if len(data) or split == "train" else None
+    def data(self, split: Literal["train", "val"]) -> ListedPairs | StreamedPairs | None:
+        return self.source.data(self, split)
 
     def predict(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         tokens = batch["tokens"]

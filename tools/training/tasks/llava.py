@@ -25,6 +25,7 @@ from visprog.tools.models.llava_chat import IMAGE, Chat
 from visprog.tools.models.pixels import Pixels
 from visprog.tools.models.text import Tokenizer, word_tokenizer
 
+from ..collectives import share
 from ..data.conversations import read_conversations
 from ..data.samples import BadSample, DataError
 from ..scenes import Scene, Scenes
@@ -105,7 +106,9 @@ class LlavaTask(Task):
         return sample
 
     def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {"loss": self._losses(batch).sum() / (batch["labels"][:, 1:] != IGNORED).sum()}
+        count = (batch["labels"][:, 1:] != IGNORED).sum()
+        # The mean over the tokens of all processes, not the mean of their means.
+        return {"loss": self._losses(batch).sum() / count.clamp(min=1) * share(count)}
 
     def _losses(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Of every next token (n, length - 1); 0 where it is not the assistant's."""

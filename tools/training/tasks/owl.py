@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,13 +22,13 @@ from visprog.tools.models.text import END, Tokenizer, word_tokenizer
 from visprog.tools.nn.boxes import to_center, to_corners
 
 from ..average_precision import Found, average_precision
-from ..data import read_voc
 from ..data.detection import Detections
-from ..data.samples import DataError
+from ..data.samples import BadSample, DataError
 from ..scenes import COLORS, SHAPES, SIZES, TEXTURES, Scene, Scenes, Thing
 from ..scenes.facts import Mention, facts_of, matches
 from ..scenes.things import is_held_out
 from ..task import Task
+from .annotated import AnnotatedConfig, open_annotated
 from .clip import Shape
 from .start import start_detector
 
@@ -209,8 +210,8 @@ class SceneOwlConfig(OwlTaskConfig):
 class ScenePhrases:
     """Scenes, each with phrases for some of its things and others that fit none.
 
-    In training each scene is asked for the phrases of all scenes of the batch: what a thing is not takes many
-    negatives to learn, of which OWL-ViT draws at least 50 for each picture.
+    In training each scene is asked for the phrases of all scenes of the batch of its process: what a thing is not
+    takes many negatives to learn, of which OWL-ViT draws at least 50 for each image.
     """
 
     def __init__(self, task: SceneOwl, split: str, count: int) -> None:
@@ -311,46 +312,42 @@ def some_phrase(scene: Scene, rng: np.random.Generator, *, shown: bool, rare: bo
 
 
 @dataclass(frozen=True)
-class FileOwlConfig(OwlTaskConfig):
+class FileOwlConfig(OwlTaskConfig, AnnotatedConfig):
     """What a recipe says of a detector on one's own boxes.
 
     Attributes:
-        data: a folder or zip in the layout of Pascal VOC.
-        names: what kinds of things shall be called, where the name in the data is not what people ask for.
-        train: name of the split to train on.
-        val: name of the split to score.
+        names: what kinds of things shall be called, if the name in the data is not what people ask for.
     """
 
-    data: Path | None = None
     names: dict[str, str] = field(default_factory=dict)
-    train: str = "train"
-    val: str = "val"
     queries: int = 0  # as many as there are kinds of things
     most: int = 128
 
 
 class FileBoxes:
-    """Pictures of a data set; every kind of thing is asked for in each. Training turns and mirrors them."""
+    """Images of a data set; every kind of thing is asked for in each. Training turns and mirrors them."""
 
     def __init__(self, task: FileOwl, found: Detections, augment: bool) -> None:
         self.found, self.collate, self.augment = found, task.collate, augment
-        self.labels, self.phrases, self.most = task.labels, task.phrases, task.config.most
+        self.names, self.phrases, self.most = task.names, task.phrases, task.config.most
 
     def __len__(self) -> int:
         return len(self.found)
 
     def sample(self, key: int, rng: np.random.Generator) -> Asked:
-        """A picture and its boxes."""
+        """An image and its boxes. Raises `BadSample` if it has too many."""
         detection = self.found[key]
-        kept = np.flatnonzero(~detection.crowd)[: self.most]
+        kept = np.flatnonzero(~detection.crowd)
+        if len(kept) > self.most:
+            raise BadSample(detection.name, f"it shows {len(kept)} things, more than most={self.most}")
         pixels, boxes = detection.image, detection.boxes[kept]
-        labels = [detection.labels[i] for i in kept]
+        called = [self.names.get(detection.labels[i]) for i in kept]
         height, width = pixels.shape[:2]
         shares: NDArray[np.floating] = np.divide(boxes, [width, height, width, height])
         if self.augment:
             pixels, shares = turned(pixels, shares, int(rng.integers(8)))
-        named = np.array([[name == label for label in self.labels] for name in labels], bool)
-        return Asked(pixels, self.phrases, shares, named.reshape(-1, len(self.labels)))
+        named = np.array([[name == phrase for phrase in self.phrases] for name in called], bool)
+        return Asked(pixels, self.phrases, shares, named.reshape(-1, len(self.phrases)))
 
 
 class FileOwl(OwlTask):
@@ -360,19 +357,26 @@ class FileOwl(OwlTask):
 
     def __init__(self, config: FileOwlConfig) -> None:
         if config.data is None:
-            raise DataError("data: give the folder or zip that holds the boxes, in the layout of Pascal VOC")
-        self.found = {name: read_voc(config.data, name) for name in (config.train, config.val)}
-        self.labels = self.found[config.train].labels
-        if unknown := set(config.names) - set(self.labels):
             raise DataError(
-                f"names: there is no '{min(unknown)}' in {config.data}, only {', '.join(self.labels)}"
+                "data: give the boxes: a folder or zip in the layout of Pascal VOC or COCO, or COCO's JSON file"
             )
-        self.phrases = [config.names.get(label, label).lower() for label in self.labels]
-        super().__init__(replace(config, queries=len(self.labels)), word_tokenizer(self.phrases, LENGTH))
+        self.train, self.val = open_annotated(config, config.data)
+        labels = self.train.labels
+        if not labels:
+            raise DataError(f"{config.data} has no boxes to train on: there is no kind of thing in it")
+        if unknown := set(config.names) - set(labels):
+            raise DataError(f"names: there is no '{min(unknown)}' in {config.data}, only {', '.join(labels)}")
+        if unseen := [label for label in self.val.labels if label not in labels]:
+            warnings.warn(
+                f"{', '.join(unseen)}: only the images to score by show it, so that it is not scored",
+                stacklevel=2,
+            )
+        self.names = {label: config.names.get(label, label).lower() for label in labels}
+        self.phrases = list(dict.fromkeys(self.names.values()))
+        super().__init__(replace(config, queries=len(self.phrases)), word_tokenizer(self.phrases, LENGTH))
 
     def data(self, split: Literal["train", "val"]) -> FileBoxes:
-        name = self.config.train if split == "train" else self.config.val
-        return FileBoxes(self, self.found[name], split == "train")
+        return FileBoxes(self, self.train if split == "train" else self.val, split == "train")
 
 
 def turned(

@@ -23,13 +23,16 @@ from visprog.tools.models.sam_training import (
 )
 from visprog.tools.nn import mask_iou
 
+from ..data.detection import Detections
+from ..data.samples import BadSample, DataError
 from ..scenes import Scenes
 from ..task import Task
+from .annotated import AnnotatedConfig, open_annotated
 
 
 @dataclass(frozen=True)
-class SamTaskConfig:
-    """What a recipe says of SAM.
+class SamTaskConfig(AnnotatedConfig):
+    """What a recipe says of SAM: it learns from the masks of `data`, in COCO's format, or from scenes.
 
     Attributes:
         model: its shape.
@@ -69,17 +72,55 @@ class SceneMasks:
         return self.count
 
     def sample(self, key: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """A scene, and some of its masks: each as often as any other, as far as numbers allow."""
+        """A scene, and some of its masks."""
         nested = rng.random() < self.nested
         scene = self.scenes.nested(key) if nested else self.scenes[key]
         masks = scene.silhouettes if nested else scene.masks
-        order = [i for _ in range(-(-self.prompts // len(masks))) for i in rng.permutation(len(masks))]
-        return scene.pixels, masks[order[: self.prompts]]
+        return scene.pixels, some(masks, self.prompts, rng)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
         """Images (batch, 3, S, S) and targets (batch, prompts, S, S)."""
         pictures, masks = zip(*samples, strict=True)
         return {"images": self.pixels(pictures), "targets": torch.from_numpy(np.stack(masks))}
+
+
+class FileMasks:
+    """Images of a data set and `prompts` of their masks each, as `SceneMasks`: the longer side is S, the rest is
+    padded on the right and below."""
+
+    def __init__(self, task: SamTask, found: Detections) -> None:
+        self.found, self.prompts, self.pixels = found, task.config.prompts, task.pixels
+        self.size = task.model.config.image_size
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def sample(self, key: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """An image, and some of its masks. Raises `BadSample` if it has none that can be seen at this size."""
+        masked = self.found.masked(key)
+        image = self.pixels.fit(masked.image)
+        height, width = image.shape[:2]
+        rows, columns = (
+            (np.arange(new) + 0.5) * old // new
+            for new, old in zip((height, width), masked.image.shape[:2], strict=True)
+        )
+        masks = masked.masks[~masked.crowd][:, rows.astype(int)][:, :, columns.astype(int)]
+        masks = masks[masks.any((1, 2))]
+        if not len(masks):
+            raise BadSample(masked.name, f"it has no mask that is seen at {width} x {height} pixels")
+        masks = np.pad(masks, ((0, 0), (0, self.size - height), (0, self.size - width)))
+        return image, some(masks, self.prompts, rng)
+
+    def collate(self, samples: list[Any]) -> dict[str, Tensor]:
+        """As `SceneMasks.collate`."""
+        images, masks = zip(*samples, strict=True)
+        return {"images": self.pixels(images), "targets": torch.from_numpy(np.stack(masks))}
+
+
+def some(masks: NDArray[np.bool_], count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Some of the masks: each as often as any other, as far as numbers allow."""
+    order = [i for _ in range(-(-count // len(masks))) for i in rng.permutation(len(masks))]
+    return masks[order[:count]]
 
 
 class SamTask(Task):
@@ -95,11 +136,18 @@ class SamTask(Task):
         self.model = Sam.from_pretrained(config.checkpoint) if config.checkpoint else Sam(config.model)
         size, patch = self.model.config.image_size, self.model.config.patch
         self.pixels = sam_pixels(size)
-        if not config.checkpoint:
+        self.found = None if config.data is None else open_annotated(config, config.data)
+        if self.found and not all(part.has_masks for part in self.found):
+            raise DataError(
+                f'{config.data} has boxes alone: SAM learns from masks, as COCO\'s "segmentation"'
+            )
+        if not config.checkpoint and not self.found:
             # Pictures that are not square have more patches, and are neither padded nor made smaller.
             self.pixels = replace(self.pixels, shortest=size, longest=4 * size, divisor=patch, pad=None)
 
-    def data(self, split: Literal["train", "val"]) -> SceneMasks:
+    def data(self, split: Literal["train", "val"]) -> SceneMasks | FileMasks:
+        if self.found:
+            return FileMasks(self, self.found[split == "val"])
         return SceneMasks(self, split, self.config.scenes if split == "train" else 256)
 
     def loss(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:

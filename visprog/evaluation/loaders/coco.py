@@ -1,45 +1,57 @@
-"""COCO detection: every thing of 80 kinds. (Lin et al., 2014)"""
+"""COCO detection: every object of 80 kinds. (Lin et al., 2014)"""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
-from ...errors import MissingExtra
+from ...errors import MissingExtra, VisprogError
 from ...values import Box, Region
 from ..benchmark import Item
 from ..metrics import Row
-from .published import Published, need, numbered
+from .frames import Frames
+from .published import Published, id_text, need, numbered
 
 STATISTICS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large",
               "AR_1", "AR_10", "AR_100", "AR_small", "AR_medium", "AR_large")  # fmt: skip
 
 
 class COCODetection(Published):
-    """Reads `instances_SPLIT.json` (val2017, or another that is there) and the pictures that it names.
+    """Reads `instances_SPLIT.json` (val2017, or another that is there) and the images that it names.
 
-    A picture is one question, whose answer is a list of regions with the names of categories as labels. Metrics:
-    those of pycocotools over the pictures that were asked, errors counting as pictures in which nothing was found.
-    The score of one picture is the F1 of its boxes at an intersection over union of 0.5.
+    An image is one question, whose answer is a list of regions with the names of categories as labels. Metrics:
+    those of pycocotools over the images that were asked, errors counting as images in which nothing was found.
+    The score of one image is the F1 of its boxes at an intersection over union of 0.5.
+
+    Boxes of an image that is turned by its EXIF orientation are turned along.
+
+    Raises:
+        VisprogError: before the first question, if an annotation has no box or is of an unknown image or category, or
+            if an image has another size than stated.
     """
 
     name = "coco"
     repeatable: ClassVar[bool] = False
 
+    def __len__(self) -> int:
+        return len(self._images)
+
     def entries(self) -> Iterable[tuple[str, Any]]:
-        return numbered(self._name, need(self._truth, "images", self._name))
+        return numbered(self._name, list(self._images.values()))
 
     def items(self, entry: Any) -> Iterable[Item]:
+        key = id_text(entry["id"])
         boxes = [
             {"label": self._categories[a["category_id"]], "box": a["bbox"]}
-            for a in self._annotations.get(entry["id"], ())
-            if not a.get("iscrowd")
+            for a in self._things(key)
+            if not a["iscrowd"]
         ]
         yield Item(
-            str(entry["id"]),
+            key,
             f"Find every {', '.join(self._categories.values())}",
             (self.files.image(entry["file_name"]),),
             boxes,
@@ -58,18 +70,39 @@ class COCODetection(Published):
                 hits += 1
         return {"f1": 2 * hits / total if total else float(value is not None)}
 
+    def check(self, limit: int | None = None) -> None:
+        super().check(limit)
+        key = next(iter(self._images))
+        row = {
+            "id": key,
+            "answer": [
+                {"label": next(iter(self._categories.values()), ""), "box": [0, 0, 1, 1], "score": 1.0}
+            ],
+        }
+        try:
+            self.summary([row])
+        except MissingExtra:
+            raise
+        except Exception as error:  # of whichever version of pycocotools is installed
+            raise VisprogError(f"pycocotools cannot compute the metric of {self._name}: {error!r}") from error
+
     def summary(self, rows: Sequence[Row]) -> Mapping[str, float]:
         numbers = {name.casefold(): key for key, name in self._categories.items()}
-        found = [
-            {"image_id": int(row["id"]), "category_id": numbers[region["label"].casefold()],
-             "bbox": _corner_and_size(region["box"]), "score": region["score"]}
-            for row in rows
-            for region in (row["answer"] if isinstance(row["answer"], list) else [])
-            if isinstance(region, dict) and region.get("label", "").casefold() in numbers
-        ]  # fmt: skip
-        return self._evaluate([int(row["id"]) for row in rows], found)
+        numbers |= {name: key for key, name in self._categories.items()}
+        images = {row["id"]: number for number, row in enumerate(rows, 1)}
+        found = []
+        for row in rows:
+            for region in row["answer"] if isinstance(row["answer"], list) else []:
+                label = region.get("label", "") if isinstance(region, dict) else ""
+                number = numbers.get(label, numbers.get(label.casefold()))
+                if number is not None:
+                    found.append(
+                        {"image_id": images[row["id"]], "category_id": number,
+                         "bbox": _corner_and_size(region["box"]), "score": region["score"]}
+                    )  # fmt: skip
+        return self._evaluate(images, found)
 
-    def _evaluate(self, images: Sequence[int], found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    def _evaluate(self, images: Mapping[str, int], found: list[dict[str, Any]]) -> dict[str, float]:
         try:
             from pycocotools.coco import COCO
             from pycocotools.cocoeval import COCOeval
@@ -79,15 +112,40 @@ class COCODetection(Published):
             return dict.fromkeys(STATISTICS, 0.0)
         with contextlib.redirect_stdout(io.StringIO()):
             truth = COCO()
-            truth.dataset = self._truth
+            truth.dataset = self._dataset(images)
             truth.createIndex()
-            evaluation = COCOeval(truth, truth.loadRes(list(found)), "bbox")
-            evaluation.params.imgIds = list(images)
+            evaluation = COCOeval(truth, truth.loadRes(found), "bbox")
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
         # It writes -1 where there is nothing of a size.
         return {n: float(v) for n, v in zip(STATISTICS, evaluation.stats, strict=True) if v >= 0}
+
+    def _dataset(self, images: Mapping[str, int]) -> dict[str, Any]:
+        """The truth of some images with all that some version of pycocotools needs. Ids are numbers from 1 on: it takes
+        a match with the annotation 0 for none."""
+        things = [{**a, "image_id": number} for key, number in images.items() for a in self._things(key)]
+        return {
+            "info": {},
+            "licenses": [],
+            "images": [{"id": number} for number in images.values()],
+            "annotations": [{**a, "id": number} for number, a in enumerate(things, 1)],
+            "categories": [{"id": key, "name": name} for key, name in self._categories.items()],
+        }
+
+    def _things(self, key: str) -> list[dict[str, Any]]:
+        """The annotations of an image, boxes (left, top, width, height) in the image as it is shown."""
+        image, things = self._images[key], self._annotations.get(key, [])
+        boxes = [
+            [a["bbox"][0], a["bbox"][1], a["bbox"][0] + a["bbox"][2], a["bbox"][1] + a["bbox"][3]]
+            for a in things
+        ]
+        shown = self._frames.shown(image["file_name"], (image.get("width"), image.get("height")), boxes)
+        return [{**a, "bbox": _corner_and_size(box)} for a, box in zip(things, shown, strict=True)]
+
+    @cached_property
+    def _frames(self) -> Frames:
+        return Frames(self.files)
 
     @cached_property
     def _name(self) -> str:
@@ -96,19 +154,70 @@ class COCODetection(Published):
     @cached_property
     def _truth(self) -> dict[str, Any]:
         data: dict[str, Any] = self.files.json(self._name)
-        for annotation in need(data, "annotations", self._name):
-            annotation.setdefault("iscrowd", 0)
+        for part in ("images", "annotations", "categories"):
+            rows = need(data, part, self._name)
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                raise VisprogError(f"{self._name}: '{part}' is no list of mappings")
         return data
 
     @cached_property
-    def _categories(self) -> dict[int, str]:
-        return {c["id"]: c["name"] for c in need(self._truth, "categories", self._name)}
+    def _images(self) -> dict[str, Any]:
+        """Images by their ids as text, which are those of the questions."""
+        found: dict[str, Any] = {}
+        for image in self._truth["images"]:
+            key = id_text(image.get("id"))
+            if key in found:
+                raise VisprogError(f"{self._name}: two images have the id {key}")
+            if not isinstance(image.get("file_name"), str):
+                raise VisprogError(f"{self._name}: the image {key} has no file_name")
+            found[key] = image
+        if not found:
+            raise VisprogError(f"{self._name} has no images")
+        return found
 
     @cached_property
-    def _annotations(self) -> dict[int, list[Mapping[str, Any]]]:
-        found: dict[int, list[Mapping[str, Any]]] = {}
-        for annotation in self._truth["annotations"]:
-            found.setdefault(annotation["image_id"], []).append(annotation)
+    def _numbers(self) -> dict[str, int]:
+        """Own numbers of the categories, in the order of the file."""
+        return {id_text(c.get("id")): number for number, c in enumerate(self._truth["categories"], 1)}
+
+    @cached_property
+    def _categories(self) -> dict[int, str]:
+        names = [str(c.get("name", "")) for c in self._truth["categories"]]
+        if len(set(names)) < len(names) or len(self._numbers) < len(names):
+            raise VisprogError(f"{self._name}: two categories have one id or one name")
+        return dict(enumerate(names, 1))
+
+    @cached_property
+    def _annotations(self) -> dict[str, list[dict[str, Any]]]:
+        """What pycocotools reads of the annotations, by the ids of their images; the category is its own number."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for place, annotation in enumerate(self._truth["annotations"], 1):
+            where = f"{self._name}, annotation {place}"
+            key, category = id_text(annotation.get("image_id")), id_text(annotation.get("category_id"))
+            if key not in self._images:
+                raise VisprogError(f"{where} is of the image {key}, which is not listed")
+            if category not in self._numbers:
+                raise VisprogError(f"{where} is of the category {category}, which is not listed")
+            try:
+                left, top, width, height = (float(v) for v in annotation["bbox"])
+            except (KeyError, TypeError, ValueError):
+                raise VisprogError(
+                    f"{where} has no 'bbox' of four numbers: left, top, width, height"
+                ) from None
+            if not all(map(math.isfinite, (left, top, width, height))) or width < 0 or height < 0:
+                raise VisprogError(
+                    f"{where} has the box {annotation['bbox']}: it is not finite, or its width or height is negative"
+                )
+            area = annotation.get("area")
+            usable = isinstance(area, int | float) and math.isfinite(area) and area >= 0
+            found.setdefault(key, []).append(
+                {
+                    "category_id": self._numbers[category],
+                    "bbox": [left, top, width, height],
+                    "area": area if usable else width * height,
+                    "iscrowd": int(annotation.get("iscrowd") in (1, "1", True)),
+                }
+            )
         return found
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import os
+import re
 import threading
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -18,6 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import ImageError, VisprogError
+from ...values.archives import is_archive, is_cut_archive, member_name, open_archive, read_member, spellings
+from ...values.files import MAX_BYTES, read_file
+from ...values.plain_text import MAX_TEXT_BYTES, decode_text, numbered_lines, parse_json
 
 
 class _Place(NamedTuple):
@@ -45,7 +47,9 @@ class Files:
         self._lock = threading.Lock()
         if not path.exists():
             raise VisprogError(f"there is no {path}: give the folder or the zip archive of the data set")
-        if path.is_file() and not zipfile.is_zipfile(path):
+        if not path.is_dir() and not is_archive(path):
+            if is_cut_archive(path):
+                raise _cut(path)
             raise VisprogError(f"{path} is neither a folder nor a zip archive: give that of the data set")
 
     def find(self, *patterns: str) -> str:
@@ -67,50 +71,72 @@ class Files:
     def json(self, name: str) -> Any:
         """What a file of JSON holds. Raises `VisprogError`, as do the other readers."""
         try:
-            return json.loads(self._text(name))
+            return parse_json(self._text(name))
         except ValueError as error:
-            raise VisprogError(f"{name} is not JSON: {error}") from None
+            raise VisprogError(f"{name} {error}") from None
 
     def lines(self, name: str) -> Iterator[tuple[str, Any]]:
         """Each line of a file of JSON lines, and where it stands."""
-        for number, line in enumerate(self._text(name).split("\n"), 1):
-            if line.strip():
-                try:
-                    yield f"{name}, line {number}", json.loads(line)
-                except ValueError as error:
-                    raise VisprogError(f"{name}, line {number} is not JSON: {error}") from None
+        for number, line in numbered_lines(self._text(name)):
+            try:
+                yield f"{name}, line {number}", parse_json(line)
+            except ValueError as error:
+                raise VisprogError(f"{name}, line {number} {error}") from None
 
     def rows(self, name: str) -> Iterator[tuple[str, dict[str, str]]]:
         """Each row of a CSV file by the names of its columns, and where it stands."""
         return csv_rows(self._text(name), name)
 
     def image(self, name: str) -> StoredImage:
-        """A picture by its path, or by the end of its path; whether it is there shows when it is opened."""
-        return StoredImage(self, self.locate(name) or name)
+        """An image by its path, or by the end of its path; whether it is there shows when it is opened."""
+        if not isinstance(name, str):
+            raise TypeError(f"the name of an image is a text, not {str(name)[:40]!r}")
+        return StoredImage(self, name)
 
     def locate(self, name: str) -> str | None:
-        """The full name of a file known by the end of its path; None where there is none."""
-        if name in self._places:
-            return name
-        base = name.rpartition("/")[2]
-        same = self._by_base.get(base, ())
-        exact = [n for n in same if n.endswith(f"/{name}")]
-        return next(iter([*exact, *same]), None)
+        """The full name of a file known by its path or the end of it, as it is written or in the `spellings` of other
+        systems, or else by its name alone, in any folder; None if there is none.
 
-    def read(self, name: str) -> bytes:
+        Raises:
+            VisprogError: several files with this name differ.
+        """
+        for spelling in spellings(name):
+            if spelling in self._places:
+                return spelling
+            if re.match(r"/|[A-Za-z]:/", spelling):
+                continue  # an absolute path is not that of another file of this name
+            same = self._by_base.get(spelling.rpartition("/")[2], [])
+            found = [n for n in same if n.endswith(f"/{spelling}")] or same
+            if self._differ(found):
+                listed = ", ".join(sorted(found)[:5])
+                raise VisprogError(
+                    f"{self.path} holds several files {name}: {listed}; keep only the one that is meant"
+                )
+            if found:
+                return found[0]
+        return None
+
+    def read(self, name: str, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
         """The bytes of a file, by its full name."""
         place = self._places.get(name)
         if place is None:
             raise VisprogError(f"there is no {name} in {self.path}")
         try:
             if not place.member:
-                return place.path.read_bytes()
+                return read_file(place.path, max_bytes)
             with self._lock:
-                return self._archive(place.path).read(place.member)
+                return read_member(self._archive(place.path), place.member, max_bytes)
         except OSError as error:
             raise VisprogError(f"cannot read {name} in {self.path}: {error.strerror or error}") from None
-        except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+        except ValueError as error:
             raise VisprogError(f"cannot unpack {name} of {place.path}: {error}") from None
+
+    def _differ(self, names: list[str]) -> bool:
+        """Whether files differ: an archive and what was unpacked from it may lie side by side."""
+        if len(names) < 2:
+            return False
+        sizes = {self._places[name].size for name in names}
+        return len(sizes) > 1 or len({hashlib.sha256(self.read(name)).digest() for name in names}) > 1
 
     def path_of(self, name: str) -> Path | None:
         """Where a file lies on its own; None where it lies in an archive or is not there."""
@@ -126,13 +152,16 @@ class Files:
 
     def _text(self, name: str) -> str:
         try:
-            return self.read(name).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise VisprogError(f"{name} in {self.path} is not text in UTF-8: {error}") from None
+            return decode_text(self.read(name))
+        except ValueError as error:
+            raise VisprogError(f"{name} in {self.path} {error}") from None
 
     def _archive(self, path: Path) -> zipfile.ZipFile:
         if path not in self._archives:
-            self._archives[path] = zipfile.ZipFile(path)
+            try:
+                self._archives[path] = open_archive(path)
+            except ValueError as error:
+                raise VisprogError(f"cannot read {path}: {error}") from None
         return self._archives[path]
 
     @cached_property
@@ -145,8 +174,10 @@ class Files:
             for name in sorted(names):
                 path = Path(folder) / name
                 inner = path.relative_to(self.path).as_posix()
-                if path.suffix == ".zip" and zipfile.is_zipfile(path):
+                if path.suffix.lower() == ".zip" and is_archive(path):
                     found.update(self._members(path, inner + "/"))
+                elif path.suffix.lower() == ".zip" and is_cut_archive(path):
+                    raise _cut(path)
                 elif path.is_file():
                     found[inner] = _Place(path, "", path.stat().st_size, 0)
         return found
@@ -159,48 +190,64 @@ class Files:
         return found
 
     def _members(self, path: Path, prefix: str) -> Iterator[tuple[str, _Place]]:
-        try:
-            entries = self._archive(path).infolist()
-        except (OSError, zipfile.BadZipFile) as error:
-            raise VisprogError(f"cannot read the archive {path}: {error}") from None
-        for entry in entries:
+        for entry in self._archive(path).infolist():
             if not entry.is_dir() and not entry.filename.startswith("__MACOSX/"):
-                yield prefix + entry.filename, _Place(path, entry.filename, entry.file_size, entry.CRC)
+                place = _Place(path, entry.filename, entry.file_size, entry.CRC)
+                yield prefix + member_name(entry.filename), place
 
 
 @dataclass(frozen=True)
 class StoredImage:
-    """A picture among files, read when `Image.open` asks for its bytes."""
+    """An image among files, read when `Image.open` asks for its bytes."""
 
     files: Files
     name: str
 
     def read(self) -> bytes:
-        """Raises `ImageError` where it is not there or cannot be unpacked."""
+        """Raises `ImageError` if it is not there or cannot be unpacked."""
         try:
-            return self.files.read(self.name)
+            return self.files.read(self.files.locate(self.name) or self.name, MAX_BYTES)
         except VisprogError as error:
             raise ImageError(str(error)) from None
 
 
 def csv_rows(text: str, name: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each row of a CSV text by the names of its columns, and where it stands.
+    """Each row of a CSV text by the names of its columns, and where it stands. Of a file that ends in .tsv, columns are
+    divided by tabs, and quotes are letters.
 
     Raises:
         VisprogError: a row has more or fewer columns than the head.
     """
-    reader = csv.reader(io.StringIO(text, newline=""))
+    reader = _tab_rows(text) if name.lower().endswith(".tsv") else _comma_rows(text, name)
     head: list[str] | None = None
+    for line, row in reader:
+        where = f"{name}, line {line}"
+        if head is None:
+            head = [column.strip() for column in row]
+            twice = [column for column in head if head.count(column) > 1]
+            if twice:
+                raise VisprogError(f"{where} names the column '{twice[0]}' twice")
+        elif len(row) != len(head):
+            raise VisprogError(
+                f"{where} has {len(row)} columns, and the head has {len(head)}: put a text that has commas in quotes"
+            )
+        else:
+            yield where, dict(zip(head, row, strict=True))
+
+
+def _tab_rows(text: str) -> Iterator[tuple[int, list[str]]]:
+    return ((number, line.split("\t")) for number, line in numbered_lines(text))
+
+
+def _comma_rows(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         for row in reader:
-            where = f"{name}, line {reader.line_num}"
-            if not row:
-                continue
-            if head is None:
-                head = [column.strip() for column in row]
-            elif len(row) != len(head):
-                raise VisprogError(f"{where} has {len(row)} columns, and the head has {len(head)}")
-            else:
-                yield where, dict(zip(head, row, strict=True))
+            if any(cell.strip() for cell in row):
+                yield reader.line_num, row
     except csv.Error as error:
         raise VisprogError(f"{name}, line {reader.line_num} is not CSV: {error}") from None
+
+
+def _cut(path: Path) -> VisprogError:
+    return VisprogError(f"{path} is a zip archive that is cut off or damaged: copy it again")

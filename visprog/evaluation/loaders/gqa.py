@@ -31,7 +31,7 @@ class GQA(Published):
             key,
             question["question"],
             (self.files.image(f"{question['imageId']}.jpg"),),
-            question["answer"],
+            str(question["answer"]),
             details={"kind": question["types"]["structural"]},
         )
 

@@ -20,13 +20,14 @@ class Published(Benchmark):
         self.files = Files(data)
 
     def __iter__(self) -> Iterator[Item]:
-        for where, entry in self.entries():
-            try:
-                items = list(self.items(entry))
-            except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-                missing = f"has no {error}" if isinstance(error, KeyError) else f"cannot be read: {error}"
-                raise VisprogError(f"{where} is not as {self.name} is published: it {missing}") from None
-            yield from items
+        where = str(self.data)
+        try:
+            for place, entry in self.entries():
+                where = place
+                yield from list(self.items(entry))
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            missing = f"has no {error}" if isinstance(error, KeyError) else f"cannot be read: {error}"
+            raise VisprogError(f"{where} is not as {self.name} is published: it {missing}") from None
 
     @abstractmethod
     def entries(self) -> Iterable[tuple[str, Any]]:
@@ -56,3 +57,8 @@ def need(data: Any, key: str, name: str) -> Any:
     if not isinstance(data, dict) or key not in data:
         raise VisprogError(f"{name} has no '{key}': it is not the file that is meant")
     return data[key]
+
+
+def id_text(value: Any) -> str:
+    """An id as text: 1, 1.0 and "1" are one."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from ...errors import VisprogError
@@ -10,7 +11,8 @@ from ...values import Box, Region
 from ..answers import box_of
 from ..benchmark import Item
 from ..metrics import Row
-from .published import Published, need, numbered
+from .frames import Frames
+from .published import Published, id_text, need, numbered
 
 
 class RefCOCO(Published):
@@ -33,20 +35,22 @@ class RefCOCO(Published):
         data = self.files.json(name)
         if not isinstance(data, dict):
             return self._refs(name, data, split)
-        boxes = {a["image_id"]: a["bbox"] for a in need(data, "annotations", name)}
+        boxes = {id_text(a["image_id"]): a["bbox"] for a in need(data, "annotations", name)}
         return (
-            (where, (str(image["id"]), image["caption"], image["file_name"], boxes.get(image["id"]), ""))
+            (where, (id_text(image["id"]), image["caption"], image, boxes.get(id_text(image["id"])), ""))
             for where, image in numbered(name, need(data, "images", name))
         )
 
     def items(self, entry: Any) -> Iterable[Item]:
-        key, expression, file, box, group = entry
+        key, expression, image, box, group = entry
+        file, size = image["file_name"], (image.get("width"), image.get("height"))
         left, top, width, height = map(float, box)
+        (shown,) = self._frames.shown(file, size, [[left, top, left + width, top + height]])
         yield Item(
             key,
             f"Find {_with_the(expression.strip())}",
             (self.files.image(file),),
-            [left, top, left + width, top + height],
+            shown,
             Region,
             group,
             {"expression": expression},
@@ -65,25 +69,29 @@ class RefCOCO(Published):
         }
 
     def _refs(self, name: str, refs: Any, split: str) -> Iterator[tuple[str, Any]]:
-        boxes, files = self._instances(name.rpartition("/")[0])
+        boxes, images = self._instances(name.rpartition("/")[0])
         for where, ref in numbered(name, refs):
             try:
                 if ref["split"] != split:
                     continue
-                file = files.get(ref["image_id"]) or ref["file_name"]
+                image = images.get(id_text(ref["image_id"])) or {"file_name": ref["file_name"]}
                 for sentence in ref["sentences"]:
                     said = sentence.get("sent") or sentence["raw"]
                     key = f"{ref['ref_id']}-{sentence['sent_id']}"
-                    yield where, (key, said, file, boxes.get(ref["ann_id"]), str(ref["ref_id"]))
+                    yield where, (key, said, image, boxes.get(id_text(ref["ann_id"])), str(ref["ref_id"]))
             except (KeyError, TypeError, AttributeError) as error:
                 raise VisprogError(f"{where} is not as {self.name} is published: {error!r}") from None
 
-    def _instances(self, folder: str) -> tuple[dict[Any, Any], dict[Any, str]]:
-        """Boxes by annotation, file names by image."""
+    def _instances(self, folder: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Boxes by the id of the annotation, images by theirs."""
         name = self.files.find(f"{folder}/instances.json", "instances*.json")
         data = self.files.json(name)
-        boxes = {a["id"]: a["bbox"] for a in need(data, "annotations", name)}
-        return boxes, {i["id"]: i["file_name"] for i in need(data, "images", name)}
+        boxes = {id_text(a["id"]): a["bbox"] for a in need(data, "annotations", name)}
+        return boxes, {id_text(i["id"]): i for i in need(data, "images", name)}
+
+    @cached_property
+    def _frames(self) -> Frames:
+        return Frames(self.files)
 
 
 class RefCOCOPlus(RefCOCO):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...errors import VisprogError
+from ...values.archives import spellings
+from ...values.plain_text import read_text
 from ..answers import same, whole_number_of, yes_no_of
 from ..benchmark import Benchmark, Item
 from ..metrics import Row, accuracy
@@ -16,7 +19,7 @@ COLUMNS = ("image", "question", "answer")
 
 
 class Table(Benchmark):
-    """Reads a CSV file with the columns image, question and answer, and, where there are any, id, group and kind.
+    """Reads a CSV or TSV file with the columns image, question and answer, and, if there are any, id, group and kind.
 
     Several images are divided by ";"; their paths are relative to the file. An answer that says yes or no must be
     answered by a bool, a whole number by an int, anything else by any text, compared without case, articles and
@@ -37,10 +40,13 @@ class Table(Benchmark):
 
     def __iter__(self) -> Iterator[Item]:
         try:
-            text = self.data.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise VisprogError(f"cannot read {self.data}: {error}") from None
-        for number, (where, row) in enumerate(csv_rows(text, self.data.name), 1):
+            text = read_text(self.data)
+        except OSError as error:
+            raise VisprogError(f"cannot read {self.data}: {error.strerror or error}") from None
+        except ValueError as error:
+            raise VisprogError(f"{self.data} {error}") from None
+        for number, (where, cells) in enumerate(csv_rows(text, self.data.name), 1):
+            row = {column.casefold(): cell for column, cell in cells.items()}
             missing = [c for c in COLUMNS if c not in row]
             if missing:
                 raise VisprogError(f"{self.data} has no column '{missing[0]}': it needs {', '.join(COLUMNS)}")
@@ -48,11 +54,11 @@ class Table(Benchmark):
             if empty:
                 raise VisprogError(f"{where}: the column '{empty[0]}' is empty")
             truth = _truth(row["answer"].strip())
-            pictures = tuple(self.data.parent / p.strip() for p in row["image"].split(";") if p.strip())
+            images = tuple(_beside(self.data.parent, p.strip()) for p in row["image"].split(";") if p.strip())
             yield Item(
                 row.get("id") or str(number),
                 row["question"].strip(),
-                pictures,
+                images,
                 truth,
                 None if isinstance(truth, str) else type(truth),
                 row.get("group", ""),
@@ -64,6 +70,12 @@ class Table(Benchmark):
 
     def summary(self, rows: Sequence[Row]) -> Mapping[str, float]:
         return {"accuracy": accuracy(rows)}
+
+
+def _beside(folder: Path, name: str) -> Path:
+    """A file by its path from a folder, as it is written or in the `spellings` of other systems."""
+    found = (folder / spelling for spelling in spellings(name) if os.path.exists(folder / spelling))
+    return next(found, folder / name)
 
 
 def _truth(text: str) -> bool | int | str:

@@ -12,7 +12,7 @@ from typing import Any
 from ...errors import VisprogError
 from ..answers import consensus, text_of
 from ..benchmark import Item
-from .published import Published, need, numbered
+from .published import Published, id_text, need, numbered
 
 
 class VQAv2(Published):
@@ -31,14 +31,14 @@ class VQAv2(Published):
         return numbered(name, need(self.files.json(name), "questions", name))
 
     def items(self, entry: Any) -> Iterable[Item]:
-        key = entry["question_id"]
+        key = id_text(entry["question_id"])
         if key not in self._answers:
             raise VisprogError(f"no answers are given for the question {key} of {self.name}")
         found = self._answers[key]
         file = f"COCO_{self._part}_{int(entry['image_id']):012d}.jpg"
-        people = [person["answer"] for person in found["answers"]]
+        people = [str(person["answer"]) for person in found["answers"]]
         details = {"kind": found.get("answer_type", "")}
-        yield Item(str(key), entry["question"], (self.files.image(file),), people, details=details)
+        yield Item(key, entry["question"], (self.files.image(file),), people, details=details)
 
     def score(self, item: Item, value: Any) -> Mapping[str, float]:
         return {"accuracy": consensus(text_of(value), item.answer)}
@@ -48,9 +48,9 @@ class VQAv2(Published):
         return self.split or "val2014"
 
     @cached_property
-    def _answers(self) -> dict[Any, Any]:
+    def _answers(self) -> dict[str, Any]:
         name = self.files.find(f"{self.prefix}mscoco_{self._part}_annotations.json")
-        return {a["question_id"]: a for a in need(self.files.json(name), "annotations", name)}
+        return {id_text(a["question_id"]): a for a in need(self.files.json(name), "annotations", name)}
 
 
 class OKVQA(VQAv2):

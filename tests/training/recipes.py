@@ -1,0 +1,139 @@
+"""Every shipped recipe for a few steps, small, in however many processes it is started with: see test_processes.py.
+
+python -m tests.training.recipes FOLDER BATCH_SIZE
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import torch
+from accelerate import PartialState
+
+from visprog.tools.models.checkpoint import save_model
+from visprog.tools.models.llama import KEYS, Llama, LlamaConfig
+from visprog.tools.models.text import word_tokenizer
+from visprog.tools.training.fit import fit
+from visprog.tools.training.recipe import load_recipe
+from visprog.tools.training.tasks.clip import Shape
+from visprog.tools.training.tasks.owl import SceneOwl, SceneOwlConfig
+
+STEPS = 3
+SMALL = [f"shape.{k}={v}" for k, v in {
+    "size": 32, "dim": 16, "layers": 1, "heads": 2, "text_dim": 16, "text_layers": 1, "text_heads": 2, "stem": "null",
+}.items()]  # fmt: skip
+CLIP = [*SMALL, "shape.project=8"]
+COCA = [f"shape.{k}={v}" for k, v in {
+    "size": 32, "image_dim": 16, "image_layers": 1, "image_heads": 2, "dim": 16, "text_layers": 1, "fusion_layers": 1,
+    "heads": 2, "queries": 4, "stem": "null",
+}.items()]  # fmt: skip
+LLAMA = "text={dim: 16, layers: 1, heads: 2, hidden: 32}"
+CHANGES: dict[str, list[str]] = {
+    "clip": [*CLIP, "tower=null"],
+    "clip-captions": [*CLIP, "pairs={data}/pairs.csv", "vocabulary=300", "length=16"],
+    "clip-cifar10": [*CLIP, "shape.patch=8", "classes={data}/classes.zip"],
+    "coca": [*COCA, "tower=null"],
+    "coca-captions": [*COCA, "pairs={data}/pairs.csv", "vocabulary=300", "length=16"],
+    "llava": [LLAMA, "tower={data}/owl", "start=null", "length=300"],
+    "llava-align": ["conversations={data}/talk.json", "tower={data}/owl", "language={data}/llama", "fsdp=false",
+                    "held=0.2", "epochs=null", "activation_checkpointing=false", "workers=0"],
+    "llava-instruct": ["conversations={data}/talk.json", "checkpoint={data}/llava", "fsdp=false", "held=0.2",
+                       "epochs=null", "activation_checkpointing=false", "workers=0"],
+    "llava-words": [LLAMA, "tower={data}/owl", "length=300"],
+    "owl": [*SMALL],
+    "owl-boxes": [*SMALL, "start=null", "data={data}/voc"],
+    "sam": [f"model.{k}={v}" for k, v in {
+        "image_size": 32, "patch": 8, "dim": 16, "layers": 1, "heads": 2, "hidden": 32, "width": 16,
+        "decoder_heads": 2, "decoder_hidden": 16, "iou_hidden": 16}.items()],
+}  # fmt: skip
+"""What makes each shipped recipe small."""
+
+
+def make_data(folder: Path) -> None:
+    """Data and models in `folder` for the recipes that bring none."""
+    rng = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+
+    def image() -> bytes:
+        data = BytesIO()
+        PIL.Image.fromarray(rng.integers(0, 255, (24, 20, 3), np.uint8)).save(data, "png")
+        return data.getvalue()
+
+    (folder / "images").mkdir()
+    lines, talk = ["path,caption"], []
+    for i in range(40):
+        (folder / "images" / f"{i}.png").write_bytes(image())
+        lines += [
+            f"images/{i}.png,noise of kind {i % 7}",
+            f"images/{i}.png,{'very ' * (i % 4)}grey noise {i}",
+        ]
+        said = " ".join(["it is noise"] * (1 + i % 3))  # answers of different lengths
+        turns = [{"from": "human", "value": "<image>\nwhat is this"}, {"from": "gpt", "value": said}]
+        talk.append({"id": str(i), "image": f"images/{i}.png", "conversations": turns})
+    (folder / "pairs.csv").write_text("\n".join(lines))
+    (folder / "talk.json").write_text(json.dumps(talk))
+    with zipfile.ZipFile(folder / "classes.zip", "w") as archive:
+        for name in ("cat", "dog", "frog"):
+            for i in range(20):
+                archive.writestr(f"{name}/{i}.png", image())
+    voc = folder / "voc"
+    for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (voc / name).mkdir(parents=True)
+    for i in range(12):
+        (voc / "JPEGImages" / f"{i}.png").write_bytes(image())
+        things = "".join(
+            f"<object><name>{label}</name><bndbox><xmin>{2 + i}</xmin><ymin>3</ymin><xmax>{6 + i}</xmax>"
+            "<ymax>14</ymax></bndbox></object>"
+            for label in ("cell", "egg")[: 1 + i % 2]
+        )
+        (voc / "Annotations" / f"{i}.xml").write_text(f"<annotation>{things}</annotation>")
+    for name, numbers in (("train", range(9)), ("val", range(9, 12))):
+        (voc / "ImageSets/Main" / f"{name}.txt").write_text("\n".join(map(str, numbers)))
+    make_models(folder)
+
+
+def make_models(folder: Path) -> None:
+    """A detector as "owl", a language model in the hub's layout as "llama", and both joined as "llava"."""
+    from safetensors.torch import save_file
+
+    from visprog.tools.training.tasks.llava import FileLlava, FileLlavaConfig
+
+    torch.manual_seed(0)
+    shape = Shape(32, 8, 16, 1, 2, text_dim=16, text_layers=1, text_heads=2)
+    for name in ("owl", "llava"):
+        (folder / name).mkdir()
+    SceneOwl(SceneOwlConfig(shape=shape)).save(folder / "owl")
+    tokenizer = word_tokenizer(["user : assistant what is this it noise"], 64)
+    model = Llama(LlamaConfig(vocab=len(tokenizer), dim=16, layers=1, heads=2, hidden=32, tied=False))
+    llama = folder / "llama"
+    save_model(model, model.config, llama)
+    state = {k: v.contiguous() for k, v in KEYS.to_theirs(model.state_dict()).items()}
+    save_file(state, llama / "model.safetensors")
+    config = {"model_type": "llama", "vocab_size": len(tokenizer), "hidden_size": 16, "num_hidden_layers": 1,
+              "num_attention_heads": 2, "intermediate_size": 32, "rms_norm_eps": 1e-6}  # fmt: skip
+    (llama / "config.json").write_text(json.dumps(config))
+    tokenizer.save(llama)
+    made = FileLlavaConfig(conversations=folder / "talk.json", tower=str(folder / "owl"), language=str(llama))
+    FileLlava(made).save(folder / "llava")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    out, batch_size = Path(sys.argv[1]), int(sys.argv[2])
+    state = PartialState(cpu=True)
+    if state.is_main_process:
+        make_data(out / "data")
+    state.wait_for_everyone()
+    for name, changes in CHANGES.items():
+        if sys.argv[3:] and name not in sys.argv[3:]:
+            continue
+        changes = [change.replace("{data}", str(out / "data")) for change in changes]
+        common = [f"steps={STEPS}", f"batch_size={batch_size}", "accumulation=1", "precision=fp32",
+                  "evaluate_every=null", "schedule.warmup=1"]  # fmt: skip
+        fit(load_recipe(name, [*changes, *common]), out / name)

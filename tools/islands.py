@@ -1,0 +1,58 @@
+"""The parts of a drawing that lie apart from each other, with nothing but the ground between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from visprog.values import Box
+
+Array = NDArray[Any]
+MARGIN = 12
+"""Pixels of ground around an island; islands less than two margins apart are one."""
+
+MOST = 48
+"""Number of islands above which those that lie near each other are joined."""
+
+
+def islands(pixels: Array, ground: Array, contrast: float) -> list[Box]:
+    """Disjoint boxes, in whole pixels, around all that is not of the ground's colour, from left to right.
+
+    Args:
+        pixels: (H, W, 3) uint8.
+        ground: (3,) colour.
+        contrast: levels of a channel by which a pixel of the ground may lie off its colour.
+    """
+    low, high = np.floor(ground - contrast), np.ceil(ground + contrast)
+    painted = cv2.bitwise_not(cv2.inRange(pixels, low, high))
+    if not painted.any():
+        return []
+    margin, boxes = MARGIN, _around(painted, MARGIN)
+    while len(boxes) > MOST:
+        margin *= 2
+        boxes = _around(painted, margin)
+    return sorted(_disjoint(boxes), key=lambda b: (b.left, b.top))
+
+
+def _around(painted: Array, margin: int) -> list[Box]:
+    grown = cv2.dilate(painted, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))
+    count, _, stats, _ = cv2.connectedComponentsWithStats(grown, connectivity=8)
+    return [Box(x, y, x + w, y + h) for x, y, w, h, _ in stats[1:count].tolist()]
+
+
+def _disjoint(boxes: list[Box]) -> list[Box]:
+    """Boxes that overlap joined to one around them, until none do."""
+    apart: list[Box] = []
+    while boxes:
+        box = boxes.pop()
+        for other in apart:
+            if box.intersection(other) is not None:
+                apart.remove(other)
+                boxes.append(box.union(other))
+                break
+        else:
+            apart.append(box)
+    return apart

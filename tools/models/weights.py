@@ -1,0 +1,152 @@
+"""Weights on disk: which files of a checkpoint folder hold them, and the tensors in these files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+"""One file with all weights, or the list of the files that hold them: what `save_pretrained` writes."""
+
+PRECISIONS = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
+    "BOOL": torch.bool, "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
+}  # fmt: skip
+"""Number formats by their names in safetensors files."""
+
+
+def few(items: Iterable[object], most: int = 4) -> str:
+    """Names for a message: the first ones, and the number of the others."""
+    names = [str(item) for item in items]
+    rest = f" and {len(names) - most} others" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The weights of a checkpoint folder by their names, in the precision that they are stored in.
+
+    Only `model.safetensors` is read or, if there is none, the files that `model.safetensors.index.json` lists. Other
+    files with weights in the folder (moving averages, other layouts, other precisions) are left alone.
+
+    Raises:
+        ValueError: the folder has neither of the two; files or keys of the index are missing, or a key lies in two
+            files; a file is damaged. The message names what is wrong.
+    """
+    if (folder / "adapter_config.json").is_file():
+        raise ValueError(
+            f"{folder} holds a LoRA adapter (adapter_config.json), which is not applied here: merge it into its base "
+            "model (peft: merge_and_unload) and save that"
+        )
+    if (folder / SINGLE).is_file():
+        return read_tensors(folder / SINGLE)
+    if (folder / INDEX).is_file():
+        return _read_shards(folder, read_index(folder))
+    raise ValueError(
+        f"{folder} holds neither {SINGLE} nor {INDEX}: {found_instead(path.name for path in folder.iterdir())}"
+    )
+
+
+def read_index(folder: Path) -> dict[str, str]:
+    """The file that each weight lies in, by `model.safetensors.index.json`.
+
+    Raises:
+        ValueError: it is no such list, or names a file outside the folder.
+    """
+    try:
+        found = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
+        files: dict[str, str] = {str(key): str(file) for key, file in found.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{folder / INDEX} holds no list of weights (weight_map)") from error
+    outside = sorted({file for file in files.values() if not _is_plain(file)})
+    if outside or not files:
+        raise ValueError(
+            f"{folder / INDEX} names {few(outside)}: a file of weights lies beside it, and ends in .safetensors"
+            if outside
+            else f"{folder / INDEX} names no weights"
+        )
+    return files
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, in memory of their own.
+
+    The library maps the file instead, so that whoever copies the tensors holds them twice for a while, and whoever
+    does not sees them change when the file is overwritten.
+
+    Raises:
+        ValueError: the file is damaged, or holds numbers of a format that is not known.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "pt") as opened:  # checks the header against the length of the file
+            names = set(opened.keys())
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{file} is cut or damaged ({error}): download or save it again") from error
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        header: dict[str, Any] = json.loads(stream.read(length))
+        tensors = {}
+        for name, entry in sorted(header.items(), key=lambda item: item[1].get("data_offsets", [0])[0]):
+            if name not in names:  # "__metadata__"
+                continue
+            if entry["dtype"] not in PRECISIONS:
+                raise ValueError(
+                    f"{file}: {name} is stored as {entry['dtype']}, a format of quantised weights, which are not read"
+                )
+            tensor = torch.empty(entry["shape"], dtype=PRECISIONS[entry["dtype"]])
+            stream.seek(8 + length + entry["data_offsets"][0])
+            if tensor.numel():
+                stream.readinto(tensor.view(-1).view(torch.uint8).numpy())
+            tensors[name] = tensor
+    return tensors
+
+
+def found_instead(files: Iterable[str]) -> str:
+    """What a checkpoint has whose weights cannot be read, by the names of its files, and the way out."""
+    names = sorted(files)
+    tensors = [name for name in names if name.endswith(".safetensors")]
+    pickled = [name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5"))]
+    if any(name.startswith("adapter_model.") for name in names):
+        return "it holds a LoRA adapter (adapter_model), to be merged into its base model (peft: merge_and_unload)"
+    if any(name.startswith("open_clip_") for name in tensors):
+        return f"{few(tensors)} has the layout of open_clip, which is not read"
+    if any("-of-" in name for name in tensors):
+        return f"{few(tensors)} are parts of one, and the list of the parts, {INDEX}, is missing"
+    if tensors:
+        return f"it holds {few(tensors)}: copy the one that you mean to {SINGLE}"
+    if pickled:
+        return (
+            f"no .safetensors file; pickled weights ({few(pickled)}) are refused, convert them to safetensors"
+        )
+    return f"no .safetensors file; there is only {few(names)}"
+
+
+def _read_shards(folder: Path, index: dict[str, str]) -> dict[str, Tensor]:
+    files = sorted(set(index.values()))
+    missing = [file for file in files if not (folder / file).is_file()]
+    if missing:
+        raise ValueError(f"{folder} lacks {few(missing)}, which {INDEX} names: download or copy all files")
+    state: dict[str, Tensor] = {}
+    held: dict[str, str] = {}
+    for file in files:
+        tensors = read_tensors(folder / file)
+        twice = [key for key in tensors if key in held]
+        if twice:
+            raise ValueError(f"{folder}: {few(twice)} lies in both {held[twice[0]]} and {file}")
+        held |= dict.fromkeys(tensors, file)
+        state |= tensors
+    astray = [f"{key} ({file})" for key, file in index.items() if held.get(key) != file]
+    if astray:
+        raise ValueError(f"{folder}: weights are not in the files that {INDEX} names: {few(astray)}")
+    return state
+
+
+def _is_plain(name: str) -> bool:
+    return name.endswith(".safetensors") and "/" not in name and "\\" not in name

@@ -1,0 +1,61 @@
+"""`visprog trust`: allow what a file of the working folder sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import JsonOption, Result
+
+
+def trust(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="FILE...",
+            help="By default visprog.toml and visprog.examples.yaml of this folder.",
+            show_default=False,
+        ),
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Allow them no more.")] = False,
+    json: JsonOption = False,
+) -> Result:
+    """Allow what a file found in this folder sets: tools, models, addresses, examples.
+
+    Look at the file first: what it names is run and spoken to as you. It stays allowed until its content changes.
+
+    \b
+    visprog trust
+    visprog trust visprog.toml
+    visprog trust --remove
+    """
+    from ..config import FILE_NAME, MAX_BYTES
+    from ..errors import ConfigError
+    from ..planner.own_examples import DEFAULT
+    from ..trust import distrust
+    from ..trust import trust as allow
+    from ..values.files import printable, read_file
+
+    chosen = files or [f for f in (Path(FILE_NAME), DEFAULT) if f.exists()]
+    if not chosen:
+        raise ConfigError(
+            f"there is neither {FILE_NAME} nor {DEFAULT} in this folder: name the file to trust"
+        )
+    done = []
+    for path in chosen:
+        name = printable(path)
+        if remove:
+            said = "not trusted any more" if distrust(path) else "was not trusted"
+        else:
+            try:
+                allow(path, read_file(path, MAX_BYTES))
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or error
+                raise ConfigError(f"cannot read {name}: {why}") from None
+            said = "trusted until its content changes"
+        done.append({"file": str(path), "trusted": not remove})
+        if not json:
+            print(f"{name}: {said}")
+    return Result({"status": "ok", "files": done})

@@ -1,0 +1,412 @@
+"""A tool: a typed function that programs may call, and everything that is made from its declaration."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import importlib
+import os
+import re
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Protocol, overload
+
+from ..errors import ToolDefinitionError, ToolError, contained
+from ..sees import NOT_SAID, Sees
+from ..types import Type, Unfit, coerce, json_schema, mentions, render
+from ..values.image import Image
+from . import function as _function
+from .function import REQUIRED
+from .results import placed
+
+if TYPE_CHECKING:  # with defaults, so that `Tool` alone is a tool of any signature
+    from typing_extensions import ParamSpec, TypeVar
+
+    P = ParamSpec("P", default=...)
+    R = TypeVar("R", default=Any)
+else:
+    from typing import ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+
+through_host: ContextVar[Callable[..., Any] | None] = ContextVar("visprog_through_host", default=None)
+"""How a tool that runs calls another: through the host that called it, with its configuration, cache and trace."""
+
+
+class Backend(Protocol):
+    """What does the work of a model-backed tool: a class built once from configuration, called with batches.
+
+    `__init__(self, model: str | None = None, **options)` must be quick; weights are loaded at the first call.
+    One that cannot see everything says so in its attribute `sees`, a `visprog.sees.Sees`.
+    """
+
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        """Results, in order, for a batch of calls (arguments by name). A call that fails alone returns its
+        exception in its place."""
+        ...
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a tool.
+
+    Attributes:
+        form: what the function wants instead of an `Image`: "pil" or "array"; empty if it takes an `Image`.
+    """
+
+    name: str
+    type: Type
+    default: Any = REQUIRED
+    form: str = ""
+
+    @property
+    def required(self) -> bool:
+        return self.default is REQUIRED
+
+    def __str__(self) -> str:
+        text = f"{self.name}: {render(self.type)}"
+        if self.required:
+            return text
+        return f"{text} = " + (f'"{self.default}"' if isinstance(self.default, str) else repr(self.default))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Tool(Generic[P, R]):
+    """A typed function that programs may call. It can still be called as the function that it was.
+
+    Attributes:
+        name: what programs call it.
+        function: the Python function; for a model-backed tool only its signature and docstring count.
+        doc: its docstring.
+        parameters: in order.
+        returns: the type of its result.
+        limits: what it cannot do, told to the planner.
+        backends: name → "module:Class", or the class itself, of each `Backend`; empty for a plain function.
+        default_backend: the one in force if the configuration names none.
+        pure: runs inside the sandbox, on values alone, with no call out.
+        sees: what it can see. Of a model-backed tool it is known if a configuration is: in `Host.in_force`.
+        cache: whether equal calls are answered from memory.
+        replaces: takes the place of another tool of its name in a registry.
+        method: made from a function in a class; `object.name` is the tool that can be called.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    doc: str
+    parameters: tuple[Parameter, ...]
+    returns: Type
+    limits: str = ""
+    backends: Mapping[str, str | Callable[..., Backend]] = field(default_factory=dict)
+    default_backend: str = ""
+    pure: bool = False
+    sees: Sees = NOT_SAID
+    cache: bool = True
+    replaces: bool = False
+    method: bool = False
+
+    def __post_init__(self) -> None:
+        # What `help`, `inspect.signature`, IDEs and notebooks look for: those of the function.
+        inner = _function.innermost(self.function)
+        module = getattr(inner, "__module__", type(inner).__module__)
+        qualname = getattr(inner, "__qualname__", self.name)
+        about = {"__name__": self.name, "__qualname__": qualname, "__doc__": self.doc, "__module__": module}
+        for name, value in {**about, "__wrapped__": self.function}.items():
+            object.__setattr__(self, name, value)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Tool[..., R]:
+        """As an attribute of an object: the tool bound to it, if it was made from a method."""
+        if instance is None or not self.method:
+            return self
+        bound = functools.partial(self.function, instance)
+        return dataclasses.replace(
+            self, function=functools.update_wrapper(bound, self.function), method=False
+        )
+
+    def __repr__(self) -> str:
+        return f"<tool {self.signature}>" if len(self.signature) < 100 else f"<tool {self.signature:.99}…>"
+
+    def _repr_html_(self) -> str:
+        from ..display import tool_html
+
+        return tool_html(self)
+
+    def getdoc(self) -> str:
+        """What a notebook shows for `tool?`."""
+        return self.description
+
+    @property
+    def summary(self) -> str:
+        """First sentence of the docstring, on one line."""
+        paragraph = " ".join(self.doc.split("\n\n")[0].split())
+        return re.split(r"(?<=[.!?])\s", paragraph, maxsplit=1)[0]
+
+    @property
+    def signature(self) -> str:
+        """`detect(image: Image, what: str) -> list[Region]`"""
+        return f"{self.name}({', '.join(map(str, self.parameters))}) -> {render(self.returns)}"
+
+    def bind(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Arguments by name, defaults filled in, each as its type declares it.
+
+        Raises:
+            ToolError: too many, missing or unknown arguments, or one of the wrong type.
+        """
+        bound = self._named(args, kwargs)
+        for parameter in self.parameters:
+            if parameter.name not in bound:
+                bound[parameter.name] = parameter.default
+                continue
+            try:
+                bound[parameter.name] = coerce(parameter.type, bound[parameter.name])
+            except Unfit as error:
+                raise ToolError(
+                    f"{self.name}: '{parameter.name}' must be {render(parameter.type)}, not {error}"
+                ) from None
+        return {p.name: bound[p.name] for p in self.parameters}
+
+    def _named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        names = [p.name for p in self.parameters]
+        if len(args) > len(names):
+            raise ToolError(f"{self.name} takes {len(names)} arguments, not {len(args)}: {self.signature}")
+        given = dict(zip(names, args, strict=False))
+        for name, value in kwargs.items():
+            if name not in names:
+                close = difflib.get_close_matches(name, names, 1)
+                hint = f"; did you mean '{close[0]}'?" if close else f": {self.signature}"
+                raise ToolError(f"{self.name} has no argument '{name}'{hint}")
+            if name in given:
+                raise ToolError(f"{self.name} got the argument '{name}' twice")
+            given[name] = value
+        for parameter in self.parameters:
+            if parameter.name not in given and parameter.required:
+                raise ToolError(f"{self.name} needs the argument '{parameter.name}': {self.signature}")
+        return given
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the tool directly: inside another tool through its host, elsewhere with the default backend.
+
+        An image may be anything that `Image.open` reads, a path among them.
+
+        Raises:
+            ToolError: the arguments or the result are of the wrong type.
+            ImageError: an image cannot be read.
+        """
+        if self.method:
+            raise ToolError(f"{self.name} is a method: call it as an attribute of an object")
+        types = {p.name: p.type for p in self.parameters}
+        given = {name: _opened(types[name], value) for name, value in self._named(args, kwargs).items()}
+        caller = through_host.get()
+        if caller is not None and not self.pure:
+            result: R = caller(self, **given)
+            return result
+        arguments = self.bind(**given)
+        (value,) = self.load()([arguments])
+        if isinstance(value, Exception):
+            raise value
+        result = self.result(value, arguments)
+        return result
+
+    def result(self, value: Any, arguments: Mapping[str, Any]) -> Any:
+        """What a backend or the function returned, as the type of the result declares it, in the frame of the root.
+
+        Raises:
+            ToolError: it is of another type, or nobody can tell where in the image it lies.
+        """
+        image = _only_image(arguments)
+        try:
+            made = coerce(self.returns, value, image)
+        except Unfit as error:
+            raise ToolError(f"{self.name} must return {render(self.returns)}, not {error}") from None
+        own = any(p.form for p in self.parameters)
+        return made if image is None else placed(made, image, own_pixels=own, tool=self.name)
+
+    def load(self, backend: str = "", options: tuple[tuple[str, Any], ...] = ()) -> Backend:
+        """The backend of that name (the default if empty), built once for each set of options.
+
+        Args:
+            backend: a name among `backends`, or "module:Class".
+
+        Raises:
+            ToolError: no such backend.
+        """
+        if not self.backends:
+            return _Plain(self)
+        return _build(self.backend_class(backend), options)
+
+    def backend_class(self, backend: str = "") -> Callable[..., Backend]:
+        """The class of a backend, imported.
+
+        Raises:
+            ToolError: no such backend.
+            ImportError: its module, or what that needs, is not installed.
+        """
+        name = backend or self.default_backend
+        found = self.backends.get(name, name)
+        if not isinstance(found, str):
+            return found
+        module, colon, attribute = found.partition(":")
+        if not colon:
+            raise ToolError(f"{self.name} has no backend '{name}'; it has {', '.join(self.backends)}")
+        made: Callable[..., Backend] | None = getattr(importlib.import_module(module), attribute, None)
+        if made is None:
+            raise ToolError(f"{self.name}: the module '{module}' has no backend '{attribute}'")
+        return made
+
+    @property
+    def backend_paths(self) -> dict[str, str]:
+        """Name → "module:Class" of each backend."""
+        return {
+            name: each
+            if isinstance(each, str)
+            else f"{each.__module__}:{getattr(each, '__qualname__', each)}"
+            for name, each in self.backends.items()
+        }
+
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the arguments."""
+        properties = {p.name: json_schema(p.type) for p in self.parameters}
+        for parameter in self.parameters:
+            if not parameter.required:
+                properties[parameter.name]["default"] = parameter.default
+        required = [p.name for p in self.parameters if p.required]
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": required,
+            "additionalProperties": False,
+        }
+
+    def openai(self) -> dict[str, Any]:
+        """The description that OpenAI-compatible chat endpoints take in `tools`."""
+        return {
+            "type": "function",
+            "function": {"name": self.name, "description": self.description, "parameters": self.schema()},
+        }
+
+    @property
+    def description(self) -> str:
+        limits = f"\nLimits: {self.limits}" if self.limits else ""
+        return self.doc + limits + (f"\nSees: {self.sees.summary}" if self.sees.summary else "")
+
+
+class _Plain:
+    """A plain function as a backend: one call after another, an exception in the place of its result."""
+
+    def __init__(self, tool: Tool) -> None:
+        self.tool = tool
+
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        forms = {p.name: p.form for p in self.tool.parameters}
+        results: list[Any] = []
+        for arguments in calls:
+            given = {name: _function.as_form(value, forms[name]) for name, value in arguments.items()}
+            try:
+                results.append(_function.finished(self.tool.function(**given)))
+            except BaseException as error:  # handed to the one caller that it concerns
+                results.append(contained(error))
+        return results
+
+
+@functools.cache
+def _build(backend: Callable[..., Backend], options: tuple[tuple[str, Any], ...]) -> Backend:
+    return backend(**dict(options))
+
+
+@overload
+def tool(function: Callable[P, R], /) -> Tool[P, R]: ...
+@overload
+def tool(
+    *,
+    name: str = "",
+    limits: str = "",
+    backends: Mapping[str, str | Callable[..., Backend]] | None = None,
+    default: str = "",
+    sees: Sees = NOT_SAID,
+    cache: bool = True,
+    replace: bool = False,
+) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+def tool(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str = "",
+    limits: str = "",
+    backends: Mapping[str, str | Callable[..., Backend]] | None = None,
+    default: str = "",
+    sees: Sees = NOT_SAID,
+    cache: bool = True,
+    replace: bool = False,
+) -> Any:
+    """Make a typed function a tool.
+
+        @tool
+        def sharpness(image: Image) -> float:
+            \"\"\"Focus measure: variance of the Laplacian. Higher is sharper.\"\"\"
+
+    The function may be async, a method, a bound method, a partial or a callable object. It may take a
+    `PIL.Image.Image` or a NumPy array (H, W, 3) instead of an `Image`, and return those, NumPy and torch scalars,
+    a dataclass or a TypedDict (programs get a dict).
+
+    Args:
+        name: what programs call it; the function's own name if empty.
+        limits: one sentence on what it cannot do; the planner reads it.
+        backends: for a model-backed tool, name → "module:Class" or class; the function's body is then not used.
+        default: the backend in force if the configuration names none; the first, if empty.
+        sees: for a plain function, what it can see; a backend says it itself.
+        cache: whether equal calls may be answered from memory; False for a tool that counts, reads a clock, or asks
+            something that changes.
+        replace: take the place of the built-in tool of that name.
+
+    Raises:
+        ToolDefinitionError: no docstring, an unannotated parameter, a type that programs cannot use, a
+            default that is not of its type, or a name that cannot be used.
+    """
+
+    def decorate(f: Callable[..., Any]) -> Tool:
+        made = describe_function(f, name=name, limits=limits)
+        names = dict(backends or {})
+        if default and default not in names:
+            raise ToolDefinitionError(
+                f"{made.name}: its default backend '{default}' is not among its backends"
+            )
+        return dataclasses.replace(
+            made,
+            backends=names,
+            default_backend=default or next(iter(names), ""),
+            sees=sees,
+            cache=cache,
+            replaces=replace,
+        )
+
+    return decorate if function is None else decorate(function)
+
+
+def describe_function(
+    function: Callable[..., Any], *, name: str = "", limits: str = "", pure: bool = False
+) -> Tool:
+    """Read a tool from a function's name, annotations and docstring. Raises as `tool` does."""
+    read = _function.read(function, name)
+    parameters = tuple(Parameter(*each) for each in read.parameters)
+    return Tool(
+        read.name, read.function, read.doc, parameters, read.returns, limits, pure=pure, method=read.method
+    )
+
+
+def _opened(annotation: Type, value: Any) -> Any:
+    """An image file that is named where an image is wanted, read. A program's arguments never come here."""
+    if not mentions(annotation, Image) or mentions(annotation, str):
+        return value
+    if isinstance(value, list | tuple):
+        return [_opened(annotation, v) for v in value]
+    return Image.open(value) if isinstance(value, str | bytes | os.PathLike) else value
+
+
+def _only_image(arguments: Mapping[str, Any]) -> Image | None:
+    """The image that a call is about: its one image, or that in which its one region lies."""
+    images = [v for v in arguments.values() if isinstance(v, Image)]
+    if not images:
+        images = [v.image for v in arguments.values() if isinstance(getattr(v, "image", None), Image)]
+    return images[0] if len(images) == 1 else None

@@ -1,0 +1,116 @@
+"""The registry: the tools that a program may call, and the one source of everything said about them.
+
+The planner's prompt, the static check, the validation of arguments, the JSON schemas, the LangChain and
+OpenAI descriptions and the `visprog tools` page are all made from what is declared here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ..errors import ToolDefinitionError, ToolError
+from .declaration import Tool
+
+
+class Registry(Mapping[str, Tool]):
+    """The tools that a program may call, by name.
+
+    A tool made with `replace=True` takes the place of another of its name, whichever comes first.
+
+    Raises:
+        ToolDefinitionError: two different tools of one name.
+    """
+
+    def __init__(self, tools: Iterable[Tool] = ()) -> None:
+        self._tools: dict[str, Tool] = {}
+        for each in tools:
+            self.add(each)
+
+    def add(self, item: Tool) -> Registry:
+        """Add one tool; returns the registry, so that calls chain."""
+        if not isinstance(item, Tool):
+            raise ToolDefinitionError(f"{item!r} is not a tool: decorate the function with @tool")
+        if item.method:
+            raise ToolDefinitionError(f"'{item.name}' is a method: give it as an attribute of an object")
+        present = self._tools.get(item.name)
+        if present is None or item.replaces or not (present is item or present.replaces):
+            if present is not None and not item.replaces:
+                raise ToolDefinitionError(_twice(present, item))
+            self._tools[item.name] = item
+        return self
+
+    def __getitem__(self, name: str) -> Tool:
+        return self._tools[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tools)
+
+    def __len__(self) -> int:
+        return len(self._tools)
+
+    def __repr__(self) -> str:
+        return f"<registry of {len(self)} tools>"
+
+    def _repr_html_(self) -> str:
+        from ..display import registry_html
+
+        return registry_html(self)
+
+    def __or__(self, others: Iterable[Tool] | Registry) -> Registry:
+        """A new registry with more tools."""
+        return Registry([*self.values(), *(others.values() if isinstance(others, Registry) else others)])
+
+    @property
+    def offered(self) -> Registry:
+        """Without the tools that cannot answer, since no backend that could is in force."""
+        return Registry(t for t in self.values() if not t.sees.nothing)
+
+    @property
+    def called(self) -> dict[str, Tool]:
+        """The tools that are called out of the sandbox."""
+        return {name: t for name, t in self.items() if not t.pure}
+
+    def nearest(self, name: str) -> str | None:
+        """The tool whose name is most like `name`, for error messages."""
+        return next(iter(difflib.get_close_matches(name, list(self), 1, 0.6)), None)
+
+    def find(self, name: str) -> Tool:
+        """The tool of that name.
+
+        Raises:
+            ToolError: there is none; the message names the nearest.
+        """
+        if name in self:
+            return self[name]
+        close = self.nearest(name)
+        raise ToolError(f"there is no tool '{name}'" + (f"; did you mean '{close}'?" if close else ""))
+
+    def prompt(self) -> str:
+        """Every tool that can answer as a Python stub: what a planner is shown."""
+        stubs = []
+        for each in self.offered.values():
+            lines = each.description.strip().splitlines()
+            if len(lines) == 1:
+                body = f'    """{lines[0]}"""'
+            else:
+                body = "\n".join(
+                    ['    """' + lines[0], *("    " + x if x else "" for x in lines[1:]), '    """']
+                )
+            stubs.append(f"def {each.signature}:\n{body}")
+        return "\n\n".join(stubs)
+
+    def openai(self) -> list[dict[str, Any]]:
+        """All called tools as OpenAI tool descriptions."""
+        return [t.openai() for t in self.called.values()]
+
+
+def _twice(present: Tool, item: Tool) -> str:
+    first, second = (getattr(t, "__module__", "") for t in (present, item))
+    if (first, getattr(present, "__qualname__", "")) == (second, getattr(item, "__qualname__", "")):
+        return f"the tool '{item.name}' of {first} was defined twice (a cell that was run again?): give only the newer"
+    return (
+        f"two tools are called '{item.name}' ({first} and {second}): rename one with @tool(name=…), or let one take "
+        "the place of the other with @tool(replace=True)"
+    )
