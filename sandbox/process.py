@@ -28,9 +28,8 @@ from importlib import import_module
 def boot(config):
     sys.path += config["path"]
     import_module(config["package"] + ".worker").main(config)
-arguments = sys.argv.pop()
 sys.orig_argv.clear()  # a program that gets out of its language finds no settings here
-boot(json.loads(arguments))
+boot(json.loads(sys.argv.pop()))
 """
 # No site, no user site, no script directory, no byte code written; the environment holds nothing else than:
 _FLAGS = ("-P", "-s", "-S", "-B")

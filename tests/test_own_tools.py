@@ -130,6 +130,14 @@ def test_values_take_numbers_of_any_library() -> None:
     assert [type(v) for v in (region.left, region.score, region.label)] == [float, float, str]
 
 
+@pytest.mark.parametrize("field", ["image", "mask"])
+def test_a_region_of_bare_pixels_names_the_way(field: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf"Region.{field} must be an? (Image|Mask), not ndarray: .*image.region\("
+    ):
+        Region(Box(0, 0, 5, 5), "dog", 0.5, **{field: np.zeros((5, 5), bool)})
+
+
 @tool
 def darkest(image: PIL.Image.Image, gray: NDArray[np.uint8], few: list[PIL.Image.Image] | None = None) -> int:
     """Least value."""
@@ -499,6 +507,22 @@ def test_one_tool_may_take_the_place_of_another() -> None:
 def lambda_free(image: Image) -> int:
     """Doc."""
     return 1
+
+
+def test_a_tool_that_is_defined_again_is_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    space: dict[str, Any] = {"__name__": "__main__"}
+    cell = (
+        "from visprog import Image, tool\n@tool\ndef again(image: Image) -> int:\n    'Doc.'\n    return 1\n"
+    )
+    exec(cell, space)
+    exec(cell, space)
+    assert not recwarn.list  # no agent has it yet
+    registry = Registry([old := space["again"]])
+    with pytest.warns(UserWarning, match="'again' is defined anew.*make a new Agent"):
+        exec(cell, space)
+    with pytest.raises(ToolDefinitionError, match="defined twice .a cell that was run again.*only the newer"):
+        Registry([old, space["again"]])
+    assert registry["again"] is old
 
 
 def test_a_backend_may_be_named_by_its_module_and_class() -> None:

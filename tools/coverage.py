@@ -36,7 +36,7 @@ FLOOR = 0.05
 HOPELESS = 0.5
 """The same for a model before it is fitted, from which it need not be."""
 
-SHORT = 1.5
+SHORT = 2.4
 """Pixels up to which a side is a blunt corner."""
 
 FAINT = 0.3
@@ -65,19 +65,18 @@ class Model:
     error: float
 
 
-def fit(covered: Array, known: Array, pen: float = 0.0) -> Model | None:
+def fit(covered: Array, pen: float = 0.0) -> Model | None:
     """The polygon or ellipse that covers pixels best, of as few sides as explain them; None for too few pixels.
 
     Models are weighed by G. Schwarz, "Estimating the dimension of a model", Annals of Statistics 6(2), 1978.
 
     Args:
         covered: (H, W) how far each pixel is covered by one shape without dents, 0 to 1.
-        known: (H, W) bool, pixels whose coverage counts.
         pen: rough width of its outline, if that is all that is drawn; else 0.
     """
     core = (covered > (FAINT if pen else 0.5)).astype(np.uint8)
     near = cv2.dilate(core, _SQUARE) > cv2.erode(core, _SQUARE)
-    y, x = np.nonzero(near & known)
+    y, x = np.nonzero(near)
     if len(x) < 16 or not core.any():
         return None
     places, wanted = np.stack([x, y], 1).astype(float), covered[y, x]

@@ -31,7 +31,7 @@ from .lettering import without_letters
 
 Array = NDArray[Any]
 THICK = 2.4
-"""A ring whose radius is fewer times the width of its stroke is a letter, or the bend of one."""
+"""A ring, fitted to curves, whose radius is fewer times the width of its stroke is a letter, or the bend of one."""
 
 MOSTLY = 0.5
 """Least share of a panel that its ground fills, to be seen as an area of that colour."""
@@ -133,7 +133,7 @@ def _circles_in(drawing: _drawing.Drawing, wanted: tuple[str, str] | None) -> li
     """The circles of an island, of one colour only, if wanted."""
     found = []
     for c in _circles_of(drawing):
-        if c.radius < THICK * c.width:
+        if c.radius < THICK * c.width and len(c.members):
             continue
         angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
         ring = np.stack([np.cos(angles), np.sin(angles)], 1)

@@ -21,9 +21,6 @@ SPECK = 4
 REACH = 4
 """Pixels around a shape that are looked at."""
 
-SEEN = 0.85
-"""Least share of the pixels at a shape's rim where nothing but the ground is next to it."""
-
 EVEN = 24.0
 """RGB levels by which the ground next to a shape may vary."""
 
@@ -124,11 +121,8 @@ def _solid(
     covered = _covered_by_pen(window, ground) if pen else _covered(window, ground)
     if covered is None:
         return None
-    known = cv2.dilate(window.others.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
-    rim = (cv2.dilate(window.mine, _SQUARE) > 0) & (window.mine < 1)
-    if known[rim].mean() < SEEN:
-        return None
-    model = fit(np.where(known | (window.mine > 0), covered, 0), known, pen)
+    beside_others = cv2.dilate(window.others.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    model = fit(np.where(beside_others, window.mine, covered), pen)
     if model is None or model.error > WRONG**2 or model.pen < 0:
         return None
     shift = window.corner + 0.5

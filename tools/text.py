@@ -18,6 +18,7 @@ from visprog.registry import tool
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
+from .qr_codes import read_codes
 from .text_tiles import MAX_SIDE, find_lines
 
 LEAST_CONFIDENCE = 0.6
@@ -30,12 +31,6 @@ MAX_READ_PIXELS = 24_000_000
 
 MIN_SIDE = 5
 """Shorter side, in pixels, below which an image cannot hold a letter."""
-
-ENCODINGS = {i + 2: f"iso8859-{i}" for i in range(1, 17) if i != 12} | {
-    20: "shift_jis", 21: "cp1250", 22: "cp1251", 23: "cp1252", 24: "cp1256", 25: "utf-16-be", 26: "utf-8",
-    27: "ascii", 28: "big5", 29: "gb18030", 30: "euc-kr",
-}  # fmt: skip
-"""Encodings of a QR code, by the number that the code gives for them."""
 
 _ENGINE_LOCK = threading.Lock()
 
@@ -93,82 +88,13 @@ def find_qr_codes(image: Image) -> list[Region]:
         pixels = cv2.copyMakeBorder(pixels, rim, rim, rim, rim, cv2.BORDER_REPLICATE)
         if scale != 1:
             pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-        for content, points in _codes_in(pixels):
+        for content, points in read_codes(pixels):
             x, y = points.T / scale - rim
             box = Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
             box = image.to_root(box.clip(Box(0, 0, image.width, image.height)))
-            if not any(r.label == content and r.box.iou(box) > 0.5 for r in regions):
+            if not any(r.box.iou(box) > 0.5 for r in regions):
                 regions.append(Region(box, content, 1.0, image.root))
     return sorted(regions, key=lambda r: (r.top, r.left))
-
-
-def _codes_in(pixels: NDArray[np.uint8]) -> list[tuple[str, NDArray[np.float32]]]:
-    """Contents of the QR codes in grey pixels, with their corners (4, 2). Codes that cannot be read are left out."""
-    import cv2
-
-    detector = cv2.QRCodeDetector()
-    try:
-        _, corners = detector.detectMulti(pixels)
-    except cv2.error:  # it fails inside on some images
-        corners = None
-    if corners is None:
-        return []
-    found = [(_content(pixels, points[None]), points) for points in corners]
-    if len(found) > 1:
-        found = _joined(detector, pixels, corners, found)
-    return [(content, points) for content, points in found if content]
-
-
-def _joined(
-    detector: Any,
-    pixels: NDArray[np.uint8],
-    corners: NDArray[np.float32],
-    found: list[tuple[str, NDArray[np.float32]]],
-) -> list[tuple[str, NDArray[np.float32]]]:
-    """The codes with a message that several of them hold together at the first of these."""
-    import cv2
-
-    try:
-        _, together, _ = detector.decodeMulti(pixels, corners)
-    except (cv2.error, UnicodeError):
-        return found
-    joined = []
-    for whole, (own, points) in zip(together, found, strict=True):
-        if own and whole.startswith(own):
-            joined.append((whole, points))
-        elif whole or not any(own in other for other in together):
-            joined.append((own, points))
-    return joined
-
-
-def _content(pixels: NDArray[np.uint8], corners: NDArray[np.float32]) -> str:
-    """What one QR code says; "" if it cannot be read."""
-    import cv2
-
-    detector = cv2.QRCodeDetector()  # a used one still has the encoding of the code before
-    try:
-        if not hasattr(detector, "decodeBytes"):  # OpenCV before 4.12
-            return str(detector.decode(pixels, corners)[0])
-        content, _ = detector.decodeBytes(pixels, corners)
-        encoding = detector.getEncoding()
-        text: str = content.decode(ENCODINGS.get(encoding, "utf-8"))
-    except (cv2.error, UnicodeError):
-        return ""
-    return text if encoding else _without_controls(text)
-
-
-def _without_controls(text: str) -> str:
-    """Bytes that OpenCV took for Latin-1, in the encoding in which they are text."""
-    if not re.search("[\x80-\x9f]", text) or max(text) > "\xff":
-        return text
-    content = text.encode("latin-1")
-    japanese = 2 * sum(byte >= 0x80 for byte in content) >= len(content)
-    for encoding in ("shift_jis", "cp1252") if japanese else ("cp1252",):
-        try:
-            return content.decode(encoding)
-        except UnicodeError:
-            continue
-    return text
 
 
 def find_lines_of_text(image: Image) -> list[Region]:

@@ -199,6 +199,10 @@ def test_several_pictures_as_an_answer(visprog: Any) -> None:
     Path("both.py").write_text("def answer(image):\n    return [my_invert(image), image]\n")
     assert visprog("run", "both.py", "dog.png", "--save", "p.png").code == 0
     assert Path("p-1.png").exists() and Path("p-2.png").exists()
+    before = Path("p-1.png").read_bytes()
+    ran = visprog("run", "both.py", "p-1.png", "--save", "p.png")
+    assert ran.code == 1 and "p-1.png is read, and would be overwritten" in ran.err
+    assert Path("p-1.png").read_bytes() == before
 
 
 def test_only_an_answer_exits_with_0(visprog: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ transformers = pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
+from visprog.tools.models import checkpoint  # noqa: E402
 from visprog.tools.models.checkpoint import fetch, read_checkpoint  # noqa: E402
 from visprog.tools.models.clip import Clip, ClipConfig, ImageTower  # noqa: E402
 from visprog.tools.models.coca import Coca  # noqa: E402
@@ -24,6 +26,7 @@ from visprog.tools.models.sam import Sam  # noqa: E402
 from visprog.tools.models.siglip import Siglip  # noqa: E402
 from visprog.tools.models.weights import few  # noqa: E402
 
+WEIGHTS = Path(checkpoint.__file__).resolve().parents[1] / "weights"
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PARTS = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
 
@@ -386,6 +389,21 @@ def test_models_own_their_weights(tmp_path: Path) -> None:
         stream.seek(file.stat().st_size // 2)
         stream.write(b"\0" * (file.stat().st_size // 2))
     assert same(ours, theirs)
+
+
+@pytest.mark.parametrize("name", ["clip", "sam", "coca"])
+def test_reading_a_model_does_not_import_a_compiler(name: str, tmp_path: Path) -> None:
+    """Initial weights are not drawn where the file has others; drawing them takes longer than all the rest."""
+    import subprocess
+    import sys
+
+    load = f"""
+        import sys
+        from visprog.tools.models.{name} import {name.title()}
+        {name.title()}.load({str(WEIGHTS / name)!r})
+        sys.exit("sympy" in sys.modules)
+    """
+    assert subprocess.run([sys.executable, "-c", inspect.cleandoc(load)], check=False).returncode == 0
 
 
 # -- the hub ---------------------------------------------------------------------------------------

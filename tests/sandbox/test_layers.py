@@ -157,3 +157,12 @@ def test_levels(recwarn: pytest.WarningsRecorder) -> None:
     with Sandbox(standby=0) as sandbox:
         assert sandbox.level == sandbox.run("result = 1").level
         assert set(sandbox.level.REQUIRED) <= set(sandbox.level.facts)
+
+
+def test_a_program_that_got_out_finds_no_settings() -> None:
+    source = "import sys, __main__\nresult = [sys.argv, sys.orig_argv, sorted(n for n in vars(__main__) if n[0] != '_')]"
+    with NoLanguage(engine="engines:PlainExec", standby=0) as sandbox:
+        outcome = sandbox.run(source)
+    assert outcome.status == "ok", outcome
+    assert outcome.value[:2] == [["-c"], []]
+    assert not {"config", "arguments"}.intersection(outcome.value[2])

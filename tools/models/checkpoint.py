@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .hub import fetch as fetch
 from .weights import SINGLE, few, read_tensors, read_weights
 
-C = TypeVar("C")
 M = TypeVar("M", bound=nn.Module)
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -25,8 +25,8 @@ QUANTISED = (".qweight", ".qzeros", ".SCB", ".absmax", ".weight_scale", ".weight
 
 
 def read_checkpoint(
-    source: str | Path, parse: Callable[[dict[str, Any]], C] = lambda raw: raw, revision: str | None = None
-) -> tuple[C, dict[str, Tensor]]:
+    source: str | Path, parse: Callable[[dict[str, Any]], Any] = dict, revision: str | None = None
+) -> tuple[Any, dict[str, Tensor]]:
     """The configuration and the weights of a public checkpoint.
 
     Args:
@@ -71,29 +71,36 @@ def read_own(folder: str | Path) -> dict[str, Any]:
 
 
 def assemble(
-    make: Callable[[], M], state: dict[str, Tensor], where: str | Path, dtype: str | torch.dtype = "float32"
+    make: Callable[[], M],
+    state: dict[str, Tensor],
+    where: str | Path,
+    dtype: str | torch.dtype = "float32",
+    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
 ) -> M:
     """A model with given weights, without a second copy of them.
 
     Args:
         make: builds the model.
-        state: weights by the names here; taken out of it as they are used. A weight that the model has under several
-            names may be given under any of them.
+        state: weights; emptied, so that none is held twice. A weight that the model has under several names may be
+            given under any of them.
         where: name of the checkpoint in messages.
         dtype: precision of the weights: "float32", "bfloat16", "float16", or "auto", that of most of `state`.
+        rename: gives `state` the names here.
 
     Raises:
         ValueError: as `load_exactly`; or weights that are not finite, or differ though the model has one for both.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         model = make()
-    model.to(_precision(dtype, state))
+    found = rename(state)
+    state.clear()
+    model.to(_precision(dtype, found))
     own = model.state_dict(keep_vars=True)
-    _share(own, state, where)
-    _check(model, own, state, where)
+    _share(own, found, where)
+    _check(model, own, found, where)
     made: dict[int, Tensor] = {}
     for name, old in own.items():
-        value = state.pop(name)
+        value = found.pop(name)
         if id(old) not in made:
             value = value.to(old.dtype)
             if value.is_floating_point() and value.numel() and not _finite(value):
@@ -149,6 +156,19 @@ def unique(model: nn.Module) -> Iterable[tuple[str, Tensor]]:
         if id(value) not in seen:
             seen.add(id(value))
             yield name, value
+
+
+class _Undrawn(TorchFunctionMode):
+    """Initial weights are not drawn: on the meta device there is nothing to draw, and torch imports its compiler, which
+    takes a second, to do so."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in (Tensor.normal_, nn.init.normal_):
+            return args[0] if args else kwargs["tensor"]
+        return (torch.empty if func is torch.randn else func)(*args, **kwargs)
 
 
 def _precision(dtype: str | torch.dtype, state: Mapping[str, Tensor]) -> torch.dtype:

@@ -217,7 +217,9 @@ class ImageTower(nn.Module):
         section = raw if raw.get("model_type") == "clip_vision_model" else hub_section(raw, "vision")
         project = raw.get("projection_dim", 512) if "visual_projection.weight" in state else None
         config = ImageConfig.from_hub(section, project)
-        return assemble(lambda: cls(config), one_tower(state, "vision_model.", "image."), source, dtype)
+        return assemble(
+            lambda: cls(config), state, source, dtype, lambda s: one_tower(s, "vision_model.", "image.")
+        )
 
 
 class TextTower(nn.Module):
@@ -285,7 +287,9 @@ class TextTower(nn.Module):
         section = raw if raw.get("model_type") == "clip_text_model" else hub_section(raw, "text")
         project = raw.get("projection_dim", 512) if "text_projection.weight" in state else None
         config = TextConfig.from_hub(section, project)
-        return assemble(lambda: cls(config), one_tower(state, "text_model.", "text."), source, dtype)
+        return assemble(
+            lambda: cls(config), state, source, dtype, lambda s: one_tower(s, "text_model.", "text.")
+        )
 
 
 class ClipOutput(NamedTuple):
@@ -358,7 +362,7 @@ class Clip(nn.Module):
             ValueError: it is no CLIP, or keys are missing or unexpected; the message names them.
         """
         config, state = read_checkpoint(source, ClipConfig.from_hub, revision)
-        return assemble(lambda: cls(config), KEYS.to_ours(state), source, dtype)
+        return assemble(lambda: cls(config), state, source, dtype, KEYS.to_ours)
 
 
 @torch.no_grad()

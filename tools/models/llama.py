@@ -289,7 +289,7 @@ class Llama(nn.Module):
             ValueError: what is not implemented here, or keys missing or unexpected; the message names them.
         """
         config, state = read_checkpoint(source, LlamaConfig.from_hub, revision)
-        return assemble(lambda: cls(config), KEYS.to_ours(state), source, dtype)
+        return assemble(lambda: cls(config), state, source, dtype, KEYS.to_ours)
 
 
 class LlamaDecoding:

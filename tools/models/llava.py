@@ -250,7 +250,7 @@ class Llava(nn.Module):
             ValueError: its parts are of another kind, or keys are missing or unexpected; the message names them.
         """
         config, state = read_checkpoint(source, LlavaConfig.from_hub, revision)
-        return assemble(lambda: cls(config), to_ours(state), source, dtype)
+        return assemble(lambda: cls(config), state, source, dtype, to_ours)
 
 
 HUB_KEYS = (

@@ -189,7 +189,7 @@ class OwlVit(nn.Module):
             ValueError: it is neither, or keys are missing or unexpected; the message names them.
         """
         config, state = read_checkpoint(source, OwlConfig.from_hub, revision)
-        return assemble(lambda: cls(config), keys(config).to_ours(state), source, dtype)
+        return assemble(lambda: cls(config), state, source, dtype, keys(config).to_ours)
 
 
 def keys(config: OwlConfig) -> KeyMap:

@@ -83,7 +83,8 @@ class Pixels:
             unknown = raw.keys() - {field.name for field in fields(cls)}
             if unknown:
                 raise ValueError(f"{own}: {few(sorted(unknown))} is not known here")
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+            known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+            return cls(**known)
         for file in (nested, hub):
             raw = read_json(file) if file.is_file() else {}
             raw = raw.get("image_processor", {} if file == nested else raw)

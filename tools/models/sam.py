@@ -436,4 +436,4 @@ class Sam(nn.Module):
                 them.
         """
         config, state = read_checkpoint(source, SamConfig.from_hub, revision)
-        return assemble(lambda: cls(config), from_hub(state, config.iou_layers), source, dtype)
+        return assemble(lambda: cls(config), state, source, dtype, lambda s: from_hub(s, config.iou_layers))

@@ -247,7 +247,7 @@ class Siglip(nn.Module):
             ValueError: it is no SigLIP, or keys are missing or unexpected; the message names them.
         """
         config, state = read_checkpoint(source, SiglipConfig.from_hub, revision)
-        return assemble(lambda: cls(config), KEYS.to_ours(state), source, dtype)
+        return assemble(lambda: cls(config), state, source, dtype, KEYS.to_ours)
 
 
 _HEAD = "vision_model.head."

@@ -148,4 +148,8 @@ def _tensorboard(folder: Path, step: int, reporter: Reporter) -> Any:
     except ImportError:
         reporter.say("no TensorBoard curves: pip install tensorboard")
         return None
-    return SummaryWriter(str(folder), purge_step=step + 1)
+    try:
+        return SummaryWriter(str(folder), purge_step=step + 1)
+    except UnicodeEncodeError:
+        reporter.say("no TensorBoard curves: the name of the folder is not UTF-8")
+        return None

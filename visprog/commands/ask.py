@@ -97,7 +97,7 @@ def ask(
         _aside(),
     ):
         answer = agent.ask(question, *given, returns=type_of(returns))
-    return _finish(answer, html, save, json, "program.py")
+    return _finish(answer, html, save, json, "program.py", images)
 
 
 def run(
@@ -133,7 +133,7 @@ def run(
         _aside(),
     ):
         answer = agent.run(program, *given, returns=type_of(returns))
-    return _finish(answer, html, save, json, str(program))
+    return _finish(answer, html, save, json, str(program), images)
 
 
 def _tell_apart(images: list[str], question: str) -> None:
@@ -160,7 +160,14 @@ def _is_picture(text: str) -> bool:
         return False
 
 
-def _finish(answer: Answer, html: Path | None, save: Path | None, as_json: bool, path: str) -> Result:
+def _finish(
+    answer: Answer,
+    html: Path | None,
+    save: Path | None,
+    as_json: bool,
+    path: str,
+    images: Sequence[str | bytes],
+) -> Result:
     """Print an answer, write what was asked for beside it."""
     if answer.status != "answered":
         say(f"{answer.status}: {answer.message}")
@@ -176,7 +183,7 @@ def _finish(answer: Answer, html: Path | None, save: Path | None, as_json: bool,
         else:
             with contextlib.redirect_stdout(sys.stderr):
                 print_diagnostics(answer.diagnostics, answer.program, path)
-    written = all([_write_evidence(answer, html), _save(answer, save)])
+    written = all([_write_evidence(answer, html), _save(answer, save, images)])
     code = 0 if answer.status == "answered" and written else 1
     return Result(answer.to_json(pictures=False), code)
 
@@ -203,7 +210,7 @@ def _ask_server(
         return Result(data, int(data["status"] != "answered"))
     from ..answer import Answer
 
-    return _finish(Answer.from_json(data), html, save, as_json, "program.py")
+    return _finish(Answer.from_json(data), html, save, as_json, "program.py", images)
 
 
 def _write_evidence(answer: Answer, path: Path | None) -> bool:
@@ -234,9 +241,10 @@ def _tell(message: str) -> None:
         say(message)
 
 
-def _save(answer: Answer, path: Path | None) -> bool:
+def _save(answer: Answer, path: Path | None, images: Sequence[str | bytes]) -> bool:
     """Write the pictures that an answer is; where it is one and no file is named, say how."""
-    from ..errors import ImageError
+    from ..errors import VisprogError
+    from ..outputs import keep_inputs
     from ..values.image import Image
 
     values = answer.value if isinstance(answer.value, list) else [answer.value]
@@ -252,10 +260,11 @@ def _save(answer: Answer, path: Path | None) -> bool:
     for number, picture in enumerate(pictures, 1):
         file = path if len(pictures) == 1 else path.with_stem(f"{path.stem}-{number}")
         try:
+            keep_inputs(file, [i for i in images if isinstance(i, str)])
             file.parent.mkdir(parents=True, exist_ok=True)
             picture.save(file)
-        except (ImageError, OSError) as error:
-            say(str(error) if isinstance(error, ImageError) else f"cannot write {file}: {error.strerror}")
+        except (VisprogError, OSError) as error:
+            say(str(error) if isinstance(error, VisprogError) else f"cannot write {file}: {error.strerror}")
             return False
         _tell(f"saved: {file}")
     return True

@@ -8,6 +8,8 @@ import functools
 import importlib
 import os
 import re
+import warnings
+import weakref
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -34,6 +36,10 @@ else:
 
 through_host: ContextVar[Callable[..., Any] | None] = ContextVar("visprog_through_host", default=None)
 """How a tool that runs calls another: through the host that called it, with its configuration, cache and trace."""
+
+
+in_use: weakref.WeakSet[Tool] = weakref.WeakSet()
+"""The tools in registries."""
 
 
 class Backend(Protocol):
@@ -367,6 +373,7 @@ def tool(
 
     def decorate(f: Callable[..., Any]) -> Tool:
         made = describe_function(f, name=name, limits=limits)
+        _say_if_anew(made)
         names = dict(backends or {})
         if default and default not in names:
             raise ToolDefinitionError(
@@ -382,6 +389,21 @@ def tool(
         )
 
     return decorate if function is None else decorate(function)
+
+
+def _say_if_anew(made: Tool) -> None:
+    """A cell of a notebook that is run again makes another tool, and agents keep the one that they were given."""
+    inner = _function.innermost(made.function)
+    known = getattr(inner, "__module__", ""), getattr(inner, "__qualname__", "<locals>")
+    others = (_function.innermost(t.function) for t in in_use)
+    if "<locals>" not in known[1] and any(
+        (getattr(o, "__module__", ""), getattr(o, "__qualname__", "")) == known and o is not inner
+        for o in others
+    ):
+        warnings.warn(
+            f"the tool '{made.name}' is defined anew: agents made before keep the old one, so make a new Agent",
+            stacklevel=3,
+        )
 
 
 def describe_function(

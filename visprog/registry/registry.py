@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..errors import ToolDefinitionError, ToolError
-from .declaration import Tool
+from .declaration import Tool, in_use
 
 
 class Registry(Mapping[str, Tool]):
@@ -39,6 +39,7 @@ class Registry(Mapping[str, Tool]):
             if present is not None and not item.replaces:
                 raise ToolDefinitionError(_twice(present, item))
             self._tools[item.name] = item
+            in_use.add(item)
         return self
 
     def __getitem__(self, name: str) -> Tool:

@@ -43,6 +43,9 @@ def open_annotated(config: AnnotatedConfig, path: Path) -> tuple[Detections, Det
         try:
             return read_detections(path, config.train), read_detections(path, config.val)
         except DataError as error:
+            read_detections(
+                path, None, config.images
+            )  # raises its own error if there is more to it than the split
             raise DataError(f"{error}; train=null val=null divides all images by their names") from None
     whole = read_detections(path, None, config.images)
     groups = [of_ten(entry.image) for entry in whole.entries]

@@ -1,0 +1,84 @@
+"""Contents of QR codes, in whatever encoding they are written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+ENCODINGS = {i + 2: f"iso8859-{i}" for i in range(1, 17) if i != 12} | {
+    20: "shift_jis", 21: "cp1250", 22: "cp1251", 23: "cp1252", 24: "cp1256", 25: "utf-16-be", 26: "utf-8",
+    27: "ascii", 28: "big5", 29: "gb18030", 30: "euc-kr",
+}  # fmt: skip
+"""Encodings of a QR code, by the number that the code gives for them."""
+
+
+def read_codes(pixels: NDArray[np.uint8]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Contents of the QR codes in grey pixels, with their corners (4, 2). Codes that cannot be read are left out,
+    and some come twice: each of OpenCV's two finders sees codes that the other misses."""
+    import cv2
+
+    for finder in (cv2.QRCodeDetector(), cv2.QRCodeDetectorAruco()):
+        try:
+            _, corners = finder.detectMulti(pixels)
+        except cv2.error:  # it fails inside on some images
+            continue
+        if corners is None:
+            continue
+        found = [(_content(pixels, points[None]), points) for points in corners]
+        if len(found) > 1:
+            found = _joined(pixels, corners, found)
+        yield from ((content, points) for content, points in found if content)
+
+
+def _joined(
+    pixels: NDArray[np.uint8],
+    corners: NDArray[np.float32],
+    found: list[tuple[str, NDArray[np.float32]]],
+) -> list[tuple[str, NDArray[np.float32]]]:
+    """The codes with a message that several of them hold together at the first of these."""
+    import cv2
+
+    try:
+        _, together, _ = cv2.QRCodeDetector().decodeMulti(pixels, corners)
+    except (cv2.error, UnicodeError):
+        return found
+    joined = []
+    for whole, (own, points) in zip(together, found, strict=True):
+        if own and whole.startswith(own):
+            joined.append((whole, points))
+        elif whole or not any(own in other for other in together):
+            joined.append((own, points))
+    return joined
+
+
+def _content(pixels: NDArray[np.uint8], corners: NDArray[np.float32]) -> str:
+    """What one QR code says; "" if it cannot be read."""
+    import cv2
+
+    detector = cv2.QRCodeDetector()  # a used one still has the encoding of the code before
+    try:
+        if not hasattr(detector, "decodeBytes"):  # OpenCV before 4.12
+            return str(detector.decode(pixels, corners)[0])
+        content, _ = detector.decodeBytes(pixels, corners)
+        encoding = detector.getEncoding()
+        text: str = content.decode(ENCODINGS.get(encoding, "utf-8"))
+    except (cv2.error, UnicodeError):
+        return ""
+    return text if encoding else _without_controls(text)
+
+
+def _without_controls(text: str) -> str:
+    """Bytes that OpenCV took for Latin-1, in the encoding in which they are text."""
+    if not re.search("[\x80-\x9f]", text) or max(text) > "\xff":
+        return text
+    content = text.encode("latin-1")
+    japanese = 2 * sum(byte >= 0x80 for byte in content) >= len(content)
+    for encoding in ("shift_jis", "cp1252") if japanese else ("cp1252",):
+        try:
+            return content.decode(encoding)
+        except UnicodeError:
+            continue
+    return text
