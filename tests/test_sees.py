@@ -24,7 +24,7 @@ from visprog.registry import Registry, chosen_registry, default_registry, tool
 from visprog.sees import Parsed, Sees
 from visprog.values.image import Image
 
-ONNX: dict[str, Any] = {"tools": {"detect": {"backend": "onnx", "labels": "none.txt"}}}
+ONNX: dict[str, Any] = {"tools": {"detect": {"backend": "onnx", "model": "none.onnx"}}}
 BLANK = Image(np.full((40, 40, 3), 255, np.uint8))
 
 
@@ -260,8 +260,8 @@ def test_the_printed_prompt_depends_on_the_backends(printed: Callable[..., tuple
     question = "How many dogs are there?"
     _, plain = printed("plan", question, "--prompt")
     _, coco = printed("plan", question, "--prompt", "--backend", "detect=onnx:none.onnx")
-    Path("visprog.toml").write_text('[tools.detect]\nbackend = "onnx"\nmodel = "none.onnx"\n')
-    _, configured = printed("plan", question, "--prompt")
+    Path("own.toml").write_text('[tools.detect]\nbackend = "onnx"\nmodel = "none.onnx"\n')
+    _, configured = printed("plan", question, "--prompt", "--config", "own.toml")
     assert plain != coco == configured
     assert "80 kinds of object" in coco and "80 kinds of object" not in plain
 

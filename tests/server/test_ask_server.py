@@ -36,7 +36,8 @@ def dark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served: Served) -> str
     monkeypatch.chdir(tmp_path)
     Path("serve_tools.py").write_text(TOOLS)
     Path("plan.py").write_text(PLAN)
-    Path("visprog.toml").write_text('planner = "replay:plan.py"\nextra_tools = ["serve_tools"]\n')
+    Path("own.toml").write_text('planner = "replay:plan.py"\nextra_tools = ["serve_tools"]\n')
+    monkeypatch.setenv("VISPROG_CONFIG", "own.toml")
     monkeypatch.syspath_prepend(tmp_path)
     picture(30, 20, 9).save("dark.png")
     return "dark.png"
@@ -69,10 +70,10 @@ def test_evidence_and_pictures_come_home(
 ) -> None:
     assert main(["ask", dark, "?", "--server", served.url, "--html", "evidence.html"]) == 0
     assert (
-        "<html" in Path("evidence.html").read_text() and "evidence: evidence.html" in capsys.readouterr().out
+        "<html" in Path("evidence.html").read_text() and "evidence: evidence.html" in capsys.readouterr().err
     )
     assert main(["ask", dark, "?", "--server", served.url, "--save", "no.png"]) == 1
-    assert "no picture" in capsys.readouterr().err and not Path("no.png").exists()
+    assert "no image" in capsys.readouterr().err and not Path("no.png").exists()
 
 
 def test_what_is_wrong_is_said(
