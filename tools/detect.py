@@ -19,6 +19,7 @@ from .faces import HaarFaces, load_cascade
 from .meaning import finder_of, head_of, miswritten, near
 from .overlap import suppress
 from .phrase import Phrase, read_phrase, read_yaml
+from .scaled import scaled
 
 FACES = frozenset(("face", "human face", "persons face", "peoples face"))
 PEOPLE = frozenset(
@@ -157,9 +158,7 @@ class OpenCVDetector:
         import cv2
 
         scale = min(2.0, 640 / max(image.size)) if max(image.size) < 640 else min(1.0, 960 / max(image.size))
-        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        grey = cv2.cvtColor(np.ascontiguousarray(image.pixels), cv2.COLOR_RGB2GRAY)
-        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=method)
+        grey = scaled(cv2.cvtColor(np.ascontiguousarray(image.pixels), cv2.COLOR_RGB2GRAY), scale)
         if grey.shape[0] < 128 or grey.shape[1] < 64:
             return []
         rects, weights = _hog().detectMultiScale(
@@ -216,9 +215,7 @@ def _within(
     place = Box(x + part[0] * w, y + part[1] * h, x + part[2] * w, y + part[3] * h)
     crop = image.crop(place.clip(image.box))
     scale = 160 / face.width
-    grey = cv2.cvtColor(np.ascontiguousarray(crop.pixels), cv2.COLOR_RGB2GRAY)
-    method = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
-    grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=method)
+    grey = scaled(cv2.cvtColor(np.ascontiguousarray(crop.pixels), cv2.COLOR_RGB2GRAY), scale)
     least = int(smallest * 160)
     hits, counts = load_cascade(cascade).detectMultiScale2(
         grey, 1.05, neighbours, minSize=(least, least // 2)

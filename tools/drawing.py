@@ -44,11 +44,14 @@ LEAST_CONTRAST = 8.0
 SAME = 20.0
 """Distance of two colours, in RGB levels, up to which one of the palette is the ground's."""
 
-MOST_CURVES, MOST_ON_PAPER, MOST_IN_TEXTURE = 8000, 600, 50
+MOST_CURVES, MOST_ON_PAPER, MOST_IN_TEXTURE = 8000, 1500, 50
 """Curves that an image may have: a drawing in a few flat colours; another, of which at least PAPER is ground; and any
 other. A photograph or a texture has far more."""
 
 PAPER = 0.7
+
+MOST_NOISE = 25.0
+"""Standard deviation of the noise, in levels, beyond which nothing else can be told."""
 
 UNREADABLE = (
     "shapes can be found in drawings and diagrams alone, and this image is a photograph or has a texture: crop the "
@@ -130,6 +133,8 @@ def read(image: Image) -> tuple[Drawing, ...]:
         Refused: the image is a photograph, or has a texture.
     """
     noise = _noise(image.pixels)
+    if noise > MOST_NOISE:
+        raise Refused(UNREADABLE)
     ground = _ground(image.pixels, noise)
     flat = is_drawing(image)
     most = MOST_CURVES if flat else MOST_ON_PAPER
@@ -166,10 +171,16 @@ def _island(image: Image, ground: Array, noise: float, most: int) -> Drawing | N
         small, rests = solids(image.pixels, rgb, areas, ink, ground)
         areas[np.isin(areas, rests)] = 0
     strength = _strength(rgb, ink)
-    edges = _outlines(rgb, np.where(np.isin(areas, [s.number for s in small if s.number]), 0, areas), ink, noise)
+    edges = _outlines(
+        rgb, np.where(np.isin(areas, [s.number for s in small if s.number]), 0, areas), ink, noise
+    )
     ink &= strength > HALF
     curves = (*stroke_curves(ink), *edges)
-    return Drawing(image, rgb, scale, ink, areas, curves, strength, tuple(small)) if len(curves) <= most else None
+    return (
+        Drawing(image, rgb, scale, ink, areas, curves, strength, tuple(small))
+        if len(curves) <= most
+        else None
+    )
 
 
 def _with(palette: Array, ground: Array) -> tuple[Array, int]:

@@ -30,6 +30,9 @@ PLATES = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#e67300", "#008080", "#c2
 CELLS = 6
 """To how many cells a side a covered part is reduced, at most: faces and writing are gone for good."""
 
+EMOJI_SIDE = 512
+"""Side, in pixels, of the largest emoji that is drawn; larger ones are enlarged."""
+
 
 @tool
 def blur_background(image: Image, keep: list[Located]) -> Image:
@@ -103,7 +106,7 @@ def cover(
             h, w = part.shape[:2]
             side = round(max(h, w) * (1.5 if emoji in ("heart", "star") else 1.2))
             picture = PIL.Image.fromarray(pixels)
-            face = draw_emoji(emoji, side)
+            face = draw_emoji(emoji, min(side, EMOJI_SIDE)).resize((side, side))
             corner = (columns.start + columns.stop - side) // 2, (rows.start + rows.stop - side) // 2
             picture.paste(face, corner, face)
             pixels = np.array(picture)

@@ -16,6 +16,7 @@ from visprog.values.image import Image
 
 from .batch import answer_each
 from .overlap import suppress
+from .scaled import scaled
 
 if TYPE_CHECKING:
     from .onnx_detect import Network
@@ -84,11 +85,8 @@ class HaarFaces:
         return [(boxes[i], scores[i]) for i in kept]
 
     def _candidates(self, grey: NDArray[np.uint8]) -> list[tuple[float, float, float]]:
-        import cv2
-
         scale = min(2.0, self.max_side / max(grey.shape))
-        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=method)
+        small = scaled(grey, scale)
         if min(small.shape) < 24:
             return []
         mirrored = np.ascontiguousarray(small[:, ::-1])
@@ -160,14 +158,11 @@ def load_cascade(name: str) -> Any:
 
 def _confirm(grey: NDArray[np.uint8], x: float, y: float, size: float) -> int:
     """How many windows of a fine scan around a candidate see a face at its place."""
-    import cv2
-
     margin, side = size / 2, 64
     left, top = int(max(x - margin, 0)), int(max(y - margin, 0))
     right, bottom = int(min(x + size + margin, grey.shape[1])), int(min(y + size + margin, grey.shape[0]))
     scale = side / size
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    patch = cv2.resize(grey[top:bottom, left:right], None, fx=scale, fy=scale, interpolation=method)
+    patch = scaled(grey[top:bottom, left:right], scale)
     place = Box((x - left) * scale, (y - top) * scale, (x - left) * scale + side, (y - top) * scale + side)
     most = 0
     for cascade, flip in (("frontalface_alt2", False), ("profileface", False), ("profileface", True)):

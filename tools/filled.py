@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .drawing import Drawing
+from .solids import boxes
 
 Array = NDArray[Any]
 FIT = 0.955
@@ -30,57 +32,73 @@ SIMPLE = (0.012, 0.02, 0.03)
 
 @dataclass(frozen=True, eq=False)
 class Filled:
-    """Corners (N, 2) in working pixels, in order, and the pixels (H, W) bool of the area without its holes."""
+    """Corners (N, 2) in working pixels, in order, and the pixels (h, w) bool of the area without its holes, in a window
+    of the drawing."""
 
     points: Array
+    window: tuple[slice, slice]
     pixels: Array
+
+    @cached_property
+    def size(self) -> int:
+        return int(np.count_nonzero(self.pixels))
+
+    def share_within(self, other: Filled) -> float:
+        """The share of its pixels that are also the other's; 0 if it reaches beyond the other's window."""
+        (rows, columns), (around, across) = self.window, other.window
+        if rows.start < around.start or rows.stop > around.stop:
+            return 0.0
+        if columns.start < across.start or columns.stop > across.stop:
+            return 0.0
+        y, x = rows.start - around.start, columns.start - across.start
+        height, width = self.pixels.shape
+        return float(other.pixels[y : y + height, x : x + width][self.pixels].mean())
 
 
 def filled(drawing: Drawing, most_sides: int) -> list[Filled]:
-    """The areas that are polygons. Not the background, not discs, nothing that reaches from one edge of the picture
+    """The areas that are polygons. Not the background, not discs, nothing that reaches from one edge of the image
     to the opposite one. At an edge only shapes of three or four sides count: a disc that the edge cuts is no
     polygon, but much like one of more sides."""
     height, width = drawing.size
     found: list[Filled] = []
-    ground = _color(drawing, drawing.areas == 1)
+    ground = _color(drawing.rgb[drawing.areas == 1])
     small = {s.number: s for s in drawing.solids}
-    for number in np.unique(drawing.areas[drawing.areas > 1]).tolist():
-        if number in small:
-            points = small[number].points
-            if len(points):
-                found.append(Filled(points, drawing.areas == number))
+    for number, (left, top, right, bottom) in boxes(drawing.areas):
+        if number in small and not len(small[number].points):
             continue
-        if np.linalg.norm(_color(drawing, drawing.areas == number) - ground) < DISTINCT:
+        window = slice(top, bottom), slice(left, right)
+        area = drawing.areas[window] == number
+        if number not in small and np.linalg.norm(_color(drawing.rgb[window][area]) - ground) < DISTINCT:
             continue  # the paper within an outline
-        contours, _ = cv2.findContours(
-            (drawing.areas == number).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-        )
+        corner = np.array([left, top])
+        contours, _ = cv2.findContours(area.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         for contour in contours:
+            points = small[number].points if number in small else None
             x, y, w, h = cv2.boundingRect(contour)
-            left, right, top, bottom = x <= 1, x + w >= width - 1, y <= 1, y + h >= height - 1
-            if min(w, h) < 8 or (left and right) or (top and bottom):
-                continue
-            at_edge = left or right or top or bottom
-            points = _fitted(contour, 4 if at_edge else most_sides, max(3.0, BLUNT * drawing.scale))
-            if points is not None:
-                pixels = np.zeros((height, width), np.uint8)
+            x, y = x + left, y + top
+            at_edges = x <= 1, x + w >= width - 1, y <= 1, y + h >= height - 1
+            if points is None and min(w, h) >= 8 and not all(at_edges[:2]) and not all(at_edges[2:]):
+                most = 4 if any(at_edges) else most_sides
+                points = _fitted(contour + corner, most, max(3.0, BLUNT * drawing.scale))
+            if points is not None and not (any(at_edges) and len(points) > 4):
+                pixels = np.zeros(area.shape, np.uint8)
                 cv2.drawContours(pixels, [contour], -1, 1, cv2.FILLED)
-                found.append(Filled(points, pixels > 0))
+                found.append(Filled(points, window, pixels > 0))
     return [a for a in found if not any(_shows_through(a, b, drawing) for b in found if b is not a)]
 
 
 def _shows_through(area: Filled, other: Filled, drawing: Drawing) -> bool:
     """True if an area is the other's ground, seen through what is drawn on it, as in the holes of letters."""
-    if area.pixels.sum() >= other.pixels.sum() or other.pixels[area.pixels].mean() < 0.99:
+    if area.size >= other.size or area.share_within(other) < 0.99:
         return False
-    number = np.bincount(drawing.areas[other.pixels]).argmax()
-    ground = _color(drawing, drawing.areas == number)
-    return bool(np.linalg.norm(_color(drawing, area.pixels) - ground) < DISTINCT)
+    number = np.bincount(drawing.areas[other.window][other.pixels]).argmax()
+    ground = _color(drawing.rgb[drawing.areas == number])
+    return bool(np.linalg.norm(_color(drawing.rgb[area.window][area.pixels]) - ground) < DISTINCT)
 
 
-def _color(drawing: Drawing, pixels: Array) -> Array:
-    """The middle colour (3,) of some pixels; black where there are none."""
-    return np.median(drawing.rgb[pixels], axis=0) if pixels.any() else np.zeros(3)
+def _color(pixels: Array) -> Array:
+    """The middle colour (3,) of pixels (N, 3); black if there are none."""
+    return np.median(pixels, axis=0) if len(pixels) else np.zeros(3)
 
 
 def _fitted(contour: Array, most_sides: int, blunt: float) -> Array | None:

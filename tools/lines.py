@@ -24,6 +24,10 @@ OTHER_COLOR = 8.0
 first."""
 
 
+NEAR = 40.0
+"""Working pixels, more than any pen is wide, beyond which two sides are not on each other's ink."""
+
+
 @dataclass(frozen=True, eq=False)
 class Side:
     """A straight piece in working pixels.
@@ -333,25 +337,27 @@ def _first_gap(on: Array, size: int) -> int:
 def _merged(found: list[Side]) -> list[Side]:
     """One side for each run of collinear, overlapping ones."""
     done: list[Side] = []
+    starts, directions = np.empty((len(found), 2)), np.empty((len(found), 2))
+    lengths, slack = np.empty(len(found)), np.empty(len(found))
     for side in sorted(found, key=lambda s: -s.length):
-        for i, other in enumerate(done):
-            if abs(side.direction @ other.direction) < 0.995:
-                continue
-            normal = np.array([-other.direction[1], other.direction[0]])
-            offset = side.ends - other.ends[0]
-            if np.abs(offset @ normal).max() > 1.6 + 0.25 * max(side.width, other.width):
-                continue
-            along = np.sort(offset @ other.direction)
-            if along[1] < -2 or along[0] > other.length + 2:
-                continue
-            low, high = min(0.0, along[0]), max(other.length, along[1])
-            base = other.ends[0]
-            done[i] = replace(
-                other, ends=np.stack([base + low * other.direction, base + high * other.direction])
-            )
-            break
+        n = len(done)
+        along = np.abs(directions[:n] @ side.direction) >= 0.995
+        offset = side.ends[:, None] - starts[None, :n]
+        normals = np.stack([-directions[:n, 1], directions[:n, 0]], 1)
+        near = np.abs((offset * normals).sum(2)).max(0) <= np.maximum(slack[:n], 1.6 + 0.25 * side.width)
+        reach = np.sort((offset * directions[:n]).sum(2), axis=0)
+        touching = (reach[1] >= -2) & (reach[0] <= lengths[:n] + 2)
+        same = np.flatnonzero(along & near & touching)
+        if len(same):
+            i = int(same[0])
+            base, direction = starts[i].copy(), directions[i]
+            low, high = min(0.0, float(reach[0, i])), max(float(lengths[i]), float(reach[1, i]))
+            done[i] = replace(done[i], ends=np.stack([base + low * direction, base + high * direction]))
         else:
+            i = n
             done.append(side)
+            slack[i] = 1.6 + 0.25 * side.width
+        starts[i], directions[i], lengths[i] = done[i].ends[0], done[i].direction, done[i].length
     return done
 
 
@@ -404,8 +410,13 @@ def _apart(place: Array, low: Any, high: Any) -> Array:
 def _loosened(found: list[Side]) -> list[Side]:
     """The sides with what is loose of their ends."""
     done = []
+    directions = np.array([s.direction for s in found]).reshape(-1, 2)
+    middles = np.array([s.ends.mean(0) for s in found]).reshape(-1, 2)
+    lengths = np.array([s.length for s in found])
     for side in found:
-        others = [s for s in found if abs(s.direction @ side.direction) < 0.98]
+        near = np.hypot(*(middles - side.ends.mean(0)).T) < (lengths + side.length) / 2 + NEAR
+        near &= np.abs(directions @ side.direction) < 0.98
+        others = [found[i] for i in np.flatnonzero(near)]
         if not others:
             done.append(side)
             continue

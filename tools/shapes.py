@@ -162,7 +162,7 @@ def _polygons_in(drawing: _drawing.Drawing, name: str, wanted: tuple[str, str] |
         known = any(_belongs(outline.points, width, a) for a in areas)
         by_pen = all(sides[s].width > 0 for s in outline.sides)
         known = known or (by_pen and _is_known(outline.points, drawing))
-        if not known and (by_pen or not _is_made_of(outline.points, areas)):
+        if not known and (by_pen or not _is_made_of(outline.points, areas, drawing)):
             outlines.append((outline.points, width))
     outlines += [(s.points, s.pen) for s in drawing.solids if s.pen and len(s.points)]
     found = []
@@ -223,14 +223,17 @@ def _belongs(points: Array, width: float, area: _filled.Filled) -> bool:
     return bool(on_rim > 0.3 or np.linalg.norm(np.ptp(points, axis=0)) < 12 * width)
 
 
-def _is_made_of(points: Array, areas: list[_filled.Filled]) -> bool:
+def _is_made_of(points: Array, areas: list[_filled.Filled], drawing: _drawing.Drawing) -> bool:
     """True if an outline goes around several filled areas that fill it, as the blocks of a stack do."""
     if not areas:
         return False
-    inside = np.zeros(areas[0].pixels.shape, np.uint8)
+    inside = np.zeros(drawing.size, np.uint8)
     cv2.fillPoly(inside, [np.rint(points).astype(np.int32)], 1)
-    within = [a.pixels for a in areas if inside[a.pixels].mean() > 0.9]
-    return len(within) > 1 and bool(np.logical_or.reduce(within)[inside > 0].mean() > 0.8)
+    within = [a for a in areas if inside[a.window][a.pixels].mean() > 0.9]
+    filling = np.zeros(drawing.size, bool)
+    for area in within:
+        filling[area.window] |= area.pixels
+    return len(within) > 1 and bool(filling[inside > 0].mean() > 0.8)
 
 
 def _paint(drawing: _drawing.Drawing, middle: Array, rim: Array, width: float) -> Array:

@@ -97,7 +97,7 @@ def solids(
     found, rests = [], []
     scale = len(areas) // len(pixels)
     painted = ((areas > 1) | ink) & (np.abs(rgb - ground).max(2) > EVEN)
-    for number, box in _boxes(areas):
+    for number, box in boxes(areas):
         if max(box[2] - box[0], box[3] - box[1]) <= LARGEST * scale:
             window = _window(pixels, scale, box, areas, number, painted, ground)
             near = cv2.dilate(window.mine, _SQUARE) > 0
@@ -171,9 +171,7 @@ def _share(window: Window, color: Array, ground: Array) -> Array | None:
     return np.asarray(covered)
 
 
-def _outlines(
-    strokes: Array, stats: Array, scale: int
-) -> list[tuple[int, tuple[int, int, int, int], float]]:
+def _outlines(strokes: Array, stats: Array, scale: int) -> list[tuple[int, tuple[int, int, int, int], float]]:
     """The strokes that go around one small place, without dents or branches: number, box, and width in pixels of the
     image."""
     found = []
@@ -192,7 +190,7 @@ def _outlines(
     return found
 
 
-def _boxes(areas: Array) -> list[tuple[int, tuple[int, int, int, int]]]:
+def boxes(areas: Array) -> list[tuple[int, tuple[int, int, int, int]]]:
     """Number and box (left, top, right, bottom) of each area but the background."""
     ys, xs = np.nonzero(areas > 1)
     if not len(xs):

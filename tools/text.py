@@ -29,8 +29,8 @@ ENGINE_SIDE = 736
 MAX_READ_PIXELS = 24_000_000
 """Larger images are shrunk to this many pixels before they are read: it bounds time and memory."""
 
-MIN_SIDE = 5
-"""Shorter side, in pixels, below which an image cannot hold a letter."""
+MIN_SIDE = 8
+"""Shorter side, in pixels, below which an image cannot hold a letter that is read."""
 
 _ENGINE_LOCK = threading.Lock()
 
@@ -120,7 +120,7 @@ def lines_in(image: Image) -> list[TextLine]:
     if min(image.size) < MIN_SIDE:
         return []
     bgr = cv2.cvtColor(np.ascontiguousarray(image.pixels), cv2.COLOR_RGB2BGR)
-    scale = max(1.0, min(2.0, 960 / max(image.size)), min(4.0, 64 / min(image.size)))
+    scale = max(1.0, min(2.0, 960 / max(image.size)), min(4.0, 64 / min(image.size), 8000 / max(image.size)))
     scale = min(scale, math.sqrt(MAX_READ_PIXELS / (image.width * image.height)))
     if scale != 1:
         method = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA

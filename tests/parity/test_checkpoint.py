@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from visprog.tools.models import checkpoint  # noqa: E402
 from visprog.tools.models.checkpoint import fetch, read_checkpoint  # noqa: E402
-from visprog.tools.models.clip import Clip, ClipConfig, ImageTower  # noqa: E402
+from visprog.tools.models.clip import Clip, ClipConfig, ImageTower, TextTower  # noqa: E402
 from visprog.tools.models.coca import Coca  # noqa: E402
 from visprog.tools.models.llama import Llama, LlamaConfig  # noqa: E402
 from visprog.tools.models.llava import Llava  # noqa: E402
@@ -246,15 +246,10 @@ def test_other_kinds_are_refused_in_one_sentence_before_their_weights_are_read(
     kind: str, model: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, "vision_config": {"a": 1}}))
-    (tmp_path / SINGLE).write_bytes(b"" if model is not ImageTower else _empty(tmp_path))
+    (tmp_path / SINGLE).write_bytes(b"")
     with pytest.raises(ValueError, match=f"'{kind}'") as caught:
         model.from_pretrained(tmp_path)
     assert len(str(caught.value)) < 120
-
-
-def _empty(folder: Path) -> bytes:
-    save_file({}, folder / "empty.safetensors")
-    return (folder / "empty.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -272,6 +267,14 @@ def test_architectures_tell_the_kind_of_a_file_without_it(architecture: str, kin
     with pytest.raises(ValueError, match=f"kind '{kind}', not 'sam'"):
         SamConfig.from_hub({"architectures": [architecture]})
     SamConfig.from_hub({"architectures": ["SamModel"]})
+
+
+@pytest.mark.parametrize("tower", [ImageTower, TextTower])
+def test_a_tower_of_a_quantised_checkpoint_is_refused(tower: Any, tmp_path: Path) -> None:
+    raw = {"model_type": "clip", "quantization_config": {"quant_method": "bitsandbytes"}}
+    (tmp_path / "config.json").write_text(json.dumps(raw))
+    with pytest.raises(ValueError, match=r"quantization_config \(bitsandbytes\)"):
+        tower.from_pretrained(tmp_path)
 
 
 def test_lists_of_keys_are_cut(tmp_path: Path) -> None:

@@ -115,6 +115,8 @@ def test_a_processor_in_one_file_with_the_tokenizer(tmp_path: Path) -> None:
         ({"size": {"min_pixels": 3136, "max_pixels": 12845056}}, "no size of pictures"),
         ({"size": [224, 224, 3]}, "no height and width"),
         ({"size": "224"}, "no height and width"),
+        ({"size": {"shortest_edge": 224.5}}, "no height and width"),
+        ({"size": {"height": 0, "width": 224}}, "no height and width"),
         ({"crop_size": {"shortest_edge": 224}}, "crop_size .* is no height and width"),
         ({"image_mean": [0.5]}, "image_mean has a number for each"),
         ({"image_std": [0.5, 0.5, 0.0]}, "has a 0"),

@@ -18,13 +18,13 @@ from visprog.tools.training.recipe import load_recipe, shipped_recipes  # noqa: 
 from visprog.tools.training.scenes import COLORS, SHAPES, TEXTURES  # noqa: E402
 from visprog.tools.training.scenes.things import HELD_OUT  # noqa: E402
 from visprog.tools.training.task import Runner  # noqa: E402
+from visprog.tools.training.tasks.captioned import divide  # noqa: E402
 from visprog.tools.training.tasks.clip import Shape, true_of  # noqa: E402
 from visprog.tools.training.tasks.clip_files import (  # noqa: E402
     CaptionClip,
     CaptionClipConfig,
     ClassClip,
     ClassClipConfig,
-    divide,
 )
 from visprog.tools.training.tasks.clip_scenes import NAMES, SceneClip, SceneClipConfig  # noqa: E402
 

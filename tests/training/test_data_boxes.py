@@ -140,7 +140,9 @@ def test_a_coco_file_that_is_wrong_as_a_whole(tmp_path: Path, text: str, why: st
         read_coco(written(tmp_path, text, turned(1)), tmp_path)
 
 
-@pytest.mark.parametrize("bbox", [[], [1, 2, 3], [1, 2, -3, 4], None, "abcd", [1, 2, "x", 4], {"x": 1}, [1, 2, 1e999, 4]])
+@pytest.mark.parametrize(
+    "bbox", [[], [1, 2, 3], [1, 2, -3, 4], None, "abcd", [1, 2, "x", 4], {"x": 1}, [1, 2, 1e999, 4]]
+)
 def test_boxes_that_are_none_are_bad_samples(tmp_path: Path, bbox: Any) -> None:
     data = read_coco(written(tmp_path, coco(annotation={"bbox": bbox}), turned(1)), tmp_path)
     with pytest.raises(BadSample, match=r"r\.jpg: .*box"):

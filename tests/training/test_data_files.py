@@ -51,7 +51,16 @@ def test_quotes_in_a_tsv_are_letters(tmp_path: Path) -> None:
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_rows_of_another_length_are_named(tmp_path: Path, end: str, encoding: str) -> None:
-    rows = ["path,caption", "0.png,a dog, running", "", "1.png,a cat", "2.png", '3.png,"a cup, red"', " ", ","]
+    rows = [
+        "path,caption",
+        "0.png,a dog, running",
+        "",
+        "1.png,a cat",
+        "2.png",
+        '3.png,"a cup, red"',
+        " ",
+        ",",
+    ]
     path = tmp_path / "a.csv"
     path.write_bytes(end.join(rows).encode(encoding))
     bad = (

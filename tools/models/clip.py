@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..nn import Attention, Block, ConvStem, Mlp, PatchEmbed, Transformer, activation, resize_positions
 from .checkpoint import assemble, load_model, read_checkpoint, read_own, save_model
-from .clip_hub import HUB_NAMES, KEYS, TOP, check_tower, hub_section, one_tower, renamed
+from .clip_hub import HUB_NAMES, KEYS, TOP, check_tower, hub_section, one_tower, renamed, tower_section
 from .clip_hub import tower_keys as tower_keys
 from .hub_config import check_keys, check_kind
 
@@ -212,10 +212,8 @@ class ImageTower(nn.Module):
 
         Arguments and errors as of `Clip.from_pretrained`.
         """
-        raw, state = read_checkpoint(source, revision=revision)
-        check_kind(raw, "clip", "clip_vision_model")
-        section = raw if raw.get("model_type") == "clip_vision_model" else hub_section(raw, "vision")
-        project = raw.get("projection_dim", 512) if "visual_projection.weight" in state else None
+        section, state = read_checkpoint(source, lambda raw: tower_section(raw, "vision"), revision)
+        project = section.get("projection_dim", 512) if "visual_projection.weight" in state else None
         config = ImageConfig.from_hub(section, project)
         return assemble(
             lambda: cls(config), state, source, dtype, lambda s: one_tower(s, "vision_model.", "image.")
@@ -282,10 +280,8 @@ class TextTower(nn.Module):
 
         Arguments and errors as of `Clip.from_pretrained`.
         """
-        raw, state = read_checkpoint(source, revision=revision)
-        check_kind(raw, "clip", "clip_text_model")
-        section = raw if raw.get("model_type") == "clip_text_model" else hub_section(raw, "text")
-        project = raw.get("projection_dim", 512) if "text_projection.weight" in state else None
+        section, state = read_checkpoint(source, lambda raw: tower_section(raw, "text"), revision)
+        project = section.get("projection_dim", 512) if "text_projection.weight" in state else None
         config = TextConfig.from_hub(section, project)
         return assemble(
             lambda: cls(config), state, source, dtype, lambda s: one_tower(s, "text_model.", "text.")

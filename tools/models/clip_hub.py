@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .hub_config import check_keys
+from .hub_config import check_keys, check_kind
 from .keymap import KeyMap
 
 TOP = ("projection_dim", "text_config", "text_config_dict", "vision_config", "vision_config_dict")
@@ -40,6 +40,20 @@ def hub_section(raw: dict[str, Any], name: str) -> dict[str, Any]:
     old: dict[str, Any] | None = raw.get(f"{name}_config_dict")
     new: dict[str, Any] | None = raw.get(f"{name}_config")
     return old if old is not None else new or {}
+
+
+def tower_section(raw: dict[str, Any], name: str) -> dict[str, Any]:
+    """The part on one tower ("vision", "text") of a `config.json` of a whole CLIP, or of that tower alone.
+
+    Raises:
+        ValueError: it is of another kind, or asks for what is not implemented.
+    """
+    alone = f"clip_{name}_model"
+    check_kind(raw, "clip", alone)
+    if raw.get("model_type") == alone:
+        return raw
+    check_keys(raw, TOP)
+    return {**hub_section(raw, name), "projection_dim": raw.get("projection_dim", 512)}
 
 
 def tower_keys(theirs: str, ours: str) -> list[tuple[str, str]]:

@@ -89,7 +89,7 @@ class _Gather(torch.autograd.Function):
         return torch.cat([part[:n] for part, n in zip(parts, rows, strict=True)])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]  # torch types it for any function
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         total = gradient.contiguous().clone()
         if total.numel():
             dist.all_reduce(total)

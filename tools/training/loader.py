@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -59,8 +59,12 @@ class Split:
 
 def training_batches(
     data: Samples | Stream, split: Split, seed: int, start: int, workers: int
-) -> Iterator[Batch]:
-    """Endless batches from number `start` on. Raises `DataError` where there are only bad samples."""
+) -> Generator[Batch, None, None]:
+    """Endless batches from number `start` on; close them to end the workers.
+
+    Raises:
+        DataError: there are only bad samples.
+    """
     if isinstance(data, Samples):
         _not_empty(data)
         order = partial(_shuffled, len(data), split, seed)
@@ -157,7 +161,7 @@ def _in_order(length: int, split: Split, start: int) -> Iterator[list[Slot]]:
         yield [Slot(p, min(p, length - 1), p < length) for p in range(first, first + split.batch_size)]
 
 
-def _load(batches: _Batches, workers: int) -> Iterator[Batch]:
+def _load(batches: _Batches, workers: int) -> Generator[Batch, None, None]:
     loader = DataLoader(
         batches,
         batch_size=None,
@@ -166,10 +170,14 @@ def _load(batches: _Batches, workers: int) -> Iterator[Batch]:
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_leave_signals,
     )
-    for item in loader:
-        if isinstance(item, DataError):
-            raise item
-        yield item
+    items = iter(loader)
+    try:
+        for item in items:
+            if isinstance(item, DataError):
+                raise item
+            yield item
+    finally:
+        del items  # asks the workers to leave: they take no notice of signals
 
 
 def _leave_signals(worker: int) -> None:

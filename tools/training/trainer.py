@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -109,8 +109,8 @@ class Trainer:
         if main:
             folder.begin()
         self.accelerator.wait_for_everyone()
-        batches = self.batches()
         with (
+            closing(self.batches()) as batches,
             RunLog(folder.path, self.progress.step, self.reporter) if main else nullcontext() as log,
             self._shown(folder.path.name),
             stop_requested() as stopped,
@@ -139,7 +139,7 @@ class Trainer:
             self._save(checkpoints)
         return self._finish(folder)
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Generator[Batch, None, None]:
         """The batches of this process from the next step on."""
         number = self.progress.step * self.recipe.accumulation
         return training_batches(self.train_data, self.split, self.recipe.seed, number, self.recipe.workers)

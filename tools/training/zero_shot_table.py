@@ -20,7 +20,7 @@ from visprog.tools.models.text import Tokenizer
 from visprog.tools.models.zero_shot import ZeroShot, in_templates, templates
 
 from .data.pairs import Pairs, read_classes
-from .tasks.clip_files import Part, divide
+from .tasks.captioned import Part, divide
 
 ONE = "a photo of a {}."
 PARTS: tuple[Part, Part] = ("train", "val")

@@ -207,8 +207,7 @@ def with_standard_input(images: Sequence[str]) -> list[str | bytes]:
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError("'-' reads an image from standard input: pipe one in, or name a file")
     from ..errors import ImageError
-    from ..values.files import read_stream
-    from ..values.image import MAX_BYTES
+    from ..values.files import MAX_BYTES, read_stream
 
     try:
         data = read_stream(sys.stdin.buffer, MAX_BYTES, "standard input")

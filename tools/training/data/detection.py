@@ -79,7 +79,7 @@ class Detections:
                 raise BadSample(name, str(error)) from None
         if frame is not None:
             masks = frame.turn_masks(masks)
-        seen: NDArray[np.bool_] = masks.any((1, 2))
+        seen = np.array([mask.any() for mask in masks], bool)
         things = [thing for thing, there in zip(things, seen.tolist(), strict=True) if there]
         return Masked(
             image, masks[seen], _around(masks[seen]), tuple(t.label for t in things), _crowds(things), name
