@@ -520,7 +520,7 @@ def test_a_tool_that_is_defined_again_is_a_warning(recwarn: pytest.WarningsRecor
     registry = Registry([old := space["again"]])
     with pytest.warns(UserWarning, match="'again' is defined anew.*make a new Agent"):
         exec(cell, space)
-    with pytest.raises(ToolDefinitionError, match="defined twice .a cell that was run again.*only the newer"):
+    with pytest.raises(ToolDefinitionError, match=r"defined twice \(a cell.*only the newer"):
         Registry([old, space["again"]])
     assert registry["again"] is old
 

@@ -136,6 +136,7 @@ def read(image: Image) -> tuple[Drawing, ...]:
     if noise > MOST_NOISE:
         raise Refused(UNREADABLE)
     ground = _ground(image.pixels, noise)
+    noise = max(noise, 2 * _ringing(image.pixels, ground))
     flat = is_drawing(image)
     most = MOST_CURVES if flat else MOST_ON_PAPER
     found: list[Drawing] = []
@@ -270,6 +271,16 @@ def _noise(pixels: Array) -> float:
     if residual.size == 0:
         return 0.0
     return float(np.median(np.abs(residual)) * 1.4826 / np.sqrt(1.25) * np.sqrt(3))
+
+
+def _ringing(pixels: Array, ground: Array) -> float:
+    """Median levels by which the ground varies near what is painted on it, as JPEG leaves it; 0 for a clean drawing."""
+    away = cv2.absdiff(pixels, np.full_like(pixels, np.rint(ground)))
+    away = np.maximum(np.maximum(away[..., 0], away[..., 1]), away[..., 2])
+    strong = (away > 60).astype(np.uint8)
+    near, rim = (cv2.dilate(strong, np.ones((size, size), np.uint8)) for size in (13, 5))
+    values = away[(near > rim) & (away < 40)]
+    return float(np.median(values)) if len(values) else 0.0
 
 
 def _ground(pixels: Array, noise: float) -> Array:

@@ -18,6 +18,7 @@ from .emoji import draw_emoji, emoji_name
 from .segment import GrabCut
 
 if TYPE_CHECKING:
+    import PIL.Image
     import PIL.ImageDraw
     import PIL.ImageFont
 
@@ -106,8 +107,8 @@ def cover(
             h, w = part.shape[:2]
             side = round(max(h, w) * (1.5 if emoji in ("heart", "star") else 1.2))
             picture = PIL.Image.fromarray(pixels)
-            face = draw_emoji(emoji, min(side, EMOJI_SIDE)).resize((side, side))
-            corner = (columns.start + columns.stop - side) // 2, (rows.start + rows.stop - side) // 2
+            left, top = (columns.start + columns.stop - side) // 2, (rows.start + rows.stop - side) // 2
+            face, corner = _visible(draw_emoji(emoji, min(side, EMOJI_SIDE)), left, top, side, image.size)
             picture.paste(face, corner, face)
             pixels = np.array(picture)
         else:
@@ -251,6 +252,17 @@ def _mixed(image: Image, front: NDArray[np.float32], back: NDArray[np.float32], 
 def _made(image: Image, pixels: Pixels) -> Image:
     """A new root picture in the place of `image`."""
     return Image(pixels, image.alpha, image.name)
+
+
+def _visible(
+    picture: PIL.Image.Image, left: int, top: int, side: int, frame: tuple[int, int]
+) -> tuple[PIL.Image.Image, tuple[int, int]]:
+    """The part of a square picture, enlarged to a side, that lies in a frame (width, height), and its corner."""
+    corner = max(left, 0), max(top, 0)
+    size = min(left + side, frame[0]) - corner[0], min(top + side, frame[1]) - corner[1]
+    scale = picture.width / side
+    x, y = (corner[0] - left) * scale, (corner[1] - top) * scale
+    return picture.resize(size, box=(x, y, x + size[0] * scale, y + size[1] * scale)), corner
 
 
 def _blurred(part: Pixels) -> Pixels:

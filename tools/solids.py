@@ -39,6 +39,10 @@ SOFT = 1.2
 MOST_OUTLINES = 60
 """More small closed outlines are letters."""
 
+_LUMA = np.array([0.299, 0.587, 0.114])
+SHARP = np.outer(_LUMA, _LUMA) + 0.05 * np.eye(3)
+"""Weights of differences in colour: JPEG keeps the luma sharp and blurs the rest."""
+
 _SQUARE = np.ones((5, 5), np.uint8)
 
 
@@ -162,11 +166,11 @@ def _share(window: Window, color: Array, ground: Array) -> Array | None:
     """How far (h, w) each pixel is on the way from the ground's colour to another; None if the ground is not even."""
     beside = ~window.others & (cv2.dilate(window.mine, _SQUARE) == 0)
     axis = color - ground
-    size = float(axis @ axis)
     away = np.linalg.norm(window.pixels[beside] - ground, axis=1)
-    if len(away) == 0 or (away < EVEN).mean() < 0.9 or size < EVEN**2:
+    if len(away) == 0 or (away < EVEN).mean() < 0.9 or axis @ axis < EVEN**2:
         return None
-    covered = np.clip((window.pixels - ground) @ axis / size, 0, 1)
+    axis = SHARP @ axis
+    covered = np.clip((window.pixels - ground) @ axis / ((color - ground) @ axis), 0, 1)
     covered[beside] = 0
     return np.asarray(covered)
 

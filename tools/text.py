@@ -32,6 +32,9 @@ MAX_READ_PIXELS = 24_000_000
 MIN_SIDE = 8
 """Shorter side, in pixels, below which an image cannot hold a letter that is read."""
 
+CODE_SIDE = 21
+"""Side, in pixels, of the smallest QR code: a pixel for each module."""
+
 _ENGINE_LOCK = threading.Lock()
 
 
@@ -81,6 +84,8 @@ def find_qr_codes(image: Image) -> list[Region]:
     import cv2
 
     regions: list[Region] = []
+    if min(image.size) < CODE_SIDE:
+        return regions
     for scale in (1.0, 2.0) if max(image.size) <= 1000 else (1.0,):
         pixels = cv2.cvtColor(np.ascontiguousarray(image.pixels), cv2.COLOR_RGB2GRAY)
         # A code that fills the picture lacks the quiet rim that its finder patterns need.

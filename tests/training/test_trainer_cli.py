@@ -76,9 +76,7 @@ def test_a_missing_recipe_is_asked_for() -> None:
 def test_code_that_a_recipe_names_is_run_only_if_it_is_allowed(
     recipe: str, arguments: tuple[str, ...]
 ) -> None:
-    with pytest.raises(
-        VisprogError, match=r"task '[\w.]+:\w+' runs code of a module: give --allow-code if"
-    ):
+    with pytest.raises(VisprogError, match=r"task '[\w.]+:\w+' runs code of a module: give --allow-code if"):
         run(*arguments)
     assert not Path("runs").exists() and "antigravity" not in sys.modules
 

@@ -179,8 +179,8 @@ def make_recipe(raw: Mapping[str, Any]) -> Recipe:
         raise RecipeError(f"task '{task}' has keys that are the trainer's own: {', '.join(both)}")
     for key in raw:
         if key not in own and key not in theirs:
-            help = _tasks_with(str(key)) or nearest(str(key), own + theirs)
-            raise RecipeError(f"unknown key {_quoted(key)}: {help}")
+            hint = _tasks_with(str(key)) or nearest(str(key), own + theirs)
+            raise RecipeError(f"unknown key {_quoted(key)}: {hint}")
     arguments = build(config, {k: v for k, v in raw.items() if k not in own})
     recipe: Recipe = build(Recipe, {**{k: v for k, v in raw.items() if k in own}, "arguments": arguments})
     return recipe
@@ -251,12 +251,9 @@ class _Loader(yaml.SafeLoader):
     """Refuses a key that stands twice in a mapping, of which YAML would drop the first."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen = set()
-        for key, _ in node.value:
-            name = getattr(key, "value", None)
-            if isinstance(name, str) and name in seen and name != "<<":
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{name}' stands twice", key.start_mark
-                )
-            seen.add(name) if isinstance(name, str) else None
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := [name for name in names if names.count(name) > 1 and name != "<<"]:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key '{twice[0]}' stands twice", node.start_mark
+            )
         return super().construct_mapping(node, deep)

@@ -37,11 +37,12 @@ class Region(Located):
             raise ValueError(f"Region.label must be a str, not {type(self.label).__name__}")
         if type(self.label) is not str:  # NumPy's
             object.__setattr__(self, "label", str(self.label))
-        for name in ("image", "mask"):
-            if hasattr(getattr(self, name), "__array_interface__"):  # of NumPy or PIL
+        for name, wanted in (("image", "an Image"), ("mask", "a Mask")):
+            given = getattr(self, name)
+            if hasattr(given, "__array_interface__"):  # of NumPy or PIL
                 raise ValueError(
-                    f"Region.{name} must be {'an Image' if name == 'image' else 'a Mask'}, not "
-                    f"{type(getattr(self, name)).__name__}: make the region with image.region(box, label, score, mask=array)"
+                    f"Region.{name} must be {wanted}, not {type(given).__name__}: make the region with "
+                    "image.region(box, label, score, mask=array)"
                 )
         _finite(self, "score")
 
