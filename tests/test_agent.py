@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,15 @@ from visprog import agent as agent_module
 from visprog.agent import Agent
 from visprog.answer import Answer
 from visprog.config import Config, ToolConfig
-from visprog.errors import ConfigError, ImageError, MissingExtra, PlannerError, Refused, VisprogError
+from visprog.errors import (
+    ConfigError,
+    ImageError,
+    MissingExtra,
+    PlannerError,
+    Refused,
+    ToolDefinitionError,
+    VisprogError,
+)
 from visprog.planner.base import mends_refusals
 from visprog.planner.embedded import EmbeddedPlanner
 from visprog.registry import Registry, default_registry, tool
@@ -452,6 +462,13 @@ class Found:
         return [[c["image"].region((1, 1, 5, 5), self.label)] for c in calls]
 
 
+FOUND = Found("ready")
+
+
+class Uncallable:
+    """A class that lacks what a backend needs."""
+
+
 @pytest.mark.parametrize(
     ("backend", "label"),
     [
@@ -459,6 +476,8 @@ class Found:
         (Found("mine"), "mine"),
         (f"{__name__}:Found", "thing"),
         ({"backend": f"{__name__}:Found", "label": "x"}, "x"),
+        ({"backend": Found, "label": "x"}, "x"),
+        (f"{__name__}:FOUND", "ready"),
     ],
 )
 def test_backends_are_given_in_short(backend: Any, label: str) -> None:
@@ -466,6 +485,92 @@ def test_backends_are_given_in_short(backend: Any, label: str) -> None:
         answer = agent.run('def answer(image):\n    return best(detect(image, "dog")).label\n', picture())
     assert answer.unwrap() == label
     assert default_registry()["detect"].default_backend != "Found"
+
+
+@pytest.mark.parametrize(
+    ("backends", "message"),
+    [
+        ("owlv2", "backends must map tools to backends"),
+        (["detect=owlv2"], "backends must map tools to backends"),
+        ({"detct": Found}, "no such tool; did you mean 'detect'"),
+        ({"find_circles": Found}, "find_circles is a plain function and has no backends"),
+        ({"detect": Uncallable}, "no method __call__"),
+        ({"detect": f"{__name__}:Uncallable"}, "no method __call__"),
+        ({"detect": Uncallable()}, "not Uncallable"),
+        ({"detect": None}, "not NoneType"),
+        ({"detect": "no_such_module:Found"}, "no backend, and no module, 'no_such_module'"),
+        ({"detect": {"backend": Found, "lable": "x"}}, "no option 'lable'; did you mean 'label'"),
+    ],
+)
+def test_backends_that_cannot_be_are_named_at_once(backends: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Agent(backends=backends)
+
+
+def test_a_backend_that_returns_no_list_is_named() -> None:
+    with Agent(backends={"detect": lambda calls: Found()}) as agent:
+        answer = agent.run('def answer(image):\n    return detect(image, "dog")\n', picture())
+    assert "returned tests.Found, not a list with the result of each call" in answer.message
+
+
+@tool
+def brightness(image: Image) -> float:
+    """Mean grey level."""
+    return image.pixels.mean()  # type: ignore[no-any-return]
+
+
+def plain(image: Image) -> int:
+    """Not decorated."""
+    return 1
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [
+        brightness,
+        [brightness],
+        {"b": brightness},
+        __name__,
+        [f"{__name__}:brightness"],
+        sys.modules[__name__],
+    ],
+)
+def test_tools_are_given_in_short(tools: Any) -> None:
+    with Agent(tools=tools) as agent:
+        assert agent.registry["brightness"] is brightness
+        assert "planner embedded" in repr(agent)
+
+
+@pytest.mark.parametrize(
+    ("tools", "message"),
+    [
+        (plain, "plain is not a tool: decorate"),
+        ([plain], "plain is not a tool: decorate"),
+        ("my_tools.py", "by their module, 'my_tools'"),
+        (["./tools/my_tools.py"], "by their module, 'my_tools'"),
+    ],
+)
+def test_what_is_no_tool_is_named(tools: Any, message: str) -> None:
+    with pytest.raises(ToolDefinitionError, match=message):
+        Agent(tools=tools)
+
+
+def test_a_plan_can_be_run(make: Make) -> None:
+    agent = make(COUNT)
+    assert agent.run(agent.plan("How many dogs?"), picture()).value == 2
+    with pytest.raises(VisprogError, match="a program is its source or the path of its file, not function"):
+        agent.run(plain, picture())  # type: ignore[arg-type]
+    with pytest.raises(VisprogError, match="takes the number of images, such as images=2"):
+        agent.plan("How many dogs?", [picture()])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("detect", "backends={'detect': …}"), ("image", "images follow the question"), ("vote", "'votes'")],
+)
+def test_arguments_that_do_not_exist_are_told_the_way(name: str, hint: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(hint)):
+        agent_module.ask("How many?", **{name: "x"})
 
 
 def test_settings_are_given_in_short() -> None:

@@ -189,12 +189,27 @@ def test_with_backend() -> None:
         Config().with_backend("onnx")
 
 
+def test_a_relative_home_of_settings_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", ".config")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    settings = tmp_path / "work" / ".config" / "visprog"
+    settings.mkdir(parents=True)
+    (settings / "visprog.toml").write_text('extra_tools = ["holiday"]\n')
+    monkeypatch.chdir(tmp_path / "work")
+    assert Config.load().extra_tools == ()
+
+
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
         ({"planer": "x"}, "unknown key 'planer'; did you mean 'planner'"),
         ({"planner": 3}, "'planner' must be a str"),
-        ({"votes": 0}, "'votes' must be a number of at least 1"),
+        ({"votes": 0}, "'votes' must be a whole number of at least 1"),
+        ({"votes": 1_000_000}, "'votes' must be 100 at most"),
+        ({"votes": 2.5}, "'votes' must be a whole number"),
+        ({"calls": 1.5}, "'calls' must be a whole number"),
+        ({"seconds": float("inf")}, "'seconds' must be a number"),
+        ({"seconds": float("nan")}, "'seconds' must be a number"),
         ({"votes": True}, "'votes' must be"),
         ({"seconds": "long"}, "'seconds' must be"),
         ({"repairs": -1}, "'repairs' must be"),

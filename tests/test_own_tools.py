@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tests.small_tools import REGISTRY, picture
 from visprog.config import Config, ToolConfig
 from visprog.errors import ToolDefinitionError, ToolError
-from visprog.host import Host, RunEnded
+from visprog.host import Host, RunEnded, with_backends
 from visprog.registry import Registry, Tool, caution, tool
 from visprog.values import Box, Circle, Mask, Point, Region
 from visprog.values.image import Image
@@ -331,6 +331,49 @@ def test_async_functions_methods_objects_and_partials(each: Tool, signature: str
     assert asyncio.run(in_a_loop()) == expected
 
 
+def test_the_signature_of_a_method_is_that_of_a_call() -> None:
+    class Finder:
+        @tool
+        def find(self, image: Image, what: str) -> int:
+            """Finds."""
+            return 1
+
+    assert list(inspect.signature(Finder().find).parameters) == ["image", "what"]
+    assert "def find(self" in inspect.getsource(Finder().find)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["len", "print", "math", "open", "Image", "Region", "answer", "image"])
+def test_a_name_that_means_something_else_in_programs_is_refused(name: str) -> None:
+    with pytest.raises(ToolDefinitionError, match=f"'{name}' means something else in programs; pass name="):
+
+        @tool(name=name)
+        def some(image: Image) -> int:
+            """Some."""
+            return 1
+
+
+def test_what_cannot_be_a_tool_names_the_way_out() -> None:
+    def starred(image: Image, *more: int) -> int:
+        """Starred."""
+        return 1
+
+    def tensor(image: Image) -> Tensor:
+        """A tensor."""
+        raise NotImplementedError
+
+    def made(cls: type, image: Image) -> int:
+        """Made."""
+        return 1
+
+    for function, message in (
+        (starred, r"'\*more' cannot be described"),
+        (tensor, r"Tensor: write Image if it is an image .* list\[float\]"),
+        (classmethod(made), r"outside of its class: tool\(TheClass.made\)"),
+    ):
+        with pytest.raises(ToolDefinitionError, match=message):
+            tool(function)  # type: ignore[arg-type]
+
+
 def test_a_method_without_its_object_is_refused() -> None:
     with pytest.raises(ToolDefinitionError, match="give it as an attribute of an object"):
         Registry([Scorer.width])  # type: ignore[list-item]
@@ -426,6 +469,33 @@ def test_a_tool_that_calls_another_goes_through_the_host() -> None:
     ]
     session.call(finder, IMAGE, "dog")
     assert session.calls[-1].cached and session.calls[-1].caller == ""
+
+
+def test_a_tool_in_a_tool_has_the_backend_that_an_agent_is_given() -> None:
+    registry, config = with_backends(Registry([finder, count]), Config(), {"finder": TwoFound})
+    session = Host(registry, config).session()
+    assert session.call(count, IMAGE, "dog") == 2
+    assert session.calls[0].backend == "TwoFound"
+
+
+def test_a_replacement_and_what_it_replaces_are_cached_apart() -> None:
+    @tool(name="measure")
+    def first(image: Image) -> int:
+        """One."""
+        return 1
+
+    @tool(name="measure", replace=True)
+    def second(image: Image) -> int:
+        """Two."""
+        return 2
+
+    @tool
+    def asks_first(image: Image) -> int:
+        """One, by the tool that was replaced."""
+        return first(image)
+
+    session = Host(Registry([first, second, asks_first])).session()
+    assert [session.call(t, IMAGE) for t in (asks_first, second, asks_first)] == [1, 2, 1]
 
 
 def test_a_tool_in_a_tool_uses_up_the_budget() -> None:
@@ -590,15 +660,16 @@ def test_the_examples_of_the_documentation_run(monkeypatch: pytest.MonkeyPatch) 
     blocks = re.findall(
         r"```python\n(.*?)```", (root / "docs/tools.md").read_text(encoding="utf-8"), re.DOTALL
     )
-    assert len(blocks) == 2
+    assert len(blocks) == 3
+    found: dict[str, Any] = {}
     for block in blocks:
-        lines = block.rstrip().split("\n")
-        found: dict[str, Any] = {}
-        exec("from __future__ import annotations\n" + "\n".join(lines), found)
-        found["agent"].close()
-        if "MyDetector" in found:
-            with found["Agent"](backends={"detect": found["MyDetector"]}) as agent:
-                assert (
-                    agent.run('def answer(image):\n    return len(detect(image, "dog"))\n', IMAGE).unwrap()
-                    == 1
-                )
+        exec("from __future__ import annotations\n" + block, found)
+        if "agent" in found:
+            found.pop("agent").close()
+    for name in ("MyDetector", "MyClasses"):
+        with found["Agent"](backends={"detect": found[name]}) as agent:
+            count = 'def answer(image):\n    return len(detect(image, "dogs"))\n'
+            assert agent.run(count, IMAGE).unwrap() == 1
+            if name == "MyClasses":
+                assert agent.run(count.replace("dogs", "sofas"), IMAGE).unwrap() == 0
+                assert agent.run(count.replace("dogs", "giraffe"), IMAGE).status == "refused"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
 import types
+import warnings
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -243,22 +243,43 @@ def test_modules_that_cannot_be_imported(tmp_path: Any, monkeypatch: pytest.Monk
             load_tools(name)
 
 
-def test_entry_points_add_tools(module: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = importlib.metadata.EntryPoint("colours", "module_of_tools:several", "visprog.tools")
-    asked: list[str] = []
+def install(folder: Path, name: str, value: str) -> None:
+    """Write what an installed package with one plugin leaves in a folder of packages."""
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[visprog.tools]\n{name} = {value}\n")
 
-    def entry_points(*, group: str) -> list[importlib.metadata.EntryPoint]:
-        asked.append(group)
-        return [entry]
 
-    monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
+def test_entry_points_add_tools(
+    module: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "colours", "module_of_tools:several")
+    monkeypatch.syspath_prepend(tmp_path)
     default_registry.cache_clear()
     try:
         registry = default_registry()
     finally:
         default_registry.cache_clear()
-    assert asked == ["visprog.tools"]
     assert "blue" in registry and "red" in registry and "detect" in registry
+
+
+@pytest.mark.parametrize("searched", ["", "."])
+def test_what_lies_in_the_working_folder_is_no_installed_plugin(
+    searched: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "holiday", "holiday_module")
+    (tmp_path / "holiday_module.py").write_text("raise SystemExit('was run')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [searched, str(tmp_path), *sys.path])
+    default_registry.cache_clear()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert "detect" in default_registry()
+    finally:
+        default_registry.cache_clear()
+    assert "holiday_module" not in sys.modules
 
 
 @pytest.mark.parametrize(
@@ -266,6 +287,7 @@ def test_entry_points_add_tools(module: types.ModuleType, monkeypatch: pytest.Mo
     [
         ("import no_such_module_at_all", "No module named 'no_such_module_at_all'"),
         ("raise SystemExit(3)", "SystemExit: 3"),
+        ("class Panic(BaseException): pass\nraise Panic('odd')", "Panic: odd"),
         ("1 / 0", "ZeroDivisionError"),
         ("x = 1", "holds no tool"),
         (
@@ -280,11 +302,12 @@ def test_a_broken_plugin_is_a_warning_that_names_it(
     (tmp_path / "broken_plugin.py").write_text(body)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "broken_plugin", raising=False)
-    entry = importlib.metadata.EntryPoint("broken", "broken_plugin", "visprog.tools")
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda *, group: [entry])
+    install(tmp_path, "broken", "broken_plugin")
     default_registry.cache_clear()
     try:
-        with pytest.warns(UserWarning, match=f"the plugin 'broken' cannot be used: .*{said}"):
+        with pytest.warns(
+            UserWarning, match=f"the plugin 'broken' of the package 'broken' cannot be used: .*{said}"
+        ):
             registry = default_registry()
         assert len(registry["detect"].backends) > 1
     finally:

@@ -20,6 +20,7 @@ from visprog.values.image import Image
 
 from . import color
 from .batch import answer_each
+from .flatness import is_drawing
 from .meaning import AFTER
 from .phrase import PREPOSITIONS, read_phrase, singular
 
@@ -233,10 +234,15 @@ class BasicClassifier(_Basic):
         elif asked[0].kind == "form":
             fits = [float(form(image) == p.value) for p in asked]
         else:
-            name = color.dominant_color(image)
-            fits = [color_share(image, p.value) + (color.parse(p.value)[0] == name) for p in asked]
+            likely, named = color.likely_colors(image), [color.parse(p.value)[0] for p in asked]
+            chosen = [name for name in likely if name in named]
+            if len(chosen) > 1:
+                raise Refused(f"classify cannot tell {' from '.join(chosen)} here: ask has_color for each")
+            fits = [
+                color_share(image, p.value) + (name in chosen) for p, name in zip(asked, named, strict=True)
+            ]
         if max(fits) < 0.1:
-            seen = form(image) if asked[0].kind == "form" else color.dominant_color(image)
+            seen = form(image) if asked[0].kind == "form" else " or ".join(color.likely_colors(image))
             raise Refused(
                 f"classify sees {seen}, which is none of {', '.join(options)}: add it to the options"
             )
@@ -276,7 +282,10 @@ def lightness(thing: Image | Region) -> float:
 
 
 def color_share(thing: Image | Region, name: str) -> float:
-    """The share, 0 to 1, of the pixels that answer to a colour."""
+    """The share, 0 to 1, of the pixels that answer to a colour; in photographs in full light."""
+    root = thing.root if isinstance(thing, Image) else thing.image and thing.image.root
+    if root is not None and not is_drawing(root):
+        return color.color_share(thing, name)
     return float(color.accepts(_pixels(thing), color.parse(name)).mean())
 
 

@@ -19,6 +19,9 @@ from visprog.sees import Parsed, Sees
 from visprog.values import Box, Circle, Grid, Line, Mask, Polygon, Region
 from visprog.values.image import Image
 
+from .flatness import is_drawing
+from .light import see
+
 EXAMPLES: dict[str, str] = {
     "black": "000000 141414 1c1c1c 101018 181010",
     "white": "ffffff f5f5f5 f0f0f0 f8f8ff fffaf0 f2f2f8",
@@ -59,6 +62,10 @@ CELLS = 8**3
 CLOSE_CALL = 6.0
 """How much farther than the nearest name, in CIELAB units, another name may lie and still apply."""
 
+LIKE_AROUND = 0.12
+"""Weight that pixels of an object in a photograph keep although their colour lies around it, too: a white dog stands on
+white tiles."""
+
 Coloured: TypeAlias = Image | Region | Mask | Box | Circle | Polygon | Line | Grid
 
 
@@ -92,15 +99,20 @@ def dominant_color(image: Coloured) -> str:
 
     One of black, white, grey, red, orange, yellow, green, cyan, blue, purple, pink, brown, beige. In a region
     with a mask only its own pixels count; without, the middle of the box counts more than its rim, and what is also
-    around the box counts less.
+    around the box counts less. In a photograph it is the colour in full light, not that of a shade.
 
     Raises:
-        Refused: the argument is a bare box or mask, which does not know its image.
+        Refused: the argument is a bare box or mask, which does not know its image; or two colours are too close to call
+            in a photograph (has_color is true of both).
     """
     if isinstance(image, Circle | Polygon | Line) and image.color:
         return image.color
-    names, weights = _named(image)
-    return NAMES[int(np.bincount(names[:, 0], weights, len(NAMES)).argmax())]
+    likely = likely_colors(image)
+    if len(likely) > 1:
+        raise Refused(
+            f"the colour is too close to call between {' and '.join(likely)}: ask has_color for the one that matters"
+        )
+    return likely[0]
 
 
 @tool(sees=Sees(phrases={"color": COLOR}))
@@ -113,13 +125,40 @@ def has_color(image: Coloured, color: str) -> bool:
     Raises:
         Refused: an unknown colour name, or a bare box or mask, which does not know its image.
     """
-    wanted = parse(color)
     if isinstance(image, Circle | Polygon | Line) and image.color:
-        return image.color == wanted[0]
-    names, weights = _named(image)
-    rgb = _pixels(image)[0]
-    share = weights[accepts(rgb, wanted, names)].sum() / max(float(weights.sum()), 1e-9)
-    return bool(share >= 0.25)
+        return image.color == parse(color)[0]
+    return color_share(image, color) >= 0.25
+
+
+def likely_colors(image: Coloured) -> tuple[str, ...]:
+    """Names that most of an image, or of a thing found in it, may have, the likelier first: one, unless that is too
+    close to call in a photograph.
+
+    Raises: as `has_color`.
+    """
+    rgb, weights, root = _pixels(image)
+    if is_drawing(root):
+        return (NAMES[int(np.bincount(name_codes(rgb)[:, 0], weights, len(NAMES)).argmax())],)
+    return see(rgb, weights, root).candidates
+
+
+def color_share(image: Coloured, color: str) -> float:
+    """The share, 0 to 1, of an image, or of a thing found in it, that answers to a colour; at least a half if most of a
+    thing in a photograph may have it in full light.
+
+    Raises: as `has_color`.
+    """
+    wanted = parse(color)
+    rgb, weights, root = _pixels(image)
+    total = max(float(weights.sum()), 1e-9)
+    if is_drawing(root):
+        return float(weights[accepts(rgb, wanted)].sum() / total)
+    seen = see(rgb, weights, root)
+    lightness = to_lab(rgb)[:, 0]
+    toned = {"dark": lightness <= 50, "light": lightness >= 60, "": lightness >= 0}[wanted[1]]
+    share = float(weights[(seen.names == wanted[0]) & toned].sum() / total)
+    likely = wanted[0] in seen.candidates and weights[toned].sum() >= 0.5 * total
+    return max(share, 0.5) if likely else share
 
 
 def name_of(rgb: Any) -> str:
@@ -182,13 +221,8 @@ def _table() -> NDArray[np.intp]:
     return order.reshape(32, 32, 32, 2)
 
 
-def _named(thing: Coloured) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    rgb, weights = _pixels(thing)
-    return name_codes(rgb), weights
-
-
-def _pixels(thing: Coloured) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """The pixels (N, 3) of a thing and how much each counts (N,)."""
+def _pixels(thing: Coloured) -> tuple[NDArray[np.uint8], NDArray[np.float64], Image]:
+    """The pixels (N, 3) of a thing, how much each counts (N,), and the whole image that it lies in."""
     if isinstance(thing, Image):
         image, box, mask = thing, thing.box, None
     elif isinstance(thing, Region) and thing.image is not None:
@@ -208,15 +242,16 @@ def _pixels(thing: Coloured) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     if mask is not None and mask.area:
         inside = mask.within(part.box)[::stride, ::stride]
         if inside.any():
-            return pixels[inside], np.ones(int(inside.sum()))
+            return pixels[inside], np.ones(int(inside.sum())), image.root
     if isinstance(thing, Image) or part.width < 3 or part.height < 3:
         weights = np.ones((height, width))
     else:  # a thing fills the middle of its box, and its rim is often background
         y = (np.arange(height) + 0.5) / height * 2 - 1
         x = (np.arange(width) + 0.5) / width * 2 - 1
         weights = np.exp(-2.5 * (y[:, None] ** 2 + x[None, :] ** 2))
-        weights = _own(image, part, stride, weights)
-    return pixels.reshape(-1, 3), weights.ravel()
+        own = _own(image, part, stride, weights)
+        weights = own if is_drawing(image) else np.maximum(own, LIKE_AROUND * weights)
+    return pixels.reshape(-1, 3), weights.ravel(), image.root
 
 
 def _own(image: Image, part: Image, stride: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from visprog.values.image import Image
 
 from .batch import answer_each
 from .drawn import Drawn, find_drawn, read_drawn
-from .faces import HaarFaces, load_cascade
+from .faces import BestFaces, load_cascade
 from .meaning import finder_of, head_of, miswritten, near
 from .overlap import suppress
 from .phrase import Phrase, read_phrase, read_yaml
@@ -115,7 +115,7 @@ class OpenCVDetector:
         if model is not None:
             raise ToolError('the opencv backend of detect takes no model: for an ONNX file, backend = "onnx"')
         self.figure = figure
-        self.faces = HaarFaces()
+        self.faces = BestFaces()
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         return answer_each(calls, self.detect)

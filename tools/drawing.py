@@ -19,11 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visprog.errors import Refused
-from visprog.values import Point
+from visprog.values import Box, Point
 from visprog.values.image import Image
 
 from .flatness import is_drawing
-from .islands import islands
+from .ground import ground_of, length, noise_of, palette_of, peak, ringing_of
+from .islands import enlarged, islands
+from .layers import absorb, separate
 from .skeleton import chains, thin
 from .solids import Solid, solids
 
@@ -35,11 +37,8 @@ twice their size."""
 PEN = 4.4
 """Pixels of the image across a pen: what is wider is an area, unless it is long for its width."""
 
-SAMPLE = 500_000
-"""Number of pixels from which the noise and the ground's colour are measured."""
-
-LEAST_CONTRAST = 8.0
-"""Levels of a channel by which a clean ground may vary."""
+CONTRAST = 8.0, 60.0
+"""Levels of a channel by which the ground may vary: a clean one, and a noisy one."""
 
 SAME = 20.0
 """Distance of two colours, in RGB levels, up to which one of the palette is the ground's."""
@@ -50,7 +49,13 @@ other. A photograph or a texture has far more."""
 
 PAPER = 0.7
 
-MOST_NOISE = 25.0
+MOST_RINGING = 10.0
+"""Levels beyond which what varies near edges is not what JPEG left there."""
+
+DENSE = 8.0
+"""Noise, in levels, that may be fine detail all over the image, if its colours are few and flat."""
+
+MOST_NOISE = 60.0
 """Standard deviation of the noise, in levels, beyond which nothing else can be told."""
 
 UNREADABLE = (
@@ -132,44 +137,57 @@ def read(image: Image) -> tuple[Drawing, ...]:
     Raises:
         Refused: the image is a photograph, or has a texture.
     """
-    noise = _noise(image.pixels)
+    factor = enlarged(image.pixels)
+    pixels = image.pixels[::factor, ::factor]
+    noise = noise_of(pixels)
+    if noise > DENSE and is_drawing(image.root):
+        noise = 0.0
     if noise > MOST_NOISE:
         raise Refused(UNREADABLE)
-    ground = _ground(image.pixels, noise)
-    noise = max(noise, 2 * _ringing(image.pixels, ground))
-    flat = is_drawing(image)
-    most = MOST_CURVES if flat else MOST_ON_PAPER
+    ground = ground_of(pixels, noise)
+    ringing = min(2 * ringing_of(pixels, ground), MOST_RINGING)
     found: list[Drawing] = []
-    for box in islands(image.pixels, ground, max(LEAST_CONTRAST, 4 * noise)):
-        island = _island(image.crop(image.to_root(box)), ground, noise, most)
+    for box in islands(pixels, ground, np.clip(4 * max(noise, ringing), *CONTRAST)):
+        left, top, right, bottom = (factor * v for v in (box.left, box.top, box.right, box.bottom))
+        part = image.crop(image.to_root(Box(left, top, right, bottom)))
+        island = _island(part, factor, ground, noise, ringing)
         if island is None:
             raise Refused(UNREADABLE)
-        most -= len(island.curves)
         found.append(island)
     curves = sum(len(d.curves) for d in found)
     painted = sum(np.count_nonzero(d.areas != 1) / d.scale**2 for d in found)
-    if not flat and curves > MOST_IN_TEXTURE and painted > (1 - PAPER) * image.width * image.height:
+    least = (1 - PAPER) * image.width * image.height
+    if _too_many(curves, image) or (
+        curves > MOST_IN_TEXTURE and painted > least and not is_drawing(image.root)
+    ):
         raise Refused(UNREADABLE)
     return tuple(found)
 
 
-def _island(image: Image, ground: Array, noise: float, most: int) -> Drawing | None:
-    """A part of an image, read; None if it has no flat colours, or more than so many curves."""
-    rgb, scale, noise = _working(image.pixels, noise)
+def _island(image: Image, factor: int, ground: Array, noise: float, ringing: float) -> Drawing | None:
+    """A part of an image, read; None if it has no flat colours, or more than so many curves.
+
+    Args:
+        factor: how many times its pixels were enlarged.
+    """
+    pixels = image.pixels[::factor, ::factor]
+    rgb, scale, noise = _working(pixels, max(noise, ringing))
     tolerance = 22 + 3.5 * noise
     height, width = rgb.shape[:2]
     pen = round(max(7, PEN * scale, 0.011 * max(height, width))) | 1
-    palette, _ = _palette(rgb, noise, tolerance)
+    palette, _ = palette_of(rgb, noise, tolerance)
     palette, number = _with(palette, ground)
-    parts = _separate(rgb, palette, number, tolerance, pen, max(2, round(2.5 * scale)))
+    parts = separate(rgb, palette, number, tolerance, pen, max(2, round(2.5 * scale)))
     if parts is None:
         return None
     areas, ink = parts
-    if areas.max() + cv2.connectedComponents(ink.astype(np.uint8))[0] > most:
+    if ringing:
+        absorb(rgb, areas, ink, ground, 1.5 * scale)
+    if _too_many(int(areas.max()) + cv2.connectedComponents(ink.astype(np.uint8))[0], image):
         return None
     small: list[Solid] = []
     if scale >= 1:
-        small, rests = solids(image.pixels, rgb, areas, ink, ground)
+        small, rests = solids(pixels, rgb, areas, ink, ground)
         areas[np.isin(areas, rests)] = 0
     strength = _strength(rgb, ink)
     edges = _outlines(
@@ -177,11 +195,12 @@ def _island(image: Image, ground: Array, noise: float, most: int) -> Drawing | N
     )
     ink &= strength > HALF
     curves = (*stroke_curves(ink), *edges)
-    return (
-        Drawing(image, rgb, scale, ink, areas, curves, strength, tuple(small))
-        if len(curves) <= most
-        else None
-    )
+    return Drawing(image, rgb, scale / factor, ink, areas, curves, strength, tuple(small))
+
+
+def _too_many(curves: int, image: Image) -> bool:
+    """Whether an image has more curves than a drawing of its kind."""
+    return curves > MOST_IN_TEXTURE and curves > (MOST_CURVES if is_drawing(image.root) else MOST_ON_PAPER)
 
 
 def _with(palette: Array, ground: Array) -> tuple[Array, int]:
@@ -211,7 +230,7 @@ def _strength(rgb: Array, ink: Array) -> Array:
     vector = np.pad(rgb - colors[nearest], ((2, 2), (2, 2), (0, 0)))
     stride = vector.shape[1]
     vector = vector.reshape(-1, 3)
-    contrast = _length(vector)
+    contrast = length(vector)
     places = np.flatnonzero(np.pad(away, 2))
     mine, size = vector[places], contrast[places]
     most = size.copy()
@@ -226,17 +245,6 @@ def _strength(rgb: Array, ink: Array) -> Array:
     full[places] = size / np.maximum(most, 1.0)
     out[window] = full.reshape(-1, stride)[2:-2, 2:-2]
     return out
-
-
-def _length(colors: Array) -> Array:
-    """The length of vectors along the last axis of three; far faster than a reduction over so short an
-    axis."""
-    return np.asarray(np.sqrt(colors[..., 0] ** 2 + colors[..., 1] ** 2 + colors[..., 2] ** 2))
-
-
-def _peak(colors: Array) -> Array:
-    """The largest of three channels."""
-    return np.asarray(np.maximum(np.maximum(colors[..., 0], colors[..., 1]), colors[..., 2]))
 
 
 def _working(pixels: Array, noise: float) -> tuple[Array, float, float]:
@@ -260,197 +268,6 @@ def _working(pixels: Array, noise: float) -> tuple[Array, float, float]:
 
 def _scaled(width: int, height: int, scale: float) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def _noise(pixels: Array) -> float:
-    """Standard deviation of the noise, by the median absolute Laplacian (0 for a clean drawing)."""
-    height, width = pixels.shape[:2]
-    rows = np.arange(1, height - 1, 1 + height * width // SAMPLE)
-    above, here, below = (pixels[rows + step].mean(2, dtype=np.float32) for step in (-1, 0, 1))
-    residual = here[:, 1:-1] - (above[:, 1:-1] + below[:, 1:-1] + here[:, :-2] + here[:, 2:]) / 4
-    if residual.size == 0:
-        return 0.0
-    return float(np.median(np.abs(residual)) * 1.4826 / np.sqrt(1.25) * np.sqrt(3))
-
-
-def _ringing(pixels: Array, ground: Array) -> float:
-    """Median levels by which the ground varies near what is painted on it, as JPEG leaves it; 0 for a clean drawing."""
-    away = cv2.absdiff(pixels, np.full_like(pixels, np.rint(ground)))
-    away = np.maximum(np.maximum(away[..., 0], away[..., 1]), away[..., 2])
-    strong = (away > 60).astype(np.uint8)
-    near, rim = (cv2.dilate(strong, np.ones((size, size), np.uint8)) for size in (13, 5))
-    values = away[(near > rim) & (away < 40)]
-    return float(np.median(values)) if len(values) else 0.0
-
-
-def _ground(pixels: Array, noise: float) -> Array:
-    """The colour (3,) of the ground."""
-    step = 1 + int(np.sqrt(pixels.shape[0] * pixels.shape[1] / SAMPLE))
-    palette, ground = _palette(pixels[::step, ::step].astype(np.float32), noise, 22 + 3.5 * noise)
-    return np.asarray(palette[ground])
-
-
-def _palette(rgb: Array, noise: float, tolerance: float) -> tuple[Array, int]:
-    """The flat colours (K, 3), and which of them is the background: it fills most of the picture and its
-    rim."""
-    kernel = np.ones((3, 3), np.uint8)
-    spread = _peak(cv2.dilate(rgb, kernel) - cv2.erode(rgb, kernel))
-    flat = spread < 10 + 5 * noise
-    values = rgb[flat] if flat.any() else rgb.reshape(-1, 3)
-    codes = (values.astype(np.int32) >> 3) @ np.array([1024, 32, 1])
-    counts = np.bincount(codes, minlength=32768)
-    bins = np.flatnonzero(counts)
-    sums = np.stack([np.bincount(codes, values[:, i], 32768)[bins] for i in range(3)], 1)
-    counts, means = counts[bins], sums / counts[bins][:, None]
-    least = max(9, 0.0001 * rgb.shape[0] * rgb.shape[1])
-    centres: list[Array] = []
-    for i in np.argsort(-counts)[:400]:
-        if counts[i] < least / 3 or len(centres) == 16:
-            break
-        if all(np.linalg.norm(means[i] - c) > 1.3 * tolerance for c in centres):
-            near = np.linalg.norm(means - means[i], axis=1) < tolerance / 2
-            if counts[near].sum() >= least:
-                centres.append(np.average(means[near], axis=0, weights=counts[near]))
-    palette = np.array(centres or [np.median(values, axis=0)], np.float32)
-    rim = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
-    share = np.zeros(len(palette))
-    for colors, weights in ((means, counts / counts.sum()), (rim, np.full(len(rim), 0.5 / len(rim)))):
-        distance = np.linalg.norm(colors[:, None] - palette[None], axis=2)
-        known = distance.min(1) < tolerance
-        share += np.bincount(distance.argmin(1)[known], weights[known], len(palette))
-    return palette, int(share.argmax())
-
-
-def _separate(
-    rgb: Array, palette: Array, ground: int, tolerance: float, pen: int, rim: int
-) -> tuple[Array, Array] | None:
-    """(areas, ink), see `Drawing`; None where the picture has no flat colours, as a photograph.
-
-    Args:
-        pen: what is wider than this many pixels is an area.
-        rim: how many pixels wide the soft edge between two areas may be, on each side.
-    """
-    shape = rgb.shape[:2]
-    flat = rgb.reshape(-1, 3)
-    away = _length(flat - palette[ground])
-    other = np.flatnonzero(away > min(8.0, tolerance))
-    distance = np.empty((len(other), len(palette)), np.float32)
-    for k, color in enumerate(palette):
-        distance[:, k] = _length(flat[other] - color)
-    label = np.full(len(flat), ground)
-    label[other] = (
-        np.where(distance.min(1, initial=np.inf) > tolerance, -1, distance.argmin(1)) if len(other) else -1
-    )
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (pen, pen))
-    small = np.ones((3, 3), np.uint8)
-    solid = np.where(label == ground, ground, -1)
-    near = {ground: (label == ground).reshape(shape).astype(np.uint8)}
-    for k in range(len(palette)):
-        if k == ground:
-            continue
-        mask = (label == k).reshape(shape).astype(np.uint8)
-        # the frame of the picture ends an area, it does not thin it
-        wide = cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc, borderType=cv2.BORDER_REPLICATE)
-        if not wide.any():
-            continue
-        for _ in range(pen // 2 + 1):  # bring the corners back
-            wide = cv2.dilate(wide, small) & mask
-        wide = _without_strokes(wide, mask, pen)
-        if wide.any():
-            solid[wide.ravel() > 0] = k
-            near[k] = wide
-    open_ = other[solid[other] < 0]
-    if len(open_) > 0.35 * len(flat):
-        return None
-    away_from = distance[solid[other] < 0]
-    colors = flat[open_]
-    reach = np.ones((2 * rim + 1, 2 * rim + 1), np.uint8)
-    close = {k: cv2.dilate(mask, reach).ravel()[open_] > 0 for k, mask in near.items()}
-    belongs, least = np.full(len(open_), -1), np.full(len(open_), np.float32(tolerance))
-    for k, beside in close.items():
-        take = beside & (away_from[:, k] < least)
-        belongs[take], least[take] = k, away_from[take, k]
-    for a in close:
-        for b in close:
-            if b <= a:
-                continue
-            both = np.flatnonzero(close[a] & close[b] & (belongs < 0))
-            axis = palette[b] - palette[a]
-            share = (colors[both] - palette[a]) @ axis / (axis @ axis)
-            off = np.linalg.norm(colors[both] - palette[a] - share[:, None] * axis, axis=1)
-            mixed = (off < tolerance) & (share > -0.1) & (share < 1.1)
-            belongs[both[mixed]] = np.where(share[mixed] < 0.5, a, b)
-    solid[open_] = belongs
-    solid = solid.reshape(shape)
-    return _number(solid, solid < 0, ground, len(palette))
-
-
-def _without_strokes(wide: Array, mask: Array, pen: int) -> Array:
-    """An area mask without those parts that are strokes: the blobs where the corners of a broad stroke or
-    two strokes meet, within the stroke's whole mask, and strokes wider than a pen, long for their even
-    width."""
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    out = wide.copy()
-    kept = np.bincount(parts[wide > 0], minlength=count)
-    for i in range(1, count):
-        x, y, w, h, area = stats[i]
-        if not kept[i]:
-            continue
-        here = parts[y : y + h, x : x + w] == i
-        window = out[y : y + h, x : x + w]
-        part = np.pad((here & (window > 0)).astype(np.uint8), 1)
-        outlines, nesting = cv2.findContours(part, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        holes = [
-            c for c, n in zip(outlines, nesting[0] if nesting is not None else (), strict=True) if n[3] >= 0
-        ]
-        small = [c for c in holes if cv2.contourArea(c) < 0.05 * kept[i]]  # what is written on an area
-        cv2.drawContours(part, small, -1, 1, cv2.FILLED)
-        around = (
-            sum(cv2.arcLength(c, True) for c in outlines) - sum(cv2.arcLength(c, True) for c in small) + 1e-6
-        )
-        even = 2 * float(part.sum()) / around
-        thickest = 2 * float(cv2.distanceTransform(part, cv2.DIST_L2, 5).max())
-        blobs = kept[i] < 0.6 * area and thickest < 2.2 * pen
-        if blobs or (even < 3 * pen and around / 2 > 6 * even and thickest < 1.8 * even + 2):
-            window[here] = 0
-    return out
-
-
-def _number(solid: Array, ink: Array, ground: int, colors: int) -> tuple[Array, Array]:
-    """Connected areas numbered from 2, the background 1; specks of ink dropped, compact dots made areas."""
-    areas = np.zeros(solid.shape, np.int32)
-    height, width = solid.shape
-    number = 2
-    for k in range(colors):
-        if not (solid == k).any():
-            continue
-        count, parts, stats, _ = cv2.connectedComponentsWithStats(
-            (solid == k).astype(np.uint8), connectivity=4
-        )
-        for i in range(1, count):
-            x, y, w, h, area = stats[i]
-            here = parts[y : y + h, x : x + w] == i
-            rim = x == 0 or y == 0 or x + w == width or y + h == height
-            if k == ground and (rim or area > 0.5 * height * width):
-                areas[y : y + h, x : x + w][here] = 1
-            elif area >= 12:
-                areas[y : y + h, x : x + w][here] = number
-                number += 1
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
-    ink = ink.copy()
-    for i in range(1, count):
-        x, y, w, h, area = stats[i]
-        window = slice(y, y + h), slice(x, x + w)
-        here = parts[window] == i
-        if area < 8:
-            ink[window][here] = False
-        elif max(w, h) < 2.2 * min(w, h) and min(w, h) > 4 and area > 0.4 * w * h:
-            part = np.pad(here.astype(np.uint8), 1)
-            if 2 * cv2.distanceTransform(part, cv2.DIST_L2, 5).max() > 0.55 * min(w, h):
-                ink[window][here] = False
-                areas[window][here] = number
-                number += 1
-    return areas, ink
 
 
 def stroke_curves(ink: Array) -> list[Curve]:
@@ -482,7 +299,7 @@ def _outlines(rgb: Array, areas: Array, ink: Array, noise: float) -> list[Curve]
     """Outlines of areas, but for where a stroke runs along them, the picture ends, or no edge is to be
     seen."""
     kernel = np.ones((7, 7), np.uint8)
-    contrast = _peak(cv2.dilate(rgb, kernel) - cv2.erode(rgb, kernel)) > 14 + 5 * noise
+    contrast = peak(cv2.dilate(rgb, kernel) - cv2.erode(rgb, kernel)) > 14 + 5 * noise
     usable = contrast & (cv2.dilate(ink.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0)
     usable[:2], usable[-2:], usable[:, :2], usable[:, -2:] = False, False, False, False
     curves: list[Curve] = []

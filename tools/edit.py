@@ -74,7 +74,10 @@ def color_pop(image: Image, keep: list[Located]) -> Image:
     return _mixed(image, image.pixels.astype(np.float32), colorless, kept)
 
 
-@tool(sees=Sees(phrases={"emoji": Parsed(emoji_name)}))
+@tool(
+    sees=Sees(phrases={"emoji": Parsed(emoji_name)}),
+    limits="hides the regions that it is given; what a finder missed stays visible, so look at the result",
+)
 def cover(
     image: Image,
     regions: list[Located],

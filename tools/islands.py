@@ -17,6 +17,14 @@ MARGIN = 12
 MOST = 48
 """Number of islands above which those that lie near each other are joined."""
 
+SMALL = 8
+"""Pixels across the smallest shape, below which an enlarged image is not reduced."""
+
+MOST_ENLARGED = 16
+
+STEPS = 8
+"""Least number of rows and columns that change from one enlarged pixel to the next, as slanted and soft edges do."""
+
 
 def islands(pixels: Array, ground: Array, contrast: float) -> list[Box]:
     """Disjoint boxes, in whole pixels, around all that is not of the ground's colour, from left to right.
@@ -56,3 +64,27 @@ def _disjoint(boxes: list[Box]) -> list[Box]:
         else:
             apart.append(box)
     return apart
+
+
+def enlarged(pixels: Array) -> int:
+    """By which whole number an image (H, W, 3) was enlarged by repeating pixels; 1 if it was not, or if what is on it
+    would be left too small."""
+    factor, places = 0, []
+    for lines in (pixels, pixels.transpose(1, 0, 2)):
+        places.append(np.flatnonzero((lines[1:] != lines[:-1]).any((1, 2))) + 1)
+        factor = int(np.gcd.reduce(places[-1], initial=factor))
+        if factor == 1:
+            return 1
+    if sum(np.count_nonzero(np.diff(p) == factor) for p in places) < STEPS:
+        return 1  # upright rectangles, at whatever places
+    for divisor in range(min(factor, MOST_ENLARGED), 1, -1):
+        small = pixels[::divisor, ::divisor]
+        if factor % divisor == 0 and min(small.shape[:2]) > SMALL:
+            edges = (small[1:, 1:] != small[:-1, 1:]) | (small[1:, 1:] != small[1:, :-1])
+            _, _, stats, _ = cv2.connectedComponentsWithStats(edges.any(2).astype(np.uint8), connectivity=8)
+            if (
+                edges.mean() < 0.25
+                and stats[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1).min() >= SMALL
+            ):
+                return divisor
+    return 1

@@ -1,15 +1,15 @@
 """A detector from an ONNX file: the layout of its outputs tells how they are read.
 
-Understood are FastestDet, YOLO (v5 to v8 and later, with and without its own suppression), outputs named
+Understood are FastestDet, YOLO (v5 to v8 and later, with and without its own suppression), RT-DETR, outputs named
 boxes, scores and labels, and YuNet.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,37 +23,17 @@ from visprog.values.image import Image
 
 from .batch import answer_each
 from .labels import ClassPhrases, Labels
+from .onnx_layouts import YOLO_LAYOUTS, Array, Found, fastestdet, named, read_layout, yolo, yolo_layout
 from .overlap import suppress
 from .phrase import read_phrase
-
-Array = NDArray[np.float32]
 
 TAIL = 1 << 16
 """Bytes at the end of an ONNX file, in which its outputs are described."""
 
+INPUT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+
 REMEMBERED = 16
 """Pictures whose detections are kept: programs often ask for several kinds of things in one picture."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a network sees in one picture: boxes (N, 4) as left, top, right, bottom in pixels of the picture,
-    scores (N,), classes (N,)."""
-
-    boxes: Array
-    scores: Array
-    classes: NDArray[np.intp]
-
-    @classmethod
-    def join(cls, parts: list[Found]) -> Found:
-        return cls(
-            np.concatenate([p.boxes for p in parts]),
-            np.concatenate([p.scores for p in parts]),
-            np.concatenate([p.classes for p in parts]),
-        )
-
-    def where(self, keep: NDArray[Any]) -> Found:
-        return Found(self.boxes[keep], self.scores[keep], self.classes[keep])
 
 
 class Network:
@@ -88,18 +68,39 @@ class Network:
             reason = str(error).splitlines()[0]
             raise ToolError(f"{tool}: the model file {path} cannot be used: {reason}") from None
         self.path = path
+        self.tool = tool
         inputs = self.session.get_inputs()
-        if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 4:
+        shape: list[Any] = inputs[0].shape
+        self.dtype = INPUT_TYPES.get(inputs[0].type)
+        if len(inputs) != 1 or self.dtype is None or len(shape) != 4:
             raise ToolError(f"{tool}: {path} must have one float input (1, 3, height, width)")
-        height, width = inputs[0].shape[2:]
+        self.channels_last = shape[3] == 3 and shape[1] != 3
+        batch, channels, height, width = [shape[i] for i in (0, 3, 1, 2)] if self.channels_last else shape
+        if (isinstance(batch, int) and batch > 1) or (isinstance(channels, int) and channels != 3):
+            given = ", ".join(str(side) for side in shape)
+            raise ToolError(
+                f"{tool}: {path} takes an input ({given}), but one image of three channels is given: export it for "
+                "a batch of 1 and RGB"
+            )
         self.size = (width, height) if isinstance(width, int) and isinstance(height, int) else None
         self.outputs = [o.name for o in self.session.get_outputs()]
+        self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
 
     def __call__(self, pixels: NDArray[Any]) -> dict[str, Array]:
-        """Outputs by name for an input (H, W, 3)."""
-        batch = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)
-        values = self.session.run(None, {self.session.get_inputs()[0].name: batch})
-        return dict(zip(self.outputs, values, strict=True))
+        """Outputs by name for an input (H, W, 3).
+
+        Raises:
+            ToolError: the network cannot be run on it.
+        """
+        image = pixels if self.channels_last else pixels.transpose(2, 0, 1)
+        batch = np.ascontiguousarray(image[None], dtype=self.dtype)
+        try:
+            values = self.session.run(None, {self.session.get_inputs()[0].name: batch})
+        except Exception as error:  # the runtime has its own kinds of error, not exported
+            reason = str(error).splitlines()[0]
+            size = f"{pixels.shape[1]} x {pixels.shape[0]}"
+            raise ToolError(f"{self.tool}: {self.path} fails on an input of {size}: {reason}") from None
+        return {name: np.asarray(value, np.float32) for name, value in zip(self.outputs, values, strict=True)}
 
 
 class OnnxDetector:
@@ -107,7 +108,10 @@ class OnnxDetector:
 
     Args:
         model: path of the ONNX file.
-        labels: path of a text file with one class a line; COCO's 80 where it is not given.
+        labels: path of a text file with one class a line. By default the names that the file itself holds, as
+            exports of Ultralytics do, else COCO's 80.
+        layout: of the outputs of a YOLO or RT-DETR export: "yolov5", "yolov8", "rt-detr" or "end-to-end". By
+            default it is known by its shape and numbers, and asked for if it cannot be known.
         threshold: lowest score of what is found; where it is not given, 0.5 for FastestDet and 0.4 for
             others.
         nms: intersection over union from which two boxes of one class are one thing.
@@ -121,13 +125,17 @@ class OnnxDetector:
         model: str | None = None,
         *,
         labels: str | None = None,
+        layout: str | None = None,
         threshold: float | None = None,
         nms: float = 0.4,
         size: int = 640,
         tiles: bool = True,
         threads: int = 2,
     ) -> None:
+        if layout is not None and layout not in YOLO_LAYOUTS:
+            raise ToolError(f"layout must be one of {', '.join(YOLO_LAYOUTS)}, not '{layout}'")
         self.model, self.label_file, self.threshold, self.nms = model, labels, threshold, nms
+        self.layout = layout
         self.size, self.tiles, self.threads = size, tiles, threads
         self._look: Callable[[NDArray[np.uint8]], Found] | None = None
         self._labels = Labels(["object"])
@@ -167,9 +175,15 @@ class OnnxDetector:
         if path.is_file() and finds_faces(path):
             labels = Labels(["face"])
         else:
-            labels = Labels.read(self.label_file) if self.label_file else Labels.coco()
+            labels = self._read_labels(path)
         phrases = ClassPhrases(labels, path.name)
         return Sees(phrases.summary, {"what": phrases})
+
+    def _read_labels(self, path: Path) -> Labels:
+        if self.label_file:
+            return Labels.read(self.label_file)
+        names = class_names(path) if path.is_file() else []
+        return Labels(names) if names else Labels.coco()
 
     def _things(self, image: Image) -> list[tuple[Box, str, float, int]]:
         """All that the network sees in an image, as (box, label, score, class), best first."""
@@ -195,10 +209,16 @@ class OnnxDetector:
 
     def _open(self) -> None:
         network = Network(self.model, "detect", self.threads)
-        labels = Labels.read(self.label_file) if self.label_file else Labels.coco()
+        labels = self._read_labels(Path(network.path).expanduser())
         if is_yunet(network.outputs):
             self._labels, self._look = Labels(["face"]), self._faces(network)
             return
+        task = network.metadata.get("task", "detect")
+        if task != "detect":
+            raise ToolError(
+                f"{network.path} is a network for the task '{task}', which detect does not read: export one for "
+                "detection (upright boxes)"
+            )
         size = network.size or (self.size, self.size)
         trial = network(np.zeros((size[1], size[0], 3), np.float32))
         layout = read_layout(trial, len(labels))
@@ -209,6 +229,9 @@ class OnnxDetector:
                 f'classes ({shapes}): give the right label file (labels = "PATH"), or export it as YOLO or '
                 f"with outputs named boxes, scores and labels"
             )
+        if layout == "yolo" and self.layout is None:
+            (values,) = trial.values()
+            self.layout = yolo_layout(values[0], len(labels))
         self._labels = labels
         self._look = {"fastestdet": self._fastestdet, "yolo": self._yolo, "named": self._named}[layout](
             network, size
@@ -246,8 +269,9 @@ class OnnxDetector:
         def look(pixels: NDArray[np.uint8]) -> Found:
             canvas, scale, left, top = _letterbox(pixels, size)
             (values,) = network(canvas.astype(np.float32) / 255).values()
-            found = yolo(values[0], len(self._labels))
+            found = yolo(values[0], len(self._labels), self.layout, size)
             found = found.where(found.scores >= (0.4 if self.threshold is None else self.threshold))
+            found = found.checked(size, len(self._labels), network.path)
             return Found(
                 (found.boxes - np.array([left, top, left, top], np.float32)) / scale,
                 found.scores,
@@ -261,6 +285,7 @@ class OnnxDetector:
             values = network(_resize(pixels, size).astype(np.float32) / 255)
             found = named(values)
             found = found.where(found.scores >= (0.4 if self.threshold is None else self.threshold))
+            found = found.checked(size, len(self._labels), network.path)
             stretch = np.array([pixels.shape[1] / size[0], pixels.shape[0] / size[1]] * 2, np.float32)
             return Found(found.boxes * stretch, found.scores, found.classes)
 
@@ -276,65 +301,7 @@ class OnnxDetector:
         return look
 
 
-# -- layouts -------------------------------------------------------------------------------------------
-
-
-def read_layout(outputs: dict[str, Array], classes: int) -> str | None:
-    """The layout that outputs by name are of, for a network of so many classes: "fastestdet", "yolo",
-    "named", or None where it is not known."""
-    if len(outputs) == 1:
-        (value,) = outputs.values()
-        if value.ndim == 4 and value.shape[1] == classes + 5:
-            return "fastestdet"
-        if value.ndim == 3 and (value.shape[2] == 6 or {classes + 4, classes + 5} & set(value.shape[1:])):
-            return "yolo"
-        return None
-    return "named" if len(_by_role(outputs)) == 3 else None
-
-
-def fastestdet(grid: Array, mirror: Array, width: int, height: int) -> Found:
-    """Boxes of FastestDet (Ma, 2022) from its activated grid (5 + classes, H, W) and that of the mirrored
-    picture.
-
-    Rows are the presence of a thing, the offset of its centre from the cell's corner in cells, its size as
-    a share of the picture, and the probability of each class. The two grids are averaged, which removes
-    much noise.
-    """
-    unmirrored = mirror[:, :, ::-1].copy()
-    unmirrored[1] = 1 - unmirrored[1]
-    grid = np.array((grid + unmirrored) / 2, np.float32)
-    rows, columns = grid.shape[1:]
-    y, x = np.mgrid[:rows, :columns]
-    cx, cy = (x + grid[1]) / columns * width, (y + grid[2]) / rows * height
-    w, h = grid[3] * width, grid[4] * height
-    boxes = np.stack([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], -1).reshape(-1, 4)
-    scores = grid[0] ** 0.6 * grid[5:].max(0) ** 0.4
-    return Found(boxes.astype(np.float32), scores.ravel(), grid[5:].argmax(0).ravel())
-
-
-def yolo(values: Array, classes: int) -> Found:
-    """Boxes, in pixels of the input, of a YOLO export without its batch axis.
-
-    (4 + classes, N) of YOLOv8 and later, (N, 5 + classes) of YOLOv5 with its presence score, either way
-    round; or (N, 6) of exports that end in their own suppression: left, top, right, bottom, score, class.
-    """
-    if values.shape[1] == 6 and classes + 5 != 6 and classes + 4 != 6:
-        return Found(values[:, :4], values[:, 4], values[:, 5].astype(np.intp).clip(0, classes - 1))
-    if values.shape[0] in (classes + 4, classes + 5) and values.shape[1] not in (classes + 4, classes + 5):
-        values = values.T
-    cx, cy, w, h = values[:, :4].T
-    boxes = np.stack([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], -1)
-    scores = values[:, -classes:]
-    if values.shape[1] == classes + 5:
-        scores = scores * values[:, 4:5]
-    return Found(boxes, scores.max(1), scores.argmax(1))
-
-
-def named(outputs: dict[str, Array]) -> Found:
-    """Outputs named boxes (N, 4: left, top, right, bottom in pixels of the input), scores and labels (N,)."""
-    role = _by_role(outputs)
-    boxes = role["boxes"].reshape(-1, 4)
-    return Found(boxes, role["scores"].reshape(-1), role["labels"].reshape(-1).astype(np.intp))
+# -- YuNet --------------------------------------------------------------------------------------------
 
 
 def is_yunet(outputs: list[str]) -> bool:
@@ -347,6 +314,22 @@ def finds_faces(path: Path) -> bool:
         file.seek(max(path.stat().st_size - TAIL, 0))
         end = file.read()
     return is_yunet(re.findall(r"[a-z]+_\d+", end.decode("latin-1")))
+
+
+def class_names(path: Path) -> list[str]:
+    """Names of the classes that an ONNX file itself holds, in order; none if it holds none.
+
+    They stand in the metadata at its end, as `{0: 'person', 1: 'bicycle'}`: the network is not opened.
+    """
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - TAIL, 0))
+        end = file.read()
+    match = re.search(rb"names\x12[\x80-\xff]*[\x00-\x7f](\{0: .*?\})", end, re.DOTALL)
+    try:
+        names = ast.literal_eval(match[1].decode()) if match else {}
+    except (ValueError, SyntaxError):
+        return []
+    return [str(names[i]) for i in range(len(names))] if set(names) == set(range(len(names))) else []
 
 
 def yunet_boxes(
@@ -385,16 +368,6 @@ def yunet_boxes(
             boxes.append(Box(cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2).clip(frame))
             scores.append(float(score[i]))
     return boxes, scores
-
-
-def _by_role(outputs: dict[str, Array]) -> dict[str, Array]:
-    roles = {"boxes": ("box",), "scores": ("score", "conf"), "labels": ("label", "class", "cls")}
-    found = {}
-    for role, hints in roles.items():
-        for name, value in outputs.items():
-            if any(hint in name.lower() for hint in hints):
-                found[role] = value
-    return found
 
 
 def _activate(grid: Array) -> Array:

@@ -39,7 +39,7 @@ MOSTLY = 0.5
 RIM = 6
 """Pixels from the edges of an image within which an outline that runs along all of them is its frame."""
 
-LIMITS = "drawings, diagrams and other clean pictures; in a photograph it sees edges, not things"
+LIMITS = "drawings, diagrams and other clean pictures; photographs and textures are refused"
 IN_COLOR = Sees(phrases={"color": _color.COLOR})
 
 
@@ -52,7 +52,7 @@ def find_circles(image: Image, color: str | None = None) -> list[Circle]:
     The radius reaches to the outer edge of what is drawn: half the pen beyond the middle of an outline.
 
     Raises:
-        Refused: an unknown colour name.
+        Refused: an unknown colour name, or an image that is a photograph or has a texture.
     """
     wanted = None if color is None else _color.parse(color)
     drawings = _drawing.read(image)
@@ -72,7 +72,7 @@ def find_polygons(image: Image, kind: str = "polygon", color: str | None = None)
             "star", or "polygon" for all.
 
     Raises:
-        Refused: an unknown kind or colour name.
+        Refused: an unknown kind or colour name, or an image that is a photograph or has a texture.
     """
     name = _polygons.parse_kind(kind)
     wanted = None if color is None else _color.parse(color)
@@ -91,7 +91,7 @@ def find_lines(image: Image, color: str | None = None) -> list[Line]:
     A line goes on beneath others that cross it.
 
     Raises:
-        Refused: an unknown colour name.
+        Refused: an unknown colour name, or an image that is a photograph or has a texture.
     """
     wanted = None if color is None else _color.parse(color)
     return [

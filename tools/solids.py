@@ -39,10 +39,6 @@ SOFT = 1.2
 MOST_OUTLINES = 60
 """More small closed outlines are letters."""
 
-_LUMA = np.array([0.299, 0.587, 0.114])
-SHARP = np.outer(_LUMA, _LUMA) + 0.05 * np.eye(3)
-"""Weights of differences in colour: JPEG keeps the luma sharp and blurs the rest."""
-
 _SQUARE = np.ones((5, 5), np.uint8)
 
 
@@ -119,7 +115,12 @@ def solids(
 
 
 def _solid(
-    window: Window, number: int, box: tuple[int, int, int, int], scale: int, ground: Array, pen: float = 0.0
+    window: Window,
+    number: int,
+    box: tuple[int, int, int, int],
+    scale: int,
+    ground: Array,
+    pen: float = 0.0,
 ) -> Solid | None:
     """The shape in a window, fitted; None if it cannot be."""
     covered = _covered_by_pen(window, ground) if pen else _covered(window, ground)
@@ -169,8 +170,7 @@ def _share(window: Window, color: Array, ground: Array) -> Array | None:
     away = np.linalg.norm(window.pixels[beside] - ground, axis=1)
     if len(away) == 0 or (away < EVEN).mean() < 0.9 or axis @ axis < EVEN**2:
         return None
-    axis = SHARP @ axis
-    covered = np.clip((window.pixels - ground) @ axis / ((color - ground) @ axis), 0, 1)
+    covered = np.clip((window.pixels - ground) @ axis / (axis @ axis), 0, 1)
     covered[beside] = 0
     return np.asarray(covered)
 
@@ -189,7 +189,9 @@ def _outlines(strokes: Array, stats: Array, scale: int) -> list[tuple[int, tuple
             continue
         outer, inner = sorted(outlines, key=cv2.contourArea, reverse=True)
         around, within = cv2.arcLength(outer, True), cv2.arcLength(inner, True)
-        if cv2.contourArea(outer) > 0.85 * cv2.contourArea(cv2.convexHull(outer)):
+        aside = np.linalg.norm(outer[:, 0].mean(0) - inner[:, 0].mean(0))
+        even = aside < 0.06 * max(w, h) + 0.5 * scale  # in letters the hole is not in the middle
+        if even and cv2.contourArea(outer) > 0.85 * cv2.contourArea(cv2.convexHull(outer)):
             found.append((i, (x, y, x + w, y + h), max(2 * area / (around + within + 4) / scale - SOFT, 1.0)))
     return found
 

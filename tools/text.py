@@ -21,7 +21,10 @@ from visprog.values.image import Image
 from .qr_codes import read_codes
 from .text_tiles import MAX_SIDE, find_lines
 
-LEAST_CONFIDENCE = 0.6
+LEAST_CONFIDENCE = 0.7
+
+LOW_HEIGHT, LOW_CONFIDENCE = 14, 0.9
+"""Height of a line's box, in pixels, below which letters are guessed, and the confidence that is asked for there."""
 
 ENGINE_SIDE = 736
 """The shorter side, in pixels, that RapidOCR enlarges pictures to."""
@@ -146,11 +149,15 @@ def lines_in(image: Image) -> list[TextLine]:
         return image.to_root(box.clip(Box(0, 0, image.width, image.height)))
 
     lines = []
-    words_of = result.word_results or [()] * len(result.txts)
-    for text, score, points, words in zip(result.txts, result.scores, result.boxes, words_of, strict=False):
-        if text.strip() and score >= LEAST_CONFIDENCE:
+    words_of = result.word_results or ()
+    if len(words_of) != len(result.txts):  # the engine leaves out lines without words
+        words_of = ((),) * len(result.txts)
+    for text, score, points, words in zip(result.txts, result.scores, result.boxes, words_of, strict=True):
+        box = place(points)
+        needed = LOW_CONFIDENCE if min(box.width, box.height) < LOW_HEIGHT else LEAST_CONFIDENCE
+        if text.strip() and score >= needed:
             parts = tuple(Word(w[0], place(w[2])) for w in words if w[0] and w[2] is not None)
-            lines.append(TextLine(text.strip(), place(points), float(score), parts))
+            lines.append(TextLine(text.strip(), box, float(score), parts))
     return without_parts(lines) if max(bgr.shape) > MAX_SIDE else lines
 
 

@@ -26,7 +26,7 @@ from .planner.base import Feedback, Plan, Planner, Task, mends_refusals
 from .planner.names import make_planner
 from .planner.repair import Mend, plans_checked, replan
 from .planner.vote import vote
-from .registry import Registry, Tool, chosen_registry
+from .registry import Registry, Tool, chosen_registry, further_tools
 from .types import accepts, answer_type, describe, render
 from .values.endings import IMAGE_ENDINGS
 from .values.image import Image
@@ -50,7 +50,8 @@ class Agent:
             "replay:FILE", a chat model or a `Planner`; by default the configured one.
         config: a `Config`, a path of a configuration file, or a mapping of settings; by default what
             `Config.load` finds.
-        tools: further tools, next to the built-in ones, those of installed packages and `extra_tools`.
+        tools: further tools, or names of them ("module" or "module:attribute"), next to the built-in ones, those of
+            installed packages and `extra_tools`.
         registry: the tools to choose from, instead of all of these.
         record: a folder in which to write down what planner and tools say; see `visprog.recording`.
         replay: a folder that was so recorded: its answers are given back, and no model is needed.
@@ -70,7 +71,7 @@ class Agent:
         planner: Any = None,
         config: Config | str | os.PathLike[str] | Mapping[str, Any] | None = None,
         *,
-        tools: Iterable[Tool] = (),
+        tools: Tool | Iterable[Tool | str] = (),
         registry: Registry | None = None,
         record: str | os.PathLike[str] | Recording | None = None,
         replay: str | os.PathLike[str] | None = None,
@@ -81,8 +82,8 @@ class Agent:
         self.config = _config(config).changed(settings, of="Agent()")
         if registry is None:
             registry = chosen_registry(self.config)
-        self.registry = registry | ([tools] if isinstance(tools, Tool) else tools)
-        if backends:
+        self.registry = registry | further_tools(tools)
+        if backends is not None:
             self.registry, self.config = with_backends(self.registry, self.config, backends)
         self.recording = _recording(record, replay)
         self.host = Host(self.registry, self.config, self.recording)
@@ -99,6 +100,9 @@ class Agent:
         self.sandbox.close()
         if self.recording is not None:
             self.recording.close()
+
+    def __repr__(self) -> str:
+        return f"<Agent: planner {self.planner.name}, {len(self.registry.called)} tools>"
 
     def __enter__(self) -> Agent:
         return self
@@ -153,11 +157,13 @@ class Agent:
             Refused: the planner is unsure, or says that the tools cannot answer it.
         """
         _check_question(question)
+        if not isinstance(images, int):
+            raise VisprogError(f"a plan takes the number of images, such as images=2, not {describe(images)}")
         task = Task(question, images, answer_type(returns), self.host.in_force)
         return plans_checked(self.planner, task, 1, check=self._check, rounds=self.config.repairs)[0]
 
-    def run(self, program: str | os.PathLike[str], *images: Any, returns: Any = None) -> Answer:
-        """Check a program, given as source or as the path of a file, and run it on the pictures.
+    def run(self, program: str | os.PathLike[str] | Plan, *images: Any, returns: Any = None) -> Answer:
+        """Check a program, given as source, as the path of a file or as a plan, and run it on the pictures.
 
         Raises:
             ImageError: a picture cannot be read.
@@ -170,12 +176,14 @@ class Agent:
         answer, _ = self._execute(plan, Task("", len(pictures), returns, self.host.in_force), pictures)
         return replace(answer, seconds=time.perf_counter() - started)
 
-    def checked(self, program: str | os.PathLike[str], returns: Any = None) -> Plan:
+    def checked(self, program: str | os.PathLike[str] | Plan, returns: Any = None) -> Plan:
         """A program of one's own as a plan, with what the check found in it.
 
         Raises:
             VisprogError: its file cannot be read.
         """
+        if isinstance(program, Plan):
+            program = program.program
         source, returns = _source(program), answer_type(returns)
         return Plan(source, "", diagnostics=tuple(check(source, self.host.in_force, returns=returns)))
 
@@ -267,7 +275,7 @@ class Agent:
         """`plan` without blocking the event loop."""
         return await asyncio.to_thread(self.plan, question, images, returns)
 
-    async def arun(self, program: str | os.PathLike[str], *images: Any, returns: Any = None) -> Answer:
+    async def arun(self, program: str | os.PathLike[str] | Plan, *images: Any, returns: Any = None) -> Answer:
         """`run` without blocking the event loop."""
         return await asyncio.to_thread(partial(self.run, program, *images, returns=returns))
 
@@ -498,6 +506,8 @@ def _recorded(recording: Recording, make: Callable[[], Planner], planner: Any) -
 
 def _source(program: str | os.PathLike[str]) -> str:
     """The source itself, or the content of the file that is named: one line that ends in .py is a path."""
+    if not isinstance(program, str | os.PathLike):
+        raise VisprogError(f"a program is its source or the path of its file, not {describe(program)}")
     if isinstance(program, os.PathLike) or ("\n" not in program and program.strip().endswith(".py")):
         try:
             return read_text(program)

@@ -10,6 +10,7 @@ from typing import Any
 
 from .errors import ToolError, contained
 from .registry import Backend
+from .types import describe
 
 
 class Traffic:
@@ -122,6 +123,10 @@ class Batcher:
         started = time.monotonic()
         try:
             given = self.backend([p.arguments for p in batch])
+            if not hasattr(given, "__len__"):
+                raise ToolError(
+                    f"the backend returned {describe(given)}, not a list with the result of each call"
+                )
             if len(given) != len(batch):
                 raise ToolError(f"the backend returned {len(given)} results for {len(batch)} calls")
             results = given

@@ -87,7 +87,10 @@ def _failed(error: Exception, debug: bool) -> Result:
     elif show is not None:
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "visprog"
-        message, code = f"{show().rstrip('.')}: {USAGE.get(where, f'see {where} --help')}", 2
+        what = show().rstrip(".")
+        if where == "visprog ask" and what.startswith("Missing argument"):
+            what = "an image and a question are needed"  # one was given, and the parser takes it for the question
+        message, code = f"{what}: {USAGE.get(where, f'see {where} --help')}", 2
     else:
         message, code = f"{type(error).__name__}: {error} (a mistake in visprog: run again with --debug)", 1
     say(message)

@@ -23,6 +23,7 @@ The file in the working folder may have come with the folder: until it is named,
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,9 @@ from .values.files import printable, read_file
 from .values.plain_text import decode_text
 
 FILE_NAME = "visprog.toml"
+
+MAX_VOTES = 100
+"""Bound of the programs that are sampled for one question."""
 
 MAX_BYTES = 1 << 20
 """Of a file of settings or examples."""
@@ -147,7 +151,11 @@ class Config:
             raw = tomllib.loads(decode_text(data))
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{printable(path)} is not valid TOML: {error}") from None
-        except (ValueError, RecursionError) as error:
+        except RecursionError:
+            raise ConfigError(
+                f"{printable(path)} is not TOML that can be read: it is nested too deeply"
+            ) from None
+        except ValueError as error:
             raise ConfigError(f"{printable(path)} {error}") from None
         try:
             return cls.of(raw, path.parent)
@@ -185,17 +193,16 @@ class Config:
         for name, kind in (("planner", str), ("fallback", bool), ("allow_url", bool)):
             if not isinstance(getattr(self, name), kind):
                 raise ConfigError(f"'{name}' must be a {kind.__name__}, not {getattr(self, name)!r}")
-        for name, least in (
-            ("repairs", 0),
-            ("votes", 1),
-            ("calls", 1),
-            ("seconds", 0.001),
-            ("cache", 0),
-            ("max_pixels", 1),
-        ):
+        for name, least in (("repairs", 0), ("votes", 1), ("calls", 1), ("cache", 0), ("max_pixels", 1)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
-                raise ConfigError(f"'{name}' must be a number of at least {least}, not {value!r}")
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ConfigError(f"'{name}' must be a whole number of at least {least}, not {value!r}")
+        if self.votes > MAX_VOTES:
+            raise ConfigError(f"'votes' must be {MAX_VOTES} at most, not {self.votes}")
+        seconds: Any = self.seconds
+        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if not number or not 0.001 <= seconds < math.inf:
+            raise ConfigError(f"'seconds' must be a number of at least 0.001, not {seconds!r}")
         if self.require not in ("auto", "kernel"):
             raise ConfigError(f"'require' must be 'auto' or 'kernel', not {self.require!r}")
         for name, what in _LISTS.items():
@@ -235,9 +242,7 @@ class Config:
         known = [f.name for f in fields(self)]
         for name in settings:
             if name not in known:
-                close = get_close_matches(name, [*known, "backends", "registry", "record", "replay"], 1)
-                hint = f"; did you mean '{close[0]}'?" if close else ""
-                raise TypeError(f"{of} has no argument '{name}'{hint}")
+                raise TypeError(f"{of} has no argument '{name}'{_hint(name, known)}")
         return replace(self, **{k: getattr(Config.of({k: v}, Path.cwd()), k) for k, v in settings.items()})
 
     def with_backend(self, text: str) -> Config:
@@ -255,6 +260,18 @@ class Config:
 def default_files() -> tuple[Path, ...]:
     """Where a configuration is looked for, in order."""
     return Path(FILE_NAME), config_home() / FILE_NAME
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    """What somebody may have meant by an argument that does not exist."""
+    from .registry import default_registry
+
+    if name in default_registry().called:
+        return f"; a backend is chosen with backends={{'{name}': …}}"
+    if name in ("image", "images"):
+        return "; images follow the question without a name, one after another or in a list"
+    close = get_close_matches(name, [*known, "backends", "registry", "record", "replay", "returns"], 1)
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def _content(path: Path) -> bytes:

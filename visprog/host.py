@@ -168,7 +168,8 @@ class Host:
         if isinstance(model, str) and Path(model).is_file():
             status = Path(model).stat()
             stamp = (status.st_size, status.st_mtime_ns)
-        return (tool.name, self.backend_of(tool), chosen.key, stamp, fingerprint(dict(arguments)))
+        # The tool, not its name: one that takes the place of another may call that with the same arguments.
+        return (tool, self.backend_of(tool), chosen.key, stamp, fingerprint(dict(arguments)))
 
 
 _active: ContextVar[tuple[Tool, ...]] = ContextVar("visprog_active", default=())
@@ -221,6 +222,7 @@ class Session:
             StopProgram: the budget is used up, or a setting is wrong; the program ends.
         """
         self._spend(tool)
+        tool = self._in_force(tool)
         start = time.perf_counter()
         arguments: Mapping[str, Any] = {**{str(i): a for i, a in enumerate(args)}, **kwargs}
         result, error, cached, warned = None, "", False, ()
@@ -264,6 +266,11 @@ class Session:
             )
             with self._lock:
                 self.calls.append(call)
+
+    def _in_force(self, tool: Tool) -> Tool:
+        """The tool with the backends of this host: a tool that imports another has it with its default ones."""
+        own = self.host.registry.get(tool.name)
+        return own if own is not None and own.function == tool.function else tool
 
     @contextmanager
     def _inside(self, tool: Tool) -> Iterator[None]:
@@ -320,14 +327,30 @@ def with_backends(registry: Registry, config: Config, backends: Mapping[str, Any
     Raises:
         ConfigError: one is none of these.
     """
+    if not isinstance(backends, Mapping):
+        raise ConfigError(
+            f'backends must map tools to backends, such as {{"detect": "owlv2"}}, not {backends!r:.80}'
+        )
     tools, chosen = dict(registry.items()), dict(config.tools)
     for name, given in backends.items():
-        if callable(given) and name in tools:
-            cls = given if isinstance(given, type) else type(given)
-            made = given if isinstance(given, type) else lambda given=given: given
+        table = dict(given) if isinstance(given, Mapping) else {"backend": given}
+        backend = table.get("backend", "")
+        if isinstance(backend, str):
+            chosen[name] = Config.of({"tools": {name: given}}, Path.cwd()).tools[name]
+            continue
+        cls = backend if isinstance(backend, type) else type(backend)
+        if not callable(backend):
+            raise ConfigError(
+                f"[tools.{name}]: a backend is a name, a class, or an object with a method __call__(self, calls), "
+                f"not {cls.__name__}"
+            )
+        if name in tools:
+            if not tools[name].backends:
+                raise ConfigError(f"[tools.{name}]: {name} is a plain function and has no backends")
+            made = backend if isinstance(backend, type) else lambda backend=backend: backend
             tools[name] = replace(tools[name], backends={**tools[name].backends, cls.__name__: made})
-            given = ToolConfig(cls.__name__)
-        chosen[name] = Config.of({"tools": {name: given}}, Path.cwd()).tools[name]
+        table["backend"] = cls.__name__
+        chosen[name] = Config.of({"tools": {name: table}}, Path.cwd()).tools[name]
     return Registry(tools.values()), replace(config, tools=chosen)
 
 
@@ -367,8 +390,9 @@ def _check_choice(registry: Registry, name: str, chosen: ToolConfig) -> None:
             raise ConfigError(f"[tools.{name}]: {name} is a plain function and has no backends")
         return
     if chosen.backend and chosen.backend not in tool.backends and ":" not in chosen.backend:
+        missing = "backend" if chosen.options.keys() != {"model"} else "backend, and no module,"
         raise ConfigError(
-            f"[tools.{name}]: there is no backend '{chosen.backend}'; choose {', '.join(tool.backends)}, or "
+            f"[tools.{name}]: there is no {missing} '{chosen.backend}'; choose {', '.join(tool.backends)}, or "
             "'module:Class' for one of yours"
         )
     _check_options(tool, chosen)

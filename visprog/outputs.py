@@ -26,6 +26,13 @@ def is_inside(path: StrPath, folder: StrPath) -> bool:
     return any(is_same_file(part, folder) for part in (real, *real.parents))
 
 
+def can_save(path: StrPath) -> bool:
+    """Whether the ending of a path is that of an image format that can be written."""
+    import PIL.Image
+
+    return PIL.Image.registered_extensions().get(Path(path).suffix.lower()) in PIL.Image.SAVE
+
+
 def keep_inputs(output: StrPath, inputs: Iterable[StrPath]) -> None:
     """Refuse a file to write that is one of those that are read.
 

@@ -18,8 +18,9 @@ _STORE = "trusted.json"
 
 
 def config_home() -> Path:
-    """The folder of the user's own settings."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "visprog"
+    """The folder of the user's own settings. A relative XDG_CONFIG_HOME is invalid, and would be of any folder."""
+    named = os.environ.get("XDG_CONFIG_HOME", "")
+    return (Path(named) if os.path.isabs(named) else Path.home() / ".config") / "visprog"
 
 
 def is_trusted(path: Path, content: bytes) -> bool:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import functools
 import types
 from collections.abc import Iterable, Mapping, Sequence, Set
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -39,6 +40,23 @@ def is_union(annotation: Type) -> bool:
     return origin in (Union, types.UnionType)
 
 
+def keys_of(annotation: Type) -> Mapping[str, Type]:
+    """Types of the values of a `TypedDict` by key, which may be missing; nothing for another type."""
+    typed = isinstance(annotation, type) and hasattr(annotation, "__required_keys__")
+    return _hints(annotation) if typed else {}
+
+
+@functools.cache
+def _hints(annotation: type) -> Mapping[str, Type]:
+    return get_type_hints(annotation)
+
+
+def as_dict(keys: Mapping[str, Type]) -> Type:
+    """The type of a dict with these keys as one that says nothing of single keys: `dict[str, int | str]`."""
+    kinds = tuple(dict.fromkeys(keys.values()))
+    return types.GenericAlias(dict, (str, Union[kinds]))  # noqa: UP007  (of a tuple that is known when this runs)
+
+
 def supported(annotation: Type) -> bool:
     """True for what a tool's parameter or result may be."""
     origin: Any = get_origin(annotation)
@@ -47,6 +65,8 @@ def supported(annotation: Type) -> bool:
         return True
     if isinstance(annotation, TypeVar):
         return True
+    if keys := keys_of(annotation):
+        return all(map(supported, keys.values()))
     if origin is Literal:
         return all(isinstance(a, str | int | bool) or a is None for a in args)
     if is_union(annotation) or origin in (list, Sequence):
@@ -74,6 +94,8 @@ def render(annotation: Type) -> str:
         return "tuple[" + ", ".join("..." if a is Ellipsis else render(a) for a in args) + "]"
     if origin is dict:
         return f"dict[{render(args[0])}, {render(args[1])}]"
+    if keys := keys_of(annotation):
+        return render(as_dict(keys))
     name = str(getattr(annotation, "__name__", annotation))
     module = str(getattr(annotation, "__module__", "")).partition(".")[0]
     return name if module in ("", "builtins", "typing", "visprog") else f"{module}.{name}"
@@ -109,6 +131,8 @@ def accepts(annotation: Type, value: object) -> bool:
         )
     if annotation is Region and isinstance(value, SHAPES):
         return True
+    if keys := keys_of(annotation):
+        return isinstance(value, dict) and all(k in keys and accepts(keys[k], v) for k, v in value.items())
     return isinstance(annotation, type) and isinstance(value, annotation)
 
 
@@ -131,7 +155,8 @@ def coerce(annotation: Type, value: Any, image: Image | None = None) -> Any:
     values that they stand for; a shape becomes the region that it covers.
 
     Args:
-        image: the image that the value was found in; an array of its size can then be a mask.
+        image: the image that the value was found in: an array of its size can then be a mask, and if it is a crop,
+            bare numbers cannot be a box or a point.
 
     Raises:
         Unfit: it cannot; the text describes the value, with the module of a foreign type.
@@ -148,7 +173,8 @@ def _coerced(annotation: Type, value: Any, image: Image | None) -> Any:
     if annotation is Any or isinstance(annotation, TypeVar):
         return plain(value)
     if is_union(annotation):
-        exact = [a for a in args if accepts(a, value)]
+        exact = [a for a in args if accepts(a, value)]  # a shape is accepted as a region, but stays a shape
+        exact.sort(key=lambda a: not (a in VALUES and isinstance(value, a)))
         for option in exact or args:
             with contextlib.suppress(Unfit):
                 return _coerced(option, value, image)
@@ -173,6 +199,11 @@ def _coerced(annotation: Type, value: Any, image: Image | None) -> Any:
     elif origin is dict:
         if isinstance(value, Mapping):
             return {_coerced(args[0], k, None): _coerced(args[1], v, image) for k, v in value.items()}
+    elif keys := keys_of(annotation):
+        if isinstance(value, Mapping):
+            if unknown := [k for k in value if k not in keys]:
+                raise Unfit(value, f"its type has no key {unknown[0]!r}")
+            return {k: _coerced(keys[k], v, image) for k, v in value.items()}
     elif isinstance(annotation, type):
         return _value(annotation, value, image)
     raise Unfit(value)
@@ -215,7 +246,10 @@ def _value(annotation: type, value: Any, image: Image | None) -> Any:
         if annotation is Mask and image is not None and _is_pixels(value):
             return image.to_mask(value)
         if annotation in _COORDINATES and len(items := _items(value)) == _COORDINATES[annotation]:
-            return annotation(*items)
+            made = annotation(*items)
+            if image is not None and image.parent is not None:
+                raise ValueError(f"numbers found in a crop have no frame: return image.to_root({made})")
+            return made
     except (ImageError, ValueError) as error:
         raise Unfit(value, getattr(error, "why", str(error))) from None
     raise Unfit(value)
@@ -260,12 +294,15 @@ def json_schema(annotation: Type) -> dict[str, Any]:
         return {"type": "object", "additionalProperties": json_schema(args[1])}
     if isinstance(annotation, TypeVar):
         return {}
+    if keys := keys_of(annotation):
+        return {"type": "object", "properties": {k: json_schema(v) for k, v in keys.items()}}
     return {"type": "string", "description": f"id of a value of type {render(annotation)}"}
 
 
 def mentions(annotation: Type, kind: type) -> bool:
     """Whether a type is `kind`, or has it among its parts."""
-    return annotation is kind or any(mentions(a, kind) for a in get_args(annotation))
+    parts = get_args(annotation) or tuple(keys_of(annotation).values())
+    return annotation is kind or any(mentions(part, kind) for part in parts)
 
 
 RETURNS: Mapping[str, Type] = {kind.__name__: kind for kind in (*SCALARS, list, dict, *VALUES)}

@@ -190,7 +190,7 @@ def test_an_answer_that_is_a_picture(visprog: Any) -> None:
     assert ran.code == 0 and "saved: " in ran.out
     assert int(Image.open("new/inverted.png").pixels.max()) == 235
     ran = visprog("run", "invert.py", "dog.png", "--save", "inverted.xyz")
-    assert ran.code == 1 and "cannot write inverted.xyz: unknown file extension" in ran.err
+    assert ran.code == 2 and "end inverted.xyz in .png, .jpg or .webp" in ran.err
     ran = visprog("run", "count.py", "dog.png", "--save", "count.png")
     assert ran.code == 1 and "the answer is no image" in ran.err and not Path("count.png").exists()
 
@@ -236,8 +236,8 @@ def test_what_is_shown_cannot_move_the_cursor(visprog: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["ask"], 2, "Missing argument"),
-        (["ask", "dog.png"], 2, 'visprog ask IMAGE... "QUESTION"'),
+        (["ask"], 2, "an image and a question are needed"),
+        (["ask", "dog.png"], 2, 'an image and a question are needed: visprog ask IMAGE... "QUESTION"'),
         (["ask", "How many dogs?"], 2, 'visprog ask IMAGE... "QUESTION"'),
         (["ask", "How many dogs?", "dog.png"], 2, "the question comes last"),
         (["ask", "dog.png", "dog.png"], 2, "the question is missing"),
@@ -248,7 +248,11 @@ def test_what_is_shown_cannot_move_the_cursor(visprog: Any) -> None:
         ),
         (["ask", "dog.png", " "], 2, "the question is empty"),
         (["ask", "cat.png", "How many?"], 1, "no such file: cat.png"),
-        (["ask", ".", "How many?"], 1, "is a folder"),
+        (["ask", ".", "How many?"], 2, '. is a folder: visprog map "QUESTION" FOLDER'),
+        (["map", ".", "How many?"], 2, 'the question comes first: visprog map "QUESTION" FOLDER'),
+        (["ask", "dog.png", "Invert it", "--save", "a.txt"], 2, "end a.txt in .png, .jpg or .webp"),
+        (["ask", "dog.png", "How many?", "--tools", "./my_tools.py"], 1, "by their module, 'my_tools'"),
+        (["dog.png", "How many?"], 2, 'visprog ask IMAGE... "QUESTION", or see visprog --help'),
         (["ask", "count.py", "How many?"], 1, "count.py is not a picture"),
         (["ask", "https://example.org/a.png", "How many?"], 1, "--allow-url"),
         (["ask", "dog.png", "How many?", "--planner", "gpt"], 1, "there is no planner 'gpt'"),

@@ -123,6 +123,10 @@ WHY = "CANNOT: no tool hears sounds"
         f"<unused94>thought\n{DRAFT}<unused95>{WHY}",
         f"{DRAFT}\nOn second thoughts:\n{WHY}",
         f"{DRAFT}\n**CANNOT**: no tool hears sounds",
+        f"<|channel>thought\n{DRAFT}\n<channel|>{WHY}",
+        f"{DRAFT}\nCannot: no tool hears sounds",
+        f"{DRAFT}\nCANNOT – no tool hears sounds",
+        f"{DRAFT}\nFinal answer: CANNOT: no tool hears sounds",
     ],
 )
 def test_a_draft_that_was_taken_back_is_no_program(reply: str) -> None:
@@ -142,10 +146,21 @@ def test_a_program_after_a_doubt_counts() -> None:
         ('{"program": "def answer(image):\\n    return 1"', False),
         (DRAFT, True),
         (f"{DRAFT}\nThis program", True),
+        (f"{DRAFT}\nBetter:\n```python\ndef answer(image):\n    return 1 + len(", False),
     ],
 )
 def test_of_a_reply_that_was_cut_only_a_closed_block_is_whole(reply: str, whole: bool) -> None:
     assert (find_program(reply, truncated=True) is not None) == whole
+
+
+@pytest.mark.parametrize("tag", ["<think>", "</think>", "[/THINK]", "<answer>"])
+def test_a_program_that_speaks_of_a_tag_is_whole(tag: str) -> None:
+    program = f"def answer(image):\n    return '{tag}' in read_text(image)\n"
+    assert find_program(f"<think>so</think>{fence(program)}") == program
+
+
+def test_the_line_ends_of_an_old_system() -> None:
+    assert find_program(DRAFT.replace("\n", "\r")) == "def answer(image):\n    return 1\n"
 
 
 def test_typeset_quotes_and_blanks_are_mended() -> None:

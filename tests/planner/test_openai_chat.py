@@ -79,7 +79,7 @@ def test_lasting_trouble_is_explained() -> None:
     with serve(Fail(429, "slow down")) as endpoint:
         assert (
             fails(endpoint)
-            == "openai:small-model is rate limited (after 3 tries): wait a while, or ask less often"
+            == "openai:small-model is rate limited (after 3 tries; slow down): wait a while, or ask less often"
         )
         assert len(endpoint.requests) == 3
     with serve(Fail(429, "You exceeded your quota.", "insufficient_quota")) as endpoint:
@@ -271,6 +271,9 @@ def test_content_in_parts(content: Any) -> None:
         Raw("3"),
         Raw("null"),
         Raw('"hi"'),
+        Raw('{"choices":' + "[" * 5000 + "]" * 5000 + "}"),
+        Raw('{"error":' + "[" * 500 + "]" * 500 + "}"),
+        Raw('{"error":' + '{"message":' * 500 + "1" + "}" * 500 + "}"),
     ],
 )
 def test_whatever_shape_a_reply_has_it_is_one_sentence(step: Raw) -> None:
@@ -307,6 +310,34 @@ def test_the_words_of_the_server_are_not_lost(error: Any, status: int) -> None:
 
 
 @pytest.mark.parametrize(
+    "whole",
+    [
+        {"detail": "quota is used up"},
+        {"object": "error", "message": "quota is used up"},
+        {"success": False, "errors": [{"code": 1, "message": "quota is used up"}]},
+        {"code": 1301, "msg": "quota is used up"},
+        {"choices": [{"finish_reason": "error", "error": {"message": "quota is used up"}, "message": {}}]},
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400, 429])
+def test_an_error_of_another_shape_is_not_lost(whole: Any, status: int) -> None:
+    with serve(Raw(json.dumps(whole), status=status)) as endpoint:
+        assert "quota is used up" in fails(endpoint, max_retries=0)
+
+
+@pytest.mark.parametrize("finish", ["length", "MAX_TOKENS", "model_length", "content_filter", "error"])
+def test_a_reply_that_is_not_whole_is_known_by_any_name(finish: str) -> None:
+    with serve(say("def answer(image):\n    return 1", finish=finish)) as endpoint:
+        assert chat(endpoint).complete(ASK)[0].truncated
+
+
+def said_of(option: str, *words: str, status: int = 422) -> Raw:
+    """An error in the form of FastAPI, which repeats what it was sent."""
+    detail = [{"loc": ["body", *option.split(".")], "msg": " ".join(words), "input": {"temperature": 0.5}}]
+    return Raw(json.dumps({"detail": detail}), status=status)
+
+
+@pytest.mark.parametrize(
     ("option", "error"),
     [
         ("temperature", Fail(400, "this model does not support parameters: ['temperature']")),
@@ -318,6 +349,14 @@ def test_the_words_of_the_server_are_not_lost(error: Any, status: int) -> None:
         ("n", Fail(422, "multiple candidates is not enabled for this model")),
         ("seed", Fail(400, "Unrecognized request argument supplied: seed")),
         ("max_tokens", Fail(400, "max_tokens is not permitted")),
+        ("temperature", said_of("temperature", "Extra inputs are not permitted")),
+        ("seed", said_of("seed", "Extra inputs are not permitted")),
+        ("n", said_of("n", "Input should be less than or equal to 1")),
+        ("n", Fail(400, "The number of completions must be 1")),
+        ("temperature", Fail(400, "Temperature is not supported")),
+        ("temperature", Fail(400, "Unsupported parameter", param="body.temperature")),
+        ("temperature", Fail(400, "Sampling parameters are not supported by this model")),
+        ("temperature", Raw('{"error": {"message": "temperature not supported"}}')),
     ],
 )
 def test_an_option_refused_in_other_words_is_left_out(option: str, error: Fail | Raw) -> None:
@@ -353,6 +392,11 @@ SPOKEN: list[Message] = [{"role": "system", "content": "rules"}, {"role": "user"
         Fail(500, "Conversation roles must alternate user/assistant/user/assistant/..."),
         Fail(400, "Developer instruction is not enabled for this model"),
         Raw('{"object": "error", "message": "Only user and assistant roles are supported!"}', status=400),
+        Raw('{"error": {"message": "System role not supported"}}'),
+        Fail(400, "invalid value", param="messages.[0].role"),
+        Fail(400, "Invalid role"),
+        said_of("messages.0.role", "Input should be 'user' or 'assistant'"),
+        Fail(400, "'system' is not one of ['user', 'assistant']"),
     ],
 )
 def test_a_template_without_a_system_role(error: Fail | Raw) -> None:
@@ -390,7 +434,7 @@ def test_a_key_that_cannot_be_one_is_named(key: str) -> None:
     [
         ("localhost:8000/v1", "has no scheme: write http://localhost:8000/v1"),
         ("127.0.0.1/v1", "has no scheme"),
-        ("ftp://host/v1", "has no scheme"),
+        ("ftp://host/v1", "is neither http:// nor https://"),
         ("http://", "it is like http://HOST:PORT/v1"),
         ("http://ho st/v1", "it is like http://HOST:PORT/v1"),
         ("http://host:port/v1", "cannot be used"),
@@ -415,6 +459,24 @@ def test_blanks_around_an_address_and_a_query_behind_it() -> None:
     with serve(say("fine")) as endpoint:
         chat(endpoint, headers={"X-Tenant": "us"}).complete(ASK)
     assert endpoint.headers[0]["x-tenant"] == "us"
+
+
+@pytest.mark.parametrize("more", [{"base_url": "http://a..b/v1"}, {"model": "m\udce9"}])
+def test_what_cannot_be_sent_is_no_fault_of_the_endpoint(more: dict[str, str]) -> None:
+    with serve(say("fine")) as endpoint:
+        more = {"base_url": endpoint.url, "model": "m", **more}
+        with pytest.raises(PlannerError, match="nothing could be sent to http://"):
+            OpenAIChat(**more, max_retries=0).complete(ASK)
+        assert not endpoint.requests
+        named = {"OpenAI-Organization": " org-x\n"}
+        assert chat(endpoint, headers=named).complete(ASK)[0].text == "fine"
+
+
+def test_messages_show_no_secret_of_an_address() -> None:
+    with serve(Fail(500, "down")) as endpoint:
+        address = endpoint.url.replace("://", "://anna:secret@") + "?key=secret"
+        said = fails(endpoint, base_url=address, max_retries=0)
+    assert said.startswith(f"{endpoint.url} failed") and "secret" not in said
 
 
 def test_https_where_http_is_spoken() -> None:

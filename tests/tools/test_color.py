@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from visprog.errors import Refused
+from visprog.tools.classify import BasicClassifier, BasicVerifier
 from visprog.tools.color import NAMES, dominant_color, has_color, name_of, parse
 from visprog.values import Box, Circle, Point, Region
 from visprog.values.image import Image
@@ -135,3 +136,81 @@ def test_a_region_half_outside_the_image() -> None:
     image = plain((255, 0, 0))
     assert dominant_color(Region(Box(30, 30, 90, 90), image=image)) == "red"
     assert dominant_color(Region(Box(200, 200, 220, 220), image=image)) == "red"
+
+
+# -- photographs -------------------------------------------------------------------------------------
+
+PAINTS = {
+    "white": (236, 236, 232), "grey": (125, 125, 128), "black": (26, 26, 28), "red": (190, 25, 30),
+    "orange": (235, 120, 20), "yellow": (240, 200, 20), "green": (30, 130, 50), "blue": (30, 70, 180),
+    "purple": (110, 50, 150), "pink": (240, 130, 180), "brown": (110, 65, 35), "cyan": (40, 190, 200),
+}  # fmt: skip
+LIGHTS = {
+    "white": (1.0, 1.0, 1.0),
+    "warm": (1.0, 0.86, 0.66),
+    "cold": (0.8, 0.93, 1.0),
+    "dim": (0.5, 0.5, 0.5),
+}
+
+
+def van(paint: tuple[int, ...], light: tuple[float, ...], shade: float = 1.0, windows: bool = True) -> Image:
+    """A van of 100 x 60 pixels at (50, 40) in a room of many colours: its right half lies in shade."""
+    rng = np.random.default_rng(3)
+    canvas = np.empty((140, 200, 3))
+    canvas[:], canvas[90:] = (0.6, 0.57, 0.51), (0.22, 0.18, 0.14)
+    for x, y, *color in rng.uniform(0, 1, (30, 5)):
+        canvas[int(y * 130) : int(y * 130) + 14, int(x * 185) : int(x * 185) + 14] = np.square(color)
+    canvas[4:14, 4:30] = 0.95
+    rows = np.linspace(1.0, 0.75, 60)[:, None, None]
+    canvas[40:100, 50:150] = (np.array(paint) / 255) ** 2.2 * rows
+    if windows:
+        canvas[46:62, 58:92] = canvas[46:62, 104:142] = (0.015, 0.018, 0.022)
+    canvas[:, 100:] *= shade
+    seen = 255 * (canvas * light).clip(0, 1) ** (1 / 2.2) + rng.normal(0, 5, canvas.shape)
+    return Image(cv2.GaussianBlur(seen.clip(0, 255).astype(np.uint8), (0, 0), 0.7))
+
+
+@pytest.mark.parametrize("shade", [1.0, 0.4], ids=["even", "shaded"])
+@pytest.mark.parametrize("light", LIGHTS)
+@pytest.mark.parametrize("name", PAINTS)
+def test_the_light_of_a_photograph_does_not_change_the_name(name: str, light: str, shade: float) -> None:
+    image = van(PAINTS[name], LIGHTS[light], shade)
+    box = Box(46, 36, 154, 104)
+    van_of = Region(box, "van", 1.0, image)
+    assert has_color(van_of, name)
+    try:
+        assert dominant_color(van_of) == name
+    except Refused as error:
+        assert name in str(error)
+
+
+@pytest.mark.parametrize("name", ["white", "yellow", "purple", "red"])
+def test_a_vehicle_is_not_named_by_its_windows_and_its_shade(name: str) -> None:
+    image = van(PAINTS[name], LIGHTS["white"], 0.4)
+    region = Region(Box(46, 36, 154, 104), "van", 1.0, image)
+    assert dominant_color(region) == name
+    assert not has_color(region, "grey") and not has_color(region, "brown")
+    mask = np.zeros((140, 200), bool)
+    mask[40:100, 50:150] = True
+    assert dominant_color(Region(region.box, "van", 1.0, image, Mask.tight(mask))) == name
+    assert dominant_color(image.crop(Box(52, 64, 148, 98))) == name
+
+
+def test_two_colors_that_are_too_close_to_call_are_refused_and_both_hold() -> None:
+    image = van((145, 145, 145), LIGHTS["white"], windows=False)
+    region = Region(Box(46, 36, 154, 104), "van", 1.0, image)
+    with pytest.raises(Refused, match="too close to call between white and grey: ask has_color"):
+        dominant_color(region)
+    assert has_color(region, "white") and has_color(region, "grey") and not has_color(region, "black")
+    classifier = BasicClassifier()
+    with pytest.raises(Refused, match="cannot tell white from grey"):
+        classifier.classify(region, ["white", "grey", "red"])
+    assert classifier.classify(region, ["red", "gray", "green"]) == "gray"
+    assert BasicVerifier().verify(region, "white") and not BasicVerifier().verify(region, "red")
+
+
+def test_tones_are_of_the_pixels_in_photographs_too() -> None:
+    dark, light = (van(rgb, LIGHTS["white"], windows=False) for rgb in ((15, 80, 25), (120, 215, 130)))
+    dark, light = (Region(Box(46, 36, 154, 104), "van", 1.0, image) for image in (dark, light))
+    assert has_color(dark, "dark green") and not has_color(light, "dark green")
+    assert has_color(light, "light green") and not has_color(dark, "light green")

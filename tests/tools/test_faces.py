@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from visprog.errors import ToolError
-from visprog.tools.detect import detect
-from visprog.tools.faces import HaarFaces, YuNetFaces, find_faces
+from visprog.tools.detect import OpenCVDetector, detect
+from visprog.tools.edit import cover
+from visprog.tools.faces import BestFaces, HaarFaces, YuNetFaces, find_faces, yunet_beside_opencv
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
@@ -55,7 +56,7 @@ def test_eyes_lie_in_faces(photo: Photo) -> None:
 
 
 def test_an_empty_or_tiny_picture_has_no_face() -> None:
-    for size in ((1, 1), (5, 300), (64, 64)):
+    for size in ((1, 1), (5, 300), (64, 64), (1, 2000), (2000, 1), (3, 5000)):
         assert find_faces(Image(np.full((*size, 3), 90, np.uint8))) == []
 
 
@@ -67,6 +68,30 @@ def test_yunet_finds_all_faces(photo: Photo, shared: Path) -> None:
     assert matches(backend.find(photo("street1")), DRIVER)
     for name in ("cats", "dog", "groceries", "truck"):
         assert backend.find(photo(name)) == []
+
+
+def test_the_default_finder_is_yunet_where_it_can_be_had(
+    photo: Photo, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = shared / "models" / "yunet_face.onnx"
+    assert isinstance(BestFaces().finder, HaarFaces)
+    assert len(BestFaces(str(model)).find(photo("street2"))) == 4
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "face.onnx").write_bytes(model.read_bytes())
+    (tmp_path / "data" / "other.onnx").write_bytes(b"another network")
+    monkeypatch.setattr("cv2.__file__", str(tmp_path / "__init__.py"))
+    yunet_beside_opencv.cache_clear()
+    try:
+        backend = OpenCVDetector()
+        assert isinstance(backend.faces.finder, YuNetFaces)
+        assert len(backend.detect(photo("street2"), "faces")) == 4
+    finally:
+        yunet_beside_opencv.cache_clear()
+
+
+def test_an_edit_for_privacy_says_what_it_may_miss() -> None:
+    assert "missed stays visible" in cover.description
+    assert "missed" in find_faces.description
 
 
 def test_yunet_in_a_crop(photo: Photo, shared: Path) -> None:

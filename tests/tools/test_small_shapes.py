@@ -134,8 +134,10 @@ def test_pixel_art_enlarged_shows_the_same(scale: int) -> None:
     pixels = np.full((60, 90, 3), 255, np.uint8)
     pixels[10:22, 10:30] = RED
     pixels[30:50, 40:60] = BLUE
+    cv2.circle(pixels, (75, 20), 7, BLACK, -1)
+    cv2.fillPoly(pixels, [np.array([(8, 55), (28, 53), (15, 38)])], BLUE, cv2.LINE_AA)
     large = Image(pixels.repeat(scale, 0).repeat(scale, 1))
-    assert [s for s, _, _ in found(large)] == [s for s, _, _ in found(Image(pixels))] == [4, 4]
+    assert [s for s, _, _ in found(large)] == [s for s, _, _ in found(Image(pixels))] == [3, 4, 4, 0]
 
 
 @pytest.mark.parametrize("turn", [0, 1, 2, 3])
@@ -143,7 +145,7 @@ def test_pixel_art_enlarged_shows_the_same(scale: int) -> None:
 def test_turned_and_mirrored_drawings_show_the_same(turn: int, mirrored: bool) -> None:
     canvas = Canvas(240, 160)
     for i, kind in enumerate(SIDES):
-        canvas.polygon(corners(kind, 10 + 6 * i) + (55 * i, 20 * i), RED, i % 3)
+        canvas.polygon(corners(kind, 10 + 6 * i) + np.array([55 * i, 20 * i]), RED, i % 3)
     canvas.circle(30, 120, 11, BLUE)
     pixels = np.rot90(canvas.image().pixels, turn)
     image = Image(np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels))
@@ -199,12 +201,29 @@ def test_textures_and_noise_are_refused(find: Callable[[Image], list[object]]) -
             find(image)
 
 
+@pytest.mark.parametrize("jpeg", [95, 90])
+def test_compressed_drawings_show_the_same(jpeg: int) -> None:
+    canvas = Canvas(260, 180)
+    for i, kind in enumerate(SIDES):
+        canvas.polygon(
+            corners(kind, 20 + 6 * i) + np.array([55 * i, 20 * i]), [RED, BLUE][i % 2], 2 * (i % 2)
+        )
+    canvas.circle(30, 130, 15, BLUE)
+    assert sorted(s for s, _, _ in found(canvas.image(jpeg=jpeg))) == [0, 3, 4, 5, 6]
+
+
 @pytest.mark.parametrize(("noise", "jpeg"), [(0, 0), (6, 0), (0, 60)])
 def test_many_shapes_are_no_texture(noise: float, jpeg: int) -> None:
     canvas = Canvas(500, 400)
     for i in range(100):
         canvas.circle(20 + 28 * (i % 15), 20 + 50 * (i // 15), 9, BLACK, 1.5 if i % 2 else 0)
     assert len(find_circles(canvas.image(noise, jpeg))) == 100
+
+
+def test_dense_squares_are_no_texture() -> None:
+    y, x = np.mgrid[:120, :160] // 10
+    pixels = np.where((x + y) % 2, 230, 30).astype(np.uint8)
+    assert len(find_polygons(Image(np.repeat(pixels[..., None], 3, 2)))) > 60
 
 
 @pytest.mark.parametrize("ground", ["gradient", "checkered"])

@@ -216,6 +216,14 @@ def test_splits_of_voc_name_files_with_blanks_and_endings(write: Write) -> None:
         read_voc(path, "empty")
 
 
+@pytest.mark.parametrize("line", ["caf\u00e9", "cafe\u0301.png 1", "JPEGImages\\caf\u00e9.png"])
+@pytest.mark.parametrize(("image", "xml"), [("cafe\u0301", "caf\u00e9"), ("caf\u00e9", "cafe\u0301")])
+def test_names_in_voc_as_other_systems_write_them(write: Write, line: str, image: str, xml: str) -> None:
+    files: dict[str, bytes | str] = {f"JPEGImages/{image}.png": png(), "ImageSets/Main/train.txt": line}
+    data = read_voc(write({**files, f"Annotations/{xml}.xml": voc((1, 1, 3, 3))}), "train")
+    assert len(data[0].boxes) == 1
+
+
 def test_several_voc_folders_side_by_side(write: Write) -> None:
     files: dict[str, bytes | str] = {}
     for year in ("2007", "2012"):

@@ -88,6 +88,7 @@ def test_names_of_columns(tmp_path: Path, header: str) -> None:
         ("a.tsv", "path\tcaption\n0.png\tcafé\n".encode("latin-1"), "byte 0xe9 in line 2"),
         ("a.csv", b"path;caption\n0.png;a\n", "it has path;caption"),
         ("a.csv", b"path,caption\n0.png,a,b\n", "line 2: it has 3 fields"),
+        ("a.csv", b"path,caption,Caption\n0.png,a,b\n", "two columns 'caption'"),
         ("a.jsonl", b"\n\n", "has no rows"),
         ("a.jsonl", b'{"file_name": "0.png"}\n', "line 1: it needs an image"),
         ("a.jsonl", b"[" * 100_000, "line 1: it is not JSON that can be read: it is nested too deeply"),
@@ -270,6 +271,13 @@ def test_a_pass_goes_on_after_a_truncated_shard(tmp_path: Path, kept: float) -> 
     good, bad = read_all(tmp_path / "*.tar")
     assert {"d", "e"} <= set(good) and all(name == said for name, said in good.items())
     assert "cannot read the shard" in bad[str(tmp_path / "0.tar")]
+
+
+def test_shards_put_one_after_another_are_named(tmp_path: Path) -> None:
+    first, second = (shard(tmp_path / "part", samples(n)) for n in "ab")
+    (tmp_path / "0.tar").write_bytes(first + second)
+    good, bad = read_all(tmp_path / "0.tar")
+    assert set(good) == {"a"} and "more follows after its end" in bad[str(tmp_path / "0.tar")]
 
 
 @pytest.mark.parametrize("data", [b"", b"no tar file" * 100, None])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import tracemalloc
 import unicodedata
@@ -12,6 +13,10 @@ import pytest
 
 from visprog.values.archives import is_archive, is_cut_archive, read_member, spellings
 from visprog.values.plain_text import decode_text, numbered_lines, parse_json, read_text, split_lines
+
+
+def test_two_byte_order_marks_are_no_text_either() -> None:
+    assert decode_text(2 * codecs.BOM_UTF8 + b"a dog") == "a dog"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])

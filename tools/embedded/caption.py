@@ -12,6 +12,7 @@ from visprog.values.image import Image
 
 from ..hub.together import answer_together
 from . import in_frame, in_words, model_folder, read_once
+from .kind import to_view
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,7 +59,7 @@ class EmbeddedCaptioner:
         return Sees(in_words(self.folder))
 
     def _prepare(self, image: Image | Region) -> Picture:
-        return in_frame(image, self.margin, self.frame)
+        return in_frame(to_view(image, self.folder, "caption"), self.margin, self.frame)
 
     def _answer(self, pictures: list[Picture]) -> list[str]:
         import torch

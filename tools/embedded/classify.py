@@ -17,6 +17,7 @@ from visprog.values.image import Image
 from ..hub.classify import CONTRASTS
 from ..hub.together import answer_together, look
 from . import in_words, model_folder, read_once, words_of
+from .kind import to_view
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,6 +97,10 @@ class _OnClip:
             )
         return plain
 
+    def _look(self, image: Image | Region) -> Image:
+        """What the model is shown. Raises `Refused` if it was not taught such images."""
+        return look(to_view(image, self.folder, self.tool), self.margin)
+
     @property
     def _on_scenes(self) -> bool:
         """Whether the model was taught the words of scenes: a model of one's own may have been taught others."""
@@ -128,7 +133,7 @@ class _OnClip:
             what = "no colour, texture or shape" if self._on_scenes else "nothing"
             which = "bundled model" if self.bundled else f"model in {self.folder.name}"
             raise Refused(f"{self.tool}: '{text}' names {what} that the {which} knows")
-        return Ask(look(image, self.margin), [text, *rivals], denied)
+        return Ask(self._look(image), [text, *rivals], denied)
 
     def _rivals(self, text: str) -> list[str]:
         """What a text of a model of one's own is held against: itself with one word exchanged for other words that the
@@ -163,7 +168,7 @@ class EmbeddedClassifier(_OnClip):
     def _prepare(self, image: Image | Region, options: list[str]) -> tuple[Ask, list[str]]:
         if not options:
             raise ToolError("classify was given no options to choose from")
-        return Ask(look(image, self.margin), [self._read(o) for o in options]), list(options)
+        return Ask(self._look(image), [self._read(o) for o in options]), list(options)
 
     def _answer(self, asked: list[tuple[Ask, list[str]]]) -> list[str]:
         rows = self._cosines([ask for ask, _ in asked])

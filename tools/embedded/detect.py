@@ -17,6 +17,7 @@ from ..meaning import near
 from ..overlap import suppress
 from ..phrase import Phrase, read_phrase, read_yaml
 from . import in_words, model_folder, read_once, words_of
+from .kind import to_view
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,7 +77,8 @@ class EmbeddedDetector:
         return Sees(in_words(self.folder), {"what": phrases} if words_of(self.folder) else {})
 
     def _prepare(self, image: Image, what: str) -> Ask:
-        return Ask(image, self._read(what))
+        phrase = self._read(what)
+        return Ask(to_view(image, self.folder, "detect"), phrase)
 
     def _read(self, what: str) -> str:
         """The phrase in the words of the training. Raises `Refused` where it has words that the model does not know."""

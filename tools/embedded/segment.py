@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from visprog.values import Box
+from visprog.values import Box, Point, Region
 from visprog.values.image import Image
 
 from ..hub.everything import SamEverything
-from ..hub.segment import PromptedSegmenter, is_point
+from ..hub.segment import Ask, PromptedSegmenter, is_point
 from . import model_folder, read_once
+from .kind import to_view
 
 if TYPE_CHECKING:
     from ..models.sam import Sam
@@ -45,6 +46,10 @@ class EmbeddedSegmenter(PromptedSegmenter):
         super().__init__(str(self.folder), remembered)
         self._lock = threading.RLock()
         self._predictor: SamPredictor | None = None
+
+    def _prepare(self, image: Image, region: Region | Point) -> Ask:
+        ask, seen = super()._prepare(image, region), to_view(image, self.folder, "segment")
+        return super()._prepare(seen, region) if image.to_root(ask.box).inside(seen.box, 0) else ask
 
     def _masks(self, image: Image, boxes: list[Box]) -> Iterable[NDArray[np.bool_]]:
         if not self.window or any(map(is_point, boxes)):
@@ -107,6 +112,15 @@ class EmbeddedEverything(SamEverything):
     ) -> None:
         folder = str(model_folder(model, "sam"))
         super().__init__(folder, side=side, least_iou=least_iou, least_stability=least_stability)
+
+    def everything(self, image: Image) -> list[Region]:
+        """All things and parts of things, surest first.
+
+        Raises:
+            ToolError: there is no such model.
+            Refused: the model was not taught such images.
+        """
+        return super().everything(to_view(image, Path(self.model), "segment_everything"))
 
     def load(self) -> SamPredictor:
         """Read the weights."""

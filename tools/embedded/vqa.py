@@ -14,6 +14,7 @@ from visprog.values.image import Image
 from ..hub.together import answer_together
 from . import in_frame, in_words, model_folder, read_once, words_of
 from .caption import sentence
+from .kind import to_view
 
 if TYPE_CHECKING:
     from ..models.llava import Llava
@@ -93,7 +94,8 @@ class EmbeddedVqa:
                 '"Is the circle above the red square?": ask in such words, or set another backend, such as "llava" '
                 "after pip install 'visprog[hf]', under [tools.vqa] in visprog.toml"
             )
-        return Ask(in_frame(image, self.margin, self.frame), question)
+        seen = to_view(image, self.folder, "vqa")
+        return Ask(in_frame(seen, self.margin, self.frame), question)
 
     def _known(self, question: str) -> None:
         """Raises `Refused` where a question has words that the model does not know."""

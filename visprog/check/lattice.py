@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin
 
-from ..types import SHAPES, Type, is_union
+from ..types import SHAPES, Type, as_dict, is_union, keys_of
 from ..values import Region
 
 MAX_MEMBERS = 8
@@ -249,6 +249,8 @@ def from_annotation(annotation: Type) -> Kind:
         return Callback(tuple(map(from_annotation, arguments)), from_annotation(args[1]))
     if isinstance(origin, type):
         return Instance(origin, tuple(map(from_annotation, args)))
+    if keys := keys_of(annotation):
+        return from_annotation(as_dict(keys))
     if annotation in (dict, Mapping):
         return Instance(dict, (UNKNOWN, UNKNOWN))
     if annotation in ITERABLES and annotation is not range:

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from ..errors import ToolError
 from ..registry import Registry, Tool
-from ..types import Type, accepts, is_union
+from ..types import Type, accepts, is_union, keys_of
 from ..values import Box, Circle, Grid, Line, Located, Mask, Point, Polygon, Region
 from ..values.image import Image
 from ..values.library import LIBRARY
@@ -78,6 +78,8 @@ class StandIns:
             return tuple(self.make(a, arguments, turn) for a in args)
         if origin is dict:
             return {f"key {i}": self.make(args[1], arguments, i) for i in range(self.count)}
+        if keys := keys_of(kind):
+            return {name: self.make(each, arguments, turn) for name, each in keys.items()}
         if kind is bool:
             return self.truths[turn % len(self.truths)]
         if kind is float:

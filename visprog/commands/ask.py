@@ -141,6 +141,9 @@ def _tell_apart(images: list[str], question: str) -> None:
     usage = USAGE["visprog ask"]
     if not question.strip():
         raise UsageError(f"the question is empty: {usage}")
+    folder = next((i for i in images if _is_folder(i)), None)
+    if folder is not None:
+        raise UsageError(f'{folder} is a folder: visprog map "QUESTION" FOLDER asks about each image in it')
     others = [i for i in images if not _is_picture(i)]
     if _is_picture(question):
         why = "the question comes last" if others else "the question is missing"
@@ -156,6 +159,13 @@ def _is_picture(text: str) -> bool:
         return True
     try:
         return text.lower().endswith(suffixes) or Path(text).is_file()
+    except (OSError, ValueError):  # too long for a path
+        return False
+
+
+def _is_folder(text: str) -> bool:
+    try:
+        return Path(text).is_dir()
     except (OSError, ValueError):  # too long for a path
         return False
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..registry import Registry
 
 USAGE = {
+    "visprog": 'visprog ask IMAGE... "QUESTION", or see visprog --help',
     "visprog ask": 'visprog ask IMAGE... "QUESTION"',
     "visprog run": "visprog run PROGRAM.py IMAGE...",
     "visprog plan": 'visprog plan "QUESTION"',
@@ -229,7 +230,7 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[str]) -> 
         UsageError: two are one file, or one is a folder.
         VisprogError: one would overwrite an input.
     """
-    from ..outputs import keep_inputs
+    from ..outputs import can_save, keep_inputs
 
     taken: dict[Path, str] = {}
     for option, path in outputs.items():
@@ -242,6 +243,8 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[str]) -> 
         keep_inputs(path, inputs)
         if path.is_dir():
             raise UsageError(f"{option} names a file to write, and {path} is a folder")
+        if option == "--save" and not can_save(path):
+            raise UsageError(f"{option} writes an image: end {path} in .png, .jpg or .webp")
 
 
 def say(message: str) -> None:

@@ -85,6 +85,8 @@ def map_command(
 
     if program is None and not question.strip():
         raise UsageError('the question is empty: visprog map "QUESTION" FOLDER -o results.parquet')
+    if not folder.is_dir() and Path(question).is_dir():
+        raise UsageError('the question comes first: visprog map "QUESTION" FOLDER')
     if program is not None and plan_each:
         raise UsageError("either one program for all images, or --plan-each")
     _keep_inputs(output, folder, [program, config, _recorded_plans(planner)], record)

@@ -19,7 +19,7 @@ class Reply:
         text: what it wrote.
         tokens: spent on it; where one request brought several replies, the first carries them all, so that
             the sum over replies is what was spent. None where the model does not say.
-        truncated: it was cut off at the limit of tokens.
+        truncated: it was cut off: by the limit of tokens, a filter or an error.
     """
 
     text: str
@@ -52,6 +52,20 @@ class ChatModel(Protocol):
             MissingExtra: the package behind this model is not installed.
         """
         ...
+
+
+_AT_LIMIT = ("length", "max_tokens", "max_output_tokens", "max_length", "model_length", "incomplete")
+_ON_THE_WAY = ("content_filter", "safety", "recitation", "error", "abort")
+
+
+def is_at_limit(finish: object) -> bool:
+    """Whether a finish reason, as any vendor or gateway calls it, says that the limit of tokens was reached."""
+    return str(finish).lower() in _AT_LIMIT
+
+
+def is_cut(finish: object) -> bool:
+    """Whether a finish reason says that a reply is not whole: by the limit, a filter or an error."""
+    return is_at_limit(finish) or str(finish).lower() in _ON_THE_WAY
 
 
 def first_line(error: BaseException, limit: int = 200) -> str:

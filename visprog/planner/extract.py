@@ -26,7 +26,9 @@ _TYPESET = str.maketrans("\u201c\u201d\u2018\u2019\u00a0\u202f", "\"\"''  ")
 """What a word processor makes of quotes and blanks."""
 
 _PYTHON = ("", "python", "py", "python3", "tool_code", "code")
-_REFUSAL = re.compile(r"^\W*CANNOT\W*:\s*(?P<why>.+?)\s*$", re.MULTILINE)
+_REFUSAL = re.compile(
+    r"^[^\w#]*(?:(?:final )?answer\W+)?CANNOT\W*[:：–—-]\W*(?P<why>\w.*?)\s*$", re.MULTILINE | re.IGNORECASE
+)
 
 
 def find_program(reply: str, *, truncated: bool = False) -> str | None:
@@ -37,7 +39,7 @@ def find_program(reply: str, *, truncated: bool = False) -> str | None:
     not parse is still given back: the check says what is wrong. A `CANNOT:` after the program takes it back.
 
     Args:
-        truncated: the reply was cut off: only a block that was closed before that can be whole.
+        truncated: the reply was cut off: only a block that was closed before that can be whole, if no other was begun.
     """
     text = _answer_in(reply)
     from_json = _from_json(text)
@@ -46,11 +48,10 @@ def find_program(reply: str, *, truncated: bool = False) -> str | None:
     fenced_json = [m["body"] for m in _FENCE.finditer(text) if m["language"].lower() == "json"]
     if len(fenced_json) == 1 and (from_json := _from_json(fenced_json[0])) is not None:
         return _tidy(from_json)
-    blocks = [
-        (textwrap.dedent(m["body"]).strip("\n"), m.end())
-        for m in _FENCE.finditer(text)
-        if m["language"].lower() in _PYTHON and m["body"].strip() and (m["end"] or not truncated)
-    ]
+    fenced = [m for m in _FENCE.finditer(text) if m["language"].lower() in _PYTHON and m["body"].strip()]
+    if truncated and fenced and not fenced[-1]["end"]:
+        return None  # what comes before is a draft of it
+    blocks = [(textwrap.dedent(m["body"]).strip("\n"), m.end()) for m in fenced]
     if blocks:
         rank, i, block = max((_rank(b), i, b) for i, (b, _) in enumerate(blocks))
         return _tidy(block) if rank and not _REFUSAL.search(text, blocks[i][1]) else None
@@ -68,7 +69,7 @@ def find_refusal(reply: str) -> str | None:
 
 def _answer_in(reply: str) -> str:
     """A reply without thoughts, with plain line ends and none of the invisible characters that chat pages add."""
-    text = reply[:MAX_REPLY].replace("\r\n", "\n").translate(_INVISIBLE)
+    text = reply[:MAX_REPLY].replace("\r\n", "\n").replace("\r", "\n").translate(_INVISIBLE)
     return without_thoughts(text)
 
 
@@ -153,7 +154,9 @@ def _parse(code: str) -> ast.Module | None:
 
 
 def _tidy(code: str) -> str:
-    code = re.sub(r"\s*`{1,3}\s*$", "", code)  # a fence that was cut off while it closed, or closes behind the code
+    code = re.sub(
+        r"\s*`{1,3}\s*$", "", code
+    )  # a fence that was cut off while it closed, or closes behind the code
     if _parse(code) is None and _parse(code.translate(_TYPESET)) is not None:
         code = code.translate(_TYPESET)
     return "\n".join(line.rstrip() for line in code.strip("\n").split("\n")).rstrip() + "\n"

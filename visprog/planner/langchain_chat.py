@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import ConfigError, MissingExtra, PlannerError
 from .base import Tokens
-from .chat import Message, Reply, first_line
+from .chat import Message, Reply, first_line, is_cut
 
 
 class LangChainChat:
@@ -89,5 +89,4 @@ def _reply(answer: Any) -> Reply:
     tokens = Tokens(usage.get("input_tokens", 0), usage.get("output_tokens", 0)) if usage else None
     metadata = getattr(answer, "response_metadata", None) or {}
     reasons = [metadata.get(k) for k in ("finish_reason", "stop_reason", "done_reason", "status")]
-    cut = any(str(r).lower() in ("length", "max_tokens", "max_output_tokens", "incomplete") for r in reasons)
-    return Reply(text, tokens, cut)
+    return Reply(text, tokens, any(map(is_cut, reasons)))

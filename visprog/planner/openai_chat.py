@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -11,13 +10,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 from ..errors import ConfigError, MissingExtra, PlannerError, readable
 from .base import Tokens
-from .chat import Message, Reply, first_line
+from .chat import Message, Reply, first_line, is_at_limit, is_cut
+from .endpoint_errors import error_in, field, names, refused_option, refuses_system, said_in
 
 MODEL_VARIABLE = "VISPROG_OPENAI_MODEL"
 URL_VARIABLES = ("VISPROG_OPENAI_BASE_URL", "OPENAI_BASE_URL")
 KEY_VARIABLE = "OPENAI_API_KEY"
-
-_OPTIONAL = ("temperature", "seed", "n", "max_tokens", "max_completion_tokens")
 
 
 class OpenAIChat:
@@ -60,7 +58,7 @@ class OpenAIChat:
         given = base_url or next((os.environ[v] for v in URL_VARIABLES if os.environ.get(v)), None)
         self.base_url = None if given is None else checked_address(given)
         self.key_header = key_header
-        self.headers = dict(headers or {})
+        self.headers = {name: value.strip() for name, value in (headers or {}).items()}
         self.timeout = timeout
         self.max_retries = max_retries
         self.extra_body = extra_body
@@ -77,8 +75,11 @@ class OpenAIChat:
 
     @property
     def where(self) -> str:
-        """The endpoint, for messages."""
-        return self.base_url or "the OpenAI API"
+        """The endpoint, for messages: without a password and what follows `?`, which may hold a key."""
+        if self.base_url is None:
+            return "the OpenAI API"
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     def complete(
         self,
@@ -101,7 +102,10 @@ class OpenAIChat:
                 # The vendor's newer models refuse the old name; most compatible servers know only that one.
                 newer = (self.base_url is None) != self._renamed
                 options["max_completion_tokens" if newer else "max_tokens"] = max_tokens
-            replies += self._request(messages, options)
+            try:
+                replies += self._request(messages, options)
+            except RecursionError as error:  # a body that is nested too deeply
+                raise self._not_an_endpoint() from error
         return replies[:n]
 
     def _request(self, messages: list[Message], options: dict[str, Any]) -> list[Reply]:
@@ -116,33 +120,35 @@ class OpenAIChat:
                     model=self.model, messages=sent, extra_body=self.extra_body, **options
                 )
             except openai.APIStatusError as error:
-                if not self._adapt(error, options):
+                known = error.status_code in (401, 403, 429)
+                if known or not self._adapt(error.body or error.message, options):
                     raise self._explain(error) from error
             except openai.OpenAIError as error:
                 raise self._explain(error) from error
-            except (ValueError, TypeError) as error:  # a body that is not JSON, or not of this kind
-                raise self._not_an_endpoint() from error
+            except (ValueError, TypeError) as error:
+                if isinstance(error, UnicodeError) and not isinstance(error, UnicodeDecodeError):
+                    raise self._not_sent(error) from error  # a host or a name of a model that none can have
+                raise self._not_an_endpoint() from error  # a body that is not JSON, or not of this kind
             else:
-                return self._read(completion)
+                refusal = None if field(completion, "choices") else error_in(completion)
+                if refusal is None or not self._adapt(refusal, options):
+                    return self._read(completion)
 
     def _adapt(self, error: Any, options: dict[str, Any]) -> bool:
         """Whether the request can be made again without what the endpoint refuses: a sampling option altogether (a
         temperature other than 1, n, seed), another name for one, a system message. It is then left out from now on.
         """
-        if error.status_code in (401, 403, 429):
-            return False
-        param, said = str(getattr(error, "param", None) or ""), _server_message(error)
-        if self._takes_system and (_SYSTEM.search(said) or param.startswith("messages[0].role")):
+        if self._takes_system and refuses_system(error):
             self._takes_system = False
             return True
-        refused = param if param in options else next((o for o in options if _mentions(said, o)), None)
+        refused = refused_option(error, options)
         if refused in ("max_tokens", "max_completion_tokens") and not self._renamed:
             other = "max_tokens" if refused == "max_completion_tokens" else "max_completion_tokens"
-            if other in said:
+            if names(error, other):
                 self._renamed = True
                 options[other] = options.pop(refused)
                 return True
-        if refused is None or refused not in _OPTIONAL:
+        if refused is None:
             return False
         self._unsupported.add(refused)
         return True
@@ -181,27 +187,29 @@ class OpenAIChat:
         Raises:
             PlannerError: there is none.
         """
-        choices = _field(completion, "choices")
-        error = _field(completion, "error")
-        if error and not choices:
+        choices = field(completion, "choices")
+        error = None if choices else error_in(completion)
+        if error is not None:
             raise PlannerError(f"{self.where} answered with an error: {readable(said_in(error), 200)}")
         if not isinstance(choices, list):
             raise self._not_an_endpoint()
-        tokens = _tokens(_field(completion, "usage"))
+        tokens = _tokens(field(completion, "usage"))
         replies: list[Reply] = []
         reason = "no choices"
         for choice in choices:
-            message, finish = _field(choice, "message"), _field(choice, "finish_reason")
-            text = text_in(_field(message, "content")) or text_in(_field(choice, "text"))
-            refusal = text_in(_field(message, "refusal"))
+            message, finish = field(choice, "message"), field(choice, "finish_reason")
+            text = text_in(field(message, "content")) or text_in(field(choice, "text"))
+            refusal = text_in(field(message, "refusal"))
             if text.strip():
-                replies.append(Reply(text, tokens, finish == "length"))
+                replies.append(Reply(text, tokens, is_cut(finish)))
                 tokens = None if tokens is None else Tokens(0, 0)
             elif refusal:
                 reason = f"it declined: {readable(refusal, 200)}"
-            elif finish == "length":
+            elif field(choice, "error"):
+                reason = f"it failed: {readable(said_in(field(choice, 'error')), 200)}"
+            elif is_at_limit(finish):
                 reason = "cut off before the first word; raise max_tokens"
-            elif any(text_in(_field(message, k)) for k in ("reasoning_content", "reasoning")):
+            elif any(text_in(field(message, k)) for k in ("reasoning_content", "reasoning")):
                 reason = "it holds thoughts and no answer; raise max_tokens"
             else:
                 reason = f"finish reason {finish!r:.40}"
@@ -232,13 +240,9 @@ class OpenAIChat:
                 return PlannerError(f"there is no host of the name in {self.where}: is the address right?")
             if "Connect" in type(error.__cause__).__name__:
                 return PlannerError(f"cannot reach {self.where}: is it running, and is the address right?")
-            if (
-                "Protocol" in type(error.__cause__).__name__
-                and "Remote" not in type(error.__cause__).__name__
-            ):
-                return PlannerError(
-                    f"nothing could be sent to {self.where}: {first_line(Exception(why), 120)}"
-                )
+            kind = type(error.__cause__).__name__
+            if "Protocol" in kind and "Remote" not in kind:
+                return self._not_sent(Exception(why))
             return PlannerError(f"{self.where} broke off in the middle of its reply ({tries}): try again")
         if isinstance(error, openai.APIStatusError):
             return self._explain_status(error.status_code, error)
@@ -256,7 +260,9 @@ class OpenAIChat:
         if status == 429:
             if getattr(error, "code", None) == "insufficient_quota":
                 return PlannerError(f"the account behind {self.name} has no quota left: {said}")
-            return PlannerError(f"{self.name} is rate limited ({tries}): wait a while, or ask less often")
+            return PlannerError(
+                f"{self.name} is rate limited ({tries}; {said}): wait a while, or ask less often"
+            )
         if getattr(error, "code", None) == "context_length_exceeded":
             return PlannerError(
                 f"the prompt is too long for {self.name}: lower max_examples, or offer fewer tools"
@@ -265,24 +271,13 @@ class OpenAIChat:
             return PlannerError(f"{self.where} failed with status {status} ({tries}): {said}")
         return PlannerError(f"{self.where} refused the request ({status}): {said}")
 
+    def _not_sent(self, why: Exception) -> PlannerError:
+        return PlannerError(f"nothing could be sent to {self.where}: {first_line(why, 120)}")
+
     def _not_an_endpoint(self) -> PlannerError:
         return PlannerError(
             f"{self.where} does not answer like an OpenAI-compatible endpoint: does its address end in '/v1'?"
         )
-
-
-_SYSTEM = re.compile(
-    r"system.{0,20}\b(?:role|message|prompt|instruction)|role.{0,20}\bsystem|developer instruction"
-    r"|roles? must alternate|only user and assistant",
-    re.IGNORECASE,
-)
-"""How endpoints say that their chat template knows no system role."""
-
-_SEVERAL = re.compile(
-    r"(?:one|single|multiple|several) (?:completion )?(?:choice|completion|candidate)|best_of|candidate_?count",
-    re.IGNORECASE,
-)
-"""How endpoints say that they give one reply a request."""
 
 
 def checked_address(address: str) -> str:
@@ -297,6 +292,8 @@ def checked_address(address: str) -> str:
         _ = parts.port
     except ValueError as error:
         raise ConfigError(f"the address {address!r} cannot be used: {error}") from None
+    if "://" in address and parts.scheme not in ("http", "https"):
+        raise ConfigError(f"the address {address!r} is neither http:// nor https://")
     if parts.scheme not in ("http", "https"):
         raise ConfigError(
             f"the address {address!r} has no scheme: write http://{address} or https://{address}"
@@ -344,43 +341,19 @@ def text_in(content: Any) -> str:
         return content
     if isinstance(content, list):
         return "".join(map(text_in, content))
-    kind = str(_field(content, "type") or "text")
+    kind = str(field(content, "type") or "text")
     if kind not in ("text", "output_text"):
         return ""
-    found = _field(content, "text")
-    return text_in(found if found is not None else _field(content, "value")) if content is not None else ""
-
-
-def said_in(error: Any) -> str:
-    """What an error says, whatever its shape."""
-    if isinstance(error, str):
-        return error
-    if isinstance(error, list) and error:
-        return said_in(error[0])
-    for name in ("message", "msg", "error", "detail", "reason"):
-        found = _field(error, name)
-        if found:
-            return said_in(found)
-    return str(error)
-
-
-def _field(value: Any, name: str) -> Any:
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    found = field(content, "text")
+    return text_in(found if found is not None else field(content, "value")) if content is not None else ""
 
 
 def _tokens(usage: Any) -> Tokens | None:
-    counts = [_field(usage, name) for name in ("prompt_tokens", "completion_tokens")]
+    counts = [field(usage, name) for name in ("prompt_tokens", "completion_tokens")]
     if not any(isinstance(c, int) for c in counts):
         return None
     read, written = (c if isinstance(c, int) else 0 for c in counts)
     return Tokens(read, written)
-
-
-def _mentions(said: str, option: str) -> bool:
-    if option == "n" and _SEVERAL.search(said):
-        return True
-    quoted = r"['\"`]n['\"`]|\bn\s*(?:>|=|must|is not)" if option == "n" else rf"\b{option}\b"
-    return re.search(quoted, said) is not None
 
 
 def _server_message(error: Any) -> str:

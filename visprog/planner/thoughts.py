@@ -11,7 +11,8 @@ _TAG = re.compile(
     rf"|\[(?P<b>/?)(?:THINK|THINKING)\]"  # Mistral
     rf"|◁(?P<c>/?)think▷"  # Kimi
     rf"|<\|(?:begin_of_thought|START_THINKING)\|>|(?P<d><\|(?:end_of_thought|END_THINKING)\|>)"  # Cohere and others
-    rf"|<unused94>(?:thought)?|(?P<e><unused95>)",  # MedGemma
+    rf"|<unused94>(?:thought)?|(?P<e><unused95>)"  # MedGemma
+    rf"|<\|channel>\s*thought\b|(?P<f><channel\|>)",  # Gemma 4
     re.IGNORECASE,
 )
 _CHANNEL = re.compile(
@@ -35,10 +36,19 @@ def without_thoughts(text: str) -> str:
     kept: list[str] = []
     start, inside = 0, False
     for tag in _TAG.finditer(text):
+        if _is_quoted(tag):
+            continue
         ends = any(tag.groupdict().values())
         if ends and not inside:
             kept.clear()  # the opening tag was part of the prompt, as some chat templates have it
         elif not ends and not inside:
             kept.append(text[start : tag.start()])
         start, inside = tag.end(), not ends
-    return _WRAPPING.sub("", "".join(kept) if inside else "".join([*kept, text[start:]]))
+    answer = "".join(kept) if inside else "".join([*kept, text[start:]])
+    return _WRAPPING.sub(lambda tag: tag[0] if _is_quoted(tag) else "", answer)
+
+
+def _is_quoted(tag: re.Match[str]) -> bool:
+    """Whether a program only speaks of the tag."""
+    around = tag.string[max(tag.start() - 1, 0) : tag.start()] + tag.string[tag.end() : tag.end() + 1]
+    return around in ("''", '""')

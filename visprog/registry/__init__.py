@@ -13,6 +13,7 @@ from .loader import BUILTIN_MODULES as BUILTIN_MODULES
 from .loader import ENTRY_POINTS as ENTRY_POINTS
 from .loader import chosen_registry as chosen_registry
 from .loader import default_registry as default_registry
+from .loader import further_tools as further_tools
 from .loader import load_tools as load_tools
 from .options import backend_options as backend_options
 from .registry import Registry as Registry

@@ -6,8 +6,10 @@ import dataclasses
 import difflib
 import functools
 import importlib
+import inspect
 import os
 import re
+import types
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
@@ -18,10 +20,11 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, overload
 from ..errors import ToolDefinitionError, ToolError, contained
 from ..sees import NOT_SAID, Sees
 from ..types import Type, Unfit, coerce, json_schema, mentions, render
+from ..values import Region
 from ..values.image import Image
 from . import function as _function
 from .function import REQUIRED
-from .results import placed
+from .results import MAKE_REGION, alone, images_of, placed
 
 if TYPE_CHECKING:  # with defaults, so that `Tool` alone is a tool of any signature
     from typing_extensions import ParamSpec, TypeVar
@@ -126,10 +129,7 @@ class Tool(Generic[P, R]):
         """As an attribute of an object: the tool bound to it, if it was made from a method."""
         if instance is None or not self.method:
             return self
-        bound = functools.partial(self.function, instance)
-        return dataclasses.replace(
-            self, function=functools.update_wrapper(bound, self.function), method=False
-        )
+        return dataclasses.replace(self, function=types.MethodType(self.function, instance), method=False)
 
     def __repr__(self) -> str:
         return f"<tool {self.signature}>" if len(self.signature) < 100 else f"<tool {self.signature:.99}…>"
@@ -221,13 +221,17 @@ class Tool(Generic[P, R]):
         Raises:
             ToolError: it is of another type, or nobody can tell where in the image it lies.
         """
-        image = _only_image(arguments)
+        images = images_of(list(arguments.values()))
+        image = images[0] if len(images) == 1 else None
+        own_pixels = any(p.form for p in self.parameters)
+        seen = alone(image) if image is not None and own_pixels else image
         try:
-            made = coerce(self.returns, value, image)
+            made = coerce(self.returns, value, seen)
         except Unfit as error:
-            raise ToolError(f"{self.name} must return {render(self.returns)}, not {error}") from None
-        own = any(p.form for p in self.parameters)
-        return made if image is None else placed(made, image, own_pixels=own, tool=self.name)
+            numbers = mentions(self.returns, Region) and isinstance(value, list | tuple | dict)
+            hint = f"; {MAKE_REGION}" if numbers and not error.why else ""
+            raise ToolError(f"{self.name} must return {render(self.returns)}, not {error}{hint}") from None
+        return placed(made, images, own_pixels=own_pixels, tool=self.name)
 
     def load(self, backend: str = "", options: tuple[tuple[str, Any], ...] = ()) -> Backend:
         """The backend of that name (the default if empty), built once for each set of options.
@@ -252,14 +256,17 @@ class Tool(Generic[P, R]):
         name = backend or self.default_backend
         found = self.backends.get(name, name)
         if not isinstance(found, str):
+            _check_backend(found, f"{self.name}: the backend '{name}'")
             return found
         module, colon, attribute = found.partition(":")
         if not colon:
             raise ToolError(f"{self.name} has no backend '{name}'; it has {', '.join(self.backends)}")
-        made: Callable[..., Backend] | None = getattr(importlib.import_module(module), attribute, None)
+        made: Any = getattr(importlib.import_module(module), attribute, None)
         if made is None:
             raise ToolError(f"{self.name}: the module '{module}' has no backend '{attribute}'")
-        return made
+        _check_backend(made, f"{self.name}: the backend '{found}'")
+        ready = not inspect.isclass(made) and not inspect.isroutine(made)
+        return (lambda: made) if ready else made
 
     @property
     def backend_paths(self) -> dict[str, str]:
@@ -296,6 +303,12 @@ class Tool(Generic[P, R]):
     def description(self) -> str:
         limits = f"\nLimits: {self.limits}" if self.limits else ""
         return self.doc + limits + (f"\nSees: {self.sees.summary}" if self.sees.summary else "")
+
+
+def _check_backend(made: Any, what: str) -> None:
+    called = any("__call__" in c.__dict__ for c in made.__mro__) if inspect.isclass(made) else callable(made)
+    if not called:
+        raise ToolError(f"{what} has no method __call__(self, calls), which returns the result of each call")
 
 
 class _Plain:
@@ -373,7 +386,7 @@ def tool(
 
     def decorate(f: Callable[..., Any]) -> Tool:
         made = describe_function(f, name=name, limits=limits)
-        _say_if_anew(made)
+        _say_if_anew(made, stacklevel=3 if function is None else 4)
         names = dict(backends or {})
         if default and default not in names:
             raise ToolDefinitionError(
@@ -391,7 +404,7 @@ def tool(
     return decorate if function is None else decorate(function)
 
 
-def _say_if_anew(made: Tool) -> None:
+def _say_if_anew(made: Tool, stacklevel: int) -> None:
     """A cell of a notebook that is run again makes another tool, and agents keep the one that they were given."""
     inner = _function.innermost(made.function)
     known = getattr(inner, "__module__", ""), getattr(inner, "__qualname__", "<locals>")
@@ -402,7 +415,7 @@ def _say_if_anew(made: Tool) -> None:
     ):
         warnings.warn(
             f"the tool '{made.name}' is defined anew: agents made before keep the old one, so make a new Agent",
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
 
 
@@ -423,12 +436,5 @@ def _opened(annotation: Type, value: Any) -> Any:
         return value
     if isinstance(value, list | tuple):
         return [_opened(annotation, v) for v in value]
-    return Image.open(value) if isinstance(value, str | bytes | os.PathLike) else value
-
-
-def _only_image(arguments: Mapping[str, Any]) -> Image | None:
-    """The image that a call is about: its one image, or that in which its one region lies."""
-    images = [v for v in arguments.values() if isinstance(v, Image)]
-    if not images:
-        images = [v.image for v in arguments.values() if isinstance(getattr(v, "image", None), Image)]
-    return images[0] if len(images) == 1 else None
+    readable = isinstance(value, str | bytes | os.PathLike) or hasattr(value, "read")
+    return Image.open(value) if readable else value

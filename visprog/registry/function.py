@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import dataclasses
 import functools
 import inspect
 import keyword
 import threading
-import types
 import typing
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from visprog.sandbox.policy import BUILTIN_NAMES, REFUSED_NAMES
+
 from ..errors import ToolDefinitionError
-from ..types import VALUES, Type, Unfit, coerce, is_union, render, supported
+from ..types import VALUES, Type, Unfit, coerce, is_union, keys_of, render, supported
 from ..values.image import Image
+from .records import as_plain, plain_type, rebuilt, typed_dict
 
 REQUIRED: Any = inspect.Parameter.empty
 
@@ -27,6 +28,17 @@ _ALLOWED = (
     "Image, Region, Box, Mask, Point, shapes, bool, int, float, str, Literal, list, tuple, dict with str keys, or a "
     "union of these"
 )
+
+_TAKEN = {
+    *BUILTIN_NAMES,
+    *REFUSED_NAMES,
+    *(v.__name__ for v in VALUES),
+    "answer",
+    "image",
+    "images",
+    "result",
+}
+"""Names that mean something else in programs."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,10 @@ def read(function: Callable[..., Any], name: str = "") -> Read:
     """The declaration of a tool. Raises `ToolDefinitionError` as `visprog.tool` does."""
     if isinstance(function, staticmethod):
         function = function.__func__
+    if isinstance(function, classmethod):
+        raise ToolDefinitionError(
+            f"a class method becomes a tool outside of its class: tool(TheClass.{function.__name__})"
+        )
     inner = innermost(function)
     name = name or getattr(inner, "__name__", "")
     where = f"tool '{name}'"
@@ -55,6 +71,8 @@ def read(function: Callable[..., Any], name: str = "") -> Read:
         raise ToolDefinitionError(
             f"{where}: the name must be a Python identifier without a leading underscore; pass name=…"
         )
+    if name in _TAKEN:
+        raise ToolDefinitionError(f"{where}: '{name}' means something else in programs; pass name=…")
     doc = _doc(function, inner)
     if not doc:
         raise ToolDefinitionError(
@@ -71,7 +89,7 @@ def read(function: Callable[..., Any], name: str = "") -> Read:
     parameters = [
         _parameter(p, hints, where) for p in signature[1 if method else 0 :] if p.name not in preset
     ]
-    returns, keys = _result(hints["return"])
+    returns, keys = _result(hints["return"], where)
     if not supported(returns):
         raise ToolDefinitionError(f"{where}: its result has the type {_said(returns)}")
     return Read(name, function, doc + keys, tuple(parameters), returns, method)
@@ -93,26 +111,14 @@ def as_form(value: Any, form: str) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(as_form(v, form) for v in value)
     if isinstance(value, Image):
-        return value.to_pil() if form == "pil" else value.pixels
+        # A copy: those who take arrays draw on them, and torch warns of what is read-only.
+        return value.to_pil() if form == "pil" else value.pixels.copy()
     return value
 
 
 def finished(value: Any) -> Any:
     """A result: awaited if it is to be awaited, and records (dataclasses, models) as dicts by field name."""
-    if isinstance(value, Awaitable):
-        value = _awaited(value)
-    return _plain_records(value)
-
-
-def _plain_records(value: Any) -> Any:
-    if isinstance(value, VALUES):
-        return value
-    if isinstance(value, list):
-        return [_plain_records(v) for v in value]
-    fields = None if isinstance(value, type) else _fields(type(value))
-    if fields is None or isinstance(value, Mapping | tuple):
-        return value
-    return {name: _plain_records(getattr(value, name)) for name in fields}
+    return as_plain(_awaited(value) if isinstance(value, Awaitable) else value)
 
 
 def _awaited(value: Awaitable[Any]) -> Any:
@@ -178,7 +184,7 @@ def _parameter(
     name, default = parameter.name, parameter.default
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
         raise ToolDefinitionError(
-            f"{where}: '{parameter}' cannot be described to a planner; name each parameter plainly"
+            f"{where}: '{_stars(parameter)}' cannot be described to a planner; name each parameter plainly"
         )
     if name not in hints:
         raise ToolDefinitionError(f"{where}: annotate the parameter '{name}', for example '{name}: Image'")
@@ -196,10 +202,20 @@ def _parameter(
     return name, annotation, default, form
 
 
+def _stars(parameter: inspect.Parameter) -> str:
+    stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else ""
+    return ("**" if parameter.kind is parameter.VAR_KEYWORD else stars) + parameter.name
+
+
 def _said(annotation: Type) -> str:
     if annotation in (list, tuple, dict):
         inner = "str, float" if annotation is dict else "Region"
         return f"{annotation.__name__}: say of what, for example {annotation.__name__}[{inner}]"
+    if getattr(annotation, "__name__", "") == "Tensor":
+        return (
+            f"{render(annotation)}: write Image if it is an image (image.pixels is its array, and a tensor can be "
+            "returned for one), else list[float]"
+        )
     return f"{render(annotation)}; use {_ALLOWED}"
 
 
@@ -208,13 +224,15 @@ def _own(annotation: Type) -> tuple[Type, str]:
     form = _form(annotation)
     if form:
         return Image, form
+    if keys := keys_of(annotation):
+        return typed_dict(annotation.__name__, {name: _own(kind)[0] for name, kind in keys.items()}), ""
     origin: Any = get_origin(annotation)
     args = get_args(annotation)
     if not args or origin is typing.Literal:
         return annotation, ""
     inner = [_own(a) if a is not Ellipsis else (a, "") for a in args]
-    forms = {f for _, f in inner} - {""}
-    return _rebuilt(annotation, tuple(a for a, _ in inner)), next(iter(forms), "")
+    own = tuple(a for a, _ in inner)
+    return annotation if own == args else rebuilt(origin, own), next((f for _, f in inner if f), "")
 
 
 def _form(annotation: Type) -> str:
@@ -225,49 +243,10 @@ def _form(annotation: Type) -> str:
     return "pil" if module.startswith("PIL.") and getattr(origin, "__name__", "") == "Image" else ""
 
 
-def _rebuilt(annotation: Type, args: tuple[Any, ...]) -> Type:
-    if args == get_args(annotation):
-        return annotation
-    if is_union(annotation):
-        return Union[args]  # noqa: UP007  (of a tuple that is known when this runs)
-    origin: Any = get_origin(annotation)
-    return types.GenericAlias(origin, args)
-
-
-def _result(annotation: Type) -> tuple[Type, str]:
-    """The type of a result as programs see it, and a sentence on the keys if it is a record."""
-    origin: Any = get_origin(annotation)
-    args = get_args(annotation)
-    fields = _fields(annotation)
-    if fields:
-        inner = {name: _result(hint)[0] for name, hint in fields.items()}
-        kinds = tuple(dict.fromkeys(inner.values()))
-        told = ", ".join(f"{name} ({render(hint)})" for name, hint in inner.items())
-        union = kinds[0] if len(kinds) == 1 else Union[kinds]  # noqa: UP007
-        return types.GenericAlias(dict, (str, union)), f"\n\nKeys of the result: {told}."
-    if isinstance(annotation, type) and issubclass(annotation, tuple) and hasattr(annotation, "_fields"):
-        hints = get_type_hints(annotation)
-        return types.GenericAlias(tuple, tuple(_own(hints[f])[0] for f in annotation._fields)), ""
-    if origin in (Iterable, Iterator) or (
-        origin is not None and origin is getattr(types, "GeneratorType", 0)
-    ):
-        return _result(types.GenericAlias(list, args[:1]))
-    if origin in (list, Sequence) and args:
-        inner_type, keys = _result(args[0])
-        return _rebuilt(annotation, (inner_type,)), keys
-    return _own(annotation)[0], ""
-
-
-def _fields(annotation: Type) -> dict[str, Type] | None:
-    """Names and types of the fields of a dataclass, a TypedDict or a pydantic model; None for another type."""
-    if not isinstance(annotation, type) or annotation in VALUES:
-        return None
-    if typing.is_typeddict(annotation):
-        return get_type_hints(annotation)
-    if dataclasses.is_dataclass(annotation):
-        hints = get_type_hints(annotation)
-        return {f.name: hints[f.name] for f in dataclasses.fields(annotation)}
-    model = getattr(annotation, "model_fields", None)
-    if isinstance(model, Mapping):
-        return {name: each.annotation for name, each in model.items()}
-    return None
+def _result(annotation: Type, where: str) -> tuple[Type, str]:
+    """The type of a result as programs see it, and the keys of the records in it."""
+    try:
+        plain, keys = plain_type(annotation)
+    except (NameError, TypeError) as error:
+        raise ToolDefinitionError(f"{where}: the fields of its result cannot be read: {error}") from None
+    return _own(plain)[0], keys

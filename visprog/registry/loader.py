@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from functools import cache
+from pathlib import PurePath
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, ToolDefinitionError, VisprogError
@@ -45,11 +49,16 @@ def load_tools(reference: str) -> list[Tool]:
         ToolDefinitionError: the module or attribute cannot be found, or holds no tool.
     """
     module_name, _, attribute = reference.partition(":")
+    if module_name.endswith(".py"):
+        name = PurePath(module_name).stem
+        raise ToolDefinitionError(
+            f"tools are named by their module, '{name}', not by its file: run where it lies, or install it"
+        )
     try:
         module = importlib.import_module(module_name)
-    except VisprogError:
+    except (VisprogError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:  # another's module may fail in any way
+    except BaseException as error:  # another's module may fail in any way
         what = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
         raise ToolDefinitionError(f"cannot import tools from '{module_name}': {what}") from None
     found: Any = vars(module) if not attribute else getattr(module, attribute, None)
@@ -64,6 +73,31 @@ def load_tools(reference: str) -> list[Tool]:
     return tools
 
 
+def further_tools(given: Any) -> list[Tool]:
+    """The tools that somebody gives: one, several, a mapping or module of them, or their names as `load_tools` takes.
+
+    Raises:
+        ToolDefinitionError: one of them is no tool, or cannot be found.
+    """
+    if isinstance(given, ModuleType):
+        given = given.__name__
+    if isinstance(given, Mapping):
+        given = given.values()
+    several = given if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+    return [t for each in several for t in (load_tools(each) if isinstance(each, str) else (each,))]
+
+
+def _plugins() -> list[EntryPoint]:
+    """The entry points of installed packages. What lies in the working folder, which Python may search too, was not
+    installed: it may have come with the folder."""
+    from importlib.metadata import distributions
+
+    here = os.path.realpath(os.curdir)
+    path = [p for p in sys.path if os.path.realpath(p or os.curdir) != here]
+    found = (e for d in distributions(path=path) for e in d.entry_points.select(group=ENTRY_POINTS))
+    return list({(e.name, e.value): e for e in found}.values())
+
+
 def _plugin(entry: EntryPoint) -> str:
     package = f" of the package '{entry.dist.name}'" if entry.dist else ""
     return f"the plugin '{entry.name}'{package} cannot be used"
@@ -72,17 +106,14 @@ def _plugin(entry: EntryPoint) -> str:
 @cache
 def default_registry() -> Registry:
     """The built-in tools, the pure helpers, and what installed packages add through the entry points."""
-    from importlib.metadata import entry_points
-
     from ..values import helpers
 
     registry = Registry(t for module in BUILTIN_MODULES for t in load_tools(module))
     for helper in helpers.FUNCTIONS:
         registry.add(describe_function(helper, pure=True))
-    for entry in entry_points(group=ENTRY_POINTS):
+    for entry in _plugins():
         try:
-            for each in load_tools(entry.value):
-                registry.add(each)
+            registry = registry | load_tools(entry.value)  # all of its tools, or none
         except VisprogError as error:
             warnings.warn(f"{_plugin(entry)}: {error}; its tools are left out", stacklevel=2)
     return registry

@@ -31,7 +31,8 @@ class Registry(Mapping[str, Tool]):
     def add(self, item: Tool) -> Registry:
         """Add one tool; returns the registry, so that calls chain."""
         if not isinstance(item, Tool):
-            raise ToolDefinitionError(f"{item!r} is not a tool: decorate the function with @tool")
+            name = getattr(item, "__name__", repr(item))
+            raise ToolDefinitionError(f"{name:.80} is not a tool: decorate the function with @tool")
         if item.method:
             raise ToolDefinitionError(f"'{item.name}' is a method: give it as an attribute of an object")
         present = self._tools.get(item.name)

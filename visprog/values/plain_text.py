@@ -45,14 +45,12 @@ def decode_text(data: bytes) -> str:
     if b"\0" in data[:4]:
         raise ValueError("is not text in UTF-8 but in UTF-16, or no text: save it as UTF-8")
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8").lstrip("\ufeff")
     except UnicodeDecodeError as error:
-        # The position that the error has is counted without the mark.
-        at = error.start + len(codecs.BOM_UTF8) * data.startswith(codecs.BOM_UTF8)
-        line = data[:at].count(b"\n") + 1
+        line = data[: error.start].count(b"\n") + 1
         raise ValueError(
-            f"is not text in UTF-8: the byte {data[at]:#04x} in line {line}, at position {at}, cannot be read; save it "
-            "as UTF-8"
+            f"is not text in UTF-8: the byte {data[error.start]:#04x} in line {line}, at position {error.start}, "
+            "cannot be read; save it as UTF-8"
         ) from None
 
 

@@ -116,18 +116,28 @@ def _places(shard: str) -> Iterator[Place]:
                     yield from _samples(shard, members)
                     members = []
                 members.append((name, place))
-        with open(
-            shard, "rb"
-        ) as rest:  # what is no header ends the iteration in silence, as a block of zeros does
-            rest.seek(file.offset)
-            if rest.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise tarfile.ReadError(f"it is cut off or damaged at byte {file.offset}")
+        _check_end(shard, file.offset)
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:  # ValueErrors are of broken headers
         yield from _samples(shard, members)
         why = "" if isinstance(error, OSError) else "; it must be an uncompressed tar file, copied as a whole"
         yield Place(shard, shard, problem=f"cannot read the shard {shard}: {error}{why}")
         return
     yield from _samples(shard, members)
+
+
+def _check_end(shard: str, offset: int) -> None:
+    """Raises `tarfile.ReadError` if the file goes on after its last member: what is no header ends the iteration in
+    silence, as a block of zeros does."""
+    with open(shard, "rb") as rest:
+        rest.seek(offset)
+        block = rest.read(tarfile.BLOCKSIZE)
+        if block != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError(f"it is cut off or damaged at byte {offset}")
+        while block := rest.read(1 << 20):
+            if any(block):
+                raise tarfile.ReadError(
+                    f"more follows after its end at byte {offset}: it is damaged, or several in one"
+                )
 
 
 def _members(file: tarfile.TarFile) -> Iterator[tuple[str, tuple[int, int]]]:

@@ -87,6 +87,9 @@ def _delimited_rows(text: str, name: str) -> Iterator[Row]:
             f"{name} needs a header with a column of paths ({', '.join(IMAGE_COLUMNS)}) and one of captions "
             f"({', '.join(CAPTION_COLUMNS)}); it has {', '.join(columns) or 'none'}"
         )
+    twice = next((c for c in (columns[image], columns[caption]) if columns.count(c) > 1), None)
+    if twice is not None:
+        raise DataError(f"{name} has two columns '{twice}': give one of them another name")
     for number, row in rows:
         where = f"{name}, line {number}"
         if len(row) != len(columns):

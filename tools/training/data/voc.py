@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -43,11 +44,11 @@ def read_voc(path: str | Path, split: str | None = None) -> Detections:
         raise DataError(f"{path} holds no Annotations folder with XML files, as Pascal VOC has it")
     if split is not None:
         found = _of_split(files, found, split)
-    images = {str(PurePosixPath(name).with_suffix("")): name for name in files.images()}
+    images = {_composed(str(PurePosixPath(name).with_suffix(""))): name for name in files.images()}
     entries = []
     for name in found:
         stem = join(join(_root(name), "JPEGImages"), PurePosixPath(name).stem)
-        entries.append(VocEntry(images.get(stem, f"{stem}.jpg"), name))
+        entries.append(VocEntry(images.get(_composed(stem), f"{stem}.jpg"), name))
     reader = _VocReader(files)
     labels = set()
     for entry in entries:
@@ -61,6 +62,11 @@ def read_voc(path: str | Path, split: str | None = None) -> Detections:
 def annotation_files(files: Files) -> list[str]:
     """The XML files in folders that are called Annotations."""
     return [n for n in files.with_ending(".xml") if PurePosixPath(n).parent.name == "Annotations"]
+
+
+def _composed(name: str) -> str:
+    """A name with composed letters: systems write accents in two ways."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _root(annotation: str) -> str:
@@ -96,7 +102,7 @@ def _of_split(files: Files, annotations: Iterable[str], split: str) -> list[str]
     """The annotations that a list names, and in its folder those that are not there."""
     by_root: dict[str, dict[str, str]] = {}
     for name in annotations:
-        by_root.setdefault(_root(name), {})[PurePosixPath(name).stem] = name
+        by_root.setdefault(_root(name), {})[_composed(PurePosixPath(name).stem)] = name
     found, lists = [], []
     for root, known in by_root.items():
         listed = join(root, f"ImageSets/Main/{split}.txt")
@@ -125,7 +131,7 @@ def _of_split(files: Files, annotations: Iterable[str], split: str) -> list[str]
 def _listed(line: str, known: dict[str, str]) -> str:
     """The name on a line of a list, which may have blanks, an ending, and behind it a 1, 0 or -1 as lists of one
     kind of object have it."""
-    line = line.strip()
+    line = _composed(line.strip()).replace("\\", "/")
     bare = re.sub(r"\s+(-1|0|1)$", "", line)
     endings = (*IMAGE_ENDINGS, ".xml")
     plain = [PurePosixPath(n).stem if n.lower().endswith(endings) else n for n in (line, bare)]
