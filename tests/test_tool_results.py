@@ -39,6 +39,10 @@ class Node:
     children: list[Node]
 
 
+class Tree(TypedDict):
+    children: list[Tree]
+
+
 def returning(value: Any, annotation: Any) -> Tool:
     def give(image: Image) -> Any:
         """Gives."""
@@ -109,9 +113,34 @@ def test_a_key_that_the_type_lacks_is_an_error() -> None:
         returning({"height": 3}, Sizes)(IMAGE)
 
 
+class Options(TypedDict, total=False):
+    times: int
+
+
+def test_a_typed_dict_as_a_parameter() -> None:
+    @tool
+    def repeated(image: Image, options: Options | None = None) -> int:
+        """Some."""
+        return (options or {}).get("times", 1)
+
+    @tool
+    def turned(image: Image, options: Options) -> int:
+        """Some."""
+        return options["times"]
+
+    assert repeated(IMAGE, {"times": 3}) == 3
+    assert turned.doc == "Some.\n\nKeys of 'options': times (int)."
+    assert turned.schema()["properties"]["options"]["properties"] == {"times": {"type": "integer"}}
+    with pytest.raises(
+        ToolError, match=r"'options' must be dict\[str, int\], not dict: its type has no key 'time'"
+    ):
+        turned(IMAGE, {"time": 3})  # type: ignore[typeddict-unknown-key, typeddict-item]
+
+
 def test_a_record_that_holds_itself_is_refused() -> None:
-    with pytest.raises(ToolDefinitionError, match=r"its result has the type .*Node"):
-        returning(None, Node)
+    for record in (Node, Tree):
+        with pytest.raises(ToolDefinitionError, match=f"{record.__name__} holds itself"):
+            returning(None, record)
 
 
 def test_a_record_whose_fields_cannot_be_read_is_refused() -> None:

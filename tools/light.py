@@ -95,8 +95,8 @@ def see(rgb: NDArray[np.uint8], weights: Floats, root: Image) -> Seen:
     hue_name, share = "", 0.0
     if weights[colored].sum() > 0:
         same = colored & (_turn(hue, _mode(hue[colored], (weights * chroma)[colored])) <= 30)
-        lit = same & (lightness >= _quantile(lightness[same], weights[same], 0.5))
-        (hue_name,) = name_lit(np.average(lab[lit], 0, (weights * chroma)[lit])[None])
+        upper = same & (lightness >= _quantile(lightness[same], weights[same], 0.5))
+        (hue_name,) = name_lit(np.average(lab[upper], 0, (weights * chroma)[upper])[None])
         names[same] = hue_name
         share = weights[same].sum() / weights[~dark].sum()
     plain = _plain(lab[neutral], weights[neutral])
@@ -104,7 +104,9 @@ def see(rgb: NDArray[np.uint8], weights: Floats, root: Image) -> Seen:
         names[neutral & (lightness > 0.5)] = "white"
     darkness = weights[dark].sum() / max(float(weights.sum()), 1e-9)
     if darkness >= MOSTLY_DARK:
-        found: tuple[str, ...] = ("black",)
+        found: tuple[str, ...] = (
+            ("black", hue_name) if share >= COLORFUL[1] and darkness < 0.75 else ("black",)
+        )
     elif share >= COLORFUL[1]:
         found = (hue_name,)
     elif share >= COLORFUL[0] or weights[colored].sum() > weights[neutral].sum():
@@ -130,7 +132,7 @@ def name_lit(lab: Floats) -> NDArray[np.str_]:
             red & (lightness > 0.74) & (chroma < 0.17),
             red & (chroma < 0.095),
             (orange & (chroma < 0.08) | yellow & (chroma < 0.085)) & (lightness > 0.67),
-            orange & ((lightness < 0.6) | (chroma < 0.105)),
+            orange & ((lightness < 0.48) | (lightness < 0.6) & (chroma < 0.135) | (chroma < 0.105)),
             yellow & (lightness < 0.6) & (hue < 102),
             yellow & (lightness < 0.6),
         ],

@@ -20,7 +20,7 @@ from visprog.sandbox.policy import BUILTIN_NAMES, REFUSED_NAMES
 from ..errors import ToolDefinitionError
 from ..types import VALUES, Type, Unfit, coerce, is_union, keys_of, render, supported
 from ..values.image import Image
-from .records import as_plain, plain_type, rebuilt, typed_dict
+from .records import as_plain, plain_type, rebuilt, told_keys, typed_dict
 
 REQUIRED: Any = inspect.Parameter.empty
 
@@ -92,7 +92,8 @@ def read(function: Callable[..., Any], name: str = "") -> Read:
     returns, keys = _result(hints["return"], where)
     if not supported(returns):
         raise ToolDefinitionError(f"{where}: its result has the type {_said(returns)}")
-    return Read(name, function, doc + keys, tuple(parameters), returns, method)
+    doc += "".join(told_keys(f"'{parameter}'", keys_of(kind)) for parameter, kind, _, _ in parameters) + keys
+    return Read(name, function, doc, tuple(parameters), returns, method)
 
 
 def innermost(function: Callable[..., Any]) -> Any:

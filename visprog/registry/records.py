@@ -29,13 +29,14 @@ def plain_type(annotation: Type, within: tuple[Type, ...] = ()) -> tuple[Type, s
     """The type of a result as programs see it, and a sentence for each record in it that names its keys.
 
     Args:
-        within: records that the annotation is part of: one that holds itself has no plain type.
+        within: records that the annotation is part of.
 
     Raises:
         NameError: the fields of a record cannot be read.
+        TypeError: a record holds itself.
     """
     if annotation in within:
-        return annotation, ""
+        raise TypeError(f"{annotation.__name__} holds itself")
     if isinstance(annotation, type) and annotation not in VALUES:
         within = (*within, annotation)
         if issubclass(annotation, tuple) and hasattr(annotation, "_fields"):
@@ -47,9 +48,7 @@ def plain_type(annotation: Type, within: tuple[Type, ...] = ()) -> tuple[Type, s
             hints = get_type_hints(annotation)
             parts = [plain_type(hints[name], within) for name in names]
             kinds = {name: kind for name, (kind, _) in zip(names, parts, strict=True)}
-            told = ", ".join(f"{name} ({render(kind)})" for name, kind in kinds.items())
-            keys = f"\n\nKeys of the result: {told}."
-            return typed_dict(annotation.__name__, kinds), keys + _joined(parts)
+            return typed_dict(annotation.__name__, kinds), told_keys("the result", kinds) + _joined(parts)
     origin: Any = get_origin(annotation)
     args = get_args(annotation)
     if not args or origin is typing.Literal:
@@ -60,6 +59,12 @@ def plain_type(annotation: Type, within: tuple[Type, ...] = ()) -> tuple[Type, s
         origin = dict
     parts = [(a, "") if a is Ellipsis else plain_type(a, within) for a in args]
     return rebuilt(origin, tuple(kind for kind, _ in parts)), _joined(parts)
+
+
+def told_keys(of: str, keys: Mapping[str, Type]) -> str:
+    """A sentence for a docstring on the keys of a dict; empty if they are not known."""
+    told = ", ".join(f"{name} ({render(kind)})" for name, kind in keys.items())
+    return f"\n\nKeys of {of}: {told}." if told else ""
 
 
 def typed_dict(name: str, kinds: dict[str, Type]) -> Type:
