@@ -40,8 +40,15 @@ def arguments_of(
                 400, f"'{name:.40}' in 'values' is no whole value: {type(error).__name__}: {error}"
             ) from None
     types = {p.name: p.type for p in tool.parameters}
+
+    def resolved(name: str, value: Any) -> Any:
+        try:
+            return workspace.resolve(types[name], value) if name in types else value
+        except ToolError as error:
+            raise ToolError(f"{tool.name}: '{name}' {error}") from None
+
     try:
-        return tool.bind(**{k: workspace.resolve(types[k], v) if k in types else v for k, v in given.items()})
+        return tool.bind(**{name: resolved(name, value) for name, value in given.items()})
     except (ToolError, KeyError) as error:
         raise Problem(400, str(error)) from None
 
