@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visprog.errors import ToolError
-from visprog.registry import tool
+from visprog.registry import caution, tool
 from visprog.sees import Parsed, Sees
 from visprog.values import Box, Circle, Line, Located, Polygon, Region
 from visprog.values.image import Image
@@ -27,6 +27,11 @@ Share = NDArray[np.float32]
 
 PLATES = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#e67300", "#008080", "#c2185b", "#5d4037")
 """Colours of tags, one a label."""
+
+MAY_MISS = (
+    "hidden is what was found: a face that is turned away, small or half covered, or writing that is hard to read, may "
+    "have been missed, so look at the image before you share it"
+)
 
 CELLS = 6
 """To how many cells a side a covered part is reduced, at most: faces and writing are gone for good."""
@@ -97,6 +102,7 @@ def cover(
 
     if style == "emoji":
         emoji = emoji_name(emoji)
+    caution(MAY_MISS)
     pixels = image.pixels.copy()
     for region in regions:
         box = _cells(image.to_local(_solid(region)), image)

@@ -161,3 +161,30 @@ def test_whatever_is_typed_is_planned_or_refused(planner: EmbeddedPlanner, quest
     except (Refused, PlannerError):
         return
     assert not [d for d in check(plan.program, default_registry()) if d.severity == "error"]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Which picture has more red circles?",
+        "Which of these images has more text?",
+        "Which one of the two photos shows a red circle?",
+        "Is there a red circle in both pictures?",
+        "How many red circles are in the second image?",
+        "Are there more red circles than in the other picture?",
+        "Are there more circles in this picture than in the other one?",
+    ],
+)
+def test_one_image_is_not_asked_about_several(question: str) -> None:
+    with pytest.raises(Refused, match="about several images, and one was given"):
+        EmbeddedPlanner().plan(Task(question, 1, None, default_registry()))
+
+
+@pytest.mark.parametrize(
+    "question", ["What is in the picture?", "What image size is this?", "How many circles are in the image?"]
+)
+def test_one_image_may_be_named(question: str) -> None:
+    try:
+        EmbeddedPlanner().plan(Task(question, 1, None, default_registry()))
+    except Refused as refusal:
+        assert "several images" not in str(refusal)

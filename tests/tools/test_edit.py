@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from visprog.errors import ToolError
+from visprog.registry import cautions
 from visprog.tools.edit import blur_background, color_pop, cover, tag
 from visprog.tools.emoji import DRAWN, SYNONYMS, draw_emoji, emoji_name
 from visprog.tools.segment import segment
@@ -182,3 +183,10 @@ def test_everything_but_the_dog(photo: Photo) -> None:
     assert sharp[100:300, 480:790].mean() < 0.45 * before[100:300, 480:790].mean()
     again = blur_background(dog, [segment(dog, box)])
     assert np.array_equal(again.pixels, made.pixels)
+
+
+def test_hiding_says_what_it_may_have_missed(noise: Image) -> None:
+    with cautions() as said:
+        cover(noise, [Region(Box(2, 2, 9, 9), "face")])
+    (sentence,) = said
+    assert "may have been missed" in sentence and "before you share it" in sentence

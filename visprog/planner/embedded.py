@@ -54,6 +54,18 @@ _STRING = r'"(?:[^"\\\n]|\\.)*"'
 MOST_TRIED = 300
 """Of the next token's candidates, the most likely ones, so many are tried on the grammar."""
 
+_SEVERAL = re.compile(
+    r"\b(?:which|what(?= \w+ (?:has|have|shows?|contains?)\b)) (?:one )?(?:of (?:the|these|those) )?"
+    r"(?:two |three )?{image}"
+    r"|\b(?:both|two|three|four|five|six|either|neither|one)(?: of)?(?: the| these| those)? {image}s\b"
+    r"|\b(?:second|third|fourth|fifth|2nd|3rd|4th|5th|other|next|previous) {image}\b"
+    r"|\bthan(?: in| on)? the (?:other|second|next)(?: one)?\W*$".replace(
+        "{image}", "(?:image|picture|photo|photograph|pic|screenshot|scan|frame)"
+    ),
+    re.IGNORECASE,
+)
+"""Words for several images, of which one cannot be asked."""
+
 UNSURE = (
     "the embedded planner is not sure how to answer this question: put it more simply, or let a language model plan "
     "(--planner openai:MODEL, langchain:PROVIDER:MODEL or transformers:FOLDER)"
@@ -97,6 +109,8 @@ class EmbeddedPlanner:
         start = time.perf_counter()
         if not task.question.strip():
             raise PlannerError("the question is empty")
+        if task.images == 1 and _SEVERAL.search(task.question):
+            raise Refused("the question is about several images, and one was given: give the others too")
         _, vocabulary, _ = _load(self.folder)
         known = load_words(self.folder)
         question = written_out(task.question, known.vocabulary, _english())
