@@ -99,7 +99,8 @@ def wrap(
         that is no input.
     """
     tree = _Plain().visit(tree)
-    body = tree.body or [ast.Pass(lineno=1, col_offset=0, end_lineno=1, end_col_offset=0)]  # nothing but comments
+    nothing = ast.Pass(lineno=1, col_offset=0, end_lineno=1, end_col_offset=0)
+    body = tree.body or [nothing]  # of a program of comments
     function = entry(tree)
     names = bound_names(tree)
     if function is not None:

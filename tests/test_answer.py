@@ -222,7 +222,8 @@ def nested(depth: int) -> Any:
     "change",
     [
         {"status": "bogus"}, {"status": ["answered"]}, {"message": None}, {"program": 3}, {"question": {}},
-        {"seconds": "long"}, {"pictures": []}, {"pictures": {IMAGE.digest: 1}}, {"images": 3}, {"images": ["x"], "trace": [1]},
+        {"seconds": "long"}, {"pictures": []}, {"pictures": {IMAGE.digest: 1}}, {"images": 3},
+        {"images": ["x"], "trace": [1]},
         {"trace": [{}]}, {"trace": {"a": 1}}, {"diagnostics": [{"a": 1}]}, {"attempts": 3}, {"value": {"type": ["x"]}},
         {"value": {}}, {"value": {"type": "Box", "box": [1]}}, {"value": {"type": "Box", "box": ["a", 1, 2, 3]}},
         {"value": {"type": "Grid", "rows": 1}}, {"value": {"type": "float", "text": "x"}},

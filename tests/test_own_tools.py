@@ -625,8 +625,12 @@ def test_a_tool_that_exits_ends_its_call_alone(error: BaseException) -> None:
         raise error
 
     session = Host(Registry([leave])).session()
-    with pytest.raises(ToolError, match=type(error).__name__):
+    with pytest.raises(ToolError, match=f"leave failed: {type(error).__name__}"):
         session.call(leave, IMAGE)
+    discreet = Host(Registry([leave]))
+    discreet.discreet = True
+    with pytest.raises(ToolError, match=r"the log of the server has the details"):
+        discreet.session().call(leave, IMAGE)
 
 
 def test_an_error_is_cut_and_readable() -> None:

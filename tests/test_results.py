@@ -266,6 +266,14 @@ def test_what_cannot_be_finished_says_where_the_rows_are(
     assert len(list(read_lines(tmp_path / "r.csv.jsonl"))) == 1
 
 
+def test_a_file_that_an_editor_saved_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}\r\n\r\n{"a": 2}\n\n')
+    with Journal(path) as journal:
+        journal.append({"a": 3})
+        assert [entry["a"] for entry in journal] == [1, 2, 3]
+
+
 def test_journals_neither_wait_nor_read_without_end(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "deep").write_text(f'{{"a": {DEEP}\n')

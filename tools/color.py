@@ -20,7 +20,7 @@ from visprog.values import Box, Circle, Grid, Line, Mask, Polygon, Region
 from visprog.values.image import Image
 
 from .flatness import is_drawing
-from .light import see
+from .light import light, see
 
 EXAMPLES: dict[str, str] = {
     "black": "000000 141414 1c1c1c 101018 181010",
@@ -65,6 +65,21 @@ CLOSE_CALL = 6.0
 LIKE_AROUND = 0.12
 """Weight that pixels of an object in a photograph keep although their colour lies around it, too: a white dog stands on
 white tiles."""
+
+EVEN = 0.6
+"""Share of an object's pixels near its most frequent colour from which it is of one colour, lit evenly."""
+
+BRIGHT = 1.2
+"""Factor of the light below which even colours of a photograph are as they look."""
+
+DOUBT = 0.5
+"""Share from which the name of the even colour is not passed over for one in the light of the scene."""
+
+NEAR = 24
+"""Levels a channel by which noise may change an even colour."""
+
+SHADES = ("grey", "black", "brown")
+"""Names of even colours that a lighter object may have in shade."""
 
 Coloured: TypeAlias = Image | Region | Mask | Box | Circle | Polygon | Line | Grid
 
@@ -139,7 +154,13 @@ def likely_colors(image: Coloured) -> tuple[str, ...]:
     rgb, weights, root = _pixels(image)
     if is_drawing(root):
         return (NAMES[int(np.bincount(name_codes(rgb)[:, 0], weights, len(NAMES)).argmax())],)
-    return see(rgb, weights, root).candidates
+    named = np.bincount(name_codes(rgb)[:, 0], weights, len(NAMES))
+    name = NAMES[int(named.argmax())]
+    even = _evenness(rgb, weights)
+    if name not in SHADES and even >= EVEN and max(light(root)) < BRIGHT:
+        return (name,)
+    seen = see(rgb, weights, root).candidates
+    return seen if name in seen or even < DOUBT else (*seen, name)
 
 
 def color_share(image: Coloured, color: str) -> float:
@@ -252,6 +273,15 @@ def _pixels(thing: Coloured) -> tuple[NDArray[np.uint8], NDArray[np.float64], Im
         own = _own(image, part, stride, weights)
         weights = own if is_drawing(image) else np.maximum(own, LIKE_AROUND * weights)
     return pixels.reshape(-1, 3), weights.ravel(), image.root
+
+
+def _evenness(rgb: NDArray[np.uint8], weights: NDArray[np.float64]) -> float:
+    """Share of the weights of pixels (N, 3) within `NEAR` of the most frequent colour, in each channel."""
+    cells = (rgb >> 4).astype(np.intp) @ np.array([256, 16, 1])
+    peak = int(np.bincount(cells, weights, 4096).argmax())
+    center = np.average(rgb[cells == peak], 0, weights[cells == peak] + 1e-9)
+    near = (np.abs(rgb - center) <= NEAR).all(1)
+    return float(weights[near].sum() / max(float(weights.sum()), 1e-9))
 
 
 def _own(image: Image, part: Image, stride: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:

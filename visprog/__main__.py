@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 from .cli import main
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    code = main()
+    if "visprog.tools.training.failures" in sys.modules:  # torchrun starts the processes of a training so
+        from visprog.tools.training.failures import leave
+
+        leave(code)
+    raise SystemExit(code)

@@ -62,7 +62,9 @@ def contained(error: BaseException) -> Exception:
     """
     if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
         raise error
-    return error if isinstance(error, Exception) else ToolError(f"it raised {type(error).__name__}: {error}")
+    return (
+        error if isinstance(error, Exception) else type(type(error).__name__, (Exception,), {})(*error.args)
+    )
 
 
 def readable(text: str, limit: int = MAX_MESSAGE) -> str:

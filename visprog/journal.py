@@ -128,6 +128,9 @@ def read_places(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Entries of a file of JSON Lines, each with the position of its first byte. Raises as `read_lines` does."""
     start = 0
     for number, line in enumerate(_whole_lines(path), 1):
+        if not line.strip():
+            start += len(line)
+            continue
         try:
             entry = read_line(line)
         except ValueError as error:
@@ -145,7 +148,7 @@ def read_line(line: bytes) -> Any:
         ValueError: it is not JSON.
     """
     try:
-        text = line.decode("utf-8", "surrogatepass")
+        text = line.decode("utf-8", "surrogatepass").removeprefix("\ufeff")
     except UnicodeDecodeError:
         raise ValueError("is not JSON: it is not text in UTF-8") from None
     return parse_json(text)

@@ -134,6 +134,16 @@ def test_empty_questions_and_missing_weights_are_clear_errors(
         EmbeddedPlanner(tmp_path).plan(Task("How many dogs?"))
 
 
+def test_a_question_of_a_terminal_that_is_not_utf_8(planner: EmbeddedPlanner) -> None:
+    (plan,) = planner.plan(Task("How many circles are there\udce9?"))
+    assert "find_circles" in plan.program
+
+
+def test_a_very_long_question_is_refused_at_once(planner: EmbeddedPlanner) -> None:
+    with pytest.raises(Refused, match="it is longer than 1000 characters"):
+        planner.plan(Task("How many circles are there? " * 100_000))
+
+
 def test_a_tool_that_is_not_there_is_no_reason_to_be_unsure(planner: EmbeddedPlanner) -> None:
     left_out = ("find_polygons", "find_circles", "find_lines", "find_grid", "find_panels")
     fewer = Registry(t for t in default_registry().values() if t.name not in left_out)

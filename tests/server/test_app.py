@@ -341,6 +341,17 @@ def test_tools_that_cannot_be_called_so(client: TestClient) -> None:
     assert failed["message"] == "detect failed: RuntimeError (the log of the server has the details)"
 
 
+def test_masks_count_as_the_pixels_that_they_unpack_to(client: TestClient) -> None:
+    mask = base64.b64encode(png(Image(np.zeros((60, 90, 3), np.uint8)))).decode()
+    value = {"type": "Mask", "box": [0, 0, 90, 60], "area": 0, "png": mask}
+    images = {"a": base64.b64encode(png()).decode()}
+    for values, too_large in (({"m": value}, False), ({"m": value, "n": [value]}, True)):
+        body = {"arguments": {"image": "a", "what": "dog"}, "values": values, "images": images}
+        reply = client.post("/v1/tools/detect", json=body)
+        assert (reply.status_code == 413) == too_large, reply.text
+        assert ("the masks are too large" in reply.text) == too_large
+
+
 # -- what it says of itself ----------------------------------------------------------------------
 
 

@@ -158,6 +158,5 @@ def test_the_host_calls_managed_tools_like_others() -> None:
 
 def test_wrong_options_are_told_of_before_anything_loads() -> None:
     registry = run_by(Models(), Registry([measure]))
-    host = Host(registry, Config.of({"tools": {"measure": {"speed": 3}}}))
     with pytest.raises(ConfigError, match="speed"):
-        host.batcher(registry["measure"])
+        Host(registry, Config.of({"tools": {"measure": {"speed": 3}}}))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from visprog.check import check
+from visprog.errors import Refused
 from visprog.registry import default_registry
 from visprog.tools.color import dominant_color
 from visprog.tools.training.scenes import COLORS, SHAPES, Scene, Scenes
@@ -53,14 +54,19 @@ def oracle(scene: Scene) -> tuple[Image, dict[str, Any]]:
 
 def test_programs_give_the_answers(asked: list[tuple[Scene, Question]]) -> None:
     right: dict[bool, list[bool]] = {True: [], False: []}
+    refused = 0
     for scene, question in asked:
         image, names = oracle(scene)
         exec(question.program, names)
-        answer = names["answer"](image)
         seen = "dominant_color" in question.program
+        try:
+            answer = names["answer"](image)
+        except Refused:  # two colours that are too close to call
+            refused += 1
+            continue
         right[seen].append(answer == question.answer and type(answer) is type(question.answer))
         assert seen or right[seen][-1], (question, answer)
-    assert np.mean(right[True]) > 0.94 and len(right[False]) > 400
+    assert np.mean(right[True]) > 0.96 and refused < 0.12 * len(right[True]) and len(right[False]) > 400
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,7 +70,19 @@ def _first(message: str) -> str:
         return message
 
 
+def leave(code: int) -> None:
+    """End a process of a run of several at once, with everything said; a process that is alone goes on.
+
+    The threads of a process group may still stand when the interpreter takes itself apart, which then ends with an
+    abort instead of the exit code.
+    """
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
 def _leave() -> None:
-    """The threads of a process group that still stands end the interpreter with an abort."""
+    """As `leave`, for a caller of Python that does not."""
     if dist.is_initialized():
         dist.destroy_process_group()

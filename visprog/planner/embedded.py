@@ -66,6 +66,9 @@ _SEVERAL = re.compile(
 )
 """Words for several images, of which one cannot be asked."""
 
+MAX_QUESTION = 1000
+"""Characters of a question: time grows with their square, and longer ones are unlike any that it knows."""
+
 UNSURE = (
     "the embedded planner is not sure how to answer this question: put it more simply, or let a language model plan "
     "(--planner openai:MODEL, langchain:PROVIDER:MODEL or transformers:FOLDER)"
@@ -109,6 +112,10 @@ class EmbeddedPlanner:
         start = time.perf_counter()
         if not task.question.strip():
             raise PlannerError("the question is empty")
+        if len(task.question) > MAX_QUESTION:
+            raise Refused(f"{UNSURE} (it is longer than {MAX_QUESTION} characters)")
+        # Half of a surrogate pair, which a byte of a terminal that is not UTF-8 becomes, has no tokens.
+        task = replace(task, question=task.question.encode("utf-8", "replace").decode())
         if task.images == 1 and _SEVERAL.search(task.question):
             raise Refused("the question is about several images, and one was given: give the others too")
         _, vocabulary, _ = _load(self.folder)

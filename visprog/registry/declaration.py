@@ -154,7 +154,7 @@ class Tool(Generic[P, R]):
         """`detect(image: Image, what: str) -> list[Region]`"""
         return f"{self.name}({', '.join(map(str, self.parameters))}) -> {render(self.returns)}"
 
-    def bind(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def bind(self, /, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Arguments by name, defaults filled in, each as its type declares it.
 
         Raises:

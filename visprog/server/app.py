@@ -173,7 +173,9 @@ class Service:
         tool = self._tool(name)
         pictures = open_pictures([picture for _, picture in form.pictures], self.limits.pixels)
         named = {id: image for (id, _), image in zip(form.pictures, pictures, strict=True)}
-        arguments = arguments_of(tool, form.table("arguments"), form.table("values"), named)
+        arguments = arguments_of(
+            tool, form.table("arguments"), form.table("values"), named, self.limits.pixels
+        )
         session, status, message, value = self.agent.host.session(), "ok", "", None
         try:
             value = session.call(tool, **arguments)

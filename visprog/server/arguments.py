@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,10 +14,15 @@ from visprog.values import Box
 from visprog.values.image import Image
 
 from .errors import Problem
+from .forms import pixels_of
 
 
 def arguments_of(
-    tool: Tool, given: Mapping[str, Any], values: Mapping[str, Any], pictures: Mapping[str, Image]
+    tool: Tool,
+    given: Mapping[str, Any],
+    values: Mapping[str, Any],
+    pictures: Mapping[str, Image],
+    pixels: int,
 ) -> dict[str, Any]:
     """The arguments of a call.
 
@@ -25,13 +31,14 @@ def arguments_of(
         values: by id, in the JSON form of answers, such as results of earlier calls. The pictures that they
             refer to must be among `pictures`.
         pictures: by id.
+        pixels: bound of pictures and masks together.
 
     Raises:
-        Problem: 400 where an argument is wrong or refers to nothing.
+        Problem: 400 where an argument is wrong or refers to nothing, 413 where masks are too large.
     """
     workspace = Workspace()
     workspace.values.update(pictures)
-    reader = _OfPictures(pictures)
+    reader = _OfPictures(pictures, pixels)
     for name, data in values.items():
         try:
             workspace.values[name] = reader.value(data)
@@ -56,9 +63,20 @@ def arguments_of(
 class _OfPictures(_Reader):
     """Reads values whose pictures were uploaded."""
 
-    def __init__(self, pictures: Mapping[str, Image]) -> None:
+    def __init__(self, pictures: Mapping[str, Image], pixels: int) -> None:
         super().__init__({})
         self.uploaded = {image.digest: image for image in pictures.values()}
+        self.pixels = pixels
+        self.left = pixels - sum(image.width * image.height for image in pictures.values())
+
+    def value(self, data: Any) -> Any:
+        if isinstance(data, Mapping) and data.get("type") == "Mask" and data["png"]:
+            self.left -= pixels_of(base64.b64decode(data["png"]))  # before anything is decoded
+            if self.left < 0:
+                raise Problem(
+                    413, f"the masks are too large: this server takes {self.pixels:,} pixels a request"
+                )
+        return super().value(data)
 
     def image(self, data: Mapping[str, Any]) -> Image:
         whole = self.uploaded.get(data["digest"])

@@ -107,7 +107,7 @@ def open_pictures(pictures: list[Picture], pixels: int) -> list[Image]:
     """
     total = 0
     for picture in pictures:
-        total += _pixels(picture.data)  # before anything is decoded
+        total += pixels_of(picture.data)  # before anything is decoded
         if total > pixels:
             raise Problem(413, f"{picture.name} is too large: this server takes {pixels:,} pixels a request")
     try:
@@ -116,7 +116,7 @@ def open_pictures(pictures: list[Picture], pixels: int) -> list[Image]:
         raise Problem(400, str(error)) from None
 
 
-def _pixels(data: bytes) -> int:
+def pixels_of(data: bytes) -> int:
     """Number of pixels by the header of an image; 0 if it cannot be read, of which `Image.open` says why."""
     import PIL.Image
 
