@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 from .cli import main
+from .commands.train import leave
 
 if __name__ == "__main__":
     code = main()
-    if "visprog.tools.training.failures" in sys.modules:  # torchrun starts the processes of a training so
-        from visprog.tools.training.failures import leave
-
-        leave(code)
+    leave(code)
     raise SystemExit(code)
