@@ -13,6 +13,7 @@ from accelerate import PartialState
 
 from visprog.tools.training.checkpoint import TrainingError
 from visprog.tools.training.collectives import gather, gather_objects, share
+from visprog.tools.training.failures import leave
 
 ONE: dict[str, Callable[[int], Any]] = {
     "equal": lambda rank: gather(torch.full((2, 2), float(rank))),
@@ -52,4 +53,4 @@ if __name__ == "__main__":
     rank = state.process_index
     found = {name: outcome(case, rank) for name, case in (ONE | {"gradient": gradient}).items()}
     (Path(sys.argv[1]) / f"{rank}.json").write_text(json.dumps(found))
-    state.destroy_process_group()
+    leave(0)

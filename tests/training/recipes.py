@@ -19,6 +19,7 @@ from accelerate import PartialState
 from visprog.tools.models.checkpoint import save_model
 from visprog.tools.models.llama import KEYS, Llama, LlamaConfig
 from visprog.tools.models.text import word_tokenizer
+from visprog.tools.training.failures import leave
 from visprog.tools.training.fit import fit
 from visprog.tools.training.recipe import load_recipe
 from visprog.tools.training.tasks.clip import Shape
@@ -137,3 +138,4 @@ if __name__ == "__main__":
         common = [f"steps={STEPS}", f"batch_size={batch_size}", "accumulation=1", "precision=fp32",
                   "evaluate_every=null", "schedule.warmup=1"]  # fmt: skip
         fit(load_recipe(name, [*changes, *common]), out / name)
+    leave(0)

@@ -17,6 +17,8 @@ from .trainer import Trainer
 def fit(recipe: Recipe, output: Path, *, resume: bool | None = None) -> dict[str, Any]:
     """Train, and return the summary of the run.
 
+    A script of several processes ends with `visprog.tools.training.failures.leave(0)`, as the command does.
+
     Args:
         output: folder of the run. What is there is gone on with, where `resume` does not say otherwise.
         resume: True refuses to start a new run; False starts again, and removes the run that is there.
