@@ -22,6 +22,7 @@ import numpy as np
 
 from visprog.errors import Refused
 from visprog.tools.color import NAMES, dominant_color, has_color
+from visprog.tools.light import linear
 from visprog.values import Box, Region
 from visprog.values.image import Image
 from visprog.values.mask import Mask
@@ -175,7 +176,7 @@ def render(
     """A shaded box-shaped solid with two dark windows before a room of several colours: the image and the mask."""
     height, width = 180, 200
     canvas = np.empty((height, width, 3))
-    canvas[:] = linear(np.array([205, 200, 190]))  # a wall, a floor, and things on it
+    canvas[:] = linear(np.array([205, 200, 190]))  # a wall, a floor, and objects on it
     canvas[110:] = linear(np.array([130, 118, 105]))
     for _ in range(12):
         x, y = int(rng.integers(0, width - 20)), int(rng.integers(0, height - 20))
@@ -196,12 +197,6 @@ def render(
     encoded += rng.normal(0, 5, encoded.shape)
     pixels = cv2.GaussianBlur(np.clip(encoded, 0, 255).astype(np.uint8), (0, 0), 0.7)
     return Image(np.asarray(pixels, np.uint8)), Mask.tight(inside)
-
-
-def linear(srgb: np.ndarray) -> np.ndarray:
-    """sRGB in 0…255 → linear 0…1."""
-    unit = np.asarray(srgb, float) / 255
-    return np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
 
 
 def judge(samples: list[Sample], verbose: bool) -> str:

@@ -20,7 +20,7 @@ from visprog.values import Box, Circle, Grid, Line, Mask, Polygon, Region
 from visprog.values.image import Image
 
 from .flatness import is_drawing
-from .light import light, see
+from .light import light, linear, see
 
 EXAMPLES: dict[str, str] = {
     "black": "000000 141414 1c1c1c 101018 181010",
@@ -208,8 +208,6 @@ def accepts(
 
 def to_lab(rgb: NDArray[Any]) -> NDArray[np.float32]:
     """(N, 3) sRGB in 0…255 → (N, 3) CIELAB under D65."""
-    unit = np.asarray(rgb, np.float64) / 255
-    linear = np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
     matrix = np.array(
         [
             [0.4124564, 0.3575761, 0.1804375],
@@ -217,7 +215,7 @@ def to_lab(rgb: NDArray[Any]) -> NDArray[np.float32]:
             [0.0193339, 0.1191920, 0.9503041],
         ]
     )
-    xyz = linear @ matrix.T / np.array([0.95047, 1.0, 1.08883])
+    xyz = linear(rgb) @ matrix.T / np.array([0.95047, 1.0, 1.08883])
     f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
     lab = np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], 1)
     return lab.astype(np.float32)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from visprog.sandbox import Limits, Outcome, Sandbox, SandboxUnavailable, Series
 
 from .answer import Answer
-from .cautions import missed, told
+from .cautions import cautions_on, missed
 from .check import Diagnostic, check
 from .check.dry_run import LIBRARY, TYPES, dry_run
 from .config import Config
@@ -56,7 +56,7 @@ class Agent:
         record: a folder in which to write down what planner and tools say; see `visprog.recording`.
         replay: a folder that was so recorded: its answers are given back, and no model is needed.
         backends: of tools, by their names: "owlv2", "onnx:FILE", "module:Class", a mapping with options, or a
-            class of one's own.
+            class of the user's.
         standby: sandbox workers that wait ready; as many as programs run at once make `map` the quickest.
         settings: any other field of `Config`, such as `votes=3` or `allow_url=True`.
 
@@ -445,7 +445,7 @@ def _judge(answer: Answer, outcome: Outcome, returns: Any) -> tuple[Answer, str]
             message = "the program came to its end without an answer"
             return replace(answer, message=message), message
         return replace(
-            answer, status="answered", value=outcome.value, cautions=told(outcome.value, answer.trace)
+            answer, status="answered", value=outcome.value, cautions=cautions_on(outcome.value, answer.trace)
         ), ""
     if outcome.status == "error":
         message = f"{where}{outcome.error_type}: {readable(str(outcome.error))}"

@@ -9,7 +9,7 @@ from .host import Call
 from .values.image import Image
 
 
-def told(value: Any, trace: Sequence[Call]) -> tuple[str, ...]:
+def cautions_on(value: Any, trace: Sequence[Call]) -> tuple[str, ...]:
     """Sentences on an answer, each once.
 
     What a tool said; a tool that was given an empty list, and so left the image as it was; and, of an answer that is a

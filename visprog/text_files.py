@@ -13,6 +13,8 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from .values.files import open_at_once
+
 _UNSAFE = re.compile(r"[\ud800-\udfff\x00]|\\(?=ud[89a-f][0-9a-f]{2}|x00|x5c)")
 _ESCAPE = re.compile(r"\\(?:u(d[89a-f][0-9a-f]{2})|x(00|5c))")
 
@@ -55,12 +57,8 @@ def open_regular(path: str | os.PathLike[str], mode: str) -> BinaryIO:
     Raises:
         OSError: as `open` does, and if the file is no regular one.
     """
-    file = cast(BinaryIO, open(path, mode, opener=_open_at_once))  # noqa: SIM115  # the caller closes it
+    file = cast(BinaryIO, open(path, mode, opener=open_at_once))  # noqa: SIM115  # the caller closes it
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(None, "it is not a regular file")
     return file
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)

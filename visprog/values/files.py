@@ -29,7 +29,7 @@ def read_file(path: str | os.PathLike[str], max_bytes: int) -> bytes:
         ValueError: `path` holds a null character.
     """
     _check_kind(os.stat(path).st_mode, path)  # before it is opened, which some devices notice
-    with open(path, "rb", buffering=0, opener=_open_at_once) as file:
+    with open(path, "rb", buffering=0, opener=open_at_once) as file:
         status = os.fstat(file.fileno())
         _check_kind(status.st_mode, path)
         if status.st_size > max_bytes:
@@ -65,8 +65,9 @@ def _escaped(character: str) -> str:
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else ascii(character)[1:-1]
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+def open_at_once(path: str, flags: int) -> int:
+    """The opener of `open` that does not wait for the other end of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0), 0o666)
 
 
 def _check_kind(mode: int, path: str | os.PathLike[str]) -> None:

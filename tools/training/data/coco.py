@@ -12,7 +12,7 @@ from typing import Any
 from visprog.values.archives import spellings
 from visprog.values.plain_text import parse_json, read_text
 
-from .detection import Annotation, Detections, Thing
+from .detection import AnnotatedObject, Annotation, Detections
 from .files import Files
 from .samples import BadSample, DataError
 
@@ -134,13 +134,13 @@ def _key(value: Any, key: str, name: str) -> int | str:
 
 def _parse(text: str, name: str) -> tuple[list[CocoEntry], dict[Any, str]]:
     raw = parse_coco(text, name, "categories", "images", "annotations")
-    things: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
+    objects: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
     for annotation in raw["annotations"]:
-        things[annotation["image_id"]].append(annotation)
+        objects[annotation["image_id"]].append(annotation)
     try:
         names = {c["id"]: str(c["name"]) for c in raw["categories"]}
         entries = [
-            CocoEntry(str(i["file_name"]), (i.get("width"), i.get("height")), tuple(things[i["id"]]))
+            CocoEntry(str(i["file_name"]), (i.get("width"), i.get("height")), tuple(objects[i["id"]]))
             for i in raw["images"]
         ]
     except KeyError as error:
@@ -158,9 +158,9 @@ class _CocoReader:
     names: Mapping[Any, str]
 
     def __call__(self, entry: CocoEntry) -> Annotation:
-        return Annotation([self._thing(a, entry.image) for a in entry.annotations], entry.size)
+        return Annotation([self._object(a, entry.image) for a in entry.annotations], entry.size)
 
-    def _thing(self, annotation: Mapping[str, Any], image: str) -> Thing:
+    def _object(self, annotation: Mapping[str, Any], image: str) -> AnnotatedObject:
         number = annotation.get("category_id")
         if number not in self.names:
             raise BadSample(image, f"an annotation is of the category {number!r}, which is not listed")
@@ -170,7 +170,7 @@ class _CocoReader:
             raise BadSample(image, "an annotation has no box of four numbers") from None
         crowd = annotation.get("iscrowd") in (1, "1", True)
         box = (left, top, left + width, top + height)
-        return Thing(self.names[number], box, crowd, annotation.get("segmentation"))
+        return AnnotatedObject(self.names[number], box, crowd, annotation.get("segmentation"))
 
 
 def _annotation_file(files: Files, split: str | None) -> str:

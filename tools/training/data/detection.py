@@ -17,7 +17,7 @@ from .samples import BadSample, Detection, Masked, Pixels, decode
 
 
 @dataclass(frozen=True)
-class Thing:
+class AnnotatedObject:
     """One annotation: its label, its box, whether it stands for a crowd, and its mask as COCO writes it."""
 
     label: str
@@ -28,9 +28,9 @@ class Thing:
 
 @dataclass(frozen=True)
 class Annotation:
-    """The things in an image, and the (width, height) of the image that they were drawn in, as it is stated."""
+    """The objects in an image, and the (width, height) of the image that they were drawn in, as it is stated."""
 
-    things: list[Thing]
+    objects: list[AnnotatedObject]
     size: tuple[Any, Any] = (None, None)
 
 
@@ -41,7 +41,7 @@ class Detections:
     images are read here; they are turned along. An image of another size than stated is a `BadSample`.
 
     Attributes:
-        labels: the kinds of things, in the order of their ids or else sorted.
+        labels: the kinds of objects, in the order of their ids or else sorted.
         entries: of each image; `image` is the name of its file.
     """
 
@@ -54,35 +54,35 @@ class Detections:
         return len(self.entries)
 
     def __getitem__(self, index: int) -> Detection:
-        name, things, image, frame = self._open(index)
-        boxes = np.array([t.box for t in things], np.float64).reshape(-1, 4)
+        name, objects, image, frame = self._open(index)
+        boxes = np.array([t.box for t in objects], np.float64).reshape(-1, 4)
         if frame is not None:
             boxes = _turned(boxes, frame, name)
-        inside = [_inside(box, thing, image, name) for box, thing in zip(boxes, things, strict=True)]
+        inside = [_inside(box, annotated, image, name) for box, annotated in zip(boxes, objects, strict=True)]
         return Detection(
             image,
             np.array(inside, np.float32).reshape(-1, 4),
-            tuple(t.label for t in things),
-            _crowds(things),
+            tuple(t.label for t in objects),
+            _crowds(objects),
             name,
         )
 
     def masked(self, index: int) -> Masked:
         """The sample with masks. Raises `BadSample` also if an annotation has none."""
-        name, things, image, frame = self._open(index)
+        name, objects, image, frame = self._open(index)
         height, width = image.shape[:2] if frame is None else (frame.height, frame.width)
-        masks = np.zeros((len(things), height, width), bool)
-        for mask, thing in zip(masks, things, strict=True):
+        masks = np.zeros((len(objects), height, width), bool)
+        for mask, annotated in zip(masks, objects, strict=True):
             try:
-                mask[:] = decode_mask(thing.segmentation, height, width)
+                mask[:] = decode_mask(annotated.segmentation, height, width)
             except ValueError as error:
                 raise BadSample(name, str(error)) from None
         if frame is not None:
             masks = frame.turn_masks(masks)
         seen = np.array([mask.any() for mask in masks], bool)
-        things = [thing for thing, there in zip(things, seen.tolist(), strict=True) if there]
+        objects = [annotated for annotated, there in zip(objects, seen.tolist(), strict=True) if there]
         return Masked(
-            image, masks[seen], _around(masks[seen]), tuple(t.label for t in things), _crowds(things), name
+            image, masks[seen], _around(masks[seen]), tuple(t.label for t in objects), _crowds(objects), name
         )
 
     @property
@@ -90,31 +90,31 @@ class Detections:
         """Whether the first annotation that can be read has a segmentation."""
         for entry in self.entries:
             try:
-                things = self._read(entry).things
+                objects = self._read(entry).objects
             except BadSample:
                 continue
-            if things:
-                return things[0].segmentation is not None
+            if objects:
+                return objects[0].segmentation is not None
         return False
 
     def part(self, indices: Iterable[int]) -> Detections:
         """Some of the images, in this order."""
         return Detections(self.files, [self.entries[i] for i in indices], self.labels, self._read)
 
-    def _open(self, index: int) -> tuple[str, list[Thing], Pixels, Frame | None]:
-        """Name, things and pixels of an image, and its frame if the things are of the stored pixels."""
+    def _open(self, index: int) -> tuple[str, list[AnnotatedObject], Pixels, Frame | None]:
+        """Name, objects and pixels of an image, and its frame if the objects are of the stored pixels."""
         entry = self.entries[index]
         annotation = self._read(entry)
         data = self.files.read(entry.image)
         image = decode(data, entry.image)
         frame = None
-        if annotation.things:
+        if annotation.objects:
             try:
                 found = read_frame(data)
                 frame = found if found.stated(*annotation.size) else None
             except ValueError as error:
                 raise BadSample(entry.image, f"it {error}") from None
-        return entry.image, annotation.things, image, frame
+        return entry.image, annotation.objects, image, frame
 
 
 def _turned(boxes: NDArray[Any], frame: Frame, name: str) -> NDArray[Any]:
@@ -128,13 +128,14 @@ def _turned(boxes: NDArray[Any], frame: Frame, name: str) -> NDArray[Any]:
     return frame.turn_boxes(boxes)
 
 
-def _inside(box: NDArray[Any], thing: Thing, image: Pixels, name: str) -> NDArray[Any]:
+def _inside(box: NDArray[Any], annotated: AnnotatedObject, image: Pixels, name: str) -> NDArray[Any]:
     """The box cut to the image. Raises `BadSample` if nothing is left of it."""
     height, width = image.shape[:2]
     cut: NDArray[Any] = np.clip(box, 0, [width, height, width, height])
     if not np.isfinite(box).all() or cut[2] <= cut[0] or cut[3] <= cut[1]:
         raise BadSample(
-            name, f"the box {thing.box} of '{thing.label}' has no area in its {width} x {height} pixels"
+            name,
+            f"the box {annotated.box} of '{annotated.label}' has no area in its {width} x {height} pixels",
         )
     return cut
 
@@ -147,5 +148,5 @@ def _around(masks: NDArray[np.bool_]) -> NDArray[np.float32]:
     return boxes
 
 
-def _crowds(things: Sequence[Thing]) -> NDArray[np.bool_]:
-    return np.array([t.crowd for t in things], bool)
+def _crowds(objects: Sequence[AnnotatedObject]) -> NDArray[np.bool_]:
+    return np.array([t.crowd for t in objects], bool)

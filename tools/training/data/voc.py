@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from visprog.values.endings import IMAGE_ENDINGS
 from visprog.values.plain_text import MAX_TEXT_BYTES, split_lines
 
-from .detection import Annotation, Detections, Thing
+from .detection import AnnotatedObject, Annotation, Detections
 from .files import Files, join
 from .samples import BadSample, DataError
 
@@ -53,7 +53,7 @@ def read_voc(path: str | Path, split: str | None = None) -> Detections:
     labels = set()
     for entry in entries:
         try:
-            labels |= {t.label for t in reader(entry).things}
+            labels |= {t.label for t in reader(entry).objects}
         except BadSample:  # met again, and counted, when it is asked for
             continue
     return Detections(files, entries, sorted(labels), reader)
@@ -82,20 +82,20 @@ class _VocReader:
         data = self.files.read(entry.annotation, MAX_TEXT_BYTES)
         try:
             tree = ElementTree.fromstring(data)
-            things = [_thing(node) for node in tree.iter("object")]
+            objects = [_object(node) for node in tree.iter("object")]
         except (ElementTree.ParseError, ValueError, TypeError, LookupError, RecursionError) as error:
             raise BadSample(entry.annotation, f"the annotation is broken: {error}") from None
-        return Annotation(things, (tree.findtext("size/width"), tree.findtext("size/height")))
+        return Annotation(objects, (tree.findtext("size/width"), tree.findtext("size/height")))
 
 
-def _thing(node: ElementTree.Element) -> Thing:
+def _object(node: ElementTree.Element) -> AnnotatedObject:
     label = (node.findtext("name") or "").strip()
     if not label:
         raise ValueError("an object has no name")
     left, top, right, bottom = (
         float(node.findtext(f"bndbox/{k}") or "nan") for k in ("xmin", "ymin", "xmax", "ymax")
     )
-    return Thing(label, (left - 1, top - 1, right, bottom))
+    return AnnotatedObject(label, (left - 1, top - 1, right, bottom))
 
 
 def _of_split(files: Files, annotations: Iterable[str], split: str) -> list[str]:
