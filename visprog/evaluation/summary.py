@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -86,7 +87,8 @@ def by_kind(benchmark: Benchmark, rows: Sequence[Row]) -> dict[str, Any]:
     """The share of right answers of each kind of question, beside what others published."""
     try:
         published = benchmark.published()
-    except Exception:  # figures to compare with: the run has its own without them
+    except Exception as error:  # figures to compare with: the run has its own without them
+        warnings.warn(f"the published figures cannot be read: {type(error).__name__}: {error}", stacklevel=2)
         published = {}
     return {
         kind: {"right": _share([r["right"] for r in members]), "published": dict(published.get(kind, {}))}
