@@ -22,7 +22,7 @@ import numpy as np
 
 from visprog.errors import Refused
 from visprog.tools.color import NAMES, dominant_color, has_color
-from visprog.tools.light import linear
+from visprog.tools.imaging.light import linear
 from visprog.values import Box, Region
 from visprog.values.image import Image
 from visprog.values.mask import Mask

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import argparse
 
-from visprog.tools.embedded.detect import EmbeddedDetector
-from visprog.tools.training.data import read_voc
+from visprog.tools.backends.owl import EmbeddedDetector
+from visprog.training.data import read_voc
 from visprog.values.image import Image
 
 

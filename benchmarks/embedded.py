@@ -22,17 +22,17 @@ import numpy as np
 
 from visprog import Agent
 from visprog.errors import Refused
-from visprog.tools.embedded import WEIGHTS
-from visprog.tools.embedded.caption import EmbeddedCaptioner
-from visprog.tools.embedded.classify import EmbeddedClassifier, EmbeddedMatcher
-from visprog.tools.embedded.detect import EmbeddedDetector
-from visprog.tools.embedded.kind import to_view
-from visprog.tools.embedded.segment import EmbeddedSegmenter
-from visprog.tools.embedded.vqa import EmbeddedVqa
-from visprog.tools.training.average_precision import Found, average_precision
-from visprog.tools.training.scenes import COLORS, SHAPES, Scene, Scenes
-from visprog.tools.training.scenes.kinds import KINDS
-from visprog.tools.training.scenes.things import OPPOSITE
+from visprog.models import WEIGHTS
+from visprog.scenes import COLORS, SHAPES, Scene, Scenes
+from visprog.scenes.kinds import KINDS
+from visprog.scenes.things import OPPOSITE
+from visprog.tools.backends._gate import to_view
+from visprog.tools.backends.clip import EmbeddedClassifier, EmbeddedMatcher
+from visprog.tools.backends.coca import EmbeddedCaptioner
+from visprog.tools.backends.llava import EmbeddedVqa
+from visprog.tools.backends.owl import EmbeddedDetector
+from visprog.tools.backends.sam_own import EmbeddedSegmenter
+from visprog.training.metrics.average_precision import Found, average_precision
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
@@ -107,7 +107,7 @@ def segment(split: str, count: int, size: int) -> Scores:
     """Mean intersection over union of the mask for a box, and of the best of three for a point in the thing."""
     import torch
 
-    from visprog.tools.nn import mask_iou
+    from visprog.models.nn import mask_iou
 
     segmenter = EmbeddedSegmenter()
     predictor = segmenter.predictor

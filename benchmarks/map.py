@@ -60,7 +60,7 @@ class Tower:
     def __init__(self, model: str | None = None, device: str = "cpu", size: int = 64, dim: int = 192) -> None:
         import torch
 
-        from visprog.tools.models.clip import ImageConfig, ImageTower
+        from visprog.models.clip.model import ImageConfig, ImageTower
 
         torch.manual_seed(0)
         config = ImageConfig(
@@ -95,7 +95,7 @@ class Never:
 
 @cache
 def scenes(count: int) -> list[Image]:
-    from visprog.tools.training.scenes import Scenes
+    from visprog.scenes import Scenes
 
     made = Scenes(size=128, seed=7)
     return [Image.open(made[i].pixels) for i in range(count)]

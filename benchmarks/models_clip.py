@@ -16,9 +16,9 @@ import torch
 import transformers
 from timing import Run, compare, head
 
-from visprog.tools.models.clip import Clip
-from visprog.tools.models.siglip import Siglip
-from visprog.tools.nn import info_nce, sigmoid_pair_loss
+from visprog.models.clip.model import Clip
+from visprog.models.nn import info_nce, sigmoid_pair_loss
+from visprog.models.siglip import Siglip
 
 
 def images_of(theirs: Any, count: int) -> torch.Tensor:

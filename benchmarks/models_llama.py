@@ -15,7 +15,7 @@ import torch
 import transformers
 from timing import compare, head
 
-from visprog.tools.models.llama import Llama
+from visprog.models.llama import Llama
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import torch
 import transformers
 from timing import compare, head
 
-from visprog.tools.models.owlvit import OwlVit
+from visprog.models.owlvit import OwlVit
 
 
 def main() -> None:

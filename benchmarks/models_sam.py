@@ -17,9 +17,9 @@ import torch
 import transformers
 from timing import Run, peak, ratio
 
-from visprog.tools.hub.segment_anything import import_package
-from visprog.tools.models.sam import Sam
-from visprog.tools.models.sam_hub import AUTHORS_KEYS
+from visprog.models.sam.hub import AUTHORS_KEYS
+from visprog.models.sam.model import Sam
+from visprog.tools.backends.sam_package import import_package
 
 
 def make(size: int) -> tuple[Sam, Any, Any]:

@@ -23,9 +23,9 @@ from visprog.evaluation.nlvr import NLVR
 from visprog.evaluation.progress import progress
 from visprog.evaluation.run import evaluate
 from visprog.evaluation.summary import summarise
-from visprog.tools.training.planner.recorded import held_out, read_recorded
+from visprog.training.planner.recorded import held_out, read_recorded
 
-RECORDED = Path(__file__).resolve().parent.parent / "tools" / "training" / "planner" / "nlvr_programs.yaml"
+RECORDED = Path(__file__).resolve().parent.parent / "visprog" / "training" / "planner" / "nlvr_programs.yaml"
 
 
 class Part(NLVR):

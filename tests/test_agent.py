@@ -26,7 +26,7 @@ from visprog.errors import (
     VisprogError,
 )
 from visprog.planner.base import mends_refusals
-from visprog.planner.embedded import EmbeddedPlanner
+from visprog.planner.embedded.planner import EmbeddedPlanner
 from visprog.registry import Registry, default_registry, tool
 from visprog.sandbox import SandboxUnavailable
 from visprog.values import Region

@@ -16,7 +16,7 @@ from tests.small_tools import REGISTRY, FakePlanner, picture
 from visprog.agent import Agent
 from visprog.answer import Answer, show
 from visprog.check import Diagnostic
-from visprog.host import Call
+from visprog.runtime.host import Call
 from visprog.values import Box, Circle, Grid, Line, Mask, Point, Polygon, Region
 from visprog.values.image import Image
 

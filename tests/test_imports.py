@@ -130,7 +130,7 @@ def test_layers_and_models_know_torch_and_each_other_alone() -> None:
     # How checkpoints and inputs are read, and the assignment of boxes to things.
     more = {"safetensors", "huggingface_hub", "tokenizers", "PIL", "yaml", "scipy"}
     for file, name in modules("tools"):
-        nn, models = within(name, "visprog.tools.nn"), within(name, "visprog.tools.models")
+        nn, models = within(name, "visprog.models.nn"), within(name, "visprog.models")
         if not (nn or models):
             continue
         for imported, line in imports(file, name):
@@ -138,9 +138,7 @@ def test_layers_and_models_know_torch_and_each_other_alone() -> None:
             known = {"torch", "numpy"} | (more if models else set())
             assert not foreign(imported) or top(imported) in known, where
             allowed = (
-                ("visprog.tools.nn",)
-                if nn
-                else ("visprog.tools.nn", "visprog.tools.models", "visprog.prompts")
+                ("visprog.models.nn",) if nn else ("visprog.models.nn", "visprog.models", "visprog.prompts")
             )
             assert top(imported) != "visprog" or within(imported, *allowed), where
 
@@ -149,14 +147,14 @@ def test_tools_do_not_reach_into_the_framework() -> None:
     allowed = (
         "visprog.values",
         "visprog.registry",
-        "visprog.sees",
+        "visprog.registry.sees",
         "visprog.errors",
         "visprog.prompts",
         "visprog.tools",
-        "visprog.types",
+        "visprog.registry.types",
     )
     for file, name in modules("tools"):
-        if within(name, "visprog.tools.training"):
+        if within(name, "visprog.training"):
             continue
         for imported, line in imports(file, name):
             ours = top(imported) == "visprog" and imported not in (
@@ -167,8 +165,8 @@ def test_tools_do_not_reach_into_the_framework() -> None:
             )
             # One adapter for endpoints is enough: that of the planner serves the tools as well. So does the reading
             # of what reasoning models write.
-            shared = name == "visprog.tools.hub.endpoint" and within(imported, "visprog.planner.openai_chat")
-            shared |= name == "visprog.tools.hub.vlm" and imported.startswith("visprog.planner.thoughts")
+            shared = name == "visprog.tools.backends.endpoint" and within(imported, "visprog.llm.openai")
+            shared |= name == "visprog.tools.backends.vlm" and imported.startswith("visprog.llm.thoughts")
             shared |= name == "visprog.tools.cupl" and within(imported, "visprog.planner")
             assert not ours or shared or within(imported, *allowed), f"{file}:{line} imports {imported}"
 
@@ -176,7 +174,7 @@ def test_tools_do_not_reach_into_the_framework() -> None:
 def test_tools_import_the_heavy_packages_when_they_are_called() -> None:
     heavy = {"torch", "transformers", "openai", "segment_anything", "rapidocr", "langchain", "torchvision"}
     for file, name in modules("tools"):
-        if within(name, "visprog.tools.nn", "visprog.tools.models", "visprog.tools.training"):
+        if within(name, "visprog.models.nn", "visprog.models", "visprog.training"):
             continue
         for imported, line in imports(file, name, at_import=True):
             assert top(imported) not in heavy, f"{file}:{line} imports {imported}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from visprog.errors import Refused, ToolError
 from visprog.registry import tool
-from visprog.sees import Sees
+from visprog.registry.sees import Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
@@ -14,10 +14,10 @@ from visprog.values.image import Image
 @tool(
     backends={
         "none": "visprog.tools.caption:NoCaptioner",
-        "embedded": "visprog.tools.embedded.caption:EmbeddedCaptioner",
-        "blip": "visprog.tools.hub.caption:BlipCaptioner",
-        "llava": "visprog.tools.hub.vlm:LlavaCaptioner",
-        "openai": "visprog.tools.hub.endpoint:EndpointCaptioner",
+        "embedded": "visprog.tools.backends.coca:EmbeddedCaptioner",
+        "blip": "visprog.tools.backends.blip:BlipCaptioner",
+        "llava": "visprog.tools.backends.vlm:LlavaCaptioner",
+        "openai": "visprog.tools.backends.endpoint:EndpointCaptioner",
     },
     default="none",
 )

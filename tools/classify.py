@@ -14,15 +14,15 @@ import numpy as np
 
 from visprog.errors import Refused, ToolError
 from visprog.registry import tool
-from visprog.sees import Parsed, Sees
+from visprog.registry.sees import Parsed, Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
 from . import color
-from .batch import answer_each
-from .flatness import is_drawing
-from .meaning import AFTER
-from .phrase import PREPOSITIONS, read_phrase, singular
+from .backends._each import answer_each
+from .imaging.flatness import is_drawing
+from .words.meaning import AFTER
+from .words.phrase import PREPOSITIONS, read_phrase, singular
 
 BRIGHT = frozenset(("bright", "well-lit", "light-filled"))
 DARK = frozenset(("dark", "dim", "gloomy"))
@@ -53,9 +53,9 @@ PIXELS = HUES | DARK | BRIGHT | FORMS.keys()
 @tool(
     backends={
         "basic": "visprog.tools.classify:BasicClassifier",
-        "embedded": "visprog.tools.embedded.classify:EmbeddedClassifier",
-        "clip": "visprog.tools.hub.classify:ClipClassifier",
-        "siglip": "visprog.tools.hub.classify:SiglipClassifier",
+        "embedded": "visprog.tools.backends.clip:EmbeddedClassifier",
+        "clip": "visprog.tools.backends.dual_encoder:ClipClassifier",
+        "siglip": "visprog.tools.backends.dual_encoder:SiglipClassifier",
     },
     default="basic",
 )
@@ -67,9 +67,9 @@ def classify(image: Image | Region, options: list[str]) -> str:
 @tool(
     backends={
         "basic": "visprog.tools.classify:BasicMatcher",
-        "embedded": "visprog.tools.embedded.classify:EmbeddedMatcher",
-        "clip": "visprog.tools.hub.classify:ClipMatcher",
-        "siglip": "visprog.tools.hub.classify:SiglipMatcher",
+        "embedded": "visprog.tools.backends.clip:EmbeddedMatcher",
+        "clip": "visprog.tools.backends.dual_encoder:ClipMatcher",
+        "siglip": "visprog.tools.backends.dual_encoder:SiglipMatcher",
     },
     default="basic",
 )
@@ -81,9 +81,9 @@ def match(image: Image | Region, text: str) -> float:
 @tool(
     backends={
         "basic": "visprog.tools.classify:BasicVerifier",
-        "embedded": "visprog.tools.embedded.classify:EmbeddedVerifier",
-        "clip": "visprog.tools.hub.classify:ClipVerifier",
-        "siglip": "visprog.tools.hub.classify:SiglipVerifier",
+        "embedded": "visprog.tools.backends.clip:EmbeddedVerifier",
+        "clip": "visprog.tools.backends.dual_encoder:ClipVerifier",
+        "siglip": "visprog.tools.backends.dual_encoder:SiglipVerifier",
     },
     default="basic",
 )

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from visprog.errors import Refused
 from visprog.registry import tool
-from visprog.sees import Parsed, Sees
+from visprog.registry.sees import Parsed, Sees
 from visprog.values import Box, Circle, Grid, Line, Mask, Polygon, Region
 from visprog.values.image import Image
 
-from .flatness import is_drawing
-from .light import light, linear, see
+from .imaging.flatness import is_drawing
+from .imaging.light import light, linear, see
 
 EXAMPLES: dict[str, str] = {
     "black": "000000 141414 1c1c1c 101018 181010",

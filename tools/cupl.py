@@ -20,11 +20,11 @@ import yaml
 
 from visprog import prompts
 from visprog.errors import Refused, ToolError
-from visprog.planner.chat import ChatModel
+from visprog.llm.chat import ChatModel
 from visprog.registry import tool
-from visprog.sees import Parsed, Sees
+from visprog.registry.sees import Parsed, Sees
 
-from .batch import answer_each
+from .backends._each import answer_each
 
 MOST_NAMED = 60
 """Categories that are named to a planner."""

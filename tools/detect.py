@@ -9,17 +9,17 @@ import numpy as np
 
 from visprog.errors import Refused, ToolError
 from visprog.registry import tool
-from visprog.sees import Near, Parsed, Sees
+from visprog.registry.sees import Near, Parsed, Sees
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
-from .batch import answer_each
-from .drawn import Drawn, find_drawn, read_drawn
+from .backends._each import answer_each
+from .backends._overlap import suppress
+from .drawing.named_shapes import Drawn, find_drawn, read_drawn
 from .faces import BestFaces, load_cascade
-from .meaning import finder_of, head_of, miswritten, near
-from .overlap import suppress
-from .phrase import Phrase, read_phrase, read_yaml
-from .scaled import scaled
+from .imaging.scaled import scaled
+from .words.meaning import finder_of, head_of, miswritten, near
+from .words.phrase import Phrase, read_phrase, read_yaml
 
 FACES = frozenset(("face", "human face", "persons face", "peoples face"))
 PEOPLE = frozenset(
@@ -44,10 +44,10 @@ SUMMARY = (
 @tool(
     backends={
         "opencv": "visprog.tools.detect:OpenCVDetector",
-        "embedded": "visprog.tools.embedded.detect:EmbeddedDetector",
-        "onnx": "visprog.tools.onnx_detect:OnnxDetector",
-        "owlv2": "visprog.tools.hub.detect:ZeroShotDetector",
-        "grounding-dino": "visprog.tools.hub.detect:GroundingDinoDetector",
+        "embedded": "visprog.tools.backends.owl:EmbeddedDetector",
+        "onnx": "visprog.tools.backends.onnx:OnnxDetector",
+        "owlv2": "visprog.tools.backends.zero_shot_detector:ZeroShotDetector",
+        "grounding-dino": "visprog.tools.backends.zero_shot_detector:GroundingDinoDetector",
     },
     default="opencv",
 )

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from visprog.errors import ToolError
 from visprog.registry import caution, tool
-from visprog.sees import Parsed, Sees
+from visprog.registry.sees import Parsed, Sees
 from visprog.values import Box, Circle, Line, Located, Polygon, Region
 from visprog.values.image import Image
 
-from .emoji import draw_emoji, emoji_name
+from .imaging.emoji import draw_emoji, emoji_name
 from .segment import GrabCut
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from visprog.registry import tool
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
-from .batch import answer_each
-from .overlap import suppress
-from .scaled import scaled
+from .backends._each import answer_each
+from .backends._overlap import suppress
+from .imaging.scaled import scaled
 
 if TYPE_CHECKING:
-    from .onnx_detect import Network
+    from .backends.onnx import Network
 
 
 @tool(
@@ -151,7 +151,7 @@ class YuNetFaces:
         Raises:
             ToolError: no model is configured, or it is not YuNet.
         """
-        from .onnx_detect import Network, yunet_boxes
+        from .backends.onnx import Network, yunet_boxes
 
         if self._network is None:
             self._network = Network(self.model, "find_faces")
@@ -167,7 +167,7 @@ def yunet_beside_opencv() -> str | None:
     """Path of a YuNet file in the folder `data` of OpenCV, the newest by name; None if there is none."""
     import cv2
 
-    from .onnx_detect import finds_faces
+    from .backends.onnx import finds_faces
 
     files = sorted((Path(cv2.__file__).parent / "data").glob("*.onnx"), reverse=True)
     return next((str(path) for path in files if finds_faces(path)), None)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from visprog.errors import Refused, ToolError
 from visprog.registry import tool
-from visprog.sees import Sees
+from visprog.registry.sees import Sees
 from visprog.values import Box, Located, Mask, Point, Region
 from visprog.values.image import Image
 
-from .batch import answer_each
-from .geodesic import geodesic_distance
+from .backends._each import answer_each
+from .imaging.geodesic import geodesic_distance
 
 MARGIN = 0.25
 """How much of its surroundings is looked at, as a share of the box's size on each side."""
@@ -32,9 +32,9 @@ CUT_SIDE = 320
 @tool(
     backends={
         "grabcut": "visprog.tools.segment:GrabCut",
-        "embedded": "visprog.tools.embedded.segment:EmbeddedSegmenter",
-        "sam": "visprog.tools.hub.segment:SamSegmenter",
-        "segment-anything": "visprog.tools.hub.segment:SegmentAnythingSegmenter",
+        "embedded": "visprog.tools.backends.sam_own:EmbeddedSegmenter",
+        "sam": "visprog.tools.backends.sam:SamSegmenter",
+        "segment-anything": "visprog.tools.backends.sam:SegmentAnythingSegmenter",
     },
     default="grabcut",
 )
@@ -46,8 +46,8 @@ def segment(image: Image, region: Region | Point) -> Region:
 @tool(
     backends={
         "none": "visprog.tools.segment:NothingSegmented",
-        "embedded": "visprog.tools.embedded.segment:EmbeddedEverything",
-        "sam": "visprog.tools.hub.everything:SamEverything",
+        "embedded": "visprog.tools.backends.sam_own:EmbeddedEverything",
+        "sam": "visprog.tools.backends.sam_everything:SamEverything",
     },
     default="none",
 )

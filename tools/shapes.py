@@ -14,20 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visprog.registry import tool
-from visprog.sees import Sees
+from visprog.registry.sees import Sees
 from visprog.values import Circle, Grid, Line, Point, Polygon, Region
 from visprog.values.image import Image
 
-from . import circles as _circles
 from . import color as _color
-from . import drawing as _drawing
-from . import filled as _filled
-from . import grid as _grid
-from . import lines as _lines
-from . import panels as _panels
-from . import polygons as _polygons
-from .islands import MOST
-from .lettering import without_letters
+from .drawing import circles as _circles
+from .drawing import filled as _filled
+from .drawing import grid as _grid
+from .drawing import lines as _lines
+from .drawing import panels as _panels
+from .drawing import polygons as _polygons
+from .drawing import strokes as _drawing
+from .drawing.islands import MOST
+from .drawing.lettering import without_letters
 
 Array = NDArray[Any]
 THICK = 2.4

@@ -18,8 +18,8 @@ from visprog.registry import tool
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
-from .qr_codes import read_codes
-from .text_tiles import MAX_SIDE, find_lines
+from .backends.qr_codes import read_codes
+from .backends.text_tiles import MAX_SIDE, find_lines
 
 LEAST_CONFIDENCE = 0.7
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from visprog.errors import Refused, ToolError
 from visprog.registry import tool
-from visprog.sees import Sees
+from visprog.registry.sees import Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
@@ -14,9 +14,9 @@ from visprog.values.image import Image
 @tool(
     backends={
         "none": "visprog.tools.vqa:NoVqa",
-        "embedded": "visprog.tools.embedded.vqa:EmbeddedVqa",
-        "llava": "visprog.tools.hub.vlm:LlavaVqa",
-        "openai": "visprog.tools.hub.endpoint:EndpointVqa",
+        "embedded": "visprog.tools.backends.llava:EmbeddedVqa",
+        "llava": "visprog.tools.backends.vlm:LlavaVqa",
+        "openai": "visprog.tools.backends.endpoint:EndpointVqa",
     },
     default="none",
 )

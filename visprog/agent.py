@@ -15,28 +15,28 @@ from typing import TYPE_CHECKING, Any, Literal
 from visprog.sandbox import Limits, Outcome, Sandbox, SandboxUnavailable, Series
 
 from .answer import Answer
-from .cautions import cautions_on, missed
 from .check import Diagnostic, check
 from .check.dry_run import LIBRARY, TYPES, dry_run
 from .config import Config
 from .errors import ConfigError, MissingExtra, PlannerError, Refused, VisprogError, readable
-from .host import Host, RunEnded, Session, with_backends
-from .inputs import mismatch, named, open_images
+from .files.plain_text import read_text
 from .planner.base import Feedback, Plan, Planner, Task, mends_refusals
-from .planner.names import make_planner
+from .planner.factory import make_planner
 from .planner.repair import Mend, plans_checked, replan
 from .planner.vote import vote
+from .program import mismatch, named, open_images
 from .registry import Registry, Tool, chosen_registry, further_tools
-from .types import accepts, answer_type, describe, render
+from .registry.types import accepts, answer_type, describe, render
+from .runtime.cautions import cautions_on, missed
+from .runtime.host import Host, RunEnded, Session, with_backends
 from .values.endings import IMAGE_ENDINGS
 from .values.image import Image
-from .values.plain_text import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .map_run import MapRun
-    from .recording import Recording
+    from .mapping.map_run import MapRun
+    from .runtime.recording import Recording
 
 
 _NO_SANDBOX = "no program can be run here"
@@ -53,7 +53,7 @@ class Agent:
         tools: further tools, or names of them ("module" or "module:attribute"), next to the built-in ones, those of
             installed packages and `extra_tools`.
         registry: the tools to choose from, instead of all of these.
-        record: a folder in which to write down what planner and tools say; see `visprog.recording`.
+        record: a folder in which to write down what planner and tools say; see `visprog.runtime.recording`.
         replay: a folder that was so recorded: its answers are given back, and no model is needed.
         backends: of tools, by their names: "owlv2", "onnx:FILE", "module:Class", a mapping with options, or a
             class of the user's.
@@ -247,7 +247,7 @@ class Agent:
             returns: the type that the answers must have.
             jobs: programs that run at once.
             ordered: results in the order of the pictures; else as they come.
-            on: "ray" runs on the machines of a Ray cluster (extra `ray`); see `visprog.ray_map`.
+            on: "ray" runs on the machines of a Ray cluster (extra `ray`); see `visprog.mapping.ray`.
             progress: show how far it is while one waits for results, in a terminal or a notebook.
 
         Returns:
@@ -259,7 +259,7 @@ class Agent:
             Refused: the planner says that the tools cannot answer the question.
             VisprogError: no question, no such folder, or a program that cannot be read or fails its check.
         """
-        from .map import map_images
+        from .mapping.map import map_images
 
         returns = answer_type(returns)
         return map_images(
@@ -491,7 +491,7 @@ def _recording(
         raise ConfigError("a run is either recorded or replayed: give record or replay, not both")
     if record is None and replay is None:
         return None
-    from .recording import Recording
+    from .runtime.recording import Recording
 
     if replay is not None:
         return Recording(replay, replay=True)
@@ -499,7 +499,7 @@ def _recording(
 
 
 def _recorded(recording: Recording, make: Callable[[], Planner], planner: Any) -> Planner:
-    from .recording.planners import recorded
+    from .planner.recording import recorded
 
     return recorded(recording, make, chosen=planner is not None)
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .errors import Refused, VisprogError
-from .host import Call
-from .json_values import one_line
-from .types import describe
+from .files.plain_text import parse_json
+from .registry.types import describe
+from .runtime.host import Call
 from .values import Box, Circle, Grid, Line, Located, Mask, Point, Polygon, Region
 from .values.image import Image
-from .values.plain_text import parse_json
+from .values.json_values import one_line
 
 if TYPE_CHECKING:
     from .check import Diagnostic
@@ -190,7 +190,7 @@ class Answer:
 
     def to_html(self) -> str:
         """One self-contained page: question, answer, program, and the picture of every step."""
-        from .html import page
+        from .report.html import page
 
         return page(self.to_json())
 
@@ -205,7 +205,7 @@ class Answer:
         return f"Answer({', '.join(what)})"
 
     def _repr_html_(self) -> str:
-        from .html import fragment
+        from .report.html import fragment
 
         return fragment(self._to_json(_Writer(True), whole=False))
 

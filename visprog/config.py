@@ -33,9 +33,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import ConfigError
+from .files.plain_text import decode_text
+from .files.reading import printable, read_file
 from .trust import config_home, is_trusted
-from .values.files import printable, read_file
-from .values.plain_text import decode_text
 
 FILE_NAME = "visprog.toml"
 
@@ -78,7 +78,7 @@ class Config:
     """Settings of an `Agent`.
 
     Attributes:
-        planner: who writes programs; see `visprog.planner.names.FORMS`.
+        planner: who writes programs; see `visprog.planner.factory.FORMS`.
         planner_options: for the planner's constructor, such as `base_url` or `temperature`.
         tools: backend of each tool that should not use its default.
         extra_tools: "module" or "module:attribute" of further tools.

@@ -9,7 +9,7 @@ import pytest
 
 from visprog import sandbox
 from visprog.check import Diagnostic, check
-from visprog.check.lattice import (
+from visprog.check.inference.types import (
     INT,
     NEVER,
     STR,

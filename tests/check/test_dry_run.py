@@ -9,7 +9,7 @@ import pytest
 
 from visprog.check import Diagnostic, check, dry_run
 from visprog.check.dry_run import LIBRARY
-from visprog.check.stand_ins import StandIns, documented_values
+from visprog.check.fakes import StandIns, documented_values
 from visprog.registry import Registry, tool
 from visprog.sandbox import Limits, Sandbox
 from visprog.values import Image
@@ -198,8 +198,8 @@ def test_correct_programs_have_no_error(
 
 
 def test_stand_ins_give_what_they_declare(registry: Registry) -> None:
-    from visprog.check.stand_ins import picture
-    from visprog.types import accepts
+    from visprog.check.fakes import picture
+    from visprog.registry.types import accepts
 
     image = picture()
     for stand_ins in (StandIns(0, (False,), ("",)), StandIns(3, (True, False), ("2", "4"))):

@@ -6,8 +6,8 @@ import pytest
 
 from visprog.check import Diagnostic, check
 from visprog.config import Config
-from visprog.host import Host
 from visprog.registry import Registry, default_registry
+from visprog.runtime.host import Host
 
 ONNX = {"tools": {"detect": {"backend": "onnx", "model": "none.onnx"}}}
 

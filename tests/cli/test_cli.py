@@ -395,7 +395,7 @@ def test_doctor(visprog: Any) -> None:
 
 
 def test_doctor_names_problems(visprog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from visprog import doctor
+    from visprog.report import doctor
 
     versions = {"torch": "2.9.1", "torchvision": "0.20.0", "openai": None}
     real = doctor.version
@@ -419,7 +419,7 @@ def test_training_without_torch(visprog: Any, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_training_passes_the_recipe_on(visprog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    training = pytest.importorskip("visprog.tools.training.planner.train")
+    training = pytest.importorskip("visprog.training.planner.train")
     seen: list[Any] = []
     monkeypatch.setattr(
         training, "train", lambda recipe, out, *, resume: seen.append((recipe, out, resume)) or out

@@ -17,7 +17,7 @@ from visprog.commands.examples import add, read_run, show
 from visprog.errors import ConfigError, VisprogError
 from visprog.planner.base import Plan, Task
 from visprog.planner.examples import choose
-from visprog.planner.own_examples import read_examples
+from visprog.planner.user_examples import read_examples
 
 QUESTION = "How many red squares are there?"
 PROGRAM = 'def answer(image):\n    return len(find_polygons(image, "square", "red"))\n'

@@ -95,7 +95,7 @@ def sentences(nlvr: NLVR) -> dict[str, list[Item]]:
 
 
 def recorded() -> Iterator[tuple[str, str]]:
-    text = (files("visprog.tools.training.planner") / "nlvr_programs.yaml").read_text(encoding="utf-8")
+    text = (files("visprog.training.planner") / "nlvr_programs.yaml").read_text(encoding="utf-8")
     for entry in yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         yield entry["question"], entry["program"]
 

@@ -15,9 +15,9 @@ import pytest
 from visprog import cli
 from visprog.check import check
 from visprog.errors import ConfigError, PlannerError, ToolError
-from visprog.evaluation.asked_words import Words
-from visprog.evaluation.judging import LIMITS, MIN_WORLDS, answers_of, judge, open_sandbox, whole
-from visprog.evaluation.planner_questions import (
+from visprog.evaluation.planner.asked_words import Words
+from visprog.evaluation.planner.judging import LIMITS, MIN_WORLDS, answers_of, judge, open_sandbox, whole
+from visprog.evaluation.planner.planner_questions import (
     Question,
     Score,
     default_files,
@@ -26,8 +26,8 @@ from visprog.evaluation.planner_questions import (
     score_questions,
     summarise,
 )
-from visprog.evaluation.wording import is_a, plain_text, read_noun, read_statement
-from visprog.evaluation.worlds import TOOLS, World
+from visprog.evaluation.planner.wording import is_a, plain_text, read_noun, read_statement
+from visprog.evaluation.planner.worlds import TOOLS, World
 from visprog.planner.base import Feedback, Plan, Task
 from visprog.planner.replay import ReplayPlanner, normalise_question
 from visprog.registry import default_registry
@@ -444,7 +444,7 @@ def test_a_file_that_is_no_set_of_questions(text: str, why: str, tmp_path: Path)
 
 @pytest.mark.timeout(900)
 def test_the_bundled_planner_passes_its_gate() -> None:
-    from visprog.planner.embedded import EmbeddedPlanner
+    from visprog.planner.embedded.planner import EmbeddedPlanner
 
     planner = EmbeddedPlanner()
     scores = [score_question(planner, question) for question in QUESTIONS]

@@ -16,7 +16,7 @@ from visprog.evaluation.folder import VERSION, RunFolder
 from visprog.evaluation.report import MOST, page, short, write_report
 from visprog.evaluation.show import print_comparison, print_summary
 from visprog.evaluation.summary import metrics, summarise
-from visprog.journal import Journal
+from visprog.files.journal import Journal
 
 from .conftest import Widths
 from .test_run import WIDE, Written, run

@@ -17,7 +17,7 @@ from visprog.evaluation.evidence import Evidence
 from visprog.evaluation.folder import RunFolder, made_with
 from visprog.evaluation.run import evaluate
 from visprog.evaluation.summary import summarise
-from visprog.journal import Journal, read_lines
+from visprog.files.journal import Journal, read_lines
 from visprog.planner.base import Plan, Task
 
 from .conftest import Widths

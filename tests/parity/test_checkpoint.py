@@ -15,18 +15,17 @@ transformers = pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from visprog.tools.models import checkpoint  # noqa: E402
-from visprog.tools.models.checkpoint import fetch, read_checkpoint  # noqa: E402
-from visprog.tools.models.clip import Clip, ClipConfig, ImageTower, TextTower  # noqa: E402
-from visprog.tools.models.coca import Coca  # noqa: E402
-from visprog.tools.models.llama import Llama, LlamaConfig  # noqa: E402
-from visprog.tools.models.llava import Llava  # noqa: E402
-from visprog.tools.models.owlvit import OwlVit  # noqa: E402
-from visprog.tools.models.sam import Sam  # noqa: E402
-from visprog.tools.models.siglip import Siglip  # noqa: E402
-from visprog.tools.models.weights import few  # noqa: E402
+from visprog.models import WEIGHTS  # noqa: E402
+from visprog.models.checkpoint.checkpoint import fetch, read_checkpoint  # noqa: E402
+from visprog.models.checkpoint.weights import few  # noqa: E402
+from visprog.models.clip.model import Clip, ClipConfig, ImageTower, TextTower  # noqa: E402
+from visprog.models.coca import Coca  # noqa: E402
+from visprog.models.llama import Llama, LlamaConfig  # noqa: E402
+from visprog.models.llava.model import Llava  # noqa: E402
+from visprog.models.owlvit import OwlVit  # noqa: E402
+from visprog.models.sam.model import Sam  # noqa: E402
+from visprog.models.siglip import Siglip  # noqa: E402
 
-WEIGHTS = Path(checkpoint.__file__).resolve().parents[1] / "weights"
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PARTS = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
 
@@ -226,9 +225,9 @@ def test_settings_that_change_nothing_are_let_through(tmp_path: Path) -> None:
 @pytest.mark.parametrize("part", ["text_config", "vision_config"])
 @pytest.mark.parametrize("kind", ["CLIP", "Siglip", "Owlv2", "Llava"])
 def test_so_are_those_of_a_part(kind: str, part: str, tmp_path: Path) -> None:
-    from visprog.tools.models.llava import LlavaConfig
-    from visprog.tools.models.owlvit import OwlConfig
-    from visprog.tools.models.siglip import SiglipConfig
+    from visprog.models.llava.model import LlavaConfig
+    from visprog.models.owlvit import OwlConfig
+    from visprog.models.siglip import SiglipConfig
 
     ours: Any = {"CLIP": ClipConfig, "Siglip": SiglipConfig, "Owlv2": OwlConfig, "Llava": LlavaConfig}[kind]
     raw = getattr(transformers, f"{kind}Config")().to_dict()
@@ -262,7 +261,7 @@ def test_other_kinds_are_refused_in_one_sentence_before_their_weights_are_read(
     ],
 )
 def test_architectures_tell_the_kind_of_a_file_without_it(architecture: str, kind: str) -> None:
-    from visprog.tools.models.sam import SamConfig
+    from visprog.models.sam.model import SamConfig
 
     with pytest.raises(ValueError, match=f"kind '{kind}', not 'sam'"):
         SamConfig.from_hub({"architectures": [architecture]})
@@ -402,7 +401,7 @@ def test_reading_a_model_does_not_import_a_compiler(name: str, tmp_path: Path) -
 
     load = f"""
         import sys
-        from visprog.tools.models.{name} import {name.title()}
+        from visprog.models import {name.title()}
         {name.title()}.load({str(WEIGHTS / name)!r})
         sys.exit("sympy" in sys.modules)
     """

@@ -12,7 +12,8 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from visprog.tools.models.clip import (  # noqa: E402
+from visprog.models.clip.hub import KEYS  # noqa: E402
+from visprog.models.clip.model import (  # noqa: E402
     Clip,
     ClipConfig,
     ImageConfig,
@@ -21,8 +22,7 @@ from visprog.tools.models.clip import (  # noqa: E402
     TextTower,
     clamp_temperature,
 )
-from visprog.tools.models.clip_hub import KEYS  # noqa: E402
-from visprog.tools.nn import info_nce  # noqa: E402
+from visprog.models.nn import info_nce  # noqa: E402
 
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "plain": {},

@@ -12,11 +12,11 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
-from visprog.tools.models.checkpoint import load_exactly  # noqa: E402
-from visprog.tools.models.coca import Coca, CocaConfig, caption_loss, class_mask, coca_loss  # noqa: E402
-from visprog.tools.models.keymap import KeyMap  # noqa: E402
-from visprog.tools.nn.generate import Beams  # noqa: E402
-from visprog.tools.nn.pool import AttentionPool  # noqa: E402
+from visprog.models.checkpoint.checkpoint import load_exactly  # noqa: E402
+from visprog.models.checkpoint.keymap import KeyMap  # noqa: E402
+from visprog.models.coca import Coca, CocaConfig, caption_loss, class_mask, coca_loss  # noqa: E402
+from visprog.models.nn.generate import Beams  # noqa: E402
+from visprog.models.nn.pool import AttentionPool  # noqa: E402
 
 TINY = CocaConfig(
     size=12, patch=4, image_dim=12, image_layers=2, image_heads=2, image_hidden=24,

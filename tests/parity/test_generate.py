@@ -9,9 +9,9 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from visprog.tools.models.checkpoint import load_exactly  # noqa: E402
-from visprog.tools.models.llama import KEYS, Llama, LlamaConfig  # noqa: E402
-from visprog.tools.nn.generate import Beams, Sampling, generate  # noqa: E402
+from visprog.models.checkpoint.checkpoint import load_exactly  # noqa: E402
+from visprog.models.llama import KEYS, Llama, LlamaConfig  # noqa: E402
+from visprog.models.nn.generate import Beams, Sampling, generate  # noqa: E402
 
 PAD, VOCAB = 1, 23
 

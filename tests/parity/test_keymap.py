@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from visprog.tools.models.keymap import KeyMap  # noqa: E402
+from visprog.models.checkpoint.keymap import KeyMap  # noqa: E402
 
 KEYS = KeyMap(
     [

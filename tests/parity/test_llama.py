@@ -10,15 +10,8 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from visprog.planner.decoder import Decoder  # noqa: E402
-from visprog.tools.models.llama import (  # noqa: E402
-    KEYS,
-    Llama,
-    LlamaConfig,
-    RopeScaling,
-    answer_loss,
-    next_token_loss,
-)
+from visprog.models.llama import KEYS, Llama, LlamaConfig, RopeScaling, answer_loss, next_token_loss  # noqa: E402
+from visprog.planner.embedded.decoder import Decoder  # noqa: E402
 
 SHAPES = {
     "plain": {},

@@ -12,9 +12,9 @@ transformers = pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from visprog.tools.models.clip import ImageConfig  # noqa: E402
-from visprog.tools.models.llama import LlamaConfig, next_token_loss  # noqa: E402
-from visprog.tools.models.llava import VIT_L_336, Llava, LlavaConfig, to_ours, to_theirs  # noqa: E402
+from visprog.models.clip.model import ImageConfig  # noqa: E402
+from visprog.models.llama import LlamaConfig, next_token_loss  # noqa: E402
+from visprog.models.llava.model import VIT_L_336, Llava, LlavaConfig, to_ours, to_theirs  # noqa: E402
 
 IMAGE, VOCAB = 5, 57
 VISION = {

@@ -10,8 +10,8 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from visprog.tools.models.owlvit import OwlVit, Target, assign, detection_loss, keys  # noqa: E402
-from visprog.tools.nn.boxes import generalized_iou, iou, to_center, to_corners  # noqa: E402
+from visprog.models.nn.boxes import generalized_iou, iou, to_center, to_corners  # noqa: E402
+from visprog.models.owlvit import OwlVit, Target, assign, detection_loss, keys  # noqa: E402
 
 CLASSES = {
     "owlvit": (transformers.OwlViTConfig, transformers.OwlViTForObjectDetection),
@@ -176,8 +176,8 @@ def test_the_assignment_is_the_cheapest(pair: Any) -> None:
 
 
 def test_the_loss_by_hand_and_that_it_can_be_learned() -> None:
-    from visprog.tools.models.clip import ImageConfig, TextConfig
-    from visprog.tools.models.owlvit import OwlConfig
+    from visprog.models.clip.model import ImageConfig, TextConfig
+    from visprog.models.owlvit import OwlConfig
 
     torch.manual_seed(0)
     image = ImageConfig(size=16, patch=8, dim=16, layers=1, heads=2, hidden=32, project=16)

@@ -13,20 +13,15 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from visprog.tools.models.clip import Clip, ClipConfig, ImageConfig, TextConfig  # noqa: E402
-from visprog.tools.models.coca import Coca, CocaConfig  # noqa: E402
-from visprog.tools.models.llama import Llama, LlamaConfig, RopeScaling  # noqa: E402
-from visprog.tools.models.llava import Llava, LlavaConfig  # noqa: E402
-from visprog.tools.models.owlvit import OwlConfig, OwlVit  # noqa: E402
-from visprog.tools.models.sam import Sam, SamConfig  # noqa: E402
-from visprog.tools.models.sam_predictor import SamPredictor  # noqa: E402
-from visprog.tools.models.siglip import (  # noqa: E402
-    Siglip,
-    SiglipConfig,
-    SiglipImageConfig,
-    SiglipTextConfig,
-)
-from visprog.tools.nn.generate import Beams, Sampling  # noqa: E402
+from visprog.models.clip.model import Clip, ClipConfig, ImageConfig, TextConfig  # noqa: E402
+from visprog.models.coca import Coca, CocaConfig  # noqa: E402
+from visprog.models.llama import Llama, LlamaConfig, RopeScaling  # noqa: E402
+from visprog.models.llava.model import Llava, LlavaConfig  # noqa: E402
+from visprog.models.nn.generate import Beams, Sampling  # noqa: E402
+from visprog.models.owlvit import OwlConfig, OwlVit  # noqa: E402
+from visprog.models.sam.model import Sam, SamConfig  # noqa: E402
+from visprog.models.sam.predictor import SamPredictor  # noqa: E402
+from visprog.models.siglip import Siglip, SiglipConfig, SiglipImageConfig, SiglipTextConfig  # noqa: E402
 
 IMAGE = ImageConfig(size=16, patch=4, dim=16, layers=2, heads=2, hidden=32, project=8)
 TEXT = TextConfig(vocab=20, length=6, dim=16, layers=2, heads=2, hidden=32, end=None, project=8)

@@ -12,8 +12,8 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from visprog.tools.models.sam import Sam, SamConfig  # noqa: E402
-from visprog.tools.models.sam_hub import AUTHORS_KEYS, POSITIONS, from_hub, to_hub  # noqa: E402
+from visprog.models.sam.hub import AUTHORS_KEYS, POSITIONS, from_hub, to_hub  # noqa: E402
+from visprog.models.sam.model import Sam, SamConfig  # noqa: E402
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 
@@ -257,7 +257,7 @@ def test_a_bare_configuration_is_sam_b() -> None:
 def authors_model(height: int, width: int, *, window: int = 3, absolute: bool = False, table: int = 0) -> Any:
     """On images that need not be square; with tables of relative positions for a side of `table`, where given."""
     from visprog.errors import MissingExtra
-    from visprog.tools.hub.segment_anything import import_package
+    from visprog.tools.backends.sam_package import import_package
 
     try:
         import_package()

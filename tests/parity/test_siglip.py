@@ -12,8 +12,8 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from visprog.tools.models.siglip import KEYS, Siglip, SiglipConfig, canonical  # noqa: E402
-from visprog.tools.nn import sigmoid_pair_loss  # noqa: E402
+from visprog.models.nn import sigmoid_pair_loss  # noqa: E402
+from visprog.models.siglip import KEYS, Siglip, SiglipConfig, canonical  # noqa: E402
 
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "plain": {},

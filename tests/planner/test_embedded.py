@@ -9,7 +9,7 @@ import pytest
 from visprog.check import check
 from visprog.errors import PlannerError, Refused
 from visprog.planner.base import Feedback, Task
-from visprog.planner.embedded import EmbeddedPlanner
+from visprog.planner.embedded.planner import EmbeddedPlanner
 from visprog.registry import Registry, default_registry
 
 QUESTIONS = [

@@ -10,7 +10,7 @@ import pytest
 
 from visprog.errors import PlannerError, Refused
 from visprog.planner import ChatModel, Feedback, LLMPlanner, NoProgram, Planner, Task, aplan
-from visprog.planner.own_examples import add_example
+from visprog.planner.user_examples import add_example
 from visprog.prompts import Example
 from visprog.registry import Registry, tool
 from visprog.values import Region, helpers

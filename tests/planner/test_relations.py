@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from visprog.planner.relations import compare_places
-from visprog.planner.support import lexicon
+from visprog.planner.embedded.relations import compare_places
+from visprog.planner.embedded.support import lexicon
 
 CASES = [
     (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from visprog.planner.spelling import written_out
+from visprog.planner.embedded.spelling import written_out
 
 KNOWN = frozenset(
     "how many dogs cats are there in the picture people bottle bottles count number of yellow leave read heart".split()

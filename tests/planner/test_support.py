@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from visprog.planner.embedded import load_words
-from visprog.planner.support import unsupported
+from visprog.planner.embedded.planner import load_words
+from visprog.planner.embedded.support import unsupported
 
 READINGS = yaml.safe_load((Path(__file__).parent / "readings.yaml").read_text(encoding="utf-8"))
 

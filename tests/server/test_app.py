@@ -24,7 +24,7 @@ from starlette.testclient import TestClient
 from tests.small_tools import REGISTRY, FakePlanner, picture
 from visprog import Agent, Answer, Image, tool
 from visprog.server.app import Limits, Service, create_app
-from visprog.server.line import Line
+from visprog.server.queue import Line
 
 SCHEMA = json.loads(files("visprog").joinpath("answer.schema.json").read_text())
 COUNT = 'def answer(image):\n    return len(detect(image, "dog"))\n'

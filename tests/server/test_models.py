@@ -14,8 +14,8 @@ from tests.server.heavy import MIB, Heavy, measure, weigh
 from tests.small_tools import REGISTRY, picture
 from visprog import Config
 from visprog.errors import ConfigError, ToolError
-from visprog.host import Host
 from visprog.registry import Registry
+from visprog.runtime.host import Host
 from visprog.server.engine import run_by
 from visprog.server.models import Models
 

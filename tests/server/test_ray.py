@@ -18,8 +18,8 @@ from tests.server.serving import ROOT, start, stop
 from tests.small_tools import picture
 from visprog import Config
 from visprog.errors import ConfigError, Refused, ToolError
-from visprog.host import Host
 from visprog.registry import Registry
+from visprog.runtime.host import Host
 from visprog.server.client import Client
 from visprog.server.engine import run_by
 from visprog.server.replicas import Replicas

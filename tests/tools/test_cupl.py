@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from visprog.errors import PlannerError, Refused, ToolError
-from visprog.planner.chat import Reply
+from visprog.llm.chat import Reply
 from visprog.tools import cupl
 from visprog.tools.cupl import CuPL, bundled, cupl_prompts, first_sentence, questions, with_article
 
@@ -86,11 +86,11 @@ def test_a_model_that_says_nothing_is_named() -> None:
 
 def test_the_bundled_sentences_cover_what_is_shown() -> None:
     from visprog import prompts
-    from visprog.tools.training.scenes import COLORS, SHAPES, TEXTURES
+    from visprog.scenes import COLORS, SHAPES, TEXTURES
 
     coco = [
         c["name"]
-        for c in yaml.safe_load((Path(cupl.__file__).parent / "data/coco.yaml").read_text())["classes"]
+        for c in yaml.safe_load((Path(cupl.__file__).parent / "words/coco.yaml").read_text())["classes"]
     ]
     cifar = "airplane automobile bird cat deer dog frog horse ship truck".split()
     for name in (*coco, *cifar, *SHAPES, *COLORS, *TEXTURES):

@@ -9,12 +9,12 @@ import PIL.ImageDraw
 import pytest
 
 from visprog.errors import Refused, ToolError
-from visprog.sees import Near
+from visprog.registry.sees import Near
+from visprog.tools.backends._overlap import suppress
+from visprog.tools.backends.onnx import OnnxDetector, fastestdet, named, read_layout, yolo
 from visprog.tools.detect import OpenCVDetector, detect
-from visprog.tools.labels import Labels
-from visprog.tools.onnx_detect import OnnxDetector, fastestdet, named, read_layout, yolo
-from visprog.tools.overlap import suppress
-from visprog.tools.phrase import read_phrase
+from visprog.tools.words.labels import Labels
+from visprog.tools.words.phrase import read_phrase
 from visprog.values import Box
 from visprog.values.image import Image
 

@@ -13,10 +13,10 @@ import pytest
 from visprog.errors import Refused
 from visprog.tools.crop import crop
 from visprog.tools.detect import OpenCVDetector, read_what
-from visprog.tools.drawn import Drawn, read_drawn
-from visprog.tools.flatness import is_drawing
-from visprog.tools.phrase import read_phrase
+from visprog.tools.drawing.named_shapes import Drawn, read_drawn
+from visprog.tools.imaging.flatness import is_drawing
 from visprog.tools.shapes import find_polygons
+from visprog.tools.words.phrase import read_phrase
 from visprog.values import Box, Region
 from visprog.values.image import Image
 

@@ -8,7 +8,7 @@ import pytest
 from visprog.errors import ToolError
 from visprog.registry import cautions
 from visprog.tools.edit import blur_background, color_pop, cover, tag
-from visprog.tools.emoji import DRAWN, SYNONYMS, draw_emoji, emoji_name
+from visprog.tools.imaging.emoji import DRAWN, SYNONYMS, draw_emoji, emoji_name
 from visprog.tools.segment import segment
 from visprog.tools.text import read_text
 from visprog.values import Box, Circle, Line, Mask, Point, Polygon, Region

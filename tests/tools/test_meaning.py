@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from visprog.sees import Near
-from visprog.tools.labels import ClassPhrases, Labels
-from visprog.tools.meaning import finder_of, head_of, is_slip, near, parts_of
-from visprog.tools.phrase import read_yaml
+from visprog.registry.sees import Near
+from visprog.tools.words.labels import ClassPhrases, Labels
+from visprog.tools.words.meaning import finder_of, head_of, is_slip, near, parts_of
+from visprog.tools.words.phrase import read_yaml
 
 
 @pytest.fixture(scope="module")

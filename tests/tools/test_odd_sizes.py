@@ -10,7 +10,7 @@ import pytest
 
 from visprog.errors import VisprogError
 from visprog.registry import Tool, default_registry
-from visprog.types import accepts
+from visprog.registry.types import accepts
 from visprog.values import Circle, Point, Region
 from visprog.values.image import Image
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.tools.onnx_files import FLOAT16, UINT8, write_network
 from visprog.errors import ToolError
-from visprog.tools.onnx_detect import OnnxDetector
-from visprog.tools.onnx_layouts import yolo, yolo_layout
+from visprog.tools.backends.onnx import OnnxDetector
+from visprog.tools.backends.onnx_layouts import yolo, yolo_layout
 from visprog.values import Box
 from visprog.values.image import Image
 

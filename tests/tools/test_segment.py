@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from visprog.errors import Refused, ToolError
-from visprog.tools.geodesic import geodesic_distance
+from visprog.tools.imaging.geodesic import geodesic_distance
 from visprog.tools.segment import GrabCut, segment, segment_everything
 from visprog.values import Box, Point, Region
 from visprog.values.image import Image

@@ -8,8 +8,8 @@ import PIL.ImageDraw
 import PIL.ImageFont
 import pytest
 
+from visprog.tools.backends.text_tiles import MAX_ASPECT, MAX_SIDE, OVERLAP, find_lines
 from visprog.tools.text import TextLine, find_text, read_text, without_parts
-from visprog.tools.text_tiles import MAX_ASPECT, MAX_SIDE, OVERLAP, find_lines
 from visprog.values import Box
 from visprog.values.image import Image
 

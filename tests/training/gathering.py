@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
-from visprog.tools.training.checkpoint import TrainingError
-from visprog.tools.training.collectives import gather, gather_objects, share
-from visprog.tools.training.failures import leave
+from visprog.training.checkpoint import TrainingError
+from visprog.training.distributed.collectives import gather, gather_objects, share
+from visprog.training.distributed.failures import leave
 
 ONE: dict[str, Callable[[int], Any]] = {
     "equal": lambda rank: gather(torch.full((2, 2), float(rank))),

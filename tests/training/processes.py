@@ -10,8 +10,8 @@ import torch
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 
-from visprog.tools.training.fit import fit
-from visprog.tools.training.recipe import make_recipe
+from visprog.training.fit import fit
+from visprog.training.recipe import make_recipe
 
 
 def shard_on_cpus() -> None:

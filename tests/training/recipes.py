@@ -16,14 +16,14 @@ import PIL.Image
 import torch
 from accelerate import PartialState
 
-from visprog.tools.models.checkpoint import save_model
-from visprog.tools.models.llama import KEYS, Llama, LlamaConfig
-from visprog.tools.models.text import word_tokenizer
-from visprog.tools.training.failures import leave
-from visprog.tools.training.fit import fit
-from visprog.tools.training.recipe import load_recipe
-from visprog.tools.training.tasks.clip import Shape
-from visprog.tools.training.tasks.owl import SceneOwl, SceneOwlConfig
+from visprog.models.checkpoint.checkpoint import save_model
+from visprog.models.llama import KEYS, Llama, LlamaConfig
+from visprog.models.preprocess.tokenizer import word_tokenizer
+from visprog.training.distributed.failures import leave
+from visprog.training.fit import fit
+from visprog.training.recipe import load_recipe
+from visprog.training.tasks.clip import Shape
+from visprog.training.tasks.owl import SceneOwl, SceneOwlConfig
 
 STEPS = 3
 SMALL = [f"shape.{k}={v}" for k, v in {
@@ -103,7 +103,7 @@ def make_models(folder: Path) -> None:
     """A detector as "owl", a language model in the hub's layout as "llama", and both joined as "llava"."""
     from safetensors.torch import save_file
 
-    from visprog.tools.training.tasks.llava import FileLlava, FileLlavaConfig
+    from visprog.training.tasks.llava import FileLlava, FileLlavaConfig
 
     torch.manual_seed(0)
     shape = Shape(32, 8, 16, 1, 2, text_dim=16, text_layers=1, text_heads=2)

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from visprog.tools.training.average_precision import Found, average_precision
+from visprog.training.metrics.average_precision import Found, average_precision
 
 BOX = np.array([[0.0, 0, 10, 10]])
 

@@ -16,7 +16,7 @@ pytest.importorskip("accelerate")
 
 from safetensors import SafetensorError  # noqa: E402
 
-from visprog.tools.training.checkpoint import Checkpoints, TrainingError, write_folder, write_text  # noqa: E402
+from visprog.training.checkpoint import Checkpoints, TrainingError, write_folder, write_text  # noqa: E402
 
 TORCH = RuntimeError(
     "[enforce fail at inline_container.cc:672] . unexpected pos 4034624 vs 4034512\nframe #0"

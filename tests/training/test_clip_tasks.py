@@ -14,19 +14,14 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
-from visprog.tools.training.recipe import load_recipe, shipped_recipes  # noqa: E402
-from visprog.tools.training.scenes import COLORS, SHAPES, TEXTURES  # noqa: E402
-from visprog.tools.training.scenes.things import HELD_OUT  # noqa: E402
-from visprog.tools.training.task import Runner  # noqa: E402
-from visprog.tools.training.tasks.captioned import divide  # noqa: E402
-from visprog.tools.training.tasks.clip import Shape, true_of  # noqa: E402
-from visprog.tools.training.tasks.clip_files import (  # noqa: E402
-    CaptionClip,
-    CaptionClipConfig,
-    ClassClip,
-    ClassClipConfig,
-)
-from visprog.tools.training.tasks.clip_scenes import NAMES, SceneClip, SceneClipConfig  # noqa: E402
+from visprog.scenes import COLORS, SHAPES, TEXTURES  # noqa: E402
+from visprog.scenes.things import HELD_OUT  # noqa: E402
+from visprog.training.recipe import load_recipe, shipped_recipes  # noqa: E402
+from visprog.training.task import Runner  # noqa: E402
+from visprog.training.tasks.captioned import divide  # noqa: E402
+from visprog.training.tasks.clip import Shape, true_of  # noqa: E402
+from visprog.training.tasks.clip_files import CaptionClip, CaptionClipConfig, ClassClip, ClassClipConfig  # noqa: E402
+from visprog.training.tasks.clip_scenes import NAMES, SceneClip, SceneClipConfig  # noqa: E402
 
 TINY = Shape(size=32, patch=8, dim=16, layers=1, heads=2, text_dim=16, text_layers=1, text_heads=2, project=8)
 
@@ -143,7 +138,7 @@ def classes(tmp_path: Path) -> Path:
 
 
 def test_classes_are_divided_and_learned(classes: Path, tmp_path: Path) -> None:
-    from visprog.tools.training.zero_shot_table import table
+    from benchmarks.zero_shot_table import table
 
     torch.manual_seed(0)
     task = ClassClip(ClassClipConfig(classes=classes, shape=TINY))

@@ -14,16 +14,10 @@ pytest.importorskip("accelerate")
 import PIL.Image  # noqa: E402
 
 from visprog.errors import ToolError  # noqa: E402
-from visprog.tools.embedded.caption import EmbeddedCaptioner, moved, sentence  # noqa: E402
-from visprog.tools.training.data.samples import DataError  # noqa: E402
-from visprog.tools.training.tasks.coca import (  # noqa: E402
-    CocaShape,
-    FileCoca,
-    FileCocaConfig,
-    SceneCoca,
-    SceneCocaConfig,
-)
-from visprog.tools.training.tasks.start import trained_tower  # noqa: E402
+from visprog.tools.backends.coca import EmbeddedCaptioner, moved, sentence  # noqa: E402
+from visprog.training.data.samples import DataError  # noqa: E402
+from visprog.training.tasks.coca import CocaShape, FileCoca, FileCocaConfig, SceneCoca, SceneCocaConfig  # noqa: E402
+from visprog.training.tasks.start import trained_tower  # noqa: E402
 from visprog.values import Box, Region  # noqa: E402
 from visprog.values.image import Image  # noqa: E402
 
@@ -134,8 +128,8 @@ def test_equal_captions_are_no_negatives() -> None:
 
 
 def test_a_trained_tower_is_where_it_begins(learned: tuple[SceneCoca, Path], tmp_path: Path) -> None:
-    from visprog.tools.training.tasks.clip import Shape
-    from visprog.tools.training.tasks.owl import SceneOwl, SceneOwlConfig
+    from visprog.training.tasks.clip import Shape
+    from visprog.training.tasks.owl import SceneOwl, SceneOwlConfig
 
     torch.manual_seed(1)
     owl = SceneOwl(SceneOwlConfig(shape=Shape(48, 8, 32, 1, 2, text_dim=16, text_layers=1, text_heads=2)))

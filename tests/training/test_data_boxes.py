@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from visprog.tools.training.data import BadSample, DataError, read_coco, read_detections, read_voc
+from visprog.training.data import BadSample, DataError, read_coco, read_detections, read_voc
 
 from .encoded import Write, png, turned
 

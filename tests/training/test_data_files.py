@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from visprog.tools.training.data import (
+from visprog.training.data import (
     BadSample,
     DataError,
     Shards,
@@ -24,7 +24,7 @@ from visprog.tools.training.data import (
     read_pairs,
     read_voc,
 )
-from visprog.tools.training.data.files import Files
+from visprog.training.data.files import Files
 
 from .encoded import Write, png, turned
 from .test_data_boxes import coco, written

@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from visprog.tools.training.data.samples import BadSample, DataError
-from visprog.tools.training.loader import Batch, Split, training_batches, validation_batches
+from visprog.training.data.samples import BadSample, DataError
+from visprog.training.loader import Batch, Split, training_batches, validation_batches
 
 
 class Numbers:

@@ -15,7 +15,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from visprog.tools.training.data import (
+from visprog.training.data import (
     BadSample,
     DataError,
     Shards,
@@ -26,8 +26,8 @@ from visprog.tools.training.data import (
     read_pairs,
     read_voc,
 )
-from visprog.tools.training.data.files import Files
-from visprog.tools.training.data.samples import Skipped, decode
+from visprog.training.data.files import Files
+from visprog.training.data.samples import Skipped, decode
 
 from .encoded import Write
 

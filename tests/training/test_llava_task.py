@@ -16,19 +16,19 @@ pytest.importorskip("accelerate")
 import PIL.Image  # noqa: E402
 
 from visprog.errors import Refused, ToolError  # noqa: E402
-from visprog.tools.embedded.vqa import EmbeddedVqa  # noqa: E402
-from visprog.tools.models.checkpoint import save_model  # noqa: E402
-from visprog.tools.models.clip import ImageConfig, ImageTower  # noqa: E402
-from visprog.tools.models.llama import Llama, LlamaConfig  # noqa: E402
-from visprog.tools.models.llava_chat import IMAGE, Chat  # noqa: E402
-from visprog.tools.models.text import word_tokenizer  # noqa: E402
-from visprog.tools.training.data.samples import BadSample, DataError  # noqa: E402
-from visprog.tools.training.optim import make_optimizers  # noqa: E402
-from visprog.tools.training.recipe import OptimizerConfig, load_recipe  # noqa: E402
-from visprog.tools.training.scenes import Scenes  # noqa: E402
-from visprog.tools.training.scenes.language import cell, from_left  # noqa: E402
-from visprog.tools.training.tasks.clip import Shape  # noqa: E402
-from visprog.tools.training.tasks.llava import (  # noqa: E402
+from visprog.models.checkpoint.checkpoint import save_model  # noqa: E402
+from visprog.models.clip.model import ImageConfig, ImageTower  # noqa: E402
+from visprog.models.llama import Llama, LlamaConfig  # noqa: E402
+from visprog.models.llava.chat import IMAGE, Chat  # noqa: E402
+from visprog.models.preprocess.tokenizer import word_tokenizer  # noqa: E402
+from visprog.scenes import Scenes  # noqa: E402
+from visprog.scenes.language import cell, from_left  # noqa: E402
+from visprog.tools.backends.llava import EmbeddedVqa  # noqa: E402
+from visprog.training.data.samples import BadSample, DataError  # noqa: E402
+from visprog.training.optim.optimizers import make_optimizers  # noqa: E402
+from visprog.training.recipe import OptimizerConfig, load_recipe  # noqa: E402
+from visprog.training.tasks.clip import Shape  # noqa: E402
+from visprog.training.tasks.llava import (  # noqa: E402
     IGNORED,
     LIST,
     FileLlava,
@@ -37,8 +37,8 @@ from visprog.tools.training.tasks.llava import (  # noqa: E402
     SceneLlavaConfig,
     reasoned,
 )
-from visprog.tools.training.tasks.owl import SceneOwl, SceneOwlConfig  # noqa: E402
-from visprog.tools.training.tasks.start import tell_places  # noqa: E402
+from visprog.training.tasks.owl import SceneOwl, SceneOwlConfig  # noqa: E402
+from visprog.training.tasks.start import tell_places  # noqa: E402
 from visprog.values.image import Image  # noqa: E402
 
 TEXT = LlamaConfig(dim=32, layers=2, heads=2, hidden=64)
@@ -212,7 +212,7 @@ def test_scores(scenes: SceneLlava) -> None:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Conversations about pictures, and a LLaMA with its tokenizer in the hub's layout."""
-    from visprog.tools.models.llama import KEYS
+    from visprog.models.llama import KEYS
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("conversations")

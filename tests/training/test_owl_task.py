@@ -10,20 +10,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from visprog.tools.training.data.samples import DataError  # noqa: E402
-from visprog.tools.training.optim import make_optimizers  # noqa: E402
-from visprog.tools.training.recipe import load_recipe  # noqa: E402
-from visprog.tools.training.scenes import HELD_OUT, Scenes  # noqa: E402
-from visprog.tools.training.task import find_task  # noqa: E402
-from visprog.tools.training.tasks.clip import Shape  # noqa: E402
-from visprog.tools.training.tasks.owl import (  # noqa: E402
-    FileOwl,
-    FileOwlConfig,
-    SceneOwl,
-    SceneOwlConfig,
-    some_phrase,
-    turned,
-)
+from visprog.scenes import HELD_OUT, Scenes  # noqa: E402
+from visprog.training.data.samples import DataError  # noqa: E402
+from visprog.training.optim.optimizers import make_optimizers  # noqa: E402
+from visprog.training.recipe import load_recipe  # noqa: E402
+from visprog.training.task import find_task  # noqa: E402
+from visprog.training.tasks.clip import Shape  # noqa: E402
+from visprog.training.tasks.owl import FileOwl, FileOwlConfig, SceneOwl, SceneOwlConfig, some_phrase, turned  # noqa: E402
 
 SHAPE = Shape(size=32, patch=8, dim=32, layers=1, heads=2, text_dim=32, text_layers=1, text_heads=2)
 

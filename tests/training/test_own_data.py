@@ -20,13 +20,13 @@ import PIL.Image  # noqa: E402
 
 from tests.training.recipes import CHANGES  # noqa: E402
 from tests.training.tiny_task import recipe as tiny_recipe  # noqa: E402
-from visprog.tools.training.data.masks import encode_runs  # noqa: E402
-from visprog.tools.training.data.samples import DataError  # noqa: E402
-from visprog.tools.training.fit import fit  # noqa: E402
-from visprog.tools.training.recipe import Recipe, load_recipe  # noqa: E402
-from visprog.tools.training.task import find_task  # noqa: E402
-from visprog.tools.training.tasks.clip import pair_numbers, related  # noqa: E402
-from visprog.tools.training.trainer import Trainer  # noqa: E402
+from visprog.training.data.masks import encode_runs  # noqa: E402
+from visprog.training.data.samples import DataError  # noqa: E402
+from visprog.training.fit import fit  # noqa: E402
+from visprog.training.recipe import Recipe, load_recipe  # noqa: E402
+from visprog.training.task import find_task  # noqa: E402
+from visprog.training.tasks.clip import pair_numbers, related  # noqa: E402
+from visprog.training.trainer import Trainer  # noqa: E402
 
 STEPS = ["steps=2", "batch_size=4", "evaluate_every=null", "ema=null"]
 CAPTIONS = ("clip-captions", "coca-captions")
@@ -106,7 +106,7 @@ def test_no_image_is_read_for_its_caption(
     captions: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     given = of_captions(name, pairs=captions())
-    monkeypatch.setattr("visprog.tools.training.data.pairs.decode", pytest.fail)
+    monkeypatch.setattr("visprog.training.data.pairs.decode", pytest.fail)
     Trainer(given)
 
 
@@ -255,7 +255,7 @@ def test_masks_that_cannot_be_used(tmp_path: Path, keys: dict[str, Any], message
 
 
 def test_things_too_many_or_too_small_are_bad_samples(tmp_path: Path) -> None:
-    from visprog.tools.training.data.samples import BadSample
+    from visprog.training.data.samples import BadSample
 
     path = coco(tmp_path, 30, size=2400)
     boxes: Any = find_task("owl-boxes")(of_boxes(data=path, most=1).arguments).data("train")

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from visprog.errors import ConfigError
-from visprog.planner.vocabulary import FRAGMENTS, Vocabulary
+from visprog.planner.embedded.vocabulary import FRAGMENTS, Vocabulary
 from visprog.registry import default_registry
-from visprog.tools.training.planner.corpus import Corpus, Sample
-from visprog.tools.training.planner.mix import Mixed, fragments_of
-from visprog.tools.training.planner.recorded import (
+from visprog.training.planner.corpus import Corpus, Sample
+from visprog.training.planner.mix import Mixed, fragments_of
+from visprog.training.planner.recorded import (
     Recorded,
     held_out,
     read_recorded,
@@ -24,9 +24,9 @@ from visprog.tools.training.planner.recorded import (
     samples_of,
     speakable,
 )
-from visprog.tools.training.planner.vary import vary
+from visprog.training.planner.vary import vary
 
-PROGRAMS = Path(str(files("visprog.tools.training.planner") / "nlvr_programs.yaml"))
+PROGRAMS = Path(str(files("visprog.training.planner") / "nlvr_programs.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -163,10 +163,10 @@ def test_training_from_runs_goes_on_from_weights_that_are_there(tmp_path: Path) 
     torch = pytest.importorskip("torch")
     from dataclasses import replace
 
+    from visprog.models.llama import Llama
     from visprog.planner.base import Task
-    from visprog.planner.embedded import EmbeddedPlanner
-    from visprog.tools.models.llama import Llama
-    from visprog.tools.training.planner.train import Recipe, train
+    from visprog.planner.embedded.planner import EmbeddedPlanner
+    from visprog.training.planner.train import Recipe, train
 
     records = tmp_path / "mine.yaml"
     program = 'def answer(image):\n    return len(find_panels(image)) + len(detect(image, "wugs"))\n'

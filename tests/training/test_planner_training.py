@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from visprog.check import check
-from visprog.planner.embedded import finish
-from visprog.planner.grammar import FIXED, grammar
-from visprog.planner.vocabulary import QUESTION, Vocabulary, normal_text, normalize
+from visprog.planner.embedded.grammar import FIXED, grammar
+from visprog.planner.embedded.planner import finish
+from visprog.planner.embedded.vocabulary import QUESTION, Vocabulary, normal_text, normalize
 from visprog.registry import default_registry
-from visprog.tools.training.planner.corpus import Corpus, Sample, pluralise, templates
+from visprog.training.planner.corpus import Corpus, Sample, pluralise, templates
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def _close(program: str) -> str:
 
 def test_the_grammar_accepts_the_corpus(samples: list[Sample]) -> None:
     llguidance = pytest.importorskip("llguidance")
-    from visprog.planner.embedded import _Tokens
+    from visprog.planner.embedded.planner import _Tokens
 
     registry = default_registry()
     vocabulary = Vocabulary.train((s.question for s in samples), list(registry), 1200)
@@ -134,8 +134,8 @@ def test_training_resumes_exactly(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from dataclasses import replace
 
-    from visprog.tools.models.llama import Llama
-    from visprog.tools.training.planner.train import Recipe, train
+    from visprog.models.llama import Llama
+    from visprog.training.planner.train import Recipe, train
 
     small = Recipe(
         steps=6,
@@ -163,7 +163,7 @@ def test_training_resumes_exactly(tmp_path: Path) -> None:
 
 def _killed_after(steps: int, recipe, out: Path) -> None:
     """Train, and die right after the checkpoint of that step."""
-    from visprog.tools.training.planner import train as module
+    from visprog.training.planner import train as module
 
     class Killed(Exception):
         pass

@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
 from tests.training.recipes import CHANGES, STEPS
-from visprog.tools.training.recipe import shipped_recipes
+from visprog.training.recipe import shipped_recipes
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 DRAWN = {

@@ -11,9 +11,9 @@ import yaml
 
 pytest.importorskip("torch")
 
-from visprog.tools.training.recipe import load_recipe, make_recipe, shipped_recipes
-from visprog.tools.training.task import TASKS, Task, find_task
-from visprog.tools.training.typed import RecipeError, build, plain
+from visprog.training.from_plain import RecipeError, build, plain
+from visprog.training.recipe import load_recipe, make_recipe, shipped_recipes
+from visprog.training.task import TASKS, Task, find_task
 
 TASK = "tests.training.tiny_task:Tiny"
 

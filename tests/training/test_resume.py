@@ -16,9 +16,9 @@ pytest.importorskip("accelerate")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 from tests.training.tiny_task import recipe, rows, weights  # noqa: E402
-from visprog.tools.training.checkpoint import Checkpoints, TrainingError, write_folder  # noqa: E402
-from visprog.tools.training.fit import fit  # noqa: E402
-from visprog.tools.training.recipe import Recipe  # noqa: E402
+from visprog.training.checkpoint import Checkpoints, TrainingError, write_folder  # noqa: E402
+from visprog.training.fit import fit  # noqa: E402
+from visprog.training.recipe import Recipe  # noqa: E402
 
 
 def assert_same(run: Path, other: Path) -> None:
@@ -41,7 +41,7 @@ def start(folder: Path, optimizer: dict[str, object]) -> subprocess.Popen[bytes]
     code = (
         "import torch; torch.set_num_threads(1)\n"
         "from pathlib import Path; from tests.training.tiny_task import recipe\n"
-        "from visprog.tools.training.fit import fit\n"
+        "from visprog.training.fit import fit\n"
         f"fit(recipe(sleep=0.02, optimizer={optimizer}), Path({str(folder)!r}))\n"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}

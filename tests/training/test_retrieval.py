@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from visprog.tools.training.retrieval import fingerprint, recall  # noqa: E402
+from visprog.training.metrics.retrieval import fingerprint, recall  # noqa: E402
 
 
 def ids(*texts: str) -> torch.Tensor:

@@ -7,9 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from visprog.tools.models.sam import SamConfig  # noqa: E402
-from visprog.tools.training.scenes import Scenes  # noqa: E402
-from visprog.tools.training.tasks.sam import SamTask, SamTaskConfig  # noqa: E402
+from visprog.models.sam.model import SamConfig  # noqa: E402
+from visprog.scenes import Scenes  # noqa: E402
+from visprog.training.tasks.sam import SamTask, SamTaskConfig  # noqa: E402
 
 TINY = SamConfig(
     image_size=64, patch=8, dim=16, layers=1, heads=2, hidden=16, window=0, global_layers=(), width=16,
@@ -56,7 +56,7 @@ def test_a_step_and_its_scores() -> None:
 
 
 def test_the_shipped_recipe_is_valid_and_small() -> None:
-    from visprog.tools.training.recipe import load_recipe
+    from visprog.training.recipe import load_recipe
 
     recipe = load_recipe("sam")
     task = SamTask(recipe.arguments)

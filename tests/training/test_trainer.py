@@ -20,16 +20,16 @@ from safetensors.torch import load_file  # noqa: E402
 
 import tests.training.tiny_task as tiny  # noqa: E402
 from tests.training.tiny_task import recipe, rows, weights  # noqa: E402
-from visprog.tools.training import schedule  # noqa: E402
-from visprog.tools.training.checkpoint import TrainingError  # noqa: E402
-from visprog.tools.training.data.samples import DataError  # noqa: E402
-from visprog.tools.training.dry_run import SavedTensors, dry_run  # noqa: E402
-from visprog.tools.training.ema import EMA  # noqa: E402
-from visprog.tools.training.fit import conclusion, fit  # noqa: E402
-from visprog.tools.training.optim import learning_rates, make_optimizers, set_factor  # noqa: E402
-from visprog.tools.training.recipe import OptimizerConfig, load_recipe  # noqa: E402
-from visprog.tools.training.trainer import Trainer  # noqa: E402
-from visprog.tools.training.typed import RecipeError  # noqa: E402
+from visprog.training.checkpoint import TrainingError  # noqa: E402
+from visprog.training.data.samples import DataError  # noqa: E402
+from visprog.training.dry_run import SavedTensors, dry_run  # noqa: E402
+from visprog.training.fit import conclusion, fit  # noqa: E402
+from visprog.training.from_plain import RecipeError  # noqa: E402
+from visprog.training.optim import schedule  # noqa: E402
+from visprog.training.optim.ema import EMA  # noqa: E402
+from visprog.training.optim.optimizers import learning_rates, make_optimizers, set_factor  # noqa: E402
+from visprog.training.recipe import OptimizerConfig, load_recipe  # noqa: E402
+from visprog.training.trainer import Trainer  # noqa: E402
 
 STILL: dict[str, Any] = {"net": {"dropout": 0.0}, "noise": 0.0, "bad": [], "schedule": {"warmup": 1}}
 """A run without anything that is drawn at random but the data."""

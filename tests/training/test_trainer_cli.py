@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 from visprog.commands.common import Result, UsageError  # noqa: E402
 from visprog.commands.train import train  # noqa: E402
 from visprog.errors import VisprogError  # noqa: E402
-from visprog.tools.training.recipe import shipped_recipes  # noqa: E402
+from visprog.training.recipe import shipped_recipes  # noqa: E402
 
 
 def run(*arguments: str) -> dict[str, Any]:

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from visprog.tools.training.collectives import gather
-from visprog.tools.training.data.samples import BadSample
-from visprog.tools.training.gradient_cache import cached_backward
-from visprog.tools.training.recipe import Recipe, make_recipe
-from visprog.tools.training.task import Task
+from visprog.training.data.samples import BadSample
+from visprog.training.distributed.collectives import gather
+from visprog.training.gradient_cache import cached_backward
+from visprog.training.recipe import Recipe, make_recipe
+from visprog.training.task import Task
 
 
 class Points:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from .diagnostics import Diagnostic, Severity
 from .dry_run import dry_run
-from .findings import Diagnostic, Severity
 from .program import check
 from .render import format, to_json
 

@@ -9,14 +9,14 @@ from typing import Any
 from visprog.sandbox import Limits, Outcome, Sandbox, checker
 
 from ..errors import ToolError
-from ..inputs import named, parameters
+from ..program import named, parameters
 from ..registry import Registry
-from ..types import Type, accepts, describe, render
+from ..registry.types import Type, accepts, describe, render
 from ..values import Mask
 from ..values.image import Image
 from ..values.library import ATTRIBUTES
-from .findings import Diagnostic, Findings, Severity
-from .stand_ins import OddValue, StandIns, picture
+from .diagnostics import Diagnostic, Findings, Severity
+from .fakes import OddValue, StandIns, picture
 
 LIBRARY = "visprog.values.library:LIBRARY"
 TYPES = ((Image, ATTRIBUTES["Image"]), (Mask, ATTRIBUTES["Mask"]))

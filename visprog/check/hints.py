@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from ..values import Box, Located, Point, Region
 from ..values.image import Image
-from .lattice import (
+from .inference.signatures import Class, Signature
+from .inference.types import (
     ITERATOR,
     VIEW,
     Function,
@@ -21,7 +22,6 @@ from .lattice import (
     list_of,
     members,
 )
-from .signatures import Class, Signature
 
 _LISTS = (list, tuple, Sequence, Iterable)
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from ..registry import Registry
 from . import hints
-from .findings import Diagnostic, Findings
+from .diagnostics import Diagnostic, Findings
 from .phrases import catches_refusals
 
 ANSWERS = frozenset(("caption", "classify", "dominant_color", "vqa"))

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 
 from ..registry import Registry, Tool
-from ..sees import Near, Phrases
-from .findings import Findings
-from .lattice import Const, Kind, class_of, element, members
+from ..registry.sees import Near, Phrases
+from .diagnostics import Findings
+from .inference.types import Const, Kind, class_of, element, members
 
 CATCHING = frozenset(("Exception", "BaseException", "VisprogError", "ToolError", "Refused"))
 """Errors that a program catches a refusal by."""

@@ -9,17 +9,20 @@ from visprog import sandbox
 from visprog.sandbox import checker
 from visprog.sandbox.desugar import RESULT, entry, has_result, statements
 
-from ..inputs import IMAGE_NAMES, SEVERAL_NAMES
+from ..program import IMAGE_NAMES, SEVERAL_NAMES
 from ..registry import Registry
-from ..types import Type
+from ..registry.types import Type
 from ..values import Region
 from ..values.image import Image
 from ..values.library import LIBRARY
-from . import habits, hints
-from .findings import Diagnostic, name_position
-from .flow import Flow
-from .functions import Frame, annotated
-from .lattice import (
+from . import aliases as habits
+from . import hints
+from .diagnostics import Diagnostic, name_position
+from .inference.flow import Flow
+from .inference.functions import Frame, annotated
+from .inference.members import ALL_NAMES, suggest_for_any
+from .inference.signatures import nearest
+from .inference.types import (
     ITERATOR,
     NEVER,
     UNKNOWN,
@@ -35,9 +38,7 @@ from .lattice import (
     members,
     show,
 )
-from .members import ALL_NAMES, suggest_for_any
 from .misuse import misuse
-from .signatures import nearest
 
 HANDLES = ("Image", "Mask")
 """Classes that programs can name, for `isinstance`, and whose values they hold without seeing inside."""

@@ -184,7 +184,7 @@ def _finish(
     for caution in answer.cautions:
         say(f"note: {caution}")
     if not as_json:
-        from ..terminal import plain, print_answer, print_diagnostics
+        from ..report.terminal import plain, print_answer, print_diagnostics
 
         if sys.stdout.isatty():
             print_answer(answer, path)
@@ -226,7 +226,7 @@ def _ask_server(
 def _write_evidence(answer: Answer, path: Path | None) -> bool:
     if path is None:
         return True
-    from ..text_files import write_text
+    from ..files.writing import write_text
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -254,7 +254,7 @@ def _tell(message: str) -> None:
 def _save(answer: Answer, path: Path | None, images: Sequence[str | bytes]) -> bool:
     """Write the pictures that an answer is; where it is one and no file is named, say how."""
     from ..errors import VisprogError
-    from ..outputs import keep_inputs
+    from ..files.outputs import keep_inputs
     from ..values.image import Image
 
     values = answer.value if isinstance(answer.value, list) else [answer.value]

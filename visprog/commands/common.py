@@ -157,8 +157,8 @@ def load_settings(
 
 def registry_in_force(settings: Config) -> Registry:
     """The tools with what their backends can see, as planners and the check are given them."""
-    from ..host import Host
     from ..registry import chosen_registry
+    from ..runtime.host import Host
 
     return Host(chosen_registry(settings), settings).in_force
 
@@ -208,7 +208,7 @@ def with_standard_input(images: Sequence[str]) -> list[str | bytes]:
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError("'-' reads an image from standard input: pipe one in, or name a file")
     from ..errors import ImageError
-    from ..values.files import MAX_BYTES, read_stream
+    from ..files.reading import MAX_BYTES, read_stream
 
     try:
         data = read_stream(sys.stdin.buffer, MAX_BYTES, "standard input")
@@ -230,7 +230,7 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[str]) -> 
         UsageError: two are one file, or one is a folder.
         VisprogError: one would overwrite an input.
     """
-    from ..outputs import can_save, keep_inputs
+    from ..files.outputs import can_save, keep_inputs
 
     taken: dict[Path, str] = {}
     for option, path in outputs.items():
@@ -249,14 +249,14 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[str]) -> 
 
 def say(message: str) -> None:
     """A line on standard error."""
-    from ..terminal import complain
+    from ..report.terminal import complain
 
     complain(message)
 
 
 def working(what: str) -> contextlib.AbstractContextManager[None]:
     """A sign of life while something takes long."""
-    from ..terminal import working
+    from ..report.terminal import working
 
     return working(what)
 
@@ -268,7 +268,7 @@ def read_program(path: Path) -> str:
         VisprogError: it cannot be read.
     """
     from ..errors import VisprogError
-    from ..values.plain_text import read_text
+    from ..files.plain_text import read_text
 
     try:
         return read_text(path)

@@ -151,7 +151,7 @@ def eval_planner_questions(
     visprog eval planner-questions --config visprog.toml --gate
     """
     from ..config import Config
-    from ..evaluation.planner_questions import (
+    from ..evaluation.planner.planner_questions import (
         default_files,
         read_questions,
         score_questions,
@@ -160,7 +160,7 @@ def eval_planner_questions(
     )
     from ..evaluation.progress import progress
     from ..evaluation.show import print_failures, print_planner_questions
-    from ..planner.names import make_planner
+    from ..planner.factory import make_planner
 
     questions = read_questions(files or default_files())[:limit]
     settings = Config.load(config)

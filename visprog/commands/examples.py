@@ -54,7 +54,7 @@ def add(
     from visprog.prompts import Example
 
     from ..agent import Agent
-    from ..planner.own_examples import DEFAULT, add_example, try_example
+    from ..planner.user_examples import DEFAULT, add_example, try_example
 
     record = read_run(run, id)
     pictures: tuple[Any, ...] = tuple(image or ()) or kept_whole(record)
@@ -80,7 +80,7 @@ def show(file: FileOption = None, json: JsonOption = False) -> Result:
     visprog examples list
     visprog examples list --file mine.yaml --json
     """
-    from ..planner.own_examples import DEFAULT, read_examples
+    from ..planner.user_examples import DEFAULT, read_examples
 
     path = file or DEFAULT
     found = read_examples(path)
@@ -99,7 +99,7 @@ def read_run(path: Path, id: str | None = None) -> Mapping[str, Any]:
     Raises:
         VisprogError: the file is neither, has no such row, or there is no right answer in it.
     """
-    from ..values.plain_text import numbered_lines, parse_json, read_text
+    from ..files.plain_text import numbered_lines, parse_json, read_text
 
     try:
         text = read_text(path)
@@ -143,7 +143,7 @@ def kept_whole(record: Mapping[str, Any]) -> tuple[bytes, ...]:
 
 def _taken(program: str) -> int:
     """How many pictures a program takes, as far as its first line says: `images` may be any number."""
-    from ..inputs import parameters
+    from ..program import parameters
 
     names = parameters(program)
     return 2 if names == ["images"] else max(1, len(names or ()))

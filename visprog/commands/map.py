@@ -32,9 +32,9 @@ from .common import (
 
 if TYPE_CHECKING:
     from ..agent import Agent
-    from ..map import Mapped
-    from ..results import Results
-    from ..saved_images import SavedImages
+    from ..mapping.map import Mapped
+    from ..mapping.results import Results
+    from ..mapping.saved_images import SavedImages
 
 
 def map_command(
@@ -81,7 +81,7 @@ def map_command(
     visprog map "Blur everything except the dog" dogs/ --save blurred/
     """
     from ..agent import Agent
-    from ..results import Results
+    from ..mapping.results import Results
 
     if program is None and not question.strip():
         raise UsageError('the question is empty: visprog map "QUESTION" FOLDER -o results.parquet')
@@ -130,7 +130,7 @@ class _Run:
             say(self.missing.notice)
         self.saved: SavedImages | None = None
         if save is not None:
-            from ..saved_images import SavedImages
+            from ..mapping.saved_images import SavedImages
 
             self.saved = SavedImages(save, folder)
         self.statuses: Counter[str] = Counter()
@@ -206,7 +206,7 @@ class _Run:
 
     def text(self) -> str:
         """The same for people."""
-        from ..values.files import printable
+        from ..files.reading import printable
 
         counts = ", ".join(f"{n} {status}" for status, n in sorted(self.statuses.items()))
         text = f"{self.asked} images in {self.seconds:.1f} s ({self.rate:.1f} per second)"
@@ -230,8 +230,8 @@ def _save(result: Mapped, folder: SavedImages) -> Mapped:
 def _keep_inputs(output: Path, folder: Path, inputs: Sequence[Path | None], record: Path | None) -> None:
     """Raises `VisprogError` if a file that is read would be written."""
     from ..errors import VisprogError
-    from ..outputs import is_inside, keep_inputs
-    from ..values.files import printable
+    from ..files.outputs import is_inside, keep_inputs
+    from ..files.reading import printable
 
     given = [each for each in inputs if each is not None]
     keep_inputs(output, given)

@@ -90,8 +90,8 @@ def serve(
     from ..server.app import Limits, Service
     from ..server.engine import Engine, run_by
     from ..server.guard import check_token
-    from ..server.line import Line
     from ..server.models import Models
+    from ..server.queue import Line
     from ..server.run import bind, url_of
     from ..server.run import serve as run_server
 

@@ -32,9 +32,9 @@ def list_tools(
     visprog tools detect
     visprog tools --tools my_tools:sharpness
     """
-    from ..host import Host
     from ..registry import chosen_registry
-    from ..terminal import print_tool, print_tools
+    from ..report.terminal import print_tool, print_tools
+    from ..runtime.host import Host
 
     settings = load_settings(config, tools, backend)
     host = Host(chosen_registry(settings), settings)
@@ -57,9 +57,9 @@ def doctor(config: ConfigOption = None, json: JsonOption = False) -> Result:
     visprog doctor
     visprog doctor --json
     """
-    from ..doctor import report
     from ..errors import VisprogError
-    from ..terminal import print_doctor
+    from ..report.doctor import report
+    from ..report.terminal import print_doctor
 
     with contextlib.suppress(VisprogError):  # the report says what is wrong with them
         load_settings(config)

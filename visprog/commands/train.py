@@ -60,7 +60,7 @@ def train_recipe(
         import torch  # noqa: F401
     except ImportError:
         raise MissingExtra("training", "train") from None
-    from visprog.tools.training.recipe import load_recipe, shipped_recipes
+    from visprog.training.recipe import load_recipe, shipped_recipes
 
     if names:
         if not json:
@@ -70,9 +70,9 @@ def train_recipe(
         raise UsageError(
             "the recipe is missing: visprog train RECIPE [KEY=VALUE ...], or visprog train --list"
         )
-    from visprog.tools.training.dry_run import dry_run as try_out
-    from visprog.tools.training.failures import ProcessFailed, ending_together
-    from visprog.tools.training.fit import conclusion, fit, is_main_process
+    from visprog.training.distributed.failures import ProcessFailed, ending_together
+    from visprog.training.dry_run import dry_run as try_out
+    from visprog.training.fit import conclusion, fit, is_main_process
 
     folder = output or Path("runs") / Path(recipe).stem
     try:
@@ -139,8 +139,8 @@ def train_planner(
         import torch  # noqa: F401
     except ImportError:
         raise MissingExtra("training", "train") from None
-    from visprog.tools.training.planner.train import Recipe
-    from visprog.tools.training.planner.train import train as run_training
+    from visprog.training.planner.train import Recipe
+    from visprog.training.planner.train import train as run_training
 
     given: dict[str, Any] = {
         "steps": steps, "batch": batch, "seed": seed, "vocab": vocab, "dim": dim, "layers": layers,
@@ -158,8 +158,8 @@ def train_planner(
 
 
 def leave(code: int) -> None:
-    """End a process that torchrun started for a training; see `visprog.tools.training.failures.leave`."""
-    if "visprog.tools.training.failures" in sys.modules:
-        from visprog.tools.training.failures import leave as end
+    """End a process that torchrun started for a training; see `visprog.training.distributed.failures.leave`."""
+    if "visprog.training.distributed.failures" in sys.modules:
+        from visprog.training.distributed.failures import leave as end
 
         end(code)

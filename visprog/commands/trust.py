@@ -33,10 +33,10 @@ def trust(
     """
     from ..config import FILE_NAME, MAX_BYTES
     from ..errors import ConfigError
-    from ..planner.own_examples import DEFAULT
+    from ..files.reading import printable, read_file
+    from ..planner.user_examples import DEFAULT
     from ..trust import distrust
     from ..trust import trust as allow
-    from ..values.files import printable, read_file
 
     chosen = files or [f for f in (Path(FILE_NAME), DEFAULT) if f.exists()]
     if not chosen:

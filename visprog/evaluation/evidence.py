@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..answer import Answer
-from ..journal import Journal
+from ..files.journal import Journal
 from ..values.decode import open_header
 
 WRONG, RIGHT = 200, 20

@@ -11,9 +11,9 @@ from typing import Any
 
 from ..config import Config
 from ..errors import VisprogError
-from ..journal import read_lines
-from ..values.archives import is_archive
-from ..values.plain_text import parse_json, read_text
+from ..files.archives import is_archive
+from ..files.journal import read_lines
+from ..files.plain_text import parse_json, read_text
 from .benchmark import Benchmark
 from .loaders.files import Files
 

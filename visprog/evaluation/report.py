@@ -7,9 +7,9 @@ from importlib.resources import files
 from typing import Any
 
 from ..errors import VisprogError
-from ..html import fragment
-from ..markup import Markup, join, tag
-from ..text_files import write_text
+from ..files.writing import write_text
+from ..report.html import fragment
+from ..report.markup import Markup, join, tag
 from .answers import text_of
 from .folder import RunFolder
 from .metrics import Row

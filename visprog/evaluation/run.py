@@ -14,9 +14,9 @@ from ..agent import Agent
 from ..answer import Answer
 from ..config import Config
 from ..errors import PlannerError, Refused, VisprogError
-from ..journal import Journal
+from ..files.journal import Journal
 from ..planner.base import Feedback, NoProgram, Plan, Planner, Task, mends_refusals
-from ..planner.names import make_planner
+from ..planner.factory import make_planner
 from ..planner.replay import ReplayPlanner
 from ..registry import Registry, chosen_registry
 from .benchmark import Benchmark, Item

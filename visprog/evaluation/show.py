@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..terminal import plain
+from ..report.terminal import plain
 from .report import short
 
 MOST = 20

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import VisprogError
-from ..text_files import write_text
+from ..files.writing import write_text
 from .benchmark import Benchmark
 from .folder import RunFolder
 from .metrics import Row, all_right, groups, kinds, means

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ..registry import Registry, Tool, describe_function
-from ..sees import NOT_SAID
+from ..registry.sees import NOT_SAID
 
 Answers = Mapping[str, Callable[..., Any]]
 

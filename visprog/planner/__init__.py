@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ..llm.chat import ChatModel, Message, Reply
 from .base import Feedback, NoProgram, Plan, Planner, Task, Tokens, aplan
-from .chat import ChatModel, Message, Reply
+from .factory import FORMS, make_planner
 from .llm import LLMPlanner
-from .names import FORMS, make_planner
 from .repair import plan_checked, plans_checked, replan
 from .replay import RecordingPlanner, ReplayPlanner
 from .vote import Vote, vote

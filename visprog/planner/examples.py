@@ -106,6 +106,6 @@ def _handed_on(tree: ast.AST) -> Iterable[str]:
 
 
 def _written(annotation: object) -> str:
-    from ..types import render
+    from ..registry.types import render
 
     return render(annotation)

@@ -9,7 +9,7 @@ import textwrap
 import warnings
 from collections.abc import Iterator
 
-from .thoughts import without_thoughts
+from ..llm.thoughts import without_thoughts
 
 MAX_REPLY = 100_000
 """Characters of a reply that are searched; the rest is left out."""

@@ -10,12 +10,12 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from ..errors import PlannerError, Refused
+from ..llm.chat import ChatModel, Message, Reply
 from .base import Feedback, NoProgram, Plan, Task
-from .chat import ChatModel, Message, Reply
+from .embedded.values_text import describe_values
 from .examples import choose
 from .extract import find_program, find_refusal
-from .own_examples import found_examples, read_examples
-from .values_text import describe_values
+from .user_examples import found_examples, read_examples
 
 if TYPE_CHECKING:
     from visprog.prompts import Example
@@ -166,7 +166,7 @@ def _finding(found: Diagnostic) -> str:
 def _question(task: Task) -> str:
     from visprog import prompts
 
-    from ..types import render
+    from ..registry.types import render
 
     returns = task.returns if isinstance(task.returns, str) or task.returns is None else render(task.returns)
     return (

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, PlannerError, Refused
-from ..values.plain_text import numbered_lines, parse_json, read_text
+from ..files.plain_text import numbered_lines, parse_json, read_text
 from .base import Feedback, Plan, Planner, Task, mends_refusals
 from .extract import find_refusal
 

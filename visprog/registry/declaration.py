@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, overload
 
 from ..errors import ToolDefinitionError, ToolError, contained
-from ..sees import NOT_SAID, Sees
-from ..types import Type, Unfit, coerce, json_schema, mentions, render
 from ..values import Region
 from ..values.image import Image
 from . import function as _function
 from .function import REQUIRED
 from .results import MAKE_REGION, alone, images_of, placed
+from .sees import NOT_SAID, Sees
+from .types import Type, Unfit, coerce, json_schema, mentions, render
 
 if TYPE_CHECKING:  # with defaults, so that `Tool` alone is a tool of any signature
     from typing_extensions import ParamSpec, TypeVar
@@ -49,7 +49,7 @@ class Backend(Protocol):
     """What does the work of a model-backed tool: a class built once from configuration, called with batches.
 
     `__init__(self, model: str | None = None, **options)` must be quick; weights are loaded at the first call.
-    One that cannot see everything says so in its attribute `sees`, a `visprog.sees.Sees`.
+    One that cannot see everything says so in its attribute `sees`, a `visprog.registry.sees.Sees`.
     """
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
@@ -135,7 +135,7 @@ class Tool(Generic[P, R]):
         return f"<tool {self.signature}>" if len(self.signature) < 100 else f"<tool {self.signature:.99}…>"
 
     def _repr_html_(self) -> str:
-        from ..display import tool_html
+        from ..report.display import tool_html
 
         return tool_html(self)
 

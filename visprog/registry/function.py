@@ -18,9 +18,9 @@ import numpy as np
 from visprog.sandbox.policy import BUILTIN_NAMES, REFUSED_NAMES
 
 from ..errors import ToolDefinitionError
-from ..types import VALUES, Type, Unfit, coerce, is_union, keys_of, render, supported
 from ..values.image import Image
 from .records import as_plain, plain_type, rebuilt, told_keys, typed_dict
+from .types import VALUES, Type, Unfit, coerce, is_union, keys_of, render, supported
 
 REQUIRED: Any = inspect.Parameter.empty
 

@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
-from ..types import Type, supported
 from .declaration import Parameter, Tool
+from .types import Type, supported
 
 
 def backend_options(tool: Tool, backend: str = "") -> Mapping[str, Parameter] | None:

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from ..types import VALUES, Type, keys_of, render
+from .types import VALUES, Type, keys_of, render
 
 
 def as_plain(value: Any) -> Any:

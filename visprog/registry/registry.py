@@ -56,7 +56,7 @@ class Registry(Mapping[str, Tool]):
         return f"<registry of {len(self)} tools>"
 
     def _repr_html_(self) -> str:
-        from ..display import registry_html
+        from ..report.display import registry_html
 
         return registry_html(self)
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import ToolError
-from ..types import SHAPES
 from ..values import Box, Grid, Mask, Point, Region
 from ..values.image import Image
+from .types import SHAPES
 
 MAKE_REGION = (
     "make it with image.region((left, top, right, bottom), label, score), in the pixels of that image"

@@ -19,17 +19,17 @@ import visprog
 from visprog.agent import Agent
 from visprog.answer import _Writer
 from visprog.errors import Refused, ToolError, VisprogError
-from visprog.host import RunEnded
 from visprog.registry import Tool
-from visprog.types import render
+from visprog.registry.types import render
+from visprog.runtime.host import RunEnded
 from visprog.values.image import Image
 
 from .arguments import arguments_of
 from .errors import Problem
 from .forms import Form, open_pictures, read_form
-from .line import Line
 from .metrics import CONTENT_TYPE, Metrics, resident_bytes
 from .openapi import ASK, ERRORS, RUN, TOOL, answer_schemas, page
+from .queue import Line
 
 RETURNS: Mapping[str, type] = {"bool": bool, "int": int, "float": float, "str": str, "list": list}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from visprog.answer import _Reader
 from visprog.errors import ImageError, ToolError
-from visprog.langchain import Workspace
+from visprog.integrations.langchain import Workspace
 from visprog.registry import Tool
 from visprog.values import Box
 from visprog.values.image import Image

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from visprog.errors import ImageError, VisprogError
-from visprog.values.files import MAX_BYTES, printable, read_file
+from visprog.files.reading import MAX_BYTES, printable, read_file
 
 PATIENCE = 900.0
 """Seconds to wait for an answer; the server has a limit of its own."""

@@ -138,7 +138,7 @@ class Located:
         )
 
     def _repr_html_(self) -> str | None:
-        from ..display import located_html
+        from ..report.display import located_html
 
         return located_html(self, getattr(self, "image", None))
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ImageError
+from ..files.reading import MAX_BYTES, printable, read_file, read_stream
 from .decode import blaming, open_header, to_array, too_large
-from .files import MAX_BYTES, printable, read_file, read_stream
 from .frames import mask_in, region_in, shifted
 from .geometry import Box, Located, Point
 from .mask import Mask
@@ -319,12 +319,12 @@ class Image:
         return f"Image({name}{self.width} x {self.height}{place})"
 
     def _repr_png_(self) -> bytes | None:
-        from ..display import image_bytes
+        from ..report.display import image_bytes
 
         return image_bytes(self, "image/png")
 
     def _repr_jpeg_(self) -> bytes | None:
-        from ..display import image_bytes
+        from ..report.display import image_bytes
 
         return image_bytes(self, "image/jpeg")
 

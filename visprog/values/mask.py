@@ -37,7 +37,7 @@ class Mask(Located):
         return f"Mask(box={place}, {self.area:.0f} of {self.pixels.size} pixels)"
 
     def _repr_html_(self) -> str:
-        from ..display import mask_html
+        from ..report.display import mask_html
 
         return mask_html(self)
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import ImageError, VisprogError
-from ...values.archives import is_archive, is_cut_archive, member_name, open_archive, read_member, spellings
-from ...values.files import MAX_BYTES, read_file
-from ...values.plain_text import MAX_TEXT_BYTES, decode_text, numbered_lines, parse_json
+from ...files.archives import is_archive, is_cut_archive, member_name, open_archive, read_member, spellings
+from ...files.plain_text import MAX_TEXT_BYTES, decode_text, numbered_lines, parse_json
+from ...files.reading import MAX_BYTES, read_file
 
 
 class _Place(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import VisprogError
-from ...values.files import MAX_BYTES
+from ...files.reading import MAX_BYTES
 from ...values.orientation import Frame, read_frame
 from .files import Files
 

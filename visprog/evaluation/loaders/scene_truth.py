@@ -10,7 +10,7 @@ from ...values import Box, Circle, Mask, Point, Polygon, Region
 from ...values.image import Image
 
 if TYPE_CHECKING:
-    from visprog.tools.training.scenes import Scene
+    from visprog.scenes import Scene
 
 _POLYGONS = ("square", "triangle", "rectangle", "diamond", "star")
 

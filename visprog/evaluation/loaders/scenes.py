@@ -16,14 +16,14 @@ from ..metrics import Row, accuracy
 from .scene_truth import SceneTruth
 
 if TYPE_CHECKING:
-    from visprog.tools.training.scenes import Scenes
+    from visprog.scenes import Scenes
 
 SIZE = 224
 """Width and height of the pictures, in pixels."""
 
 
 class SceneQuestions(Benchmark):
-    """Written `scenes:COUNT` or `scenes:COUNT:SEED`: so many scenes of `visprog.tools.training.scenes`, one question
+    """Written `scenes:COUNT` or `scenes:COUNT:SEED`: so many scenes of `visprog.scenes`, one question
     each. A split is test (the usual one), train, val or held_out, whose combinations training never shows.
 
     Metric: accuracy. Kinds are those of the questions (existence, count, relation, …). The oracle knows every thing;
@@ -41,7 +41,7 @@ class SceneQuestions(Benchmark):
         if read is None:
             raise VisprogError(f"scenes are written scenes:COUNT or scenes:COUNT:SEED, not '{data}'")
         try:
-            from visprog.tools.training.scenes import Scenes
+            from visprog.scenes import Scenes
         except ImportError:
             raise MissingExtra("the generator of scenes", "train") from None
         self.count, seed = int(read[1]), int(read[2] or 0)

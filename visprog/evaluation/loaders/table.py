@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import VisprogError
-from ...values.archives import spellings
-from ...values.plain_text import read_text
+from ...files.archives import spellings
+from ...files.plain_text import read_text
 from ..answers import same, whole_number_of, yes_no_of
 from ..benchmark import Benchmark, Item
 from ..metrics import Row, accuracy

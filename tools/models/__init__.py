@@ -1,1 +1,0 @@
-"""The systems, one readable file each."""

@@ -1,0 +1,1 @@
+"""Words of questions matched with what a backend knows: phrases, class labels, nearest meanings."""

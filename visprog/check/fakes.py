@@ -1,0 +1,166 @@
+"""Stand-ins for tools. They check their arguments as tools do, and make up a result of the declared type."""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+from ..errors import ToolError
+from ..registry import Registry, Tool
+from ..registry.types import Type, accepts, is_union, keys_of
+from ..values import Box, Circle, Grid, Line, Located, Mask, Point, Polygon, Region
+from ..values.image import Image
+from ..values.library import LIBRARY
+
+WIDTH, HEIGHT = 640, 480
+
+_LISTED = re.compile(r"""\b[Oo]ne of ((?:["'\w-]+,\s+)+(?:(?:and|or)\s+)?["'\w-]+)(?=[.;:\n]|$)""")
+
+
+class OddValue(ToolError):
+    """An argument with a value that the tool does not take, though another of its type would do."""
+
+
+@dataclass
+class StandIns:
+    """Stand-ins for tools, which answer alike for every image.
+
+    Attributes:
+        count: how many things are found, whatever is looked for.
+        truths: the answers to yes/no questions, in turn.
+        texts: what is read or described, in turn.
+    """
+
+    count: int
+    truths: tuple[bool, ...]
+    texts: tuple[str, ...]
+    calls: int = field(default=0, init=False)
+
+    def tools(self, registry: Registry) -> dict[str, Callable[..., Any]]:
+        """A stand-in for every tool that is called out of the sandbox; pure functions are what they are."""
+        return {
+            name: each.function if each.pure else self.stand_in(each)
+            for name, each in registry.items()
+            if name not in LIBRARY.functions
+        }
+
+    def stand_in(self, tool: Tool) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                arguments = tool.bind(*args, **kwargs)
+            except ToolError as error:
+                raise OddValue(str(error)) if _is_odd_value(tool, args, kwargs) else error from None
+            self.calls += 1
+            if tool.returns is str and listed:
+                return listed[self.calls % len(listed)]
+            return self.make(tool.returns, arguments, self.calls)
+
+        listed = documented_values(tool)
+        return call
+
+    def make(self, kind: Type, arguments: dict[str, Any], turn: int) -> Any:
+        """A value of the type `kind`: the `turn`-th that is made up, for a call with these arguments."""
+        origin: Any = get_origin(kind)
+        args = get_args(kind)
+        if origin is Literal:
+            return args[turn % len(args)]
+        if origin in (Union, types.UnionType):
+            if not self.count and type(None) in args:
+                return None
+            return self.make(next(a for a in args if a is not type(None)), arguments, turn)
+        if origin in (list, Sequence) or (origin is tuple and args[1:] == (Ellipsis,)):
+            made = [self.make(args[0], arguments, i) for i in range(self.count)]
+            return tuple(made) if origin is tuple else made
+        if origin is tuple:
+            return tuple(self.make(a, arguments, turn) for a in args)
+        if origin is dict:
+            return {f"key {i}": self.make(args[1], arguments, i) for i in range(self.count)}
+        if keys := keys_of(kind):
+            return {name: self.make(each, arguments, turn) for name, each in keys.items()}
+        if kind is bool:
+            return self.truths[turn % len(self.truths)]
+        if kind is float:
+            return 0.8 if self.truths[turn % len(self.truths)] else 0.2
+        if kind is int:
+            return self.count
+        if kind is str:
+            return self._text(arguments, turn)
+        if isinstance(kind, TypeVar) or kind is None or kind is type(None):
+            return None
+        return self._value(kind, arguments, turn)
+
+    def _text(self, arguments: dict[str, Any], turn: int) -> str:
+        # A tool that is given a list of words chooses among them.
+        for value in arguments.values():
+            if isinstance(value, list | tuple) and value and all(isinstance(v, str) for v in value):
+                return str(value[turn % len(value)])
+        return self.texts[turn % len(self.texts)]
+
+    def _value(self, kind: Type, arguments: dict[str, Any], i: int) -> Any:
+        """Things stand side by side, each a little larger than the last, all of them inside the picture."""
+        image = next((v for v in arguments.values() if isinstance(v, Image)), None)
+        color = next((v for k, v in arguments.items() if k == "color" and isinstance(v, str)), "red")
+        at = 40.0 * (i % 12)
+        box = Box(at + 10, at / 2 + 10, at + 40 + i % 12, at / 2 + 50 + i % 12)
+        corner = Point(box.left, box.top)
+        if kind is Region:
+            given = next((v for v in arguments.values() if isinstance(v, Region)), None)
+            if given is not None:
+                return Region(given.box, given.label, given.score, given.image, self._mask(given.box))
+            label = next(
+                (v for v in arguments.values() if isinstance(v, str) and v), self.texts[i % len(self.texts)]
+            )
+            return Region(box, label, round(0.9 - 0.05 * (i % 12), 2), image and image.root)
+        made: dict[Any, Callable[[], Any]] = {
+            Box: lambda: box,
+            Located: lambda: box,
+            Point: lambda: corner,
+            Circle: lambda: Circle(box.center, 15.0 + i % 12, color),
+            Line: lambda: Line((Point(at, 0.0), Point(at + 100, 300.0), Point(at, 400.0)), color),
+            Polygon: lambda: Polygon((corner, Point(box.right, box.top), Point(box.left, box.bottom)), color),
+            Grid: lambda: Grid(self.count + 1, self.count + 2, Box(0, 0, WIDTH, HEIGHT)),
+            Mask: lambda: self._mask(box),
+            Image: lambda: image or picture(i),
+        }
+        return made[kind]()
+
+    def _mask(self, box: Box) -> Mask:
+        import numpy as np
+
+        pixels = np.ones((round(box.height), round(box.width)), bool)
+        return Mask(pixels, Box(box.left, box.top, box.left + pixels.shape[1], box.top + pixels.shape[0]))
+
+
+def documented_values(tool: Tool) -> list[str]:
+    """The texts that a tool returns, where its docstring lists them: "One of red, green, blue."."""
+    found = _LISTED.search(tool.doc)
+    return re.findall(r"[\w-]+", re.sub(r",\s+(and|or)\s", ", ", found[1])) if found else []
+
+
+def _is_odd_value(tool: Tool, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether all that is wrong with the arguments is None, or a text that is not among those listed."""
+    given = {**dict(zip((p.name for p in tool.parameters), args, strict=False)), **kwargs}
+    wrong = [
+        (p.type, given[p.name])
+        for p in tool.parameters
+        if p.name in given and not accepts(p.type, given[p.name])
+    ]
+    return bool(wrong) and all(value is None or _is_listed(kind, value) for kind, value in wrong)
+
+
+def _is_listed(kind: Type, value: Any) -> bool:
+    options = get_args(kind) if is_union(kind) else (kind,)
+    return any(
+        get_origin(option) is Literal and any(type(value) is type(each) for each in get_args(option))
+        for option in options
+    )
+
+
+def picture(number: int = 0) -> Image:
+    """A plain picture, each number of another grey."""
+    import numpy as np
+
+    return Image(np.full((HEIGHT, WIDTH, 3), 60 + 20 * (number % 10), np.uint8), name=f"picture {number + 1}")

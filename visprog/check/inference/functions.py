@@ -1,0 +1,292 @@
+"""Calls, and the functions of the program itself: each is followed with the types that it is called with."""
+
+from __future__ import annotations
+
+import ast
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from ...registry import Registry, Tool
+from .. import hints
+from ..phrases import check_absent, check_phrase
+from . import operators
+from .builtins import call_builtin, need_order
+from .calls import Argument, Arguments, call
+from .infer import Inference
+from .mutation import IN_PLACE
+from .narrow import BUILTIN_TYPES
+from .scope import Scope, State, merge
+from .signatures import CLASSES, Builtin, Class, Closure, Formal, Signature
+from .types import (
+    NEVER,
+    NONE,
+    STR,
+    UNKNOWN,
+    Function,
+    Instance,
+    Kind,
+    from_annotation,
+    is_none,
+    join,
+    list_of,
+    members,
+    shallow,
+    show,
+)
+
+MAX_CALLS = 8
+"""Functions of the program inside one another that are followed."""
+
+
+@dataclass
+class Loop:
+    """The ways out of a loop's body other than its end."""
+
+    breaks: list[State] = field(default_factory=list)
+    continues: list[State] = field(default_factory=list)
+
+
+@dataclass
+class Frame:
+    """One call of a function of the program.
+
+    Attributes:
+        returns: each `return`, and the type of its value.
+        states: how the variables stand at each way out.
+        loops: those that the statement in hand is in.
+        open_end: the end of the body is reached, without a `return`.
+    """
+
+    returns: list[tuple[ast.Return, Kind]] = field(default_factory=list)
+    states: list[State] = field(default_factory=list)
+    loops: list[Loop] = field(default_factory=list)
+    open_end: bool = False
+
+    @property
+    def result(self) -> Kind:
+        return join(*(kind for _, kind in self.returns), *([NONE] if self.open_end else []))
+
+    @property
+    def end(self) -> State:
+        return merge(*self.states) or {}
+
+
+class Functions(Inference):
+    """Types through calls. Of a function that calls itself, the inner result is unknown."""
+
+    def __init__(self, registry: Registry, names: dict[str, Kind]) -> None:
+        super().__init__(registry, names)
+        self.frames: list[Frame] = [Frame()]
+        self.calls: list[ast.AST] = []
+        self.made: dict[ast.AST, Closure] = {}
+        self.followed: set[ast.AST] = set()
+        self.caught = 0
+        """Blocks around that go on when a tool refuses."""
+
+    @abstractmethod
+    def block(self, statements: list[ast.stmt]) -> bool:
+        """Follow the body of a function; True where its end is reached."""
+
+    # -- calls ------------------------------------------------------------------------
+
+    def _call(self, node: ast.Call) -> Kind:
+        function = self.infer(node.func)
+        arguments = Arguments()
+        for value in node.args:
+            if isinstance(value, ast.Starred):
+                self.loop_over(value.value)
+                arguments.more_by_position = True
+            elif arguments.more_by_position:
+                self.infer(value)
+            else:
+                arguments.by_position.append(Argument(value, self.infer(value)))
+        for keyword in node.keywords:
+            kind = self.infer(keyword.value)
+            if keyword.arg is None:
+                arguments.more_by_name = True
+            else:
+                arguments.by_name[keyword.arg] = Argument(keyword.value, kind)
+                arguments.keywords[keyword.arg] = keyword
+        return self.apply(function, arguments, node)
+
+    def apply(self, function: Kind, arguments: Arguments, node: ast.Call) -> Kind:
+        """The type of a call of `function`."""
+        if isinstance(function, Builtin):
+            return call_builtin(self, function.name, arguments, node)
+        if isinstance(function, Closure):
+            return self.run(function, arguments, node)
+        if isinstance(function, Class):
+            if function.constructor is None:
+                return Instance(function.cls)
+            return call(function.constructor, arguments, node, self.findings, self.invoke)
+        if isinstance(function, Signature):
+            return self._apply_signature(function, arguments, node)
+        if operators.vague(function) or any(isinstance(k, Function) for k in members(function)):
+            return UNKNOWN
+        what = hints.brief(node.func)
+        self.findings.add(
+            "not-callable", node.func, f"{what} is {show(function)} and cannot be called",
+            f"write {what} without the brackets" if isinstance(node.func, ast.Attribute) else None,
+        )  # fmt: skip
+        return NEVER
+
+    def _apply_signature(self, function: Signature, arguments: Arguments, node: ast.Call) -> Kind:
+        result = call(function, arguments, node, self.findings, self.invoke)
+        if function.tool is not None and not self.caught:
+            self._check_sight(function.tool, arguments, node)
+        if function.known is not None and isinstance(node.func, ast.Attribute):
+            self.mutate_by_method(node.func.value, function.name, arguments.kinds)
+            if function.name == "sort" and arguments.named("key") in (None, NONE):
+                need_order(self, "sort", function.known.get("T", UNKNOWN), node.func.value)
+            if is_none(result):
+                # What dict.get found nothing for may have been put there out of sight.
+                note = IN_PLACE.get(function.name, "")
+                return Instance(type(None), note=note) if note else UNKNOWN
+        return result
+
+    def invoke(self, function: Kind, kinds: list[Kind], node: ast.expr) -> Kind:
+        """Call a function that is an argument, on values of these types."""
+        if not isinstance(function, Function):
+            return UNKNOWN
+        arguments = Arguments([Argument(node, kind) for kind in kinds])
+        return self.apply(
+            function, arguments, ast.copy_location(ast.Call(node, [node] * len(kinds), []), node)
+        )
+
+    def _check_sight(self, tool: Tool, arguments: Arguments, node: ast.Call) -> None:
+        """What is asked of a tool must be what its backend can see."""
+        check_absent(tool, node, self.findings)
+        given = dict(zip((p.name for p in tool.parameters), arguments.by_position, strict=False))
+        for name, argument in {**given, **arguments.by_name}.items():
+            check_phrase(tool, name, argument.node, argument.kind, self.registry, self.findings)
+
+    # -- functions of the program --------------------------------------------------------------------
+
+    def make_closure(self, node: ast.FunctionDef | ast.Lambda) -> Closure:
+        arguments = node.args
+        positional = [*arguments.posonlyargs, *arguments.args]
+        by_name: dict[str, Kind] = {}
+        if arguments.defaults:
+            for argument, default in zip(
+                positional[-len(arguments.defaults) :], arguments.defaults, strict=True
+            ):
+                by_name[argument.arg] = self.infer(default)
+        for argument, given in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+            if given is not None:
+                by_name[argument.arg] = self.infer(given)
+        made = Closure(node, self.scope, by_name)
+        self.made[node] = made
+        return made
+
+    def signature(self, closure: Closure) -> Signature:
+        """The parameters of a function of the program; their types are whatever they are given."""
+        a = closure.node.args
+        formals = [
+            Formal(p.arg, UNKNOWN, p.arg not in closure.defaults, by_name=False) for p in a.posonlyargs
+        ]
+        formals += [Formal(p.arg, UNKNOWN, p.arg not in closure.defaults) for p in a.args]
+        formals += [
+            Formal(p.arg, UNKNOWN, p.arg not in closure.defaults, by_position=False) for p in a.kwonlyargs
+        ]
+        if a.vararg:
+            formals.append(Formal(a.vararg.arg, UNKNOWN, False, by_name=False, repeated=True))
+        if a.kwarg:
+            formals.append(Formal(a.kwarg.arg, UNKNOWN, False, by_position=False, repeated=True))
+        return Signature(closure.name or "this lambda", tuple(formals), UNKNOWN)
+
+    def run(self, closure: Closure, arguments: Arguments, node: ast.Call) -> Kind:
+        """Follow a call of a function of the program, with the types of its arguments."""
+        call(self.signature(closure), arguments, node, self.findings, lambda *_: UNKNOWN)
+        self.followed.add(closure.node)
+        a = closure.node.args
+        positional = [p.arg for p in [*a.posonlyargs, *a.args]]
+        given: dict[str, Argument] = dict(zip(positional, arguments.by_position, strict=False))
+        given.update(arguments.by_name)
+        if closure.node in self.calls or len(self.calls) >= MAX_CALLS:
+            for argument in given.values():
+                self._forget(argument)
+            return UNKNOWN
+        if isinstance(closure.node, ast.Lambda):
+            return self.evaluate(closure, {name: argument.kind for name, argument in given.items()})
+        frame = self.enter(closure, {name: argument.kind for name, argument in given.items()})
+        for name, argument in given.items():
+            now = frame.end.get(name, NEVER)
+            if (
+                isinstance(now, Instance)
+                and isinstance(argument.kind, Instance)
+                and now.cls is argument.kind.cls
+            ):
+                grown = join(argument.kind, now)
+                if grown != argument.kind:
+                    self.mutate(argument.node, grown)
+        return frame.result
+
+    def _forget(self, argument: Argument) -> None:
+        """A container that goes where it is not followed may come back with anything in it."""
+        if isinstance(argument.kind, Instance) and argument.kind.cls in (list, dict, set):
+            self.mutate(
+                argument.node, Instance(argument.kind.cls, tuple(UNKNOWN for _ in argument.kind.args))
+            )
+
+    @contextmanager
+    def _inside(self, closure: Closure, given: Mapping[str, Kind] | None) -> Iterator[Scope]:
+        """The scope of the body, with these parameters; of any kind, where `given` is None."""
+        a = closure.node.args
+        variables: State = {}
+        for parameter in [*a.posonlyargs, *a.args, *a.kwonlyargs]:
+            kind = (
+                UNKNOWN if given is None else given.get(parameter.arg) or closure.defaults.get(parameter.arg)
+            )
+            if kind is None or kind == UNKNOWN:
+                kind = annotated(parameter.annotation)
+            variables[parameter.arg] = shallow(kind)
+        if a.vararg:
+            variables[a.vararg.arg] = Instance(tuple, (UNKNOWN,))
+        if a.kwarg:
+            variables[a.kwarg.arg] = Instance(dict, (STR, UNKNOWN))
+        self.calls.append(closure.node)
+        with self.within(Scope(variables, closure.scope)) as scope:
+            yield scope
+        self.calls.pop()
+
+    def evaluate(self, closure: Closure, given: Mapping[str, Kind] | None) -> Kind:
+        """The value of a lambda."""
+        with self._inside(closure, given):
+            return self.infer(closure.node.body) if isinstance(closure.node, ast.Lambda) else UNKNOWN
+
+    def enter(self, closure: Closure, given: Mapping[str, Kind] | None) -> Frame:
+        """Follow the body of a `def`."""
+        with self._inside(closure, given) as scope:
+            self.frames.append(Frame())
+            open_end = isinstance(closure.node, ast.FunctionDef) and self.block(closure.node.body)
+            frame = self.frames.pop()
+            frame.open_end = open_end
+            if open_end:
+                frame.states.append(scope.variables)
+        return frame
+
+
+def annotated(annotation: ast.expr | None) -> Kind:
+    """The type that an annotation in the program stands for; UNKNOWN where it is not plainly one."""
+    if isinstance(annotation, ast.Constant) and annotation.value is None:
+        return NONE
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        return UNKNOWN
+    if isinstance(annotation, ast.Name):
+        cls = BUILTIN_TYPES.get(annotation.id) or CLASSES.get(annotation.id)
+        return UNKNOWN if cls is None else from_annotation(cls)
+    if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
+        return join(annotated(annotation.left), annotated(annotation.right))
+    if isinstance(annotation, ast.Subscript) and isinstance(annotation.value, ast.Name):
+        inner = annotation.slice
+        if annotation.value.id in ("list", "List"):
+            return list_of(annotated(inner))
+        if annotation.value.id in ("set", "Set"):
+            return Instance(set, (annotated(inner),))
+        if annotation.value.id in ("dict", "Dict") and isinstance(inner, ast.Tuple) and len(inner.elts) == 2:
+            return Instance(dict, (annotated(inner.elts[0]), annotated(inner.elts[1])))
+        if annotation.value.id == "Optional":
+            return join(annotated(inner), NONE)
+    return UNKNOWN

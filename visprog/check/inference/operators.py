@@ -1,0 +1,187 @@
+"""Arithmetic, comparison and subscripts: the type of the result, or None where Python is sure to raise."""
+
+from __future__ import annotations
+
+import ast
+from itertools import product
+
+from ...values import Located
+from .types import (
+    BOOL,
+    FLOAT,
+    INT,
+    ITERATOR,
+    NEVER,
+    STR,
+    UNKNOWN,
+    VIEW,
+    Const,
+    Fixed,
+    Function,
+    Instance,
+    Kind,
+    Variable,
+    class_of,
+    element,
+    is_none,
+    is_number,
+    iterable,
+    join,
+    members,
+    widen,
+)
+
+SYMBOLS: dict[type[ast.AST], str] = {
+    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
+    ast.BitOr: "|", ast.BitAnd: "&", ast.BitXor: "^", ast.LShift: "<<", ast.RShift: ">>",
+    ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=",
+    ast.In: "in", ast.NotIn: "not in", ast.Is: "is", ast.IsNot: "is not",
+    ast.UAdd: "+", ast.USub: "-", ast.Invert: "~", ast.Not: "not",
+}  # fmt: skip
+
+_BITWISE = (ast.BitOr, ast.BitAnd, ast.BitXor, ast.LShift, ast.RShift)
+_SETS = (set, frozenset, VIEW)
+
+
+def vague(kind: Kind) -> bool:
+    """True where nothing can be said: unknown, a type variable, or a value that cannot come about."""
+    return kind in (UNKNOWN, NEVER) or isinstance(kind, Variable)
+
+
+def binary(operator: ast.operator, left: Kind, right: Kind) -> Kind | None:
+    """`left operator right`, over all alternatives of both; None only where each pair of them fails."""
+    if vague(left) or vague(right):
+        return UNKNOWN
+    results = [_binary(operator, a, b) for a, b in product(members(left), members(right))]
+    possible = [r for r in results if r is not None]
+    return join(*possible) if possible else None
+
+
+def _binary(operator: ast.operator, left: Kind, right: Kind) -> Kind | None:
+    if vague(left) or vague(right):
+        return UNKNOWN
+    a, b = class_of(left), class_of(right)
+    if is_number(left) and is_number(right):
+        if isinstance(operator, _BITWISE):
+            if FLOAT.cls in (a, b):
+                return None
+            return BOOL if a is b is bool and not isinstance(operator, ast.LShift | ast.RShift) else INT
+        # A negative exponent gives a float: the sign is seldom known.
+        real = isinstance(operator, ast.Div) or float in (a, b)
+        return join(INT, FLOAT) if isinstance(operator, ast.Pow) and not real else FLOAT if real else INT
+    if a is str and isinstance(operator, ast.Mod):
+        return STR
+    if isinstance(operator, ast.Mult):
+        for sequence, number in ((left, b), (right, a)):
+            if class_of(sequence) in (str, list, tuple) and number in (int, bool):
+                return widen(sequence)
+        return None
+    if isinstance(operator, ast.Add):
+        if a is b is str:
+            return STR
+        if isinstance(left, Fixed) and isinstance(right, Fixed):
+            return Fixed(left.items + right.items)
+        return join(widen(left), widen(right)) if a is b and a in (list, tuple) else None
+    if isinstance(operator, ast.BitOr) and a is b is dict:
+        return join(left, right)
+    if a in _SETS and b in _SETS and isinstance(operator, ast.BitOr | ast.BitAnd | ast.BitXor | ast.Sub):
+        held = (
+            element(left)
+            if isinstance(operator, ast.BitAnd | ast.Sub)
+            else join(element(left), element(right))
+        )
+        return Instance(set, (held,))
+    return None if _closed(left) and _closed(right) else UNKNOWN
+
+
+def _closed(kind: Kind) -> bool:
+    """True for types all of whose operators are known here."""
+    cls = class_of(kind)
+    known = (bool, int, float, str, list, tuple, dict, set, range, type(None), ITERATOR, VIEW)
+    return (
+        isinstance(kind, Function)
+        or cls in known
+        or (cls is not None and cls.__module__.startswith("visprog."))
+    )
+
+
+def comparable(operator: ast.cmpop, left: Kind, right: Kind) -> bool:
+    """False where the comparison is sure to raise."""
+    if vague(left) or vague(right):
+        return True
+    return any(_comparable(operator, a, b) for a, b in product(members(left), members(right)))
+
+
+def _comparable(operator: ast.cmpop, left: Kind, right: Kind) -> bool:
+    if vague(left) or vague(right) or isinstance(operator, ast.Eq | ast.NotEq | ast.Is | ast.IsNot):
+        return True
+    a, b = class_of(left), class_of(right)
+    if isinstance(operator, ast.In | ast.NotIn):
+        if b is str:
+            return a is str or not _closed(left)
+        return iterable(right)
+    if (is_number(left) and is_number(right)) or (a is b and a in (str, list, tuple)):
+        return True
+    return (a in _SETS and b in _SETS) or not (_closed(left) and _closed(right))
+
+
+def never_equal(left: Kind, right: Kind) -> bool:
+    """True where `==` of the two is sure to be False, whatever their values."""
+    return all(_never_equal(a, b) for a, b in product(members(left), members(right)))
+
+
+def _never_equal(left: Kind, right: Kind) -> bool:
+    groups = [_group(left), _group(right)]
+    return None not in groups and groups[0] != groups[1]
+
+
+def _group(kind: Kind) -> object:
+    """What a value can be equal to; None where that is not known, and for None, which all is compared to."""
+    if isinstance(kind, Function):
+        return "function"
+    cls = class_of(kind)
+    if is_none(kind) or cls is None:
+        return None
+    if is_number(kind):
+        return "number"
+    if (
+        cls in (str, list, tuple, dict, set, range)
+        or issubclass(cls, Located)
+        or cls.__module__.startswith("visprog.")
+    ):
+        return cls
+    return None
+
+
+def subscript(kind: Kind, index: Kind, *, is_slice: bool) -> Kind | None:
+    """`kind[index]`; None where it is sure to raise."""
+    if vague(kind):
+        return UNKNOWN
+    results = [_subscript(k, index, is_slice) for k in members(kind)]
+    possible = [r for r in results if r is not None]
+    return join(*possible) if possible else None
+
+
+def _subscript(kind: Kind, index: Kind, is_slice: bool) -> Kind | None:
+    cls = class_of(kind)
+    if isinstance(kind, Function):
+        return None
+    if vague(kind) or cls is None:
+        return UNKNOWN
+    if is_slice:
+        if isinstance(kind, Fixed):
+            return widen(kind)
+        return widen(kind) if cls in (str, list, tuple, range) else None if _closed(kind) else UNKNOWN
+    if cls is dict and isinstance(kind, Instance):
+        return kind.args[1] if kind.args and kind.args[1] != NEVER else UNKNOWN
+    if cls in (str, list, tuple, range):
+        if (
+            not any(vague(i) or class_of(i) in (int, bool) or not _closed(i) for i in members(index))
+            and index != NEVER
+        ):
+            return None
+        if isinstance(kind, Fixed) and isinstance(index, Const) and isinstance(index.value, int):
+            inside = -len(kind.items) <= index.value < len(kind.items)
+            return kind.items[index.value] if inside else None
+        return element(kind) if element(kind) != NEVER else UNKNOWN
+    return None if _closed(kind) else UNKNOWN

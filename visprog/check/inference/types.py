@@ -1,0 +1,334 @@
+"""What the check knows about a value: a small lattice above the annotations that tools are declared with.
+
+`UNKNOWN` is the top: anything can be done with it and nothing is ever reported about it. `NEVER` is the
+bottom: no value at all (the elements of an empty list, what an error gives). Everything here is immutable;
+a list that grows gets a new type.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin
+
+from ...registry.types import SHAPES, Type, as_dict, is_union, keys_of
+from ...values import Region
+
+MAX_MEMBERS = 8
+"""A union of more constants of one class than this becomes the class."""
+
+MAX_DEPTH = 5
+"""Containers nested deeper than this are not followed."""
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Nothing is known, so everything is allowed."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A value of a class; `args` are the types of its elements (of keys and values, for a dict)."""
+
+    cls: type
+    args: tuple[Kind, ...] = ()
+    note: str = field(default="", compare=False)
+    """Why it is what it is, for the suggestion: what a list method gave None for."""
+
+
+@dataclass(frozen=True)
+class Const:
+    """One known str, int or bool."""
+
+    value: str | int | bool
+
+    # True == 1 in Python, and they are different constants here.
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Const) and type(self.value) is type(other.value) and self.value == other.value
+        )
+
+    def __hash__(self) -> int:
+        return hash((type(self.value), self.value))
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A tuple of known length."""
+
+    items: tuple[Kind, ...]
+
+
+@dataclass(frozen=True)
+class Either:
+    """One of several; of none at all: `NEVER`."""
+
+    members: tuple[Kind, ...]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Either) and set(self.members) == set(other.members)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.members))
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A type variable of a signature."""
+
+    name: str
+    bound: Kind
+
+
+@dataclass(frozen=True)
+class Callback:
+    """A function that a parameter expects: `Callable[[T], K]`."""
+
+    arguments: tuple[Kind, ...]
+    result: Kind
+
+
+class Function:
+    """Base of everything that can be called; the kinds of it are in `signatures`."""
+
+    name: str
+
+
+Kind: TypeAlias = Unknown | Instance | Const | Fixed | Either | Variable | Callback | Function
+
+UNKNOWN = Unknown()
+NEVER = Either(())
+NONE = Instance(type(None))
+BOOL, INT, FLOAT, STR = Instance(bool), Instance(int), Instance(float), Instance(str)
+ITERATOR: type = Iterator
+VIEW: type = Collection
+SEQUENCES = (list, tuple, range)
+ITERABLES = (list, tuple, set, frozenset, dict, range, ITERATOR, VIEW)
+"""Classes whose first type argument is what a loop over them gives."""
+
+
+def list_of(element: Kind) -> Instance:
+    return Instance(list, (element,))
+
+
+def members(kind: Kind) -> tuple[Kind, ...]:
+    """The alternatives of a union; any other type is its own only alternative."""
+    return kind.members if isinstance(kind, Either) else (kind,)
+
+
+def widen(kind: Kind) -> Kind:
+    """Constants and fixed tuples as their classes."""
+    if isinstance(kind, Const):
+        return Instance(type(kind.value))
+    if isinstance(kind, Fixed):
+        return Instance(tuple, (join(*kind.items),))
+    if isinstance(kind, Either):
+        return join(*map(widen, kind.members))
+    return kind
+
+
+def class_of(kind: Kind) -> type | None:
+    """The class of one alternative, where it has one."""
+    if isinstance(kind, Instance):
+        return kind.cls
+    if isinstance(kind, Const):
+        return type(kind.value)
+    return tuple if isinstance(kind, Fixed) else None
+
+
+def is_none(kind: Kind) -> bool:
+    return isinstance(kind, Instance) and kind.cls is type(None)
+
+
+def is_number(kind: Kind) -> bool:
+    return class_of(kind) in (bool, int, float)
+
+
+def join(*kinds: Kind) -> Kind:
+    """The least type above all of them; containers of one class are merged, element by element."""
+    flat: list[Kind] = []
+    for kind in kinds:
+        for member in members(kind):
+            if isinstance(member, Unknown):
+                return UNKNOWN
+            _merge(flat, member)
+    for cls in (str, int, bool):
+        same = [k for k in flat if isinstance(k, Const) and type(k.value) is cls]
+        if len(same) > MAX_MEMBERS:
+            flat = [k for k in flat if k not in same]
+            _merge(flat, Instance(cls))
+    return flat[0] if len(flat) == 1 else Either(tuple(flat))
+
+
+def _merge(flat: list[Kind], kind: Kind) -> None:
+    for i, present in enumerate(flat):
+        if present == kind or (
+            isinstance(present, Instance) and present.cls is class_of(kind) and not present.args
+        ):
+            return
+        if isinstance(kind, Instance) and not kind.args and isinstance(present, Const):
+            if type(present.value) is kind.cls:
+                flat[:] = [k for k in flat if not (isinstance(k, Const) and type(k.value) is kind.cls)]
+                break
+            continue
+        if isinstance(present, Fixed) and isinstance(kind, Fixed) and len(present.items) == len(kind.items):
+            flat[i] = Fixed(tuple(join(a, b) for a, b in zip(present.items, kind.items, strict=True)))
+            return
+        if class_of(present) is tuple and class_of(kind) is tuple:
+            flat[i] = Instance(tuple, (join(element(present), element(kind)),))
+            return
+        if isinstance(present, Instance) and isinstance(kind, Instance) and present.cls is kind.cls:
+            args = zip(present.args, kind.args, strict=True)
+            flat[i] = Instance(kind.cls, tuple(join(a, b) for a, b in args))
+            return
+    flat.append(kind)
+
+
+def element(kind: Kind) -> Kind:
+    """What a loop over it gives; UNKNOWN where that is not known. Ask `iterable` first."""
+    results: list[Kind] = []
+    for member in members(kind):
+        if isinstance(member, Fixed):
+            results.append(join(*member.items))
+        elif isinstance(member, Instance) and member.cls in ITERABLES and member.args:
+            results.append(member.args[0])
+        elif class_of(member) is str:
+            results.append(STR)
+        elif not iterable(member):
+            continue
+        else:
+            return UNKNOWN
+    return join(*results) if results else UNKNOWN
+
+
+def iterable(kind: Kind) -> bool:
+    """False only where a loop over it is sure to fail."""
+    if isinstance(kind, Either):
+        return not kind.members or any(map(iterable, kind.members))
+    if isinstance(kind, Function):
+        return False
+    cls = class_of(kind)
+    return cls is None or cls is str or cls in ITERABLES or hasattr(cls, "__iter__")
+
+
+def depth(kind: Kind) -> int:
+    if isinstance(kind, Instance):
+        return 1 + max(map(depth, kind.args), default=0)
+    if isinstance(kind, Fixed):
+        return 1 + max(map(depth, kind.items), default=0)
+    return max(map(depth, kind.members), default=0) if isinstance(kind, Either) else 0
+
+
+def shallow(kind: Kind) -> Kind:
+    """The type, or UNKNOWN where it is nested so deeply that it might grow for ever."""
+    return UNKNOWN if depth(kind) > MAX_DEPTH else kind
+
+
+def from_annotation(annotation: Type) -> Kind:
+    """The type that an annotation of a tool, a method or a stub stands for."""
+    origin: Any = get_origin(annotation)
+    args = get_args(annotation)
+    if annotation is Any or annotation is object or isinstance(annotation, str):
+        return UNKNOWN
+    if annotation is None or annotation is type(None):
+        return NONE
+    if isinstance(annotation, TypeVar):
+        bound = annotation.__bound__
+        return Variable(annotation.__name__, UNKNOWN if bound is None else from_annotation(bound))
+    if origin is Literal:
+        return join(*(NONE if a is None else Const(a) for a in args))
+    if is_union(annotation):
+        return join(*map(from_annotation, args))
+    if origin is tuple:
+        if len(args) == 2 and args[1] is Ellipsis:
+            return Instance(tuple, (from_annotation(args[0]),))
+        return Fixed(tuple(map(from_annotation, args)))
+    if origin is Callable:
+        arguments = args[0] if isinstance(args[0], list) else []
+        return Callback(tuple(map(from_annotation, arguments)), from_annotation(args[1]))
+    if isinstance(origin, type):
+        return Instance(origin, tuple(map(from_annotation, args)))
+    if keys := keys_of(annotation):
+        return from_annotation(as_dict(keys))
+    if annotation in (dict, Mapping):
+        return Instance(dict, (UNKNOWN, UNKNOWN))
+    if annotation in ITERABLES and annotation is not range:
+        return Instance(annotation, (UNKNOWN,))
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return Instance(annotation)
+    return UNKNOWN
+
+
+def could_be(kind: Kind, wanted: Kind, *, strict: bool) -> bool:
+    """False only where no value of `kind` is accepted as `wanted`.
+
+    `strict`: as tools check their arguments (a bool is no number, an iterator no list); else as Python does.
+    """
+    if isinstance(kind, Unknown | Variable) or isinstance(wanted, Unknown) or kind == NEVER:
+        return True
+    if isinstance(kind, Either):
+        return any(could_be(k, wanted, strict=strict) for k in kind.members)
+    if isinstance(wanted, Either):
+        return any(could_be(kind, w, strict=strict) for w in wanted.members)
+    if isinstance(wanted, Variable):
+        return could_be(kind, wanted.bound, strict=strict)
+    if isinstance(wanted, Callback | Function):
+        return isinstance(kind, Function)
+    if isinstance(kind, Function | Callback):
+        return False
+    if isinstance(wanted, Const):
+        return kind == wanted if isinstance(kind, Const) else class_of(kind) is type(wanted.value)
+    have = class_of(kind)
+    want = class_of(wanted)
+    if have is None or want is None:
+        return True
+    if want in (int, float) and have in (bool, int, float):
+        return not (strict and have is bool) and not (want is int and have is float)
+    if isinstance(wanted, Fixed):
+        if isinstance(kind, Fixed):
+            pairs = list(zip(kind.items, wanted.items, strict=False))
+            return len(kind.items) == len(wanted.items) and all(
+                could_be(a, b, strict=strict) for a, b in pairs
+            )
+        return have in (tuple, list)
+    if want in (list, Sequence, tuple):
+        lists = (list, tuple) if strict else (list, tuple, range, ITERATOR, VIEW, set, frozenset)
+        return have in lists and could_be(element(kind), element_wanted(wanted), strict=strict)
+    if want is Iterable:
+        return iterable(kind) and could_be(element(kind), element_wanted(wanted), strict=strict)
+    if want is dict and have is dict and isinstance(kind, Instance) and isinstance(wanted, Instance):
+        return all(could_be(a, b, strict=strict) for a, b in zip(kind.args, wanted.args, strict=False))
+    return issubclass(have, want) or (strict and want is Region and have in SHAPES)
+
+
+def element_wanted(wanted: Kind) -> Kind:
+    """The element type that an annotation such as `Sequence[T]` asks for."""
+    return wanted.args[0] if isinstance(wanted, Instance) and wanted.args else UNKNOWN
+
+
+def show(kind: Kind) -> str:
+    """The type in the words of Python, for messages."""
+    if isinstance(kind, Either):
+        return " | ".join(dict.fromkeys(map(show, kind.members))) or "nothing"
+    if isinstance(kind, Const):
+        return type(kind.value).__name__
+    if isinstance(kind, Fixed):
+        return f"tuple[{', '.join(map(show, kind.items))}]"
+    if isinstance(kind, Function):
+        return f"the function {kind.name}" if kind.name else "a function"
+    if isinstance(kind, Instance):
+        if is_none(kind):
+            return "None"
+        if kind.cls is types.ModuleType:
+            return "math"
+        name = {ITERATOR: "iterator", VIEW: "collection", Sequence: "list", Iterable: "iterable"}.get(
+            kind.cls, kind.cls.__name__
+        )
+        if kind.cls is tuple and kind.args:
+            return f"tuple[{show(kind.args[0])}, ...]"
+        known = [a for a in kind.args if a not in (UNKNOWN, NEVER)]
+        return (
+            f"{name}[{', '.join(map(show, kind.args))}]" if known and len(known) == len(kind.args) else name
+        )
+    return "any value"

@@ -1,0 +1,342 @@
+"""Made-up pictures that are known to the last object, and tools that answer about them without a fault.
+
+A program is judged by what it answers in many such worlds: they are made from the words that it looks for, at random
+and by a seed, so that counts, places, colours and truths come out one way and the other. Nothing is drawn; the tools
+answer from what was put in the picture.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+
+from ...errors import ToolError
+from ...registry import default_registry
+from ...values import Box, Circle, Grid, Line, Located, Mask, Point, Polygon, Region
+from ...values.image import Image
+from .asked_words import Words
+from .made_scenes import SHAPES, Picture, Scene, SceneMaker, Thing, edges
+from .wording import (
+    Claim,
+    Wanted,
+    adjectives,
+    basic_color,
+    check_color,
+    is_person,
+    read_noun,
+    read_statement,
+    table,
+)
+
+TOOLS = (
+    "detect", "find_faces", "find_qr_codes", "find_text", "find_circles", "find_polygons", "find_lines", "find_grid",
+    "find_panels", "segment", "segment_everything", "dominant_color", "has_color", "verify", "match", "classify",
+    "caption", "vqa", "read_text", "cupl_prompts", "blur_background", "color_pop", "cover", "tag",
+)  # fmt: skip
+_CROPS = ("crop", "crop_left_of", "crop_right_of", "crop_above", "crop_below", "crop_half")
+
+
+class World:
+    """Pictures with known contents, and the tools that answer about them.
+
+    Args:
+        words: what there is to look for.
+        seed: the same seed makes the same world.
+        images: how many pictures.
+    """
+
+    def __init__(self, words: Words, seed: int, images: int = 1) -> None:
+        self.words = words
+        self.seed = seed
+        self.adjectives = adjectives(words.statements)
+        self.doubtful = False
+        """Set where the right answer hangs on what nobody can know, as with "red or blue?" of a green object."""
+        self.scenes = SceneMaker(words, random.Random(seed)).scenes(images)
+        self.pictures = [scene.picture for scene in self.scenes]
+        self._by_name = {scene.picture.name: scene for scene in self.scenes}
+        self._groups = [g for options in words.choices if (g := _group(options))]
+
+    def tools(self) -> Mapping[str, Callable[..., Any]]:
+        """By name, with the arguments of the tools that they stand for."""
+        own = {name: getattr(self, name) for name in TOOLS}
+        crops = {name: self._cropped(name) for name in _CROPS}
+        return {**own, **crops}
+
+    # -- finding -----------------------------------------------------------------------------------
+
+    def detect(self, image: Image, what: str) -> list[Region]:
+        wanted = read_noun(what, self.adjectives)
+        if wanted.noun == "text":
+            return self.find_text(image)
+        return [
+            Region(t.box, t.label or wanted.noun, t.score, image.root)
+            for t in self._seen(image)
+            if t.is_a(wanted.noun) and self._answers_to(t, wanted, image)
+        ]
+
+    def find_faces(self, image: Image) -> list[Region]:
+        return self.detect(image, "face")
+
+    def find_qr_codes(self, image: Image) -> list[Region]:
+        return self.detect(image, "qr code")
+
+    def find_text(self, image: Image, text: str = "") -> list[Region]:
+        wanted = _letters(text)
+        seen = [t for t in self._scene(image).texts if _is_seen(t.box, image.box)]
+        return [t for t in seen if wanted in _letters(t.label)]
+
+    def find_circles(self, image: Image, color: str | None = None) -> list[Circle]:
+        return self._drawn(image, Circle, "circle", color)
+
+    def find_polygons(self, image: Image, kind: str = "polygon", color: str | None = None) -> list[Polygon]:
+        noun = read_noun(kind).noun
+        if noun not in (*SHAPES, "polygon", "quadrilateral", "shape"):
+            raise ToolError(f"'{kind}' is no kind of polygon")
+        return self._drawn(image, Polygon, noun, color)
+
+    def find_lines(self, image: Image, color: str | None = None) -> list[Line]:
+        return self._drawn(image, Line, "line", color)
+
+    def find_grid(self, image: Image) -> Grid:
+        grid = self._scene(image).grid
+        if grid is None:
+            raise ToolError("there is no grid")
+        return grid
+
+    def find_panels(self, image: Image) -> list[Region]:
+        third = image.width / 3
+        return [
+            Region(Box(image.box.left + i * third, image.box.top, image.box.left + (i + 1) * third, image.box.bottom),
+                   "panel", 1.0, image.root)
+            for i in range(3)
+        ]  # fmt: skip
+
+    def segment(self, image: Image, region: Region | Point) -> Region:
+        box = region.box if isinstance(region, Region) else self._at(image, region)
+        label = region.label if isinstance(region, Region) else ""
+        return Region(box, label, 1.0, image.root, _mask(box))
+
+    def segment_everything(self, image: Image) -> list[Region]:
+        return [Region(t.box, "", t.score, image.root, _mask(t.box)) for t in self._seen(image)]
+
+    # -- telling -----------------------------------------------------------------------------------
+
+    def dominant_color(self, image: Any) -> str:
+        thing, scene = self._meant(image)
+        return scene.color if thing is None else thing.color
+
+    def has_color(self, image: Any, color: str) -> bool:
+        return self.dominant_color(image) == check_color(color)
+
+    def verify(self, image: Image | Region, statement: str) -> bool:
+        return any(all(self._holds(image, c) for c in claims) for claims in self._read(image, statement))
+
+    def match(self, image: Image | Region, text: str) -> float:
+        jitter = self._chance(image, frozenset(("match", *text.lower().split()))) / 10
+        return (0.8 if self.verify(image, text) else 0.1) + jitter
+
+    def classify(self, image: Image | Region, options: list[str]) -> str:
+        if not options:
+            raise ToolError("there is nothing to choose from")
+        true = [o for o in options if self.verify(image, o)]
+        if len(true) == 1:
+            return true[0]
+        self.doubtful = True
+        return (true or options)[0]
+
+    def caption(self, image: Image | Region) -> str:
+        return f"caption {self._key(image)}"
+
+    def vqa(self, image: Image | Region, question: str) -> str:
+        return f"answer {self._key(image)} {' '.join(sorted(re.findall(r'[a-z0-9]+', question.lower())))}"
+
+    def read_text(self, image: Image | Region) -> str:
+        texts = [t for t in self._scene(_image_of(image)).texts if _is_seen(t.box, image.box)]
+        return "\n".join(t.label for t in texts)
+
+    def cupl_prompts(self, category: str) -> list[str]:
+        return [f"a photo of a {category}"]
+
+    # -- editing -----------------------------------------------------------------------------------
+
+    def blur_background(self, image: Image, keep: list[Located]) -> Image:
+        return _edited(image, [("blur_background", _kept(keep))])
+
+    def color_pop(self, image: Image, keep: list[Located]) -> Image:
+        return _edited(image, [("color_pop", _kept(keep))])
+
+    def cover(
+        self,
+        image: Image,
+        regions: list[Located],
+        style: Literal["box", "blur", "pixelate", "emoji"] = "box",
+        emoji: str = "smile",
+    ) -> Image:
+        face = _emoji(emoji) if style == "emoji" else ""
+        return _edited(image, [("cover", style, face, edges(r.box)) for r in regions])
+
+    def tag(self, image: Image, regions: list[Located], labels: list[str] | None = None) -> Image:
+        if labels is not None and len(labels) != len(regions):
+            raise ToolError(f"tag needs one label a region: it got {len(labels)} for {len(regions)}")
+        return _edited(
+            image, [("tag", edges(r.box), labels[i] if labels else "") for i, r in enumerate(regions)]
+        )
+
+    def _cropped(self, name: str) -> Callable[..., Image]:
+        cut = default_registry()[name].function
+
+        def crop(image: Image, *arguments: Any, **more: Any) -> Image:
+            part = cut(image, *arguments, **more)
+            return Picture(part.pixels, None, part.name, part.parent, part.origin, _done(image))
+
+        return crop
+
+    # -- what is meant -----------------------------------------------------------------------------
+
+    def _scene(self, image: Image) -> Scene:
+        return self._by_name[image.name]
+
+    def _seen(self, image: Image) -> list[Thing]:
+        """The surest first; in a part of a picture, what lies in it with at least half of itself, or fills it."""
+        things = self._scene(image).things
+        return things if image.parent is None else [t for t in things if _is_seen(t.box, image.box)]
+
+    def _drawn(self, image: Image, form: type, kind: str, color: str | None) -> list[Any]:
+        wanted = None if color is None else check_color(color)
+        found = [
+            t
+            for t in self._seen(image)
+            if isinstance(t.value, form)
+            and (wanted is None or t.color == wanted)
+            and (kind in ("polygon", "shape") or kind in t.nouns)
+        ]
+        return [t.value for t in sorted(found, key=lambda t: t.box.center.x)]
+
+    def _meant(self, place: Any) -> tuple[Thing | None, Scene]:
+        """The object that a region or a crop lies on; none for a whole picture or an empty place."""
+        image = _image_of(place)
+        scene = self._scene(image)
+        if isinstance(place, Image) and place.box == place.root.box:
+            return None, scene
+        found = scene.by_box.get(edges(place.box))
+        if found is None:
+            fits = [(t.box.iou(place.box), t.score, t) for t in scene.things]
+            share, _, near = max(fits, default=(0.0, 0.0, None), key=lambda f: f[:2])
+            found = near if share > 0.5 else None
+        return found, scene
+
+    def _at(self, image: Image, point: Point) -> Box:
+        around = [t.box for t in self._seen(image) if t.box.contains(point)]
+        return min(
+            around, key=lambda b: b.area, default=Box(point.x - 5, point.y - 5, point.x + 5, point.y + 5)
+        )
+
+    def _key(self, place: Any) -> str:
+        thing, scene = self._meant(place)
+        return str(scene.salt if thing is None else thing.salt)
+
+    def _read(self, place: Any, statement: str) -> tuple[tuple[Claim, ...], ...]:
+        thing, _ = self._meant(place)
+        return read_statement(statement, min(thing.nouns) if thing else "")
+
+    def _answers_to(self, thing: Thing, wanted: Wanted, image: Image) -> bool:
+        if wanted.color and thing.color != wanted.color:
+            return False
+        region = Region(thing.box, "", 1.0, image.root)
+        return all(self.verify(region, claim) for claim in wanted.claims)
+
+    def _holds(self, place: Any, claim: Claim) -> bool:
+        return self._is_true(place, claim.words) != claim.denied
+
+    def _is_true(self, place: Any, words: frozenset[str]) -> bool:
+        thing, scene = self._meant(place)
+        colors = {c for w in words if (c := basic_color(w))}
+        rest = " ".join(sorted(w for w in words if not basic_color(w)))
+        if colors and not rest:
+            return (thing.color if thing else scene.color) in colors
+        if thing is not None and " " not in rest:
+            noun = read_noun(rest).noun
+            if is_person(noun) or thing.is_a(noun):
+                return thing.is_a(noun) and (not colors or thing.color in colors)
+            if noun in self.words.nouns:
+                others = [t for t in scene.things if t is not thing and t.is_a(noun)]
+                return any(t.box.overlaps(thing.box) and (not colors or t.color in colors) for t in others)
+        for group in self._groups:
+            if words in group:
+                return group[int(self._chance(place, frozenset().union(*group)) * len(group))] == words
+        return self._chance(place, words) < _lean(self.seed, words)
+
+    def _chance(self, place: Any, words: frozenset[str]) -> float:
+        return _number(self._key(place), *sorted(words))
+
+
+def _is_seen(box: Box, part: Box) -> bool:
+    shared = box.intersection(part)
+    return shared is not None and shared.area >= 0.5 * min(box.area, part.area)
+
+
+def _group(options: Sequence[str]) -> tuple[frozenset[str], ...]:
+    """Options of which one holds, as the words of their claims; empty where they are contraries or colours."""
+    claims = [read_statement(o) for o in options]
+    if any(len(c) != 1 or len(c[0]) != 1 or c[0][0].denied for c in claims) or any(map(basic_color, options)):
+        return ()
+    words = tuple(c[0][0].words for c in claims)
+    return tuple(sorted(words, key=sorted)) if len({*words}) == len(words) else ()
+
+
+def _edited(image: Image, done: Iterable[tuple[Any, ...]]) -> Picture:
+    return Picture(image.pixels, None, image.name, image.parent, image.origin, _done(image) | {*done})
+
+
+def _emoji(name: str) -> str:
+    said = name.lower().removesuffix("emoji").strip().removesuffix("face").strip()
+    found = next((k for k, others in table("emoji").items() if said == k or said in others), None)
+    if found is None:
+        raise ToolError(f"the emoji '{name}' is not known")
+    return str(found)
+
+
+def _done(image: Image) -> frozenset[tuple[Any, ...]]:
+    return image.done if isinstance(image, Picture) else frozenset()
+
+
+def _kept(keep: Sequence[Located]) -> frozenset[tuple[float, ...]]:
+    if not keep:
+        raise ToolError("there is nothing to keep: nothing was found")
+    return frozenset(edges(r.box) for r in keep)
+
+
+def _image_of(place: Any) -> Image:
+    image = place if isinstance(place, Image) else getattr(place, "image", None)
+    if not isinstance(image, Image):
+        raise ToolError("a bare box does not know its image")
+    return image
+
+
+def _mask(box: Box) -> Mask:
+    return Mask(
+        np.ones((1, 1), bool),
+        Box(math.floor(box.left), math.floor(box.top), math.floor(box.left) + 1, math.floor(box.top) + 1),
+    )
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "", text.lower())
+
+
+@cache
+def _number(*parts: str) -> float:
+    """A number from 0 to 1 that hangs on the parts alone."""
+    return zlib.crc32("\0".join(parts).encode()) / 2**32
+
+
+def _lean(seed: int, words: frozenset[str]) -> float:
+    """How often a claim holds in a world: seldom, half of the time, or nearly always."""
+    return (0.15, 0.5, 0.9)[int(_number(str(seed), "lean", *sorted(words)) * 3)]

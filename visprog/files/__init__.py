@@ -1,0 +1,1 @@
+"""Files and text: read within limits, written whole, never mixed up with inputs."""

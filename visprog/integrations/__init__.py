@@ -1,0 +1,1 @@
+"""visprog within other frameworks."""

@@ -1,0 +1,1 @@
+"""Chat models, behind one small protocol. They know neither planners nor tools."""

@@ -1,0 +1,165 @@
+"""A language model on this machine, through `transformers`: from a local folder or a hub id."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError, MissingExtra, PlannerError
+from ..planner.base import Tokens
+from .chat import Message, Reply, first_line
+
+MAX_NEW_TOKENS = 1024
+"""Where the caller sets no limit: programs are short, and a model that rambles must end."""
+
+
+class TransformersChat:
+    """A causal language model, loaded at the first question. Weights are safetensors; no code of the
+    checkpoint is run.
+
+    Args:
+        model: a folder with config.json, tokenizer and *.safetensors, or a hub id ("ORG/NAME").
+        device: "cpu", "cuda", …; a GPU where there is one.
+        dtype: "auto" (the checkpoint's own), "float32", "bfloat16", …
+
+    Raises:
+        ConfigError: no model is named.
+    """
+
+    def __init__(self, model: str, *, device: str | None = None, dtype: str = "auto") -> None:
+        if not model:
+            raise ConfigError("which model? write 'transformers:FOLDER' or 'transformers:ORG/NAME'")
+        self.model = str(model)
+        self.device = device
+        self.dtype = dtype
+        self._lock = threading.Lock()
+        self._loaded: tuple[Any, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        return f"transformers:{self.model}"
+
+    def complete(
+        self,
+        messages: list[Message],
+        *,
+        n: int = 1,
+        temperature: float = 0.0,
+        max_tokens: int | None = None,
+        seed: int | None = None,
+    ) -> list[Reply]:
+        """`n` replies; greedy (and then all the same) at temperature 0."""
+        with self._lock:  # one model, one generation at a time
+            tokenizer, network = self._load()
+            import torch
+
+            inputs = self._encode(tokenizer, messages).to(network.device)
+            length = int(inputs["input_ids"].shape[1])
+            limit = max_tokens or MAX_NEW_TOKENS
+            room = getattr(network.config, "max_position_embeddings", None)
+            if room is not None and length >= room:
+                raise PlannerError(
+                    f"the prompt has {length} tokens and {self.name} takes {room}: lower max_examples, "
+                    f"or offer fewer tools"
+                )
+            sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+            if temperature > 0:
+                sampling = {"do_sample": True, "temperature": temperature, "num_return_sequences": n}
+            with torch.inference_mode(), torch.random.fork_rng(enabled=seed is not None):
+                if seed is not None:
+                    torch.manual_seed(seed)
+                written = network.generate(
+                    **inputs,
+                    max_new_tokens=min(limit, room - length) if room is not None else limit,
+                    pad_token_id=_pad(tokenizer),
+                    **sampling,
+                )
+        ends = _ends(tokenizer, network)
+        replies = [
+            _reply(tokenizer, row[length:].tolist(), ends, 0 if i else length)
+            for i, row in enumerate(written)
+        ]
+        if not any(r.text.strip() for r in replies):
+            raise PlannerError(f"{self.name} gave an empty reply")
+        return (replies * n)[:n] if temperature <= 0 else [r for r in replies if r.text.strip()]
+
+    def _encode(self, tokenizer: Any, messages: list[Message]) -> Any:
+        if not tokenizer.chat_template:  # a model that only continues text
+            text = "\n\n".join(m["content"] for m in messages) + "\n\n"
+            return tokenizer(text, return_tensors="pt", return_token_type_ids=False)
+        import jinja2
+
+        arguments = {"add_generation_prompt": True, "return_tensors": "pt", "return_dict": True}
+        try:
+            return tokenizer.apply_chat_template(messages, **arguments)
+        except jinja2.TemplateError:  # some templates know no system role: say it in the first user turn
+            system, user, *rest = messages
+            merged = {"role": "user", "content": system["content"] + "\n\n" + user["content"]}
+            try:
+                return tokenizer.apply_chat_template([merged, *rest], **arguments)
+            except jinja2.TemplateError as error:
+                raise PlannerError(f"the chat template of {self.name} fails: {first_line(error)}") from error
+
+    def _load(self) -> tuple[Any, Any]:
+        if self._loaded is not None:
+            return self._loaded
+        folder = Path(self.model).expanduser()
+        is_folder = folder.is_dir()
+        if is_folder:
+            self._look_at(folder)
+        elif self.model.startswith((".", "/", "~", "\\")) or self.model.count("/") > 1 or folder.exists():
+            raise PlannerError(f"no such folder: {self.model}")
+        try:
+            import torch
+            import transformers
+        except ImportError:
+            raise MissingExtra("a local language model", "hf") from None
+        source = str(folder) if is_folder else self.model
+        common = {"trust_remote_code": False, "local_files_only": is_folder}
+        bars = transformers.utils.logging.is_progress_bar_enabled()
+        transformers.utils.logging.disable_progress_bar()
+        try:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, **common)
+            network = transformers.AutoModelForCausalLM.from_pretrained(
+                source, use_safetensors=True, dtype=self.dtype, **common
+            )
+        except (OSError, ValueError, RuntimeError, ImportError) as error:
+            hint = "" if is_folder else " (it is no folder here, and the hub did not give it)"
+            raise PlannerError(f"cannot load '{self.model}'{hint}: {first_line(error)}") from error
+        finally:
+            if bars:
+                transformers.utils.logging.enable_progress_bar()
+        device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            network = network.to(device).eval()
+        except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+            raise PlannerError(
+                f"cannot put '{self.model}' on the device '{device}': {first_line(error)}"
+            ) from error
+        self._loaded = tokenizer, network
+        return self._loaded
+
+    def _look_at(self, folder: Path) -> None:
+        if not (folder / "config.json").is_file():
+            raise PlannerError(f"{folder} holds no config.json: it is not a model saved by transformers")
+        if not any(folder.glob("*.safetensors")):
+            raise PlannerError(f"{folder} holds no *.safetensors: save the model again with save_pretrained")
+
+
+def _pad(tokenizer: Any) -> int | None:
+    pad: int | None = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    return pad
+
+
+def _ends(tokenizer: Any, network: Any) -> set[int]:
+    """The tokens that end a reply: the tokenizer's, and those that the model was set up with."""
+    more = network.generation_config.eos_token_id
+    return {tokenizer.eos_token_id, *(more if isinstance(more, list) else [more])} - {None}
+
+
+def _reply(tokenizer: Any, ids: list[int], ends: set[int], prompt: int) -> Reply:
+    """What was written up to the end token; shorter rows of a batch are filled up after it."""
+    length = next((i for i, token in enumerate(ids) if token in ends), None)
+    text = tokenizer.decode(ids[:length], skip_special_tokens=True)
+    return Reply(text, Tokens(prompt, len(ids) if length is None else length + 1), length is None)

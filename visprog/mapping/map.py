@@ -1,0 +1,297 @@
+"""One question, many images: one plan, programs that run at once, memory that does not grow."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..answer import Answer
+from ..errors import ConfigError, PlannerError, VisprogError
+from ..planner.base import Plan
+from ..planner.repair import Mend, mend_once
+from ..program import mismatch, open_image
+from ..values.image import Image
+from ..values.json_values import one_line
+from .image_folder import ImageFolder
+from .map_run import MapRun
+
+if TYPE_CHECKING:
+    from visprog.sandbox import Series
+
+    from ..agent import Agent
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image that is to be asked about, not yet opened.
+
+    Attributes:
+        index: Position among all, from 0.
+        name: Path within the folder, or as it was given; of an image in memory its position.
+        given: What `Image.open` reads.
+    """
+
+    index: int
+    name: str
+    given: Any
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """What came of the question for one picture.
+
+    Attributes:
+        index, image: position and name of the picture; see `Source`.
+        answer: as `Agent.ask` gives it.
+    """
+
+    index: int
+    image: str
+    answer: Answer
+
+    def __repr__(self) -> str:
+        return f"Mapped({self.index}, {one_line(self.image, 40)!r}, {one_line(str(self.answer), 50)!r})"
+
+    def _repr_html_(self) -> str:
+        from ..report.display import results_html
+
+        return results_html([self])
+
+
+class Sources:
+    """Images to ask about, named and numbered; their files are found as they are needed.
+
+    Args:
+        images: a folder, or whatever yields what `Image.open` reads.
+        wanted: whether an image is to be asked about; all are by default.
+    """
+
+    def __init__(self, images: ImageFolder | Iterable[Any], wanted: Callable[[Source], bool] | None) -> None:
+        self._images = images
+        self._wanted = wanted
+        self._length: int | None = None
+
+    def __iter__(self) -> Iterator[Source]:
+        if isinstance(self._images, ImageFolder):
+            folder = self._images.path
+            named = ((path.relative_to(folder).as_posix(), path) for path in self._images)
+            found = (Source(i, name, path) for i, (name, path) in enumerate(named))
+        else:
+            found = (
+                each if isinstance(each, Source) else Source(i, _name(each, i), each)
+                for i, each in enumerate(self._images)
+            )
+        return found if self._wanted is None else filter(self._wanted, found)
+
+    def __len__(self) -> int:
+        """Number of images, as it was when it was first asked for.
+
+        Raises:
+            TypeError: they come from an iterator, which does not say how many there are.
+            VisprogError: the folder cannot be read.
+        """
+        length = self.known_length()
+        if length is None:
+            raise TypeError("the number of images is not known: they come from an iterator")
+        return length
+
+    def known_length(self) -> int | None:
+        """The same; None if it is not known."""
+        if self._length is None:
+            if isinstance(self._images, ImageFolder | list | tuple):
+                self._length = sum(1 for _ in self)
+            elif self._wanted is None and isinstance(self._images, Sized):  # whose items may be slow to read
+                self._length = len(self._images)
+        return self._length
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """Number of files of the folder that are no images, per ending; see `ImageFolder`."""
+        return self._images.left_out if isinstance(self._images, ImageFolder) else Counter()
+
+    @property
+    def notice(self) -> str:
+        """The same in one sentence."""
+        return self._images.notice if isinstance(self._images, ImageFolder) else ""
+
+
+def sources(
+    images: Iterable[Any] | str | os.PathLike[str], wanted: Callable[[Source], bool] | None = None
+) -> Sources:
+    """The images of a folder and the folders in it, by name; or of whatever yields what `Image.open` reads.
+
+    Raises:
+        VisprogError: there is no such folder, or `images` is neither.
+    """
+    if isinstance(images, str | os.PathLike):
+        folder = Path(images)
+        if not folder.is_dir():
+            hint = "; one image is asked about with ask" if folder.is_file() else ""
+            raise VisprogError(f"there is no folder {folder}{hint}")
+        return Sources(ImageFolder(folder), wanted)
+    if isinstance(images, bytes | bytearray | Image) or not isinstance(images, Iterable) or _is_one(images):
+        raise VisprogError(f"give a folder or several images, not one {type(images).__name__}")
+    return images if isinstance(images, Sources) and wanted is None else Sources(images, wanted)
+
+
+def map_images(
+    agent: Agent,
+    question: str,
+    images: Iterable[Any] | str | os.PathLike[str],
+    *,
+    program: str | os.PathLike[str] | None = None,
+    plan_each: bool = False,
+    returns: Any = None,
+    jobs: int = 8,
+    ordered: bool = True,
+    on: Literal["threads", "ray"] = "threads",
+    progress: bool = True,
+) -> MapRun:
+    """What `Agent.map` does, and says."""
+    if program is None and not question.strip():
+        raise VisprogError("the question is empty")
+    if program is not None and plan_each:
+        raise ConfigError("either one program for all pictures, or plan_each")
+    if jobs < 1:
+        raise ConfigError(f"jobs must be at least 1, not {jobs}")
+    if on not in ("threads", "ray"):
+        raise ConfigError(f"on must be 'threads' or 'ray', not {on!r}")
+    listed = sources(images)
+    pictures = iter(listed)
+    if on == "ray":
+        from .ray import map_on_ray
+
+        if plan_each:
+            raise ConfigError("on Ray the program is planned once: leave plan_each out")
+        results = map_on_ray(
+            agent, question, pictures, lambda: make_plan(agent, question, program, returns),
+            returns=returns, jobs=jobs, ordered=ordered,
+        )  # fmt: skip
+    else:
+        results = _on_threads(agent, question, pictures, program, plan_each, returns, jobs, ordered)
+    return MapRun(results, listed, progress)
+
+
+def make_plan(agent: Agent, question: str, program: str | os.PathLike[str] | None, returns: Any) -> Plan:
+    """The program for all pictures: planned, or the one that is given, checked.
+
+    Raises:
+        PlannerError, Refused: none could be planned.
+        VisprogError: the given one cannot be read, fails its check, or does not take one picture.
+    """
+    plan = agent.plan(question, returns=returns) if program is None else agent.checked(program, returns)
+    errors = [d for d in plan.diagnostics if d.severity == "error" and not d.refusal]
+    if errors:
+        kind = VisprogError if program is not None else PlannerError
+        raise kind(f"the program fails its check: {errors[0]}")
+    wrong = mismatch(plan.program, 1)
+    if wrong:
+        raise VisprogError(wrong)
+    return plan
+
+
+def answer_one(
+    agent: Agent,
+    question: str,
+    source: Source,
+    plan: Plan | None,
+    returns: Any,
+    series: Series | None,
+    mend: Mend | None = None,
+) -> Mapped:
+    """The answer for one picture, whatever goes wrong with it; without a plan its own is made.
+
+    Args:
+        series: of the plan's program.
+        mend: gives a better program where the plan's fails.
+    """
+    started = time.perf_counter()
+    program = "" if plan is None else plan.program
+    try:
+        picture = open_image(source.given, agent.config)
+        if plan is None:
+            answer = agent.ask(question, picture, returns=returns)
+        else:
+            answer = agent.follow(plan, picture, question=question, returns=returns, series=series, mend=mend)
+    except VisprogError as error:
+        answer = Answer("error", message=str(error), program=program)
+    except Exception as error:  # of one picture: the others go on
+        answer = Answer("error", message=f"{type(error).__name__}: {error}", program=program)
+    answer = replace(answer, question=question, seconds=time.perf_counter() - started)
+    return Mapped(source.index, source.name, answer)
+
+
+def _on_threads(
+    agent: Agent,
+    question: str,
+    pictures: Iterator[Source],
+    program: str | os.PathLike[str] | None,
+    plan_each: bool,
+    returns: Any,
+    jobs: int,
+    ordered: bool,
+) -> Generator[Mapped, None, None]:
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(jobs, thread_name_prefix="visprog-map"))
+        plan: Plan | None = None
+        series: Series | None = None
+        mend = mend_once(agent.mending(question, returns=returns)) if program is None else None
+
+        def submit(source: Source) -> Future[Mapped]:
+            nonlocal plan, series
+            if plan is None and not plan_each:
+                plan = make_plan(agent, question, program, returns)
+                series = stack.enter_context(agent.sandbox.series(plan.program))
+            return pool.submit(answer_one, agent, question, source, plan, returns, series, mend)
+
+        yield from in_flight(pictures, submit, most=2 * jobs, ordered=ordered)
+
+
+def in_flight(
+    pictures: Iterable[Source],
+    submit: Callable[[Source], Future[Mapped]],
+    *,
+    most: int,
+    ordered: bool,
+) -> Generator[Mapped, None, None]:
+    """Results of work that is submitted ahead, so that at most so many are unfinished or wait to be taken."""
+    waiting: deque[Future[Mapped]] = deque()
+
+    def done() -> Iterator[Mapped]:
+        """What can be handed out; where there is no room for more, at least one."""
+        if len(waiting) >= most:
+            wait([waiting[0]] if ordered else waiting, return_when=FIRST_COMPLETED)
+        for future in [*waiting]:
+            if future.done():
+                waiting.remove(future)
+                yield future.result()
+            elif ordered:
+                return
+
+    try:
+        for picture in pictures:
+            waiting.append(submit(picture))
+            yield from done()
+        most = 1  # of what is left, each as soon as it may be
+        while waiting:
+            yield from done()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _name(given: Any, index: int) -> str:
+    return str(given) if isinstance(given, str | os.PathLike) else str(index)
+
+
+def _is_one(images: Iterable[Any]) -> bool:
+    """Whether an array is one image, whose rows nobody asks about."""
+    shape: tuple[int, ...] = getattr(images, "shape", ())
+    return len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3, 4))

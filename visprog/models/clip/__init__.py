@@ -1,0 +1,1 @@
+"""CLIP: the model, and how checkpoints of the hub are named."""

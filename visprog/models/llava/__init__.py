@@ -1,0 +1,1 @@
+"""LLaVA: the model, and conversations as text."""

@@ -1,0 +1,1 @@
+"""SAM: the model, its predictor, masks of everything, and its training."""

@@ -1,0 +1,203 @@
+"""Public checkpoints of SAM: their configuration, and their names of weights ↔ names here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ..checkpoint.hub_config import check_keys, check_kind
+from ..checkpoint.keymap import KeyMap, Names
+
+POSITIONS = "shared_image_embedding.positional_embedding"
+TWIN = "prompt_encoder.shared_embedding.positional_embedding"
+"""One tensor that hub checkpoints know by two names, of which a file may hold either."""
+
+
+HUB_KEYS = {
+    "vision_config": """
+        global_attn_indexes hidden_act hidden_size image_size intermediate_size layer_norm_eps mlp_dim mlp_ratio
+        num_attention_heads num_channels num_hidden_layers num_pos_feats output_channels patch_size projection_dim
+        qkv_bias scale use_abs_pos use_rel_pos window_size
+    """,
+    "prompt_encoder_config": """
+        hidden_act hidden_size image_embedding_size image_size layer_norm_eps mask_input_channels num_point_embeddings
+        patch_size
+    """,
+    "mask_decoder_config": """
+        attention_downsample_rate hidden_act hidden_size iou_head_depth iou_head_hidden_dim layer_norm_eps mlp_dim
+        num_attention_heads num_hidden_layers num_multimask_outputs
+    """,
+}
+"""Parts of the `config.json` of a hub checkpoint, and their settings that are read or that SAM does not use."""
+
+
+def hub_config(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a `SamConfig`, from the `config.json` of a hub checkpoint; what it leaves out are its defaults.
+
+    Raises:
+        ValueError: its parts do not fit together, or it asks for what is not implemented.
+    """
+    check_kind(raw, "sam")
+    check_keys(raw, (*HUB_KEYS, "tie_word_embeddings"))
+    vision, prompts, decoder = (raw.get(part) or {} for part in HUB_KEYS)
+    for (part, known), section in zip(HUB_KEYS.items(), (vision, prompts, decoder), strict=True):
+        check_keys(section, known.split(), part)
+    vision, prompts, decoder = (
+        {key: value for key, value in section.items() if value is not None}
+        for section in (vision, prompts, decoder)
+    )
+    width = decoder.get("hidden_size", 256)
+    size, patch = vision.get("image_size", 1024), vision.get("patch_size", 16)
+    if not isinstance(size, int) or not isinstance(patch, int):
+        raise ValueError(f"images of {size} in patches of {patch}: only square ones are implemented")
+    for what, found, wanted in (
+        ("vision_config.output_channels", vision.get("output_channels", 256), width),
+        ("vision_config.num_pos_feats", vision.get("num_pos_feats", 128), width // 2),
+        ("vision_config.attention_dropout", vision.get("attention_dropout", 0.0), 0.0),
+        ("prompt_encoder_config.hidden_size", prompts.get("hidden_size", 256), width),
+        ("prompt_encoder_config.image_size", prompts.get("image_size", 1024), size),
+        ("prompt_encoder_config.patch_size", prompts.get("patch_size", 16), patch),
+        (
+            "prompt_encoder_config.image_embedding_size",
+            prompts.get("image_embedding_size", size // patch),
+            size // patch,
+        ),
+        ("prompt_encoder_config.num_point_embeddings", prompts.get("num_point_embeddings", 4), 4),
+    ):
+        if found != wanted:
+            raise ValueError(
+                f"the checkpoint's {what} is {found}; only {wanted} is implemented with the rest of it"
+            )
+    dim = vision.get("hidden_size", 768)
+    return dict(
+        image_size=size,
+        patch=patch,
+        channels=vision.get("num_channels", 3),
+        dim=dim,
+        layers=vision.get("num_hidden_layers", 12),
+        heads=vision.get("num_attention_heads", 12),
+        hidden=vision.get("mlp_dim") or int(dim * vision.get("mlp_ratio", 4.0)),
+        window=vision.get("window_size", 14),
+        global_layers=tuple(vision.get("global_attn_indexes", (2, 5, 8, 11))),
+        qkv_bias=vision.get("qkv_bias", True),
+        absolute=vision.get("use_abs_pos", True),
+        relative=vision.get("use_rel_pos", True),
+        activation=vision.get("hidden_act", "gelu"),
+        eps=vision.get("layer_norm_eps", 1e-6),
+        width=width,
+        mask_channels=prompts.get("mask_input_channels", 16),
+        mask_activation=prompts.get("hidden_act", "gelu"),
+        mask_eps=prompts.get("layer_norm_eps", 1e-6),
+        decoder_layers=decoder.get("num_hidden_layers", 2),
+        decoder_heads=decoder.get("num_attention_heads", 8),
+        decoder_hidden=decoder.get("mlp_dim", 2048),
+        decoder_activation=decoder.get("hidden_act", "relu"),
+        decoder_eps=decoder.get("layer_norm_eps", 1e-6),
+        downsample=2,  # theirs reads the rate for the last attention alone
+        last_downsample=decoder.get("attention_downsample_rate", 2),
+        masks=decoder.get("num_multimask_outputs", 3),
+        iou_layers=max(2, decoder.get("iou_head_depth", 3)),
+        iou_hidden=decoder.get("iou_head_hidden_dim", 256),
+    )
+
+
+def _shared(norm: str, blocks: str) -> list[tuple[str, Names]]:
+    """What both layouts call alike, but for the name of their norms and of the encoder's blocks."""
+    block, layer = f"{blocks}.{{}}", "mask_decoder.transformer.layers.{}"
+    return [
+        (f"{block}.{norm}1.{{}}", "encoder.blocks.{}.attention_norm.{}"),
+        (f"{block}.attn.qkv.{{}}", "encoder.blocks.{}.attention.qkv.{}"),
+        (f"{block}.attn.proj.{{}}", "encoder.blocks.{}.attention.out.{}"),
+        (f"{block}.attn.rel_pos_h", "encoder.blocks.{}.attention.rows"),
+        (f"{block}.attn.rel_pos_w", "encoder.blocks.{}.attention.columns"),
+        (f"{block}.{norm}2.{{}}", "encoder.blocks.{}.mlp_norm.{}"),
+        (f"{block}.mlp.lin1.{{}}", "encoder.blocks.{}.mlp.layers.0.{}"),
+        (f"{block}.mlp.lin2.{{}}", "encoder.blocks.{}.mlp.layers.1.{}"),
+        ("prompt_encoder.not_a_point_embed.weight", "prompts.not_a_point"),
+        ("prompt_encoder.no_mask_embed.weight", "prompts.no_mask"),
+        ("mask_decoder.iou_token.weight", "decoder.iou_token"),
+        ("mask_decoder.mask_tokens.weight", "decoder.mask_tokens"),
+        (f"{layer}.self_attn.{{}}_proj.{{}}", "decoder.blocks.{}.self_attention.{}.{}"),
+        (f"{layer}.cross_attn_token_to_image.{{}}_proj.{{}}", "decoder.blocks.{}.to_image.{}.{}"),
+        (f"{layer}.cross_attn_image_to_token.{{}}_proj.{{}}", "decoder.blocks.{}.to_tokens.{}.{}"),
+        (f"{layer}.mlp.lin1.{{}}", "decoder.blocks.{}.mlp.layers.0.{}"),
+        (f"{layer}.mlp.lin2.{{}}", "decoder.blocks.{}.mlp.layers.1.{}"),
+        *((f"{layer}.{norm}{i + 1}.{{}}", f"decoder.blocks.{{}}.norms.{i}.{{}}") for i in range(4)),
+        ("mask_decoder.transformer.final_attn_token_to_image.{}_proj.{}", "decoder.to_image.{}.{}"),
+        (f"mask_decoder.transformer.{norm}_final_attn.{{}}", "decoder.norm.{}"),
+    ]
+
+
+def hub_keys(iou_layers: int) -> KeyMap:
+    """The layout of `transformers` (facebook/sam-vit-…), for an IoU head of so many layers."""
+    return KeyMap(
+        [
+            (POSITIONS, "prompts.frequencies"),
+            ("vision_encoder.patch_embed.projection.{}", "encoder.patches.projection.{}"),
+            ("vision_encoder.pos_embed", "encoder.positions"),
+            *_shared("layer_norm", "vision_encoder.layers"),
+            ("vision_encoder.neck.conv1.weight", "encoder.neck.0.weight"),
+            ("vision_encoder.neck.layer_norm1.{}", "encoder.neck.1.{}"),
+            ("vision_encoder.neck.conv2.weight", "encoder.neck.2.weight"),
+            ("vision_encoder.neck.layer_norm2.{}", "encoder.neck.3.{}"),
+            ("prompt_encoder.point_embed.{}.weight", "prompts.types.{}"),
+            ("prompt_encoder.mask_embed.conv1.{}", "prompts.convs.0.{}"),
+            ("prompt_encoder.mask_embed.conv2.{}", "prompts.convs.1.{}"),
+            ("prompt_encoder.mask_embed.conv3.{}", "prompts.convs.2.{}"),
+            ("prompt_encoder.mask_embed.layer_norm1.{}", "prompts.norms.0.{}"),
+            ("prompt_encoder.mask_embed.layer_norm2.{}", "prompts.norms.1.{}"),
+            ("mask_decoder.upscale_conv1.{}", "decoder.upscale.0.{}"),
+            ("mask_decoder.upscale_layer_norm.{}", "decoder.upscale.1.{}"),
+            ("mask_decoder.upscale_conv2.{}", "decoder.upscale.3.{}"),
+            ("mask_decoder.output_hypernetworks_mlps.{}.proj_in.{}", "decoder.mask_heads.{}.layers.0.{}"),
+            ("mask_decoder.output_hypernetworks_mlps.{}.layers.0.{}", "decoder.mask_heads.{}.layers.1.{}"),
+            ("mask_decoder.output_hypernetworks_mlps.{}.proj_out.{}", "decoder.mask_heads.{}.layers.2.{}"),
+            ("mask_decoder.iou_prediction_head.proj_in.{}", "decoder.iou_head.layers.0.{}"),
+            *(
+                (f"mask_decoder.iou_prediction_head.layers.{i}.{{}}", f"decoder.iou_head.layers.{i + 1}.{{}}")
+                for i in range(iou_layers - 2)
+            ),
+            (
+                "mask_decoder.iou_prediction_head.proj_out.{}",
+                f"decoder.iou_head.layers.{iou_layers - 1}.{{}}",
+            ),
+        ]
+    )
+
+
+AUTHORS_KEYS = KeyMap(
+    [
+        ("prompt_encoder.pe_layer.positional_encoding_gaussian_matrix", "prompts.frequencies"),
+        ("image_encoder.patch_embed.proj.{}", "encoder.patches.projection.{}"),
+        ("image_encoder.pos_embed", "encoder.positions"),
+        *_shared("norm", "image_encoder.blocks"),
+        ("image_encoder.neck.{}.{}", "encoder.neck.{}.{}"),
+        ("prompt_encoder.point_embeddings.{}.weight", "prompts.types.{}"),
+        ("prompt_encoder.mask_downscaling.0.{}", "prompts.convs.0.{}"),
+        ("prompt_encoder.mask_downscaling.3.{}", "prompts.convs.1.{}"),
+        ("prompt_encoder.mask_downscaling.6.{}", "prompts.convs.2.{}"),
+        ("prompt_encoder.mask_downscaling.1.{}", "prompts.norms.0.{}"),
+        ("prompt_encoder.mask_downscaling.4.{}", "prompts.norms.1.{}"),
+        ("mask_decoder.output_upscaling.{}.{}", "decoder.upscale.{}.{}"),
+        ("mask_decoder.output_hypernetworks_mlps.{}.layers.{}.{}", "decoder.mask_heads.{}.layers.{}.{}"),
+        ("mask_decoder.iou_prediction_head.layers.{}.{}", "decoder.iou_head.layers.{}.{}"),
+    ]
+)
+"""The layout of the authors' package `segment_anything`."""
+
+
+def from_hub(state: Mapping[str, Tensor], iou_layers: int) -> dict[str, Tensor]:
+    """A hub checkpoint's weights under our names."""
+    state = dict(state)
+    if TWIN in state:
+        state.setdefault(POSITIONS, state[TWIN])
+        del state[TWIN]
+    return hub_keys(iou_layers).to_ours(state)
+
+
+def to_hub(state: Mapping[str, Tensor], iou_layers: int) -> dict[str, Tensor]:
+    """Our weights under the names of a hub checkpoint."""
+    theirs = hub_keys(iou_layers).to_theirs(state)
+    return {**theirs, TWIN: theirs[POSITIONS]}

@@ -1,0 +1,165 @@
+"""A user's own in-context examples: answers that were right, kept as questions and programs in a YAML file."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..config import MAX_BYTES
+from ..errors import ConfigError, VisprogError
+from ..files.plain_text import decode_text
+from ..files.reading import read_file
+from ..trust import is_trusted, trust
+
+if TYPE_CHECKING:
+    from visprog.prompts import Example
+
+    from ..agent import Agent
+
+DEFAULT = Path("visprog.examples.yaml")
+
+_HEAD = "# Questions and programs that were right; a language model is shown those most like its question.\n"
+
+
+def read_examples(path: Path) -> tuple[Example, ...]:
+    """The examples of a file, in its order; none where there is no such file.
+
+    Raises:
+        ConfigError: the file is not a list of examples; the message names the entry.
+    """
+    import yaml
+
+    from visprog.prompts import Example
+
+    try:
+        data = read_file(path, MAX_BYTES)
+        entries = yaml.safe_load(decode_text(data))
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read the examples {path}: {error}") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if entries is None:
+        return ()
+    if not isinstance(entries, list):
+        raise ConfigError(f"{path} holds no list of examples")
+    examples = []
+    for number, entry in enumerate(entries, 1):
+        try:
+            example = Example(**entry)
+        except TypeError as error:
+            raise ConfigError(f"{path}, example {number}: {error}") from None
+        if not isinstance(example.question, str) or not isinstance(example.program, str):
+            raise ConfigError(f"{path}, example {number}: question and program must be texts")
+        examples.append(example)
+    return tuple(examples)
+
+
+def found_examples() -> tuple[Example, ...]:
+    """The examples of the working folder, which a model is told: left out, with a warning, unless they are trusted.
+
+    Raises:
+        ConfigError: as `read_examples` does.
+    """
+    if not DEFAULT.is_file():
+        return ()
+    try:
+        trusted = is_trusted(DEFAULT, read_file(DEFAULT, MAX_BYTES))
+    except (OSError, ValueError):
+        trusted = True  # read_examples says what is wrong with it
+    if trusted:
+        return read_examples(DEFAULT)
+    warnings.warn(
+        f"{DEFAULT}, found in the working folder, is left out, since a model would be told what it holds: look at it, "
+        "then allow it with 'visprog trust'",
+        stacklevel=2,
+    )
+    return ()
+
+
+def try_example(agent: Agent, example: Example, pictures: tuple[Any, ...] = (), value: Any = None) -> None:
+    """Check a program, run it on stand-ins for the tools, and on its pictures where they are given.
+
+    Args:
+        pictures: those that it is about.
+        value: what it must answer on them, in the JSON form of answers.
+
+    Raises:
+        VisprogError: it does not pass; the message says why.
+    """
+    from ..check import check
+    from ..check.dry_run import dry_run
+    from ..program import mismatch
+
+    found = check(example.program, agent.registry)
+    if not any(d.severity == "error" for d in found):
+        wrong = mismatch(example.program, example.images)
+        if wrong:
+            raise VisprogError(f"this is no example: {wrong}")
+        found = dry_run(example.program, agent.registry, images=example.images, sandbox=agent.sandbox)
+    errors = [d for d in found if d.severity == "error"]
+    if errors:
+        raise VisprogError(f"the program does not pass its check, so it is no example: {errors[0]}")
+    if not pictures:
+        return
+    again = agent.run(example.program, *pictures)
+    if again.status != "answered":
+        raise VisprogError(f"the program no longer answers: {again.message}")
+    if again.to_json(pictures=False)["value"] != value:
+        raise VisprogError(f"the program now answers {again} on its pictures, and not what was marked right")
+
+
+def add_example(path: Path, example: Example) -> int:
+    """Append an example to a file, which is written whole or not at all. Returns how many it then holds.
+
+    Raises:
+        ConfigError: the question is there already, or the file cannot be read or written.
+    """
+    import yaml
+
+    from .replay import normalise_question
+
+    present = read_examples(path)
+    if normalise_question(example.question) in {normalise_question(e.question) for e in present}:
+        raise ConfigError(f'{path} has an example for "{example.question}" already: remove that first')
+    fields: Mapping[str, Any] = {
+        "question": example.question,
+        **({"images": example.images} if example.images != 1 else {}),
+        **({"returns": example.returns} if example.returns else {}),
+        "program": _Block(example.program.rstrip() + "\n"),
+    }
+    text = path.read_text(encoding="utf-8").rstrip("\n") + "\n" if present else _HEAD
+    entry = yaml.dump([fields], Dumper=_dumper(), sort_keys=False, allow_unicode=True, width=100)
+    part = path.with_name(path.name + ".part")
+    before = path.read_bytes() if present else b""
+    content = f"{text}\n{entry}".encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        os.replace(part, path)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from None
+    if not present or is_trusted(path, before):  # the user's own work; not what came with a folder
+        trust(path, content)
+    return len(present) + 1
+
+
+class _Block(str):
+    """Text that YAML holds line by line."""
+
+
+def _dumper() -> Any:
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def block(dumper: yaml.SafeDumper, text: _Block) -> yaml.ScalarNode:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style="|")
+
+    Dumper.add_representer(_Block, block)
+    return Dumper

@@ -1,0 +1,1 @@
+"""What people see: HTML, notebooks, the terminal, and the report of `visprog doctor`."""

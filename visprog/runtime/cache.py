@@ -1,0 +1,124 @@
+"""A cache of tool results, addressed by content."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..values import Mask, Region
+from ..values.image import Image
+
+MISSING = object()
+_SMALL = 256
+
+
+class Cache:
+    """Keeps the most recently used results, up to a number of bytes. Safe to use from many threads.
+
+    A picture that several results lie in is held, and counted, once.
+    """
+
+    def __init__(self, megabytes: float) -> None:
+        self.capacity = int(megabytes * 1024 * 1024)
+        self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._holders: Counter[int] = Counter()  # of each array of pixels, by identity
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable) -> Any:
+        """The result, or `MISSING`."""
+        with self._lock:
+            if key not in self._entries:
+                return MISSING
+            self._entries.move_to_end(key)
+            return self._entries[key][0]
+
+    def put(self, key: Hashable, value: Any) -> None:
+        """Keep a result; the least recently used ones make room."""
+        arrays = _arrays(value)
+        own = _SMALL * _parts(value)
+        with self._lock:
+            if key in self._entries or own + sum(a.nbytes for a in arrays.values()) > self.capacity:
+                return
+            self._entries[key] = value, own
+            self._bytes += own
+            for number, array in arrays.items():
+                self._holders[number] += 1
+                if self._holders[number] == 1:
+                    self._bytes += array.nbytes
+            while self._bytes > self.capacity:
+                self._forget(next(iter(self._entries)))
+
+    def drop(self, keys: Iterable[Hashable]) -> None:
+        """Forget these results, where they are still there."""
+        with self._lock:
+            for key in keys:
+                if key in self._entries:
+                    self._forget(key)
+
+    def _forget(self, key: Hashable) -> None:
+        value, own = self._entries.pop(key)
+        self._bytes -= own
+        for number, array in _arrays(value).items():
+            self._holders[number] -= 1
+            if not self._holders[number]:
+                del self._holders[number]
+                self._bytes -= array.nbytes
+
+
+def holds_picture(value: Any) -> bool:
+    """Whether a value is a picture, a mask or a region, or has one in it."""
+    return any(isinstance(v, Image | Mask | Region) for v in _walk(value))
+
+
+def fingerprint(value: Any) -> Hashable:
+    """A key that equal arguments share: images by the digest of their pixels, their place in the root, and their
+    names, which a result repeats."""
+    if isinstance(value, Image):
+        return ("image", value.digest, value.origin, value.root.digest, value.name, value.root.name)
+    if isinstance(value, Mask):
+        return ("mask", value.pixels.tobytes(), value.box)
+    if isinstance(value, Region):
+        return (
+            "region",
+            value.box,
+            value.label,
+            value.score,
+            fingerprint(value.image),
+            fingerprint(value.mask),
+        )
+    if isinstance(value, list | tuple):
+        return (type(value).__name__, *(fingerprint(v) for v in value))
+    if isinstance(value, Mapping):
+        return ("dict", *((k, fingerprint(v)) for k, v in sorted(value.items())))
+    return (type(value).__name__, value)
+
+
+def _walk(value: Any) -> Iterator[Any]:
+    """A value, and the values in it."""
+    yield value
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            yield from _walk(each)
+
+
+def _arrays(value: Any) -> dict[int, NDArray[Any]]:
+    """The arrays of pixels that a value keeps in memory, by identity."""
+    found: dict[int, NDArray[Any]] = {}
+    for each in _walk(value):
+        for part in (each, getattr(each, "image", None), getattr(each, "mask", None)):
+            array = part.root.pixels if isinstance(part, Image) else getattr(part, "pixels", None)
+            if isinstance(array, np.ndarray):
+                found[id(array)] = array
+    return found
+
+
+def _parts(value: Any) -> int:
+    return sum(1 for _ in _walk(value))

@@ -1,0 +1,424 @@
+"""The only place where tools are called: validate, look up, batch, time, record.
+
+Programs of many runs share one host. Each run has its own `Session`, with its budget and its record of calls.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from visprog.sandbox import StopProgram, current_line
+
+from ..config import Config, ToolConfig
+from ..errors import BudgetExceeded, ConfigError, MissingExtra, NotRecorded, ToolError, VisprogError, readable
+from ..registry import Registry, Tool, backend_options, cautions, through_host
+from ..registry.sees import NOT_SAID, Sees
+from ..registry.types import Unfit, coerce, render
+from .batcher import Batcher, Traffic
+from .cache import MISSING, Cache, fingerprint, holds_picture
+
+if TYPE_CHECKING:
+    from .recording import Recording
+
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a tool by a program.
+
+    Attributes:
+        tool: its name.
+        arguments: by name, defaults included; as given where they could not be bound.
+        result: what it returned; None where it failed.
+        error: why it failed, in one sentence; empty where it did not.
+        line: the line of the program that made the call.
+        seconds: that it took.
+        cached: the result was known from an equal call before.
+        backend: that did the work; empty for a plain function.
+        caller: the tool that made the call; empty if the program itself did.
+        cautions: what a person should know of the result, in whole sentences.
+    """
+
+    tool: str
+    arguments: Mapping[str, Any]
+    result: Any = None
+    error: str = ""
+    line: int | None = None
+    seconds: float = 0.0
+    cached: bool = False
+    backend: str = ""
+    caller: str = ""
+    cautions: tuple[str, ...] = ()
+
+
+class RunEnded(StopProgram):
+    """Ends the run that a tool was called in. The reason is in `reason`."""
+
+    def __init__(self, reason: VisprogError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+class Host:
+    """Calls tools, with the backends that the configuration chooses.
+
+    Args:
+        recording: where results are written down, or replayed from.
+
+    Attributes:
+        discreet: what an unexpected error of a tool says goes to the log alone, since it may hold paths or keys;
+            programs and answers learn its kind. For a host that works for others.
+
+    Raises:
+        ConfigError: the configuration names a tool or a backend that does not exist.
+    """
+
+    def __init__(
+        self, registry: Registry, config: Config | None = None, recording: Recording | None = None
+    ) -> None:
+        self.registry = registry
+        self.config = _resolved(registry, config or Config())
+        self.recording = recording
+        self.discreet = False
+        self.cache = Cache(self.config.cache)
+        self.traffic = Traffic()
+        self._batchers: dict[Tool, Batcher] = {}
+        self._lock = threading.Lock()
+        for name, chosen in self.config.tools.items():
+            _check_choice(registry, name, chosen)
+
+    def backend_of(self, tool: Tool) -> str:
+        """The name of the backend in force; empty for a plain function."""
+        chosen = self.config.tools.get(tool.name, ToolConfig()).backend
+        return (chosen or tool.default_backend) if tool.backends else ""
+
+    @cached_property
+    def in_force(self) -> Registry:
+        """The registry for planners and the check: each tool says what its backend in force can see."""
+        return Registry(
+            replace(tool, sees=self._sees(tool)) if tool.backends else tool for tool in self.registry.values()
+        )
+
+    def _sees(self, tool: Tool) -> Sees:
+        chosen = self.config.tools.get(tool.name, ToolConfig())
+        try:
+            sees = getattr(tool.load(chosen.backend, chosen.key), "sees", NOT_SAID)
+        except Exception:  # a backend that cannot be made says why when it is called, as it always did
+            return NOT_SAID
+        return sees if isinstance(sees, Sees) else NOT_SAID
+
+    def said_of(self, tool: Tool, error: Exception) -> str:
+        """An unexpected error of a tool, in words for whoever called it."""
+        kind = type(error).__name__
+        if not self.discreet:
+            return f"{kind}: {readable(str(error))}"
+        log.error("%s failed", tool.name, exc_info=error)
+        return f"{kind} (the log of the server has the details)"
+
+    def session(self) -> Session:
+        """A fresh record and budget, for one run of a program."""
+        return Session(self)
+
+    def batcher(self, tool: Tool) -> Batcher:
+        """What calls the backend of a tool, which is loaded at the first call.
+
+        Raises:
+            ConfigError: its options are wrong.
+        """
+        with self._lock:
+            if tool not in self._batchers:
+                chosen = self.config.tools.get(tool.name, ToolConfig())
+                try:
+                    backend = tool.load(chosen.backend, chosen.key)
+                except TypeError as error:
+                    name = self.backend_of(tool)
+                    raise ConfigError(
+                        f"[tools.{tool.name}]: options of the backend '{name}': {error}"
+                    ) from None
+                # A plain function gains nothing from company: its callers get their results one by one.
+                largest = Batcher.LARGEST if tool.backends else 1
+                self._batchers[tool] = Batcher(backend, self.traffic, largest)
+            return self._batchers[tool]
+
+    def batches(self) -> dict[str, dict[int, int]]:
+        """Of each model-backed tool that was called: how many batches there were of each size."""
+        with self._lock:
+            found = {tool.name: b.sizes for tool, b in self._batchers.items() if tool.backends}
+        return {name: dict(sorted(sizes.items())) for name, sizes in sorted(found.items())}
+
+    def key(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Any, ...]:
+        """What a result depends on: tool, backend, options, model file, and the arguments' content."""
+        chosen = self.config.tools.get(tool.name, ToolConfig())
+        model = chosen.options.get("model")
+        stamp: tuple[Any, ...] = ()
+        if isinstance(model, str) and Path(model).is_file():
+            status = Path(model).stat()
+            stamp = (status.st_size, status.st_mtime_ns)
+        # The tool, not its name: one that takes the place of another may call that with the same arguments.
+        return (tool, self.backend_of(tool), chosen.key, stamp, fingerprint(dict(arguments)))
+
+
+_active: ContextVar[tuple[Tool, ...]] = ContextVar("visprog_active", default=())
+"""The tools that work just now in this thread, the outermost first."""
+
+
+@dataclass
+class Session:
+    """One run: its calls so far, and what is left of its budget.
+
+    As a context manager it tells the host that a program runs: one that may soon call a tool, for whose call
+    a batch may wait a little.
+    """
+
+    host: Host
+    calls: list[Call] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+    _about_pictures: list[Any] = field(default_factory=list, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __enter__(self) -> Session:
+        self.host.traffic.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.host.traffic.end()
+
+    def forget(self) -> None:
+        """Drop from the cache what was found in this run's pictures, which will not be asked about again."""
+        self.host.cache.drop(self._about_pictures)
+
+    def tools(self) -> dict[str, Callable[..., Any]]:
+        """The callables that the sandbox gives to the program."""
+        return {name: self._caller(tool) for name, tool in self.host.registry.called.items()}
+
+    def _caller(self, tool: Tool) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self.call(tool, *args, **kwargs)
+
+        return call
+
+    def call(self, tool: Tool, *args: Any, **kwargs: Any) -> Any:
+        """Call a tool on behalf of the program.
+
+        Raises:
+            ToolError: the arguments are wrong, the tool failed, or its backend cannot see that (`Refused`).
+            MissingExtra: the backend is not installed. This and a `ToolError` the program can catch.
+            StopProgram: the budget is used up, or a setting is wrong; the program ends.
+        """
+        self._spend(tool)
+        tool = self._in_force(tool)
+        start = time.perf_counter()
+        arguments: Mapping[str, Any] = {**{str(i): a for i, a in enumerate(args)}, **kwargs}
+        result, error, cached, warned = None, "", False, ()
+        active = _active.get()
+        try:
+            arguments = tool.bind(*args, **kwargs)
+            key = self.host.key(tool, arguments) if tool.cache else None
+            found: Any = MISSING if key is None else self.host.cache.get(key)
+            cached = found is not MISSING
+            if not cached:
+                with self._inside(tool), cautions() as said:
+                    result = tool.result(self._answer(tool, dict(arguments)), arguments)
+                found = result, tuple(said)
+            if key is not None and not cached:
+                self.host.cache.put(key, found)
+                if holds_picture(list(arguments.values())):
+                    self._about_pictures.append(key)
+            result, warned = found
+            return result
+        except (ConfigError, NotRecorded) as failure:  # nothing that a program could do better
+            result, error = None, str(failure)
+            raise RunEnded(failure) from None
+        except (VisprogError, StopProgram) as failure:
+            result, error = None, str(failure)
+            raise
+        except Exception as failure:  # a tool's own mistake: one sentence, and the program may go on
+            result, error = None, f"{tool.name} failed: {self.host.said_of(tool, failure)}"
+            raise ToolError(error) from failure
+        finally:
+            call = Call(
+                tool=tool.name,
+                arguments=arguments,
+                result=None if error else result,
+                error=readable(error),
+                line=current_line(),
+                seconds=time.perf_counter() - start,
+                cached=cached,
+                backend=self.host.backend_of(tool),
+                caller=active[-1].name if active else "",
+                cautions=warned,
+            )
+            with self._lock:
+                self.calls.append(call)
+
+    def _in_force(self, tool: Tool) -> Tool:
+        """The tool with the backends of this host: a tool that imports another has it with its default ones."""
+        own = self.host.registry.get(tool.name)
+        return own if own is not None and own.function == tool.function else tool
+
+    @contextmanager
+    def _inside(self, tool: Tool) -> Iterator[None]:
+        """While a tool works: what it calls goes through this session."""
+        active = _active.get()
+        if tool in active:
+            raise ToolError(f"{tool.name} calls itself, by way of {active[-1].name}")
+        one, other = _active.set((*active, tool)), through_host.set(self.call)
+        try:
+            yield
+        finally:
+            _active.reset(one)
+            through_host.reset(other)
+
+    def _answer(self, tool: Tool, arguments: dict[str, Any]) -> Any:
+        recording = self.host.recording
+        if recording is None:
+            return self._work(tool, arguments)
+        chosen = self.host.config.tools.get(tool.name, ToolConfig())
+        return recording.tool(
+            tool.name,
+            self.host.backend_of(tool),
+            chosen.options,
+            arguments,
+            lambda: self._work(tool, arguments),
+        )
+
+    def _work(self, tool: Tool, arguments: dict[str, Any]) -> Any:
+        if len(_active.get()) > 1 and not tool.backends:
+            # Called by another tool: two that call each other in two threads must not wait for each other.
+            (result,) = tool.load()([arguments])
+            if isinstance(result, Exception):
+                raise result
+            return result
+        return self.host.batcher(tool)(arguments)
+
+    def _spend(self, tool: Tool) -> None:
+        config = self.host.config
+        if len(self.calls) >= config.calls:
+            raise RunEnded(
+                BudgetExceeded(f"the program made more than {config.calls} tool calls; raise 'calls'")
+            )
+        if time.monotonic() - self.started > config.seconds:
+            raise RunEnded(
+                BudgetExceeded(
+                    f"the program took more than {config.seconds:g} s before {tool.name}; raise 'seconds'"
+                )
+            )
+
+
+def with_backends(registry: Registry, config: Config, backends: Mapping[str, Any]) -> tuple[Registry, Config]:
+    """A registry and settings with the backends that `Agent` is given: names, tables, or classes of the user's.
+
+    Raises:
+        ConfigError: one is none of these.
+    """
+    if not isinstance(backends, Mapping):
+        raise ConfigError(
+            f'backends must map tools to backends, such as {{"detect": "owlv2"}}, not {backends!r:.80}'
+        )
+    tools, chosen = dict(registry.items()), dict(config.tools)
+    for name, given in backends.items():
+        table = dict(given) if isinstance(given, Mapping) else {"backend": given}
+        backend = table.get("backend", "")
+        if isinstance(backend, str):
+            chosen[name] = Config.of({"tools": {name: given}}, Path.cwd()).tools[name]
+            continue
+        cls = backend if isinstance(backend, type) else type(backend)
+        if not callable(backend):
+            raise ConfigError(
+                f"[tools.{name}]: a backend is a name, a class, or an object with a method __call__(self, calls), "
+                f"not {cls.__name__}"
+            )
+        if name in tools:
+            if not tools[name].backends:
+                raise ConfigError(f"[tools.{name}]: {name} is a plain function and has no backends")
+            made = backend if isinstance(backend, type) else lambda backend=backend: backend
+            tools[name] = replace(tools[name], backends={**tools[name].backends, cls.__name__: made})
+        table["backend"] = cls.__name__
+        chosen[name] = Config.of({"tools": {name: table}}, Path.cwd()).tools[name]
+    return Registry(tools.values()), replace(config, tools=chosen)
+
+
+def _resolved(registry: Registry, config: Config) -> Config:
+    """The settings with backends written "MODULE:CLASS" as such, where that was read as "BACKEND:MODEL"."""
+    tools = dict(config.tools)
+    for name, chosen in config.tools.items():
+        known = registry[name].backends if name in registry else {}
+        model = chosen.options.get("model")
+        if not known or chosen.backend in ("", *known) or ":" in chosen.backend or not isinstance(model, str):
+            continue
+        cls, _, rest = model.partition(":")
+        if cls.isidentifier() and _is_module(chosen.backend):
+            others = {k: v for k, v in chosen.options.items() if k != "model"}
+            tools[name] = ToolConfig(
+                f"{chosen.backend}:{cls}", {**others, **({"model": rest} if rest else {})}
+            )
+    return replace(config, tools=tools)
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _check_choice(registry: Registry, name: str, chosen: ToolConfig) -> None:
+    if name not in registry:
+        close = registry.nearest(name)
+        raise ConfigError(
+            f"[tools.{name}]: there is no such tool" + (f"; did you mean '{close}'?" if close else "")
+        )
+    tool = registry[name]
+    if not tool.backends:
+        if chosen != ToolConfig() and not tool.replaces:  # one that replaces another may call that
+            raise ConfigError(f"[tools.{name}]: {name} is a plain function and has no backends")
+        return
+    if chosen.backend and chosen.backend not in tool.backends and ":" not in chosen.backend:
+        missing = "backend" if chosen.options.keys() != {"model"} else "backend, and no module,"
+        raise ConfigError(
+            f"[tools.{name}]: there is no {missing} '{chosen.backend}'; choose {', '.join(tool.backends)}, or "
+            "'module:Class' for one of yours"
+        )
+    _check_options(tool, chosen)
+
+
+def _check_options(tool: Tool, chosen: ToolConfig) -> None:
+    """Options that the backend's constructor does not take are named before anything runs."""
+    where, name_in_force = f"[tools.{tool.name}]", chosen.backend or tool.default_backend
+    try:
+        known = backend_options(tool, chosen.backend)
+    except MissingExtra:  # said when it is called: the rest of the tools can work
+        return
+    except ImportError as error:
+        if ":" not in chosen.backend:
+            return
+        raise ConfigError(f"{where}: the backend '{chosen.backend}' cannot be imported: {error}") from None
+    except ToolError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    if known is None:
+        return
+    for name, value in chosen.options.items():
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(known) or 'none'}"
+            raise ConfigError(f"{where}: the backend '{name_in_force}' has no option '{name}'; {hint}")
+        try:
+            coerce(known[name].type, tuple(value) if isinstance(value, list) else value)
+        except Unfit as error:
+            raise ConfigError(f"{where}: '{name}' must be {render(known[name].type)}, not {error}") from None

@@ -1,0 +1,135 @@
+"""What data sets yield. Boxes are in pixels, `[left, top, right, bottom]`, origin top left, right and bottom open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visprog.errors import ImageError, VisprogError
+from visprog.files.reading import printable
+from visprog.values.image import Image
+
+Pixels = NDArray[np.uint8]
+"""An image: (H, W, 3), RGB."""
+
+
+class DataError(VisprogError):
+    """A data set that cannot be used at all: missing, of another layout, or without one good sample."""
+
+
+class BadSample(VisprogError):
+    """One sample that cannot be used. It is skipped, counted and named.
+
+    Attributes:
+        name: where it is, such as a file name.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        # A name that is not UTF-8 must not break the messages and the summary in which it comes to stand.
+        self.name, self.reason = printable(name, 4096), printable(reason, 4096)
+        super().__init__(self.name, self.reason)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """An image and a caption of it."""
+
+    image: Pixels
+    caption: str
+    name: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """An image and the things in it.
+
+    Attributes:
+        boxes: float32 (N, 4).
+        labels: N names.
+        crowd: bool (N,), True for a box around many things, which is neither found nor missed.
+    """
+
+    image: Pixels
+    boxes: NDArray[np.float32]
+    labels: tuple[str, ...]
+    crowd: NDArray[np.bool_]
+    name: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Masked:
+    """An image and the exact pixels of the things in it.
+
+    Attributes:
+        masks: bool (N, H, W).
+        boxes: float32 (N, 4), tight around the masks.
+        labels: N names.
+        crowd: as in `Detection`.
+    """
+
+    image: Pixels
+    masks: NDArray[np.bool_]
+    boxes: NDArray[np.float32]
+    labels: tuple[str, ...]
+    crowd: NDArray[np.bool_]
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message of a conversation. `<image>` in its text is where an image goes."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Conversation:
+    """Messages in turn, user first, about no, one or several images."""
+
+    images: tuple[Pixels, ...]
+    turns: tuple[Turn, ...]
+    name: str = ""
+
+
+@dataclass
+class Skipped:
+    """The bad samples that were met: each counts once, and the first `shown` are named."""
+
+    reasons: dict[str, str] = field(default_factory=dict)
+    shown: int = 10
+
+    def add(self, found: Mapping[str, str]) -> list[str]:
+        """Count them; returns the lines to print for those that are new."""
+        lines = []
+        for name, reason in found.items():
+            if name not in self.reasons:
+                self.reasons[name] = reason
+                if len(self.reasons) <= self.shown:
+                    lines.append(f"skipped a bad sample, {name}: {reason}")
+                elif len(self.reasons) == self.shown + 1:
+                    lines.append("skipped more bad samples: they are counted, and summary.json names them")
+        return lines
+
+    def __len__(self) -> int:
+        return len(self.reasons)
+
+
+def decode(data: bytes, name: str) -> Pixels:
+    """The pixels of a picture file, EXIF orientation applied, alpha composed over white.
+
+    Raises:
+        BadSample: it is not a picture that can be read.
+    """
+    try:
+        return Image.open(data, name=name).pixels
+    except ImageError as error:
+        raise BadSample(name, str(error).removeprefix(f"{name} ").removeprefix("is ")) from None

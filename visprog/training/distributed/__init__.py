@@ -1,0 +1,1 @@
+"""Several processes: how they start, what they exchange, how they end."""
