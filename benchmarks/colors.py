@@ -21,9 +21,10 @@ import cv2
 import numpy as np
 
 from visprog.errors import Refused
-from visprog.tools.color import NAMES, dominant_color, has_color
+from visprog.tools.color import dominant_color, has_color
 from visprog.tools.imaging.light import linear
 from visprog.values import Box, Region
+from visprog.values.colors import NAMES
 from visprog.values.image import Image
 from visprog.values.mask import Mask
 

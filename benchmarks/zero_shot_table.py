@@ -16,8 +16,8 @@ from visprog.models import linear_probe
 from visprog.models.clip.model import Clip
 from visprog.models.preprocess.image_processor import Picture, Pixels
 from visprog.models.preprocess.tokenizer import Tokenizer
-from visprog.models.zero_shot import ZeroShot, in_templates, templates
-from visprog.tools.cupl import bundled
+from visprog.models.zero_shot import ZeroShot, in_templates
+from visprog.prompts import class_sentences, templates
 from visprog.training.data.pairs import Pairs, read_classes
 from visprog.training.tasks.captioned import Part, divide
 
@@ -40,7 +40,7 @@ def table(folder: Path, data: Path, limit: int | None = None) -> dict[str, float
     tokenizer, pixels = Tokenizer.load(folder), Pixels.load(folder)
     pairs = read_classes(data, "{}")
     names = sorted({entry.caption for entry in pairs.entries})
-    known = bundled()
+    known = class_sentences()
     said = {
         "name alone": ["{}"],
         "one template": [ONE],

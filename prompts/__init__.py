@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-__all__ = ["Example", "examples", "text"]
+__all__ = ["Example", "class_sentences", "examples", "templates", "text"]
 
 
 @dataclass(frozen=True)
@@ -54,3 +54,29 @@ def examples(name: str = "examples.yaml") -> tuple[Example, ...]:
     import yaml
 
     return tuple(Example(**entry) for entry in yaml.safe_load(text(name)))
+
+
+@cache
+def templates(name: str = "imagenet") -> tuple[str, ...]:
+    """Sentences with "{}" in the place of a class: "imagenet" are the 80 that CLIP was published with, "simple" the
+    7 of them that do a little better, "crops" a few for phrases and cut-out things.
+
+    Raises:
+        ValueError: there is no set of that name.
+    """
+    import yaml
+
+    found = yaml.safe_load(text("clip_templates.yaml"))
+    if name not in found:
+        raise ValueError(f"there are no templates '{name}': one of {', '.join(found)}")
+    return tuple(found[name])
+
+
+@cache
+def class_sentences() -> Mapping[str, tuple[str, ...]]:
+    """Sentences about what a class looks like (CuPL), by class: what scenes are made of, the classes of COCO and of
+    CIFAR-10."""
+    import yaml
+
+    found: dict[str, list[str]] = yaml.safe_load(text("cupl_sentences.yaml"))
+    return {name: tuple(sentences) for name, sentences in found.items()}

@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Literal
@@ -22,10 +22,7 @@ from .outcome import Level, Outcome, SandboxUnavailable
 from .process import Gone, Standby, Worker
 from .protocol import CannotCross, TooLarge
 from .series import Series
-from .session import Job, Session, Types
-
-Tools = Mapping[str, Callable[..., Any]]
-Inputs = Mapping[str, Any]
+from .session import Inputs, Job, Session, Tools, Types
 
 ENGINE = f"{__package__}.engine:RestrictedEngine"
 _warned: set[tuple[str, ...]] = set()

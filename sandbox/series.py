@@ -11,8 +11,7 @@ from .process import Standby
 
 if TYPE_CHECKING:
     from .outcome import Outcome
-    from .sandbox import Inputs, Tools
-    from .session import Types
+    from .session import Inputs, Tools, Types
 
 
 class Series:

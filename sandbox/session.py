@@ -20,6 +20,8 @@ MAX_TEXT = 500
 _END_PATIENCE = 0.5
 _current_line: contextvars.ContextVar[int | None] = contextvars.ContextVar("sandbox_line", default=None)
 
+Tools = Mapping[str, Callable[..., Any]]
+Inputs = Mapping[str, Any]
 Types = Sequence[tuple[type, Sequence[str]]]
 
 

@@ -16,6 +16,7 @@ from visprog.errors import Refused, ToolError
 from visprog.registry import tool
 from visprog.registry.sees import Parsed, Sees
 from visprog.values import Region
+from visprog.values.colors import NAMES, accepts, parse, to_lab
 from visprog.values.image import Image
 
 from . import color
@@ -28,7 +29,7 @@ BRIGHT = frozenset(("bright", "well-lit", "light-filled"))
 DARK = frozenset(("dark", "dim", "gloomy"))
 FORMS = {"landscape": "landscape", "horizontal": "landscape", "portrait": "portrait", "vertical": "portrait",
          "square": "square"}  # fmt: skip
-HUES = frozenset(color.NAMES) | {
+HUES = frozenset(NAMES) | {
     "gray", "crimson", "scarlet", "maroon", "burgundy", "golden", "teal", "turquoise", "navy", "azure",
     "magenta", "fuchsia",
 }  # fmt: skip
@@ -234,7 +235,7 @@ class BasicClassifier(_Basic):
         elif asked[0].kind == "form":
             fits = [float(form(image) == p.value) for p in asked]
         else:
-            likely, named = color.likely_colors(image), [color.parse(p.value)[0] for p in asked]
+            likely, named = color.likely_colors(image), [parse(p.value)[0] for p in asked]
             chosen = [name for name in likely if name in named]
             if len(chosen) > 1:
                 raise Refused(f"classify cannot tell {' from '.join(chosen)} here: ask has_color for each")
@@ -278,7 +279,7 @@ def read_property(thing: Image | Region, statement: str) -> Property | None:
 
 def lightness(thing: Image | Region) -> float:
     """Mean CIELAB lightness, 0 (black) to 100 (white)."""
-    return float(color.to_lab(_pixels(thing)).mean(0)[0])
+    return float(to_lab(_pixels(thing)).mean(0)[0])
 
 
 def color_share(thing: Image | Region, name: str) -> float:
@@ -286,7 +287,7 @@ def color_share(thing: Image | Region, name: str) -> float:
     root = thing.root if isinstance(thing, Image) else thing.image and thing.image.root
     if root is not None and not is_drawing(root):
         return color.color_share(thing, name)
-    return float(color.accepts(_pixels(thing), color.parse(name)).mean())
+    return float(accepts(_pixels(thing), parse(name)).mean())
 
 
 def form(thing: Image | Region) -> str:

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -47,14 +46,6 @@ def cupl_prompts(category: str) -> list[str]:
 def questions() -> tuple[str, ...]:
     """What a language model is asked about a category: "{}" is its place, with the article."""
     return tuple(yaml.safe_load(prompts.text("cupl.yaml"))["questions"])
-
-
-@cache
-def bundled() -> Mapping[str, tuple[str, ...]]:
-    """The sentences that come with visprog, by category: what scenes are made of, the classes of COCO and of
-    CIFAR-10."""
-    found: dict[str, list[str]] = yaml.safe_load(prompts.text("cupl_sentences.yaml"))
-    return {name: tuple(sentences) for name, sentences in found.items()}
 
 
 def with_article(category: str) -> str:
@@ -149,7 +140,7 @@ class BundledSentences:
     @property
     def sees(self) -> Sees:
         """The categories."""
-        names = list(bundled())
+        names = list(prompts.class_sentences())
         more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         return Sees(
             f"{len(names)} categories: {', '.join(names[:MOST_NAMED])}{more}.",
@@ -161,12 +152,12 @@ class BundledSentences:
         name = " ".join(category.lower().split())
         for article in ("a ", "an ", "the "):
             name = name.removeprefix(article)
-        if name not in bundled():
+        if name not in prompts.class_sentences():
             raise Refused(
                 f"no sentences about '{category}' come with visprog: set backend = \"chat\" and a model such as "
                 '"openai:MODEL" under [tools.cupl_prompts] in visprog.toml'
             )
-        return list(bundled()[name])
+        return list(prompts.class_sentences()[name])
 
 
 class ChatSentences:

@@ -15,7 +15,7 @@ from visprog.values.image import Image
 
 from .backends._each import answer_each
 from .backends._overlap import suppress
-from .drawing.named_shapes import Drawn, find_drawn, read_drawn
+from .backends.drawings import Drawn, find_drawn, read_drawn
 from .faces import BestFaces, load_cascade
 from .imaging.scaled import scaled
 from .words.meaning import finder_of, head_of, miswritten, near

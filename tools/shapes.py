@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from visprog.registry import tool
 from visprog.registry.sees import Sees
 from visprog.values import Circle, Grid, Line, Point, Polygon, Region
+from visprog.values.colors import accepts, name_of, parse
 from visprog.values.image import Image
 
-from . import color as _color
+from .color import COLOR
 from .drawing import circles as _circles
 from .drawing import filled as _filled
 from .drawing import grid as _grid
@@ -40,7 +41,7 @@ RIM = 6
 """Pixels from the edges of an image within which an outline that runs along all of them is its frame."""
 
 LIMITS = "drawings, diagrams and other clean pictures; photographs and textures are refused"
-IN_COLOR = Sees(phrases={"color": _color.COLOR})
+IN_COLOR = Sees(phrases={"color": COLOR})
 
 
 @tool(limits=LIMITS, sees=IN_COLOR)
@@ -54,13 +55,13 @@ def find_circles(image: Image, color: str | None = None) -> list[Circle]:
     Raises:
         Refused: an unknown colour name, or an image that is a photograph or has a texture.
     """
-    wanted = None if color is None else _color.parse(color)
+    wanted = None if color is None else parse(color)
     drawings = _drawing.read(image)
     found = [c for drawing in drawings for c in _circles_in(drawing, wanted)]
     return sorted(without_letters(found, drawings), key=lambda c: (c.center.x, c.center.y))
 
 
-@tool(limits=LIMITS, sees=Sees(phrases={"kind": _polygons.KIND, "color": _color.COLOR}))
+@tool(limits=LIMITS, sees=Sees(phrases={"kind": _polygons.KIND, "color": COLOR}))
 def find_polygons(image: Image, kind: str = "polygon", color: str | None = None) -> list[Polygon]:
     """Polygons in a drawing, outlined or filled, also nested or crossing.
 
@@ -75,7 +76,7 @@ def find_polygons(image: Image, kind: str = "polygon", color: str | None = None)
         Refused: an unknown kind or colour name, or an image that is a photograph or has a texture.
     """
     name = _polygons.parse_kind(kind)
-    wanted = None if color is None else _color.parse(color)
+    wanted = None if color is None else parse(color)
     drawings = _drawing.read(image)
     found = [p for drawing in drawings for p in _polygons_in(drawing, name, wanted)]
     found = without_letters([p for p in found if not _frames(p, image)], drawings)
@@ -93,7 +94,7 @@ def find_lines(image: Image, color: str | None = None) -> list[Line]:
     Raises:
         Refused: an unknown colour name, or an image that is a photograph or has a texture.
     """
-    wanted = None if color is None else _color.parse(color)
+    wanted = None if color is None else parse(color)
     return [
         Line(tuple(drawing.place(x, y) for x, y in points), name, image.root)
         for drawing in _drawing.read(image)
@@ -138,9 +139,9 @@ def _circles_in(drawing: _drawing.Drawing, wanted: tuple[str, str] | None) -> li
         angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
         ring = np.stack([np.cos(angles), np.sin(angles)], 1)
         rgb = _paint(drawing, np.array([c.x, c.y]), ring * c.radius, c.width)
-        if wanted is None or _color.accepts(rgb[None], wanted)[0]:
+        if wanted is None or accepts(rgb[None], wanted)[0]:
             radius = float((c.radius + c.width / 2) / drawing.scale)
-            found.append(Circle(drawing.place(c.x, c.y), radius, _color.name_of(rgb), drawing.image.root))
+            found.append(Circle(drawing.place(c.x, c.y), radius, name_of(rgb), drawing.image.root))
     return found
 
 
@@ -171,9 +172,9 @@ def _polygons_in(drawing: _drawing.Drawing, name: str, wanted: tuple[str, str] |
             continue
         middle = points.mean(0)
         rgb = _paint(drawing, middle, _along(points, 12) - middle, width)
-        if wanted is None or _color.accepts(rgb[None], wanted)[0]:
+        if wanted is None or accepts(rgb[None], wanted)[0]:
             corners = tuple(drawing.place(x, y) for x, y in points)
-            found.append(Polygon(corners, _color.name_of(rgb), drawing.image.root))
+            found.append(Polygon(corners, name_of(rgb), drawing.image.root))
     return found
 
 
@@ -188,8 +189,8 @@ def _grounds(image: Image, wanted: tuple[str, str]) -> list[Polygon]:
         rim = np.concatenate([inside[0], inside[-1], inside[:, 0], inside[:, -1]])
         ground = np.median(rim, axis=0)
         flat = (np.abs(inside - ground) <= _panels.ALIKE).all(2).mean() > MOSTLY
-        name = _color.name_of(ground)
-        if flat and name == wanted[0] and _color.accepts(ground[None], wanted)[0]:
+        name = name_of(ground)
+        if flat and name == wanted[0] and accepts(ground[None], wanted)[0]:
             box = image.to_root(box)
             corners = [
                 (box.left, box.top),

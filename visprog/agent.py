@@ -25,7 +25,7 @@ from .planner.factory import make_planner
 from .planner.repair import Mend, plans_checked, replan
 from .planner.vote import vote
 from .program import mismatch, named, open_images
-from .registry import Registry, Tool, chosen_registry, further_tools
+from .registry import Registry, Tool, chosen_registry, default_registry, further_tools
 from .registry.types import accepts, answer_type, describe, render
 from .runtime.cautions import cautions_on, missed
 from .runtime.host import Host, RunEnded, Session, with_backends
@@ -79,6 +79,11 @@ class Agent:
         standby: int = 1,
         **settings: Any,
     ) -> None:
+        misplaced = next((name for name in settings if name in default_registry().called), None)
+        if misplaced is not None:
+            raise TypeError(
+                f"Agent() has no argument '{misplaced}'; a backend is chosen with backends={{'{misplaced}': …}}"
+            )
         self.config = _config(config).changed(settings, of="Agent()")
         if registry is None:
             registry = chosen_registry(self.config)

@@ -264,10 +264,6 @@ def default_files() -> tuple[Path, ...]:
 
 def _hint(name: str, known: Sequence[str]) -> str:
     """What somebody may have meant by an argument that does not exist."""
-    from .registry import default_registry
-
-    if name in default_registry().called:
-        return f"; a backend is chosen with backends={{'{name}': …}}"
     if name in ("image", "images"):
         return "; images follow the question without a name, one after another or in a list"
     close = get_close_matches(name, [*known, "backends", "registry", "record", "replay", "returns"], 1)

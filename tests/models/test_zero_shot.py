@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch")
 from visprog.models.clip.model import Clip, ClipConfig, ImageConfig, TextConfig  # noqa: E402
 from visprog.models.preprocess.image_processor import Pixels  # noqa: E402
 from visprog.models.preprocess.tokenizer import END, Tokenizer, word_tokenizer  # noqa: E402
-from visprog.models.zero_shot import ZeroShot, ensemble, in_templates, templates  # noqa: E402
+from visprog.models.zero_shot import ZeroShot, ensemble, in_templates  # noqa: E402
+from visprog.prompts import templates  # noqa: E402
 
 FRAMES = ("a photo of a {}.", "art of the {}.", "{}")
 

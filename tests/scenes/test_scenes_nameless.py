@@ -9,7 +9,7 @@ import pytest
 from visprog.scenes import COLORS, HELD_OUT, Scenes, facts_of
 from visprog.scenes.colors import palette
 from visprog.scenes.nameless import APART, _colors, nameless, unnamed
-from visprog.tools.color import to_lab
+from visprog.values.colors import to_lab
 
 SCENES = Scenes(64, split="train")
 

@@ -6,8 +6,9 @@ import pytest
 
 from visprog.errors import Refused
 from visprog.tools.classify import BasicClassifier, BasicVerifier
-from visprog.tools.color import NAMES, dominant_color, has_color, name_of, parse
+from visprog.tools.color import dominant_color, has_color
 from visprog.values import Box, Circle, Point, Region
+from visprog.values.colors import NAMES, name_of, parse
 from visprog.values.image import Image
 from visprog.values.mask import Mask
 

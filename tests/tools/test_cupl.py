@@ -11,8 +11,9 @@ import yaml
 
 from visprog.errors import PlannerError, Refused, ToolError
 from visprog.llm.chat import Reply
+from visprog.prompts import class_sentences
 from visprog.tools import cupl
-from visprog.tools.cupl import CuPL, bundled, cupl_prompts, first_sentence, questions, with_article
+from visprog.tools.cupl import CuPL, cupl_prompts, first_sentence, questions, with_article
 
 
 class Script:
@@ -94,14 +95,14 @@ def test_the_bundled_sentences_cover_what_is_shown() -> None:
     ]
     cifar = "airplane automobile bird cat deer dog frog horse ship truck".split()
     for name in (*coco, *cifar, *SHAPES, *COLORS, *TEXTURES):
-        said = bundled()[name]
+        said = class_sentences()[name]
         assert len(set(said)) == len(said) >= 10, name
         assert all(s[0].isupper() and s.endswith(".") and s.count(".") == 1 for s in said), name
     assert "cupl_sentences" not in prompts.text("cupl.yaml")
 
 
 def test_the_tool_gives_the_bundled_sentences_or_says_what_to_set() -> None:
-    assert cupl_prompts("a Zebra")[0] == bundled()["zebra"][0]
+    assert cupl_prompts("a Zebra")[0] == class_sentences()["zebra"][0]
     with pytest.raises(Refused, match=r"no sentences about 'wug'.*backend = \"chat\""):
         cupl_prompts("wug")
     with pytest.raises(ToolError, match=r"which language model\?"):

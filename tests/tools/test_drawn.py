@@ -11,9 +11,9 @@ import PIL.ImageDraw
 import pytest
 
 from visprog.errors import Refused
+from visprog.tools.backends.drawings import Drawn, read_drawn
 from visprog.tools.crop import crop
 from visprog.tools.detect import OpenCVDetector, read_what
-from visprog.tools.drawing.named_shapes import Drawn, read_drawn
 from visprog.tools.imaging.flatness import is_drawing
 from visprog.tools.shapes import find_polygons
 from visprog.tools.words.phrase import read_phrase

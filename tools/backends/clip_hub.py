@@ -61,7 +61,7 @@ class DualEncoder:
 
     def encode_texts(self, texts: list[str], batch_size: int) -> NDArray[np.float32]:
         """N texts, such as "dog" or "a red car" → (N, D), rows of length 1."""
-        from ...models.zero_shot import templates
+        from visprog.prompts import templates
 
         frames = templates("crops")
 

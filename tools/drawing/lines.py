@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..color import accepts, name_of
+from visprog.values.colors import accepts, name_of
+
 from .circles import Round
 from .strokes import Curve, Drawing, stroke_curves
 

@@ -9,12 +9,13 @@ OKLCh (Ottosson 2020).
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from visprog.values.colors import linear
 from visprog.values.image import Image
 
 Floats = NDArray[np.float64]
@@ -160,12 +161,6 @@ def light(root: Image) -> tuple[float, float, float]:
     level = max(float(np.quantile(seen * tint @ LUMINANCE, 0.98)), 1e-6)
     red, green, blue = (tint * np.clip(0.9 / level, 1, GAIN)).tolist()
     return red, green, blue
-
-
-def linear(rgb: NDArray[Any]) -> Floats:
-    """sRGB in 0…255 → linear light in 0…1."""
-    unit = np.asarray(rgb, np.float64) / 255
-    return np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
 
 
 def to_oklab(light: Floats) -> Floats:

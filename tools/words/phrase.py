@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from visprog.errors import ToolError
-
-from .. import color as _color
+from visprog.values.colors import NAMES, SYNONYMS
 
 DATA = Path(__file__).parent
 
@@ -90,7 +89,7 @@ def _words(text: str) -> list[str]:
 
 def is_color(word: str) -> bool:
     """Whether a word may be part of a colour."""
-    return word in _color.NAMES or word in _color.SYNONYMS or word in TONES
+    return word in NAMES or word in SYNONYMS or word in TONES
 
 
 def _singular(word: str) -> str:

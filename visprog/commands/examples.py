@@ -14,6 +14,10 @@ from .common import ConfigOption, JsonOption, Result
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from visprog.prompts import Example
+
+    from ..agent import Agent
+
 examples = typer.Typer(
     help="Keep answers that were right as examples for the planner.", rich_markup_mode=None
 )
@@ -54,7 +58,7 @@ def add(
     from visprog.prompts import Example
 
     from ..agent import Agent
-    from ..planner.user_examples import DEFAULT, add_example, try_example
+    from ..planner.user_examples import DEFAULT, add_example
 
     record = read_run(run, id)
     pictures: tuple[Any, ...] = tuple(image or ()) or kept_whole(record)
@@ -155,3 +159,35 @@ def _kind(value: Any) -> str:
         if isinstance(value, kind):
             return kind.__name__
     return str(value["type"]) if isinstance(value, dict) and value.get("type") in ("Region", "Image") else ""
+
+
+def try_example(agent: Agent, example: Example, pictures: tuple[Any, ...] = (), value: Any = None) -> None:
+    """Check a program, run it on stand-ins for the tools, and on its pictures where they are given.
+
+    Args:
+        pictures: those that it is about.
+        value: what it must answer on them, in the JSON form of answers.
+
+    Raises:
+        VisprogError: it does not pass; the message says why.
+    """
+    from ..check import check
+    from ..check.dry_run import dry_run
+    from ..program import mismatch
+
+    found = check(example.program, agent.registry)
+    if not any(d.severity == "error" for d in found):
+        wrong = mismatch(example.program, example.images)
+        if wrong:
+            raise VisprogError(f"this is no example: {wrong}")
+        found = dry_run(example.program, agent.registry, images=example.images, sandbox=agent.sandbox)
+    errors = [d for d in found if d.severity == "error"]
+    if errors:
+        raise VisprogError(f"the program does not pass its check, so it is no example: {errors[0]}")
+    if not pictures:
+        return
+    again = agent.run(example.program, *pictures)
+    if again.status != "answered":
+        raise VisprogError(f"the program no longer answers: {again.message}")
+    if again.to_json(pictures=False)["value"] != value:
+        raise VisprogError(f"the program now answers {again} on its pictures, and not what was marked right")

@@ -5,10 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from ..planner.base import Tokens
-
 Message: TypeAlias = dict[str, str]
 """{"role": "system" | "user" | "assistant", "content": text}"""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a language model read and wrote."""
+
+    prompt: int
+    completion: int
+
+    def __add__(self, other: Tokens) -> Tokens:
+        return Tokens(self.prompt + other.prompt, self.completion + other.completion)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ConfigError, MissingExtra, PlannerError
-from ..planner.base import Tokens
-from .chat import Message, Reply, first_line, is_cut
+from .chat import Message, Reply, Tokens, first_line, is_cut
 
 
 class LangChainChat:

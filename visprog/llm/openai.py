@@ -9,8 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from ..errors import ConfigError, MissingExtra, PlannerError, readable
-from ..planner.base import Tokens
-from .chat import Message, Reply, first_line, is_at_limit, is_cut
+from .chat import Message, Reply, Tokens, first_line, is_at_limit, is_cut
 from .endpoint_errors import error_in, field, names, refused_option, refuses_system, said_in
 
 MODEL_VARIABLE = "VISPROG_OPENAI_MODEL"

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, MissingExtra, PlannerError
-from ..planner.base import Tokens
-from .chat import Message, Reply, first_line
+from .chat import Message, Reply, Tokens, first_line
 
 MAX_NEW_TOKENS = 1024
 """Where the caller sets no limit: programs are short, and a model that rambles must end."""

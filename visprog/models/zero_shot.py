@@ -5,16 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-import yaml
 from torch import Tensor, nn
-
-from visprog.prompts import text as prompt_text
 
 from .preprocess.image_processor import Picture, Pixels
 from .preprocess.tokenizer import Tokenizer
@@ -29,20 +25,6 @@ class DualEncoder(Protocol):
     def encode_images(self, images: Tensor) -> Tensor: ...
 
     def encode_texts(self, tokens: Tensor) -> Tensor: ...
-
-
-@cache
-def templates(name: str = "imagenet") -> tuple[str, ...]:
-    """Sentences with "{}" in the place of a class: "imagenet" are the 80 that CLIP was published with, "simple" the
-    7 of them that do a little better, "crops" a few for phrases and cut-out things.
-
-    Raises:
-        ValueError: there is no set of that name.
-    """
-    found = yaml.safe_load(prompt_text("clip_templates.yaml"))
-    if name not in found:
-        raise ValueError(f"there are no templates '{name}': one of {', '.join(found)}")
-    return tuple(found[name])
 
 
 def in_templates(frames: Sequence[str]) -> Describe:

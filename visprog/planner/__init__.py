@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..llm.chat import ChatModel, Message, Reply
-from .base import Feedback, NoProgram, Plan, Planner, Task, Tokens, aplan
+from ..llm.chat import ChatModel, Message, Reply, Tokens
+from .base import Feedback, NoProgram, Plan, Planner, Task, aplan
 from .factory import FORMS, make_planner
 from .llm import LLMPlanner
 from .repair import plan_checked, plans_checked, replan

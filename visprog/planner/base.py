@@ -10,7 +10,8 @@ from ..errors import PlannerError
 
 if TYPE_CHECKING:
     from ..check import Diagnostic
-    from ..registry import Registry
+    from ..llm.chat import Tokens
+from ..registry import Registry
 
 
 def _default_registry() -> Registry:
@@ -39,17 +40,6 @@ class Task:
     def header(self) -> str:
         """The first line of the program: `def answer(image):`, or `images` where there are several."""
         return "def answer(image):" if self.images == 1 else "def answer(images):"
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """What a language model read and wrote."""
-
-    prompt: int
-    completion: int
-
-    def __add__(self, other: Tokens) -> Tokens:
-        return Tokens(self.prompt + other.prompt, self.completion + other.completion)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from copy import copy
 from typing import Any
 
 from visprog.errors import ConfigError, NotRecorded, PlannerError, Refused, VisprogError
-from visprog.llm.chat import ChatModel, Message, Reply
-from visprog.planner.base import Feedback, NoProgram, Plan, Planner, Task, Tokens, mends_refusals
+from visprog.llm.chat import ChatModel, Message, Reply, Tokens
+from visprog.planner.base import Feedback, NoProgram, Plan, Planner, Task, mends_refusals
 from visprog.planner.llm import LLMPlanner
 from visprog.registry.types import render
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import MAX_BYTES
-from ..errors import ConfigError, VisprogError
+from ..errors import ConfigError
 from ..files.plain_text import decode_text
 from ..files.reading import read_file
 from ..trust import is_trusted, trust
@@ -17,7 +17,6 @@ from ..trust import is_trusted, trust
 if TYPE_CHECKING:
     from visprog.prompts import Example
 
-    from ..agent import Agent
 
 DEFAULT = Path("visprog.examples.yaml")
 
@@ -79,38 +78,6 @@ def found_examples() -> tuple[Example, ...]:
         stacklevel=2,
     )
     return ()
-
-
-def try_example(agent: Agent, example: Example, pictures: tuple[Any, ...] = (), value: Any = None) -> None:
-    """Check a program, run it on stand-ins for the tools, and on its pictures where they are given.
-
-    Args:
-        pictures: those that it is about.
-        value: what it must answer on them, in the JSON form of answers.
-
-    Raises:
-        VisprogError: it does not pass; the message says why.
-    """
-    from ..check import check
-    from ..check.dry_run import dry_run
-    from ..program import mismatch
-
-    found = check(example.program, agent.registry)
-    if not any(d.severity == "error" for d in found):
-        wrong = mismatch(example.program, example.images)
-        if wrong:
-            raise VisprogError(f"this is no example: {wrong}")
-        found = dry_run(example.program, agent.registry, images=example.images, sandbox=agent.sandbox)
-    errors = [d for d in found if d.severity == "error"]
-    if errors:
-        raise VisprogError(f"the program does not pass its check, so it is no example: {errors[0]}")
-    if not pictures:
-        return
-    again = agent.run(example.program, *pictures)
-    if again.status != "answered":
-        raise VisprogError(f"the program no longer answers: {again.message}")
-    if again.to_json(pictures=False)["value"] != value:
-        raise VisprogError(f"the program now answers {again} on its pictures, and not what was marked right")
 
 
 def add_example(path: Path, example: Example) -> int:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from visprog.errors import ImageError, VisprogError
 from visprog.values.image import Image
 
-from ..tools.color import to_lab
+from ..values.colors import to_lab
 from .colors import CONTRAST, palette
 from .draw import Canvas
 from .things import Thing

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tools.color import to_lab
+from ..values.colors import to_lab
 from .things import COLORS, Thing
 
 ANCHORS: dict[str, str] = {

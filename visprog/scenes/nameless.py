@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tools.color import to_lab
+from ..values.colors import to_lab
 from . import draw, language
 from .colors import CONTRAST, palette
 from .scene import Scene

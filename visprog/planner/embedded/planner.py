@@ -24,9 +24,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import PlannerError, Refused
+from ...llm.chat import Tokens
 from ...models import WEIGHTS
 from ...registry import Registry, default_registry
-from ..base import Feedback, Plan, Task, Tokens
+from ..base import Feedback, Plan, Task
 from .decoder import Array, Decoder
 from .grammar import grammar
 from .relations import compare_places

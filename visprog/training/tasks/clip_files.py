@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visprog.models.preprocess.tokenizer import bpe_tokenizer, word_tokenizer
-from visprog.models.zero_shot import ensemble, in_templates, templates
-from visprog.tools.cupl import bundled
+from visprog.models.zero_shot import ensemble, in_templates
+from visprog.prompts import class_sentences, templates
 
 from ..data.pairs import read_classes
 from ..data.samples import DataError
@@ -29,7 +29,7 @@ class ClassClipConfig(PairConfig):
 
     Attributes:
         classes: a folder or zip with a folder a class.
-        templates: sentences that captions are made with, as in `zero_shot.templates`.
+        templates: sentences that captions are made with, as in `visprog.prompts.templates`.
         shift: by how many pixels a picture of the model's size may be moved in training; it may also be mirrored.
     """
 
@@ -84,7 +84,7 @@ class ClassClip(PairTask):
         self.pairs = read_classes(config.classes, "{}")
         self.names = sorted({entry.caption.strip() for entry in self.pairs.entries})
         said = [s for name in self.names for s in in_templates(templates(config.templates))(name)]
-        said += [s for name in self.names for s in bundled().get(name, ())]
+        said += [s for name in self.names for s in class_sentences().get(name, ())]
         super().__init__(config, word_tokenizer(said, 24), 24)
 
     def data(self, split: Literal["train", "val"]) -> ClassPictures:

@@ -18,12 +18,13 @@ import numpy as np
 
 from visprog.errors import Refused
 from visprog.values import Box, Circle, Line, Located, Polygon, Region
+from visprog.values.colors import NAMES, SYNONYMS
+from visprog.values.colors import parse as parse_color
 from visprog.values.image import Image
 
-from .. import color as _color
+from ..drawing.strokes import LONGEST
 from ..imaging.flatness import is_drawing
 from ..words.phrase import TONES, Phrase, read_phrase, read_yaml, singular
-from .strokes import LONGEST
 
 T = TypeVar("T", bound=Located)
 Shape: TypeAlias = Circle | Line | Polygon
@@ -114,7 +115,7 @@ def read_drawn(phrase: Phrase) -> Drawn | None:
             count = _number(per["count"])
         elif all(part in places for part in word.split("-")):
             found_places += [places[part] for part in word.split("-")]
-        elif word in TONES or word in _color.NAMES or word in _color.SYNONYMS:
+        elif word in TONES or word in NAMES or word in SYNONYMS:
             colors.append(word)
         elif word not in table["fillers"]:
             return None
@@ -220,7 +221,7 @@ def _shapes(image: Image, kind: str, color: str = "") -> list[Shape]:
 def _label(shape: Shape, asked: Drawn) -> str:
     name = asked.kind if asked.kind in POLYGONS | {"line"} else "circle"
     if isinstance(shape, Polygon) and asked.kind not in POLYGONS:
-        from .polygons import kinds_of
+        from ..drawing.polygons import kinds_of
 
         kinds = kinds_of(np.array([(p.x, p.y) for p in shape.points]))
         name = next((kind for kind in LIKELY if kind in kinds), "polygon")
@@ -228,7 +229,7 @@ def _label(shape: Shape, asked: Drawn) -> str:
 
 
 def _is_of(shape: Polygon, color: str) -> bool:
-    return shape.color == _color.parse(color)[0]
+    return shape.color == parse_color(color)[0]
 
 
 # -- sizes and places --------------------------------------------------------------------------------------------------
@@ -289,6 +290,7 @@ def _rank(place: str, thing: Located) -> float:
 
 def _panels(image: Image, color: str) -> list[Region]:
     """The panels of an image, or the image itself as one of its root's; none if it is not laid out so."""
+    from ..color import has_color
     from ..shapes import find_panels
 
     around = find_panels(image.root) if image.parent is not None else []
@@ -297,7 +299,7 @@ def _panels(image: Image, color: str) -> list[Region]:
     else:
         found = find_panels(image)
         found = found if len(found) > 1 else []
-    return [p for p in found if not color or _color.has_color(p, color)]
+    return [p for p in found if not color or has_color(p, color)]
 
 
 def _towers(image: Image) -> list[tuple[Region, list[Polygon]]]:
