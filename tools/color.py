@@ -129,7 +129,7 @@ def _pixels(thing: Coloured) -> tuple[NDArray[np.uint8], NDArray[np.float64], Im
     if isinstance(thing, Image):
         image, box, mask = thing, thing.box, None
     elif isinstance(thing, Region) and thing.image is not None:
-        image, box, mask = thing.image, thing.box, thing.mask
+        image, box, mask = thing.image.root, thing.box, thing.mask
     else:
         raise Refused(
             f"a {type(thing).__name__} does not know its picture: give crop(image, it) for its colour"

@@ -118,7 +118,8 @@ def picture_of(region: Region) -> Image:
     """
     if region.image is None:
         raise ToolError("this region does not know its image: call the tool with crop(image, region)")
-    return region.image.crop(region)
+    part: Image = region.image.crop(region)
+    return part
 
 
 def lines_in(image: Image) -> list[TextLine]:

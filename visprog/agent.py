@@ -16,7 +16,7 @@ from visprog.sandbox import Limits, Outcome, Sandbox, SandboxUnavailable, Series
 
 from .answer import Answer
 from .check import Diagnostic, check
-from .check.dry_run import LIBRARY, TYPES, dry_run
+from .check.dry_run import LIBRARY, dry_run
 from .config import Config
 from .errors import ConfigError, MissingExtra, PlannerError, Refused, VisprogError, readable
 from .files.plain_text import read_text
@@ -29,6 +29,7 @@ from .registry import Registry, Tool, chosen_registry, default_registry, further
 from .registry.types import accepts, answer_type, describe, render
 from .runtime.cautions import cautions_on, missed
 from .runtime.host import Host, RunEnded, Session, with_backends
+from .values.codec import handles
 from .values.endings import IMAGE_ENDINGS
 from .values.image import Image
 
@@ -375,7 +376,7 @@ class Agent:
         try:
             with session:
                 run = series.run if series is not None else partial(self.sandbox.run, plan.program)
-                outcome = run(tools=session.tools(), inputs=named(plan.program, pictures), types=TYPES)
+                outcome = run(tools=session.tools(), inputs=named(plan.program, pictures), types=handles())
         except SandboxUnavailable as error:
             return replace(base, message=f"{_NO_SANDBOX}: {error}"), ""
         answer = replace(

@@ -395,7 +395,7 @@ def test_doctor(visprog: Any) -> None:
 
 
 def test_doctor_names_problems(visprog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from visprog.report import doctor
+    from visprog.commands import doctor
 
     versions = {"torch": "2.9.1", "torchvision": "0.20.0", "openai": None}
     real = doctor.version

@@ -85,7 +85,8 @@ def look(thing: Image | Region, margin: float) -> Image:
         return thing
     if thing.image is None:
         raise ToolError("this region does not know its picture: give crop(image, region)")
-    return thing.image.crop(thing.box.expand(max(margin * max(thing.width, thing.height), 1.0)))
+    part: Image = thing.image.crop(thing.box.expand(max(margin * max(thing.width, thing.height), 1.0)))
+    return part
 
 
 def to_rgb(image: Image) -> PIL.Image.Image:

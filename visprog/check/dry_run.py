@@ -12,14 +12,11 @@ from ..errors import ToolError
 from ..program import named, parameters
 from ..registry import Registry
 from ..registry.types import Type, accepts, describe, render
-from ..values import Mask
-from ..values.image import Image
-from ..values.library import ATTRIBUTES
+from ..values.codec import KINDS, handles
 from .diagnostics import Diagnostic, Findings, Severity
 from .fakes import OddValue, StandIns, picture
 
 LIBRARY = "visprog.values.library:LIBRARY"
-TYPES = ((Image, ATTRIBUTES["Image"]), (Mask, ATTRIBUTES["Mask"]))
 
 MAX_PICTURES = 12
 """Pictures of a trial of a program that does not say how many it takes."""
@@ -115,7 +112,7 @@ class _DryRun:
 
     def run(self, stand_ins: StandIns) -> Outcome:
         return self.sandbox.run(
-            self.source, tools=stand_ins.tools(self.registry), inputs=self.inputs, types=TYPES
+            self.source, tools=stand_ins.tools(self.registry), inputs=self.inputs, types=handles()
         )
 
     def _ended(self, outcome: Outcome) -> bool:
@@ -262,7 +259,7 @@ def _is_one_of(node: ast.expr, names: set[str]) -> bool:
 
 def _reads_pictures(tree: ast.Module) -> bool:
     """Whether a program reads something of its pictures, such as their width, without a tool."""
-    return any(isinstance(n, ast.Attribute) and n.attr in ATTRIBUTES["Image"] for n in ast.walk(tree))
+    return any(isinstance(n, ast.Attribute) and n.attr in KINDS["Image"].attributes for n in ast.walk(tree))
 
 
 def _raise_lines(tree: ast.Module) -> set[int]:

@@ -13,6 +13,7 @@ from ..program import IMAGE_NAMES, SEVERAL_NAMES
 from ..registry import Registry
 from ..registry.types import Type
 from ..values import Region
+from ..values.codec import handles
 from ..values.image import Image
 from ..values.library import LIBRARY
 from . import aliases as habits
@@ -20,7 +21,7 @@ from . import hints
 from .diagnostics import Diagnostic, name_position
 from .inference.flow import Flow
 from .inference.functions import Frame, annotated
-from .inference.members import ALL_NAMES, suggest_for_any
+from .inference.members import open_names, suggest_for_any
 from .inference.signatures import nearest
 from .inference.types import (
     ITERATOR,
@@ -39,9 +40,6 @@ from .inference.types import (
     show,
 )
 from .misuse import misuse
-
-HANDLES = ("Image", "Mask")
-"""Classes that programs can name, for `isinstance`, and whose values they hold without seeing inside."""
 
 
 def check(
@@ -69,8 +67,9 @@ def check(
     flow = Flow(registry, {name: from_annotation(kind) for name, kind in given.items()})
     function = entry(tree)
     _follow(flow, tree, function, inputs, returns)
+    classes = (cls.__name__ for cls, _ in handles())  # for `isinstance`
     language = sandbox.check(
-        source, [*given, *registry, *HANDLES], tools=registry, attributes=ALL_NAMES, library=LIBRARY
+        source, [*given, *registry, *classes], tools=registry, attributes=open_names(), library=LIBRARY
     )
     found = [*flow.findings.sorted(), *misuse(tree, registry), *_language(language, tree, registry, flow)]
     return sorted(set(found), key=lambda d: (d.line, d.column, d.code))

@@ -184,7 +184,8 @@ def _finish(
     for caution in answer.cautions:
         say(f"note: {caution}")
     if not as_json:
-        from ..report.terminal import plain, print_answer, print_diagnostics
+        from ..files.plain_text import plain
+        from .terminal import print_answer, print_diagnostics
 
         if sys.stdout.isatty():
             print_answer(answer, path)

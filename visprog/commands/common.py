@@ -249,14 +249,14 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[str]) -> 
 
 def say(message: str) -> None:
     """A line on standard error."""
-    from ..report.terminal import complain
+    from .terminal import complain
 
     complain(message)
 
 
 def working(what: str) -> contextlib.AbstractContextManager[None]:
     """A sign of life while something takes long."""
-    from ..report.terminal import working
+    from .terminal import working
 
     return working(what)
 

@@ -33,8 +33,8 @@ def list_tools(
     visprog tools --tools my_tools:sharpness
     """
     from ..registry import chosen_registry
-    from ..report.terminal import print_tool, print_tools
     from ..runtime.host import Host
+    from .terminal import print_tool, print_tools
 
     settings = load_settings(config, tools, backend)
     host = Host(chosen_registry(settings), settings)
@@ -58,8 +58,8 @@ def doctor(config: ConfigOption = None, json: JsonOption = False) -> Result:
     visprog doctor --json
     """
     from ..errors import VisprogError
-    from ..report.doctor import report
-    from ..report.terminal import print_doctor
+    from .doctor import report
+    from .terminal import print_doctor
 
     with contextlib.suppress(VisprogError):  # the report says what is wrong with them
         load_settings(config)

@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from ..agent import Agent
-from ..answer import show
 from ..errors import MissingExtra, ToolError, VisprogError
 from ..registry import Tool, default_registry, describe_function
-from ..registry.types import VALUES, Type, accepts, describe, is_union, render
+from ..registry.types import Type, accepts, describe, is_union, render
 from ..runtime.host import Host, RunEnded
+from ..values.codec import is_kind, is_value, show
 from ..values.image import Image
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Workspace:
     def _resolve(self, annotation: Type, given: Any) -> Any:
         origin: Any = get_origin(annotation)
         args = get_args(annotation)
-        if annotation in VALUES:
+        if is_kind(annotation):
             if not isinstance(given, str):
                 raise ToolError(
                     f"must be the id of a value of type {render(annotation)}, not {describe(given)}"
@@ -108,7 +108,7 @@ class Workspace:
 
     def describe(self, value: Any) -> Any:
         """A result as JSON: plain data as it is, other values by a new id and in words."""
-        if isinstance(value, VALUES):
+        if is_value(value):
             return {"id": self.add(value), "what": show(value)}
         if isinstance(value, list | tuple | set | frozenset):
             return [self.describe(v) for v in value]

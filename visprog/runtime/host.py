@@ -26,43 +26,16 @@ from ..errors import BudgetExceeded, ConfigError, MissingExtra, NotRecorded, Too
 from ..registry import Registry, Tool, backend_options, cautions, through_host
 from ..registry.sees import NOT_SAID, Sees
 from ..registry.types import Unfit, coerce, render
+from ..values.codec import fingerprint
 from .batcher import Batcher, Traffic
-from .cache import MISSING, Cache, fingerprint, holds_picture
+from .cache import MISSING, Cache, holds_picture
+from .call import Call
 
 if TYPE_CHECKING:
     from .recording import Recording
 
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of a tool by a program.
-
-    Attributes:
-        tool: its name.
-        arguments: by name, defaults included; as given where they could not be bound.
-        result: what it returned; None where it failed.
-        error: why it failed, in one sentence; empty where it did not.
-        line: the line of the program that made the call.
-        seconds: that it took.
-        cached: the result was known from an equal call before.
-        backend: that did the work; empty for a plain function.
-        caller: the tool that made the call; empty if the program itself did.
-        cautions: what a person should know of the result, in whole sentences.
-    """
-
-    tool: str
-    arguments: Mapping[str, Any]
-    result: Any = None
-    error: str = ""
-    line: int | None = None
-    seconds: float = 0.0
-    cached: bool = False
-    backend: str = ""
-    caller: str = ""
-    cautions: tuple[str, ...] = ()
 
 
 class RunEnded(StopProgram):

@@ -7,17 +7,21 @@ from types import ModuleType
 
 from visprog.sandbox import policy
 
-from ...values.library import ATTRIBUTES
+from ...values.codec import KINDS
 from .. import aliases as habits
 from .signatures import CLASSES, Class, Closure, Signature, math_member, method, nearest, value_member
 from .types import UNKNOWN, Const, Fixed, Function, Instance, Kind, class_of, join, widen
 
-OPEN: dict[type, tuple[str, ...]] = {
-    (CLASSES[key] if isinstance(key, str) else key): tuple(names) for key, names in ATTRIBUTES.items()
-}
-"""The attributes of each value class that programs may use."""
 
-ALL_NAMES = frozenset(name for names in OPEN.values() for name in names)
+def opened(cls: type | None) -> tuple[str, ...]:
+    """The attributes of a class of values that programs may use; none of another class."""
+    kind = KINDS.get(cls.__name__) if cls is not None else None
+    return kind.attributes if kind is not None and kind.cls is cls else ()
+
+
+def open_names() -> frozenset[str]:
+    """The attributes that programs may use of any value."""
+    return frozenset(name for kind in KINDS.values() for name in kind.attributes)
 
 
 def attribute(kind: Kind, name: str) -> Kind | None:
@@ -25,7 +29,7 @@ def attribute(kind: Kind, name: str) -> Kind | None:
     if isinstance(kind, Signature | Closure):
         return None
     if isinstance(kind, Class):
-        return None if kind.cls in OPEN else UNKNOWN
+        return None if opened(kind.cls) else UNKNOWN
     if not isinstance(kind, Instance | Const | Fixed):
         return UNKNOWN
     whole = widen(kind)
@@ -34,8 +38,8 @@ def attribute(kind: Kind, name: str) -> Kind | None:
     cls = whole.cls
     if cls is ModuleType:
         return math_member(name) if name in policy.MATH else None
-    if cls in OPEN:
-        return value_member(cls, name) if name in OPEN[cls] else None
+    if names := opened(cls):
+        return value_member(cls, name) if name in names else None
     found = method(cls, name)
     if found is not None:
         return bound(found, whole)
@@ -68,19 +72,19 @@ def suggest(kind: Kind, name: str) -> str | None:
         return None
     if cls is str and name in ("contains", "includes", "has"):
         return "write 'part in text'"
-    names = OPEN[cls] if cls in OPEN else policy.ATTRIBUTES.get(cls, frozenset()) if cls is not None else ()
+    names = opened(cls) or (policy.ATTRIBUTES.get(cls, frozenset()) if cls is not None else ())
     for habit in habits.ATTRIBUTES.get(name, ()):
         if habit.split(".")[0].split("(")[0] in names:
             return f"write '.{habit}'"
     close = nearest(name, names)
     if close:
         return f"did you mean '{close}'?"
-    return f"it has {', '.join(sorted(names))}" if names and cls in OPEN else None
+    return f"it has {', '.join(sorted(names))}" if opened(cls) else None
 
 
 def suggest_for_any(name: str) -> str | None:
     """What may have been meant by an attribute that no value has."""
     if name in habits.ATTRIBUTES:
         return f"write '.{habits.ATTRIBUTES[name][0]}'"
-    close = nearest(name, ALL_NAMES | policy.BUILTIN_ATTRIBUTES)
+    close = nearest(name, open_names() | policy.BUILTIN_ATTRIBUTES)
     return f"did you mean '{close}'?" if close else None

@@ -12,16 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..files.plain_text import plain
+from ..values.codec import show
+
 if TYPE_CHECKING:
     from ..answer import Answer
     from ..planner.base import Plan
     from ..registry import Registry, Tool
-
-
-def plain(text: str) -> str:
-    """The text without characters that change the terminal; line ends stay."""
-    shown = text.encode("utf-8", "replace").decode("utf-8")
-    return "".join(c if c.isprintable() or c == "\n" else "    " if c == "\t" else "�" for c in shown)
 
 
 def complain(message: str) -> None:
@@ -43,8 +40,6 @@ def working(what: str) -> Iterator[None]:
 
 def print_answer(answer: Answer, path: str) -> None:
     """The answer, the program below it, and what the check says. `path` is what to call the program."""
-    from ..answer import show
-
     out = _console()
     if answer.status in ("answered", "fallback"):
         out.print(Text(plain(show(answer.value)), style="bold green"))
@@ -154,7 +149,7 @@ def print_tool(tool: Tool, backend: str, options: Mapping[str, str]) -> None:
 
 
 def print_doctor(report: Mapping[str, Any]) -> None:
-    """The report of `visprog.report.doctor`."""
+    """The report of `visprog.commands.doctor`."""
     out = _console()
     sandbox = report["sandbox"]
     level = sandbox["level"] or "none"
