@@ -1,4 +1,4 @@
-"""Tools, and the registry that is the one source of everything said about them."""
+"""Tools, and the registry that is the one source of everything that is known of them."""
 
 from .cautions import caution as caution
 from .cautions import cautions as cautions

@@ -79,7 +79,7 @@ class Tool(Generic[P, R]):
         doc: its docstring.
         parameters: in order.
         returns: the type of its result.
-        limits: what it cannot do, told to the planner.
+        limits: what it cannot do, for the planner.
         backends: name → "module:Class", or the class itself, of each `Backend`; empty for a plain function.
         default_backend: the one in force if the configuration names none.
         pure: runs inside the sandbox, on values alone, with no call out.
