@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ImageError
 from ..report import markup
 from ..report.figures import COLORS, CROP_SIDE, Drawing, draw, encode
 from ..report.forms import Data, one_line, type_of
@@ -183,15 +182,20 @@ def from_png(text: str) -> NDArray[Any]:
         ImageError: It is no image, or too large.
         ValueError: It is no base64.
     """
-    if not text:
-        return np.zeros((0, 0), bool)
-    data = base64.b64decode(text)
+    return decode_pixels(base64.b64decode(text)) if text else np.zeros((0, 0), bool)
+
+
+def decode_pixels(data: bytes) -> NDArray[Any]:
+    """The pixels (H, W) of an encoded image: bool if they are bits, else grey levels in uint8.
+
+    Raises:
+        ImageError: It is no image, or too large.
+    """
     with blaming("PNG", MAX_PIXELS, data), open_header(data) as image:
         if image.width * image.height > MAX_PIXELS:
             raise too_large("PNG", MAX_PIXELS, image.size)
-        if image.mode not in ("1", "L"):
-            raise ImageError(f"PNG is of mode {image.mode}: its pixels must be bits or grey levels")
-        return np.asarray(image)
+        levels = np.asarray(image.convert("L"))
+        return levels > 127 if image.mode == "1" else levels
 
 
 # -- fields ------------------------------------------------------------------------------------------
@@ -325,7 +329,7 @@ class Kind:
         words: How its form reads, as a program would write it; class and box by default.
         show: How a value reads to people; by default as `words` for what has a place, else as `str`.
         drawing: Its form on the image that it lies in; None if it has no place in one.
-        opened: What programs may read of it, if its values stay outside the sandbox.
+        opened: What programs may read of it, if its values stay outside the sandbox: attributes, no methods.
         is_shape: Whether it stands for the region that it covers, where a tool takes a region.
         writer, reader, key: For a form that is not made of attributes of the same names.
     """
@@ -661,7 +665,8 @@ def type_name(cls: Any) -> str:
 
 def handles() -> tuple[tuple[type, tuple[str, ...]], ...]:
     """Classes whose values stay outside the sandbox, and what programs may read of each."""
-    return tuple((kind.cls, kind.opened) for kind in KINDS.values() if kind.opened)
+    outside = [kind for kind in KINDS.values() if kind.fields and kind.cls not in ATTRIBUTES]
+    return tuple((kind.cls, kind.opened) for kind in outside)
 
 
 def schemas() -> dict[str, Data]:

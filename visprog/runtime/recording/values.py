@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from visprog.errors import ImageError, VisprogError
 from visprog.files.journal import replacing
+from visprog.files.reading import MAX_BYTES, read_file
 from visprog.values import Box, Point
-from visprog.values.codec import Reader, Writer, type_name
+from visprog.values.codec import Reader, Writer, decode_pixels, type_name
 from visprog.values.image import Image
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -126,7 +127,10 @@ class Store:
     def _read_pixels(self, file: str) -> NDArray[Any]:
         digest = file.removesuffix(".png")
         path = self._path(digest, ".png")
-        pixels: NDArray[Any] = _grey(path) > 0
+        try:
+            pixels = decode_pixels(read_file(path, MAX_BYTES))
+        except OSError as error:
+            raise VisprogError(f"cannot read {path}: {error.strerror or error}") from None
         if _digest(pixels) != digest:
             raise VisprogError(f"{path} is not the mask that was recorded: it has been changed")
         return pixels
