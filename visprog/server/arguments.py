@@ -12,8 +12,9 @@ from visprog.errors import ImageError, ToolError
 from visprog.integrations.langchain import Workspace
 from visprog.registry import Tool
 from visprog.values import Box
-from visprog.values.codec import Reader, from_png
+from visprog.values.codec import Reader
 from visprog.values.image import Image
+from visprog.values.png import from_png
 
 from .errors import Problem
 from .forms import pixels_of

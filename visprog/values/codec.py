@@ -6,8 +6,6 @@ A new kind of value is its own file and a row of `KINDS`; what programs may read
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
@@ -21,12 +19,26 @@ from numpy.typing import NDArray
 from ..report import markup
 from ..report.figures import COLORS, CROP_SIDE, Drawing, draw, encode
 from ..report.forms import Data, one_line, type_of
-from ..report.label_layout import Rectangle
-from .decode import blaming, open_header, too_large
+from .evidence import (
+    circle_words,
+    draw_circle,
+    draw_frame,
+    draw_grid,
+    draw_line,
+    draw_mask,
+    draw_point,
+    draw_polygon,
+    draw_region,
+    image_words,
+    line_words,
+    place,
+    region_words,
+)
 from .geometry import NOTEBOOK, Box, Circle, Grid, Line, Located, Point, Polygon
-from .image import MAX_PIXELS, Image
+from .image import Image
 from .library import ATTRIBUTES
 from .mask import Mask
+from .png import from_png, to_png
 from .region import Region
 
 # -- from values to JSON, and back -------------------------------------------------------------------
@@ -53,11 +65,11 @@ class Writer:
     def __init__(
         self,
         keep: Callable[[Image, bool], object] = _nothing,
-        pixels: Callable[[NDArray[Any]], str] | None = None,
+        pixels: Callable[[NDArray[Any]], str] = to_png,
         other: Callable[[Any], Data] = _in_words,
     ) -> None:
         self.keep = keep
-        self.pixels = pixels or to_png
+        self.pixels = pixels
         self.other = other
 
     def value(self, value: Any) -> Any:
@@ -116,10 +128,10 @@ class Reader:
     def __init__(
         self,
         image: Callable[[Data], Image | None],
-        pixels: Callable[[str], NDArray[Any]] | None = None,
+        pixels: Callable[[str], NDArray[Any]] = from_png,
     ) -> None:
         self.image = image
-        self.pixels = pixels or from_png
+        self.pixels = pixels
 
     def value(self, data: Any) -> Any:
         """The value of a form.
@@ -162,40 +174,6 @@ class Reader:
 def to_json(value: Any) -> Any:
     """A value in the JSON form, without the pixels of images."""
     return Writer().value(value)
-
-
-def to_png(pixels: NDArray[Any]) -> str:
-    """A bool or uint8 array (H, W) as PNG in base64; empty for one without pixels."""
-    import PIL.Image
-
-    if 0 in pixels.shape:
-        return ""
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(buffer, "png")
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def from_png(text: str) -> NDArray[Any]:
-    """The reverse of `to_png`.
-
-    Raises:
-        ImageError: It is no image, or too large.
-        ValueError: It is no base64.
-    """
-    return decode_pixels(base64.b64decode(text)) if text else np.zeros((0, 0), bool)
-
-
-def decode_pixels(data: bytes) -> NDArray[Any]:
-    """The pixels (H, W) of an encoded image: bool if they are bits, else grey levels in uint8.
-
-    Raises:
-        ImageError: It is no image, or too large.
-    """
-    with blaming("PNG", MAX_PIXELS, data), open_header(data) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise too_large("PNG", MAX_PIXELS, image.size)
-        levels = np.asarray(image.convert("L"))
-        return levels > 127 if image.mode == "1" else levels
 
 
 # -- fields ------------------------------------------------------------------------------------------
@@ -281,7 +259,7 @@ PIXELS = Field(
     {
         "type": "string",
         "contentEncoding": "base64",
-        "description": "PNG as large as the box, white where the object is; empty if it has no pixels.",
+        "description": "PNG; empty if it has no pixels.",
     },
     lambda pixels, writer: writer.pixels(pixels),
     lambda text, reader: reader.pixels(text),
@@ -449,100 +427,6 @@ def _made_polygon(world: World) -> Polygon:
     return Polygon(corners, world.color)
 
 
-# -- on an image: what these are given may come from anywhere, and be no numbers at all
-
-
-def _rectangle(data: Data) -> Rectangle:
-    left, top, right, bottom = map(float, data["box"])
-    return left, top, right, bottom
-
-
-def _draw_frame(data: Data) -> Drawing:
-    box = _rectangle(data)
-    return Drawing(box, frames=(box,))
-
-
-def _draw_mask(data: Data) -> Drawing:
-    box = _rectangle(data)
-    return Drawing(box, frames=(box,), mask=(str(data.get("png") or ""), box))
-
-
-def _draw_region(data: Data) -> Drawing:
-    box, mask = _rectangle(data), data["mask"]
-    pixels = (str(mask.get("png") or ""), _rectangle(mask)) if mask else None
-    label = f"{data['label']} {float(data['score']):.2f}".strip()
-    return Drawing(box, frames=(box,), mask=pixels, label=label)
-
-
-def _draw_point(data: Data) -> Drawing:
-    x, y = float(data["x"]), float(data["y"])
-    return Drawing((x, y, x, y), dots=((x, y),))
-
-
-def _draw_circle(data: Data) -> Drawing:
-    (x, y), r = map(float, data["center"]), float(data["radius"])
-    angles = [2 * math.pi * i / 90 for i in range(91)]
-    outline = [(x + r * math.cos(a), y + r * math.sin(a)) for a in angles]
-    return Drawing((x - r, y - r, x + r, y + r), lines=(outline,), **_named(data))
-
-
-def _draw_line(data: Data) -> Drawing:
-    points = [(float(x), float(y)) for x, y in data["points"]]
-    xs, ys = zip(*points, strict=True)
-    return Drawing((min(xs), min(ys), max(xs), max(ys)), lines=(points,), **_named(data))
-
-
-def _draw_polygon(data: Data) -> Drawing:
-    return _draw_line({**data, "points": [*data["points"], data["points"][0]]})
-
-
-def _draw_grid(data: Data) -> Drawing:
-    left, top, right, bottom = box = _rectangle(data)
-    rows, columns = min(int(data["rows"]), 100), min(int(data["columns"]), 100)
-    across = [top + (bottom - top) * i / rows for i in range(1, rows)]
-    down = [left + (right - left) * i / columns for i in range(1, columns)]
-    lines = [[(left, y), (right, y)] for y in across] + [[(x, top), (x, bottom)] for x in down]
-    return Drawing(box, frames=(box,), lines=lines)
-
-
-def _named(data: Data) -> dict[str, Any]:
-    """The label of a shape of a known colour."""
-    color = data.get("color")
-    return {"label": f"{color} {data['type'].lower()}", "colored": True} if color else {}
-
-
-# -- in words
-
-
-def _color(data: Data) -> str:
-    return f"{data['color']} " if data["color"] else ""
-
-
-def _place(data: Data) -> str:
-    return "(" + ", ".join(f"{float(v):.0f}" for v in data["box"]) + ")"
-
-
-def _image_words(data: Data) -> str:
-    what = "image" if data["digest"] == data["root"] else "crop"
-    return f"{what} {data['width']} × {data['height']}"
-
-
-def _region_words(data: Data) -> str:
-    mask = " with mask" if data["mask"] else ""
-    name = repr(data["label"]) if data["label"] else "region"
-    return f"{name} {float(data['score']):.2f} at {_place(data)}{mask}"
-
-
-def _circle_words(data: Data) -> str:
-    x, y = map(float, data["center"])
-    return f"{_color(data)}circle at ({x:.0f}, {y:.0f}), radius {float(data['radius']):.1f}"
-
-
-def _line_words(data: Data) -> str:
-    corners = " → ".join(f"({float(x):.0f}, {float(y):.0f})" for x, y in data["points"])
-    return f"{_color(data)}{data['type'].lower()} {corners}"
-
-
 def _corners(box: Box) -> str:
     return f"({box.left:.0f}, {box.top:.0f}) to ({box.right:.0f}, {box.bottom:.0f})"
 
@@ -565,7 +449,7 @@ KINDS: dict[str, Kind] = {
                 ),
             },
             fake=lambda world: world.image or world.blank(),
-            words=_image_words,
+            words=image_words,
             show=lambda image: f"a picture of {image.width} x {image.height} pixels",
             opened=("width", "height", "size", "name", "box"),
             writer=lambda image, writer: writer.image(image, alone=True) or {},
@@ -574,9 +458,15 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             Mask,
-            {"box": BOX, "area": Field({**POSITIVE.schema, "description": "Number of pixels."}), "png": PIXELS},
+            {
+                "box": BOX,
+                "area": Field({**POSITIVE.schema, "description": "Number of pixels."}),
+                "png": Field(
+                    {**PIXELS.schema, "description": "As large as the box, white where it is; empty if the mask is."}
+                ),
+            },
             fake=lambda world: _made_mask(world.box),
-            drawing=_draw_mask,
+            drawing=draw_mask,
             opened=("area", "box", "left", "top", "right", "bottom", "width", "height", "center"),
             writer=_write_mask,
             reader=_read_mask,
@@ -586,50 +476,50 @@ KINDS: dict[str, Kind] = {
             Region,
             {"box": BOX, "label": TEXT, "score": SCORE, "image": IMAGE, "mask": MASK},
             fake=_made_region,
-            words=_region_words,
+            words=region_words,
             show=lambda region: f"{region.label or 'something'} at {_corners(region.box)}",
-            drawing=_draw_region,
+            drawing=draw_region,
             key=_region_key,
         ),
-        Kind(Box, {"box": BOX}, fake=lambda world: world.box, drawing=_draw_frame,
+        Kind(Box, {"box": BOX}, fake=lambda world: world.box, drawing=draw_frame,
              reader=lambda data, _: Box(*data["box"])),
         Kind(
             Point,
             {"x": NUMBER, "y": NUMBER},
             fake=lambda world: Point(world.box.left, world.box.top),
             words=lambda data: f"point ({float(data['x']):.1f}, {float(data['y']):.1f})",
-            drawing=_draw_point,
+            drawing=draw_point,
         ),
         Kind(
             Circle,
             {"center": POINT, "radius": POSITIVE, "color": COLOR, "image": IMAGE},
             fake=lambda world: Circle(world.box.center, 15.0 + world.turn % 12, world.color),
-            words=_circle_words,
-            drawing=_draw_circle,
+            words=circle_words,
+            drawing=draw_circle,
             is_shape=True,
         ),
         Kind(
             Line,
             {"points": POINTS, "color": COLOR, "image": IMAGE},
             fake=_made_line,
-            words=_line_words,
-            drawing=_draw_line,
+            words=line_words,
+            drawing=draw_line,
             is_shape=True,
         ),
         Kind(
             Polygon,
             {"points": POINTS, "color": COLOR, "image": IMAGE},
             fake=_made_polygon,
-            words=_line_words,
-            drawing=_draw_polygon,
+            words=line_words,
+            drawing=draw_polygon,
             is_shape=True,
         ),
         Kind(
             Grid,
             {"rows": COUNT, "columns": COUNT, "box": BOX},
             fake=lambda world: Grid(world.count + 1, world.count + 2, world.frame),
-            words=lambda d: f"grid of {d['rows']} rows and {d['columns']} columns at {_place(d)}",
-            drawing=_draw_grid,
+            words=lambda d: f"grid of {d['rows']} rows and {d['columns']} columns at {place(d)}",
+            drawing=draw_grid,
         ),
         Kind(Located, {}, fake=lambda world: world.box),  # anything that has a place
     )
@@ -730,7 +620,7 @@ def words(value: Any) -> str:
     kind = KINDS.get(name)
     if kind is not None and kind.words is not None:
         return kind.words(value)
-    return f"{name.lower()} {_place(value)}" if "box" in value else str(value.get("text", name))
+    return f"{name.lower()} {place(value)}" if "box" in value else str(value.get("text", name))
 
 
 def drawing(value: Any) -> Drawing | None:

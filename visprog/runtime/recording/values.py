@@ -16,8 +16,9 @@ from visprog.errors import ImageError, VisprogError
 from visprog.files.journal import replacing
 from visprog.files.reading import MAX_BYTES, read_file
 from visprog.values import Box, Point
-from visprog.values.codec import Reader, Writer, decode_pixels, type_name
+from visprog.values.codec import Reader, Writer, type_name
 from visprog.values.image import Image
+from visprog.values.png import decode_pixels
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
