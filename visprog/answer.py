@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import copy
 import io
 import json
 from collections.abc import Mapping
@@ -113,7 +112,7 @@ class Answer:
     def _to_json(self, of_value: codec.Writer, writer: codec.Writer, kept: Thumbnails) -> dict[str, Any]:
         """The JSON form, whose value and whose evidence are written by one writer each."""
         if self._read_from is not None:  # thumbnails have lost what the JSON form says of their pictures
-            return copy.deepcopy(dict(self._read_from))
+            return _copied(self._read_from)
         return {
             "version": VERSION,
             "status": self.status,
@@ -159,7 +158,7 @@ class Answer:
             )
         try:
             answer = cls._read(data)
-            kept = copy.deepcopy(dict(data))
+            kept = _copied(dict(data))
         except RecursionError:
             raise ValueError("this is not an answer: it is nested too deeply") from None
         except Exception as error:  # whatever values are made of, they refuse it in their own ways
@@ -274,6 +273,13 @@ def _call_json(call: Call, writer: codec.Writer) -> dict[str, Any]:
 def _read_call(data: Mapping[str, Any], reader: codec.Reader) -> Call:
     values = {"arguments": {k: reader.value(v) for k, v in data["arguments"].items()}}
     return Call(**{**data, **values, "result": reader.value(data["result"])})
+
+
+def _copied(data: Any) -> Any:
+    """A copy of a JSON form, which may be changed."""
+    if isinstance(data, dict):
+        return {k: _copied(v) for k, v in data.items()}
+    return [_copied(v) for v in data] if isinstance(data, list | tuple) else data
 
 
 def _reader(pictures: Mapping[str, Any]) -> codec.Reader:
