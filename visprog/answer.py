@@ -112,7 +112,8 @@ class Answer:
     def _to_json(self, of_value: codec.Writer, writer: codec.Writer, kept: Thumbnails) -> dict[str, Any]:
         """The JSON form, whose value and whose evidence are written by one writer each."""
         if self._read_from is not None:  # thumbnails have lost what the JSON form says of their pictures
-            return _copied(self._read_from)
+            kept_form: dict[str, Any] = _copied(self._read_from)
+            return kept_form
         return {
             "version": VERSION,
             "status": self.status,
