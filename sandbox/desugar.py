@@ -1,4 +1,4 @@
-"""Brings a program into one shape: a function whose parameters are the inputs and whose value is the
+"""Bring a program into one shape: a function whose parameters are the inputs and whose value is the
 result."""
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from typing import TypeVar
 
 from . import policy
-from .diagnostic import Diagnostic
+from .parsing import Diagnostic
 
 ENTRY = "answer"
 RESULT = "result"
@@ -94,7 +94,7 @@ def wrap(
 
     Returns:
         the module with that function alone, and the names of its parameters: the inputs, then every defined
-        name that the program rebinds in its outermost scope (so that ``max = max(values)`` reads the
+        name that the program rebinds in its outermost scope (so that `max = max(values)` reads the
         builtin, as it does in a module). A diagnostic instead when the entry function asks for something
         that is no input.
     """
@@ -138,6 +138,7 @@ def _call(function: ast.FunctionDef, inputs: Collection[str]) -> ast.Call | Diag
             function.col_offset,
             f"{function.name}() asks for {', '.join(missing)}, which is no input of this program",
             f"name its parameters after the inputs: {have}",
+            name=missing[0],
         )
     for argument in arguments.posonlyargs:
         if argument.arg not in inputs:
@@ -156,7 +157,7 @@ def _at(place: ast.AST, node: _Node) -> _Node:
 
 
 class _Plain(ast.NodeTransformer):
-    """Removes what has no effect on a run: annotations, and the imports that only they need."""
+    """Remove what has no effect on a run: annotations, and the imports that only they need."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.returns = None

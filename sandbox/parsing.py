@@ -11,13 +11,46 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-from .diagnostic import Diagnostic
 from .limits import DEFAULT, Limits
 
 MAX_BRACKETS = 60
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _warnings_lock = threading.Lock()
+
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """What is wrong with a program, where, and what to write instead.
+
+    Attributes:
+        code: stable, and meant for other programs.
+        line: counted from 1.
+        column: counted from 0, in bytes of UTF-8, as in `ast`.
+        message: one sentence.
+        suggestion: what to write instead, if that is known.
+        severity: an error is sure to fail, or to answer something else than was asked for; a warning may be meant.
+        name: that it is about, such as a variable, an attribute, a module or a tool; empty if it is about none.
+    """
+
+    code: str
+    line: int
+    column: int
+    message: str
+    suggestion: str | None = None
+    severity: Severity = "error"
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.line}:{self.column}: {self.code} {self.message}"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 def parse(source: str, limits: Limits = DEFAULT) -> ast.Module | Diagnostic:

@@ -132,6 +132,7 @@ def test_a_diagnostic_is_one_of_the_sandbox(registry: Registry) -> None:
         "message": "'nothing' is not defined",
         "suggestion": found.suggestion,
         "severity": "error",
+        "name": "nothing",
     }
 
 

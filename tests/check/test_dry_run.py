@@ -10,6 +10,7 @@ import pytest
 from visprog.check import Diagnostic, check, dry_run
 from visprog.check.dry_run import LIBRARY
 from visprog.check.fakes import StandIns, documented_values
+from visprog.program import Program
 from visprog.registry import Registry, tool
 from visprog.sandbox import Limits, Sandbox
 from visprog.values import Image
@@ -24,9 +25,12 @@ def sandbox() -> Iterator[Sandbox]:
         yield shared
 
 
-def found(source: str, registry: Registry, sandbox: Sandbox, **options: Any) -> list[Diagnostic]:
-    assert [d for d in check(source, registry) if d.severity == "error"] == []
-    return dry_run(source, registry, sandbox=sandbox, **options)
+def found(
+    source: str, registry: Registry, sandbox: Sandbox, images: int | None = None, **options: Any
+) -> list[Diagnostic]:
+    program = Program.parse(source)
+    assert [d for d in check(program, registry) if d.severity == "error"] == []
+    return dry_run(program, registry, inputs=program.inputs(images), sandbox=sandbox, **options)
 
 
 @pytest.mark.parametrize(
@@ -190,9 +194,10 @@ def test_correct_programs_have_no_error(
     registry: Registry, sandbox: Sandbox, corpus: list[tuple[str, str]]
 ) -> None:
     for name, source in corpus[:: max(1, len(corpus) // FROM_CORPUS)]:
-        images = 2 if "answer(images)" in source else 1
+        program = Program.parse(source)
+        inputs = program.inputs(2 if "answer(images)" in source else 1)
         errors = [
-            d for d in dry_run(source, registry, images=images, sandbox=sandbox) if d.severity == "error"
+            d for d in dry_run(program, registry, inputs=inputs, sandbox=sandbox) if d.severity == "error"
         ]
         assert errors == [], name
 

@@ -30,7 +30,9 @@ def test_all_findings_at_once_in_order() -> None:
 
 
 def test_a_diagnostic_is_text_and_json() -> None:
-    diagnostic = Diagnostic("forbidden-name", 3, 7, "'eval' is not part of the language", "write it out")
+    diagnostic = Diagnostic(
+        "forbidden-name", 3, 7, "'eval' is not part of the language", "write it out", name="eval"
+    )
     assert str(diagnostic) == "3:7: forbidden-name 'eval' is not part of the language"
     assert diagnostic.to_json() == {
         "code": "forbidden-name",
@@ -38,6 +40,8 @@ def test_a_diagnostic_is_text_and_json() -> None:
         "column": 7,
         "message": "'eval' is not part of the language",
         "suggestion": "write it out",
+        "severity": "error",
+        "name": "eval",
     }
     assert hash(diagnostic)
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from ..registry import Registry
 from . import hints
-from .diagnostics import Diagnostic, Findings
+from .diagnostics import Diagnostic, Diagnostics
 from .phrases import catches_refusals
 
 ANSWERS = frozenset(("caption", "classify", "dominant_color", "vqa"))
@@ -46,7 +46,7 @@ def misuse(tree: ast.Module, registry: Registry) -> list[Diagnostic]:
     crop's own width and height are not to be compared with them (`crop-frame`); and what a tool refuses to look
     for has not been counted: 0 is no answer then (`swallowed-refusal`, a warning).
     """
-    return _Misuse(tree, registry).findings()
+    return _Misuse(tree, registry).diagnose()
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class _Misuse:
     def __init__(self, tree: ast.Module, registry: Registry) -> None:
         self.tree = tree
         self.registry = registry
-        self.found = Findings()
+        self.found = Diagnostics()
         self.stores = Counter(
             n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
         )
@@ -82,7 +82,7 @@ class _Misuse:
         settled = len(known) == self.stores[node.id] and all(v.lineno < node.lineno for v in known)
         return known if settled else []
 
-    def findings(self) -> list[Diagnostic]:
+    def diagnose(self) -> list[Diagnostic]:
         for node in ast.walk(self.tree):
             for tested in _tests(node):
                 self._truth(tested)
@@ -119,7 +119,11 @@ class _Misuse:
             verify = " or use verify(…)," if "verify" in self.registry else ""
             hint = f'write {text}.strip().lower().startswith("yes"),{verify} or len(detect(…)) > 0'
         self.found.add(
-            "text-as-truth", node, f"{name} gives a text, which is always true, whatever it says", hint
+            "text-as-truth",
+            node,
+            f"{name} gives a text, which is always true, whatever it says",
+            hint,
+            name=name,
         )
 
     def _number(self, node: ast.Call) -> None:
@@ -131,7 +135,7 @@ class _Misuse:
         name = call.func.id if isinstance(call.func, ast.Name) else ""
         self.found.add(
             "words-as-number", node, f'{name} answers in words, such as "two" or "many", which are no {node.func.id}',
-            "count with len(detect(…)), read with read_text(…), or catch ValueError", "warning",
+            "count with len(detect(…)), read with read_text(…), or catch ValueError", "warning", name=name,
         )  # fmt: skip
 
     def _is_guarded(self, node: ast.AST) -> bool:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from ..registry import Registry, Tool
 from ..registry.sees import Near, Phrases
-from .diagnostics import Findings
-from .inference.types import Const, Kind, class_of, element, members
+from .diagnostics import Diagnostics
+from .inference.types import Const, StaticType, class_of, element, members
 
 CATCHING = frozenset(("Exception", "BaseException", "VisprogError", "ToolError", "Refused"))
 """Errors that a program catches a refusal by."""
@@ -28,30 +28,35 @@ HELPERS = {
 PLACED = (re.compile(r"\b(?:on|at|to|in) the (\w+)(?: side)?$"), re.compile(r"^(?:the )?(\w+)\b"))
 """Where such a word may stand: last, or first."""
 
-MOST_TOLD = 4
-"""Phrases of one argument that a finding explains."""
+MAX_EXPLAINED = 4
+"""Number of phrases of one argument that a diagnostic explains."""
 
 
 def check_phrase(
-    tool: Tool, parameter: str, node: ast.expr, kind: Kind, registry: Registry, findings: Findings
+    tool: Tool,
+    parameter: str,
+    node: ast.expr,
+    type_: StaticType,
+    registry: Registry,
+    diagnostics: Diagnostics,
 ) -> None:
     """Report an argument that is known before the program runs and cannot be seen."""
     phrases = tool.sees.phrases.get(parameter)
     if phrases is None:
         return
-    unseen = [text for text in _texts(kind) if not phrases.can_see(text)]
+    unseen = [text for text in _texts(type_) if not phrases.can_see(text)]
     if unseen:
-        first, *more = unseen[:MOST_TOLD]
+        first, *more = unseen[:MAX_EXPLAINED]
         message = phrases.refusal(first)
         message += f"; likewise {', '.join(map(repr, more))}" if more else ""
         remedies = [_remedy(tool, text, phrases, registry) for text in (first, *more)]
-        findings.add("unseen-phrase", node, message, "; ".join(dict.fromkeys(remedies)))
+        diagnostics.add("unseen-phrase", node, message, "; ".join(dict.fromkeys(remedies)), name=tool.name)
 
 
-def check_absent(tool: Tool, node: ast.Call, findings: Findings) -> None:
+def check_absent(tool: Tool, node: ast.Call, diagnostics: Diagnostics) -> None:
     """Report a call of a tool that no backend in force can answer."""
     if tool.sees.nothing:
-        findings.add("absent-tool", node.func, tool.sees.nothing, "use other tools, if they can tell")
+        diagnostics.add("absent-tool", node.func, tool.sees.nothing, "use other tools, if they can tell")
 
 
 def catches_refusals(handlers: list[ast.ExceptHandler]) -> bool:
@@ -63,9 +68,9 @@ def catches_refusals(handlers: list[ast.ExceptHandler]) -> bool:
     )
 
 
-def _texts(kind: Kind) -> Iterator[str]:
+def _texts(type_: StaticType) -> Iterator[str]:
     """The strings that an argument is known to be, or to be a list of."""
-    for member in members(kind):
+    for member in members(type_):
         if isinstance(member, Const) and isinstance(member.value, str):
             yield member.value
         elif class_of(member) in (list, tuple):
@@ -77,7 +82,7 @@ def _texts(kind: Kind) -> Iterator[str]:
 def _remedy(tool: Tool, text: str, phrases: Phrases, registry: Registry) -> str:
     near = phrases.near(text)
     other = registry.get(phrases.elsewhere(text))
-    remedies = [] if near is None else [_nearest(tool, text, near, registry)]
+    remedies = [] if near is None else [_suggestion(tool, text, near, registry)]
     if other is not None and not other.sees.nothing:
         remedies.append(f"call {other.name}({'image, …' if len(other.parameters) > 1 else 'image'})")
     return ", or ".join(remedies) or (
@@ -86,7 +91,7 @@ def _remedy(tool: Tool, text: str, phrases: Phrases, registry: Registry) -> str:
     )
 
 
-def _nearest(tool: Tool, text: str, near: Near, registry: Registry) -> str:
+def _suggestion(tool: Tool, text: str, near: Near, registry: Registry) -> str:
     if near.relation == "spelling":
         return f"did you mean '{near.phrase}'?"
     call = f"{tool.name}(…, {near.phrase!r})"
