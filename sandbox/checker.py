@@ -48,7 +48,7 @@ def check(
     readable = policy.BUILTIN_ATTRIBUTES.union(attributes, library.attributes)
     checker = _Checker(known, tools, readable)
     checker.run(parsed)
-    return sorted(set(checker.found), key=lambda diagnostic: (diagnostic.line, diagnostic.column))
+    return sorted(dict.fromkeys(checker.found), key=lambda diagnostic: (diagnostic.line, diagnostic.column))
 
 
 class _Checker(ast.NodeVisitor):

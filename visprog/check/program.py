@@ -73,7 +73,7 @@ def check(
     )
     inferred = context.diagnostics.sorted()
     found = [*inferred, *misuse(program.tree, registry), *_language(language, program, registry, inferred)]
-    return sorted(set(found), key=lambda d: (d.line, d.column, d.code))
+    return sorted(dict.fromkeys(found), key=lambda d: (d.line, d.column, d.code))
 
 
 # -- what the language says --------------------------------------------------------------------------
