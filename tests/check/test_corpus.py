@@ -15,6 +15,14 @@ def test_a_wrong_program_has_the_one_finding(wrong: tuple[str, str], registry: R
     found = check(wrong[1], registry)
     assert [_head(d) for d in found] == [wrong[0]], "\n" + render_diagnostics(found, wrong[1])
     assert found[0].message
+    assert bool(found[0].name) or found[0].code in NAMELESS
+
+
+NAMELESS = {
+    "always-same", "bad-subscript", "bad-unpack", "forbidden-statement", "no-answer", "operand-types", "return-type",
+    "syntax-error",
+}  # fmt: skip
+"""Codes of what may be about no name: an expression, a statement, or the whole program."""
 
 
 def _head(found: Diagnostic) -> str:

@@ -13,7 +13,7 @@ from visprog.check.fakes import StandIns, documented_values
 from visprog.program import Program
 from visprog.registry import Registry, tool
 from visprog.sandbox import Limits, Sandbox
-from visprog.values import Image
+from visprog.values import Circle, Grid, Image
 
 FROM_CORPUS = 10
 """How many of the correct programs are run: each takes three processes."""
@@ -177,6 +177,33 @@ def test_several_pictures(registry: Registry, sandbox: Sandbox) -> None:
         == []
     )
     assert found("return len(images) + image.width\n", registry, sandbox, images=2) == []
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "inputs"),
+    [
+        ("one, two, three", "one.width + two.width + three.width", {"one": Image, "two": Image, "three": Image}),
+        ("grid", "grid.rows * grid.columns", {"grid": Grid}),
+        ("board", "board.rows", {"grid": Grid}),
+        ("image, spots", "len(detect(image, 'dog')) + spots[2].radius", {"image": Image, "spots": list[Circle]}),
+        ("*, spots", "sum(s.area for s in spots)", {"image": Image, "spots": tuple[Circle, Circle]}),
+    ],
+)  # fmt: skip
+def test_inputs_of_any_name_and_type(
+    head: str, body: str, inputs: dict[str, Any], registry: Registry, sandbox: Sandbox
+) -> None:
+    program = Program.parse(f"def answer({head}):\n    return {body}\n")
+    assert check(program, registry, inputs=inputs, returns=float) == []
+    assert dry_run(program, registry, inputs=inputs, returns=float, sandbox=sandbox) == []
+    (unknown,) = check(f"def answer({head}):\n    return ({body}).colour\n", registry, inputs=inputs)
+    assert (unknown.code, unknown.name) == ("unknown-attribute", "colour")
+
+
+def test_a_list_of_known_length_has_no_more(registry: Registry, sandbox: Sandbox) -> None:
+    source = "def answer(spots):\n    return spots[2].radius\n"
+    assert dry_run(source, registry, inputs={"spots": list[Circle]}, sandbox=sandbox) == []
+    (found,) = dry_run(source, registry, inputs={"spots": tuple[Circle, Circle]}, sandbox=sandbox)
+    assert "IndexError" in found.message
 
 
 def test_what_the_sandbox_refuses(registry: Registry, sandbox: Sandbox) -> None:

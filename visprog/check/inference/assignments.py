@@ -46,6 +46,7 @@ class Assignments:
 
     def __init__(self, context: Context, infer: Callable[[ast.expr], StaticType]) -> None:
         self.context = context
+        self.diagnostics = context.diagnostics
         self.infer = infer
 
     def store(self, target: ast.expr, type_: StaticType, value: ast.expr) -> None:
@@ -64,7 +65,7 @@ class Assignments:
 
     def _unpack(self, target: ast.Tuple | ast.List, type_: StaticType, value: ast.expr) -> None:
         if not iterable(type_):
-            report_loop(self.context.diagnostics, value, type_)
+            report_loop(self.diagnostics, value, type_)
             type_ = NEVER
         stars = [i for i, t in enumerate(target.elts) if isinstance(t, ast.Starred)]
         wanted = len(target.elts)
@@ -78,7 +79,7 @@ class Assignments:
         fitting = [m for m in fixed if len(m.items) == wanted or (stars and len(m.items) >= wanted - 1)]
         if not fitting:
             have = len(fixed[0].items)
-            self.context.diagnostics.add(
+            self.diagnostics.add(
                 "bad-unpack",
                 target,
                 f"{wanted} names are given, for {have} values",
@@ -108,7 +109,7 @@ class Assignments:
         if grown:
             self.mutate(target.value, join(*grown))
         elif container != NEVER:
-            self.context.diagnostics.add(
+            self.diagnostics.add(
                 "bad-subscript", target, f"{show(container)} cannot be changed by [ ]",
                 "make a new value, or keep the parts in a list or dict",
             )  # fmt: skip
@@ -133,7 +134,7 @@ class Assignments:
             holder, key = receiver.func.value, receiver.args[0]
         else:
             return
-        with self.context.diagnostics.mute():
+        with self.diagnostics.mute():
             item = ast.copy_location(ast.Subscript(holder, key, ast.Store()), receiver)
             self._store_item(item, self.infer(holder), self.infer(key), type_)
 
@@ -141,7 +142,7 @@ class Assignments:
         """A method of a container was called: what it now holds."""
         if not given or method not in ("append", "insert", "extend", "add", "update", "setdefault"):
             return
-        with self.context.diagnostics.mute():
+        with self.diagnostics.mute():
             held = self.infer(receiver)
         grown: list[StaticType] = []
         for member in members(held):

@@ -56,7 +56,7 @@ def need_order(caller: Caller, name: str, type_: StaticType, node: ast.expr) -> 
     if not comparable(ast.Lt(), type_, type_):
         caller.diagnostics.add(
             "operand-types", node, f"{name} cannot order values of type {show(type_)}",
-            "say by what: key=lambda x: x.area, x.score, x.left, …",
+            "say by what: key=lambda x: x.area, x.score, x.left, …", name=name,
         )  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def _need_iterable(caller: Caller, name: str, argument: Argument) -> bool:
         return True
     caller.diagnostics.add(
         "argument-type", argument.node, f"{name} needs something to loop over, not {show(argument.type)}",
-        conversion(argument.type, Instance(list, (UNKNOWN,)), argument.node),
+        conversion(argument.type, Instance(list, (UNKNOWN,)), argument.node), name=name,
     )  # fmt: skip
     return False
 
@@ -104,7 +104,7 @@ def _sum(caller: Caller, arguments: Arguments, node: ast.Call) -> StaticType:
         caller.diagnostics.add(
             "argument-type", arguments.by_position[0].node,
             f"sum adds numbers, not values of type {show(item)}",
-            f"write len({brief(arguments.by_position[0].node)}) to count them, or sum a number of each",
+            f"write len({brief(arguments.by_position[0].node)}) to count them, or sum a number of each", name="sum",
         )  # fmt: skip
         return UNKNOWN
     return join(widen(start), total) if item != NEVER else widen(start)
@@ -152,7 +152,7 @@ def _range(caller: Caller, arguments: Arguments, node: ast.Call) -> StaticType:
             whole = "use // for a whole number" if is_number(argument.type) else None
             caller.diagnostics.add(
                 "argument-type", argument.node, f"range counts in whole numbers, not {show(argument.type)}",
-                whole or conversion(argument.type, INT, argument.node),
+                whole or conversion(argument.type, INT, argument.node), name="range",
             )  # fmt: skip
     return Instance(range, (INT,))
 

@@ -57,6 +57,7 @@ class Expressions:
         make_closure: Callable[[ast.Lambda], StaticType],
     ) -> None:
         self.context = context
+        self.diagnostics = context.diagnostics
         self.assignments = Assignments(context, self.infer)
         self._call = call
         self._lambda = make_closure
@@ -105,7 +106,7 @@ class Expressions:
         if not isinstance(last, str) or not last.endswith(tuple("feEgGd%")) or node.conversion != -1:
             return
         if type_ != NEVER and not any(is_number(k) or class_of(k) is None for k in members(type_)):
-            self.context.diagnostics.add(
+            self.diagnostics.add(
                 "operand-types", node.value, f"the format '{last}' is for numbers, not {show(type_)}",
                 hints.conversion(type_, FLOAT, node.value),
             )  # fmt: skip
@@ -166,14 +167,14 @@ class Expressions:
             return join(*possible)
         if all(map(is_none, members(type_))):
             note = next((k.note for k in members(type_) if isinstance(k, Instance)), "")
-            self.context.diagnostics.add(
+            self.diagnostics.add(
                 "none-attribute", name_position(node),
                 f"the value is None here, and None has no '{node.attr}'",
                 note or f"test it first: if {hints.brief(node.value)} is not None", name=node.attr,
             )  # fmt: skip
         else:
             what = next(k for k in members(type_) if not is_none(k))
-            self.context.diagnostics.add(
+            self.diagnostics.add(
                 "unknown-attribute", name_position(node), f"{show(what)} has no attribute '{node.attr}'",
                 suggest(what, node.attr), name=node.attr,
             )  # fmt: skip
@@ -185,7 +186,7 @@ class Expressions:
         index = self.infer(node.slice)
         result = operators.subscript(type_, index, is_slice=is_slice)
         if result is None:
-            report_subscript(self.context.diagnostics, node, type_, index)
+            report_subscript(self.diagnostics, node, type_, index)
             return NEVER
         return result
 
@@ -208,7 +209,7 @@ class Expressions:
         result = operators.binary(op, left, right)
         if result is None:
             symbol = operators.SYMBOLS.get(type(op), "?")
-            self.context.diagnostics.add(
+            self.diagnostics.add(
                 "operand-types", node, f"'{symbol}' does not work between {show(left)} and {show(right)}",
                 hints.operands(symbol, left, right, at_left, at_right),
             )  # fmt: skip
@@ -225,9 +226,7 @@ class Expressions:
             numbers = [INT if class_of(k) is bool else widen(k) for k in members(type_) if is_number(k)]
             return join(*numbers) if numbers and len(numbers) == len(members(type_)) else UNKNOWN
         symbol = operators.SYMBOLS[type(node.op)]
-        self.context.diagnostics.add(
-            "operand-types", node, f"'{symbol}' does not work on {show(type_)}", None
-        )
+        self.diagnostics.add("operand-types", node, f"'{symbol}' does not work on {show(type_)}", None)
         return NEVER
 
     def _boolop(self, node: ast.BoolOp) -> StaticType:
@@ -269,7 +268,7 @@ class Expressions:
         symbol = operators.SYMBOLS[type(op)]
         hint = hints.operands(symbol, left, right, at_left, at_right)
         if not operators.comparable(op, left, right):
-            self.context.diagnostics.add(
+            self.diagnostics.add(
                 "operand-types",
                 node,
                 f"'{symbol}' does not work between {show(left)} and {show(right)}",
@@ -291,7 +290,7 @@ class Expressions:
         counted = (is_number(left) and class_of(right) is list) or (
             is_number(right) and class_of(left) is list
         )
-        self.context.diagnostics.add(
+        self.diagnostics.add(
             "always-same", node,
             f"this is always {outcome}: {show(left)} and {show(other)} are never equal", hint,
             "error" if counted else "warning",
@@ -303,7 +302,7 @@ class Expressions:
         """The type of what a loop over the expression gives."""
         type_ = self.infer(node)
         if not iterable(type_):
-            report_loop(self.context.diagnostics, node, type_)
+            report_loop(self.diagnostics, node, type_)
             return NEVER
         return element(type_)
 

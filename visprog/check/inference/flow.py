@@ -30,6 +30,7 @@ class Flow:
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        self.diagnostics = context.diagnostics
         self.functions = Functions(context, self.block)
         self.expressions = self.functions.expressions
         self.assignments = self.expressions.assignments
@@ -89,11 +90,11 @@ class Flow:
             "reversed",
         )
         if isinstance(function, ast.Attribute) and type_ not in (NONE, UNKNOWN):
-            with self.context.diagnostics.mute():
+            with self.diagnostics.mute():
                 dropped = class_of(self.expressions.infer(function.value)) is str
             name = f".{function.attr}"
         if dropped:
-            self.context.diagnostics.add(
+            self.diagnostics.add(
                 "unused-result", node, f"the result of {name} is dropped: nothing is changed in place",
                 f"keep it: result = {hints.brief(node.value)}", "warning", name=name.lstrip("."),
             )  # fmt: skip
@@ -122,7 +123,7 @@ class Flow:
             result: StaticType = list_of(join(left.args[0] if left.args else UNKNOWN, element(right)))
         else:
             result = self.expressions.combine(node, node.op, left, right, node.target, node.value)
-        with self.context.diagnostics.mute():
+        with self.diagnostics.mute():
             self.assignments.store(node.target, result, node.value)
 
     def _import_statement(self, node: ast.Import) -> None:
@@ -172,7 +173,7 @@ class Flow:
     def _exhaustive(self, node: ast.If) -> bool:
         """True where an `elif` chain without `else`, whose last link this is, leaves nothing out."""
         subject = node.test.left if isinstance(node.test, ast.Compare) else None
-        with self.context.diagnostics.mute():
+        with self.diagnostics.mute():
             whole = subject is not None and class_of(self.expressions.infer(subject)) is int
         return exhaustive([*self._chains.get(node, []), node.test], whole_numbers=whole)
 
@@ -241,7 +242,7 @@ class Flow:
     def _loop(self, node: ast.For | ast.While, begin: Callable[[], None], *, ends: bool) -> bool:
         entry = dict(self.context.scope.variables)
         for i in range(MAX_ROUNDS + 1):
-            with self.context.diagnostics.mute():
+            with self.diagnostics.mute():
                 after, loop = self._round(node, begin, entry)
             joined = merge(entry, after, *loop.continues) or entry
             if joined == entry:
@@ -251,7 +252,7 @@ class Flow:
                 if i < MAX_ROUNDS
                 else {n: k if entry.get(n, k) == k else UNKNOWN for n, k in joined.items()}
             )
-        if not self.context.diagnostics.muted:
+        if not self.diagnostics.muted:
             after, loop = self._round(node, begin, entry)
         tail: State | None = None
         if ends:

@@ -53,6 +53,7 @@ class Functions:
 
     def __init__(self, context: Context, block: Callable[[list[ast.stmt]], bool]) -> None:
         self.context = context
+        self.diagnostics = context.diagnostics
         self.expressions = Expressions(context, self.call, self.make_closure)
         self.made: dict[ast.AST, Closure] = {}
         self.followed: set[ast.AST] = set()
@@ -97,7 +98,7 @@ class Functions:
         if operators.vague(function) or any(isinstance(k, Function) for k in members(function)):
             return UNKNOWN
         what = hints.brief(node.func)
-        self.context.diagnostics.add(
+        self.diagnostics.add(
             "not-callable", node.func, f"{what} is {show(function)} and cannot be called",
             f"write {what} without the brackets" if isinstance(node.func, ast.Attribute) else None,
         )  # fmt: skip
@@ -128,12 +129,10 @@ class Functions:
 
     def _check_sight(self, tool: Tool, arguments: Arguments, node: ast.Call) -> None:
         """What is asked of a tool must be what its backend can see."""
-        check_absent(tool, node, self.context.diagnostics)
+        check_absent(tool, node, self.diagnostics)
         given = dict(zip((p.name for p in tool.parameters), arguments.by_position, strict=False))
         for name, argument in {**given, **arguments.by_name}.items():
-            check_phrase(
-                tool, name, argument.node, argument.type, self.context.registry, self.context.diagnostics
-            )
+            check_phrase(tool, name, argument.node, argument.type, self.context.registry, self.diagnostics)
 
     # -- functions of the program --------------------------------------------------------------------
 
@@ -171,7 +170,7 @@ class Functions:
 
     def run(self, closure: Closure, arguments: Arguments, node: ast.Call) -> StaticType:
         """Follow a call of a function of the program, with the types of its arguments."""
-        Caller(self.context.diagnostics, lambda *_: UNKNOWN).call(self.signature(closure), arguments, node)
+        Caller(self.diagnostics, lambda *_: UNKNOWN).call(self.signature(closure), arguments, node)
         self.followed.add(closure.node)
         a = closure.node.args
         positional = [p.arg for p in [*a.posonlyargs, *a.args]]

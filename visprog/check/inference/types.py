@@ -18,7 +18,7 @@ from ...values import Region
 MAX_MEMBERS = 8
 """A union of more constants of one class than this becomes the class."""
 
-MAX_DEPTH = 5
+MAX_NESTING = 5
 """Containers nested deeper than this are not followed."""
 
 
@@ -222,7 +222,7 @@ def depth(type_: StaticType) -> int:
 
 def shallow(type_: StaticType) -> StaticType:
     """The type, or UNKNOWN where it is nested so deeply that it might grow for ever."""
-    return UNKNOWN if depth(type_) > MAX_DEPTH else type_
+    return UNKNOWN if depth(type_) > MAX_NESTING else type_
 
 
 def from_annotation(annotation: Type) -> StaticType:
