@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ..errors import PlannerError
+from ..program import Inputs, header, image_inputs
 
 if TYPE_CHECKING:
     from ..check import Diagnostic
     from ..llm.chat import Tokens
-from ..program import Inputs, header, image_inputs
-from ..registry import Registry
+    from ..registry import Registry
 
 
 def _default_registry() -> Registry:
