@@ -44,7 +44,7 @@ def confine(limits: Limits) -> dict[str, Any]:
 
 
 def _drop_user() -> bool:
-    """Become nobody, where it is root and may: no process limit binds root."""
+    """Become nobody, if it is root and may: no process limit binds root."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return False
     try:

@@ -69,7 +69,7 @@ def bound_names(node: ast.AST) -> set[str]:
 
 
 def entry(tree: ast.Module) -> ast.FunctionDef | None:
-    """The function that gives the result; None where the statements themselves do."""
+    """The function that gives the result; None if the statements themselves do."""
     if any(isinstance(node, ast.Return) for node in statements(tree.body)) or RESULT in bound_names(tree):
         return None
     found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == ENTRY]
@@ -77,7 +77,7 @@ def entry(tree: ast.Module) -> ast.FunctionDef | None:
 
 
 def has_result(tree: ast.Module) -> bool:
-    """Whether the program says anywhere what its result is; where it does not, that is None."""
+    """Whether the program has a result anywhere; if it has none, its value is None."""
     returns = any(isinstance(node, ast.Return) for node in statements(tree.body))
     return returns or RESULT in bound_names(tree) or entry(tree) is not None
 

@@ -86,7 +86,7 @@ class Guards:
     # --- attributes ---
 
     def getattr(self, value: Any, name: str) -> Any:
-        """`value.name`, where the exact type of the value opens that name.
+        """`value.name`, if the exact type of the value opens that name.
 
         Raises:
             AttributeError: it does not, or the value has no such attribute.

@@ -36,7 +36,7 @@ def prctl(option: int, *arguments: int) -> bool:
 
 # --- seccomp ---
 
-# name: (number on x86-64, number on arm64), None where there is no such call
+# name: (number on x86-64, number on arm64), None if there is no such call
 ALLOWED: dict[str, tuple[int, int]] = {
     "futex": (202, 98), "brk": (12, 214), "munmap": (11, 215), "mremap": (25, 216), "madvise": (28, 233),
     "rt_sigreturn": (15, 139), "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "sigaltstack": (131,
@@ -127,7 +127,7 @@ def apply_seccomp(readable: int, writable: int) -> bool:
 
 
 def is_denied(name: str) -> bool:
-    """Whether the filter stops a call, which is made in a form that does nothing where it is not stopped."""
+    """Whether the filter stops a call, which is made in a form that does nothing if it is not stopped."""
     if _MACHINE not in _ARCHITECTURES:
         return False
     column, _ = _ARCHITECTURES[_MACHINE]

@@ -82,7 +82,7 @@ class WorkerProcess:
         self._level: Level | None = None
         self._greeting = threading.Lock()
         self._deadline = time.monotonic() + limits.startup
-        # The pipes are made here: where descriptors run out, `subprocess` in some releases of Python loses one.
+        # The pipes are made here: if descriptors run out, `subprocess` in some releases of Python loses one.
         with contextlib.ExitStack() as opened:
             try:
                 stdin, self._stdin = map(opened.enter_context, _pipe())
@@ -193,7 +193,7 @@ class WorkerProcess:
                     body = bytes(buffer[HEADER.size : end])
                     del buffer[:end]
                     return unpack(body)
-            self._wait(self._readable, deadline)  # also where bytes wait: one now and then is silence too
+            self._wait(self._readable, deadline)  # also if bytes wait: one now and then is silence too
             part = os.read(self._out, _BLOCK)
             if not part:
                 raise Gone("the worker ended")
@@ -319,7 +319,7 @@ class Standby:
                 raise SandboxUnavailable("this sandbox is closed")
             waiting = self._series.get(series, deque())
             while waiting:
-                worker = waiting.pop()  # the last to come: where few are needed the others rest
+                worker = waiting.pop()  # the last to come: if few are needed, the others rest
                 if worker.is_quiet:
                     return worker
                 worker.kill()

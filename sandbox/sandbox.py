@@ -266,7 +266,7 @@ class Sandbox:
                 self._standby.retire(worker)
 
     def _refused(self, job: Job, level: Level) -> Outcome | None:
-        """The outcome of a program that the static check refuses; None where it may run."""
+        """The outcome of a program that the static check refuses; None if it may run."""
         found = self.check(job.source, tools=job.tools, inputs=job.inputs, types=job.types)
         if not found:
             return None

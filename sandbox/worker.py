@@ -3,7 +3,7 @@
 It imports what it will need, confines itself, measures that, says READY, and only then reads the program:
 STARTED. From then on it speaks in frames: CALL for every tool, at last DONE, ERROR, LIMIT or REJECTED. When a
 limit is hit it says so and is gone in the same instant, so nothing in a program can run afterwards. Only after
-DONE, and where the caller wants that, does it read the same program again with other inputs.
+DONE, and if the caller wants that, does it read the same program again with other inputs.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Pipe:
         self.busy = False
 
     def receive(self) -> dict[str, Any]:
-        """The next message; the process ends where there is none, since the caller is gone."""
+        """The next message; the process ends if there is none, since the caller is gone."""
         frame, end = bytearray(), HEADER.size
         while len(frame) < end:
             part = os.read(0, _BLOCK)

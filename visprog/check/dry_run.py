@@ -28,7 +28,7 @@ _CERTAIN = ("AttributeError", "NameError", "TypeError")
 """Errors of types and names: they do not hang on what the values are."""
 
 _UNEVEN = (*_CERTAIN, "IndexError", "ZeroDivisionError", "KeyError", "StopIteration")
-"""Errors that say that a program did not think of how many things are found."""
+"""Errors of programs that do not expect the number of objects that are found."""
 
 _EXPECTED = ("NothingFound",)
 """Errors with which a program may end: they say in words that nothing was found."""
@@ -36,7 +36,7 @@ _EXPECTED = ("NothingFound",)
 _REMEDIES = {
     "IndexError": "test len(…) first, or use nth(…), which says what is missing",
     "KeyError": "use .get(…) with a value for all other keys, or test that the key is there",
-    "StopIteration": "give next(…) a second argument: what to take where there is none",
+    "StopIteration": "give next(…) a second argument: what to take if there is none",
     "UnboundLocalError": "give it a value before the branch or the loop",
     "ZeroDivisionError": "test first that the divisor is not 0",
 }
@@ -59,11 +59,11 @@ def dry_run(
     seconds: float = 2.0,
     sandbox: Sandbox | None = None,
 ) -> list[Diagnostic]:
-    """Run a program in the sandbox on made-up results: nothing found, one thing, several.
+    """Run a program in the sandbox on made-up results: nothing found, one object, several.
 
-    What fails whatever the values are is an error: a wrong type, an unknown name, or a slip before anything
-    was looked at. What hangs on a made-up value, or fails only where nothing, or one thing, is found is a
-    warning. To end with `NothingFound`, or with an error that the program itself raises, is neither.
+    What fails whatever the values are is an error: a wrong type, an unknown name, or a mistake before any tool
+    was called. What depends on a made-up value is a warning, and so is what fails only if nothing, or only one
+    object, is found. To end with `NothingFound`, or with an error that the program itself raises, is neither.
 
     Args:
         program: its source, or the program if it has been parsed.
@@ -97,8 +97,8 @@ class _DryRun:
         names = {n.id for n in ast.walk(program.tree) if isinstance(n, ast.Name)}
         lists = {name for name, type_ in given.items() if name in names and _is_list(type_)}
         self.inputs = _made_inputs(given, _wanted(program, lists))
-        # Then even what comes before the first call may hang on the inputs.
-        self.looks = _reads_images(program.tree) or bool(lists)
+        # Then even what comes before the first call may depend on the inputs.
+        self.reads_inputs = _reads_images(program.tree) or bool(lists)
         self.raises = _raise_lines(program.tree)
         self.says_none = any(isinstance(n, ast.Constant) and n.value is None for n in ast.walk(program.tree))
         self.found = Diagnostics()
@@ -138,12 +138,12 @@ class _DryRun:
         return True
 
     def _is_certain(self, outcome: Outcome) -> bool:
-        """Whether a program ended as it did whatever the values are that tools return and pictures have."""
+        """Whether a program ended as it did whatever the values are that tools return and images have."""
         if outcome.error_type in _CERTAIN:
             return "NoneType" not in (outcome.error or "")
         if isinstance(outcome.cause, ToolError):
             return not isinstance(outcome.cause, OddValue)
-        return outcome.calls == 0 and not self.looks
+        return outcome.calls == 0 and not self.reads_inputs
 
     def _report(
         self, code: str, outcome: Outcome, message: str, hint: str | None, severity: Severity = "error"
@@ -175,7 +175,7 @@ class _DryRun:
                 )
             return
         if self._failed(many) and (self._failed(one) or _uneven(many)):
-            few = "even where something is found" if self._failed(one) else "where several things are found"
+            few = "even if something is found" if self._failed(one) else "if several objects are found"
             if self._is_certain(many):
                 self._report("fails", many, f"this fails {few}: {what[id(many)]}", None)
             else:
@@ -186,19 +186,19 @@ class _DryRun:
             self._report(
                 "few-results",
                 one,
-                f"this fails where only one thing is found: {what[id(one)]}",
+                f"this fails if only one object is found: {what[id(one)]}",
                 hint,
                 "warning",
             )
         if self._failed(none) and _uneven(none) and not self._failed(many):
             hint = "test it first (if not found: return …), or use best(…), leftmost(…), nth(…)"
             self._report(
-                "empty-result", none, f"this fails where nothing is found: {what[id(none)]}", hint, "warning"
+                "empty-result", none, f"this fails if nothing is found: {what[id(none)]}", hint, "warning"
             )
 
     def _answers(self, none: Outcome, full: Sequence[Outcome]) -> None:
         fine = [o for o in full if o.status == "ok"]
-        # A program that writes None may well mean it: there is no such thing.
+        # A program that writes None may well mean it: there is no such object.
         if not self.says_none and any(o.value is None for o in fine):
             empty = next(o for o in fine if o.value is None)
             why = "the program comes to its end without an answer"
@@ -215,7 +215,7 @@ class _DryRun:
 
 
 def _uneven(outcome: Outcome) -> bool:
-    """True where the error comes of how many things there are."""
+    """Whether the error comes of the number of objects."""
     text = outcome.error or ""
     return outcome.error_type in _UNEVEN or "empty" in text or "to unpack" in text
 

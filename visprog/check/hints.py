@@ -1,4 +1,4 @@
-"""What to write instead, where a value is of the wrong type."""
+"""Suggestions of what to write instead of a value of the wrong type."""
 
 from __future__ import annotations
 

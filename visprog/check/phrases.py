@@ -1,4 +1,4 @@
-"""What a program asks of its tools, against what their backends in force can see."""
+"""What a program asks of its tools, compared with what their backends in force can see."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _remedy(tool: Tool, text: str, phrases: Phrases, registry: Registry) -> str:
         remedies.append(f"call {other.name}({'image, …' if len(other.parameters) > 1 else 'image'})")
     return ", or ".join(remedies) or (
         f"answer it from what {tool.name} sees ('visprog tools {tool.name}' lists it), or say that it cannot be "
-        "answered: never take another thing for it"
+        "answered: never take another object for it"
     )
 
 
@@ -105,20 +105,21 @@ def _suggestion(tool: Tool, text: str, near: Near, registry: Registry) -> str:
 
 def _telling(text: str, near: Near, registry: Registry) -> str:
     """How to tell what was asked for from the rest of what includes it."""
-    said = next((m for where in PLACED if (m := where.search(text.lower())) and m[1] in HELPERS), None)
-    told, rest = [], text
-    if said and HELPERS[said[1]] in registry:
-        rest = (text[: said.start()] + text[said.end() :]).strip()
-        told = [f"choose with {HELPERS[said[1]]}(…)"]
+    found = next((m for place in PLACED if (m := place.search(text.lower())) and m[1] in HELPERS), None)
+    steps, rest = [], text
+    if found and HELPERS[found[1]] in registry:
+        rest = (text[: found.start()] + text[found.end() :]).strip()
+        steps = [f"choose with {HELPERS[found[1]]}(…)"]
     if rest and rest != near.phrase:
         verify, statement = registry.get("verify"), _one(rest)
         if verify is None or verify.sees.nothing or not _can_tell(verify, statement):
+            first = f"{' and '.join(steps)}, " if steps else ""
             return (
-                f", {' and '.join(told) + ', ' if told else ''}if every {near.phrase} will do: nothing in force tells "
-                f"{statement} from others, so that else it cannot be answered"
+                f", {first}if every {near.phrase} will do: nothing in force tells {statement} from others, so that "
+                "else it cannot be answered"
             )
-        told.insert(0, f"keep those for which verify(x, {statement!r}) is true")
-    return f", and {' and '.join(told)}"
+        steps.insert(0, f"keep those for which verify(x, {statement!r}) is true")
+    return f", and {' and '.join(steps)}"
 
 
 def _can_tell(verify: Tool, statement: str) -> bool:
@@ -127,7 +128,7 @@ def _can_tell(verify: Tool, statement: str) -> bool:
 
 
 def _one(text: str) -> str:
-    """What a thing is, as a statement about it."""
+    """What an object is, as a statement about it."""
     if text.split(maxsplit=1)[0].lower() in ("a", "an", "the"):
         return text
     return f"{'an' if text[:1].lower() in 'aeiou' else 'a'} {text}"

@@ -114,7 +114,7 @@ def _has_callback(type_: StaticType) -> bool:
 def _bind(
     signature: Signature, arguments: Arguments, node: ast.expr, diagnostics: Diagnostics
 ) -> list[tuple[Formal, Argument]] | None:
-    """Which argument goes to which parameter; None where the call cannot be made."""
+    """Which argument goes to which parameter; None if the call cannot be made."""
     positional = [f for f in signature.formals if f.by_position and not f.repeated]
     names = {f.name: f for f in signature.formals if f.by_name and not f.repeated}
     rest = next((f for f in signature.formals if f.repeated and f.by_position), None)

@@ -205,7 +205,7 @@ class Expressions:
         at_left: ast.expr,
         at_right: ast.expr,
     ) -> StaticType:
-        """The type of `left op right`, reported at `node` where there is none."""
+        """The type of `left op right`, reported at `node` if there is none."""
         result = operators.binary(op, left, right)
         if result is None:
             symbol = operators.SYMBOLS.get(type(op), "?")

@@ -171,7 +171,7 @@ class Flow:
         return self._go_on(merge(*states), before)
 
     def _exhaustive(self, node: ast.If) -> bool:
-        """True where an `elif` chain without `else`, whose last link this is, leaves nothing out."""
+        """True if an `elif` chain without `else`, whose last link this is, leaves nothing out."""
         subject = node.test.left if isinstance(node.test, ast.Compare) else None
         with self.diagnostics.mute():
             whole = subject is not None and class_of(self.expressions.infer(subject)) is int

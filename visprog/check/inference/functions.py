@@ -243,7 +243,7 @@ class Functions:
 
 
 def annotated(annotation: ast.expr | None) -> StaticType:
-    """The type that an annotation in the program stands for; UNKNOWN where it is not plainly one."""
+    """The type that an annotation in the program stands for; UNKNOWN if it is not plainly one."""
     if isinstance(annotation, ast.Constant) and annotation.value is None:
         return NONE
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):

@@ -22,7 +22,7 @@ ALL_NAMES = frozenset(name for names in OPEN.values() for name in names)
 
 
 def attribute(type_: StaticType, name: str) -> StaticType | None:
-    """The type of `type_.name` for one alternative of a union; None where there is no such attribute."""
+    """The type of `type_.name` for one alternative of a union; None if there is no such attribute."""
     if isinstance(type_, Signature | Closure):
         return None
     if isinstance(type_, Class):

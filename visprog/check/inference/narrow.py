@@ -128,7 +128,7 @@ _MIRRORED = {"<": ">", ">": "<", "=": "="}
 
 
 def exhaustive(tests: list[ast.expr], *, whole_numbers: bool) -> bool:
-    """True where one of the tests is sure to hold: `x` and `not x`; `a < b`, `a == b` and `a > b`; `n == 0`
+    """True if one of the tests is sure to hold: `x` and `not x`; `a < b`, `a == b` and `a > b`; `n == 0`
     and `n > 0` of a count (`whole_numbers`: what they compare is a whole number, taken to be one)."""
     texts = {ast.dump(t) for t in tests}
     if any(

@@ -1,4 +1,4 @@
-"""Arithmetic, comparison and subscripts: the type of the result, or None where Python is sure to raise."""
+"""Arithmetic, comparison and subscripts: the type of the result, or None if Python is sure to raise."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ _SETS = (set, frozenset, VIEW)
 
 
 def vague(type_: StaticType) -> bool:
-    """True where nothing can be said: unknown, a type variable, or a value that cannot come about."""
+    """True if nothing can be said: unknown, a type variable, or a value that cannot come about."""
     return type_ in (UNKNOWN, NEVER) or isinstance(type_, Variable)
 
 
 def binary(operator: ast.operator, left: StaticType, right: StaticType) -> StaticType | None:
-    """`left operator right`, over all alternatives of both; None only where each pair of them fails."""
+    """`left operator right`, over all alternatives of both; None only if each pair of them fails."""
     if vague(left) or vague(right):
         return UNKNOWN
     results = [_binary(operator, a, b) for a, b in product(members(left), members(right))]
@@ -106,7 +106,7 @@ def _closed(type_: StaticType) -> bool:
 
 
 def comparable(operator: ast.cmpop, left: StaticType, right: StaticType) -> bool:
-    """False where the comparison is sure to raise."""
+    """False if the comparison is sure to raise."""
     if vague(left) or vague(right):
         return True
     return any(_comparable(operator, a, b) for a, b in product(members(left), members(right)))
@@ -126,7 +126,7 @@ def _comparable(operator: ast.cmpop, left: StaticType, right: StaticType) -> boo
 
 
 def never_equal(left: StaticType, right: StaticType) -> bool:
-    """True where `==` of the two is sure to be False, whatever their values."""
+    """True if `==` of the two is sure to be False, whatever their values."""
     return all(_never_equal(a, b) for a, b in product(members(left), members(right)))
 
 
@@ -136,7 +136,7 @@ def _never_equal(left: StaticType, right: StaticType) -> bool:
 
 
 def _group(type_: StaticType) -> object:
-    """What a value can be equal to; None where that is not known, and for None, which all is compared to."""
+    """What a value can be equal to; None if that is not known, and for None, which all is compared to."""
     if isinstance(type_, Function):
         return "function"
     cls = class_of(type_)

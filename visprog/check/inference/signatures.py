@@ -172,7 +172,7 @@ def constructor(cls: type) -> Signature:
 
 @cache
 def math_member(name: str) -> StaticType:
-    """A function or constant of `math`; UNKNOWN where it is not written down."""
+    """A function or constant of `math`; UNKNOWN if it is not written down."""
     found = vars(stubs.math_functions).get(name)
     if found is not None:
         return from_function(found, f"math.{name}")

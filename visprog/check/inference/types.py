@@ -186,7 +186,7 @@ def _merge(flat: list[StaticType], type_: StaticType) -> None:
 
 
 def element(type_: StaticType) -> StaticType:
-    """What a loop over it gives; UNKNOWN where that is not known. Ask `iterable` first."""
+    """What a loop over it gives; UNKNOWN if that is not known. Ask `iterable` first."""
     results: list[StaticType] = []
     for member in members(type_):
         if isinstance(member, Fixed):
@@ -203,7 +203,7 @@ def element(type_: StaticType) -> StaticType:
 
 
 def iterable(type_: StaticType) -> bool:
-    """False only where a loop over it is sure to fail."""
+    """False only if a loop over it is sure to fail."""
     if isinstance(type_, Either):
         return not type_.members or any(map(iterable, type_.members))
     if isinstance(type_, Function):
@@ -221,7 +221,7 @@ def depth(type_: StaticType) -> int:
 
 
 def shallow(type_: StaticType) -> StaticType:
-    """The type, or UNKNOWN where it is nested so deeply that it might grow for ever."""
+    """The type, or UNKNOWN if it is nested so deeply that it might grow for ever."""
     return UNKNOWN if depth(type_) > MAX_NESTING else type_
 
 
