@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ..errors import PlannerError
-from ..program import Inputs, header, image_inputs
 
 if TYPE_CHECKING:
     from ..check import Diagnostic
     from ..llm.chat import Tokens
+    from ..program import Inputs
     from ..registry import Registry
 
 
@@ -40,11 +40,15 @@ class Task:
     @property
     def inputs(self) -> Inputs:
         """Types of the inputs of the program, by name."""
+        from ..program import image_inputs  # slow to import: it knows the values
+
         return image_inputs(self.images)
 
     @property
     def header(self) -> str:
         """The first line of the program: `def answer(image):`, or `images` if there are several."""
+        from ..program import header
+
         return header(self.inputs)
 
 
