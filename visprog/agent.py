@@ -24,7 +24,7 @@ from .planner.base import Feedback, Plan, Planner, Task, mends_refusals
 from .planner.factory import make_planner
 from .planner.repair import Mend, plans_checked, replan
 from .planner.vote import vote
-from .program import mismatch, named, open_images
+from .program import Program, open_images
 from .registry import (
     BACKENDS,
     BackendLoader,
@@ -301,12 +301,17 @@ class Agent:
         return open_images(images, self.config)
 
     def _check(self, program: str, task: Task) -> list[Diagnostic]:
-        found = check(program, task.registry, returns=task.returns)
+        parsed = Program.parse(program)
+        found = check(parsed, task.registry, returns=task.returns)
         if any(d.severity == "error" for d in found):
             return found
         try:
             trial = dry_run(
-                program, task.registry, returns=task.returns, images=task.images, sandbox=self.sandbox
+                parsed,
+                task.registry,
+                returns=task.returns,
+                inputs=parsed.inputs(task.images),
+                sandbox=self.sandbox,
             )
         except SandboxUnavailable as error:
             raise PlannerError(f"{_NO_SANDBOX}: {error}") from None
@@ -379,14 +384,15 @@ class Agent:
         if errors:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
             return replace(base, message=f"the program fails its check: {errors[0]}{more}"), ""
-        message = mismatch(plan.program, len(pictures))
+        program = Program.parse(plan.program)
+        message = program.mismatch(len(pictures))
         if message:
             return replace(base, message=message), message
         session = session or self.host.session()
         try:
             with session:
-                run = series.run if series is not None else partial(self.sandbox.run, plan.program)
-                outcome = run(tools=session.tools(), inputs=named(plan.program, pictures), types=handles())
+                run = series.run if series is not None else partial(self.sandbox.run, program.source)
+                outcome = run(tools=session.tools(), inputs=program.bind(pictures), types=handles())
         except SandboxUnavailable as error:
             return replace(base, message=f"{_NO_SANDBOX}: {error}"), ""
         answer = replace(
@@ -479,7 +485,7 @@ def _judge(answer: Answer, outcome: Outcome, returns: Any) -> tuple[Answer, str]
 
 
 def _diagnostics(outcome: Outcome) -> tuple[Diagnostic, ...]:
-    return tuple(Diagnostic(d.code, d.line, d.column, d.message, d.suggestion) for d in outcome.diagnostics)
+    return tuple(map(Diagnostic.of, outcome.diagnostics))
 
 
 def _attempt(feedback: Feedback) -> dict[str, Any]:

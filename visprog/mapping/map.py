@@ -17,7 +17,7 @@ from ..answer import Answer
 from ..errors import ConfigError, PlannerError, VisprogError
 from ..planner.base import Plan
 from ..planner.repair import Mend, mend_once
-from ..program import mismatch, open_image
+from ..program import Program, open_image
 from ..report import markup
 from ..report.figures import draw, encode
 from ..report.forms import one_line
@@ -231,7 +231,7 @@ def make_plan(agent: Agent, question: str, program: str | os.PathLike[str] | Non
     if errors:
         kind = VisprogError if program is not None else PlannerError
         raise kind(f"the program fails its check: {errors[0]}")
-    wrong = mismatch(plan.program, 1)
+    wrong = Program.parse(plan.program).mismatch(1)
     if wrong:
         raise VisprogError(wrong)
     return plan

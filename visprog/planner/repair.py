@@ -19,11 +19,14 @@ Check: TypeAlias = "Callable[[str, Task], Sequence[Diagnostic]]"
 def check_program(program: str, task: Task) -> Sequence[Diagnostic]:
     """The static check of `visprog.check`, and where that finds no error, its dry run."""
     from ..check import check, dry_run
+    from ..program import Program
 
-    found = check(program, task.registry, returns=task.returns)
+    parsed = Program.parse(program)
+    found = check(parsed, task.registry, returns=task.returns)
     if any(d.severity == "error" for d in found):
         return found
-    return [*found, *dry_run(program, task.registry, returns=task.returns, images=task.images)]
+    inputs = parsed.inputs(task.images)
+    return [*found, *dry_run(parsed, task.registry, returns=task.returns, inputs=inputs)]
 
 
 def plan_checked(planner: Planner, task: Task, *, check: Check = check_program, rounds: int = 2) -> Plan:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from visprog.sandbox.library import Library, ValueType
+from visprog.sandbox import Library, ValueType
 
 from .geometry import Box, Circle, Grid, Line, Point, Polygon
 from .helpers import FUNCTIONS, NothingFound
