@@ -233,7 +233,7 @@ def test_models_that_cannot_be_used_are_errors(tmp_path: Path, shared: Path) -> 
         (OnnxDetector(), "set model = "),
         (OnnxDetector(str(tmp_path / "none.onnx")), "there is no model file"),
         (OnnxDetector(str(broken)), "cannot be used"),
-        (OnnxDetector(model, labels=str(names)), "no layout that is understood with 2 classes"),
+        (OnnxDetector(model, labels=str(names)), "no layout that is known with 2 classes"),
     ):
         with pytest.raises(ToolError, match=message):
             backend.detect(image, "dog")

@@ -17,7 +17,7 @@ from ..words.phrase import Phrase, read_phrase, read_yaml
 from ._batching import answer_together
 from ._bundled import in_words, model_folder, read_once, words_of
 from ._gate import to_view
-from ._overlap import suppress
+from ..imaging.suppression import suppress
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,7 +15,7 @@ from visprog.values.image import Image
 from ..words.phrase import read_phrase
 from ._batching import answer_together, chunks, to_rgb
 from ._checkpoint import Checkpoint, load, unload
-from ._overlap import suppress
+from ..imaging.suppression import suppress
 
 MOST = 300
 """Boxes that are looked at after sorting by score."""

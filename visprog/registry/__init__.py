@@ -1,5 +1,6 @@
 """Tools, and the registry that is the one source of everything said about them."""
 
+from .batches import answer_each as answer_each
 from .cautions import caution as caution
 from .cautions import cautions as cautions
 from .declaration import Backend as Backend
