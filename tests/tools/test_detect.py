@@ -10,9 +10,11 @@ import pytest
 
 from visprog.errors import Refused, ToolError
 from visprog.registry.sees import Near
-from visprog.tools.backends._overlap import suppress
-from visprog.tools.backends.onnx import OnnxDetector, fastestdet, named, read_layout, yolo
-from visprog.tools.detect import OpenCVDetector, detect
+from visprog.tools.backends.onnx import OnnxDetector
+from visprog.tools.backends.onnx_layouts import fastestdet, named, read_layout, yolo
+from visprog.tools.backends.opencv import OpenCVDetector
+from visprog.tools.detect import detect
+from visprog.tools.imaging.suppression import suppress
 from visprog.tools.words.labels import Labels
 from visprog.tools.words.phrase import read_phrase
 from visprog.values import Box

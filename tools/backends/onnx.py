@@ -183,8 +183,7 @@ class OnnxDetector:
                 for x0, y0, x1, y1 in _tiles(pixels.shape[1], pixels.shape[0]):
                     part = find_all(pixels[y0:y1, x0:x1])
                     sure = part.where(
-                        (part.scores >= max(threshold, TILE_SCORE))
-                        & ~_cut_off(part, x0, y0, x1, y1, pixels)
+                        (part.scores >= max(threshold, TILE_SCORE)) & ~_cut_off(part, x0, y0, x1, y1, pixels)
                     )
                     found.append(
                         Found(sure.boxes + np.array([x0, y0, x0, y0], np.float32), sure.scores, sure.classes)

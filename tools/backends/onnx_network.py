@@ -123,5 +123,3 @@ def resize(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
         pixels, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     )
     return resized
-
-

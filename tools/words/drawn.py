@@ -118,5 +118,3 @@ def _formed(kind: str, form: str) -> str:
     if not form or kind == form or (kind == "block" and form == "rectangle"):
         return kind
     return form if kind == "thing" or (kind == "block" and form == "square") else ""
-
-
