@@ -162,6 +162,10 @@ class ChatSentences:
         folder: Folder of the kept sentences; by default visprog/cupl in the user's cache folder.
         samples: Number of replies per question.
         options: Options of the chat model, such as base_url.
+
+    Raises:
+        ToolError: No model is named.
+        ConfigError: The name has no form of a chat model, or the model has no such option.
     """
 
     def __init__(
@@ -171,19 +175,12 @@ class ChatSentences:
             raise ToolError(
                 'cupl_prompts: which language model? Set model = "openai:MODEL" under [tools.cupl_prompts]'
             )
-        self.model, self.options, self.samples = model, options, samples
-        home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-        self.folder = Path(folder).expanduser() if folder else home / "visprog" / "cupl"
-        self._cupl: CuPL | None = None
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        kept = Path(folder).expanduser() if folder else cache / "visprog" / "cupl"
+        self.cupl = CuPL(make_chat(model, **options), kept, samples)
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
-        return answer_each(calls, self.sentences)
-
-    def sentences(self, category: str) -> list[str]:
-        """Sentences about a category; raises as `CuPL.sentences`."""
-        if self._cupl is None:
-            self._cupl = CuPL(make_chat(self.model, **self.options), self.folder, self.samples)
-        return self._cupl.sentences(category)
+        return answer_each(calls, self.cupl.sentences)
 
 
 def _read(file: Path | None) -> list[str] | None:

@@ -16,5 +16,7 @@ from .function import REQUIRED as REQUIRED
 from .loader import BACKENDS as BACKENDS
 from .loader import Backend as Backend
 from .loader import BackendLoader as BackendLoader
+from .options import BackendOptions as BackendOptions
+from .options import Option as Option
 from .options import backend_options as backend_options
 from .registry import Registry as Registry
