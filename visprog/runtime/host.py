@@ -381,7 +381,7 @@ def _check_options(tool: Tool, chosen: ToolConfig) -> None:
     """Options that the backend's constructor does not take are named before anything runs."""
     where, name_in_force = f"[tools.{tool.name}]", chosen.backend or tool.default_backend
     try:
-        known = backend_options(tool, chosen.backend)
+        options = backend_options(tool, chosen.backend)
     except MissingExtra:  # said when it is called: the rest of the tools can work
         return
     except ImportError as error:
@@ -390,9 +390,10 @@ def _check_options(tool: Tool, chosen: ToolConfig) -> None:
         raise ConfigError(f"{where}: the backend '{chosen.backend}' cannot be imported: {error}") from None
     except ToolError as error:
         raise ConfigError(f"{where}: {error}") from None
-    if known is None:
-        return
+    known = options.known
     for name, value in chosen.options.items():
+        if name not in known and options.takes_others:
+            continue
         if name not in known:
             close = get_close_matches(name, known, 1)
             hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(known) or 'none'}"
