@@ -1,4 +1,4 @@
-"""Values that a client names in the arguments of a tool: uploaded pictures, and results of tools before."""
+"""Values that a client names in the arguments of a tool: uploaded images, and results of earlier calls."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ def arguments_of(
     pictures: Mapping[str, Image],
     pixels: int,
 ) -> dict[str, Any]:
-    """The arguments of a call.
+    """Make the arguments of a tool call from a request.
 
     Args:
-        given: by name, as the tool's JSON schema has them: pictures, regions and the like are ids.
-        values: by id, in the JSON form of answers, such as results of earlier calls. The pictures that they
+        tool: Tool to call.
+        given: Arguments by name, in the form of the tool's JSON schema: images, regions and other values are ids.
+        values: Values by id, in the JSON form of answers, such as results of earlier calls. The images that they
             refer to must be among `pictures`.
-        pictures: by id.
-        pixels: bound of pictures and masks together.
+        pictures: Uploaded images by id.
+        pixels: Maximum number of pixels of images and masks together.
 
     Raises:
-        Problem: 400 where an argument is wrong or refers to nothing, 413 where masks are too large.
+        Problem: 400 if an argument is wrong or an id is unknown, 413 if masks are too large.
     """
     workspace = Workspace()
     workspace.values.update(pictures)
@@ -44,7 +45,7 @@ def arguments_of(
             workspace.values[name] = reader.value(data)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError, ImageError) as error:
             raise Problem(
-                400, f"'{name:.40}' in 'values' is no whole value: {type(error).__name__}: {error}"
+                400, f"'{name:.40}' in 'values' is not a complete value: {type(error).__name__}: {error}"
             ) from None
     types = {p.name: p.type for p in tool.parameters}
 
@@ -61,7 +62,7 @@ def arguments_of(
 
 
 class _OfPictures(_Reader):
-    """Reads values whose pictures were uploaded."""
+    """Reader of values whose images were uploaded."""
 
     def __init__(self, pictures: Mapping[str, Image], pixels: int) -> None:
         super().__init__({})
@@ -71,10 +72,10 @@ class _OfPictures(_Reader):
 
     def value(self, data: Any) -> Any:
         if isinstance(data, Mapping) and data.get("type") == "Mask" and data["png"]:
-            self.left -= pixels_of(base64.b64decode(data["png"]))  # before anything is decoded
+            self.left -= pixels_of(base64.b64decode(data["png"]))  # before it is decoded
             if self.left < 0:
                 raise Problem(
-                    413, f"the masks are too large: this server takes {self.pixels:,} pixels a request"
+                    413, f"the masks are too large: this server accepts {self.pixels:,} pixels per request"
                 )
         return super().value(data)
 
@@ -84,6 +85,6 @@ class _OfPictures(_Reader):
             return whole
         root = self.uploaded.get(data["root"])
         if root is None:
-            raise ImageError("the picture that it refers to was not uploaded with this request")
+            raise ImageError("the image that it refers to was not uploaded with this request")
         x, y = data["origin"]
         return root.crop(Box(x, y, x + data["width"], y + data["height"]))
