@@ -1,5 +1,5 @@
-# make demo: a right answer to a question about a picture. make test: everything that is held to be true.
-# Both install the versions of constraints.txt; make test-latest takes the newest and says what they break.
+# make demo: answer a question about an image. make test: run all tests.
+# Both install the versions of constraints.txt; make test-latest installs the newest versions and runs the tests on them.
 PYTHON ?= python3
 VENV ?= .venv
 LATEST = $(VENV)-latest

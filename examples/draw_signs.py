@@ -1,4 +1,4 @@
-"""Draws `signs.png`, the picture that `make demo` asks about."""
+"""Draws `signs.png`, the image that `make demo` asks about."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts that language models read, as text and YAML that can be edited without Python."""
+"""All text that language models get, as text and YAML files that can be edited without Python."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Example:
     """A question and a program that answers it.
 
     Attributes:
-        question: in plain language.
+        question: Question in natural language.
         program: Python source.
-        images: number of images that the program is given.
-        returns: the type of its answer, as written in Python.
-        draw: an image to try it on, as shapes (see `prompts/examples.yaml`); empty if there is none.
-        answer: the right answer on that image.
+        images: Number of images that the program gets.
+        returns: Type of its answer, as written in Python.
+        draw: Image to try it on, as shapes (see `prompts/examples.yaml`); empty if there is none.
+        answer: Right answer on that image.
     """
 
     question: str
@@ -36,7 +36,7 @@ def text(name: str) -> str:
     """The content of a text file of this folder, for example "planner.txt".
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: There is no such file.
     """
     from importlib.resources import files
 
@@ -48,8 +48,8 @@ def examples(name: str = "examples.yaml") -> tuple[Example, ...]:
     """The in-context examples of a YAML file of this folder.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        TypeError: an example has an unknown field, or lacks its question or program.
+        FileNotFoundError: There is no such file.
+        TypeError: An example has an unknown field, or lacks its question or program.
     """
     import yaml
 
@@ -58,11 +58,14 @@ def examples(name: str = "examples.yaml") -> tuple[Example, ...]:
 
 @cache
 def templates(name: str = "imagenet") -> tuple[str, ...]:
-    """Sentences with "{}" in the place of a class: "imagenet" are the 80 that CLIP was published with, "simple" the
-    7 of them that do a little better, "crops" a few for phrases and objects cut out.
+    """Sentences with "{}" in place of a class.
+
+    Args:
+        name: "imagenet" for the 80 sentences that were published with CLIP, "simple" for 7 of them with slightly better
+            results, "crops" for phrases and crops of objects.
 
     Raises:
-        ValueError: there is no set of that name.
+        ValueError: There is no set of that name.
     """
     import yaml
 
@@ -74,7 +77,7 @@ def templates(name: str = "imagenet") -> tuple[str, ...]:
 
 @cache
 def class_sentences() -> Mapping[str, tuple[str, ...]]:
-    """Sentences about what a class looks like (CuPL), by class: what scenes are made of, the classes of COCO and of
+    """Sentences that describe how a class looks (CuPL), by class: the objects of scenes, and the classes of COCO and
     CIFAR-10."""
     import yaml
 

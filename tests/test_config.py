@@ -1,4 +1,4 @@
-"""Settings: from a file, from the environment, from arguments, and what is said of wrong ones."""
+"""Settings: from a file, from the environment, from arguments, and the messages about wrong ones."""
 
 from __future__ import annotations
 

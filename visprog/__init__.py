@@ -1,4 +1,4 @@
-"""Ask a question about an image: a planner writes a program, vision tools run it, the answer shows how."""
+"""Ask a question about an image: a planner writes a program, vision tools run it, and the answer shows every step."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import check as check
     from .agent import Agent as Agent
     from .agent import ask as ask
     from .answer import Answer as Answer
     from .config import Config as Config
+    from .errors import Refused as Refused
+    from .errors import ToolError as ToolError
     from .errors import VisprogError as VisprogError
+    from .planner import Plan as Plan
+    from .planner import Planner as Planner
+    from .registry import Backend as Backend
     from .registry import Registry as Registry
     from .registry import Tool as Tool
     from .registry import tool as tool
@@ -30,6 +36,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Agent": "agent",
     "Answer": "answer",
+    "Backend": "registry",
     "Box": "values",
     "Circle": "values",
     "Config": "config",
@@ -38,23 +45,30 @@ _HOME = {
     "Line": "values",
     "Located": "values",
     "Mask": "values",
+    "Plan": "planner",
+    "Planner": "planner",
     "Point": "values",
     "Polygon": "values",
+    "Refused": "errors",
     "Region": "values",
     "Registry": "registry",
     "Tool": "registry",
+    "ToolError": "errors",
     "VisprogError": "errors",
     "ask": "agent",
+    "check": "",
     "tool": "registry",
 }
+"""Public name → the module that defines it; empty for a subpackage."""
 
 __all__ = [*_HOME, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when first used: `import visprog` stays cheap, also in the sandbox worker.
+    # Imported at first use: `import visprog` stays fast, also in the sandbox worker.
     if name in _HOME:
-        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+        module = importlib.import_module(f"{__name__}.{_HOME[name] or name}")
+        return getattr(module, name) if _HOME[name] else module
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,4 +1,4 @@
-"""The command `visprog`. What a command needs is imported when it runs: `visprog --help` answers at once."""
+"""The command `visprog`. Each command imports what it needs when it runs, so that `visprog --help` is fast."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .commands.train import train
 from .commands.trust import trust
 
 app = typer.Typer(
-    help="Ask questions about pictures. A planner writes a program, vision tools run it.",
+    help="Ask questions about images. A planner writes a program, vision tools run it, the answer shows how.",
     invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -35,18 +35,22 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code.
+    """Run the command line.
 
-    0 for an answer (or whatever else the command is for), 1 where there is none, 2 where the command cannot
-    be understood, 130 where it was interrupted.
+    Args:
+        arguments: Words of the command line after `visprog`; those of the process by default.
+
+    Returns:
+        The exit code: 0 for success, 1 if there is no answer, 2 if the command cannot be understood, 130 if it was
+        interrupted.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     as_json, debug, stdout = "--json" in options, "--debug" in options, sys.stdout
-    if debug:  # wherever it stands
+    if debug:  # at any position
         arguments.remove("--debug")
     debug = debug or bool(os.environ.get("VISPROG_DEBUG"))
-    # In JSON mode nothing but the object may reach standard output, whatever a tool or a library prints.
+    # In JSON mode nothing but the object may reach standard output, also if a tool or a library prints.
     aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
     with aside, warnings.catch_warnings():
         warnings.showwarning = _warn
@@ -62,7 +66,7 @@ def _run(arguments: list[str], debug: bool) -> Result:
         result = command.main(args=arguments, prog_name="visprog", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         result = INTERRUPTED
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError:  # the reader of the output has closed it
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the interpreter flushes it at its end
         return Result({}, 1)
     except Exception as error:
@@ -74,7 +78,7 @@ def _run(arguments: list[str], debug: bool) -> Result:
 
 
 def _failed(error: Exception, debug: bool) -> Result:
-    """One clear sentence for what a user can get wrong; anything else is our mistake, and says so."""
+    """One sentence for a mistake of the user; any other error is a bug of visprog, and says so."""
     from visprog.sandbox import SandboxError
 
     from .errors import VisprogError
@@ -86,13 +90,13 @@ def _failed(error: Exception, debug: bool) -> Result:
         message, code = str(error), 2 if isinstance(error, UsageError) else 1
     elif show is not None:
         context = getattr(error, "ctx", None)
-        where = context.command_path if context else "visprog"
+        command_path = context.command_path if context else "visprog"
         what = show().rstrip(".")
-        if where == "visprog ask" and what.startswith("Missing argument"):
+        if command_path == "visprog ask" and what.startswith("Missing argument"):
             what = "an image and a question are needed"  # one was given, and the parser takes it for the question
-        message, code = f"{what}: {USAGE.get(where, f'see {where} --help')}", 2
+        message, code = f"{what}: {USAGE.get(command_path, f'see {command_path} --help')}", 2
     else:
-        message, code = f"{type(error).__name__}: {error} (a mistake in visprog: run again with --debug)", 1
+        message, code = f"{type(error).__name__}: {error} (a bug in visprog: run again with --debug)", 1
     say(message)
     return Result({"status": "error", "message": message}, code)
 
@@ -106,7 +110,7 @@ def _root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show where an error comes from (also VISPROG_DEBUG=1).")
+        bool, typer.Option("--debug", help="Show the traceback of an error (also VISPROG_DEBUG=1).")
     ] = False,
 ) -> None:
     if version:

@@ -1,16 +1,16 @@
-"""Which planner and which backends are in force, and within what budget.
+"""Settings: the planner, the backends and the budget of a run.
 
-A setting comes, in this order, from: an argument in Python or on the command line; an environment variable;
-the file named by `--config` or VISPROG_CONFIG, else `visprog.toml` in the working folder, else the user's
-`~/.config/visprog/visprog.toml`; the default. Files are not merged: the first that exists is read.
+A setting comes, in this order, from: an argument in Python or on the command line; an environment variable; a
+settings file; the default. The file is the one that `--config` or VISPROG_CONFIG names, otherwise `visprog.toml` in the
+working folder, otherwise `~/.config/visprog/visprog.toml`. Files are not merged: the first that exists is read.
 
-The file in the working folder may have come with the folder: until it is named, or allowed once with
-`visprog trust`, it sets plain data only, and neither code, nor models, nor addresses.
+The file in the working folder may come from somebody else: unless it is named, or trusted once with `visprog trust`,
+it sets plain data only: no code, no models, no addresses.
 
     planner = "openai:MODEL"            # VISPROG_PLANNER
     require = "kernel"                  # VISPROG_REQUIRE
     extra_tools = ["my_tools"]          # VISPROG_EXTRA_TOOLS, separated by commas
-    without_tools = ["find_circles"]    # that programs may not call
+    without_tools = ["find_circles"]    # tools that programs may not call
     max_pixels = 200_000_000            # larger images are refused
 
     [planner_options]
@@ -40,10 +40,10 @@ from .trust import config_home, is_trusted
 FILE_NAME = "visprog.toml"
 
 MAX_VOTES = 100
-"""Bound of the programs that are sampled for one question."""
+"""Maximum number of programs that are sampled per question."""
 
 MAX_BYTES = 1 << 20
-"""Of a file of settings or examples."""
+"""Maximum size of a file of settings or examples."""
 
 _PLAIN = ("tools", "without_tools", "repairs", "votes", "fallback", "calls", "seconds", "require", "cache")
 """Keys that a file found in the working folder may set."""
@@ -57,7 +57,7 @@ _LISTS = {
 
 @dataclass(frozen=True)
 class ToolConfig:
-    """The backend of one tool: its name, empty for the default one, and options for its constructor."""
+    """The backend of one tool: its name (empty: the default backend), and the options of its constructor."""
 
     backend: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -78,20 +78,20 @@ class Config:
     """Settings of an `Agent`.
 
     Attributes:
-        planner: who writes programs; see `visprog.planner.factory.FORMS`.
-        planner_options: for the planner's constructor, such as `base_url` or `temperature`.
-        tools: backend of each tool that should not use its default.
-        extra_tools: "module" or "module:attribute" of further tools.
-        without_tools: names of tools that programs may not call.
-        repairs: how many times a program may be sent back to its planner.
-        votes: how many programs to sample; above 1 their answers are put to a vote.
-        fallback: where no program answers, ask the `vqa` tool plainly; the status is then `fallback`.
-        calls: tool calls that one program may make.
-        seconds: time that one program may take, tools included.
-        require: "kernel" refuses to run where the operating system does not confine programs; "auto" warns.
-        cache: megabytes of tool results kept in memory.
-        allow_url: read pictures from http(s) addresses.
-        max_pixels: width times height of an image; larger ones are refused.
+        planner: Planner that writes programs; see `visprog.planner.factory.FORMS`.
+        planner_options: Arguments of the planner's constructor, such as `base_url` or `temperature`.
+        tools: Backend per tool, for tools that do not use their default.
+        extra_tools: Modules of additional tools, as "module" or "module:attribute".
+        without_tools: Names of tools that programs may not call.
+        repairs: Number of times that a program may be sent back to its planner.
+        votes: Number of programs to sample; if it is above 1, their answers are put to a vote.
+        fallback: Whether to ask the `vqa` tool if no program answers; the status is then `fallback`.
+        calls: Maximum number of tool calls per program.
+        seconds: Maximum time per program, tools included.
+        require: "kernel" refuses to run if the operating system does not confine programs; "auto" warns.
+        cache: Megabytes of tool results kept in memory.
+        allow_url: Whether images may be downloaded from http and https addresses.
+        max_pixels: Maximum width times height of an image; larger images are refused.
     """
 
     planner: str = "embedded"
@@ -114,10 +114,10 @@ class Config:
         """The settings in force: environment over file over defaults.
 
         Args:
-            path: the file; by default the one that VISPROG_CONFIG names, or the first found (see above).
+            path: Path of the file; by default the one that VISPROG_CONFIG names, or the first found (see above).
 
         Raises:
-            ConfigError: the file is missing or broken, or holds an unknown key or a wrong value.
+            ConfigError: The file is missing or broken, or holds an unknown key or a wrong value.
         """
         chosen = path or os.environ.get("VISPROG_CONFIG")
         if chosen:
@@ -128,12 +128,12 @@ class Config:
 
     @classmethod
     def read(cls, path: Path) -> Config:
-        """One file that the user names, without the environment. Raises `ConfigError` as `load` does."""
+        """Read one file that the user names, without the environment. Raises `ConfigError` as `load` does."""
         return cls._parsed(path, _content(path))
 
     @classmethod
     def _found(cls, path: Path) -> Config:
-        """A file that nobody named. That of the working folder must be plain data, or trusted."""
+        """Read a file that was found, not named. That of the working folder must be plain data, or trusted."""
         data = _content(path)
         config = cls._parsed(path, data)
         if path == default_files()[0] and not is_trusted(path, data):
@@ -141,7 +141,7 @@ class Config:
             if risky:
                 raise ConfigError(
                     f"{path}, found in the working folder, sets {', '.join(risky)}, which can run code or send data "
-                    f"elsewhere: look at it, then allow it with 'visprog trust', or name it with --config {path}"
+                    f"elsewhere: read it, then trust it with 'visprog trust', or name it with --config {path}"
                 )
         return config
 
@@ -164,10 +164,10 @@ class Config:
 
     @classmethod
     def of(cls, raw: Mapping[str, Any], folder: Path | None = None) -> Config:
-        """Settings from plain data. Paths of models are taken relative to `folder`, where they lie there.
+        """Make settings from plain data. Paths of models are relative to `folder`, if they exist there.
 
         Raises:
-            ConfigError: an unknown key or a wrong value; the message names it.
+            ConfigError: An unknown key or a wrong value; the message names it.
         """
         known = {f.name: f for f in fields(cls)}
         values: dict[str, Any] = {}
@@ -190,9 +190,9 @@ class Config:
         return config
 
     def _check(self) -> None:
-        for name, kind in (("planner", str), ("fallback", bool), ("allow_url", bool)):
-            if not isinstance(getattr(self, name), kind):
-                raise ConfigError(f"'{name}' must be a {kind.__name__}, not {getattr(self, name)!r}")
+        for name, type_ in (("planner", str), ("fallback", bool), ("allow_url", bool)):
+            if not isinstance(getattr(self, name), type_):
+                raise ConfigError(f"'{name}' must be a {type_.__name__}, not {getattr(self, name)!r}")
         for name, least in (("repairs", 0), ("votes", 1), ("calls", 1), ("cache", 0), ("max_pixels", 1)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -228,14 +228,15 @@ class Config:
         return config
 
     def changed(self, settings: Mapping[str, Any], *, of: str) -> Config:
-        """These settings with some of them changed.
+        """A copy with some settings changed.
 
         Args:
-            of: what was given them as keyword arguments, for messages.
+            settings: New values by name.
+            of: Name of the class or function that got them as keyword arguments, for messages.
 
         Raises:
-            TypeError: there is no such setting.
-            ConfigError: a value is wrong.
+            TypeError: There is no such setting.
+            ConfigError: A value is wrong.
         """
         if not settings:
             return self
@@ -246,10 +247,10 @@ class Config:
         return replace(self, **{k: getattr(Config.of({k: v}, Path.cwd()), k) for k, v in settings.items()})
 
     def with_backend(self, text: str) -> Config:
-        """These settings with one tool's backend changed, written `TOOL=BACKEND` or `TOOL=BACKEND:MODEL`.
+        """A copy with the backend of one tool changed, written `TOOL=BACKEND` or `TOOL=BACKEND:MODEL`.
 
         Raises:
-            ConfigError: it is not written so.
+            ConfigError: The text has another form.
         """
         name, equals, rest = text.partition("=")
         if not equals or not name or not rest or rest.startswith(":"):
@@ -258,12 +259,12 @@ class Config:
 
 
 def default_files() -> tuple[Path, ...]:
-    """Where a configuration is looked for, in order."""
+    """Paths of the settings files that are tried, in order."""
     return Path(FILE_NAME), config_home() / FILE_NAME
 
 
 def _hint(name: str, known: Sequence[str]) -> str:
-    """What somebody may have meant by an argument that does not exist."""
+    """Suggestion for an argument that does not exist."""
     if name in ("image", "images"):
         return "; images follow the question without a name, one after another or in a list"
     close = get_close_matches(name, [*known, "backends", "registry", "record", "replay", "returns"], 1)
@@ -279,7 +280,7 @@ def _content(path: Path) -> bytes:
 
 
 def _risky(raw: Mapping[str, Any]) -> list[str]:
-    """The settings of a file, as they are written, that more than plain data depends on."""
+    """The keys of a file that set more than plain data, as they are written."""
     found = [
         f"'{key}'"
         for key, value in raw.items()

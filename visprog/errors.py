@@ -1,4 +1,4 @@
-"""What can go wrong, as a person meets it: each error is one sentence that says what to do."""
+"""The errors that users meet. Each message is one sentence: the problem and the way out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 
 MAX_MESSAGE = 500
-"""Characters of a message; a longer one is cut in its middle."""
+"""Maximum number of characters of a message; a longer one is cut in the middle."""
 
 
 class VisprogError(Exception):
@@ -14,11 +14,11 @@ class VisprogError(Exception):
 
 
 class ImageError(VisprogError):
-    """An input that is not a picture that can be used: missing, broken, too large, or of an unknown kind."""
+    """An input that is not a usable image: missing, broken, too large, or in an unknown format."""
 
 
 class ToolDefinitionError(VisprogError):
-    """A function that `@tool` cannot accept; raised where it is decorated."""
+    """A function that `@tool` cannot accept; raised when it is decorated."""
 
 
 class ConfigError(VisprogError):
@@ -37,29 +37,29 @@ class MissingExtra(VisprogError):
 
 
 class ToolError(VisprogError):
-    """A tool that was called rightly but failed: its backend broke, or an argument has no meaning."""
+    """A tool that failed though its call was correct: its backend broke, or an argument makes no sense."""
 
 
 class Refused(ToolError):
-    """The installed backends cannot see what is asked. The message names what would.
+    """A question that the backends in force cannot answer; the message names a backend that can.
 
-    A refusal that the program does not catch ends it: no answer is better than a silent wrong one.
+    A refusal that the program does not catch ends the program: no answer is better than a wrong one.
     """
 
 
 class BudgetExceeded(VisprogError):
-    """A run that used up its tool calls or its seconds."""
+    """A run that used up its budget of tool calls or seconds."""
 
 
 class NotRecorded(VisprogError):
-    """A replay came to a call that its recording does not hold; the message names the call."""
+    """A call that a replay needs and its recording does not hold; the message names the call."""
 
 
 def contained(error: BaseException) -> Exception:
-    """What a tool raised, as an error that ends its call and no more: also `sys.exit()` in somebody's library.
+    """Turn what a tool raised into an error that ends its call only, also if a library calls `sys.exit()`.
 
     Raises:
-        KeyboardInterrupt: the error is one, in the main thread, where it can be the user's Ctrl-C.
+        KeyboardInterrupt: The error is one, in the main thread, and may be the user's Ctrl-C.
     """
     if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
         raise error
@@ -69,7 +69,7 @@ def contained(error: BaseException) -> Exception:
 
 
 def readable(text: str, limit: int = MAX_MESSAGE) -> str:
-    """A text as it can stand in a message: control characters and half characters escaped, cut to `limit`."""
+    """Make a text safe for a message: escape control characters and lone surrogates, and cut it to `limit`."""
     if len(text) > limit:
         half = limit // 2
         text = f"{text[:half]} … {text[-half:]}"

@@ -1,8 +1,8 @@
-"""Which files of a working folder the user has looked at and allowed.
+"""Files of a working folder that the user trusts.
 
-A file that is merely found, in a folder that somebody else may have made, sets plain data only. What can run code, send
-data or keys elsewhere, or speak to a language model counts if the user names the file, or has allowed its
-content once with `visprog trust`.
+A file that visprog finds in the working folder may come from somebody else, and sets plain data only. Settings that can
+run code, send data or keys elsewhere, or reach a language model take effect if the user names the file, or has trusted
+its content once with `visprog trust`.
 """
 
 from __future__ import annotations
@@ -18,30 +18,33 @@ _STORE = "trusted.json"
 
 
 def config_home() -> Path:
-    """The folder of the user's own settings. A relative XDG_CONFIG_HOME is invalid, and would be of any folder."""
+    """The folder of the user's settings. A relative XDG_CONFIG_HOME is invalid, and ignored."""
     named = os.environ.get("XDG_CONFIG_HOME", "")
     return (Path(named) if os.path.isabs(named) else Path.home() / ".config") / "visprog"
 
 
 def is_trusted(path: Path, content: bytes) -> bool:
-    """Whether the user has allowed this file with this very content."""
+    """Whether the user trusts this file with exactly this content."""
     return _read().get(str(path.absolute())) == hashlib.sha256(content).hexdigest()
 
 
 def trust(path: Path, content: bytes) -> None:
-    """Allow a file, as long as its content does not change.
+    """Trust a file as long as its content does not change.
 
     Raises:
-        ConfigError: it cannot be remembered.
+        ConfigError: The list of trusted files cannot be written.
     """
     _write({**_read(), str(path.absolute()): hashlib.sha256(content).hexdigest()})
 
 
 def distrust(path: Path) -> bool:
-    """Allow a file no more. Returns whether it was allowed.
+    """Withdraw the trust in a file.
+
+    Returns:
+        Whether the file was trusted.
 
     Raises:
-        ConfigError: this cannot be remembered.
+        ConfigError: The list of trusted files cannot be written.
     """
     known = _read()
     was = known.pop(str(path.absolute()), None) is not None
@@ -66,4 +69,6 @@ def _write(known: dict[str, str]) -> None:
         part.write_text(json.dumps(known, indent=1), encoding="utf-8")
         os.replace(part, file)
     except OSError as error:
-        raise ConfigError(f"cannot remember what is trusted in {file}: {error.strerror or error}") from None
+        raise ConfigError(
+            f"cannot write the list of trusted files {file}: {error.strerror or error}"
+        ) from None

@@ -28,7 +28,7 @@ from visprog.errors import Refused
 
 @tool
 def my_detect(image: Image, what: str) -> list[Region]:
-    """Two things."""
+    """A detector of two classes."""
     print("this goes to standard output")
     if what == "unicorn":
         raise Refused("no unicorn can be seen here")
@@ -54,7 +54,7 @@ class Ran:
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with a picture, some programs and a module of tools; no settings from outside."""
+    """A working folder with an image, some programs and a module of tools; no settings from outside."""
     for name in [n for n in os.environ if n.startswith("VISPROG_") and n != "VISPROG_SHARED"]:
         monkeypatch.delenv(name)
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
@@ -124,20 +124,20 @@ class Piped:
 
 
 def test_an_image_from_standard_input(visprog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for data, code, said in (
+    for data, code, message in (
         (Path("dog.png").read_bytes(), 0, ""),
         (b"", 1, "standard input is empty"),
         (b"no image", 1, "not a picture|not an image"),
     ):
         monkeypatch.setattr(sys, "stdin", Piped(data))
         ran = visprog("ask", "-", "How many dogs are there?", terminal=False)
-        assert ran.code == code and re.search(said, ran.err)
+        assert ran.code == code and re.search(message, ran.err)
     ran = visprog("ask", "-", "-", "How many dogs are there?")
     assert ran.code == 2 and "give '-' once" in ran.err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--save", "dog.png"], "dog.png is read, and would be overwritten: name another file"),
         (["--html", "./dog.png"], "would be overwritten"),
@@ -147,12 +147,12 @@ def test_an_image_from_standard_input(visprog: Any, monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_no_output_overwrites_an_input_or_another_output(
-    visprog: Any, arguments: list[str], said: str
+    visprog: Any, arguments: list[str], message: str
 ) -> None:
     Path("link.png").symlink_to("dog.png")
     before = Path("dog.png").read_bytes()
     ran = visprog("ask", "dog.png", "How many dogs are there?", *arguments)
-    assert ran.code in (1, 2) and said in ran.err
+    assert ran.code in (1, 2) and message in ran.err
     assert Path("dog.png").read_bytes() == before
     ran = visprog("run", "count.py", "dog.png", "--html", "count.py")
     assert ran.code and Path("count.py").read_text() == COUNT
@@ -180,7 +180,7 @@ def test_evidence_that_cannot_be_written(visprog: Any) -> None:
     assert ran.code == 1 and "cannot write the evidence" in ran.err and "2" in ran.out
 
 
-def test_an_answer_that_is_a_picture(visprog: Any) -> None:
+def test_an_answer_that_is_a_image(visprog: Any) -> None:
     from visprog.values.image import Image
 
     Path("invert.py").write_text("def answer(image):\n    return my_invert(image)\n")
@@ -192,10 +192,10 @@ def test_an_answer_that_is_a_picture(visprog: Any) -> None:
     ran = visprog("run", "invert.py", "dog.png", "--save", "inverted.xyz")
     assert ran.code == 2 and "end inverted.xyz in .png, .jpg or .webp" in ran.err
     ran = visprog("run", "count.py", "dog.png", "--save", "count.png")
-    assert ran.code == 1 and "the answer is no image" in ran.err and not Path("count.png").exists()
+    assert ran.code == 1 and "the answer is not an image" in ran.err and not Path("count.png").exists()
 
 
-def test_several_pictures_as_an_answer(visprog: Any) -> None:
+def test_several_images_as_an_answer(visprog: Any) -> None:
     Path("both.py").write_text("def answer(image):\n    return [my_invert(image), image]\n")
     assert visprog("run", "both.py", "dog.png", "--save", "p.png").code == 0
     assert Path("p-1.png").exists() and Path("p-2.png").exists()
@@ -244,7 +244,7 @@ def test_what_is_shown_cannot_move_the_cursor(visprog: Any) -> None:
         (
             ["ask", "dog.png", "how", "many", "dogs"],
             2,
-            "'how' is no picture; put the whole question in quotes",
+            "'how' is not an image; put the whole question in quotes",
         ),
         (["ask", "dog.png", " "], 2, "the question is empty"),
         (["ask", "cat.png", "How many?"], 1, "no such file: cat.png"),
@@ -285,8 +285,8 @@ def test_mistakes_get_one_clear_sentence(
 ) -> None:
     ran = visprog(*arguments, *["--json"] * as_json)
     assert ran.code == code
-    said = ran.err.splitlines()[-1]
-    assert message in said and said.startswith("visprog: ")
+    printed = ran.err.splitlines()[-1]
+    assert message in printed and printed.startswith("visprog: ")
     assert "Traceback" not in ran.err
     if as_json:
         assert ran.data["status"] == "error" and message in ran.data["message"]

@@ -33,18 +33,18 @@ class Always:
 
 
 @pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def image_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pixels = np.full((100, 120, 3), 240, np.uint8)
     pixels[20:50, 20:50], pixels[40:80, 70:110] = (220, 20, 20), (220, 20, 20)
-    path = tmp_path_factory.mktemp("pictures") / "squares.png"
+    path = tmp_path_factory.mktemp("images") / "squares.png"
     PIL.Image.fromarray(pixels).save(path)
     return path
 
 
 @pytest.fixture(scope="module")
-def answer(picture: Path) -> dict[str, Any]:
+def answer(image_file: Path) -> dict[str, Any]:
     with Agent(Always()) as agent:
-        found = agent.ask(QUESTION, picture)
+        found = agent.ask(QUESTION, image_file)
     assert found.value == 2
     return found.to_json()
 
@@ -55,9 +55,9 @@ def saved(folder: Path, record: dict[str, Any]) -> Path:
     return path
 
 
-def test_an_answer_becomes_an_example(tmp_path: Path, answer: dict[str, Any], picture: Path) -> None:
+def test_an_answer_becomes_an_example(tmp_path: Path, answer: dict[str, Any], image_file: Path) -> None:
     mine = tmp_path / "mine.yaml"
-    result = add(saved(tmp_path, answer), None, [picture], mine, None, False)
+    result = add(saved(tmp_path, answer), None, [image_file], mine, None, False)
     assert result.data["ran"] and result.data["examples"] == 1
     (example,) = read_examples(mine)
     assert (example.question, example.program, example.returns) == (QUESTION, PROGRAM, "int")
@@ -65,10 +65,10 @@ def test_an_answer_becomes_an_example(tmp_path: Path, answer: dict[str, Any], pi
     assert choose(Task("How many green squares can you see?"), [example], 1) == [example]
     assert [e["question"] for e in show(mine, True).data["examples"]] == [QUESTION]
     with pytest.raises(ConfigError, match="already"):
-        add(saved(tmp_path, answer), None, [picture], mine, None, False)
+        add(saved(tmp_path, answer), None, [image_file], mine, None, False)
 
 
-def test_small_pictures_that_the_answer_holds_are_run_again(tmp_path: Path, answer: dict[str, Any]) -> None:
+def test_small_images_that_the_answer_holds_are_run_again(tmp_path: Path, answer: dict[str, Any]) -> None:
     mine = tmp_path / "mine.yaml"
     assert add(saved(tmp_path, answer), None, None, mine, None, True).data["ran"]
     with pytest.raises(VisprogError, match="now answers 2"):

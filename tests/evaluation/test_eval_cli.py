@@ -21,7 +21,7 @@ PROGRAM = "def answer(image):\n    return image.width > 10\n"
 
 @pytest.fixture
 def questions(tmp_path: Path) -> Path:
-    """Three pictures with a question each, of which the last is not a picture."""
+    """Three images with a question each; the last is not an image."""
     for number, data in enumerate((png(8), png(12), b"broken")):
         (tmp_path / f"{number}.png").write_bytes(data)
     path = tmp_path / "questions.csv"
@@ -66,7 +66,7 @@ def test_what_is_wrong_is_said(
     assert why in capsys.readouterr().err
 
 
-def test_an_interrupt_says_how_to_go_on(questions: Path) -> None:
+def test_an_interrupt_says_how_to_resume(questions: Path) -> None:
     rows = "".join(f"1.png,Wide?,yes,{n}\n" for n in range(500))
     questions.write_text("image,question,answer,id\n" + rows)
     folder = questions.parent / "run"
@@ -87,6 +87,6 @@ def test_an_interrupt_says_how_to_go_on(questions: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=90)
     assert process.returncode == cli.INTERRUPTED
-    assert "the same command goes on" in error
+    assert "run the same command again" in error
     kept = [json.loads(line)["id"] for line in results.read_text().splitlines()]
     assert kept == [str(n) for n in range(len(kept))] and kept

@@ -205,7 +205,7 @@ def test_nextqa(published: Write, tmp_path: Path) -> None:
     levels = [float(frame.pixels.mean()) for frame in opened(items[0])]
     assert len(levels) == 8
     assert levels == pytest.approx([15 * (2 * k + 1) for k in range(8)], abs=8)  # compression loses a little
-    with pytest.raises(ImageError, match="no film"):
+    with pytest.raises(ImageError, match="no video"):
         opened(items[2])
     found = benchmark.summary(rows(benchmark, {"77_0": "afraid", "77_1": "(e)", "78_0": "lie"}))
     assert found == pytest.approx({"accuracy": 2 / 3, "causal": 1, "descriptive": 1, "temporal": 0})
@@ -461,7 +461,9 @@ def test_a_broken_line_is_named(published: Write) -> None:
 
 
 def test_an_entry_that_lacks_something_is_named(published: Write) -> None:
-    with pytest.raises(VisprogError, match=r"line 1 is not as nlvr2 is published: it has no 'label'"):
+    with pytest.raises(
+        VisprogError, match=r"line 1 does not have the published layout of nlvr2: it has no 'label'"
+    ):
         list(open_benchmark("nlvr2", published({"dev.json": '{"identifier": "dev-1-0-0", "sentence": "x"}'})))
 
 

@@ -85,7 +85,7 @@ def test_what_pycocotools_needs_is_completed(published: Write, truth: Mapping[st
         ({**instances(), "images": [{"id": i, "file_name": "a.png"} for i in (1, "1")]}, "two images have the id 1"),
         ({**instances(), "images": [{"id": 1}]}, "the image 1 has no file_name"),
         ({**instances(), "images": []}, "has no images"),
-        ({**instances(), "annotations": {"1": 2}}, "'annotations' is no list"),
+        ({**instances(), "annotations": {"1": 2}}, "'annotations' must be a list"),
         ({**instances(), "categories": [{"id": 1, "name": "c"}, {"id": 2, "name": "c"}]}, "two categories"),
     ],
 )  # fmt: skip
@@ -219,7 +219,7 @@ def test_tables_as_other_programs_write_them(
     [
         ("q.csv", "image,question,answer\na,b,café\n".encode("latin-1"), "byte 0xe9 in line 2"),
         ("q.csv", "image,question,answer\n".encode("utf-16"), "UTF-16: save it as UTF-8"),
-        ("q.csv", b"image,question,answer\na,b, or c,d\n", "line 2 has 4 columns, and the head has 3"),
+        ("q.csv", b"image,question,answer\na,b, or c,d\n", "line 2 has 4 columns, and the header has 3"),
         ("q.csv", b'image,question,answer\na,"b,c\nd,e,f\n', "is not CSV"),
         ("q.csv", b"image,question,answer,answer\na,b,c,d\n", "names the column 'answer' twice"),
         ("q.tsv", b'image\tquestion\tanswer\na\t"b\n', "line 2 has 2 columns"),
@@ -238,7 +238,7 @@ def test_tables_that_are_refused(tmp_path: Path, name: str, data: bytes, why: st
     ("data", "why"),
     [
         (b"[" * 100_000, "line 1 .* nested too deeply"), (b"caf\xe9", "byte 0xe9 in line 1"),
-        ("{}".encode("utf-16"), "UTF-16"), (b"{}\r\n{", "line 1 is not as nlvr2 is published"),
+        ("{}".encode("utf-16"), "UTF-16"), (b"{}\r\n{", "line 1 does not have the published layout of nlvr2"),
     ],
 )  # fmt: skip
 def test_json_that_cannot_be_read(published: Write, data: bytes, why: str) -> None:

@@ -71,7 +71,7 @@ def test_metrics(tmp_path: Path) -> None:
 
 def test_an_entry_that_is_not_as_published(tmp_path: Path) -> None:
     broken = {k: v for k, v in ENTRY.items() if k != "structured_rep"}
-    with pytest.raises(VisprogError, match="line 1 is not as nlvr is published"):
+    with pytest.raises(VisprogError, match="line 1 does not have the published layout of nlvr"):
         list(NLVR(archive(tmp_path / "nlvr.zip", [broken])))
 
 
@@ -110,7 +110,7 @@ def test_the_order_of_the_boxes_is_that_of_the_pixels(nlvr: NLVR, sentences: dic
     assert len(ORDERS) == 6
 
 
-def test_recorded_programs_are_right_on_the_truth_of_every_picture(
+def test_recorded_programs_are_right_on_the_truth_of_every_images(
     nlvr: NLVR, sentences: dict[str, list[Item]]
 ) -> None:
     blank = Image(np.full((100, 400, 3), 211, np.uint8))

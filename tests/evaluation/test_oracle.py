@@ -6,23 +6,23 @@ import numpy as np
 import pytest
 
 from visprog.errors import ToolError
-from visprog.evaluation.oracle import ShapesOracle, Thing
+from visprog.evaluation.oracle import DrawnObject, ShapesOracle
 from visprog.registry import default_registry
 from visprog.values import Box
 from visprog.values.image import Image
 
 LEFT, RIGHT = Box(0, 0, 100, 100), Box(150, 0, 250, 100)
-THINGS = (
-    Thing(Box(40, 80, 60, 100), "square", "yellow", "medium"),
-    Thing(Box(40, 59, 60, 79), "square", "blue", "medium"),
-    Thing(Box(160, 10, 190, 40), "circle", "yellow", "large"),
-    Thing(Box(200, 90, 210, 100), "triangle", "black", "small"),
+OBJECTS = (
+    DrawnObject(Box(40, 80, 60, 100), "square", "yellow", "medium"),
+    DrawnObject(Box(40, 59, 60, 79), "square", "blue", "medium"),
+    DrawnObject(Box(160, 10, 190, 40), "circle", "yellow", "large"),
+    DrawnObject(Box(200, 90, 210, 100), "triangle", "black", "small"),
 )
 
 
 @pytest.fixture
 def oracle() -> ShapesOracle:
-    return ShapesOracle(THINGS, [LEFT, RIGHT])
+    return ShapesOracle(OBJECTS, [LEFT, RIGHT])
 
 
 @pytest.fixture
@@ -33,11 +33,11 @@ def image() -> Image:
 @pytest.mark.parametrize(
     ("what", "boxes"),
     [
-        ("yellow squares", [THINGS[0].box]),
-        ("block", [THINGS[0].box, THINGS[1].box]),
-        ("the yellow items", [THINGS[0].box, THINGS[2].box]),
-        ("small object", [THINGS[3].box]),
-        ("big circle", [THINGS[2].box]),
+        ("yellow squares", [OBJECTS[0].box]),
+        ("block", [OBJECTS[0].box, OBJECTS[1].box]),
+        ("the yellow items", [OBJECTS[0].box, OBJECTS[2].box]),
+        ("small object", [OBJECTS[3].box]),
+        ("big circle", [OBJECTS[2].box]),
         ("grey boxes", [LEFT, RIGHT]),
         ("gray square", [LEFT, RIGHT]),
         ("tower", [Box(40, 59, 60, 100)]),

@@ -417,7 +417,7 @@ def test_the_command(tiny: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
     command = ["eval", "planner-questions", str(tiny[0]), "--planner", f"replay:{tiny[1]}"]
     assert cli.main([*command, "--show", "wrong"]) == 0
     printed = capsys.readouterr().out
-    assert "6 questions" in printed and "wrong and sure" in printed and "33.3" in printed
+    assert "6 questions" in printed and "answered wrong" in printed and "33.3" in printed
     assert "how many red cars" in printed and "against" in printed and "how many dogs" not in printed
     assert cli.main([*command, "--gate", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
@@ -429,7 +429,7 @@ def test_the_command(tiny: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("a: [", "is not YAML"), ("{}", "holds no list"), ("- {question: a}", "question 1"),
+    [("a: [", "is not YAML"), ("{}", "must hold a list"), ("- {question: a}", "question 1"),
      ("- {question: a, category: b}", "with a program"),
      ("- {question: a, category: b, refuse: must, program: x}", "without one")],
 )  # fmt: skip

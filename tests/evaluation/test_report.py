@@ -13,7 +13,7 @@ import pytest
 from visprog.errors import VisprogError
 from visprog.evaluation.compare import compare
 from visprog.evaluation.folder import VERSION, RunFolder
-from visprog.evaluation.report import MOST, page, short, write_report
+from visprog.evaluation.report import MAX_SHOWN, page, short, write_report
 from visprog.evaluation.show import print_comparison, print_summary
 from visprog.evaluation.summary import metrics, summarise
 from visprog.files.journal import Journal
@@ -139,11 +139,11 @@ def test_nothing_in_the_report_is_taken_for_html(tmp_path: Path) -> None:
 
 def test_a_long_report_says_what_it_leaves_out(tmp_path: Path) -> None:
     summary = summarise(Widths(), run(tmp_path / "r", Widths(1)))
-    rows = [row(f"q{n}", n != MOST) for n in range(MOST + 5)]
+    rows = [row(f"q{n}", n != MAX_SHOWN) for n in range(MAX_SHOWN + 5)]
     text = page(summary, rows, {})
-    assert text.count("<article") == MOST
+    assert text.count("<article") == MAX_SHOWN
     assert "5 more are in results.jsonl" in text
-    assert text.index(f"q{MOST}") < text.index("question q0")
+    assert text.index(f"q{MAX_SHOWN}") < text.index("question q0")
 
 
 def test_short_values() -> None:

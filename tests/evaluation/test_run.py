@@ -94,7 +94,7 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
         run(tmp_path)
 
 
-def test_a_folder_goes_on_with_the_same_run_alone(tmp_path: Path) -> None:
+def test_a_folder_resumes_only_the_same_run(tmp_path: Path) -> None:
     run(tmp_path, limit=1)
     with pytest.raises(VisprogError, match=r"planner 'written', not 'other'.*--fresh"):
         run(tmp_path, planner=Written(WIDE, name="other"))
@@ -105,7 +105,7 @@ def test_a_folder_goes_on_with_the_same_run_alone(tmp_path: Path) -> None:
     assert len(RunFolder.read(tmp_path).rows()) == 1
     again = run(tmp_path, planner=Written(WIDE, name="other"), resume=False, limit=2)
     assert [row["planner"] for row in again.rows()] == ["other", "other"]
-    with pytest.raises(VisprogError, match=r"no run in .* to go on with"):
+    with pytest.raises(VisprogError, match=r"no run in .* to resume"):
         run(tmp_path / "new", resume=True)
 
 
@@ -169,7 +169,7 @@ def test_a_refusal_is_a_result(tmp_path: Path) -> None:
 def test_a_planner_that_cannot_be_reached_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
     down = [PlannerError("the endpoint is down")] * 20
     planner = Written(*down)
-    with pytest.raises(VisprogError, match=r"endpoint is down.*same command goes on"):
+    with pytest.raises(VisprogError, match=r"endpoint is down.*run the same command again"):
         run(tmp_path, Widths(10), planner)
     assert RunFolder.read(tmp_path).rows() == []
     some = Written(*down[:3], WIDE)  # three questions fail, then it is back

@@ -147,7 +147,7 @@ def test_interrupted_it_keeps_what_there_is(here: Path) -> None:
         error = client.communicate(timeout=60)[1]
     kept = len(results.read_text().splitlines())
     assert client.returncode == 130 and 4 <= kept < 40
-    assert f"interrupted: {kept} answers are kept; the same command goes on from there" in error
+    assert f"interrupted: {kept} answers are kept; run the same command again to resume" in error
 
 
 def test_answers_that_are_images_are_saved(here: Path) -> None:

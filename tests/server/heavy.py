@@ -64,7 +64,7 @@ class Judge:
 
 @tool(backends={"judge": "tests.server.heavy:Judge"})
 def measure(image: Image, what: str) -> int:
-    """The width of a picture."""
+    """The width of an image."""
     raise NotImplementedError
 
 

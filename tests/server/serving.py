@@ -53,10 +53,10 @@ class Served:
         finally:
             connection.close()
 
-    def run(self, program: str, picture: bytes) -> tuple[int, dict[str, str], Any]:
-        """What comes of a program on one picture, without the client."""
-        kind, body = encode([("program", None, program.encode()), ("images", "a.png", picture)])
-        status, headers, content = self.request("POST", "/v1/run", body, {"Content-Type": kind})
+    def run(self, program: str, image: bytes) -> tuple[int, dict[str, str], Any]:
+        """The response to a program on one image, without the client."""
+        content_type, body = encode([("program", None, program.encode()), ("images", "a.png", image)])
+        status, headers, content = self.request("POST", "/v1/run", body, {"Content-Type": content_type})
         return status, headers, json.loads(content)
 
 

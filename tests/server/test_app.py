@@ -24,7 +24,7 @@ from starlette.testclient import TestClient
 from tests.small_tools import REGISTRY, FakePlanner, picture
 from visprog import Agent, Answer, Image, tool
 from visprog.server.app import RequestLimits, Service, create_app
-from visprog.server.queue import Line
+from visprog.server.queue import RequestQueue
 
 SCHEMA = json.loads(files("visprog").joinpath("answer.schema.json").read_text())
 COUNT = 'def answer(image):\n    return len(detect(image, "dog"))\n'
@@ -52,7 +52,7 @@ def agent() -> Iterator[Agent]:
 @pytest.fixture(scope="module")
 def client(agent: Agent) -> Iterator[TestClient]:
     limits = RequestLimits(upload=200_000, pixels=10_000, seconds=60)
-    service = Service(agent, Line(2, 2), limits, lambda: {"detect:big": 5 << 20})
+    service = Service(agent, RequestQueue(2, 2), limits, lambda: {"detect:big": 5 << 20})
     service.ready = True
     with TestClient(create_app(service), raise_server_exceptions=False) as made:
         yield made
@@ -85,7 +85,7 @@ def test_a_form_and_json_ask_the_same(client: TestClient) -> None:
     assert form["images"][0]["digest"] == plain["images"][0]["digest"] == picture().digest
 
 
-def test_evidence_comes_when_it_is_asked_for(client: TestClient) -> None:
+def test_evidence_is_sent_on_request(client: TestClient) -> None:
     data = {"program": "def answer(image):\n    return invert(image)", "evidence": "true"}
     answer = good(client.post("/v1/run", data=data, files={"images": ("a.png", png())}))
     jsonschema.validate(answer, SCHEMA)
@@ -93,7 +93,7 @@ def test_evidence_comes_when_it_is_asked_for(client: TestClient) -> None:
     assert isinstance(value, Image) and np.array_equal(value.pixels, 255 - picture().pixels)
 
 
-def test_several_pictures_keep_their_order(client: TestClient) -> None:
+def test_several_images_keep_their_order(client: TestClient) -> None:
     program = "def answer(images):\n    return [i.width for i in images]"
     sent = [("images", (f"{w}.png", png(picture(w, 10)))) for w in (30, 10, 20)]
     answer = good(client.post("/v1/run", data={"program": program}, files=sent))
@@ -115,7 +115,7 @@ def test_the_answer_must_have_the_type_that_is_asked_for(client: TestClient) -> 
         ("", "error"),
     ],
 )
-def test_what_a_program_comes_to_is_an_answer(client: TestClient, program: str, status: str) -> None:
+def test_every_outcome_of_a_program_is_an_answer(client: TestClient, program: str, status: str) -> None:
     data = {"program": program} if program else {"program": " "}
     answer = good(client.post("/v1/run", data=data, files={"images": ("a.png", png())}))
     jsonschema.validate(answer, SCHEMA)
@@ -156,13 +156,13 @@ def test_base64_as_it_is_written_elsewhere(client: TestClient, text: str) -> Non
 @pytest.mark.parametrize(
     ("image", "message"),
     [("data:image/svg+xml,<svg/>", "a data URL that is not in base64"), ("data:image/png;base64", "not in base64"),
-     ("https://example.org/a.png", "is an address, from which nothing is downloaded"), ("a.png", "it holds '.'"),
+     ("https://example.org/a.png", "is a URL, and this server downloads nothing"), ("a.png", "it holds '.'"),
      ("bücher", "it holds '\\xfc'"), (PLAIN[:41], "ends in the middle of a byte"), (PLAIN[:4] + "=" + PLAIN[4:], "'='"),
      ("", "image1 is empty"), (None, "not null"), (3, "not a number"), (True, "not true or false"),
      ({"data": PLAIN}, "not an object"), ([PLAIN], "not a list"), (PLAIN[:80], "image1 is broken"),
      (base64.b64encode(b"%PDF-1.7").decode(), "image1 is a PDF document")],
 )  # fmt: skip
-def test_what_is_wrong_with_an_image_in_json_is_said(client: TestClient, image: Any, message: str) -> None:
+def test_a_wrong_image_in_json_is_named(client: TestClient, image: Any, message: str) -> None:
     bad(client.post("/v1/run", json={"program": COUNT, "images": [image]}), 400, message)
 
 
@@ -199,7 +199,7 @@ def test_a_file_sent_as_text_is_named(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("returns", [[], {}, 3, "dict"])
-def test_a_type_that_is_none_is_named(client: TestClient, returns: Any) -> None:
+def test_an_unknown_type_is_named(client: TestClient, returns: Any) -> None:
     bad(
         client.post("/v1/run", json={"program": COUNT, "images": [PLAIN], "returns": returns}),
         400,
@@ -234,7 +234,7 @@ def test_requests_that_cannot_be_understood(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", png()[:60]])
-def test_a_broken_picture_is_named(client: TestClient, data: bytes) -> None:
+def test_a_broken_image_is_named(client: TestClient, data: bytes) -> None:
     bad(client.post("/v1/ask", data={"question": "?"}, files={"images": ("my.png", data)}), 400, "my.png")
 
 
@@ -244,7 +244,7 @@ def test_what_is_too_large_is_refused(client: TestClient) -> None:
     assert len(large) > 200_000
     sent = {"images": ("a.png", large)}
     bad(client.post("/v1/ask", data={"question": "?"}, files=sent), 413, "too large")
-    # A few bytes can ask for much memory: the pixels of all pictures count together.
+    # A few bytes can ask for much memory: the pixels of all images count together.
     wide = png(picture(90, 80))
     good(client.post("/v1/run", data={"program": COUNT}, files={"images": ("a.png", wide)}))
     two = [("images", ("a.png", wide)), ("images", ("b.png", wide))]
@@ -253,7 +253,7 @@ def test_what_is_too_large_is_refused(client: TestClient) -> None:
     bad(client.post("/v1/run", json={"program": COUNT, "images": many}), 413, "64")
 
 
-def test_a_mistake_of_ours_says_nothing_of_the_inside(
+def test_a_bug_reveals_nothing_internal(
     client: TestClient, agent: Agent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def crash(*_: Any, **__: Any) -> None:
@@ -261,17 +261,17 @@ def test_a_mistake_of_ours_says_nothing_of_the_inside(
 
     monkeypatch.setattr(agent, "run", crash)
     reply = client.post("/v1/run", data={"program": COUNT}, files={"images": ("a.png", png())})
-    bad(reply, 500, "mistake in visprog")
+    bad(reply, 500, "bug in visprog")
     assert "secret" not in reply.text and "secret" in caplog.text
 
 
 def test_a_request_has_a_time_limit(agent: Agent) -> None:
-    service = Service(agent, Line(1, 1), RequestLimits(seconds=0.5))
+    service = Service(agent, RequestQueue(1, 1), RequestLimits(seconds=0.5))
     program = "def answer(image):\n    return nap(image, 1.5)"
     with TestClient(create_app(service)) as client:
         reply = client.post("/v1/run", data={"program": program}, files={"images": ("a.png", png())})
         bad(reply, 504, "0.5 s")
-        assert service.line.running == 1  # its thread cannot be ended, and is not given to others
+        assert service.queue.running == 1  # its thread cannot be ended, and is not given to others
         bad(client.post("/v1/run", data={"program": COUNT}, files={"images": ("a.png", png())}), 504)
 
 
@@ -303,7 +303,7 @@ def test_a_result_of_one_tool_is_an_argument_of_the_next(client: TestClient) -> 
         shown = cut["pictures"][cut["value"]["digest"]]
         pixels = Image.open(base64.b64decode(shown["data"])).pixels
         assert np.array_equal(pixels, picture().pixels[top:bottom, left:right])
-        # A crop is told by the picture that it was cut from.
+        # A crop is sent as the image that it was cut from.
         again = {"arguments": json.dumps({"image": "part"}), "values": json.dumps({"part": cut["value"]})}
         text = good(client.post("/v1/tools/read_text", data=again, files=street))
         assert text["value"] == "STOP"
@@ -376,13 +376,13 @@ def test_metrics_count_what_was_done(client: TestClient) -> None:
 
 
 def test_health_tells_alive_from_ready(agent: Agent) -> None:
-    service = Service(agent, Line(1, 0), RequestLimits())
+    service = Service(agent, RequestQueue(1, 0), RequestLimits())
     with TestClient(create_app(service)) as client:
         starting = client.get("/health")
         assert starting.status_code == 503 and starting.json()["alive"] and not starting.json()["ready"]
         service.ready = True
         assert good(client.get("/health"))["ready"]
-        service.line.close()
+        service.queue.close()
         assert client.get("/health").status_code == 503
         reply = client.post("/v1/run", data={"program": COUNT}, files={"images": ("a.png", png())})
         bad(reply, 503, "shutting down")

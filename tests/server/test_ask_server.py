@@ -28,7 +28,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture
 def dark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served: Served) -> str:
-    """A picture, in a folder with the settings that the server has."""
+    """An image, in a folder with the settings of the server."""
     for name in [n for n in os.environ if n.startswith("VISPROG_") and n != "VISPROG_SHARED"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
@@ -65,7 +65,7 @@ def test_output_is_the_same(served: Served, dark: str, capsys: pytest.CaptureFix
         assert local[1].err == asked[1].err
 
 
-def test_evidence_and_pictures_come_home(
+def test_evidence_and_images_are_returned(
     served: Served, dark: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["ask", dark, "?", "--server", served.url, "--html", "evidence.html"]) == 0
@@ -73,10 +73,10 @@ def test_evidence_and_pictures_come_home(
         "<html" in Path("evidence.html").read_text() and "evidence: evidence.html" in capsys.readouterr().err
     )
     assert main(["ask", dark, "?", "--server", served.url, "--save", "no.png"]) == 1
-    assert "no image" in capsys.readouterr().err and not Path("no.png").exists()
+    assert "not an image" in capsys.readouterr().err and not Path("no.png").exists()
 
 
-def test_what_is_wrong_is_said(
+def test_a_mistake_gets_one_message(
     served: Served, dark: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VISPROG_SERVER", "http://127.0.0.1:9")

@@ -1,4 +1,4 @@
-"""The client against things that are no server, and what it costs to import."""
+"""The client against other servers, and what it costs to import."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def answering(reply: bytes) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8711", "ftp://a", "http://", "http://a:99999", "http://a:x"])
-def test_an_address_that_is_none(url: str) -> None:
-    with pytest.raises(ServerError, match="no address of a server"):
+def test_an_address_that_is_not_valid(url: str) -> None:
+    with pytest.raises(ServerError, match="not the address of a server"):
         Client(url)
 
 
@@ -64,10 +64,10 @@ def test_something_else_answers(reply: bytes, words: str) -> None:
         Client(url).health()
 
 
-def test_it_hears_when_to_come_back() -> None:
-    body = b'{"status": "error", "message": "all places are taken"}'
+def test_retry_after_is_read() -> None:
+    body = b'{"status": "error", "message": "the queue is full"}'
     head = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: %d\r\n\r\n" % len(body)
-    with answering(head + body) as url, pytest.raises(ServerError, match="all places are taken") as failed:
+    with answering(head + body) as url, pytest.raises(ServerError, match="the queue is full") as failed:
         Client(url).ask("?", b"x")
     assert (failed.value.status, failed.value.retry_after) == (429, 7)
 

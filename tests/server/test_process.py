@@ -30,7 +30,7 @@ NAP = "def answer(image):\n    return nap(image, {seconds}) + {salt}"
 
 
 def png(value: int) -> bytes:
-    """A picture whose least value is `min(20, value)`."""
+    """An image whose least value is `min(20, value)`."""
     return picture(30, 20, value)._repr_png_()
 
 
@@ -107,8 +107,8 @@ def test_a_client_says_what_is_wrong(served: Served, tmp_path: Path) -> None:
         assert refused.value.status == 413
 
 
-def test_one_client_too_many_is_told_when_to_come_back(served: Served) -> None:
-    """5 places: of 12 clients some are sent away, and every answer given is right."""
+def test_a_full_server_answers_with_retry_after(served: Served) -> None:
+    """A queue of 5: of 12 clients some are refused, and every answer is right."""
     barrier = threading.Barrier(12)
 
     def ask(number: int) -> tuple[int, Any]:
@@ -117,7 +117,7 @@ def test_one_client_too_many_is_told_when_to_come_back(served: Served) -> None:
         if status == 200:
             assert (data["status"], data["value"]) == ("answered", 7 + number), data
         else:
-            assert status == 429 and int(headers["retry-after"]) >= 1 and "5 places" in data["message"]
+            assert status == 429 and int(headers["retry-after"]) >= 1 and "5 requests" in data["message"]
         return status, data
 
     with ThreadPoolExecutor(12) as pool:

@@ -1,4 +1,4 @@
-"""The line of requests: who works, who waits, who is sent away."""
+"""The queue of requests: which run, which wait, which are refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("fastapi")
 
 from visprog.server.errors import Problem
-from visprog.server.queue import Line
+from visprog.server.queue import RequestQueue
 
 
 async def wanted() -> bool:
@@ -23,9 +23,9 @@ async def unwanted() -> bool:
     return True
 
 
-async def request(line: Line, work: Callable[[], Any], gone: Any = wanted) -> Any:
-    with line.admit():
-        return await line.run(work, gone)
+async def request(queue: RequestQueue, work: Callable[[], Any], gone: Any = wanted) -> Any:
+    with queue.admit():
+        return await queue.run(work, gone)
 
 
 class Slow:
@@ -53,47 +53,47 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.005)
 
 
-def test_so_many_work_at_once_in_the_order_in_which_they_came() -> None:
+def test_requests_run_in_order_of_arrival_within_the_limit() -> None:
     async def scenario() -> None:
-        line, slow = Line(2, 6), Slow()
-        tasks = [asyncio.create_task(request(line, lambda i=i: slow.work(i))) for i in range(8)]
+        queue, slow = RequestQueue(2, 6), Slow()
+        tasks = [asyncio.create_task(request(queue, lambda i=i: slow.work(i))) for i in range(8)]
         await until(lambda: len(slow.order) == 2)
-        assert (line.admitted, line.running, line.waiting) == (8, 2, 6)
+        assert (queue.admitted, queue.running, queue.waiting) == (8, 2, 6)
         slow.go.set()
         assert await asyncio.gather(*tasks) == list(range(8))
         assert slow.most == 2 and sorted(slow.order[:2]) == [0, 1]
-        await until(lambda: line.running == 0)
-        assert (line.admitted, line.waiting) == (0, 0)
+        await until(lambda: queue.running == 0)
+        assert (queue.admitted, queue.waiting) == (0, 0)
 
     asyncio.run(scenario())
 
 
-def test_one_too_many_is_sent_away_and_told_when_to_come_back() -> None:
+def test_a_full_queue_refuses_a_request_with_retry_after() -> None:
     async def scenario() -> None:
-        line, slow = Line(1, 1), Slow()
-        tasks = [asyncio.create_task(request(line, lambda i=i: slow.work(i))) for i in range(2)]
-        await until(lambda: line.admitted == 2)
+        queue, slow = RequestQueue(1, 1), Slow()
+        tasks = [asyncio.create_task(request(queue, lambda i=i: slow.work(i))) for i in range(2)]
+        await until(lambda: queue.admitted == 2)
         with pytest.raises(Problem) as refused:
-            await request(line, lambda: 3)
+            await request(queue, lambda: 3)
         assert refused.value.status == 429 and int(refused.value.headers["Retry-After"]) >= 1
         slow.go.set()
         assert await asyncio.gather(*tasks) == [0, 1]
-        assert await request(line, lambda: 3) == 3
+        assert await request(queue, lambda: 3) == 3
 
     asyncio.run(scenario())
 
 
-def test_closing_finishes_what_runs_and_sends_the_rest_away() -> None:
+def test_closing_finishes_running_requests_and_refuses_the_rest() -> None:
     async def scenario() -> None:
-        line, slow = Line(1, 5), Slow()
-        tasks = [asyncio.create_task(request(line, lambda i=i: slow.work(i))) for i in range(3)]
-        await until(lambda: slow.order == [0] and line.waiting == 2)
-        line.close()
+        queue, slow = RequestQueue(1, 5), Slow()
+        tasks = [asyncio.create_task(request(queue, lambda i=i: slow.work(i))) for i in range(3)]
+        await until(lambda: slow.order == [0] and queue.waiting == 2)
+        queue.close()
         results = await asyncio.gather(*tasks[1:], return_exceptions=True)
         assert [r.status for r in results if isinstance(r, Problem)] == [503, 503]
         with pytest.raises(Problem, match="shutting down"):
-            await request(line, lambda: 9)
-        empty = asyncio.create_task(line.emptied())
+            await request(queue, lambda: 9)
+        empty = asyncio.create_task(queue.wait_until_empty())
         await asyncio.sleep(0.02)
         assert not empty.done()
         slow.go.set()
@@ -103,40 +103,40 @@ def test_closing_finishes_what_runs_and_sends_the_rest_away() -> None:
     asyncio.run(scenario())
 
 
-def test_who_gives_up_leaves_no_gap() -> None:
+def test_a_client_that_gives_up_leaves_no_gap() -> None:
     async def scenario() -> None:
-        line, slow = Line(1, 5), Slow()
+        queue, slow = RequestQueue(1, 5), Slow()
         running, leaves, stays = (
-            asyncio.create_task(request(line, lambda i=i: slow.work(i))) for i in range(3)
+            asyncio.create_task(request(queue, lambda i=i: slow.work(i))) for i in range(3)
         )
-        await until(lambda: slow.order == [0] and line.waiting == 2)
+        await until(lambda: slow.order == [0] and queue.waiting == 2)
         leaves.cancel()
         running.cancel()  # its thread goes on, and is not given away before it ends
         await asyncio.sleep(0.02)
-        assert (line.running, line.admitted, slow.order) == (1, 1, [0])
+        assert (queue.running, queue.admitted, slow.order) == (1, 1, [0])
         slow.go.set()
         assert await stays == 2 and slow.order == [0, 2]
-        await until(lambda: line.running == 0)
+        await until(lambda: queue.running == 0)
 
     asyncio.run(scenario())
 
 
-def test_work_that_nobody_wants_any_more_is_not_done() -> None:
+def test_work_for_a_disconnected_client_is_not_done() -> None:
     async def scenario() -> None:
-        line, done = Line(1, 1), []
-        with pytest.raises(Problem, match="went away"):
-            await request(line, lambda: done.append(1), unwanted)
-        assert not done and line.running == 0
+        queue, done = RequestQueue(1, 1), []
+        with pytest.raises(Problem, match="disconnected"):
+            await request(queue, lambda: done.append(1), unwanted)
+        assert not done and queue.running == 0
 
     asyncio.run(scenario())
 
 
 def test_work_that_fails_frees_its_thread() -> None:
     async def scenario() -> None:
-        line = Line(1, 0)
+        queue = RequestQueue(1, 0)
         for _ in range(3):
             with pytest.raises(ZeroDivisionError):
-                await request(line, lambda: 1 // 0)
-            await until(lambda: line.running == 0)
+                await request(queue, lambda: 1 // 0)
+            await until(lambda: queue.running == 0)
 
     asyncio.run(scenario())

@@ -96,8 +96,7 @@ class Drawing:
         areas: (H, W) int32, number of the area that each pixel lies in; 0 for ink and soft edges, 1 for the
             background.
         curves: centre lines of the ink and outlines of the areas.
-        strength: (H, W) float32, how much ink a pixel holds: 1 in the middle of a stroke, less at its soft
-        rim.
+        strength: (H, W) float32, share of ink per pixel: 1 in the middle of a stroke, less at its soft rim.
         solids: the small shapes; `curves` holds no outlines of those that are areas.
     """
 

@@ -1,1 +1,1 @@
-"""The commands of the command line, one file each or for a few that belong together."""
+"""The commands of the command line: one file per command, or per few commands that belong together."""

@@ -41,14 +41,23 @@ if TYPE_CHECKING:
 
 
 def ask(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE", show_default=False)],
-    question: Annotated[str, typer.Argument(metavar="QUESTION", help="Last, in quotes.", show_default=False)],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE", help="Path of an image, or a URL with --allow-url.", show_default=False
+        ),
+    ],
+    question: Annotated[
+        str,
+        typer.Argument(metavar="QUESTION", help="Question in quotes, after the images.", show_default=False),
+    ],
     planner: PlannerOption = None,
     returns: ReturnsOption = None,
     html: HtmlOption = None,
     save: SaveOption = None,
     votes: Annotated[
-        int | None, typer.Option("--votes", min=1, help="Write so many programs, and vote.")
+        int | None,
+        typer.Option("--votes", min=1, help="Number of programs to sample; their answers are put to a vote."),
     ] = None,
     backend: BackendOption = None,
     tools: ToolsOption = None,
@@ -62,7 +71,7 @@ def ask(
 ) -> Result:
     """Answer a question about one or more images; - is standard input.
 
-    If standard output is no terminal, only the answer is printed.
+    If standard output is not a terminal, only the answer is printed.
 
     \b
     visprog ask street.jpg "How many people are there?"
@@ -71,7 +80,7 @@ def ask(
     visprog ask shelf.jpg "Is the milk left of the bread?" --planner openai:MODEL --backend detect=owlv2
     curl -s URL | visprog ask - "How many red octagons are there?"
     """
-    _tell_apart(images, question)
+    _check_arguments(images, question)
     check_outputs({"--save": save, "--html": html}, images)
     given = with_standard_input(images)
     if server:
@@ -94,15 +103,22 @@ def ask(
             max_pixels=max_pixels,
         ) as agent,
         working("thinking"),
-        _aside(),
+        _stdout_for_answer(),
     ):
         answer = agent.ask(question, *given, returns=type_of(returns))
     return _finish(answer, html, save, json, "program.py", images)
 
 
 def run(
-    program: Annotated[Path, typer.Argument(metavar="PROGRAM.py", show_default=False)],
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", show_default=False)],
+    program: Annotated[
+        Path, typer.Argument(metavar="PROGRAM.py", help="Program to run.", show_default=False)
+    ],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...", help="Path of an image, or a URL with --allow-url.", show_default=False
+        ),
+    ],
     returns: ReturnsOption = None,
     html: HtmlOption = None,
     save: SaveOption = None,
@@ -115,7 +131,7 @@ def run(
     replay: ReplayOption = None,
     json: JsonOption = False,
 ) -> Result:
-    """Run a program that you have on one or more images; - is standard input.
+    """Run an existing program on one or more images; - is standard input.
 
     \b
     visprog run count_people.py street.jpg
@@ -130,30 +146,30 @@ def run(
             None, config, tools, backend, record, replay, allow_url=allow_url, max_pixels=max_pixels
         ) as agent,
         working("running"),
-        _aside(),
+        _stdout_for_answer(),
     ):
         answer = agent.run(program, *given, returns=type_of(returns))
     return _finish(answer, html, save, json, str(program), images)
 
 
-def _tell_apart(images: list[str], question: str) -> None:
-    """The most common slips with pictures and question get a sentence of their own."""
+def _check_arguments(images: list[str], question: str) -> None:
+    """Refuse the most common mistakes with images and question, each with its own message."""
     usage = USAGE["visprog ask"]
     if not question.strip():
         raise UsageError(f"the question is empty: {usage}")
     folder = next((i for i in images if _is_folder(i)), None)
     if folder is not None:
         raise UsageError(f'{folder} is a folder: visprog map "QUESTION" FOLDER asks about each image in it')
-    others = [i for i in images if not _is_picture(i)]
-    if _is_picture(question):
+    others = [i for i in images if not _is_image(i)]
+    if _is_image(question):
         why = "the question comes last" if others else "the question is missing"
         raise UsageError(f"{why}: {usage}")
     if others and others[0] != images[0] and not any(c in others[0] for c in "./\\"):
-        raise UsageError(f"'{others[0]}' is no picture; put the whole question in quotes: {usage}")
+        raise UsageError(f"'{others[0]}' is not an image; put the whole question in quotes: {usage}")
 
 
-def _is_picture(text: str) -> bool:
-    """Whether an argument means a picture, be it there or not."""
+def _is_image(text: str) -> bool:
+    """Whether an argument names an image, whether it exists or not."""
     suffixes = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm")
     if text == "-" or (text.startswith(("http://", "https://")) and " " not in text):
         return True
@@ -178,7 +194,7 @@ def _finish(
     path: str,
     images: Sequence[str | bytes],
 ) -> Result:
-    """Print an answer, write what was asked for beside it."""
+    """Print an answer and write the files that the options name."""
     if answer.status != "answered":
         say(f"{answer.status}: {answer.message}")
     for caution in answer.cautions:
@@ -208,7 +224,7 @@ def _ask_server(
     save: Path | None,
     as_json: bool,
 ) -> Result:
-    """`ask` at a server. Where only JSON is wanted, nothing that reads answers is imported."""
+    """Ask a server. If only JSON is wanted, nothing that reads answers is imported."""
     from ..server.client import Client
 
     evidence = not as_json or html is not None or save is not None
@@ -235,17 +251,17 @@ def _write_evidence(answer: Answer, path: Path | None) -> bool:
     except OSError as error:
         say(f"cannot write the evidence to {path}: {error.strerror or error}")
         return False
-    _tell(f"evidence: {path}")
+    _notice(f"evidence: {path}")
     return True
 
 
-def _aside() -> contextlib.AbstractContextManager[Any]:
-    """While tools work: what they print does not get between a program that reads the answer and the answer."""
+def _stdout_for_answer() -> contextlib.AbstractContextManager[Any]:
+    """Send what tools print to standard error, so that standard output holds the answer alone when it is piped."""
     return contextlib.nullcontext() if sys.stdout.isatty() else contextlib.redirect_stdout(sys.stderr)
 
 
-def _tell(message: str) -> None:
-    """What was written, beside the answer: on standard output only if a person reads it."""
+def _notice(message: str) -> None:
+    """Print a notice: on standard output if it is a terminal, otherwise on standard error."""
     if sys.stdout.isatty():
         print(message)
     else:
@@ -253,29 +269,29 @@ def _tell(message: str) -> None:
 
 
 def _save(answer: Answer, path: Path | None, images: Sequence[str | bytes]) -> bool:
-    """Write the pictures that an answer is; where it is one and no file is named, say how."""
+    """Write an answer that is one or more images to `path`; without a path, print how to keep it."""
     from ..errors import VisprogError
     from ..files.outputs import keep_inputs
     from ..values.image import Image
 
     values = answer.value if isinstance(answer.value, list) else [answer.value]
-    pictures = [v for v in values if isinstance(v, Image)]
+    found = [v for v in values if isinstance(v, Image)]
     if path is None:
-        if pictures:
-            _tell("the answer is an image: keep it with --save FILE.png")
+        if found:
+            _notice("the answer is an image: keep it with --save FILE.png")
         return True
-    if not pictures:
+    if not found:
         if answer.status in ("answered", "fallback"):
-            say(f"the answer is no image; nothing was written to {path}")
+            say(f"the answer is not an image; nothing was written to {path}")
         return False
-    for number, picture in enumerate(pictures, 1):
-        file = path if len(pictures) == 1 else path.with_stem(f"{path.stem}-{number}")
+    for number, image in enumerate(found, 1):
+        file = path if len(found) == 1 else path.with_stem(f"{path.stem}-{number}")
         try:
             keep_inputs(file, [i for i in images if isinstance(i, str)])
             file.parent.mkdir(parents=True, exist_ok=True)
-            picture.save(file)
+            image.save(file)
         except (VisprogError, OSError) as error:
             say(str(error) if isinstance(error, VisprogError) else f"cannot write {file}: {error.strerror}")
             return False
-        _tell(f"saved: {file}")
+        _notice(f"saved: {file}")
     return True

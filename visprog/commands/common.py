@@ -1,4 +1,4 @@
-"""What commands share: options, results, settings."""
+"""Options, results and settings that several commands share."""
 
 from __future__ import annotations
 
@@ -26,24 +26,23 @@ USAGE = {
     "visprog plan": 'visprog plan "QUESTION"',
     "visprog check": "visprog check PROGRAM.py...",
 }
-"""What the commands with arguments are written like; the others say it in their help."""
+"""Usage line per command with arguments, for error messages."""
 
 
 class UsageError(Exception):
-    """The command cannot be understood; the message says how it is written."""
+    """A command line that cannot be understood; the message holds the usage."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a command comes to: the object that `--json` prints, and the exit code."""
+    """Result of a command: the object that `--json` prints, and the exit code."""
 
     data: Mapping[str, Any]
     code: int = 0
 
 
 class Group(TyperGroup):
-    """A group whose first command is meant where another word than a command follows: `visprog train clip` is
-    `visprog train recipe clip`."""
+    """A group of commands with a default, its first: `visprog train clip` means `visprog train recipe clip`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0] != "--help"):
@@ -53,7 +52,7 @@ class Group(TyperGroup):
 
 
 class Returns(StrEnum):
-    """A type that the answer must have."""
+    """Type that the answer must have."""
 
     bool = "bool"
     int = "int"
@@ -66,7 +65,7 @@ _TYPES: Mapping[str, type] = {"bool": bool, "int": int, "float": float, "str": s
 
 
 def type_of(returns: Returns | None) -> type | None:
-    """The type that an option names."""
+    """The Python type that `--returns` names."""
     return None if returns is None else _TYPES[returns.value]
 
 
@@ -74,32 +73,34 @@ PlannerOption = Annotated[
     str | None,
     typer.Option(
         "--planner",
-        help="Who writes the program: embedded, openai:MODEL, langchain:PROVIDER:MODEL, "
+        help="Planner that writes the program: embedded, openai:MODEL, langchain:PROVIDER:MODEL, "
         "transformers:FOLDER, replay:FILE.",
     ),
 ]
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="Settings; otherwise visprog.toml, if there is one.")
+    Path | None, typer.Option("--config", help="Settings file; visprog.toml by default, if it exists.")
 ]
 ToolsOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--tools", metavar="MODULE[:ATTRIBUTE]", help="Further tools, made with @tool. May be repeated."
+        "--tools",
+        metavar="MODULE[:ATTRIBUTE]",
+        help="Module with additional tools, made with @tool. May be repeated.",
     ),
 ]
 BackendOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--backend", metavar="TOOL=NAME[:MODEL]", help="What does the work of a tool. May be repeated."
+        "--backend", metavar="TOOL=NAME[:MODEL]", help="Backend of a tool, and its model. May be repeated."
     ),
 ]
-ReturnsOption = Annotated[
-    Returns | None, typer.Option("--returns", help="The type that the answer must have.")
-]
+ReturnsOption = Annotated[Returns | None, typer.Option("--returns", help="Type that the answer must have.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write the evidence to this file.")]
+HtmlOption = Annotated[
+    Path | None, typer.Option("--html", help="File to write the evidence to, as one HTML page.")
+]
 SaveOption = Annotated[
-    Path | None, typer.Option("--save", help="Write an answer that is a picture to this file.")
+    Path | None, typer.Option("--save", help="File to write the answer to, if it is an image.")
 ]
 ServerOption = Annotated[
     str | None,
@@ -107,33 +108,37 @@ ServerOption = Annotated[
         "--server",
         metavar="URL",
         envvar="VISPROG_SERVER",
-        help="Let a running visprog serve answer; its token in VISPROG_TOKEN.",
+        help="Address of a running visprog serve that answers; its token goes in VISPROG_TOKEN.",
     ),
 ]
 RecordOption = Annotated[
     Path | None,
     typer.Option(
-        "--record", help="Keep what the planner and the tools said in this folder.", file_okay=False
+        "--record", help="Folder to record the calls of the planner and the tools in.", file_okay=False
     ),
 ]
 ReplayOption = Annotated[
     Path | None,
     typer.Option(
-        "--replay", help="Take what they said from such a folder: no model is run.", file_okay=False
+        "--replay", help="Folder of a recording to replay instead of running models.", file_okay=False
     ),
 ]
 ResumeOption = Annotated[
     bool | None,
     typer.Option(
         "--resume/--fresh",
-        help="Only go on with a run that is there, or remove it and start again. Without either, a run that "
-        "is there is gone on with, and else a new one starts.",
+        help="Resume an existing run (an error if there is none), or delete it and start again. By default, an "
+        "existing run is resumed and otherwise a new one starts.",
     ),
 ]
-UrlOption = Annotated[bool, typer.Option("--allow-url", help="Read pictures from http and https addresses.")]
+UrlOption = Annotated[
+    bool, typer.Option("--allow-url", help="Download images from http and https addresses.")
+]
 MaxPixelsOption = Annotated[
     int | None,
-    typer.Option("--max-pixels", min=1, help="Width times height of an image; larger ones are refused."),
+    typer.Option(
+        "--max-pixels", min=1, help="Maximum width times height of an image; larger images are refused."
+    ),
 ]
 
 
@@ -143,7 +148,7 @@ def load_settings(
     backends: Sequence[str] | None = None,
     **given: Any,
 ) -> Config:
-    """The settings in force, with what the command line changes."""
+    """The settings in force, with the changes of the command line."""
     from ..config import Config
 
     config = Config.load(path)
@@ -156,7 +161,7 @@ def load_settings(
 
 
 def registry_in_force(settings: Config) -> Registry:
-    """The tools with what their backends can see, as planners and the check are given them."""
+    """The tools with what the backends in force can see, as planners and the check get them."""
     from ..registry import chosen_registry
     from ..runtime.host import Host
 
@@ -164,9 +169,9 @@ def registry_in_force(settings: Config) -> Registry:
 
 
 def _import_from_here(config: Config) -> None:
-    """Let modules of the working folder hold tools and backends, if the settings name any that are not built in.
+    """Make modules of the working folder importable, if the settings name tools or backends that are not built in.
 
-    The folder comes last: a file in it never takes the place of an installed module.
+    The folder comes last on the path: a file in it never replaces an installed module.
     """
     from ..registry import default_registry
 
@@ -188,17 +193,17 @@ def open_agent(
     replay: Path | None = None,
     **settings: Any,
 ) -> Agent:
-    """An agent with the settings in force, and what the command line changes of them."""
+    """An agent with the settings in force and the changes of the command line."""
     from ..agent import Agent
 
     return Agent(planner, load_settings(config, tools, backends, **settings), record=record, replay=replay)
 
 
 def with_standard_input(images: Sequence[str]) -> list[str | bytes]:
-    """The images of a command line, with what standard input holds in the place of "-".
+    """The images of a command line, with "-" replaced by the content of standard input.
 
     Raises:
-        UsageError: "-" is given twice, or nobody pipes anything in.
+        UsageError: "-" is given twice, or standard input is a terminal.
         ImageError: standard input is empty, or too large.
     """
     if "-" not in images:
@@ -220,15 +225,15 @@ def with_standard_input(images: Sequence[str]) -> list[str | bytes]:
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[str]) -> None:
-    """Refuse outputs that would overwrite what is read, or each other, before anything is asked.
+    """Refuse outputs that would overwrite an input or each other, before anything runs.
 
     Args:
-        outputs: by option, if given.
-        inputs: files that are read.
+        outputs: Output path per option; None if it is not given.
+        inputs: Paths that are read.
 
     Raises:
-        UsageError: two are one file, or one is a folder.
-        VisprogError: one would overwrite an input.
+        UsageError: Two outputs are the same file, or one is a folder.
+        VisprogError: An output would overwrite an input.
     """
     from ..files.outputs import can_save, keep_inputs
 
@@ -248,24 +253,24 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[str]) -> 
 
 
 def say(message: str) -> None:
-    """A line on standard error."""
+    """Print a line on standard error."""
     from .terminal import complain
 
     complain(message)
 
 
 def working(what: str) -> contextlib.AbstractContextManager[None]:
-    """A sign of life while something takes long."""
+    """Show that work goes on while something takes long."""
     from .terminal import working
 
     return working(what)
 
 
 def read_program(path: Path) -> str:
-    """The text of a program.
+    """Read the text of a program.
 
     Raises:
-        VisprogError: it cannot be read.
+        VisprogError: The file cannot be read.
     """
     from ..errors import VisprogError
     from ..files.plain_text import read_text

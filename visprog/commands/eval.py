@@ -1,4 +1,4 @@
-"""`visprog eval`: a benchmark, or two of its runs side by side."""
+"""`visprog eval`: run a benchmark, compare two runs, or judge a planner."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .common import ConfigOption, Group, JsonOption, PlannerOption, Result, Resu
 
 
 class Shown(StrEnum):
-    """An outcome whose questions are listed."""
+    """Outcome whose questions `--show` lists."""
 
     wrong = "wrong"
     refused = "refused"
@@ -20,7 +20,7 @@ class Shown(StrEnum):
 
 evaluation = typer.Typer(
     cls=Group,
-    help="Judge a planner and tools: visprog eval BENCHMARK DATA; see visprog eval benchmark --help.",
+    help="Measure a planner and tools: visprog eval BENCHMARK DATA; see visprog eval benchmark --help.",
     rich_markup_mode=None,
 )
 
@@ -28,7 +28,10 @@ evaluation = typer.Typer(
 @evaluation.command("benchmark")
 def eval_benchmark(
     benchmark: Annotated[
-        str | None, typer.Argument(metavar="BENCHMARK", help="As --list names it.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="BENCHMARK", help="Name of a benchmark; --list prints them.", show_default=False
+        ),
     ] = None,
     data: Annotated[
         Path | None,
@@ -38,18 +41,24 @@ def eval_benchmark(
     ] = None,
     planner: PlannerOption = None,
     config: ConfigOption = None,
-    split: Annotated[str | None, typer.Option("--split", help="Part of the data set, such as val.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only so many questions.")] = None,
+    split: Annotated[str | None, typer.Option("--split", help="Split of the data set, such as val.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Maximum number of questions to ask.")
+    ] = None,
     oracle: Annotated[
         bool,
-        typer.Option("--oracle", help="Tools answer from the truth: what is then wrong, the planner did."),
+        typer.Option(
+            "--oracle", help="Let tools answer from the ground truth: errors that remain are the planner's."
+        ),
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder of the run; runs/eval-BENCHMARK, if not given."),
+        typer.Option("--output", "-o", help="Folder of the run; runs/eval-BENCHMARK by default."),
     ] = None,
     resume: ResumeOption = None,
-    names: Annotated[bool, typer.Option("--list", help="Print the benchmarks and what they read.")] = False,
+    names: Annotated[
+        bool, typer.Option("--list", help="Print the benchmarks and the data that each reads.")
+    ] = False,
     json: JsonOption = False,
 ) -> Result:
     """Ask the questions of a benchmark and score the answers (this is what visprog eval BENCHMARK DATA means).
@@ -93,7 +102,7 @@ def eval_benchmark(
     except KeyboardInterrupt:
         import sys
 
-        print(f"\nkept in {folder}; the same command goes on", file=sys.stderr)
+        print(f"\nresults are kept in {folder}; run the same command again to resume", file=sys.stderr)
         raise
     summary = summarise(loaded, run)
     write_report(run, summary)
@@ -105,11 +114,11 @@ def eval_benchmark(
 
 @evaluation.command("compare")
 def eval_compare(
-    first: Annotated[Path, typer.Argument(metavar="RUN", show_default=False)],
-    second: Annotated[Path, typer.Argument(metavar="RUN", show_default=False)],
+    first: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)],
+    second: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)],
     json: JsonOption = False,
 ) -> Result:
-    """Show where two runs of a benchmark differ, and whether that can be chance.
+    """Show the questions on which two runs of a benchmark differ, and whether the difference can be chance.
 
     \b
     visprog eval compare runs/eval-nlvr runs/eval-nlvr-oracle
@@ -128,22 +137,29 @@ def eval_compare(
 def eval_planner_questions(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="[FILE]...", help="YAML files of questions; without any, those of the package."
-        ),
+        typer.Argument(metavar="FILE...", help="YAML files of questions; by default those of the package."),
     ] = None,
     planner: PlannerOption = None,
     config: ConfigOption = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only so many questions.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Maximum number of questions to ask.")
+    ] = None,
     show: Annotated[
-        Shown | None, typer.Option("--show", help="List the questions with this outcome that was not wanted.")
+        Shown | None,
+        typer.Option(
+            "--show", help="Outcome to list: questions answered wrong, or refused though they have an answer."
+        ),
     ] = None,
     gate: Annotated[
-        bool, typer.Option("--gate", help="Exit with 1 unless the planner is good enough to be shipped.")
+        bool,
+        typer.Option(
+            "--gate",
+            help="Exit with code 1 if the planner does not reach the scores that a shipped planner needs.",
+        ),
     ] = False,
     json: JsonOption = False,
 ) -> Result:
-    """Judge a planner alone: its programs answer as reference programs do, in made-up pictures with perfect tools.
+    """Judge a planner alone: compare its programs with reference programs, on generated scenes with perfect tools.
 
     \b
     visprog eval planner-questions
@@ -182,7 +198,7 @@ def eval_planner_questions(
 
 
 def _about(cls: type) -> str:
-    """What a benchmark is, from the first line of its module."""
+    """Summary of a benchmark: the first line of its module's docstring."""
     import sys
 
     return (sys.modules[cls.__module__].__doc__ or "").strip().partition("\n")[0]

@@ -1,4 +1,4 @@
-"""`visprog examples`: answers that were right become examples for the planner."""
+"""`visprog examples`: turn right answers into examples for the planner."""
 
 from __future__ import annotations
 
@@ -18,13 +18,11 @@ if TYPE_CHECKING:
 
     from ..agent import Agent
 
-examples = typer.Typer(
-    help="Keep answers that were right as examples for the planner.", rich_markup_mode=None
-)
+examples = typer.Typer(help="Keep right answers as examples for the planner.", rich_markup_mode=None)
 
 FileOption = Annotated[
     Path | None,
-    typer.Option("--file", help="The file of your examples; visprog.examples.yaml, if not given."),
+    typer.Option("--file", help="File of your examples; visprog.examples.yaml by default."),
 ]
 
 
@@ -32,23 +30,26 @@ FileOption = Annotated[
 def add(
     run: Annotated[
         Path,
-        typer.Argument(metavar="RUN", help="A saved answer (JSON), or the results.jsonl of an evaluation."),
+        typer.Argument(metavar="RUN", help="Saved answer (JSON), or results.jsonl of an evaluation."),
     ],
     id: Annotated[
-        str | None, typer.Option("--id", help="Which question of an evaluation.", show_default=False)
+        str | None, typer.Option("--id", help="Id of one question of an evaluation.", show_default=False)
     ] = None,
     image: Annotated[
         list[Path] | None,
-        typer.Option("--image", help="The picture that it is about, to run it again. May be repeated."),
+        typer.Option(
+            "--image",
+            help="Image that the question is about, to run the program on it again. May be repeated.",
+        ),
     ] = None,
     file: FileOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> Result:
-    """Turn an answer that you found right into an example.
+    """Turn a right answer into an example.
 
-    Its program is checked, run on stand-ins for the tools, and run again on its pictures where they are at hand:
-    those given with --image, or those that the saved answer holds whole.
+    Its program is checked, run on fake tools, and run again on its images if they are available: those given with
+    --image, or those that the saved answer holds unchanged.
 
     \b
     visprog ask shelf.jpg "How many jars?" --json > jars.json
@@ -61,19 +62,19 @@ def add(
     from ..planner.user_examples import DEFAULT, add_example
 
     record = read_run(run, id)
-    pictures: tuple[Any, ...] = tuple(image or ()) or kept_whole(record)
-    count = len(pictures) or len(record.get("images", ())) or _taken(record["program"])
-    example = Example(record["question"], record["program"], count, _kind(record["value"]))
+    images: tuple[Any, ...] = tuple(image or ()) or kept_whole(record)
+    count = len(images) or len(record.get("images", ())) or _image_count(record["program"])
+    example = Example(record["question"], record["program"], count, _type_name(record["value"]))
     with Agent("embedded", config) as agent:
-        try_example(agent, example, pictures, record["value"])
+        try_example(agent, example, images, record["value"])
     path = file or DEFAULT
     total = add_example(path, example)
-    ran = "it passes its check and gives the same answer again" if pictures else "it passes its check"
+    ran = "it passes its check and gives the same answer again" if images else "it passes its check"
     if not json:
         print(f"added to {path} ({total} in all): {ran}")
-        if not pictures:
-            print("its pictures are not at hand: to run it on them, give them with --image")
-    return Result({"status": "added", "file": str(path), "examples": total, "ran": bool(pictures)})
+        if not images:
+            print("its images are not available: to run the program on them, give them with --image")
+    return Result({"status": "added", "file": str(path), "examples": total, "ran": bool(images)})
 
 
 @examples.command("list")
@@ -98,10 +99,10 @@ def show(file: FileOption = None, json: JsonOption = False) -> Result:
 
 
 def read_run(path: Path, id: str | None = None) -> Mapping[str, Any]:
-    """What was asked, the program and its value: of a saved answer, or of one row of an evaluation.
+    """Read question, program and value of a saved answer, or of one row of an evaluation.
 
     Raises:
-        VisprogError: the file is neither, has no such row, or there is no right answer in it.
+        VisprogError: The file is neither, has no such row, or the answer is not right.
     """
     from ..files.plain_text import numbered_lines, parse_json, read_text
 
@@ -130,14 +131,16 @@ def read_run(path: Path, id: str | None = None) -> Mapping[str, Any]:
             f"{path} has no question or no program: only an answer to a question is an example"
         )
     if record.get("status") != "answered":
-        raise VisprogError(f"that question was not answered ({record.get('status')}), so it is no example")
+        raise VisprogError(
+            f"that question was not answered ({record.get('status')}), so it cannot be an example"
+        )
     if record.get("right") is False:
-        raise VisprogError("that answer is marked wrong in the evaluation, so it is no example")
+        raise VisprogError("that answer is marked wrong in the evaluation, so it cannot be an example")
     return record
 
 
 def kept_whole(record: Mapping[str, Any]) -> tuple[bytes, ...]:
-    """The pictures of a saved answer, where it holds every one of them unchanged; else none."""
+    """The images of a saved answer, encoded, if it holds all of them unchanged; otherwise none."""
     held = record.get("pictures") or {}
     found = [held.get(image.get("digest"), {}) for image in record.get("images", ())]
     if not all(p.get("scale") == 1 and p.get("mime") == "image/png" for p in found):
@@ -145,31 +148,33 @@ def kept_whole(record: Mapping[str, Any]) -> tuple[bytes, ...]:
     return tuple(base64.b64decode(p["data"]) for p in found)
 
 
-def _taken(program: str) -> int:
-    """How many pictures a program takes, as far as its first line says: `images` may be any number."""
+def _image_count(program: str) -> int:
+    """Number of images that a program takes, by its parameters: two for `images`, which may be any number."""
     from ..program import Program
 
     names = Program.parse(program).parameters
     return 2 if names == ("images",) else max(1, len(names or ()))
 
 
-def _kind(value: Any) -> str:
-    """The type of an answer in its JSON form, as an example states it; empty where that says little."""
-    for kind in (bool, int, float, str):
-        if isinstance(value, kind):
-            return kind.__name__
+def _type_name(value: Any) -> str:
+    """Name of the type of an answer in its JSON form, as an example states it; empty if it says little."""
+    for type_ in (bool, int, float, str):
+        if isinstance(value, type_):
+            return type_.__name__
     return str(value["type"]) if isinstance(value, dict) and value.get("type") in ("Region", "Image") else ""
 
 
-def try_example(agent: Agent, example: Example, pictures: tuple[Any, ...] = (), value: Any = None) -> None:
-    """Check a program, run it on stand-ins for the tools, and on its pictures where they are given.
+def try_example(agent: Agent, example: Example, images: tuple[Any, ...] = (), value: Any = None) -> None:
+    """Check a program, run it on fake tools, and on its images if they are given.
 
     Args:
-        pictures: those that it is about.
-        value: what it must answer on them, in the JSON form of answers.
+        agent: Agent that runs the program.
+        example: Example with the program.
+        images: Images that the question is about; none to leave out that run.
+        value: Answer that the program must give on them, in the JSON form of answers.
 
     Raises:
-        VisprogError: it does not pass; the message says why.
+        VisprogError: The program does not pass; the message says why.
     """
     from ..check import check
     from ..check.dry_run import dry_run
@@ -180,15 +185,15 @@ def try_example(agent: Agent, example: Example, pictures: tuple[Any, ...] = (), 
     if not any(d.severity == "error" for d in found):
         wrong = program.mismatch(example.images)
         if wrong:
-            raise VisprogError(f"this is no example: {wrong}")
+            raise VisprogError(f"this cannot be an example: {wrong}")
         found = dry_run(program, agent.registry, inputs=program.inputs(example.images), sandbox=agent.sandbox)
     errors = [d for d in found if d.severity == "error"]
     if errors:
-        raise VisprogError(f"the program does not pass its check, so it is no example: {errors[0]}")
-    if not pictures:
+        raise VisprogError(f"the program does not pass its check, so it cannot be an example: {errors[0]}")
+    if not images:
         return
-    again = agent.run(example.program, *pictures)
+    again = agent.run(example.program, *images)
     if again.status != "answered":
         raise VisprogError(f"the program no longer answers: {again.message}")
     if again.to_json(pictures=False)["value"] != value:
-        raise VisprogError(f"the program now answers {again} on its pictures, and not what was marked right")
+        raise VisprogError(f"the program now answers {again} on its images, which is not the saved answer")

@@ -38,26 +38,30 @@ if TYPE_CHECKING:
 
 
 def map_command(
-    question: Annotated[str, typer.Argument(metavar='"QUESTION"', show_default=False)],
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", show_default=False)],
+    question: Annotated[
+        str, typer.Argument(metavar='"QUESTION"', help="Question in quotes.", show_default=False)
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of images.", show_default=False)],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="File of the answers: .jsonl, .csv or .parquet.")
+        Path, typer.Option("--output", "-o", help="File to write the answers to: .jsonl, .csv or .parquet.")
     ] = Path("results.jsonl"),
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Programs that run at once.")] = 8,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, help="Number of programs that run at the same time.")
+    ] = 8,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Ask about so many images, now.")
+        int | None, typer.Option("--limit", min=1, help="Maximum number of images to ask about in this run.")
     ] = None,
     program: Annotated[
-        Path | None, typer.Option("--program", help="Run this program instead of planning one.")
+        Path | None, typer.Option("--program", help="Program to run instead of planning one.")
     ] = None,
     plan_each: Annotated[
-        bool, typer.Option("--plan-each", help="Plan anew for each image, and mend programs that fail.")
+        bool, typer.Option("--plan-each", help="Plan once per image, and repair programs that fail.")
     ] = False,
     retry: Annotated[
-        bool, typer.Option("--retry", help="Ask again where the file holds no answer, but an error.")
+        bool, typer.Option("--retry", help="Ask again about images whose row is an error.")
     ] = False,
     save: Annotated[
-        Path | None, typer.Option("--save", help="Write answers that are images to this folder.")
+        Path | None, typer.Option("--save", help="Folder to write answers to that are images.")
     ] = None,
     ray: Annotated[bool, typer.Option("--ray", help="Run on the machines of a Ray cluster.")] = False,
     planner: PlannerOption = None,
@@ -70,9 +74,9 @@ def map_command(
     replay: ReplayOption = None,
     json: JsonOption = False,
 ) -> Result:
-    """Ask one question about all images in a folder: planned once, run on several at a time.
+    """Ask one question about all images in a folder: planned once, run on several images at a time.
 
-    What the file of answers holds already is not asked again: after an interruption the same command goes on.
+    Images that the output file already holds are not asked about again: the same command resumes an interrupted run.
 
     \b
     visprog map "How many people are there?" photos/ -o people.parquet
@@ -116,7 +120,7 @@ def map_command(
 
 
 class _Run:
-    """One call of the command: what is left to ask, how it goes, and what came of it."""
+    """One call of the command: the images that are left, the progress and the counts per status."""
 
     def __init__(
         self, agent: Agent, results: Results, folder: Path, limit: int | None, save: Path | None
@@ -138,10 +142,10 @@ class _Run:
         self.seconds = 0.0
 
     def program(self, given: Path | None, plan_each: bool) -> str | None:
-        """The program to run: the one given, or the one that the rows that are there came of.
+        """The program to run: the one given, or the one that made the existing rows.
 
         Raises:
-            VisprogError: those came of another than the one given.
+            VisprogError: Another program than the one given made the existing rows.
         """
         from ..errors import VisprogError
 
@@ -156,7 +160,7 @@ class _Run:
         return None if plan_each else before or None
 
     def go(self, options: Mapping[str, Any]) -> None:
-        """Ask what is left, and write the file; interrupted, what is there stays."""
+        """Ask about the images that are left, and write the file; an interruption keeps the answers so far."""
         from itertools import islice
 
         started = time.monotonic()
@@ -172,7 +176,7 @@ class _Run:
                     self.planned = self.planned or result.answer.program
                     show(result, self.statuses)
         except KeyboardInterrupt:
-            say(f"interrupted: {len(self.results)} answers are kept; the same command goes on from there")
+            say(f"interrupted: {len(self.results)} answers are kept; run the same command again to resume")
             raise
         self.results.finish()
         self.seconds = time.monotonic() - started
@@ -187,7 +191,7 @@ class _Run:
         return self.asked / self.seconds if self.seconds else 0.0
 
     def summary(self) -> dict[str, Any]:
-        """What `--json` prints."""
+        """The object that `--json` prints."""
         return {
             "status": "ok",
             "output": str(self.results.path),
@@ -205,7 +209,7 @@ class _Run:
         }
 
     def text(self) -> str:
-        """The same for people."""
+        """The summary as text."""
         from ..files.reading import printable
 
         counts = ", ".join(f"{n} {status}" for status, n in sorted(self.statuses.items()))
@@ -216,7 +220,7 @@ class _Run:
 
 
 def _save(result: Mapped, folder: SavedImages) -> Mapped:
-    """Write the images that an answer is; where something is in the way, that is its error."""
+    """Write an answer that is one or more images; if that fails, the row is an error that says why."""
     from ..errors import ImageError
 
     try:
@@ -228,7 +232,7 @@ def _save(result: Mapped, folder: SavedImages) -> Mapped:
 
 
 def _keep_inputs(output: Path, folder: Path, inputs: Sequence[Path | None], record: Path | None) -> None:
-    """Raises `VisprogError` if a file that is read would be written."""
+    """Raise `VisprogError` if an output would overwrite an input."""
     from ..errors import VisprogError
     from ..files.outputs import is_inside, keep_inputs
     from ..files.reading import printable
@@ -243,14 +247,14 @@ def _keep_inputs(output: Path, folder: Path, inputs: Sequence[Path | None], reco
 
 
 def _recorded_plans(planner: str | None) -> Path | None:
-    """The file that a planner reads its programs from."""
-    kind, _, rest = (planner or "").partition(":")
-    return Path(rest).expanduser() if kind == "replay" and rest else None
+    """Path of the file that `replay:FILE` reads its programs from."""
+    form, _, rest = (planner or "").partition(":")
+    return Path(rest).expanduser() if form == "replay" and rest else None
 
 
 @contextmanager
 def _progress(total: int) -> Iterator[Any]:
-    """A bar on standard error with rate and time left; where nobody looks, a line every half minute."""
+    """Progress bar on standard error with rate and time left; without a terminal, a line every 30 seconds."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -262,12 +266,12 @@ def _progress(total: int) -> Iterator[Any]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[failed]}"),
     )
-    started = said = time.monotonic()
+    started = last_line = time.monotonic()
     with Progress(*columns, console=console, disable=not sys.stderr.isatty(), transient=True) as bar:
         task = bar.add_task("", total=total, rate="", failed="")
 
         def show(result: Mapped, statuses: Counter[str]) -> None:
-            nonlocal said
+            nonlocal last_line
             done, now = sum(statuses.values()), time.monotonic()
             rate = done / max(now - started, 1e-9)
             failed = statuses["refused"] + statuses["error"]
@@ -277,8 +281,8 @@ def _progress(total: int) -> Iterator[Any]:
                 rate=f"{rate:.1f}/s",
                 failed=f"{failed} without an answer" if failed else "",
             )
-            if bar.disable and now - said > 30:
-                said = now
+            if bar.disable and now - last_line > 30:
+                last_line = now
                 left = (total - done) / rate
                 console.print(
                     f"{done} of {total}, {rate:.1f}/s, {left:.0f} s left, {failed} without an answer",

@@ -1,4 +1,4 @@
-"""`visprog plan` and `visprog check`: programs before they run."""
+"""`visprog plan` and `visprog check`: write a program, and find its mistakes, without running it."""
 
 from __future__ import annotations
 
@@ -31,12 +31,17 @@ from .common import (
 
 
 def plan(
-    question: Annotated[str, typer.Argument(metavar='"QUESTION"', show_default=False)],
+    question: Annotated[
+        str, typer.Argument(metavar='"QUESTION"', help="Question in quotes.", show_default=False)
+    ],
     images: Annotated[
-        int, typer.Option("--images", min=1, help="How many pictures the question is about.")
+        int, typer.Option("--images", min=1, help="Number of images that the question is about.")
     ] = 1,
     prompt: Annotated[
-        bool, typer.Option("--prompt", help="Print what a language model would be sent instead.")
+        bool,
+        typer.Option(
+            "--prompt", help="Print the messages that a language model would get, instead of planning."
+        ),
     ] = False,
     planner: PlannerOption = None,
     returns: ReturnsOption = None,
@@ -85,18 +90,20 @@ def plan(
 
 
 def check(
-    programs: Annotated[list[Path], typer.Argument(metavar="PROGRAM.py...", show_default=False)],
+    programs: Annotated[
+        list[Path], typer.Argument(metavar="PROGRAM.py...", help="Programs to check.", show_default=False)
+    ],
     images: Annotated[
-        int | None, typer.Option("--images", min=1, help="How many pictures they are given.")
+        int | None, typer.Option("--images", min=1, help="Number of images that the programs get.")
     ] = None,
     returns: ReturnsOption = None,
-    static: Annotated[bool, typer.Option("--static", help="Leave out the trial on made-up results.")] = False,
+    static: Annotated[bool, typer.Option("--static", help="Skip the dry run with fake tools.")] = False,
     tools: ToolsOption = None,
     backend: BackendOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> Result:
-    """Find what is wrong with programs before they run. Needs no picture.
+    """Find the mistakes of programs before they run. No image is needed.
 
     \b
     visprog check program.py
@@ -144,14 +151,14 @@ def _prompt(
     config: Path | None,
     as_json: bool,
 ) -> Result:
-    """The messages that a language model would be sent: no model and no key is needed for that."""
+    """Print the messages that a language model would get: this needs no model and no key."""
     from ..planner.base import Task
     from ..planner.llm import LLMPlanner
     from .terminal import print_messages
 
     settings = load_settings(config, tools, backends)
     options = {k: v for k, v in settings.planner_options.items() if k == "max_examples"}
-    messages = LLMPlanner(_Nobody(), **options).prompt(
+    messages = LLMPlanner(_NoModel(), **options).prompt(
         Task(question, images, type_of(returns), registry_in_force(settings))
     )
     if not as_json:
@@ -159,10 +166,10 @@ def _prompt(
     return Result({"status": "ok", "messages": messages})
 
 
-class _Nobody:
-    """Stands where a chat model would: nothing is sent."""
+class _NoModel:
+    """Placeholder for a chat model: nothing is sent."""
 
-    name = "nobody"
+    name = "no model"
 
     def complete(self, messages: Any, **_: Any) -> Any:
         from ..errors import PlannerError

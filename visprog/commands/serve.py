@@ -21,30 +21,49 @@ PORT = 8711
 
 def serve(
     host: Annotated[
-        str, typer.Option("--host", help="Address to serve on; beyond this machine with a token.")
+        str, typer.Option("--host", help="Address to listen on; any other than this machine's needs a token.")
     ] = ("127.0.0.1"),
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = PORT,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = PORT,
     token: Annotated[
         str | None,
         typer.Option(
             "--token",
             envvar="VISPROG_TOKEN",
             show_envvar=True,
-            help="That clients must send. Others can see the command line: better set the variable.",
+            help="Token that clients must send. Other users can see the command line: prefer the variable.",
         ),
     ] = None,
     workers: Annotated[
-        int, typer.Option("--workers", min=1, max=256, help="Requests that are worked on at once.")
+        int,
+        typer.Option(
+            "--workers", min=1, max=256, help="Number of requests that are processed at the same time."
+        ),
     ] = 4,
-    queue: Annotated[int, typer.Option("--queue", min=0, help="Requests that may wait.")] = 64,
+    queue: Annotated[
+        int, typer.Option("--queue", min=0, help="Maximum number of requests that wait in the queue.")
+    ] = 64,
     upload_limit: Annotated[
-        int, typer.Option("--upload-limit", metavar="MB", min=1, help="Size of a request.")
+        int, typer.Option("--upload-limit", metavar="MB", min=1, help="Maximum size of a request, in MB.")
     ] = 32,
     pixel_limit: Annotated[
-        int, typer.Option("--pixel-limit", metavar="MILLIONS", min=1, help="Pixels in a request.")
+        int,
+        typer.Option(
+            "--pixel-limit",
+            metavar="MILLIONS",
+            min=1,
+            help="Maximum number of pixels per request, in millions.",
+        ),
     ] = 50,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="For a request, its wait included.")
+        float,
+        typer.Option(
+            "--timeout",
+            metavar="SECONDS",
+            min=0.1,
+            help="Time limit per request, its wait included, in seconds.",
+        ),
     ] = 120.0,
     memory: Annotated[
         int,
@@ -52,13 +71,16 @@ def serve(
             "--memory",
             metavar="MB",
             min=0,
-            help="Weights of models to keep in memory; those that were not used for longest leave. 0: all.",
+            help="Memory for the weights of models, in MB; the least recently used ones are unloaded. 0: no limit.",
         ),
     ] = 0,
     ray: Annotated[bool, typer.Option("--ray", help="Run the models of tools on Ray Serve.")] = False,
-    replicas: Annotated[int, typer.Option("--replicas", min=1, help="Of each model, with --ray.")] = 1,
+    replicas: Annotated[
+        int, typer.Option("--replicas", min=1, help="Number of replicas per model, with --ray.")
+    ] = 1,
     gpus: Annotated[
-        float, typer.Option("--gpus", min=0, help="GPUs, or the share of one, for each replica, with --ray.")
+        float,
+        typer.Option("--gpus", min=0, help="Number of GPUs per replica, or the share of one, with --ray."),
     ] = 0.0,
     planner: PlannerOption = None,
     backend: BackendOption = None,
@@ -90,7 +112,7 @@ def serve(
     from ..server.app import RequestLimits, Service
     from ..server.guard import check_token
     from ..server.models import Models
-    from ..server.queue import Line
+    from ..server.queue import RequestQueue
     from ..server.run import bind, url_of
     from ..server.run import serve as run_server
 
@@ -108,6 +130,6 @@ def serve(
             stack.callback(replicated.close)
         agent = stack.enter_context(Agent(planner, settings, standby=workers, loader=loader))
         limits = RequestLimits(upload_limit << 20, pixel_limit * 1_000_000, timeout)
-        service = Service(agent, Line(workers, queue), limits, models.loaded)
+        service = Service(agent, RequestQueue(workers, queue), limits, models.loaded)
         run_server(service, bound, host, token, lambda: print(f"serving on {url_of(bound)}", flush=True))
     return Result({"status": "stopped"})

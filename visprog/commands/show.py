@@ -1,4 +1,4 @@
-"""`visprog tools` and `visprog doctor`: what there is."""
+"""`visprog tools` and `visprog doctor`: list the tools, and examine the installation."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from .common import (
 
 
 def list_tools(
-    name: Annotated[str | None, typer.Argument(help="One tool.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Name of one tool to describe.", show_default=False)
+    ] = None,
     tools: ToolsOption = None,
     backend: BackendOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> Result:
-    """List the tools that programs may call, or show one.
+    """List the tools that programs may call, or describe one.
 
     \b
     visprog tools
@@ -52,7 +54,7 @@ def list_tools(
 
 
 def doctor(config: ConfigOption = None, json: JsonOption = False) -> Result:
-    """Show what is installed, which planner and backends are in force, and how far programs are confined.
+    """Show the installed packages, the planner and backends in force, and the level of the sandbox.
 
     \b
     visprog doctor
@@ -62,7 +64,7 @@ def doctor(config: ConfigOption = None, json: JsonOption = False) -> Result:
     from .doctor import report
     from .terminal import print_doctor
 
-    with contextlib.suppress(VisprogError):  # the report says what is wrong with them
+    with contextlib.suppress(VisprogError):  # the report names the mistake in the settings
         load_settings(config)
     with working("looking"):
         found = report(path=config)
@@ -90,7 +92,7 @@ def _described(tool: Any, backend: str) -> dict[str, Any]:
 
 
 def _options(tool: Any, backend: str) -> dict[str, Any]:
-    """The options of the backend in force by name; none if it is not installed."""
+    """Declared options of the backend in force, by name; none if it is not installed."""
     from ..errors import VisprogError
     from ..registry import backend_options
 

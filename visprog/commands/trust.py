@@ -1,4 +1,4 @@
-"""`visprog trust`: allow what a file of the working folder sets."""
+"""`visprog trust`: allow a settings or examples file of the working folder."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ def trust(
         list[Path] | None,
         typer.Argument(
             metavar="FILE...",
-            help="By default visprog.toml and visprog.examples.yaml of this folder.",
+            help="Files to trust; by default visprog.toml and visprog.examples.yaml of this folder.",
             show_default=False,
         ),
     ] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Allow them no more.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Withdraw the trust.")] = False,
     json: JsonOption = False,
 ) -> Result:
-    """Allow what a file found in this folder sets: tools, models, addresses, examples.
+    """Trust a file of this folder: it may then set tools, models, addresses and examples.
 
-    Look at the file first: what it names is run and spoken to as you. It stays allowed until its content changes.
+    Read the file first: the code that it names runs with your rights. The trust ends when its content changes.
 
     \b
     visprog trust
@@ -47,15 +47,15 @@ def trust(
     for path in chosen:
         name = printable(path)
         if remove:
-            said = "not trusted any more" if distrust(path) else "was not trusted"
+            outcome = "no longer trusted" if distrust(path) else "was not trusted"
         else:
             try:
                 allow(path, read_file(path, MAX_BYTES))
             except (OSError, ValueError) as error:
                 why = getattr(error, "strerror", None) or error
                 raise ConfigError(f"cannot read {name}: {why}") from None
-            said = "trusted until its content changes"
+            outcome = "trusted until its content changes"
         done.append({"file": str(path), "trusted": not remove})
         if not json:
-            print(f"{name}: {said}")
+            print(f"{name}: {outcome}")
     return Result({"status": "ok", "files": done})

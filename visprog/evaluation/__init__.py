@@ -1,4 +1,4 @@
-"""Benchmarks, and how a planner and its tools do on them."""
+"""Benchmarks, and the scores of a planner and its tools on them."""
 
 from __future__ import annotations
 

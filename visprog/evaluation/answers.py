@@ -1,6 +1,6 @@
-"""Reading an answer of any type as what a benchmark asks for, and comparing it with the truth.
+"""Conversion of answers to the type that a benchmark needs, and comparison with the ground truth.
 
-A program may answer True, "yes" or "Yes." to the same question; a benchmark must not care.
+A program may answer True, "yes" or "Yes." to the same question; to a benchmark they are equal.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def text_of(value: Any) -> str:
 
 
 def yes_no_of(value: Any) -> bool | None:
-    """True or False, also where it is said in words ("Yes.", "no, there is none"); else None."""
+    """True or False, also from words ("Yes.", "no, there is none"); otherwise None."""
     if isinstance(value, bool):
         return value
     word = re.match(r"\W*(\w+)", value.casefold()) if isinstance(value, str) else None
@@ -38,7 +38,7 @@ def yes_no_of(value: Any) -> bool | None:
 
 
 def whole_number_of(value: Any) -> int | None:
-    """A whole number, also as 3.0, "3" or "three"; else None."""
+    """A whole number, also from 3.0, "3" or "three"; otherwise None."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
@@ -52,7 +52,7 @@ def whole_number_of(value: Any) -> int | None:
 
 
 def box_of(value: Any) -> Box | None:
-    """The box of one thing found: itself, or that of the surest of several; else None."""
+    """The box of an object, or of the one with the highest score of several; otherwise None."""
     if isinstance(value, Located):
         return value.box
     if isinstance(value, list | tuple):
@@ -63,18 +63,18 @@ def box_of(value: Any) -> Box | None:
 
 
 def choice_of(value: Any, choices: Sequence[str]) -> int | None:
-    """Which of several choices an answer names: by its words, or as "b", "(b)", "b. …"; else None."""
-    said = text_of(value).strip().casefold()
+    """Index of the choice that an answer names, by its words or as "b", "(b)", "b. …"; otherwise None."""
+    text = text_of(value).strip().casefold()
     plain = [normalise(choice) for choice in choices]
-    if normalise(said) in filter(None, plain):
-        return plain.index(normalise(said))
-    letter = re.fullmatch(r"\(?([a-z])(?:[).:](?:\s.*)?)?", said)
+    if normalise(text) in filter(None, plain):
+        return plain.index(normalise(text))
+    letter = re.fullmatch(r"\(?([a-z])(?:[).:](?:\s.*)?)?", text)
     number = ord(letter[1]) - ord("a") if letter else len(choices)
     return number if number < len(choices) else None
 
 
 def same(value: Any, truth: Any) -> bool:
-    """Whether an answer is the truth, which is a bool, a whole number or a text."""
+    """Whether an answer equals the ground truth, which is a bool, a whole number or a text."""
     if isinstance(truth, bool):
         return yes_no_of(value) is truth
     if isinstance(truth, int):
@@ -99,8 +99,7 @@ why's won't would've wouldn't wouldn't've y'all y'all'll y'all'd've you'd you'd'
 
 @cache
 def _contractions() -> dict[str, str]:
-    """Each with one or all of its apostrophes missing → as it is written. That "let's" and "she's" are not English
-    words without theirs, and "wont" and "hes" are rare ones, follows the official list."""
+    """Each contraction without one or all of its apostrophes → its correct form, as in the official list."""
     found = {}
     for word in _CONTRACTED:
         places = [i for i, c in enumerate(word) if c == "'"]
@@ -111,7 +110,7 @@ def _contractions() -> dict[str, str]:
 
 
 def normalise(text: str) -> str:
-    """A short answer without what does not count: case, articles, punctuation, how a number is written.
+    """Normalise a short answer: case, articles, punctuation, number words.
 
     As in the evaluation code of VQA (Antol et al., 2015; Goyal et al., 2017).
     """
@@ -128,7 +127,7 @@ def normalise(text: str) -> str:
 
 
 def consensus(answer: str, people: Sequence[str]) -> float:
-    """Accuracy by consensus: 1 where three others gave the same answer, averaged over leaving out each person.
+    """Accuracy by consensus: 1 if three other people gave the same answer, averaged over leaving out each person.
 
     Antol et al., 2015. An empty answer scores 0.
     """

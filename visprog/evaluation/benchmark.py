@@ -1,4 +1,4 @@
-"""What a benchmark is: questions about pictures with their answers, and the metric that is official for it."""
+"""The interface of a benchmark: questions about images with their answers, and the official metric."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Item:
     """One question of a benchmark.
 
     Attributes:
-        id: unique in the benchmark, the same in every run.
-        question: in plain language.
-        images: what `Image.open` reads; opened when asked, so loaders give paths, or files that are read then.
-        answer: the truth, of the benchmark's own form, as plain data.
-        returns: the type that the answer must have (`bool`, `int`, `str`, …), or None.
-        group: items that are judged together (one statement over six pictures, a pair, …).
-        details: what oracle tools and metrics need beyond this; "kind" is what results are divided by.
+        id: Identifier, unique in the benchmark and the same in every run.
+        question: Question in natural language.
+        images: Sources for `Image.open`, such as paths; they are read when the question is asked.
+        answer: Ground truth in the form of the benchmark, as plain data.
+        returns: Type that the answer must have (`bool`, `int`, `str`, …), or None.
+        group: Name of the group of items that are scored together (one statement over six images, a pair, …).
+        details: Further data for oracle tools and metrics; "kind" is the type of question by which results are split.
     """
 
     id: str
@@ -64,18 +64,18 @@ class Benchmark(ABC):
     """Questions in a published layout.
 
     Args:
-        data: folder, archive or file of the data set.
-        split: which part of it; each benchmark says which there are, and takes the usual one where None.
+        data: Folder, archive or file of the data set.
+        split: Split of the data set; None for the usual one of the benchmark.
 
     Raises:
-        VisprogError: the data are not there, or not in the published layout.
+        VisprogError: The data do not exist, or do not have the published layout.
     """
 
     name: ClassVar[str]
-    """As on the command line."""
+    """Name on the command line."""
 
     repeatable: ClassVar[bool] = True
-    """`summary` is quick enough to be repeated on some hundred samples of the rows, for intervals."""
+    """Whether `summary` is fast enough to be repeated on some hundred samples of the rows, for intervals."""
 
     def __init__(self, data: Path, split: str | None = None) -> None:
         self.data = data
@@ -89,13 +89,13 @@ class Benchmark(ABC):
         return sum(1 for _ in self)
 
     def check(self, limit: int | None = None) -> None:
-        """Make sure, before the first question, that all answers can be scored and summed up.
+        """Check, before the first question, that all answers can be scored and summarised.
 
         Args:
-            limit: number of questions that will be asked, the first ones.
+            limit: Number of questions that will be asked, from the first on; None for all.
 
         Raises:
-            VisprogError: there are no questions, two have one id, or one cannot be scored.
+            VisprogError: There are no questions, two have the same id, or one cannot be scored.
         """
         seen: set[str] = set()
         for item in islice(self, limit):
@@ -103,11 +103,13 @@ class Benchmark(ABC):
                 raise VisprogError(f"two questions of the benchmark have the id '{item.id}'")
             seen.add(item.id)
             if not isinstance(item.question, str):
-                raise VisprogError(f"{self.name}: the question '{item.id}' is no text, but {item.question!r}")
+                raise VisprogError(
+                    f"{self.name}: the question '{item.id}' must be a text, not {item.question!r}"
+                )
             try:
                 for value in (None, Region(Box(0, 0, 1, 1))):
                     self.score(item, value)
-            except Exception as error:  # whatever a truth of another form than expected leads to
+            except Exception as error:  # a ground truth of another form than expected may raise anything
                 raise VisprogError(
                     f"{self.name}: the question '{item.id}' cannot be scored: {error!r}"
                 ) from None
@@ -116,37 +118,41 @@ class Benchmark(ABC):
 
     @abstractmethod
     def score(self, item: Item, value: Any) -> Mapping[str, float]:
-        """Scores of one answer, the most important first: {"correct": 1.0}.
+        """Score one answer.
 
         Args:
-            value: what the program answered, of whatever type; None where there is no answer.
+            item: Question with its ground truth.
+            value: Answer of the program, of any type; None if there is no answer.
+
+        Returns:
+            Scores by name, the most important first: {"correct": 1.0}.
         """
 
     def summary(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
-        """The official metrics over rows of results: the means of the scores, unless a benchmark says more.
+        """The official metrics over rows of results; by default the means of the scores.
 
         Args:
-            rows: with id, group, kind, answer, truth and scores, as they stand in results.jsonl.
+            rows: Rows of results.jsonl, with id, group, kind, answer, truth and scores.
         """
         return means(rows)
 
     def oracle(self, item: Item) -> Mapping[str, Callable[..., Any]] | None:
-        """Tools that answer from the truth, by name; None where there are none.
+        """Tools that answer from the ground truth, by name; None if the benchmark has none.
 
-        They are called as the tools of the same names are, with all arguments by name.
+        They are called like the tools of the same names, with all arguments by name.
         """
         return None
 
     def published(self) -> Mapping[str, Mapping[str, float]]:
-        """What others scored: kind → model → percent; empty where the data do not tell."""
+        """Published scores: type of question → model → percent; empty if there are none."""
         return {}
 
 
 def open_benchmark(name: str, data: Path, split: str | None = None) -> Benchmark:
-    """A benchmark by its name on the command line.
+    """Open a benchmark by its name on the command line.
 
     Raises:
-        VisprogError: there is no such benchmark, or its data cannot be read.
+        VisprogError: There is no such benchmark, or its data cannot be read.
     """
     return load_class(name)(data, split)
 

@@ -1,4 +1,4 @@
-"""Two runs of one benchmark side by side: which questions they differ on, and whether that can be chance."""
+"""Comparison of two runs of one benchmark: the questions on which they differ, and a significance test."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .statistics import jaccard, mcnemar
 
 
 def compare(first: RunFolder, second: RunFolder) -> dict[str, Any]:
-    """How two runs differ, over the questions that both answered.
+    """Compare two runs, over the questions that both answered.
 
-    Right answers are compared by McNemar's exact test, which takes the questions for independent; where several are
-    judged together, its p is too small. The agreement of tools is the mean Jaccard index of the names of the tools
+    Right answers are compared with McNemar's exact test, which assumes independent questions; if several are scored
+    together, its p is too small. The agreement of tools is the mean Jaccard index of the names of the tools
     that the two programs of a question called, over the questions for which both have a program.
 
     Raises:
-        VisprogError: they are of different benchmarks, or have no question in common.
+        VisprogError: The runs are of different benchmarks, or have no question in common.
     """
     names = [run.made_with["benchmark"] for run in (first, second)]
     if names[0] != names[1]:

@@ -1,4 +1,4 @@
-"""The evidence kept of a run: answers as JSON with small pictures, for the report."""
+"""Evidence of a run: answers as JSON with small images, for the report."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ..answer import Answer
 from ..files.journal import Journal
 from ..values.decode import open_header
 
-WRONG, RIGHT = 200, 20
-"""So many failures, and so many right answers, are kept with their pictures."""
+MAX_WRONG, MAX_RIGHT = 200, 20
+"""Maximum number of failures, and of right answers, that are kept with their images."""
 
-SIDE = 320
-"""Longest side of these pictures, in pixels."""
+MAX_SIDE = 320
+"""Maximum length of the longer side of these images, in pixels."""
 
 
 class Evidence(Journal):
-    """Appends the answers that the report shows in full, up to WRONG and RIGHT."""
+    """Journal of the answers that the report shows in full, up to MAX_WRONG and MAX_RIGHT."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._left = {False: WRONG, True: RIGHT}
+        self._left = {False: MAX_WRONG, True: MAX_RIGHT}
         for entry in self:
             self._left[entry["right"]] -= 1
 
     def keep(self, row: Mapping[str, Any], answer: Answer) -> None:
-        """The answer of a row, where there is room for it."""
+        """Append the answer of a row, if the maximum is not reached."""
         if self._left[row["right"]] > 0:
             self._left[row["right"]] -= 1
             data = answer.to_json()
@@ -38,13 +38,13 @@ class Evidence(Journal):
 
 
 def _smaller(picture: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A picture of the JSON form of answers, no larger than SIDE. Width and height stay those of the original."""
+    """Scale an image of the JSON form of answers to MAX_SIDE. Width and height stay those of the original."""
     with open_header(base64.b64decode(picture["data"])) as image:
-        if max(image.size) <= SIDE:
+        if max(image.size) <= MAX_SIDE:
             return picture
-        image.thumbnail((SIDE, SIDE))
+        image.thumbnail((MAX_SIDE, MAX_SIDE))
         buffer = io.BytesIO()
         image.convert("RGB").save(buffer, "jpeg", quality=85)
     data = base64.b64encode(buffer.getvalue()).decode()
-    scale = SIDE / max(picture["width"], picture["height"])
+    scale = MAX_SIDE / max(picture["width"], picture["height"])
     return {**picture, "data": data, "mime": "image/jpeg", "scale": scale}

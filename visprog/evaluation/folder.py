@@ -1,4 +1,4 @@
-"""The folder of a run: what it was made with, its results, and what they come to."""
+"""The folder of a run: its settings, its results and its summary."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class RunFolder:
     """The files of a run.
 
     Attributes:
-        path: the folder.
-        made_with: benchmark, data, planner and settings.
+        path: Path of the folder.
+        made_with: Benchmark, data, planner and settings of the run.
     """
 
     path: Path
@@ -34,12 +34,12 @@ class RunFolder:
 
     @property
     def results(self) -> Path:
-        """One JSON line a question."""
+        """One JSON line per question."""
         return self.path / "results.jsonl"
 
     @property
     def evidence(self) -> Path:
-        """Answers with their pictures: most failures, some that are right."""
+        """Answers with their images: most failures, some right answers."""
         return self.path / "evidence.jsonl"
 
     @property
@@ -52,18 +52,20 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path, made_with: Mapping[str, Any], resume: bool | None = None) -> RunFolder:
-        """The folder of a run that is to be made, or gone on with.
+        """Open the folder of a new run, or of a run to resume.
 
         Args:
-            resume: True for a run that must be there, False to remove what is there, None for either.
+            path: Path of the folder.
+            made_with: Benchmark, data, planner and settings of the run.
+            resume: True for a run that must exist, False to delete an existing run, None for either.
 
         Raises:
-            VisprogError: it was made with something else, is not there, or cannot be written.
+            VisprogError: The run has other settings, does not exist, or cannot be written.
         """
         run = cls(path, made_with)
         about = path / "run.json"
         if resume and not about.exists():
-            raise VisprogError(f"there is no run in {path} to go on with: leave out --resume")
+            raise VisprogError(f"there is no run in {path} to resume: leave out --resume")
         try:
             path.mkdir(parents=True, exist_ok=True)
             if resume is False:
@@ -83,10 +85,10 @@ class RunFolder:
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
-        """A run that is there.
+        """Read an existing run.
 
         Raises:
-            VisprogError: there is none.
+            VisprogError: There is none.
         """
         try:
             data = parse_json(read_text(path / "run.json"))
@@ -101,21 +103,23 @@ class RunFolder:
         return cls(path, data)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The results so far, in the order in which they were made. Raises `VisprogError` where they are broken."""
+        """The results so far, in the order of writing. Raises `VisprogError` if they are broken."""
         return list(_lines(self.results))
 
     def ids(self) -> Iterator[str]:
-        """Of the questions that have a result."""
+        """Ids of the questions that have a result."""
         return (row["id"] for row in _lines(self.results))
 
     def answers(self) -> dict[str, Any]:
-        """The JSON form of the answers whose evidence was kept, by the id of the question."""
+        """The JSON form of the answers with evidence, by the id of the question."""
         return {entry["id"]: entry["answer"] for entry in _lines(self.evidence)}
 
 
 def made_with(benchmark: Benchmark, planner: Any, config: Config, oracle: bool) -> dict[str, Any]:
-    """What the results of a run depend on, as plain data. Secrets are not in it: options of planners stand as a
-    digest."""
+    """All settings that the results of a run depend on, as plain data.
+
+    Options of planners are kept as a digest only, since they may hold secrets.
+    """
     spec = config.planner if planner is None else planner
     name = spec if isinstance(spec, str) else str(getattr(spec, "name", type(spec).__name__))
     settings = asdict(config)
@@ -146,9 +150,9 @@ def _digest(data: Path) -> str:
 
 def _planner_digest(name: str, options: Any) -> str:
     found = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode())
-    kind, _, rest = name.partition(":")
+    form, _, rest = name.partition(":")
     recording = Path(rest).expanduser()
-    if kind == "replay" and recording.is_file():
+    if form == "replay" and recording.is_file():
         found.update(recording.read_bytes())
     return found.hexdigest()
 

@@ -1,4 +1,4 @@
-"""Metrics over rows of results, as they stand in results.jsonl."""
+"""Metrics over rows of results.jsonl."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def means(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def accuracy(rows: Iterable[Row]) -> float:
-    """The share of rows that are right; NaN where there are none."""
+    """Share of rows that are right; NaN if there are none."""
     return _share([row["scores"]["correct"] == 1 for row in rows])
 
 
 def all_right(rows: Iterable[Row]) -> float:
-    """The share of groups in which every row is right: consistency, pair accuracy. NaN where there are none."""
+    """Share of groups in which every row is right: consistency, pair accuracy. NaN if there are none."""
     return _share([all(r["scores"]["correct"] == 1 for r in members) for members in groups(rows).values()])
 
 
@@ -37,7 +37,7 @@ def groups(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def kinds(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """The rows of each kind, in order; rows without a kind are left out."""
+    """The rows of each type of question ("kind"), in order; rows without one are left out."""
     found: dict[str, list[Row]] = {}
     for row in rows:
         if row.get("kind"):
@@ -46,16 +46,20 @@ def kinds(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def yes_no(truths: Sequence[bool], answers: Sequence[bool | None]) -> dict[str, float]:
-    """Accuracy, precision, recall and F1 of saying yes, and the share of yes among the answers.
+    """Accuracy, precision, recall and F1 of the answer yes, and the share of yes among the answers.
 
     Args:
-        answers: None where there is none: it is not right, and says neither yes nor no. Precision is 0 where
-            nothing is yes, recall 0 where nothing should be.
+        truths: Ground truth per question.
+        answers: Answer per question; None for no answer, which counts as wrong, and neither as yes nor as no.
+
+    Returns:
+        The metrics by name. Precision is 0 if no answer is yes, recall is 0 if no truth is yes.
     """
     pairs = list(zip(truths, answers, strict=True))
     hits = sum(t and a is True for t, a in pairs)
-    said, wanted = sum(a is True for a in answers), sum(truths)
-    precision, recall = hits / said if said else 0.0, hits / wanted if wanted else 0.0
+    answered_yes, true_yes = sum(a is True for a in answers), sum(truths)
+    precision = hits / answered_yes if answered_yes else 0.0
+    recall = hits / true_yes if true_yes else 0.0
     both = precision + recall
     return {
         "accuracy": _share([t is a for t, a in pairs]),

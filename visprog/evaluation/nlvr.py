@@ -1,4 +1,4 @@
-"""NLVR: is a sentence true of a picture of three boxes with shapes? (Suhr, Lewis, Yeh and Artzi, 2017)"""
+"""NLVR: is a sentence true of an image of three boxes with shapes? (Suhr, Lewis, Yeh and Artzi, 2017)"""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from .answers import yes_no_of
 from .benchmark import Item
 from .loaders.published import Published
 from .metrics import Row, accuracy, all_right
-from .oracle import ShapesOracle, Thing
+from .oracle import DrawnObject, ShapesOracle
 
 BOX, STEP = 100, 150
-"""Width and height of a box, and the way from one to the next, in pixels of the picture."""
+"""Width and height of a box, and the distance from one box to the next, in pixels."""
 
 COLORS = {"#0099ff": "blue", "black": "black", "yellow": "yellow"}
 SIZES = {10: "small", 20: "medium", 30: "large"}
 ORDERS = tuple(itertools.permutations(range(3)))
-"""The order of the boxes in each of the six pictures of an example, as the pixels show it."""
+"""Order of the boxes in each of the six images of an example."""
 
 
 class NLVR(Published):
-    """Reads `SPLIT.json` (dev, train or test), lines of JSON, and the pictures `SPLIT-SENTENCE-EXAMPLE-ORDER.png` in
-    any folder, six of each example.
+    """Reads `SPLIT.json` (dev, train or test), lines of JSON, and the images `SPLIT-SENTENCE-EXAMPLE-ORDER.png` in
+    any folder, six per example.
 
-    Metrics: accuracy over the pictures; consistency, the share of sentences that are judged rightly on all their
-    pictures; permutations, the share of examples that are judged rightly in all six orders of their boxes. Kinds
-    are towers (one stack of blocks a box) and scattered items. The oracle knows every shape.
+    Metrics: accuracy over the images; consistency, the share of sentences that are answered right for all their
+    images; permutations, the share of examples that are answered right in all six orders of their boxes. Kinds
+    are towers (one stack of blocks per box) and scattered items. The oracle knows every shape.
     """
 
     name = "nlvr"
@@ -53,16 +53,16 @@ class NLVR(Published):
                 for place, box in enumerate(order)
                 for shape in boxes[box]
             ]
-            picture = self.files.image(f"{example}-{number}.png")
+            image = self.files.image(f"{example}-{number}.png")
             details = {"kind": kind, "scene": scene}
             sentence = example.rpartition("-")[0]
-            yield Item(f"{example}-{number}", entry["sentence"], (picture,), truth, bool, sentence, details)
+            yield Item(f"{example}-{number}", entry["sentence"], (image,), truth, bool, sentence, details)
 
     def score(self, item: Item, value: Any) -> Mapping[str, float]:
         return {"correct": float(yes_no_of(value) is item.answer)}
 
     def summary(self, rows: Sequence[Row]) -> Mapping[str, float]:
-        # The group may have a mark of the bootstrap, which must stay: what is drawn twice counts as two.
+        # The group may have a suffix of the bootstrap, which must stay: a group that is drawn twice counts as two.
         examples = [{**row, "group": f"{row['group']}/{row['id'].rpartition('-')[0]}"} for row in rows]
         return {
             "accuracy": accuracy(rows),
@@ -71,12 +71,14 @@ class NLVR(Published):
         }
 
     def oracle(self, item: Item) -> Mapping[str, Callable[..., Any]]:
-        things = [Thing(Box(*s["box"]), s["shape"], s["color"], s["size"]) for s in item.details["scene"]]
-        return ShapesOracle(things, [Box(STEP * k, 0, STEP * k + BOX, BOX) for k in range(3)]).tools()
+        objects = [
+            DrawnObject(Box(*s["box"]), s["shape"], s["color"], s["size"]) for s in item.details["scene"]
+        ]
+        return ShapesOracle(objects, [Box(STEP * k, 0, STEP * k + BOX, BOX) for k in range(3)]).tools()
 
 
 def _shape(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """A shape as its box (left, top, right, bottom) in pixels of its own grey box, kind, colour and size."""
+    """A shape: its box (left, top, right, bottom) in pixels of its grey box, its form, colour and size."""
     x, y, side = (float(raw[key]) for key in ("x_loc", "y_loc", "size"))
     return {
         "box": (x, y, x + side, y + side),

@@ -1,4 +1,4 @@
-"""Tools that answer from a scene of plain shapes that is described to the pixel, instead of from its picture."""
+"""Tools that answer from the exact description of a scene of plain shapes, instead of from its pixels."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _GROUND = "grey"
 
 
 @dataclass(frozen=True)
-class Thing:
+class DrawnObject:
     """One shape of a scene.
 
     Attributes:
-        box: its place, in pixels of the picture.
-        shape: square, triangle (point up) or circle.
-        color: as a basic name.
-        size: small, medium or large; empty where sizes have no names.
+        box: Bounding box, in pixels of the image.
+        shape: Square, triangle (point up) or circle.
+        color: Basic name of the colour.
+        size: Small, medium or large; empty if sizes have no names.
     """
 
     box: Box
@@ -46,19 +46,19 @@ class Thing:
 
 
 class ShapesOracle:
-    """The answers that perfect tools would give about a scene.
+    """The answers of perfect tools about a scene.
 
     Args:
-        things: what there is to see.
-        panels: the parts that the picture is laid out in; the ground of each is grey.
+        objects: Objects of the scene.
+        panels: Parts that the image is divided into; each has a grey background.
     """
 
-    def __init__(self, things: Sequence[Thing], panels: Sequence[Box]) -> None:
-        self.things = tuple(things)
+    def __init__(self, objects: Sequence[DrawnObject], panels: Sequence[Box]) -> None:
+        self.objects = tuple(objects)
         self.panels = tuple(panels)
 
     def tools(self) -> Mapping[str, Callable[..., Any]]:
-        """By name, with the arguments of the tools that they stand for."""
+        """The tools by name, with the arguments of the real tools."""
         return {
             "detect": self.detect,
             "find_panels": self.find_panels,
@@ -71,10 +71,10 @@ class ShapesOracle:
         }
 
     def detect(self, image: Image, what: str) -> list[Region]:
-        """Shapes, panels and towers (all that stands in one panel) that a noun phrase names.
+        """Shapes, panels and towers (all squares in one panel) that a noun phrase names.
 
         Raises:
-            ToolError: the phrase names none of these.
+            ToolError: The phrase names none of these.
         """
         words = _words(what)
         noun = next((_NOUNS[w] for w in reversed(words) if w in _NOUNS), "")
@@ -93,7 +93,7 @@ class ShapesOracle:
         ]
 
     def find_panels(self, image: Image) -> list[Region]:
-        """The panels, or the whole image where it lies in one of them."""
+        """The panels, or the whole image if it lies in one of them."""
         inside = [p for p in self.panels if image.box.contains(p.center)]
         found = inside if len(inside) > 1 else [image.box]
         return [Region(box, "panel", 1.0, image.root) for box in found]
@@ -108,7 +108,7 @@ class ShapesOracle:
         ]
 
     def find_circles(self, image: Image, color: str | None = None) -> list[Circle]:
-        """The circles, of one colour where it is given."""
+        """The circles, of one colour if it is given."""
         return [
             Circle(t.box.center, t.box.width / 2, t.color, image.root)
             for t in self._seen(image)
@@ -116,50 +116,50 @@ class ShapesOracle:
         ]
 
     def dominant_color(self, image: Any) -> str:
-        """The colour of the shape that is meant; that of the ground for a panel."""
-        thing = self._meant(image)
-        return thing.color if thing else _GROUND
+        """The colour of the shape at a region; that of the background for a panel."""
+        obj = self._meant(image)
+        return obj.color if obj else _GROUND
 
     def has_color(self, image: Any, color: str) -> bool:
-        """Whether that is its colour."""
+        """Whether the shape at a region has a colour."""
         return self.dominant_color(image) in _words(color)
 
     def classify(self, image: Any, options: list[str]) -> str:
-        """The option that names the shape's colour, size or kind.
+        """The option that names the colour, size or form of the shape.
 
         Raises:
-            ToolError: none of them does.
+            ToolError: None of them does.
         """
         for option in options:
             if self._fits(image, option):
                 return option
-        raise ToolError(f"none of {', '.join(options)} describes what is there")
+        raise ToolError(f"none of {', '.join(options)} describes the object")
 
     def verify(self, image: Any, statement: str) -> bool:
-        """Whether all that is said of colour, size and kind is so.
+        """Whether a statement about colour, size and form is true.
 
         Raises:
-            ToolError: it says something else, or nothing of these.
+            ToolError: It is about anything else.
         """
         return self._fits(image, statement)
 
     def _fits(self, place: Any, text: str) -> bool:
         known = (*_COLORS, *_SIZES, *_NOUNS)
-        said = [
+        words = [
             w for w in _words(text) if w not in ("a", "an", "the", "is", "it", "this", "that", "in", "color")
         ]
-        if not said or not set(said) <= set(known):
-            raise ToolError(f"the scene does not say whether '{text}' is so")
-        thing = self._meant(place)
-        if thing is None:
-            return all(_NOUNS.get(w, w) in ("panel", _GROUND) for w in said)
-        large = "big" if thing.size == "large" else thing.size
-        true = {thing.color, thing.size, large, thing.shape, "thing"}
-        return all(_NOUNS.get(w, w) in true for w in said)
+        if not words or not set(words) <= set(known):
+            raise ToolError(f"the scene does not tell whether '{text}' is true")
+        obj = self._meant(place)
+        if obj is None:
+            return all(_NOUNS.get(w, w) in ("panel", _GROUND) for w in words)
+        large = "big" if obj.size == "large" else obj.size
+        true = {obj.color, obj.size, large, obj.shape, "thing"}
+        return all(_NOUNS.get(w, w) in true for w in words)
 
-    def _seen(self, image: Image) -> list[Thing]:
-        """What lies in the image, or in the part of it that was cut out, from left to right."""
-        inside = [t for t in self.things if image.box.contains(t.box.center)]
+    def _seen(self, image: Image) -> list[DrawnObject]:
+        """The objects in an image or a crop, from left to right."""
+        inside = [t for t in self.objects if image.box.contains(t.box.center)]
         return sorted(inside, key=lambda t: (t.box.center.x, t.box.center.y))
 
     def _towers(self, image: Image) -> list[Region]:
@@ -176,11 +176,11 @@ class ShapesOracle:
                 found.append(Region(around, "tower", 1.0, image.root))
         return found
 
-    def _meant(self, place: Any) -> Thing | None:
-        """The shape that a region or a crop lies on; None for a panel or an empty place."""
-        fits = [(t.box.iou(place.box), t) for t in self.things]
-        share, thing = max(fits, key=lambda f: f[0], default=(0.0, None))
-        return thing if share > 0.3 else None
+    def _meant(self, place: Any) -> DrawnObject | None:
+        """The shape at a region or a crop; None for a panel or an empty place."""
+        fits = [(t.box.iou(place.box), t) for t in self.objects]
+        share, obj = max(fits, key=lambda f: f[0], default=(0.0, None))
+        return obj if share > 0.3 else None
 
 
 def _words(text: str) -> list[str]:
@@ -193,9 +193,9 @@ def _words(text: str) -> list[str]:
     return found
 
 
-def _corners(thing: Thing) -> tuple[Point, ...]:
-    box = thing.box
+def _corners(obj: DrawnObject) -> tuple[Point, ...]:
+    box = obj.box
     base = (Point(box.right, box.bottom), Point(box.left, box.bottom))
-    if thing.shape == "triangle":
+    if obj.shape == "triangle":
         return (Point(box.center.x, box.top), *base)
     return (Point(box.left, box.top), Point(box.right, box.top), *base)

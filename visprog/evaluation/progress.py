@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a line now and then elsewhere; both on standard error."""
+"""Progress of a run on standard error: a bar on a terminal, otherwise a line now and then."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-EVERY = 30.0
-"""Seconds between two lines where nobody watches."""
+INTERVAL = 30.0
+"""Seconds between two lines without a terminal."""
 
 
 @contextmanager
 def progress(total: int, done: int = 0) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Gives the function to call with every row that is written.
+    """Context manager that gives the function to call with every row that is written.
 
     Args:
-        total: questions of the run.
-        done: of these, what an earlier run has answered.
+        total: Number of questions of the run.
+        done: Number of those that an earlier run has answered.
     """
     if sys.stderr.isatty():
         with _bar(total, done) as step:
             yield step
         return
-    count, right, start, told = done, 0, time.monotonic(), time.monotonic()
+    count, right, start, last_line = done, 0, time.monotonic(), time.monotonic()
 
-    def tell(row: Mapping[str, Any]) -> None:
-        nonlocal count, right, told
+    def report(row: Mapping[str, Any]) -> None:
+        nonlocal count, right, last_line
         count, right, now = count + 1, right + row["right"], time.monotonic()
-        if now - told >= EVERY or count == total:
-            told = now
+        if now - last_line >= INTERVAL or count == total:
+            last_line = now
             rate = (count - done) / max(now - start, 1e-9)
             left = _duration((total - count) / rate)
             share = f"{right / (count - done):.0%} right"
-            print(f"{count} of {total} · {rate:.2g} a second · {left} left · {share}", file=sys.stderr)
+            print(f"{count} of {total} · {rate:.2g} per second · {left} left · {share}", file=sys.stderr)
 
-    yield tell
+    yield report
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def _bar(total: int, done: int) -> Iterator[Callable[[Mapping[str, Any]], None]]
             nonlocal count, right
             count, right = count + 1, right + row["right"]
             rate = count / max(time.monotonic() - start, 1e-9)
-            bar.update(task, advance=1, rate=f"{rate:.2g} a second ·", right=f"{right / count:.0%} right")
+            bar.update(task, advance=1, rate=f"{rate:.2g} per second ·", right=f"{right / count:.0%} right")
 
         yield step
 

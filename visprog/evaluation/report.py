@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file in which failures come first, with their evidence."""
+"""The report of a run: one HTML file, failures first, with their evidence."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .answers import text_of
 from .folder import RunFolder
 from .metrics import Row
 
-MOST = 1000
-"""Questions that the report shows; all are in results.jsonl."""
+MAX_SHOWN = 1000
+"""Maximum number of questions that the report shows; all are in results.jsonl."""
 
 _FILTER = """
 const lists = [...document.querySelectorAll('.filters select')];
@@ -38,10 +38,11 @@ def write_report(run: RunFolder, summary: Mapping[str, Any]) -> None:
     """Write `report.html` into the folder of a run.
 
     Args:
-        summary: what `summarise` found in it.
+        run: Folder of the run.
+        summary: Result of `summarise`.
 
     Raises:
-        VisprogError: it cannot be written.
+        VisprogError: The file cannot be written.
     """
     try:
         write_text(run.report, page(summary, run.rows(), run.answers()))
@@ -50,15 +51,17 @@ def write_report(run: RunFolder, summary: Mapping[str, Any]) -> None:
 
 
 def page(summary: Mapping[str, Any], rows: Sequence[Row], evidence: Mapping[str, Any]) -> str:
-    """The report as text.
+    """The report as HTML.
 
     Args:
-        evidence: the JSON form of answers, by the id of the question, where it was kept.
+        summary: Result of `summarise`.
+        rows: Rows of results.jsonl.
+        evidence: JSON form of the answers that were kept, by the id of the question.
     """
-    ordered = sorted(rows, key=lambda r: (r["right"], r["id"] not in evidence))[:MOST]
-    tools = " · tools answer from the truth" if summary["oracle"] else ""
+    ordered = sorted(rows, key=lambda r: (r["right"], r["id"] not in evidence))[:MAX_SHOWN]
+    tools = " · tools answer from the ground truth" if summary["oracle"] else ""
     title = f"{summary['benchmark']} · {summary['planner']}{tools}"
-    more = f"; {len(rows) - MOST} more are in results.jsonl" if len(rows) > MOST else ""
+    more = f"; {len(rows) - MAX_SHOWN} more are in results.jsonl" if len(rows) > MAX_SHOWN else ""
     body = tag(
         "body",
         tag("h1", title),
@@ -80,7 +83,7 @@ def page(summary: Mapping[str, Any], rows: Sequence[Row], evidence: Mapping[str,
 
 
 def short(value: Any) -> str:
-    """An answer of the JSON form, or a truth, in a few words."""
+    """An answer in JSON form, or a ground truth, in a few words."""
     if value is None:
         return "nothing"
     if isinstance(value, list):
@@ -108,7 +111,7 @@ def _tables(summary: Mapping[str, Any]) -> Markup:
             for name, kind in kinds.items()
         )
         tables.insert(1, _table(("kind", "right", "95 %", "of", *others), rows))
-    times = f"median {seconds['median']:.2f} s a question, 90 % within {seconds['p90']:.2f} s"
+    times = f"median {seconds['median']:.2f} s per question, 90 % within {seconds['p90']:.2f} s"
     return join([tag("div", *tables, class_="tables"), tag("div", times)])
 
 

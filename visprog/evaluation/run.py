@@ -24,10 +24,10 @@ from .evidence import Evidence
 from .folder import RunFolder, made_with
 from .truth_tools import TruthTools
 
-FAILURES = 5
-"""So many questions in a row for which no planner could be reached end the run."""
+MAX_UNREACHED = 5
+"""Maximum number of consecutive questions for which the planner cannot be reached, before the run ends."""
 
-REMEMBERED = 10_000
+MAX_CACHED = 10_000
 
 Row = dict[str, Any]
 
@@ -43,28 +43,33 @@ def evaluate(
     resume: bool | None = None,
     watch: Callable[[Row], None] | None = None,
 ) -> RunFolder:
-    """Ask every question of a benchmark that its folder has no result for yet.
+    """Ask every question of a benchmark that has no result in the folder yet.
 
-    Equal questions (one statement about six pictures) are planned once. `results.jsonl` gets one line a question.
+    Equal questions (one statement about six images) are planned once. `results.jsonl` gets one line per question.
 
     Args:
-        folder: of the run; made where it is not there.
-        planner: as `Agent` takes it; by default the configured one.
-        oracle: tools answer from the truth, where the benchmark has it.
-        limit: only so many questions, the first ones.
-        resume: True to go on with a run that must be there, False to start again; None to go on where there is one.
-        watch: is given every row that is written.
+        benchmark: Benchmark to run.
+        folder: Folder of the run; it is made if it does not exist.
+        planner: Planner, in any form that `Agent` accepts; by default the configured one.
+        config: Settings; by default those in force.
+        oracle: Whether tools answer from the ground truth, if the benchmark offers it.
+        limit: Maximum number of questions, from the first on.
+        resume: True to resume a run that must exist, False to start again, None to resume a run if there is one.
+        watch: Called with every row that is written.
+
+    Returns:
+        The folder of the run.
 
     Raises:
-        VisprogError: the folder holds a run made with something else or cannot be written, the benchmark's files
-            are not as published, or the planner cannot be reached. What was written is kept.
+        VisprogError: The folder holds a run with other settings or cannot be written, the files of the benchmark do not
+            have the published layout, or the planner cannot be reached. Results that were written are kept.
     """
     settings = config or Config.load()
     benchmark.check(limit)
     run = RunFolder.open(folder, made_with(benchmark, planner, settings, oracle), resume)
     done = set(run.ids())
     with ExitStack() as stack:
-        asker = stack.enter_context(_Asker(benchmark, planner, settings, oracle))
+        agent = stack.enter_context(_ItemAgent(benchmark, planner, settings, oracle))
         results = stack.enter_context(Journal(run.results))
         evidence = Evidence(run.evidence)
         stack.callback(evidence.close)
@@ -72,13 +77,13 @@ def evaluate(
         for item in islice(benchmark, limit):
             if item.id in done:
                 continue
-            answer = asker.ask(item)
+            answer = agent.ask(item)
             found = [*unreached, (row_of(benchmark, item, answer), answer)]
-            unreached = found if asker.unreached else []
-            if len(unreached) == FAILURES:  # these are asked again when the run goes on
+            unreached = found if agent.unreached else []
+            if len(unreached) == MAX_UNREACHED:  # these are asked again when the run is resumed
                 raise VisprogError(
-                    f"{answer.message}; that was the answer to {FAILURES} questions in a row: what was answered "
-                    "before is kept, and the same command goes on"
+                    f"{answer.message}; this happened for {MAX_UNREACHED} questions in a row: the results "
+                    "before are kept, run the same command again to resume"
                 )
             if not unreached:
                 _keep(found, results, evidence, watch)
@@ -89,8 +94,8 @@ def evaluate(
 def row_of(benchmark: Benchmark, item: Item, answer: Answer) -> Row:
     """One question with its answer, as a line of `results.jsonl`.
 
-    `right` is the first score rounded; `checked` whether the first program passed its check, None where there was
-    none; `repaired` whether a program that had to be mended was, None where none had to.
+    `right` is the first score, rounded; `checked` whether the first program passed its check (None without a program);
+    `repaired` whether a program with errors was repaired (None if there were no errors).
     """
     value = answer.value if answer.status in ("answered", "fallback") else None
     scores = dict(benchmark.score(item, value))
@@ -144,7 +149,7 @@ def _errors(answer: Answer) -> bool:
     return any(d.severity == "error" for d in answer.diagnostics)
 
 
-class _Asker:
+class _ItemAgent:
     """The agent that answers the items of a benchmark."""
 
     def __init__(self, benchmark: Benchmark, planner: Any, config: Config, oracle: bool) -> None:
@@ -159,7 +164,7 @@ class _Asker:
             registry = self.truth.registry
         self.agent = Agent(self.planner, config, registry=registry)
 
-    def __enter__(self) -> _Asker:
+    def __enter__(self) -> _ItemAgent:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -167,14 +172,14 @@ class _Asker:
 
     @property
     def unreached(self) -> bool:
-        """No program could be asked for, the last time."""
+        """Whether the planner could not be reached for the last question."""
         return self.planner.unreached
 
     def ask(self, item: Item) -> Answer:
-        """The answer; one with the status "error" where the pictures cannot be read."""
+        """The answer to an item; one with the status "error" if the images cannot be read."""
         self.planner.unreached = False
         if self.truth is not None:
-            self.truth.turn_to(_truth_of(self.benchmark, item))
+            self.truth.switch_to(_truth_of(self.benchmark, item))
         try:
             return self.agent.ask(item.question, *item.images, returns=item.returns)
         except VisprogError as error:
@@ -184,19 +189,21 @@ class _Asker:
         first = next(iter(self.benchmark), None)
         truth = TruthTools(registry, {} if first is None else _truth_of(self.benchmark, first))
         backends = {name: chosen for name, chosen in config.tools.items() if truth.registry[name].backends}
-        # Equal pictures of two items may have another truth: nothing is remembered from one to the next.
+        # Equal images of two items may have different ground truths: nothing is cached from one to the next.
         return truth, replace(config, tools=backends, cache=0)
 
 
 def _truth_of(benchmark: Benchmark, item: Item) -> Mapping[str, Callable[..., Any]]:
     tools = benchmark.oracle(item)
     if tools is None:
-        raise VisprogError(f"{benchmark.name} has no tools that answer from the truth: leave out --oracle")
+        raise VisprogError(
+            f"{benchmark.name} has no tools that answer from the ground truth: leave out --oracle"
+        )
     return tools
 
 
 class _PlanOnce:
-    """Asks another planner once for what is asked several times."""
+    """A planner that asks another planner only once per question."""
 
     def __init__(self, planner: Planner) -> None:
         self.planner = planner
@@ -209,18 +216,18 @@ class _PlanOnce:
         return self.planner.name
 
     def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
-        """What the other planner writes, or wrote; raises as it does."""
+        """The programs of the other planner, from the cache if known; raises as it does."""
         failed = (feedback.program, feedback.error) if feedback else None
         key = (task.question, task.images, repr(task.returns), failed, n)
         if key not in self._known:
-            if len(self._known) >= REMEMBERED:
+            if len(self._known) >= MAX_CACHED:
                 self._known.clear()
             try:
                 self._known[key] = self.planner.plan(task, feedback=feedback, n=n)
             except Refused as refusal:
                 self._known[key] = refusal
             except PlannerError as error:
-                # A recording lacks single questions, a model may write no code: neither says that nobody is there.
+                # A call that is not recorded, or a reply without code, does not mean that the planner is unreachable.
                 self.unreached = not isinstance(error, NoProgram) and not isinstance(
                     self.planner, ReplayPlanner
                 )

@@ -1,4 +1,4 @@
-"""Summaries and comparisons of runs as the command line prints them."""
+"""Printing of summaries and comparisons on the command line."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rich.text import Text
 from ..files.plain_text import plain
 from .report import short
 
-MOST = 20
-"""Questions on which two runs differ that are printed; all are in the JSON form."""
+MAX_SHOWN = 20
+"""Maximum number of differing questions that are printed; all are in the JSON form."""
 
 
 def print_summary(found: Mapping[str, Any]) -> None:
-    """Metrics with intervals, kinds beside published scores, and how the planner did."""
+    """Print metrics with intervals, types of questions beside published scores, and figures about programs."""
     out = Console(highlight=False)
-    truth = ", tools answer from the truth" if found["oracle"] else ""
+    truth = ", tools answer from the ground truth" if found["oracle"] else ""
     out.print(
         Text(plain(f"{found['benchmark']} · {found['questions']} questions · {found['planner']}{truth}\n"))
     )
@@ -32,7 +32,7 @@ def print_summary(found: Mapping[str, Any]) -> None:
     if found["kinds"]:
         _print_kinds(out, found["kinds"])
     table = _table("", "share", "95 %", "of")
-    words = {"valid_at_first": "programs valid at first", "repaired": "mended, where not",
+    words = {"valid_at_first": "programs valid at first", "repaired": "repaired, if not valid",
              "without_program": "questions without a program"}  # fmt: skip
     shares = {**{words[k]: v for k, v in found["programs"].items()}, **found["outcomes"]}
     for name, share in shares.items():
@@ -43,18 +43,19 @@ def print_summary(found: Mapping[str, Any]) -> None:
     seconds = found["seconds"]
     out.print(
         Text(
-            f"\nmedian {seconds['median']:.2f} s, 90 % within {seconds['p90']:.2f} s a question", style="dim"
+            f"\nmedian {seconds['median']:.2f} s, 90 % within {seconds['p90']:.2f} s per question",
+            style="dim",
         )
     )
 
 
 def print_comparison(found: Mapping[str, Any]) -> None:
-    """Counts, the test, agreement of tools, and the first questions that differ."""
+    """Print counts, the test, the agreement of tools, and the first questions that differ."""
     out = Console(highlight=False)
     table = _table("", "run", "planner", "tools", "right")
     for name in ("first", "second"):
         run = found[name]
-        tools = "truth" if run["oracle"] else "real"
+        tools = "ground truth" if run["oracle"] else "real"
         table.add_row(
             name, plain(run["folder"]), plain(run["planner"]), tools, _percent(found["accuracy"][name])
         )
@@ -72,20 +73,20 @@ def print_comparison(found: Mapping[str, Any]) -> None:
         )
     if found["differ"]:
         table = _table("id", "question", "truth", "first", "second")
-        for row in found["differ"][:MOST]:
-            said = [
+        for row in found["differ"][:MAX_SHOWN]:
+            answers = [
                 f"{'✓' if row[k]['right'] else '✗'} {short(row[k]['answer'])}" for k in ("first", "second")
             ]
-            cells = (row["id"], row["question"], short(row["truth"]), *said)
+            cells = (row["id"], row["question"], short(row["truth"]), *answers)
             table.add_row(*(Text(plain(cell)) for cell in cells))
         out.print()
         out.print(table)
-        if len(found["differ"]) > MOST:
-            out.print(f"and {len(found['differ']) - MOST} more: see --json")
+        if len(found["differ"]) > MAX_SHOWN:
+            out.print(f"and {len(found['differ']) - MAX_SHOWN} more: see --json")
 
 
 def print_planner_questions(found: Mapping[str, Any], planner: str) -> None:
-    """Outcomes by category and by set, and the figures beside what the gate asks for."""
+    """Print outcomes by category and by set, and the figures beside the limits of the gate."""
     out = Console(highlight=False)
     out.print(Text(plain(f"planner questions · {found['questions']} questions · {planner}\n")))
     for name in ("categories", "sets"):
@@ -100,8 +101,8 @@ def print_planner_questions(found: Mapping[str, Any], planner: str) -> None:
     }
     table = _table("", "share", "of", "gate")
     words = {
-        "wrong": "wrong and sure",
-        "right": "right, of those with an answer",
+        "wrong": "answered wrong",
+        "right": "right, of the questions with an answer",
         "refused": "refused, of those without one",
         "printed": "as wanted, of those in the documentation",
     }
@@ -114,7 +115,7 @@ def print_planner_questions(found: Mapping[str, Any], planner: str) -> None:
 
 
 def print_failures(failures: Sequence[Mapping[str, Any]]) -> None:
-    """Questions, with the program that was written and where its answer differs."""
+    """Print questions, with the program and the difference of its answer."""
     out = Console(highlight=False)
     for failure in failures:
         out.print(Text(plain(failure["question"]), style="bold"))

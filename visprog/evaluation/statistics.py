@@ -1,4 +1,4 @@
-"""How sure a measured number is: intervals, and a test of whether two runs differ."""
+"""Statistics of a measurement: confidence intervals, and a test of whether two runs differ."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Z95 = 1.959963984540054
-"""Of the normal distribution: 95 % lies within so many standard deviations."""
+"""Number of standard deviations that hold 95 % of the normal distribution."""
 
 SEED = 0
 
@@ -25,10 +25,11 @@ def wilson(right: float, total: int) -> Interval:
     """The score interval of a share (Wilson, 1927): it stays within 0…1 and holds for small numbers too.
 
     Args:
-        right: how many of `total` are so.
+        right: Number of successes; fractions are allowed.
+        total: Number of trials.
 
     Raises:
-        ValueError: `total` is not positive, or `right` is not between 0 and it.
+        ValueError: `total` is not positive, or `right` is not between 0 and `total`.
     """
     if total < 1 or not 0 <= right <= total:
         raise ValueError(f"a share needs 0 <= right <= total and total >= 1, not {right} of {total}")
@@ -39,12 +40,12 @@ def wilson(right: float, total: int) -> Interval:
 
 
 def bootstrap_mean(values: Sequence[float], groups: Sequence[Hashable], samples: int = 2000) -> Interval:
-    """The percentile interval of a mean (Efron, 1979). Whole groups are drawn, since what lies in one group goes
-    together.
+    """The percentile interval of a mean by the bootstrap over groups (Efron, 1979).
 
     Args:
-        values: at least one.
-        groups: of each value.
+        values: At least one value.
+        groups: Group per value; values of one group are drawn together.
+        samples: Number of bootstrap samples.
     """
     number = {group: i for i, group in enumerate(dict.fromkeys(groups))}
     index = np.array([number[g] for g in groups])
@@ -63,13 +64,14 @@ def bootstrap(
     statistic: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, float]],
     samples: int = 1000,
 ) -> dict[str, Interval]:
-    """The percentile intervals of anything computed from rows of results.
+    """The percentile intervals of any statistic of rows of results.
 
-    Whole groups are drawn; one that is drawn twice counts as two groups.
+    Whole groups are drawn; a group that is drawn twice counts as two groups.
 
     Args:
-        rows: at least one, each with its "group" (where it is empty, the row is a group of its own).
-        statistic: computes named numbers from rows; a number that is missing or NaN for a sample is left out.
+        rows: At least one row, each with its "group" (if it is empty, the row is its own group).
+        statistic: Computes named numbers from rows; a number that is missing or NaN for a sample is left out.
+        samples: Number of bootstrap samples.
     """
     members: dict[Hashable, list[Mapping[str, Any]]] = {}
     for i, row in enumerate(rows):
@@ -95,11 +97,14 @@ def bootstrap(
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """The exact two-sided p of McNemar's test (1947): whether the questions that one of two runs alone has right
-    are divided between them as a coin would do it.
+    """The exact two-sided p-value of McNemar's test (1947) for two runs on the same questions.
+
+    Args:
+        only_first: Number of questions that only the first run answers right.
+        only_second: Number of questions that only the second run answers right.
 
     Raises:
-        ValueError: a negative number.
+        ValueError: A number is negative.
     """
     if only_first < 0 or only_second < 0:
         raise ValueError(f"counts cannot be negative: {only_first}, {only_second}")
@@ -115,11 +120,11 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def quantile(values: Sequence[float], q: float) -> float:
-    """Linear between neighbours; 0 where there is none."""
+    """The quantile `q` of values, linear between neighbours; 0 if there are none."""
     return float(np.quantile(values, q)) if values else 0.0
 
 
 def jaccard(first: Sequence[str], second: Sequence[str]) -> float:
-    """The share of two sets that both have (Jaccard, 1901); 1 where both are empty."""
+    """The Jaccard index of two sets (1901): intersection over union; 1 if both are empty."""
     one, other = set(first), set(second)
     return len(one & other) / len(one | other) if one | other else 1.0

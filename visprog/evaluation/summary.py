@@ -1,4 +1,4 @@
-"""What the results of a run come to: the official metrics with intervals, and where the planner or tools fail."""
+"""Summary of a run: the official metrics with intervals, and figures about programs and outcomes."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from .folder import RunFolder
 from .metrics import Row, all_right, groups, kinds, means
 from .statistics import Interval, bootstrap, bootstrap_mean, quantile, wilson
 
-DRAWS = 600_000
-"""Rows drawn for the intervals of one metric, at most."""
+MAX_DRAWN_ROWS = 600_000
+"""Maximum number of rows that are drawn for the intervals of one metric."""
 
 _JUDGED = ("id", "group", "kind", "answer", "truth", "scores")
-"""What metrics are computed from."""
+"""Fields of a row that metrics are computed from."""
 
 STATUSES = ("answered", "fallback", "refused", "error")
 
 
 def summarise(benchmark: Benchmark, run: RunFolder) -> dict[str, Any]:
-    """The summary of a run, which is also written to its folder.
+    """Summarise a run, and write the summary to its folder.
 
-    If the benchmark's own metrics fail, the means of the scores stand for them, and "problem" says why.
+    If the metrics of the benchmark fail, the means of the scores replace them, and "problem" says why.
 
     Raises:
-        VisprogError: there is no result yet, or the file cannot be written.
+        VisprogError: There is no result yet, or the file cannot be written.
     """
     rows = run.rows()
     if not rows:
@@ -59,11 +59,11 @@ def summarise(benchmark: Benchmark, run: RunFolder) -> dict[str, Any]:
 
 
 def metrics(benchmark: Benchmark, rows: Sequence[Row]) -> dict[str, Any]:
-    """The official metrics, each with its interval at 95 %.
+    """The official metrics, each with its 95 % interval.
 
-    A share of rows, where each is judged alone, and a share of groups have Wilson's interval. Means, shares of rows
-    that are judged in groups, and anything else have that of the bootstrap over groups, unless the benchmark says
-    that its metric takes too long for that.
+    A share of rows without groups, and a share of groups, have Wilson's interval. Means, shares of rows in groups, and
+    all other metrics have the interval of the bootstrap over groups, unless the benchmark says that its metric takes
+    too long for that.
     """
     values = {k: v for k, v in benchmark.summary(rows).items() if not math.isnan(v)}
     plain = means(rows)
@@ -77,17 +77,17 @@ def metrics(benchmark: Benchmark, rows: Sequence[Row]) -> dict[str, Any]:
             intervals[name] = wilson(round(value * count), count)
     others = set(values) - set(intervals)
     if others and benchmark.repeatable:
-        samples = min(1000, max(100, DRAWS // len(rows)))
+        samples = min(1000, max(100, MAX_DRAWN_ROWS // len(rows)))
         drawn = bootstrap([{k: r[k] for k in _JUDGED} for r in rows], benchmark.summary, samples)
         intervals |= {name: drawn[name] for name in others if name in drawn}
     return {name: _with(value, intervals.get(name), rows) for name, value in values.items()}
 
 
 def by_kind(benchmark: Benchmark, rows: Sequence[Row]) -> dict[str, Any]:
-    """The share of right answers of each kind of question, beside what others published."""
+    """Share of right answers per type of question, beside published scores."""
     try:
         published = benchmark.published()
-    except Exception as error:  # figures to compare with: the run has its own without them
+    except Exception as error:  # the run is complete without them
         warnings.warn(f"the published figures cannot be read: {type(error).__name__}: {error}", stacklevel=2)
         published = {}
     return {
@@ -97,7 +97,7 @@ def by_kind(benchmark: Benchmark, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def programs(rows: Sequence[Row]) -> dict[str, Any]:
-    """How the planner does by itself: programs that pass check and dry run at first, and those that were mended."""
+    """Figures about programs: the share that passes check and dry run at first, and the share that was repaired."""
     return {
         "valid_at_first": _share([r["checked"] for r in rows if r["checked"] is not None]),
         "repaired": _share([r["repaired"] for r in rows if r["repaired"] is not None]),
@@ -114,7 +114,7 @@ def _of_mean(values: Sequence[float], rows: Sequence[Row]) -> Interval:
 
 def _with(value: float, interval: Interval | None, rows: Sequence[Row]) -> dict[str, float]:
     if interval is not None and interval.low == interval.high and value in (0.0, 1.0):
-        # All samples of what is always right, or never, are alike: that says nothing of how sure it is.
+        # All samples of a metric that is always 0 or 1 are alike, so the bootstrap gives no interval.
         count = len({r["group"] or f"\0{i}" for i, r in enumerate(rows)})
         interval = wilson(value * count, count)
     bounds = {} if interval is None else {"low": round(interval.low, 6), "high": round(interval.high, 6)}

@@ -74,7 +74,7 @@ def found_examples() -> tuple[Example, ...]:
         return read_examples(DEFAULT)
     warnings.warn(
         f"{DEFAULT}, found in the working folder, is left out, since a model would be told what it holds: look at it, "
-        "then allow it with 'visprog trust'",
+        "then trust it with 'visprog trust'",
         stacklevel=2,
     )
     return ()

@@ -27,20 +27,20 @@ from visprog.values.image import Image
 
 from .arguments import arguments_of
 from .errors import Problem
-from .forms import Form, open_pictures, read_form
+from .forms import Form, open_images, read_form
 from .metrics import CONTENT_TYPE, Metrics, resident_bytes
 from .openapi import ASK, ERRORS, RUN, TOOL, answer_schemas, page
-from .queue import Line
+from .queue import RequestQueue
 
 RETURNS: Mapping[str, type] = {"bool": bool, "int": int, "float": float, "str": str, "list": list}
 
 HELP = {
     "visprog_requests_total": "Requests by endpoint and HTTP status.",
-    "visprog_request_seconds": "From the arrival of a request to its answer, by endpoint.",
+    "visprog_request_seconds": "Seconds from the arrival of a request to its answer, by endpoint.",
     "visprog_answers_total": "Answers by status.",
-    "visprog_tool_calls_total": "Calls of tools by name, and whether the result was known.",
-    "visprog_requests_running": "Requests that are being worked on.",
-    "visprog_requests_waiting": "Requests that wait for their turn.",
+    "visprog_tool_calls_total": "Tool calls by name, and whether the result came from the cache.",
+    "visprog_requests_running": "Requests that are being processed.",
+    "visprog_requests_waiting": "Requests that wait in the queue.",
     "visprog_model_bytes": "Size of the weights in memory, by model.",
     "visprog_resident_bytes": "Memory of the server process.",
 }
@@ -50,12 +50,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """What one request may take.
+    """Limits of one request.
 
     Attributes:
-        upload: bytes of a request.
-        pixels: of its pictures together.
-        seconds: from its arrival to its answer.
+        upload: Maximum number of bytes.
+        pixels: Maximum number of pixels of its images together.
+        seconds: Maximum time from its arrival to its answer.
     """
 
     upload: int = 32 << 20
@@ -67,18 +67,22 @@ class Service:
     """An agent behind HTTP.
 
     Args:
-        agent: answers; it may be used from several threads.
-        line: who may work at once, and who waits.
-        limits: of a request.
-        models: name → bytes of what lies in memory, for the metrics.
+        agent: Agent that answers; it is used from several threads.
+        queue: Queue of the requests.
+        limits: Limits of one request.
+        models: Returns name → bytes of the models in memory, for the metrics.
     """
 
     def __init__(
-        self, agent: Agent, line: Line, limits: RequestLimits, models: Callable[[], Mapping[str, int]] = dict
+        self,
+        agent: Agent,
+        queue: RequestQueue,
+        limits: RequestLimits,
+        models: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self.agent = agent
         agent.host.discreet = True
-        self.line = line
+        self.queue = queue
         self.limits = limits
         self.models = models
         self.metrics = Metrics(HELP)
@@ -87,11 +91,11 @@ class Service:
     # -- endpoints -------------------------------------------------------------------------------
 
     async def ask(self, request: Request) -> Response:
-        """Answer a question about one or more pictures: a program is planned, checked and run."""
+        """Answer a question about one or more images: a program is planned, checked and run."""
         return await self._serve(request, "ask", self._ask)
 
     async def run(self, request: Request) -> Response:
-        """Check a program and run it on pictures."""
+        """Check a program and run it on images."""
         return await self._serve(request, "run", self._run)
 
     async def call(self, request: Request, name: str) -> Response:
@@ -103,65 +107,63 @@ class Service:
         return {"tools": [self._described(t) for t in self.agent.registry.called.values()]}
 
     async def health(self) -> Response:
-        """Any answer says that the server is alive; 200 that it takes questions."""
-        ready = self.ready and not self.line.closed
+        """Any answer means that the server is alive; 200 means that it accepts questions."""
+        ready = self.ready and not self.queue.closed
         return JSONResponse(
             {"alive": True, "ready": ready, "version": visprog.__version__}, 200 if ready else 503
         )
 
     async def measured(self) -> Response:
-        """Counts, latencies, the line and the memory of models, in the text format of Prometheus."""
+        """Counts, latencies, length of the queue and memory of models, in the text format of Prometheus."""
         models = {(("model", name),): float(size) for name, size in self.models().items()}
         gauges: dict[str, Any] = {
-            "visprog_requests_running": self.line.running,
-            "visprog_requests_waiting": self.line.waiting,
+            "visprog_requests_running": self.queue.running,
+            "visprog_requests_waiting": self.queue.waiting,
             "visprog_resident_bytes": resident_bytes(),
             "visprog_model_bytes": models,
         }
         return PlainTextResponse(self.metrics.text(gauges), media_type=CONTENT_TYPE)
 
-    # -- how it is done --------------------------------------------------------------------------
+    # -- implementation --------------------------------------------------------------------------
 
     async def _serve(self, request: Request, endpoint: str, work: Callable[[Form], bytes]) -> Response:
-        """A request from its place in the line to its answer, whatever happens."""
+        """Serve one request, from its place in the queue to its answer; errors become answers too."""
         started = time.monotonic()
         try:
-            with self.line.admit():
+            with self.queue.admit():
                 async with asyncio.timeout(self.limits.seconds):
                     form = await read_form(request, self.limits.upload)
-                    body = await self.line.run(lambda: work(form), request.is_disconnected)
+                    body = await self.queue.run(lambda: work(form), request.is_disconnected)
             response = Response(body, media_type="application/json")
         except TimeoutError:
             response = problem_response(Problem(504, f"there was no answer within {self.limits.seconds:g} s"))
         except Problem as problem:
             response = problem_response(problem)
-        except ClientDisconnect:  # in the middle of its upload
-            response = problem_response(Problem(499, "the client went away"))
+        except ClientDisconnect:  # during its upload
+            response = problem_response(Problem(499, "the client disconnected"))
         except Exception:
-            log.exception("a mistake in visprog, in POST %s", request.url.path)
-            response = problem_response(
-                Problem(500, "a mistake in visprog; the server's log has the details")
-            )
+            log.exception("a bug in visprog, in POST %s", request.url.path)
+            response = problem_response(Problem(500, "a bug in visprog: the server's log has the details"))
         self.metrics.count("visprog_requests_total", endpoint=endpoint, status=str(response.status_code))
         self.metrics.observe("visprog_request_seconds", time.monotonic() - started, endpoint=endpoint)
         return response
 
     def _ask(self, form: Form) -> bytes:
         form.check("question", "returns", "evidence")
-        pictures = self._pictures(form)
+        images = self._images(form)
         question, returns, evidence = form.text("question"), _returns(form), form.flag("evidence")
         try:
-            answer = self.agent.ask(question, *pictures, returns=returns)
-        except VisprogError as error:  # of the arguments: whatever happens later is an answer
+            answer = self.agent.ask(question, *images, returns=returns)
+        except VisprogError as error:  # a wrong argument; any later error is an answer
             raise Problem(400, str(error)) from None
         return self._answered(answer, evidence)
 
     def _run(self, form: Form) -> bytes:
         form.check("program", "returns", "evidence")
-        pictures = self._pictures(form)
-        # With its line end, no text can be taken for the path of a file.
+        images = self._images(form)
+        # The line end keeps `run` from taking the text for the path of a file.
         program, returns, evidence = form.text("program") + "\n", _returns(form), form.flag("evidence")
-        return self._answered(self.agent.run(program, *pictures, returns=returns), evidence)
+        return self._answered(self.agent.run(program, *images, returns=returns), evidence)
 
     def _answered(self, answer: visprog.Answer, evidence: bool) -> bytes:
         self.metrics.count("visprog_answers_total", status=answer.status)
@@ -172,8 +174,8 @@ class Service:
     def _call(self, name: str, form: Form) -> bytes:
         form.check("arguments", "values", "evidence")
         tool = self._tool(name)
-        pictures = open_pictures([picture for _, picture in form.pictures], self.limits.pixels)
-        named = {id: image for (id, _), image in zip(form.pictures, pictures, strict=True)}
+        images = open_images([upload for _, upload in form.uploads], self.limits.pixels)
+        named = {id: image for (id, _), image in zip(form.uploads, images, strict=True)}
         arguments = arguments_of(
             tool, form.table("arguments"), form.table("values"), named, self.limits.pixels
         )
@@ -192,11 +194,11 @@ class Service:
         facts = {"seconds": round(call.seconds, 6), "cached": call.cached, "backend": call.backend}
         return _encoded({**result, **facts, **({"pictures": kept.data} if evidence else {})})
 
-    def _pictures(self, form: Form) -> list[Image]:
-        for name, _ in form.pictures:
+    def _images(self, form: Form) -> list[Image]:
+        for name, _ in form.uploads:
             if name not in ("images", "image"):
-                raise Problem(400, f"send pictures as 'images', not as '{name:.40}'")
-        return open_pictures([picture for _, picture in form.pictures], self.limits.pixels)
+                raise Problem(400, f"send images as 'images', not as '{name:.40}'")
+        return open_images([upload for _, upload in form.uploads], self.limits.pixels)
 
     def _tool(self, name: str) -> Tool:
         try:
@@ -204,7 +206,7 @@ class Service:
         except ToolError as error:
             raise Problem(404, str(error)) from None
         if tool.pure:
-            raise Problem(404, f"{name} computes with values inside programs: use it in a program")
+            raise Problem(404, f"{name} works on values inside programs: call it in a program")
         return tool
 
     def _described(self, tool: Tool) -> dict[str, Any]:
@@ -219,11 +221,11 @@ class Service:
 
 
 def create_app(service: Service) -> FastAPI:
-    """The application of a service, without its guard."""
+    """The ASGI application of a service, without its guard."""
     app = FastAPI(
         title="visprog",
         version=visprog.__version__,
-        summary="Ask questions about pictures.",
+        summary="Ask questions about images.",
         docs_url=None,  # the usual pages load their scripts from elsewhere
         redoc_url=None,
     )
@@ -241,9 +243,9 @@ def create_app(service: Service) -> FastAPI:
 
     @app.exception_handler(HTTPException)
     async def failed(request: Request, error: HTTPException) -> Response:
-        there = f"{request.method} {request.url.path}"
+        endpoint = f"{request.method} {request.url.path}"
         message = (
-            f"there is nothing at {there}: see /docs" if error.status_code in (404, 405) else error.detail
+            f"there is no endpoint {endpoint}: see /docs" if error.status_code in (404, 405) else error.detail
         )
         return problem_response(Problem(error.status_code, message))
 
@@ -254,7 +256,7 @@ def create_app(service: Service) -> FastAPI:
 
 
 def problem_response(problem: Problem) -> Response:
-    """A problem as it is sent."""
+    """The HTTP response of a problem."""
     return JSONResponse(problem.body, problem.status, headers=problem.headers)
 
 

@@ -1,4 +1,4 @@
-"""Values that a client names in the arguments of a tool: uploaded pictures, and results of tools before."""
+"""Values that a client names in the arguments of a tool: uploaded images, and results of earlier calls."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ def arguments_of(
     pictures: Mapping[str, Image],
     pixels: int,
 ) -> dict[str, Any]:
-    """The arguments of a call.
+    """Make the arguments of a tool call from a request.
 
     Args:
-        given: by name, as the tool's JSON schema has them: pictures, regions and the like are ids.
-        values: by id, in the JSON form of answers, such as results of earlier calls. The pictures that they
+        tool: Tool to call.
+        given: Arguments by name, in the form of the tool's JSON schema: images, regions and other values are ids.
+        values: Values by id, in the JSON form of answers, such as results of earlier calls. The images that they
             refer to must be among `pictures`.
-        pictures: by id.
-        pixels: bound of pictures and masks together.
+        pictures: Uploaded images by id.
+        pixels: Maximum number of pixels of images and masks together.
 
     Raises:
-        Problem: 400 where an argument is wrong or refers to nothing, 413 where masks are too large.
+        Problem: 400 if an argument is wrong or an id is unknown, 413 if masks are too large.
     """
     workspace = Workspace()
     workspace.values.update(pictures)
@@ -47,7 +48,7 @@ def arguments_of(
             workspace.values[name] = reader.value(data)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError, ImageError) as error:
             raise Problem(
-                400, f"'{name:.40}' in 'values' is no whole value: {type(error).__name__}: {error}"
+                400, f"'{name:.40}' in 'values' is not a complete value: {type(error).__name__}: {error}"
             ) from None
     types = {p.name: p.type for p in tool.parameters}
 
@@ -64,7 +65,7 @@ def arguments_of(
 
 
 def _reader(images: Collection[Image], bound: int) -> Reader:
-    """Reads values whose images were uploaded; images and masks have `bound` pixels at most, together."""
+    """Reader of values whose images were uploaded; images and masks have `bound` pixels at most, together."""
     uploaded = {image.digest: image for image in images}
     left = bound - sum(image.width * image.height for image in images)
 
@@ -72,7 +73,7 @@ def _reader(images: Collection[Image], bound: int) -> Reader:
         nonlocal left
         left -= pixels_of(base64.b64decode(text))  # before anything is decoded
         if left < 0:
-            raise Problem(413, f"the masks are too large: this server takes {bound:,} pixels a request")
+            raise Problem(413, f"the masks are too large: this server accepts {bound:,} pixels per request")
         return from_png(text)
 
     def image(form: Mapping[str, Any]) -> Image:

@@ -1,4 +1,4 @@
-"""The other end of `visprog serve`: a client of the standard library, quick to start."""
+"""Client of `visprog serve`, made with the standard library alone, so that it starts fast."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from urllib.parse import urlsplit
 from visprog.errors import ImageError, VisprogError
 from visprog.files.reading import MAX_BYTES, printable, read_file
 
-PATIENCE = 900.0
-"""Seconds to wait for an answer; the server has a limit of its own."""
+TIMEOUT = 900.0
+"""Seconds to wait for an answer; the server has its own limit."""
 
 Part = tuple[str, str | None, bytes]
-"""Name of a field, name of a file or None, content."""
+"""One part of a form: name of the field, name of the file or None, content."""
 
 
 class ServerError(VisprogError):
-    """No server answers, or it does not do what it was asked.
+    """A request that no server answered, or that the server refused.
 
     Attributes:
-        status: of HTTP; 0 where there was no answer.
-        retry_after: seconds after which it may be tried again, where the server says so.
+        status: HTTP status; 0 if there was no answer.
+        retry_after: Seconds after which the client may try again, if the server says so.
     """
 
     def __init__(self, message: str, status: int = 0, retry_after: float | None = None) -> None:
@@ -35,18 +35,18 @@ class ServerError(VisprogError):
 
 
 class Client:
-    """Asks a server.
+    """Connection to a server.
 
     Args:
-        url: such as "http://127.0.0.1:8711".
-        token: that the server wants; VISPROG_TOKEN by default.
-        timeout: seconds to wait for an answer.
+        url: Address such as "http://127.0.0.1:8711".
+        token: Token of the server; VISPROG_TOKEN by default.
+        timeout: Seconds to wait for an answer.
 
     Raises:
-        ServerError: the address is none.
+        ServerError: The address is not valid.
     """
 
-    def __init__(self, url: str, token: str | None = None, *, timeout: float = PATIENCE) -> None:
+    def __init__(self, url: str, token: str | None = None, *, timeout: float = TIMEOUT) -> None:
         self.url = url.rstrip("/")
         self.token = token if token is not None else os.environ.get("VISPROG_TOKEN", "")
         self.timeout = timeout
@@ -56,7 +56,9 @@ class Client:
         except ValueError:
             parts, self._port = urlsplit(""), None
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ServerError(f"'{url}' is no address of a server: give one such as http://127.0.0.1:8711")
+            raise ServerError(
+                f"'{url}' is not the address of a server: use one such as http://127.0.0.1:8711"
+            )
         self._secure, self._host, self._path = parts.scheme == "https", parts.hostname, parts.path
 
     def ask(
@@ -66,16 +68,20 @@ class Client:
         returns: str = "",
         evidence: bool = False,
     ) -> dict[str, Any]:
-        """An answer in its JSON form, as `answer.schema.json` describes it.
+        """Ask a question about images.
 
         Args:
-            images: paths, or encoded pictures.
-            returns: name of the type that the answer must have.
-            evidence: with the pictures involved.
+            question: Question in natural language.
+            images: Paths, or encoded images.
+            returns: Name of the type that the answer must have; empty for any.
+            evidence: Whether the answer holds the images involved.
+
+        Returns:
+            The answer in its JSON form, which `answer.schema.json` describes.
 
         Raises:
-            ImageError: a picture cannot be read.
-            ServerError: there is no answer.
+            ImageError: An image cannot be read.
+            ServerError: There is no answer.
         """
         fields = {"question": question, "returns": returns, "evidence": "true" if evidence else ""}
         return self._post("/v1/ask", fields, images)
@@ -83,7 +89,7 @@ class Client:
     def run(
         self, program: str, *images: str | os.PathLike[str] | bytes, returns: str = "", evidence: bool = False
     ) -> dict[str, Any]:
-        """As `ask`, for a program given as source."""
+        """Run a program, given as source; arguments and result are those of `ask`."""
         fields = {"program": program, "returns": returns, "evidence": "true" if evidence else ""}
         return self._post("/v1/run", fields, images)
 
@@ -93,14 +99,14 @@ class Client:
         return tools
 
     def health(self) -> dict[str, Any]:
-        """Whether the server takes questions: its "ready". Raises as `ask` does."""
+        """State of the server; "ready" is true if it accepts questions. Raises as `ask` does."""
         return self._request("GET", "/health", accept=(200, 503))
 
     def _post(self, path: str, fields: Mapping[str, str], images: Iterable[Any]) -> dict[str, Any]:
         parts: list[Part] = [(name, None, text.encode()) for name, text in fields.items() if text]
         parts += [("images", *_read(image)) for image in images]
-        kind, body = encode(parts)
-        return self._request("POST", path, body, {"Content-Type": kind})
+        content_type, body = encode(parts)
+        return self._request("POST", path, body, {"Content-Type": content_type})
 
     def _request(
         self,
@@ -125,14 +131,12 @@ class Client:
         except TimeoutError:
             raise ServerError(f"the server at {self.url} gave no answer within {self.timeout:g} s") from None
         except (OSError, http.client.HTTPException):
-            raise ServerError(
-                f"the server at {self.url} ended before it answered: nothing came of it, ask again"
-            ) from None
+            raise ServerError(f"the server at {self.url} ended before it answered: ask again") from None
         finally:
             connection.close()
-        return self._understood(reply, content, accept)
+        return self._parsed(reply, content, accept)
 
-    def _understood(
+    def _parsed(
         self, reply: http.client.HTTPResponse, content: bytes, accept: tuple[int, ...]
     ) -> dict[str, Any]:
         try:
@@ -140,7 +144,8 @@ class Client:
             message = data.get("message", "")
         except (ValueError, AttributeError):
             raise ServerError(
-                f"what answers at {self.url} is no visprog server (HTTP {reply.status})", reply.status
+                f"there is no visprog server at {self.url}: the reply (HTTP {reply.status}) is not JSON",
+                reply.status,
             ) from None
         if reply.status in accept:
             return data
@@ -150,7 +155,11 @@ class Client:
 
 
 def encode(parts: Iterable[Part]) -> tuple[str, bytes]:
-    """A multipart form (RFC 7578): its content type, and its body."""
+    """Encode a multipart form (RFC 7578).
+
+    Returns:
+        The content type and the body.
+    """
     boundary = secrets.token_hex(16)
     body = bytearray()
     for name, file, content in parts:
@@ -170,7 +179,10 @@ def _exchange(
 ) -> tuple[http.client.HTTPResponse, bytes]:
     try:
         connection.request(method, path, body, dict(headers))
-    except (BrokenPipeError, ConnectionResetError):  # it may have answered before it had read everything
+    except (
+        BrokenPipeError,
+        ConnectionResetError,
+    ):  # the server may have answered before it had read everything
         reply = http.client.HTTPResponse(connection.sock, method=method)
         reply.begin()
         return reply, reply.read()
@@ -179,22 +191,24 @@ def _exchange(
 
 
 def _read(image: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
-    """Name and content of a picture. Raises `ImageError`, in the words of `Image.open`."""
+    """Name and content of an image. Raises `ImageError`, with the messages of `Image.open`."""
     if isinstance(image, bytes):
         return "bytes", image
     if "://" in str(image):
-        raise ImageError(f"{printable(image)} is a URL: download it first, a server takes pictures only")
+        raise ImageError(
+            f"{printable(image)} is a URL: download it first, the server accepts image files only"
+        )
     path, shown = os.fsdecode(image), printable(image)
     try:
         return printable(os.path.basename(path)), read_file(path, MAX_BYTES)
     except FileNotFoundError:
         raise ImageError(f"no such file: {shown}") from None
     except IsADirectoryError:
-        raise ImageError(f"{shown} is a folder, not a picture") from None
+        raise ImageError(f"{shown} is a folder, not an image") from None
     except OSError as error:
         raise ImageError(f"cannot read {shown}: {error.strerror or error}") from None
     except ValueError:
-        raise ImageError(f"'{shown}' is no path of a file") from None
+        raise ImageError(f"'{shown}' is not the path of a file") from None
 
 
 def _quoted(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What the server answers where it does not do what it was asked."""
+"""The answer of the server to a request that it does not serve."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ class Problem(VisprogError):
     """A request that is not served: the HTTP status, and one sentence.
 
     Args:
-        retry_after: seconds after which the client may try again, where that helps.
+        status: HTTP status.
+        message: The problem and the way out.
+        retry_after: Seconds after which the client may try again; None if that does not help.
     """
 
     def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
@@ -25,5 +27,5 @@ class Problem(VisprogError):
 
     @property
     def body(self) -> dict[str, str]:
-        """As the commands print it with `--json`."""
+        """The body of the response, in the form of `--json`."""
         return {"status": "error", "message": str(self)}

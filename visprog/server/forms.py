@@ -1,4 +1,4 @@
-"""What a client sent: fields and pictures, as a multipart form or as JSON, within limits. Pictures are bytes."""
+"""Parsing of requests: fields and images, as a multipart form or as JSON, within limits. Images are encoded bytes."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from visprog.values.image import Image
 
 from .errors import Problem
 
-PICTURES = 64
-"""In one request."""
-FIELDS = 16
+MAX_IMAGES = 64
+"""Maximum number of images per request."""
+MAX_FIELDS = 16
 
 _URL_SAFE = str.maketrans("-_", "+/")
 _NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture as it was uploaded: its encoded bytes, and the name of its file, for messages and answers."""
+class Upload:
+    """An uploaded image: its encoded bytes, and the name of its file, for messages and answers."""
 
     name: str
     data: bytes
@@ -39,18 +39,18 @@ class Picture:
 
 @dataclass(frozen=True)
 class Form:
-    """A request's content.
+    """The content of a request.
 
     Attributes:
-        fields: by name; texts where they came in a multipart form.
-        pictures: with the names of their fields, in order.
+        fields: Values by name; texts if they came in a multipart form.
+        uploads: Images in order, each with the name of its field.
     """
 
     fields: Mapping[str, Any]
-    pictures: list[tuple[str, Picture]] = field(default_factory=list)
+    uploads: list[tuple[str, Upload]] = field(default_factory=list)
 
     def text(self, name: str) -> str:
-        """A field that must be a text. Raises `Problem` 400 where it is not there, or something else."""
+        """A field that must be a text. Raises `Problem` 400 if it is missing or something else."""
         value = self.fields.get(name)
         if not isinstance(value, str):
             raise Problem(
@@ -59,7 +59,7 @@ class Form:
         return value
 
     def flag(self, name: str) -> bool:
-        """A field that is true or false, and false where it is not there. Raises `Problem` 400 otherwise."""
+        """A field that is true or false; false if it is missing. Raises `Problem` 400 otherwise."""
         value = self.fields.get(name, False)
         known = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False, "": False}
         if isinstance(value, str) and value.lower() in known:
@@ -69,7 +69,7 @@ class Form:
         return value
 
     def table(self, name: str) -> dict[str, Any]:
-        """A field that is a JSON object, empty where it is not there. Raises `Problem` 400 otherwise."""
+        """A field that is a JSON object; empty if it is missing. Raises `Problem` 400 otherwise."""
         value = self.fields.get(name, {})
         if isinstance(value, str):
             value = _json(value, f"'{name}'")
@@ -78,46 +78,48 @@ class Form:
         return value
 
     def check(self, *fields: str) -> None:
-        """Raises `Problem` 400 where there is another field than these."""
+        """Raise `Problem` 400 if there is another field than these."""
         for name in self.fields:
             if name not in fields:
-                raise Problem(400, f"there is no field '{name:.40}' here; there are {', '.join(fields)}")
+                raise Problem(400, f"unknown field '{name:.40}': the fields are {', '.join(fields)}")
 
 
-async def read_form(request: Request, most: int) -> Form:
-    """Read a request of at most `most` bytes.
+async def read_form(request: Request, max_bytes: int) -> Form:
+    """Read a request of at most `max_bytes` bytes.
 
     Raises:
-        Problem: 400 where it cannot be read, 413 where it is too large, 415 where it is of another kind.
+        Problem: 400 if it cannot be read, 413 if it is too large, 415 if it has another content type.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        return await _multipart(request, most)
-    if kind == "application/json":
-        body = b"".join([part async for part in _bounded(request, most)])
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == "multipart/form-data":
+        return await _multipart(request, max_bytes)
+    if content_type == "application/json":
+        body = b"".join([part async for part in _bounded(request, max_bytes)])
         return _from_json(_json(body, "the request"))
     raise Problem(415, "send multipart/form-data, or application/json")
 
 
-def open_pictures(pictures: list[Picture], pixels: int) -> list[Image]:
-    """Decode pictures that have at most so many pixels together.
+def open_images(uploads: list[Upload], max_pixels: int) -> list[Image]:
+    """Decode images that have at most `max_pixels` pixels together.
 
     Raises:
-        Problem: 400 where one is no picture that can be read, 413 where they are too large.
+        Problem: 400 if one cannot be read, 413 if they are too large.
     """
     total = 0
-    for picture in pictures:
-        total += pixels_of(picture.data)  # before anything is decoded
-        if total > pixels:
-            raise Problem(413, f"{picture.name} is too large: this server takes {pixels:,} pixels a request")
+    for upload in uploads:
+        total += pixels_of(upload.data)  # before any is decoded
+        if total > max_pixels:
+            raise Problem(
+                413, f"{upload.name} is too large: this server accepts {max_pixels:,} pixels per request"
+            )
     try:
-        return [Image.open(p.data, name=p.name, max_pixels=pixels) for p in pictures]
+        return [Image.open(u.data, name=u.name, max_pixels=max_pixels) for u in uploads]
     except ImageError as error:
         raise Problem(400, str(error)) from None
 
 
 def pixels_of(data: bytes) -> int:
-    """Number of pixels by the header of an image; 0 if it cannot be read, of which `Image.open` says why."""
+    """Number of pixels by the header of an image; 0 if it cannot be read: `Image.open` then says why."""
     import PIL.Image
 
     try:
@@ -125,30 +127,30 @@ def pixels_of(data: bytes) -> int:
             return header.width * header.height
     except PIL.Image.DecompressionBombError:
         return sys.maxsize
-    except Exception:  # libraries raise many kinds
+    except Exception:  # decoders raise errors of many types
         return 0
 
 
 class _InMemory(MultiPartParser):
-    """Writes no file, however large a part is: the request as a whole is bounded."""
+    """A parser that writes no temporary files: the size of the whole request is bounded."""
 
     spool_max_size = 1 << 40
 
 
-async def _multipart(request: Request, most: int) -> Form:
+async def _multipart(request: Request, max_bytes: int) -> Form:
     parser = _InMemory(
         request.headers,
-        _bounded(request, most),
-        max_files=PICTURES,
-        max_fields=FIELDS,
-        max_part_size=most,
+        _bounded(request, max_bytes),
+        max_files=MAX_IMAGES,
+        max_fields=MAX_FIELDS,
+        max_part_size=max_bytes,
     )
     try:
         parts = await parser.parse()
     except MultiPartException as error:
         raise Problem(400, f"the form cannot be read: {error.message}") from None
     fields: dict[str, Any] = {}
-    pictures = []
+    uploads = []
     for name, part in parts.multi_items():
         if isinstance(part, str):
             if name in fields:
@@ -158,10 +160,10 @@ async def _multipart(request: Request, most: int) -> Form:
             fields[name] = part
             continue
         data = await part.read()
-        if part.filename or data:  # a browser sends a file field that was left empty
-            pictures.append((name, Picture(_file_name(part.filename, name), data)))
+        if part.filename or data:  # a browser also sends a file field that was left empty
+            uploads.append((name, Upload(_file_name(part.filename, name), data)))
     await parts.close()
-    return Form(fields, pictures)
+    return Form(fields, uploads)
 
 
 def _from_json(data: Any) -> Form:
@@ -173,25 +175,25 @@ def _from_json(data: Any) -> Form:
     elif isinstance(images, dict):
         named = [(name, name, text) for name, text in images.items()]
     else:
-        raise Problem(400, "'images' must hold pictures in base64")
-    if len(named) > PICTURES:
-        raise Problem(413, f"a request may hold {PICTURES} pictures")
+        raise Problem(400, "'images' must hold images in base64")
+    if len(named) > MAX_IMAGES:
+        raise Problem(413, f"a request may hold {MAX_IMAGES} images")
     return Form(
-        data, [(field, Picture(_file_name(name, field), _decoded(text, name))) for field, name, text in named]
+        data, [(field, Upload(_file_name(name, field), _decoded(text, name))) for field, name, text in named]
     )
 
 
-async def _bounded(request: Request, most: int) -> AsyncGenerator[bytes, None]:
-    """The body in parts. One that is too large is read to some length, so that its sender sees the answer."""
-    problem = Problem(413, f"the request is too large: this server takes {most / 2**20:g} MiB")
+async def _bounded(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    """The body in parts. A body that is too large is read to some length, so that the client sees the answer."""
+    problem = Problem(413, f"the request is too large: this server accepts {max_bytes / 2**20:g} MiB")
     size = 0
     async for part in request.stream():
         size += len(part)
-        if size <= most:
+        if size <= max_bytes:
             yield part
-        elif size > 8 * most:
+        elif size > 8 * max_bytes:
             break
-    if size > most:
+    if size > max_bytes:
         raise problem
 
 
@@ -203,25 +205,25 @@ def _json(text: str | bytes, what: str) -> Any:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _decoded(given: Any, name: str) -> bytes:
-    """The bytes of an image in base64: of either alphabet, with or without padding, line breaks and `data:` prefix.
+    """Decode an image in base64: either alphabet, with or without padding, line breaks and `data:` prefix.
 
     Raises:
-        Problem: 400 if it is something else; the message says what.
+        Problem: 400 if it is not base64; the message names the mistake.
     """
     what = f"the image '{name:.40}'"
     if not isinstance(given, str):
-        kind = {dict: "an object", list: "a list", bool: "true or false", type(None): "null"}.get(type(given))
-        raise Problem(400, f"{what} must be a text in base64, not {kind or 'a number'}")
+        found = {dict: "an object", list: "a list", bool: "true or false", type(None): "null"}.get(
+            type(given)
+        )
+        raise Problem(400, f"{what} must be a text in base64, not {found or 'a number'}")
     text = given.strip()
     scheme = text[:8].lower()
     if scheme.startswith(("http://", "https://", "file://")):
-        raise Problem(
-            400, f"{what} is an address, from which nothing is downloaded: send its bytes in base64"
-        )
+        raise Problem(400, f"{what} is a URL, and this server downloads nothing: send the bytes in base64")
     if scheme.startswith("data:"):
         header, comma, text = text.partition(",")
         if not comma or not header.rstrip().lower().endswith(";base64"):
@@ -232,11 +234,11 @@ def _decoded(given: Any, name: str) -> bytes:
     if wrong:
         raise Problem(400, f"{what} is not in base64: it holds {wrong[0]!a}")
     if len(text) % 4 == 1:
-        raise Problem(400, f"{what} is not whole: its base64 ends in the middle of a byte")
+        raise Problem(400, f"{what} is incomplete: its base64 ends in the middle of a byte")
     return base64.b64decode(text + "=" * (-len(text) % 4))
 
 
 def _file_name(given: str | None, otherwise: str) -> str:
-    """The last part of a name that a client gave: nothing is ever opened by it."""
+    """The last part of a name that a client gave, for messages only: no file is opened by it."""
     name = (given or "").replace("\\", "/").rpartition("/")[2]
     return "".join(c for c in name if c.isprintable())[:100] or otherwise

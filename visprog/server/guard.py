@@ -1,4 +1,4 @@
-"""Who may come in: bearer tokens, and no web page that a browser shows."""
+"""Access control: bearer tokens, and protection against requests of foreign web pages."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN = frozenset({"/health"})
-"""What needs no token: a probe may ask whether the server is alive."""
+"""Paths that need no token: a probe may ask whether the server is alive."""
 
 
 class Guard:
-    """Lets requests through to an app.
+    """ASGI middleware that passes only allowed requests to an app.
 
-    A token is compared in constant time. On loopback the Host header must name this machine, so that no web
-    page reaches the server under a name that it made to point here (DNS rebinding); a request that a browser
-    makes for a page of another origin is refused in any case.
+    Tokens are compared in constant time. On loopback the Host header must name this machine, so that no web page
+    reaches the server by a domain name that points to it (DNS rebinding). A request that a browser makes for a page
+    of another origin is always refused.
 
     Args:
-        token: that a request must bear; None asks for none.
-        hosts: the names that the Host header may have; None takes any.
+        app: ASGI application.
+        token: Token that requests must carry; None for no token.
+        hosts: Names that the Host header may hold; None for any.
     """
 
     def __init__(self, app: App, token: str | None, hosts: frozenset[str] | None) -> None:
@@ -43,7 +44,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        problem = self.judge(scope)
+        problem = self.refusal(scope)
         if problem is None:
             await self.app(scope, receive, send)
             return
@@ -54,8 +55,8 @@ class Guard:
         await send({"type": "http.response.start", "status": problem.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def judge(self, scope: Scope) -> Problem | None:
-        """Why a request is not let through; None where it is."""
+    def refusal(self, scope: Scope) -> Problem | None:
+        """The reason to refuse a request; None if it is allowed."""
         given: dict[bytes, bytes] = dict(scope["headers"])
         host = given.get(b"host", b"").decode("latin-1")
         if self.hosts is not None and _name(host) not in self.hosts:
@@ -67,12 +68,12 @@ class Guard:
             return None
         scheme, _, secret = given.get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"bearer" or not hmac.compare_digest(secret.strip(), self.token):
-            return Problem(401, "this server wants its token: Authorization: Bearer TOKEN (VISPROG_TOKEN)")
+            return Problem(401, "this server needs its token: Authorization: Bearer TOKEN (VISPROG_TOKEN)")
         return None
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server on that address."""
+    """Whether an address can be reached from this machine only."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -80,17 +81,20 @@ def is_loopback(host: str) -> bool:
 
 
 def hosts_of(host: str) -> frozenset[str] | None:
-    """What the Host header may say to a server on that address; None for anything."""
+    """Names that the Host header may hold, for a server on that address; None for any."""
     return (
         frozenset({"localhost", "127.0.0.1", "::1", host.strip("[]").lower()}) if is_loopback(host) else None
     )
 
 
 def check_token(token: str | None, host: str) -> str | None:
-    """The token to use; None where none is needed.
+    """Check that a server on `host` has a token if it needs one.
+
+    Returns:
+        The token to use; None if none is given and none is needed.
 
     Raises:
-        ConfigError: one is needed and none is given, or it cannot be sent in a header.
+        ConfigError: A token is needed and none is given, or it cannot be sent in a header.
     """
     if not token:
         if not is_loopback(host):
@@ -99,7 +103,7 @@ def check_token(token: str | None, host: str) -> str | None:
             )
         return None
     if not all("!" <= character <= "~" for character in token):
-        raise ConfigError("the token must be of ASCII letters, digits and signs, without spaces")
+        raise ConfigError("the token must consist of ASCII letters, digits and punctuation, without spaces")
     return token
 
 

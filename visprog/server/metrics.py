@@ -19,7 +19,7 @@ class Metrics:
     """Counters and histograms by name. Safe to use from many threads.
 
     Args:
-        help: what each name means; others are refused.
+        help: Description per name; other names are refused.
     """
 
     def __init__(self, help: Mapping[str, str]) -> None:
@@ -45,7 +45,7 @@ class Metrics:
             row[-1] += seconds
 
     def text(self, gauges: Mapping[str, float | Mapping[Labels, float]]) -> str:
-        """Everything counted so far, and what stands at this moment."""
+        """All counters and histograms, and the current values of `gauges`."""
         lines: list[str] = []
         with self._lock:
             for name, values in self._counts.items():
@@ -66,12 +66,12 @@ class Metrics:
             raise KeyError(f"there is no metric '{name}'")
         return tuple(sorted(labels.items()))
 
-    def _head(self, name: str, kind: str) -> list[str]:
-        return [f"# HELP {name} {self.help[name]}", f"# TYPE {name} {kind}"]
+    def _head(self, name: str, metric_type: str) -> list[str]:
+        return [f"# HELP {name} {self.help[name]}", f"# TYPE {name} {metric_type}"]
 
 
 def resident_bytes() -> int:
-    """Memory of this process that lies in RAM; 0 where the system does not tell."""
+    """Resident memory of this process; 0 if the system does not report it."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:

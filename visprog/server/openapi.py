@@ -1,4 +1,4 @@
-"""What `/openapi.json` says beyond what FastAPI finds, and `/docs`: a page that loads nothing from elsewhere."""
+"""Additions to the OpenAPI description that FastAPI generates, and the page `/docs`, which loads nothing external."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 from visprog.answer import json_schema
 
 _BYTES = {"type": "string", "contentMediaType": "application/octet-stream"}
-_BASE64 = {"type": "string", "contentEncoding": "base64", "description": "An encoded picture: PNG, JPEG, …"}
-_EVIDENCE = {"type": "boolean", "default": False, "description": "Send the pictures involved too."}
-_RETURNS = {"enum": ["bool", "int", "float", "str", "list"], "description": "The type of the answer."}
+_BASE64 = {"type": "string", "contentEncoding": "base64", "description": "An encoded image: PNG, JPEG, …"}
+_EVIDENCE = {"type": "boolean", "default": False, "description": "Whether to send the images involved too."}
+_RETURNS = {"enum": ["bool", "int", "float", "str", "list"], "description": "Type that the answer must have."}
 _VALUES = {
     "type": "object",
-    "description": "Values by id, in the form that results have; their pictures must be uploaded too.",
+    "description": "Values by id, in the form of results; their images must be uploaded too.",
     "additionalProperties": {"$ref": "#/components/schemas/value"},
 }
 _ARGUMENTS = {
     "type": "object",
-    "description": "By name, as GET /v1/tools describes them; pictures and other values are named by id.",
+    "description": "Arguments by name, as GET /v1/tools describes them; images and other values are given by id.",
 }
 
 
 def _request(fields: Mapping[str, Any], required: list[str], one: Any, several: Any) -> dict[str, Any]:
-    """A request as multipart form (with pictures as `one`) and as JSON (with pictures as `several`)."""
+    """Schemas of a request: a multipart form (with images as `one`) and JSON (with images as `several`)."""
     form = {"type": "object", "required": required, "properties": {**fields, "images": one}}
     plain = {"type": "object", "required": required, "properties": {**fields, "images": several}}
     content = {"multipart/form-data": {"schema": form}, "application/json": {"schema": plain}}
@@ -58,8 +58,8 @@ TOOL = {
     **_request(
         {"arguments": _ARGUMENTS, "values": _VALUES, "evidence": _EVIDENCE},
         ["arguments"],
-        {**_BYTES, "description": "Each picture is a file in a field of its own, whose name is its id."},
-        {"type": "object", "additionalProperties": _BASE64, "description": "By id."},
+        {**_BYTES, "description": "Image files; the name of each field is the id of its image."},
+        {"type": "object", "additionalProperties": _BASE64, "description": "Images by id."},
     ),
     "responses": _answered("result"),
 }
@@ -76,12 +76,12 @@ _PROBLEM = {
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": _PROBLEM}
     for status, text in {
-        400: "The request cannot be understood, or holds no picture that can be read.",
+        400: "The request cannot be understood, or an image cannot be read.",
         401: "The token is missing or wrong.",
-        403: "The server was reached under a foreign name, or from a web page.",
+        403: "The Host header names another machine, or a web page of another origin sent the request.",
         413: "Too many bytes, or too many pixels.",
         415: "Neither a multipart form nor JSON.",
-        429: "All places are taken; Retry-After says when to try again.",
+        429: "The queue is full; Retry-After says when to try again.",
         503: "The server is shutting down.",
         504: "No answer within the time limit.",
     }.items()
@@ -89,7 +89,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 
 
 def answer_schemas() -> dict[str, Any]:
-    """The schemas of answers and of their parts, under the names that they are referred to by."""
+    """The schemas of answers and of their parts, by the names that references use."""
     text = json.dumps(json_schema())
     schema = json.loads(text.replace('"#/$defs/', '"#/components/schemas/'))
     parts: dict[str, Any] = schema.pop("$defs")
@@ -100,7 +100,7 @@ def answer_schemas() -> dict[str, Any]:
         "properties": {
             "status": {"enum": ["ok", "refused", "error"]},
             "value": {"$ref": "#/components/schemas/value"},
-            "message": {"type": "string", "description": "Why there is no value; empty where there is one."},
+            "message": {"type": "string", "description": "Why there is no value; empty if there is one."},
             "seconds": {"type": "number"},
             "cached": {"type": "boolean"},
             "backend": {"type": "string"},
@@ -111,7 +111,7 @@ def answer_schemas() -> dict[str, Any]:
 
 
 def page(described: Mapping[str, Any]) -> str:
-    """The description as a plain page."""
+    """The OpenAPI description as a plain HTML page."""
     style = (
         "body{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem}"
         "code,pre{font:14px monospace;background:#8881;padding:.1rem .3rem}pre{padding:.6rem;overflow:auto}"
@@ -130,8 +130,8 @@ def _operations(described: Mapping[str, Any]) -> Iterator[str]:
         for method, operation in methods.items():
             yield f"<h2><code>{method.upper()} {html.escape(path)}</code></h2>"
             yield f"<p>{html.escape(operation.get('description', ''))}</p>"
-            for kind, body in operation.get("requestBody", {}).get("content", {}).items():
-                yield f"<p><code>{html.escape(kind)}</code></p>{_fields(body['schema'])}"
+            for content_type, body in operation.get("requestBody", {}).get("content", {}).items():
+                yield f"<p><code>{html.escape(content_type)}</code></p>{_fields(body['schema'])}"
             answers = operation["responses"].items()
             yield _table((status, answer["description"]) for status, answer in answers)
 
@@ -139,11 +139,11 @@ def _operations(described: Mapping[str, Any]) -> Iterator[str]:
 def _fields(schema: Mapping[str, Any]) -> str:
     rows = []
     for name, value in schema["properties"].items():
-        kind = value.get("type") or " | ".join(map(str, value.get("enum", ())))
-        if kind == "array":
-            kind = f"array of {value['items'].get('contentEncoding', 'bytes')}"
+        type_ = value.get("type") or " | ".join(map(str, value.get("enum", ())))
+        if type_ == "array":
+            type_ = f"array of {value['items'].get('contentEncoding', 'bytes')}"
         must = "required" if name in schema["required"] else ""
-        rows.append((name, kind, must, value.get("description", "")))
+        rows.append((name, type_, must, value.get("description", "")))
     return _table(rows)
 
 

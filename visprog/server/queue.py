@@ -1,4 +1,4 @@
-"""Who is served now, who waits, and who is sent away."""
+"""The queue of requests: how many run at once, how many wait, and which are refused."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from .errors import Problem
 T = TypeVar("T")
 
 CLOSING = "the server is shutting down: ask again when it is back"
-LATER = 5.0
+RETRY_AFTER = 5.0
 """Seconds after which a server that shuts down may be back."""
 
 
-class Line:
-    """A bounded line before a fixed number of threads, first come first served.
+class RequestQueue:
+    """A bounded queue in front of a fixed number of threads, first in, first out.
 
     It belongs to one event loop; only the work itself is done in threads.
 
     Args:
-        workers: how many requests are worked on at once, each in a thread.
-        queue: how many more may wait.
+        workers: Number of requests that are processed at the same time, each in a thread.
+        queue: Maximum number of requests that wait.
     """
 
     def __init__(self, workers: int, queue: int) -> None:
         self.workers = workers
-        self.places = workers + queue
+        self.capacity = workers + queue
         self.admitted = 0
         self.running = 0
         self.closed = False
@@ -46,40 +46,45 @@ class Line:
 
     @contextmanager
     def admit(self) -> Iterator[None]:
-        """A place for one request, from before its body is read until it is answered.
+        """Reserve a place for one request, from before its body is read until it is answered.
 
         Raises:
-            Problem: 429 where all places are taken, 503 where the server is shutting down.
+            Problem: 429 if the queue is full, 503 if the server is shutting down.
         """
         if self.closed:
-            raise Problem(503, CLOSING, LATER)
-        if self.admitted >= self.places:
+            raise Problem(503, CLOSING, RETRY_AFTER)
+        if self.admitted >= self.capacity:
             raise Problem(
-                429, f"all {self.places} places are taken: try again in a few seconds", self._typical
+                429,
+                f"the queue is full ({self.capacity} requests): try again in a few seconds",
+                self._typical,
             )
         self.admitted += 1
         try:
             yield
         finally:
             self.admitted -= 1
-            self._look_whether_empty()
+            self._check_empty()
 
     async def run(self, work: Callable[[], T], gone: Callable[[], Awaitable[bool]]) -> T:
         """Do the work in a thread, as soon as one is free.
 
-        Where the caller gives up meanwhile, the thread stays taken until the work ends: nothing can end it
-        from outside.
+        If the caller gives up meanwhile, the thread stays busy until the work ends: nothing can end it from outside.
 
         Args:
-            gone: whether nobody wants the result any more; asked when the turn has come.
+            work: Function that does the work.
+            gone: Whether the client has disconnected; called when a thread is free.
+
+        Returns:
+            The result of `work`.
 
         Raises:
-            Problem: 503 where the server shuts down before, 499 where nobody wants the result.
+            Problem: 503 if the server shuts down first, 499 if the client has disconnected.
         """
         await self._turn()
         try:
             if await gone():
-                raise Problem(499, "the client went away")
+                raise Problem(499, "the client disconnected")
             started = time.monotonic()
             future = asyncio.get_running_loop().run_in_executor(self._pool, work)
         except BaseException:
@@ -87,7 +92,7 @@ class Line:
             raise
 
         def done(ended: asyncio.Future[T]) -> None:
-            ended.cancelled() or ended.exception()  # where nobody waits any more, nobody else looks
+            ended.cancelled() or ended.exception()  # read, so that asyncio does not complain if the caller gave up
             self._typical += 0.2 * (time.monotonic() - started - self._typical)
             self._pass_on()
 
@@ -95,16 +100,16 @@ class Line:
         return await asyncio.shield(future)
 
     def close(self) -> None:
-        """Send away who waits and who comes; what is being worked on goes on."""
+        """Refuse waiting and new requests; those that run are finished."""
         self.closed = True
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
-                turn.set_exception(Problem(503, CLOSING, LATER))
-        self._look_whether_empty()
+                turn.set_exception(Problem(503, CLOSING, RETRY_AFTER))
+        self._check_empty()
 
-    async def emptied(self) -> None:
-        """Returns once the line is closed and everyone who was in it is answered."""
+    async def wait_until_empty(self) -> None:
+        """Return when the queue is closed and every admitted request is answered."""
         await self._empty.wait()
 
     async def _turn(self) -> None:
@@ -117,11 +122,11 @@ class Line:
             await mine
         except asyncio.CancelledError:
             if not mine.cancelled() and mine.done() and mine.exception() is None:
-                self._pass_on()  # it came at the moment of giving up
+                self._pass_on()  # the thread became free at the moment of giving up
             raise
 
     def _pass_on(self) -> None:
-        """Give a free thread to the next one."""
+        """Give a free thread to the next request."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -129,6 +134,6 @@ class Line:
                 return
         self.running -= 1
 
-    def _look_whether_empty(self) -> None:
+    def _check_empty(self) -> None:
         if self.closed and self.admitted == 0:
             self._empty.set()

@@ -1,4 +1,4 @@
-"""The server process: its socket, its signals, its beginning and its end."""
+"""The server process: socket, signals, start and shutdown."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .guard import Guard, check_token, hosts_of
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one.
+    """Open a listening socket; port 0 takes a free port.
 
     Raises:
-        ConfigError: the address cannot be used.
+        ConfigError: The address cannot be used.
     """
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, kind)
+        family, type_, _, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, type_)
     except OSError as error:
         raise ConfigError(f"there is no address {host}: {error.strerror or error}") from None
     try:
@@ -42,7 +42,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def url_of(bound: socket.socket) -> str:
-    """Where clients find the server."""
+    """URL of the server, for clients."""
     host, port = bound.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -50,15 +50,19 @@ def url_of(bound: socket.socket) -> str:
 def serve(
     service: Service, bound: socket.socket, host: str, token: str | None, ready: Callable[[], None]
 ) -> None:
-    """Serve until SIGTERM or SIGINT. The first finishes what runs and refuses the rest, a second ends at once.
+    """Serve until SIGTERM or SIGINT.
+
+    The first signal finishes running requests and refuses the rest, a second one ends the process at once.
 
     Args:
-        host: the address as it was asked for.
-        token: that clients must send.
-        ready: called once requests are taken.
+        service: Service to run.
+        bound: Listening socket.
+        host: Address as the user wrote it.
+        token: Token that clients must send; None for no token.
+        ready: Called when the server accepts requests.
 
     Raises:
-        ConfigError: the address needs a token.
+        ConfigError: The address needs a token.
     """
     guard = Guard(create_app(service), check_token(token, host), hosts_of(host))
     config = uvicorn.Config(
@@ -72,7 +76,7 @@ def serve(
         proxy_headers=False,
     )
     asyncio.run(_serve(_Server(config), service, bound, ready))
-    if service.line.running:  # work that its clients were told is too late; threads cannot be ended
+    if service.queue.running:  # work past its time limit, already answered with 504: threads cannot be ended
         service.agent.close()
         os._exit(0)
 
@@ -81,9 +85,9 @@ async def _serve(server: _Server, service: Service, bound: socket.socket, ready:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        if service.line.closed:
+        if service.queue.closed:
             os._exit(128 + signal.SIGTERM)
-        service.line.close()
+        service.queue.close()
 
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -92,14 +96,14 @@ async def _serve(server: _Server, service: Service, bound: socket.socket, ready:
     await loop.run_in_executor(None, service.agent.sandbox.warm)
     service.ready = True
     ready()
-    emptied = asyncio.create_task(service.line.emptied())
+    emptied = asyncio.create_task(service.queue.wait_until_empty())
     await asyncio.wait({serving, emptied}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     await serving
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals alone: they are for the line first."""
+    """A server that leaves signals alone: `_serve` handles them."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

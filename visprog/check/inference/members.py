@@ -1,4 +1,4 @@
-"""Attributes: what a program may read on a value, and of what type that is."""
+"""The attributes that a program may read on a value, and their types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BlindTest: what is easy to see in drawings, and hard for large models. (Rahmanzadehgervi et al., 2024)"""
+"""BlindTest: drawings that are easy for people and hard for large models. (Rahmanzadehgervi et al., 2024)"""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .published import Published
 
 
 class BlindTest(Published):
-    """Reads `questions.jsonl` (image, task, question, answer), the pictures, and `published_accuracy.json` with
-    what large models scored, in percent.
+    """Reads `questions.jsonl` (image, task, question, answer), the images, and `published_accuracy.json` with the
+    scores of large models, in percent.
 
     An answer is a number; yes or no; or a pair of rows and columns, also as a grid. Metrics: accuracy, and its
     mean over the tasks, which are the kinds.
@@ -63,7 +63,7 @@ def enumerate_lines(lines: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any
 
 
 def _rows_and_columns(value: Any) -> list[int | None]:
-    """[rows, columns] of a grid, of a pair in this order or under these names, or of a text with two numbers."""
+    """[rows, columns] of a grid, of a pair in this order or with these names, or of a text with two numbers."""
     if isinstance(value, Grid):
         return [value.rows, value.columns]
     if isinstance(value, str):

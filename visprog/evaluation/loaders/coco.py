@@ -1,4 +1,4 @@
-"""COCO detection: every object of 80 kinds. (Lin et al., 2014)"""
+"""COCO detection: every object of 80 classes. (Lin et al., 2014)"""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ STATISTICS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large",
 
 
 class COCODetection(Published):
-    """Reads `instances_SPLIT.json` (val2017, or another that is there) and the images that it names.
+    """Reads `instances_SPLIT.json` (val2017 by default) and the images that it names.
 
     An image is one question, whose answer is a list of regions with the names of categories as labels. Metrics:
-    those of pycocotools over the images that were asked, errors counting as images in which nothing was found.
+    those of pycocotools over the images that were asked, with an error counted as an image in which nothing was found.
     The score of one image is the F1 of its boxes at an intersection over union of 0.5.
 
-    Boxes of an image that is turned by its EXIF orientation are turned along.
+    Boxes of an image with an EXIF orientation are rotated with it.
 
     Raises:
-        VisprogError: before the first question, if an annotation has no box or is of an unknown image or category, or
+        VisprogError: Before the first question, if an annotation has no box or is of an unknown image or category, or
             if an image has another size than stated.
     """
 
@@ -47,7 +47,7 @@ class COCODetection(Published):
         key = id_text(entry["id"])
         boxes = [
             {"label": self._categories[a["category_id"]], "box": a["bbox"]}
-            for a in self._things(key)
+            for a in self._annotations_of(key)
             if not a["iscrowd"]
         ]
         yield Item(
@@ -83,7 +83,7 @@ class COCODetection(Published):
             self.summary([row])
         except MissingExtra:
             raise
-        except Exception as error:  # of whichever version of pycocotools is installed
+        except Exception as error:  # depends on the installed version of pycocotools
             raise VisprogError(f"pycocotools cannot compute the metric of {self._name}: {error!r}") from error
 
     def summary(self, rows: Sequence[Row]) -> Mapping[str, float]:
@@ -118,30 +118,34 @@ class COCODetection(Published):
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
-        # It writes -1 where there is nothing of a size.
+        # It returns -1 if there is no object of a size.
         return {n: float(v) for n, v in zip(STATISTICS, evaluation.stats, strict=True) if v >= 0}
 
     def _dataset(self, images: Mapping[str, int]) -> dict[str, Any]:
-        """The truth of some images with all that some version of pycocotools needs. Ids are numbers from 1 on: it takes
-        a match with the annotation 0 for none."""
-        things = [{**a, "image_id": number} for key, number in images.items() for a in self._things(key)]
+        """The ground truth of some images, with all fields that some version of pycocotools needs.
+
+        Ids count from 1: pycocotools treats a match with annotation 0 as no match.
+        """
+        annotations = [
+            {**a, "image_id": number} for key, number in images.items() for a in self._annotations_of(key)
+        ]
         return {
             "info": {},
             "licenses": [],
             "images": [{"id": number} for number in images.values()],
-            "annotations": [{**a, "id": number} for number, a in enumerate(things, 1)],
+            "annotations": [{**a, "id": number} for number, a in enumerate(annotations, 1)],
             "categories": [{"id": key, "name": name} for key, name in self._categories.items()],
         }
 
-    def _things(self, key: str) -> list[dict[str, Any]]:
-        """The annotations of an image, boxes (left, top, width, height) in the image as it is shown."""
-        image, things = self._images[key], self._annotations.get(key, [])
+    def _annotations_of(self, key: str) -> list[dict[str, Any]]:
+        """The annotations of an image, with boxes (left, top, width, height) in its frame after EXIF orientation."""
+        image, annotations = self._images[key], self._annotations.get(key, [])
         boxes = [
             [a["bbox"][0], a["bbox"][1], a["bbox"][0] + a["bbox"][2], a["bbox"][1] + a["bbox"][3]]
-            for a in things
+            for a in annotations
         ]
         shown = self._frames.shown(image["file_name"], (image.get("width"), image.get("height")), boxes)
-        return [{**a, "bbox": _corner_and_size(box)} for a, box in zip(things, shown, strict=True)]
+        return [{**a, "bbox": _corner_and_size(box)} for a, box in zip(annotations, shown, strict=True)]
 
     @cached_property
     def _frames(self) -> Frames:
@@ -157,12 +161,12 @@ class COCODetection(Published):
         for part in ("images", "annotations", "categories"):
             rows = need(data, part, self._name)
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-                raise VisprogError(f"{self._name}: '{part}' is no list of mappings")
+                raise VisprogError(f"{self._name}: '{part}' must be a list of mappings")
         return data
 
     @cached_property
     def _images(self) -> dict[str, Any]:
-        """Images by their ids as text, which are those of the questions."""
+        """Images by their ids as text, which are the ids of the questions."""
         found: dict[str, Any] = {}
         for image in self._truth["images"]:
             key = id_text(image.get("id"))
@@ -177,7 +181,7 @@ class COCODetection(Published):
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
-        """Own numbers of the categories, in the order of the file."""
+        """Number of each category, in the order of the file."""
         return {id_text(c.get("id")): number for number, c in enumerate(self._truth["categories"], 1)}
 
     @cached_property
@@ -189,7 +193,7 @@ class COCODetection(Published):
 
     @cached_property
     def _annotations(self) -> dict[str, list[dict[str, Any]]]:
-        """What pycocotools reads of the annotations, by the ids of their images; the category is its own number."""
+        """The annotations as pycocotools reads them, by the ids of their images; categories are our numbers."""
         found: dict[str, list[dict[str, Any]]] = {}
         for place, annotation in enumerate(self._truth["annotations"], 1):
             where = f"{self._name}, annotation {place}"

@@ -1,4 +1,4 @@
-"""The files of a data set as it was downloaded: a folder, a zip archive, or a folder with zip archives in it."""
+"""The files of a data set in its downloaded form: a folder, a zip archive, or a folder with zip archives."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ...files.reading import MAX_BYTES, read_file
 
 
 class _Place(NamedTuple):
-    """Where a file lies: a path, or a member of the archive at that path."""
+    """Location of a file: a path, or a member of the archive at that path."""
 
     path: Path
     member: str
@@ -32,13 +32,13 @@ class _Place(NamedTuple):
 
 
 class Files:
-    """Reads files by name, wherever they lie.
+    """Reads files by name, from folders and archives.
 
     Args:
-        path: a folder or a zip archive. The members of archives that lie in a folder count as its files.
+        path: Folder or zip archive. The members of archives in a folder count as its files.
 
     Raises:
-        VisprogError: there is no such folder or archive.
+        VisprogError: There is no such folder or archive.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,14 +50,18 @@ class Files:
         if not path.is_dir() and not is_archive(path):
             if is_cut_archive(path):
                 raise _cut(path)
-            raise VisprogError(f"{path} is neither a folder nor a zip archive: give that of the data set")
+            raise VisprogError(
+                f"{path} is neither a folder nor a zip archive: give the folder or archive of the data set"
+            )
 
     def find(self, *patterns: str) -> str:
-        """The name of the file that fits the first of these patterns that fits any; of several, the one nearest to
-        the top. "dev.json" lies in any folder, "/dev.json" at the top alone.
+        """Name of a file that matches the first pattern with a match; of several, the one nearest to the top.
+
+        Args:
+            patterns: Patterns such as "dev.json" (in any folder) or "/dev.json" (only at the top).
 
         Raises:
-            VisprogError: there is none.
+            VisprogError: No file matches.
         """
         for pattern in patterns:
             anywhere = pattern if pattern.startswith("/") else f"*/{pattern}"
@@ -69,14 +73,14 @@ class Files:
         raise VisprogError(f"{self.path} holds no {' and no '.join(p.lstrip('/') for p in patterns)}")
 
     def json(self, name: str) -> Any:
-        """What a file of JSON holds. Raises `VisprogError`, as do the other readers."""
+        """The content of a JSON file. Raises `VisprogError`, like the other readers."""
         try:
             return parse_json(self._text(name))
         except ValueError as error:
             raise VisprogError(f"{name} {error}") from None
 
     def lines(self, name: str) -> Iterator[tuple[str, Any]]:
-        """Each line of a file of JSON lines, and where it stands."""
+        """Each line of a JSON Lines file, with its position."""
         for number, line in numbered_lines(self._text(name)):
             try:
                 yield f"{name}, line {number}", parse_json(line)
@@ -84,21 +88,26 @@ class Files:
                 raise VisprogError(f"{name}, line {number} {error}") from None
 
     def rows(self, name: str) -> Iterator[tuple[str, dict[str, str]]]:
-        """Each row of a CSV file by the names of its columns, and where it stands."""
+        """Each row of a CSV file by the names of its columns, with its position."""
         return csv_rows(self._text(name), name)
 
     def image(self, name: str) -> StoredImage:
-        """An image by its path, or by the end of its path; whether it is there shows when it is opened."""
+        """An image by its path, or by the end of its path; a missing file is an error when it is opened."""
         if not isinstance(name, str):
-            raise TypeError(f"the name of an image is a text, not {str(name)[:40]!r}")
+            raise TypeError(f"the name of an image must be a text, not {str(name)[:40]!r}")
         return StoredImage(self, name)
 
     def locate(self, name: str) -> str | None:
-        """The full name of a file known by its path or the end of it, as it is written or in the `spellings` of other
-        systems, or else by its name alone, in any folder; None if there is none.
+        """Full name of a file, found by its path, by the end of its path, or by its name alone in any folder.
+
+        Args:
+            name: Path, as written or in the `spellings` of other systems.
+
+        Returns:
+            The full name; None if there is none.
 
         Raises:
-            VisprogError: several files with this name differ.
+            VisprogError: Several files with this name differ.
         """
         for spelling in spellings(name):
             if spelling in self._places:
@@ -109,9 +118,7 @@ class Files:
             found = [n for n in same if n.endswith(f"/{spelling}")] or same
             if self._differ(found):
                 listed = ", ".join(sorted(found)[:5])
-                raise VisprogError(
-                    f"{self.path} holds several files {name}: {listed}; keep only the one that is meant"
-                )
+                raise VisprogError(f"{self.path} holds several files {name}: {listed}; keep only one of them")
             if found:
                 return found[0]
         return None
@@ -132,19 +139,19 @@ class Files:
             raise VisprogError(f"cannot unpack {name} of {place.path}: {error}") from None
 
     def _differ(self, names: list[str]) -> bool:
-        """Whether files differ: an archive and what was unpacked from it may lie side by side."""
+        """Whether files differ: a folder may hold an archive and its unpacked files."""
         if len(names) < 2:
             return False
         sizes = {self._places[name].size for name in names}
         return len(sizes) > 1 or len({hashlib.sha256(self.read(name)).digest() for name in names}) > 1
 
     def path_of(self, name: str) -> Path | None:
-        """Where a file lies on its own; None where it lies in an archive or is not there."""
+        """The path of a file; None if it lies in an archive or does not exist."""
         place = self._places.get(name)
         return place.path if place is not None and not place.member else None
 
     def digest(self) -> str:
-        """Stands for the names, the sizes and, where archives tell them, the checksums of all files."""
+        """Digest of the names, the sizes and, in archives, the checksums of all files."""
         found = hashlib.sha256()
         for name, place in sorted(self._places.items()):
             found.update(f"{name}\0{place.size}\0{place.check}\n".encode("utf-8", "surrogateescape"))
@@ -204,7 +211,7 @@ class StoredImage:
     name: str
 
     def read(self) -> bytes:
-        """Raises `ImageError` if it is not there or cannot be unpacked."""
+        """The bytes. Raises `ImageError` if the file is missing or cannot be unpacked."""
         try:
             return self.files.read(self.files.locate(self.name) or self.name, MAX_BYTES)
         except VisprogError as error:
@@ -212,11 +219,12 @@ class StoredImage:
 
 
 def csv_rows(text: str, name: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each row of a CSV text by the names of its columns, and where it stands. Of a file that ends in .tsv, columns are
-    divided by tabs, and quotes are letters.
+    """Each row of a CSV text by the names of its columns, with its position.
+
+    In a file that ends in .tsv, columns are separated by tabs, and quotes are letters.
 
     Raises:
-        VisprogError: a row has more or fewer columns than the head.
+        VisprogError: A row has more or fewer columns than the header.
     """
     reader = _tab_rows(text) if name.lower().endswith(".tsv") else _comma_rows(text, name)
     head: list[str] | None = None
@@ -229,7 +237,7 @@ def csv_rows(text: str, name: str) -> Iterator[tuple[str, dict[str, str]]]:
                 raise VisprogError(f"{where} names the column '{twice[0]}' twice")
         elif len(row) != len(head):
             raise VisprogError(
-                f"{where} has {len(row)} columns, and the head has {len(head)}: put a text that has commas in quotes"
+                f"{where} has {len(row)} columns, and the header has {len(head)}: put texts with commas in quotes"
             )
         else:
             yield where, dict(zip(head, row, strict=True))

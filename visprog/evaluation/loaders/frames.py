@@ -1,4 +1,4 @@
-"""True boxes in the frame of the image as it is shown, whichever one they were drawn in."""
+"""Ground-truth boxes in the frame of the image with its EXIF orientation applied."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from .files import Files
 
 
 class Frames:
-    """The frames of images among files, read once each."""
+    """The frames of images in a data set, each read once."""
 
     def __init__(self, files: Files) -> None:
         self.files = files
         self._known: dict[str, Frame | None] = {}
 
     def shown(self, name: str, size: tuple[Any, Any], boxes: Sequence[Sequence[float]]) -> list[list[float]]:
-        """Boxes (left, top, right, bottom) in the image as it is shown.
+        """Convert boxes to the frame of the image with its orientation applied.
 
-        Those of an image that is missing or broken stay as they are: its questions are answered by an error.
+        Boxes of a missing or broken image stay as they are: the answers to its questions are errors.
 
         Args:
-            name: of the image's file.
-            size: (width, height) of the image as its annotation states it, None or 0 if it does not.
+            name: Name of the image file.
+            size: (width, height) that the annotation states; None or 0 if it states none.
+            boxes: Boxes (left, top, right, bottom) in the frame of the annotation.
 
         Raises:
-            VisprogError: the image has another size, or it cannot be known which frame is meant.
+            VisprogError: The image has another size, or the frame of the annotation is unknown.
         """
         if name not in self._known:
             self._known[name] = self._read(name)

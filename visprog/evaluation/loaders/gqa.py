@@ -12,7 +12,7 @@ from .published import Published, numbered
 
 
 class GQA(Published):
-    """Reads `SPLIT_questions.json` (testdev_balanced, val_balanced, testdev_all, …) and the pictures
+    """Reads `SPLIT_questions.json` (testdev_balanced, val_balanced, testdev_all, …) and the images
     `IMAGE.jpg` of images.zip.
 
     Metrics: accuracy; binary and open: that of questions with two possible answers and of the others, by the

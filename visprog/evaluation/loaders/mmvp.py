@@ -1,4 +1,4 @@
-"""MMVP: pairs of pictures that CLIP takes for alike, with one question each. (Tong et al., 2024)"""
+"""MMVP: pairs of images that CLIP cannot distinguish, with one question each. (Tong et al., 2024)"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .published import Published
 
 
 class MMVP(Published):
-    """Reads `Questions.csv` (Index, Question, Options, Correct Answer) and the pictures `MMVP Images/INDEX.jpg`.
+    """Reads `Questions.csv` (Index, Question, Options, Correct Answer) and the images `MMVP Images/INDEX.jpg`.
 
     Metrics: pair accuracy (both questions of a pair right: indices 1 and 2, 3 and 4, …), and accuracy.
     """

@@ -1,4 +1,4 @@
-"""NExT-QA: why and how things happen in short films, with five choices each. (Xiao et al., 2021)"""
+"""NExT-QA: questions about events in short videos, with five choices each. (Xiao et al., 2021)"""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from .files import Files
 from .published import Published
 
 FRAMES = 8
+"""Number of frames per video."""
 KINDS = {"C": "causal", "T": "temporal", "D": "descriptive"}
 
 
 class NExTQA(Published):
     """Reads the multiple-choice `SPLIT.csv` (val, test, train: video, question, answer, qid, type, a0 … a4) and the
-    films `VIDEO.mp4`, found by their own number or by `map_vid_vidorID.json`.
+    videos `VIDEO.mp4`, found by their number or by `map_vid_vidorID.json`.
 
-    A program is given 8 frames at equal distances; a choice is answered by its words or its letter. Metrics:
+    A program gets 8 frames at equal distances; a choice is answered by its words or its letter. Metrics:
     accuracy, and that of causal, temporal and descriptive questions, which are the kinds.
     """
 
@@ -37,11 +38,11 @@ class NExTQA(Published):
         choices = [entry[f"a{k}"].strip() for k in range(5)]
         listed = " ".join(f"({'abcde'[k]}) {choice}" for k, choice in enumerate(choices))
         video = entry["video"]
-        film = self._film(video)
+        video_file = self._film(video)
         yield Item(
             f"{video}_{entry['qid']}",
             f"{entry['question'].strip().rstrip('?')}? {listed}",
-            tuple(Frame(self.files, film, k, FRAMES) for k in range(FRAMES)),
+            tuple(VideoFrame(self.files, video_file, k, FRAMES) for k in range(FRAMES)),
             choices[int(entry["answer"])],
             str,
             video,
@@ -68,40 +69,40 @@ class NExTQA(Published):
 
 
 @dataclass(frozen=True)
-class Frame:
-    """One of `count` frames at equal distances in a film, decoded when `Image.open` asks for its bytes."""
+class VideoFrame:
+    """One of `count` frames at equal distances in a video, decoded when `Image.open` asks for its bytes."""
 
     files: Files
-    film: str
+    video_file: str
     number: int
     count: int
 
     @property
     def name(self) -> str:
-        return f"{self.film}, frame {self.number + 1} of {self.count}"
+        return f"{self.video_file}, frame {self.number + 1} of {self.count}"
 
     def read(self) -> bytes:
-        """The frame as a PNG. Raises `ImageError` where the film is not there or cannot be decoded."""
-        path = self.files.path_of(self.film)
+        """The frame as a PNG. Raises `ImageError` if the video is missing or cannot be decoded."""
+        path = self.files.path_of(self.video_file)
         if path is not None:
             return self._decode(path)
-        if self.files.locate(self.film) is None:
-            raise ImageError(f"there is no film {self.film} in {self.files.path}")
-        with tempfile.TemporaryDirectory() as folder:  # decoders read from files alone
+        if self.files.locate(self.video_file) is None:
+            raise ImageError(f"there is no video {self.video_file} in {self.files.path}")
+        with tempfile.TemporaryDirectory() as folder:  # decoders read only from files
             copy = Path(folder) / "film.mp4"
-            copy.write_bytes(self.files.read(self.film))
+            copy.write_bytes(self.files.read(self.video_file))
             return self._decode(copy)
 
     def _decode(self, path: Path) -> bytes:
         import cv2
 
-        film = cv2.VideoCapture(str(path))
+        video_file = cv2.VideoCapture(str(path))
         try:
-            total = int(film.get(cv2.CAP_PROP_FRAME_COUNT))
-            film.set(cv2.CAP_PROP_POS_FRAMES, int((self.number + 0.5) * total / self.count))
-            there, pixels = film.read()
+            total = int(video_file.get(cv2.CAP_PROP_FRAME_COUNT))
+            video_file.set(cv2.CAP_PROP_POS_FRAMES, int((self.number + 0.5) * total / self.count))
+            there, pixels = video_file.read()
         finally:
-            film.release()
+            video_file.release()
         if not there:
             raise ImageError(f"{self.name} cannot be decoded")
         return bytes(cv2.imencode(".png", pixels)[1])

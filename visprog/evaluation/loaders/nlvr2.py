@@ -12,10 +12,10 @@ from .published import Published
 
 
 class NLVR2(Published):
-    """Reads `SPLIT.json` (dev, test1, train, or balanced_dev and the like), lines of JSON, and the pictures
+    """Reads `SPLIT.json` (dev, test1, train, or balanced_dev and the like), lines of JSON, and the images
     `SPLIT-SET-PAIR-img0.png` and `-img1.png` in any folder.
 
-    Metrics: accuracy, and consistency: the share of sentences that are judged rightly for all their pairs.
+    Metrics: accuracy, and consistency: the share of sentences that are answered right for all their pairs.
     """
 
     name = "nlvr2"
@@ -28,10 +28,8 @@ class NLVR2(Published):
         truth = yes_no_of(entry["label"])
         if truth is None:
             raise ValueError(f"the label {entry['label']!r} is neither True nor False")
-        pictures = tuple(self.files.image(f"{part}-{group}-{pair}-img{k}.png") for k in (0, 1))
-        yield Item(
-            entry["identifier"], entry["sentence"], pictures, truth, bool, f"{part}-{group}-{sentence}"
-        )
+        images = tuple(self.files.image(f"{part}-{group}-{pair}-img{k}.png") for k in (0, 1))
+        yield Item(entry["identifier"], entry["sentence"], images, truth, bool, f"{part}-{group}-{sentence}")
 
     def score(self, item: Item, value: Any) -> Mapping[str, float]:
         return {"correct": float(yes_no_of(value) is item.answer)}

@@ -1,4 +1,4 @@
-"""POPE: is a thing in the picture, or does the model imagine it? (Li et al., 2023)"""
+"""POPE: is an object in the image, or does the model hallucinate it? (Li et al., 2023)"""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ SPLITS = ("random", "popular", "adversarial")
 
 
 class POPE(Published):
-    """Reads `coco_pope_SPLIT.json`, lines of JSON with question_id, image, text and label (all three splits where
-    none is asked for), and the pictures `COCO_val2014_….jpg`.
+    """Reads `coco_pope_SPLIT.json`, lines of JSON with question_id, image, text and label (all three splits by
+    default), and the images `COCO_val2014_….jpg`.
 
-    Metrics: accuracy, precision, recall and F1 of saying yes, and the share of yes. Kinds are the splits.
+    Metrics: accuracy, precision, recall and F1 of the answer yes, and the share of yes. Kinds are the splits.
     """
 
     name = "pope"
@@ -43,13 +43,13 @@ class POPE(Published):
         )
 
     def score(self, item: Item, value: Any) -> Mapping[str, float]:
-        said = yes_no_of(value)
-        scores = {"correct": float(said is item.answer)}
-        return scores if said is None else {**scores, "yes": float(said)}
+        answer = yes_no_of(value)
+        scores = {"correct": float(answer is item.answer)}
+        return scores if answer is None else {**scores, "yes": float(answer)}
 
     def summary(self, rows: Sequence[Row]) -> Mapping[str, float]:
-        said = [None if "yes" not in r["scores"] else r["scores"]["yes"] == 1 for r in rows]
-        return yes_no([r["truth"] for r in rows], said)
+        answers = [None if "yes" not in r["scores"] else r["scores"]["yes"] == 1 for r in rows]
+        return yes_no([r["truth"] for r in rows], answers)
 
     def _all(self, splits: Sequence[str | None]) -> Iterator[tuple[str, Any]]:
         for split in splits:

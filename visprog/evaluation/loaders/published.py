@@ -1,4 +1,4 @@
-"""A benchmark that is read entry by entry from published files."""
+"""Base of benchmarks that are read entry by entry from published files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .files import Files
 
 
 class Published(Benchmark):
-    """Reads `files` and makes items of their entries; an entry that is not as published is named in the error."""
+    """Reads `files` and makes items from their entries; an error about an entry names the entry."""
 
     def __init__(self, data: Path, split: str | None = None) -> None:
         super().__init__(data, split)
@@ -27,11 +27,13 @@ class Published(Benchmark):
                 yield from list(self.items(entry))
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             missing = f"has no {error}" if isinstance(error, KeyError) else f"cannot be read: {error}"
-            raise VisprogError(f"{where} is not as {self.name} is published: it {missing}") from None
+            raise VisprogError(
+                f"{where} does not have the published layout of {self.name}: it {missing}"
+            ) from None
 
     @abstractmethod
     def entries(self) -> Iterable[tuple[str, Any]]:
-        """What the files list, and where each stands, in their order."""
+        """The entries of the files, in order, each with its position."""
 
     @abstractmethod
     def items(self, entry: Any) -> Iterable[Item]:
@@ -39,26 +41,26 @@ class Published(Benchmark):
 
 
 def numbered(name: str, entries: Any) -> Iterator[tuple[str, Any]]:
-    """Entries of a list or mapping in a file, and where they stand.
+    """The entries of a list or mapping in a file, with their positions.
 
     Raises:
-        VisprogError: it is neither.
+        VisprogError: It is neither a list nor a mapping.
     """
     if isinstance(entries, dict):
         yield from ((f"{name}, entry '{key}'", (key, value)) for key, value in entries.items())
     elif isinstance(entries, list):
         yield from ((f"{name}, entry {n}", entry) for n, entry in enumerate(entries, 1))
     else:
-        raise VisprogError(f"{name} holds no list of questions")
+        raise VisprogError(f"{name} must hold a list of questions")
 
 
 def need(data: Any, key: str, name: str) -> Any:
-    """A part of a file. Raises `VisprogError` where the file does not have it."""
+    """A part of a file. Raises `VisprogError` if the file does not have it."""
     if not isinstance(data, dict) or key not in data:
-        raise VisprogError(f"{name} has no '{key}': it is not the file that is meant")
+        raise VisprogError(f"{name} has no '{key}': it is another file than expected")
     return data[key]
 
 
 def id_text(value: Any) -> str:
-    """An id as text: 1, 1.0 and "1" are one."""
+    """An id as text: 1, 1.0 and "1" are the same id."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -1,4 +1,4 @@
-"""RefCOCO, RefCOCO+ and RefCOCOg: which thing does an expression mean? (Yu et al., 2016; Mao et al., 2016)"""
+"""RefCOCO, RefCOCO+ and RefCOCOg: which object does an expression describe? (Yu et al., 2016; Mao et al., 2016)"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .published import Published, id_text, need, numbered
 
 
 class RefCOCO(Published):
-    """Reads one of the two common layouts in JSON, and the COCO pictures `COCO_train2014_….jpg` in any folder.
+    """Reads one of the two common layouts in JSON, and the COCO images `COCO_train2014_….jpg` in any folder.
 
     - `refs*.json`: the list of `refs(unc).p` (a pickle, which is never read) as JSON, with `instances.json` as
       released: each entry has ref_id, ann_id, image_id, split and sentences with "sent" (or "raw").
@@ -76,14 +76,16 @@ class RefCOCO(Published):
                     continue
                 image = images.get(id_text(ref["image_id"])) or {"file_name": ref["file_name"]}
                 for sentence in ref["sentences"]:
-                    said = sentence.get("sent") or sentence["raw"]
+                    text = sentence.get("sent") or sentence["raw"]
                     key = f"{ref['ref_id']}-{sentence['sent_id']}"
-                    yield where, (key, said, image, boxes.get(id_text(ref["ann_id"])), str(ref["ref_id"]))
+                    yield where, (key, text, image, boxes.get(id_text(ref["ann_id"])), str(ref["ref_id"]))
             except (KeyError, TypeError, AttributeError) as error:
-                raise VisprogError(f"{where} is not as {self.name} is published: {error!r}") from None
+                raise VisprogError(
+                    f"{where} does not have the published layout of {self.name}: {error!r}"
+                ) from None
 
     def _instances(self, folder: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Boxes by the id of the annotation, images by theirs."""
+        """Boxes by the id of the annotation, and images by their id."""
         name = self.files.find(f"{folder}/instances.json", "instances*.json")
         data = self.files.json(name)
         boxes = {id_text(a["id"]): a["bbox"] for a in need(data, "annotations", name)}
@@ -95,13 +97,13 @@ class RefCOCO(Published):
 
 
 class RefCOCOPlus(RefCOCO):
-    """As `RefCOCO`; expressions that do not speak of places."""
+    """RefCOCO+: as `RefCOCO`, with expressions that name no positions."""
 
     name = "refcoco+"
 
 
 class RefCOCOg(RefCOCO):
-    """As `RefCOCO`; longer expressions."""
+    """RefCOCOg: as `RefCOCO`, with longer expressions."""
 
     name = "refcocog"
 

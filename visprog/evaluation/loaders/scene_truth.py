@@ -1,4 +1,4 @@
-"""Tools that answer from what is known of a generated scene."""
+"""Tools that answer from the ground truth of a generated scene."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _POLYGONS = ("square", "triangle", "rectangle", "diamond", "star")
 
 
 class SceneTruth:
-    """What perfect tools would answer about a scene, asked in its own words."""
+    """The answers of perfect tools about a scene, asked with the words of scenes."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
 
     def tools(self) -> Mapping[str, Callable[..., Any]]:
-        """By name, with the arguments of the tools that they stand for."""
+        """The tools by name, with the arguments of the real tools."""
         return {
             "detect": self.detect,
             "segment": self.segment,
@@ -35,10 +35,10 @@ class SceneTruth:
         }
 
     def detect(self, image: Image, what: str) -> list[Region]:
-        """The things that a phrase fits, with their masks.
+        """The objects that a phrase describes, with their masks.
 
         Raises:
-            ToolError: the phrase is not in the words of scenes.
+            ToolError: The phrase does not use the words of scenes.
         """
         try:
             found = self.scene.find(what)
@@ -47,15 +47,15 @@ class SceneTruth:
         return [self._region(i, what, image) for i in found]
 
     def segment(self, image: Image, region: Region) -> Region:
-        """The region with the mask of the thing that it lies on."""
+        """The region with the mask of the object at it."""
         return self._region(self._thing_at(region), region.label, image)
 
     def dominant_color(self, image: Any) -> str:
-        """The colour of the thing that a region lies on."""
+        """The colour of the object at a region."""
         return str(self.scene.things[self._thing_at(image)].color)
 
     def has_color(self, image: Any, color: str) -> bool:
-        """Whether the thing that a region lies on is of a colour."""
+        """Whether the object at a region has a colour."""
         return self.dominant_color(image) == color
 
     def find_circles(self, image: Image, color: str | None = None) -> list[Circle]:
@@ -67,7 +67,7 @@ class SceneTruth:
         ]
 
     def find_polygons(self, image: Image, kind: str = "polygon", color: str | None = None) -> list[Polygon]:
-        """The things of a kind, from left to right, each as its bounding box. A square is a rectangle too."""
+        """The polygons of a form, from left to right, each as its bounding box. A square is a rectangle too."""
         name = kind.lower().removesuffix("s")
         names = {"polygon": _POLYGONS, "rectangle": ("rectangle", "square")}.get(name, (name,))
         return [
@@ -77,10 +77,10 @@ class SceneTruth:
         ]
 
     def classify(self, image: Image | Region, options: list[str]) -> str:
-        """The first of the options that names the thing's shape, colour, size or texture, or fits it as a phrase.
+        """The first option that names the shape, colour, size or texture of the object, or describes it as a phrase.
 
         Raises:
-            ToolError: none does.
+            ToolError: None does.
         """
         thing = self._thing_at(image)
         found = next((option for option in options if self._fits(thing, option)), None)
@@ -89,11 +89,11 @@ class SceneTruth:
         return found
 
     def verify(self, image: Image | Region, statement: str) -> bool:
-        """Whether a phrase fits the thing that a region lies on."""
+        """Whether a phrase describes the object at a region."""
         return self._fits(self._thing_at(image), statement)
 
     def _drawn(self, color: str | None) -> list[tuple[Any, Box]]:
-        """The things of a colour, or all, with their boxes, from left to right."""
+        """The objects of a colour, or all, with their boxes, from left to right."""
         boxes = [Box(*map(float, box)) for box in self.scene.boxes]
         found = [(t, b) for t, b in zip(self.scene.things, boxes, strict=True) if color in (None, t.color)]
         return sorted(found, key=lambda pair: pair[1].left)
@@ -113,7 +113,7 @@ class SceneTruth:
         return Region(Box(left, top, right, bottom), label, 1.0, image.root, mask)
 
     def _thing_at(self, place: Any) -> int:
-        """The thing whose box a region, a box or a crop covers best."""
+        """Index of the object whose box a region, a box or a crop covers best."""
         overlaps = [Box(*map(float, b)).iou(place.box) for b in self.scene.boxes]
         return max(range(len(overlaps)), key=overlaps.__getitem__)
 

@@ -1,4 +1,4 @@
-"""Questions about generated scenes, whose truth is known to the pixel: nothing needs to be downloaded."""
+"""Questions about generated scenes with exact ground truth: nothing needs to be downloaded."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from visprog.scenes import Scenes
 
 SIZE = 224
-"""Width and height of the pictures, in pixels."""
+"""Width and height of the images, in pixels."""
 
 
 class SceneQuestions(Benchmark):
-    """Written `scenes:COUNT` or `scenes:COUNT:SEED`: so many scenes of `visprog.scenes`, one question
-    each. A split is test (the usual one), train, val or held_out, whose combinations training never shows.
+    """Scenes of `visprog.scenes` with one question each, written `scenes:COUNT` or `scenes:COUNT:SEED`.
 
-    Metric: accuracy. Kinds are those of the questions (existence, count, relation, …). The oracle knows every thing;
-    a program that is known to be right is in the details.
+    A split is test (the usual one), train, val or held_out, whose combinations training never shows. Metric: accuracy.
+    Kinds are the types of questions (existence, count, relation, …). The oracle knows every object; a right program is
+    in the details.
 
     Raises:
-        VisprogError: it is not written so, or there is no such split.
+        VisprogError: The text has another form, or there is no such split.
     """
 
     name = "scenes"
@@ -66,7 +66,7 @@ class SceneQuestions(Benchmark):
             )
 
     def check(self, limit: int | None = None) -> None:
-        """Nothing: scenes are made as they must be, and making them all takes long."""
+        """Does nothing: generated scenes are valid, and generating all of them takes long."""
 
     def score(self, item: Item, value: Any) -> Mapping[str, float]:
         return {"correct": float(value is not None and same(value, item.answer))}

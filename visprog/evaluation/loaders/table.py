@@ -1,4 +1,4 @@
-"""Questions of one's own in a CSV file."""
+"""Your own questions in a CSV file."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ COLUMNS = ("image", "question", "answer")
 
 
 class Table(Benchmark):
-    """Reads a CSV or TSV file with the columns image, question and answer, and, if there are any, id, group and kind.
+    """Reads a CSV or TSV file with the columns image, question and answer, and optionally id, group and kind.
 
-    Several images are divided by ";"; their paths are relative to the file. An answer that says yes or no must be
-    answered by a bool, a whole number by an int, anything else by any text, compared without case, articles and
-    punctuation. Metric: accuracy.
+    Several images are separated by ";"; their paths are relative to the file. If the answer in the file is yes or no, a
+    program must answer with a bool, if it is a whole number, with an int, otherwise with any text, which is compared
+    without case, articles and punctuation. Metric: accuracy.
 
     Raises:
-        VisprogError: the file cannot be read, or a column is missing.
+        VisprogError: The file cannot be read, or a column is missing.
     """
 
     name = "csv"
@@ -73,7 +73,7 @@ class Table(Benchmark):
 
 
 def _beside(folder: Path, name: str) -> Path:
-    """A file by its path from a folder, as it is written or in the `spellings` of other systems."""
+    """A file by its path relative to a folder, as written or in the `spellings` of other systems."""
     found = (folder / spelling for spelling in spellings(name) if os.path.exists(folder / spelling))
     return next(found, folder / name)
 

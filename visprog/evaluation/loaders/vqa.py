@@ -17,7 +17,7 @@ from .published import Published, id_text, need, numbered
 
 class VQAv2(Published):
     """Reads `v2_OpenEnded_mscoco_SPLIT_questions.json`, `v2_mscoco_SPLIT_annotations.json` (val2014, train2014) and
-    the pictures `COCO_SPLIT_….jpg`.
+    the images `COCO_SPLIT_….jpg`.
 
     Metric: accuracy by consensus after the official normalisation of answers. Kinds are the types of answer
     (yes/no, number, other).
@@ -55,7 +55,7 @@ class VQAv2(Published):
 
 class OKVQA(VQAv2):
     """Reads `OpenEnded_mscoco_SPLIT_questions.json` and `mscoco_SPLIT_annotations.json` of OK-VQA; otherwise as
-    `VQAv2`. Kinds are "other" throughout."""
+    `VQAv2`. All questions have the kind "other"."""
 
     name = "okvqa"
     prefix = ""

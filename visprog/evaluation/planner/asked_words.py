@@ -1,4 +1,4 @@
-"""What programs look for, ask and count, collected from their source: what made-up worlds are made from."""
+"""The words of programs, collected from their source: generated worlds are made from them."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ _AMONG = re.compile(r"\b(?:many|much|number|count|any|all|each|every|most|some|n
 
 @dataclass(frozen=True)
 class Words:
-    """What programs look for, ask and count: what a world is made from.
+    """The words that programs search for, verify and count; a world is made from them.
 
     Attributes:
-        nouns: of the phrases that are looked for.
-        known: what the question takes as known, as noun and colour ("" for any), and how many of it a picture
-            shows at most: one of "the dog", two of "both dogs".
-        colors: basic names.
-        statements: that are asked of objects.
-        choices: options that are chosen among, each a tuple.
-        texts: that are looked for in writing.
-        numbers: that counts are compared with, or places in a row.
-        tools: that are called.
+        nouns: Nouns of the phrases that are searched for.
+        known: Objects whose existence the question assumes, by noun and colour ("" for any), with the maximum number of
+            them per image: one for "the dog", two for "both dogs".
+        colors: Basic names of colours.
+        statements: Statements that are verified.
+        choices: Options of each choice.
+        texts: Texts that are searched for in writing.
+        numbers: Numbers that counts are compared with, and positions in a row.
+        tools: Names of the tools that are called.
     """
 
     nouns: tuple[str, ...] = ()
@@ -55,12 +55,12 @@ class Words:
 
     @classmethod
     def of(cls, reference: str, question: str = "", others: Iterable[str] = ()) -> Words:
-        """Those of some programs, which must be Python.
+        """Collect the words of programs, which must be valid Python.
 
         Args:
-            reference: a right program: where it takes the best of what it finds, there is one such object.
-            question: says so too, by "the dog", or that there are two, by "both dogs".
-            others: programs that are compared with it.
+            reference: Right program. If it takes the best of the objects found, there is one such object.
+            question: Question, which may say the same ("the dog"), or that there are two ("both dogs").
+            others: Programs that are compared with the reference.
         """
         found = _Collected()
         found.visit(ast.parse(reference))
@@ -102,9 +102,9 @@ class Words:
 class _Collected(ast.NodeVisitor):
     phrases: list[str] = field(default_factory=list)
     chosen: list[tuple[str, str]] = field(default_factory=list)
-    """What the best of it is taken: phrase and colour."""
+    """Phrase and colour of objects of which the program takes the best."""
     among: list[str] = field(default_factory=list)
-    """Phrases of which there may be several: what is found is sorted out, or put in order."""
+    """Phrases of objects that are filtered or sorted, so that there may be several."""
     variables: dict[str, tuple[str, str]] = field(default_factory=dict)
     colors: list[str] = field(default_factory=list)
     statements: list[str] = field(default_factory=list)
@@ -156,7 +156,7 @@ class _Collected(ast.NodeVisitor):
             self.among.append(found[0])
 
     def _what(self, node: ast.expr) -> tuple[str, str] | None:
-        """Phrase and colour of what an expression finds: of a call that finds, or of a list of what has a colour."""
+        """Phrase and colour of the objects that an expression finds, by a call or by a list filtered by colour."""
         if isinstance(node, ast.Name):
             return self.variables.get(node.id)
         if isinstance(node, ast.ListComp) and len(node.generators) == 1:
@@ -193,7 +193,7 @@ def _texts(nodes: Iterable[ast.expr]) -> list[str]:
 
 @cache
 def _presumed(question: str) -> Mapping[tuple[str, str], int]:
-    """What a question takes as known: one of "the (red) dog", but not of "all the sheep"; two of "both dogs"."""
+    """Objects that a question assumes: one for "the (red) dog", none for "all the sheep", two for "both dogs"."""
     found = {}
     text = " ".join(question.lower().split())
     for match in _DETERMINER.finditer(text):

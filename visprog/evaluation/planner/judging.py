@@ -1,4 +1,4 @@
-"""Whether two programs answer a question alike: both are run in many made-up worlds, and their answers compared."""
+"""Comparison of two programs for one question: both run in many generated worlds, and their answers are compared."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from ...values.helpers import NothingFound
 from ...values.image import Image
 from ..answers import yes_no_of
 from .asked_words import Words
-from .made_scenes import Picture
+from .made_scenes import WorldImage
 from .wording import plain_text
 from .worlds import World
 
 MIN_WORLDS = 24
-"""Worlds in which answers are compared."""
+"""Number of worlds in which answers are compared."""
 
 MIN_OTHERS = 3
-"""Worlds in which the reference has another answer than its most frequent one, if that can be had."""
+"""Number of worlds in which the answer of the reference should differ from its most frequent answer."""
 
 MAX_WORLDS = 160
-"""Worlds that are tried."""
+"""Maximum number of worlds that are tried."""
 
 LIMITS = Limits(cpu=2.0, grace=1.0, calls=5_000)
-"""Of one run in a sandbox."""
+"""Limits of one run in a sandbox."""
 
-# Put before a program: it then says where it asked whether all of nothing are so.
+# Precedes a program, which then reports whether it called `all` on nothing.
 _ALL = """
 def all(values):
     empty = True
@@ -59,14 +59,14 @@ _ORDERING = ("left_to_right", "top_to_bottom", "by_size", "sorted")
 
 @dataclass(frozen=True)
 class Failed:
-    """Instead of an answer: what stopped the program, by the name of its error and the message."""
+    """The error that stopped a program, in place of an answer: name of the error and message."""
 
     kind: str
     message: str
 
     @property
     def empty(self) -> bool:
-        """Whether nothing was found."""
+        """Whether the error means that nothing was found."""
         return self.kind in ("IndexError", "NothingFound", "ToolError") or "empty" in self.message
 
     def __str__(self) -> str:
@@ -75,13 +75,13 @@ class Failed:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a program is as good as the reference.
+    """Whether a program is equivalent to the reference.
 
     Attributes:
-        right: their answers are the same wherever that can be told.
-        worlds: in so many they were compared.
-        answers: different answers of the reference among them.
-        why: where they differ: a world's seed, and both answers.
+        right: Whether their answers are equal in all worlds in which they were compared.
+        worlds: Number of these worlds.
+        answers: Number of different answers of the reference in them.
+        why: The first difference: seed of the world, and both answers.
     """
 
     right: bool
@@ -91,7 +91,7 @@ class Verdict:
 
 
 def open_sandbox() -> Sandbox:
-    """A sandbox for `judge`; close it."""
+    """Open a sandbox for `judge`; the caller closes it."""
     return Sandbox(LIMITS, library=LIBRARY)
 
 
@@ -101,15 +101,15 @@ def judge(
     """Compare a program with a reference program for the same question.
 
     Args:
-        question: what both answer.
-        reference: the body of `answer`, or a whole program.
-        candidate: likewise.
-        images: number of images that the question is about.
-        sandbox: from `open_sandbox`. If None, the programs run in this process, which is quicker: only for
-            programs that are known to be harmless and to come to an end.
+        question: Question that both programs answer.
+        reference: Body of `answer`, or a whole program.
+        candidate: Body of `answer`, or a whole program.
+        images: Number of images that the question is about.
+        sandbox: Sandbox from `open_sandbox`. If None, the programs run in this process, which is faster: only for
+            programs that are known to be harmless and to terminate.
 
     Raises:
-        SandboxUnavailable: programs cannot be run in the sandbox here.
+        SandboxUnavailable: Programs cannot be run in the sandbox here.
     """
     reference, candidate = whole(reference, images), whole(candidate, images)
     if message := Program.parse(candidate).mismatch(images):
@@ -132,7 +132,7 @@ def judge(
 
 
 def answers_of(question: str, program: str, images: int = 1, worlds: int = MAX_WORLDS) -> Counter[str]:
-    """What a program answers in the worlds of its question, errors included: to see that it can be judged by them."""
+    """Count the answers of a program in the worlds of its question, errors included, to see that they differ."""
     source = whole(program, images)
     words, run = Words.of(source, question), Runnable(source)
     return Counter(_short(run.run(World(words, seed, images))) for seed in _seeds(question, worlds))
@@ -173,11 +173,11 @@ class Runnable:
     """A program that runs in worlds.
 
     Args:
-        source: of the whole program.
-        series: that it runs in: of the same program after `_ALL`. If None, it runs in this process.
+        source: Source of the whole program.
+        series: Series of the same program after `_ALL`, in a sandbox. If None, the program runs in this process.
 
     Raises:
-        SyntaxError: it cannot be compiled (in this process).
+        SyntaxError: The program cannot be compiled (in this process).
     """
 
     def __init__(self, source: str, series: Series | None = None) -> None:
@@ -190,7 +190,7 @@ class Runnable:
         self.vacuous = False
 
     def run(self, world: World) -> Any:
-        """Its answer, or `Failed`. `vacuous` then says whether it asked whether all of nothing are so."""
+        """The answer, or `Failed`. `vacuous` then says whether the program called `all` on nothing."""
         self.vacuous = False
         tools = {**world.tools(), "report_vacuous": self._report_vacuous}
         return self._execute(tools, self._program.bind(world.pictures))
@@ -204,7 +204,7 @@ def _run_here(code: CodeType, tools: Mapping[str, Any], inputs: Mapping[str, Any
     try:
         exec(code, space)
         return space["answer"](*inputs.values())
-    except Exception as error:  # a program may fail in any way
+    except Exception as error:  # a program may raise anything
         return Failed(type(error).__name__, str(error))
 
 
@@ -216,9 +216,9 @@ def _run_confined(series: Series, tools: Mapping[str, Any], inputs: Mapping[str,
 
 
 def _hedged(source: str) -> str | None:
-    """A program that chooses the other word or number where two that it compares are equal; None if it does not choose.
+    """The program with each tie decided the other way; None if the program does not choose between two values.
 
-    An answer that then changes was a tie, and says nothing.
+    If this changes the answer, the right answer is open.
     """
     hedger = _Hedger()
     tree = ast.fix_missing_locations(hedger.visit(ast.parse(source)))
@@ -226,7 +226,7 @@ def _hedged(source: str) -> str | None:
 
 
 class _Hedger(ast.NodeTransformer):
-    """Turns the comparison of a choice so that the other one is chosen where both are equal."""
+    """Changes comparisons so that, of two equal values, the other one is chosen."""
 
     changed = False
 
@@ -237,7 +237,7 @@ class _Hedger(ast.NodeTransformer):
         return self._choice(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """`counts.index(max(counts))`: of several that are equal, the last."""
+        """`counts.index(max(counts))`: take the last of several equal values."""
         self.generic_visit(node)
         func = node.func
         if isinstance(func, ast.Attribute) and func.attr == "index" and isinstance(node.args[0], ast.Call):
@@ -296,7 +296,7 @@ _BUILTINS: Mapping[str, Any] = {
 
 
 def whole(program: str, images: int) -> str:
-    """A program that defines `answer`, of the body of that function or of one that is whole already."""
+    """Make a program that defines `answer` from the body of that function; a whole program stays as it is."""
     if Program.parse(program).parameters is not None:
         return program
     return f"{header(image_inputs(images))}\n{textwrap.indent(program, '    ')}"
@@ -306,19 +306,19 @@ def whole(program: str, images: int) -> str:
 
 
 def _is_presumed(wanted: Any, got: Any) -> bool:
-    """Whether one of the two stopped because an object that the question takes for granted is not there."""
-    as_it_was = isinstance(wanted, Picture) and not wanted.done and wanted.parent is None
+    """Whether one of the programs stopped because an object that the question assumes does not exist."""
+    as_it_was = isinstance(wanted, WorldImage) and not wanted.done and wanted.parent is None
     nothing = as_it_was if isinstance(wanted, Image) else not wanted
     return nothing and isinstance(got, Failed) and got.empty
 
 
 def _same(wanted: Any, got: Any, ordered: bool, images: int) -> bool:
-    """Whether two answers say the same, whatever their form."""
+    """Whether two answers mean the same, in any form."""
     if isinstance(wanted, Failed) or isinstance(got, Failed):
         return isinstance(wanted, Failed) and isinstance(got, Failed)
     if isinstance(wanted, bool):
         return yes_no_of(got) == wanted
-    wanted, got = (_number_of_picture(v, images) for v in (wanted, got))
+    wanted, got = (_number_of_image(v, images) for v in (wanted, got))
     if isinstance(wanted, list | tuple) or isinstance(got, list | tuple):
         return _same_lists(_listed(wanted), _listed(got), ordered, images)
     if isinstance(wanted, int | float):
@@ -367,9 +367,9 @@ def _as_number(value: Any) -> float | None:
         return math.inf if value > 0 else -math.inf
 
 
-def _number_of_picture(value: Any, images: int) -> Any:
-    """One of several pictures as its number, from 1; texts such as "the second" too."""
-    if images > 1 and isinstance(value, Picture) and value.parent is None and not value.done:
+def _number_of_image(value: Any, images: int) -> Any:
+    """One of several images as its number, from 1; also texts such as "the second"."""
+    if images > 1 and isinstance(value, WorldImage) and value.parent is None and not value.done:
         return int(value.name.split()[-1])
     if images > 1 and isinstance(value, str) and (number := _as_number(value)) is not None:
         return number
@@ -377,12 +377,12 @@ def _number_of_picture(value: Any, images: int) -> Any:
 
 
 def _key(value: Any) -> Any:
-    """What makes a value that is no plain one what it is."""
-    if isinstance(value, Picture):
+    """The identity of a value that is not plain data, for comparison."""
+    if isinstance(value, WorldImage):
         return ("picture", value.name, _rounded(value.box), value.done)
     if isinstance(value, Located):
         segmented = isinstance(value, Region) and value.mask is not None
-        return ("region", _rounded(value.box), segmented, _picture_of(value))
+        return ("region", _rounded(value.box), segmented, _image_name(value))
     if isinstance(value, Point):
         return ("point", round(value.x, 3), round(value.y, 3))
     if isinstance(value, Mask):
@@ -396,7 +396,7 @@ def _key(value: Any) -> Any:
     return value
 
 
-def _picture_of(value: Any) -> str:
+def _image_name(value: Any) -> str:
     image = getattr(value, "image", None)
     return image.name if image is not None else ""
 
@@ -409,7 +409,7 @@ def _short(value: Any) -> str:
     """An answer as one line."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_short, value))}]"
-    if isinstance(value, Picture):
+    if isinstance(value, WorldImage):
         boxes = sorted(map(str, value.done))
         return f"{value.name} {value.box} {' '.join(boxes)}"
     if isinstance(value, Region):

@@ -1,4 +1,4 @@
-"""Made-up pictures: objects of the kinds that programs look for, at random, with known places, colours and names."""
+"""Generated scenes: random objects that programs search for, with known places, colours and names."""
 
 from __future__ import annotations
 
@@ -37,25 +37,27 @@ _DRAWN = ("find_circles", "find_polygons", "find_lines", "find_grid", "intersect
 
 
 @dataclass(frozen=True, eq=False)
-class Picture(Image):
-    """A picture of a world: no pixels to speak of, but what was done to it.
+class WorldImage(Image):
+    """An image of a world: blank pixels, and the edits that were applied.
 
     Attributes:
-        done: each edit, by its kind and what it was done to.
+        done: Edits, each with its name and the regions that it was applied to.
     """
 
     done: frozenset[tuple[Any, ...]] = frozenset()
 
 
 @dataclass(frozen=True)
-class Thing:
-    """One object of a picture.
+class WorldObject:
+    """One object of an image.
 
     Attributes:
-        nouns: all that it is called.
-        value: it as the tools give it: a region, or a shape of a drawing.
-        color: as a basic name.
-        salt: tells it from all others; what is true of it hangs on that.
+        nouns: Nouns that name it.
+        value: Value that the tools return for it: a region, or a shape of a drawing.
+        color: Basic name of its colour.
+        salt: Random number that identifies it, and determines which statements about it are true.
+        score: Confidence that the tools report.
+        label: Text that the tools return with it; empty for its noun.
     """
 
     nouns: frozenset[str]
@@ -69,30 +71,30 @@ class Thing:
     def box(self) -> Box:
         return self.value.box
 
-    def is_a(self, kind: str) -> bool:
-        """Whether it may be called so."""
-        if kind == "thing":
+    def is_a(self, name: str) -> bool:
+        """Whether a noun names this object, or a class that contains it."""
+        if name == "thing":
             return not self.nouns & {"face", "text", "line"}
-        return any(is_a(noun, kind) for noun in self.nouns)
+        return any(is_a(noun, name) for noun in self.nouns)
 
 
 @dataclass
-class Scene:
-    """What one picture shows."""
+class WorldScene:
+    """The content of one image."""
 
-    picture: Picture
-    things: list[Thing]
+    image: WorldImage
+    objects: list[WorldObject]
     texts: list[Region]
     grid: Grid | None
     color: str
     salt: int
 
     def __post_init__(self) -> None:
-        self.by_box = {edges(t.box): t for t in self.things}
+        self.by_box = {edges(t.box): t for t in self.objects}
 
 
 class SceneMaker:
-    """Makes the pictures of one world."""
+    """Generator of the images of one world."""
 
     def __init__(self, words: Words, rng: random.Random) -> None:
         self.words = words
@@ -114,28 +116,28 @@ class SceneMaker:
             {*words.nouns} & {*SHAPES, "shape", "polygon", "line"}
         )
 
-    def scenes(self, images: int) -> list[Scene]:
+    def scenes(self, images: int) -> list[WorldScene]:
         return [self._scene(i) for i in range(images)]
 
-    def _scene(self, index: int) -> Scene:
-        picture = Picture(_BLANK, None, f"picture {index + 1}")
+    def _scene(self, index: int) -> WorldScene:
+        image = WorldImage(_BLANK, None, f"picture {index + 1}")
         plans = [(noun, self.rng.random()) for noun in self._contents()]
         plans.sort(key=lambda p: -p[1])
-        things: list[Thing] = []
+        objects: list[WorldObject] = []
         for noun, size in plans:
-            made = self._thing(noun, size, things, picture)
+            made = self._object(noun, size, objects, image)
             if made is not None:
-                things.append(made)
-        things += self._faces(things, picture)
-        things += self._lines(picture)
-        things.sort(key=lambda t: -t.score)
+                objects.append(made)
+        objects += self._faces(objects, image)
+        objects += self._lines(image)
+        objects.sort(key=lambda t: -t.score)
         grid = None
         if "find_grid" in self.words.tools and self.rng.random() < 0.9:
             grid = Grid(self.rng.randint(2, 9), self.rng.randint(2, 9), Box(20, 20, 500, 400))
-        return Scene(picture, things, self._texts(things, picture), grid, self._color(), self._salt())
+        return WorldScene(image, objects, self._texts(objects, image), grid, self._color(), self._salt())
 
     def _contents(self) -> list[str]:
-        """The nouns of the objects of a picture, each as often as it is there."""
+        """The nouns of the objects of an image, each repeated once per object."""
         rng, found = self.rng, []
         nouns = [
             n for n in self.words.nouns if n not in ("face", "text", "line", "thing", "shape", "polygon")
@@ -147,7 +149,7 @@ class SceneMaker:
             found += [noun] * self._count(noun)
             if (
                 " " in noun and rng.random() < 0.7 and noun not in roles
-            ):  # another of the kind: not a stop sign
+            ):  # a related object: a sign that is not a stop sign
                 found.append(noun.split()[-1])
         if self.people:
             found += self._people()
@@ -169,7 +171,7 @@ class SceneMaker:
         return found
 
     def _people(self) -> list[str]:
-        """Men, women, boys and girls; as many as asked for where people of all kinds are."""
+        """Men, women, boys and girls; the count of the question if it is about people in general."""
         rng, named = self.rng, {*self.words.nouns}
         if "person" in named and rng.random() < 0.5:
             return [rng.choice(_BASES)[0] for _ in range(self._count("person"))]
@@ -180,9 +182,9 @@ class SceneMaker:
 
     def _count(self, noun: str) -> int:
         rng = self.rng
-        most = self.words.known.get((noun, ""))
-        if most:
-            return most if rng.random() < 0.9 else 0
+        maximum = self.words.known.get((noun, ""))
+        if maximum:
+            return maximum if rng.random() < 0.9 else 0
         if any(n == noun for n, _ in self.words.known):
             return rng.randint(1, 4)
         if self.equal is not None and rng.random() < 0.9:
@@ -194,8 +196,8 @@ class SceneMaker:
     def _color(self) -> str:
         return self.usual if self.rng.random() < self.uniform else self.rng.choice(self.colors)
 
-    def _color_of(self, noun: str, others: Sequence[Thing]) -> str:
-        """Any; but of "the red car" there is one."""
+    def _color_of(self, noun: str, others: Sequence[WorldObject]) -> str:
+        """A random colour, but of "the red car" there is only one."""
         known = [color for name, color in self.words.known if name == noun and color]
         there = {t.color for t in others if noun in t.nouns}
         missing = [c for c in known if c not in there]
@@ -208,7 +210,9 @@ class SceneMaker:
     def _salt(self) -> int:
         return self.rng.getrandbits(32)
 
-    def _thing(self, noun: str, size: float, others: Sequence[Thing], picture: Picture) -> Thing | None:
+    def _object(
+        self, noun: str, size: float, others: Sequence[WorldObject], image: WorldImage
+    ) -> WorldObject | None:
         rng = self.rng
         box = self._place(size, [t for t in others if noun not in t.nouns], [t.box for t in others])
         if box is None:
@@ -222,19 +226,19 @@ class SceneMaker:
             ]
             nouns |= {"adult"} if noun in ("man", "woman") else set()
             nouns |= {rng.choice(roles)} if roles and rng.random() < 0.3 else set()
-        value: Located = Region(box, noun, 1.0, picture)
+        value: Located = Region(box, noun, 1.0, image)
         if noun in SHAPES:
-            value = _shape(noun, box, color, picture)
+            value = _shape(noun, box, color, image)
             nouns |= {*_KINDS_OF_SHAPE.get(noun, ()), "shape"} | ({"polygon"} if noun != "circle" else set())
         label = f"code-{rng.randint(100, 999)}" if noun == "qr code" else ""
-        return Thing(frozenset(nouns), value, color, self._salt(), round(rng.uniform(0.5, 1), 6), label)
+        return WorldObject(frozenset(nouns), value, color, self._salt(), round(rng.uniform(0.5, 1), 6), label)
 
     @staticmethod
     def _bases() -> tuple[str, ...]:
         return tuple(base for base, _ in _BASES)
 
-    def _place(self, size: float, hosts: Sequence[Thing], boxes: Sequence[Box]) -> Box | None:
-        """A free place: by itself, within another object, or partly on one; never a little across an edge."""
+    def _place(self, size: float, hosts: Sequence[WorldObject], boxes: Sequence[Box]) -> Box | None:
+        """A free place: alone, within another object, or partly on one; never slightly across an edge."""
         rng = self.rng
         for _ in range(25):
             width, height = (12 + 120 * (size * rng.uniform(0.6, 1.2)) ** 1.5 for _ in "xy")
@@ -258,36 +262,38 @@ class SceneMaker:
                 return box
         return None
 
-    def _faces(self, things: Sequence[Thing], picture: Picture) -> list[Thing]:
+    def _faces(self, objects: Sequence[WorldObject], image: WorldImage) -> list[WorldObject]:
         found = []
-        for thing in things:
-            if thing.is_a("person") and self.rng.random() < 0.75:
-                b, x = thing.box, thing.box.center.x
+        for obj in objects:
+            if obj.is_a("person") and self.rng.random() < 0.75:
+                b, x = obj.box, obj.box.center.x
                 half, top = 0.15 * b.width, b.top + 0.03 * b.height
                 box = Box(x - half, top, x + half, top + 0.2 * b.height)
-                face = Region(box, "face", 1.0, picture)
+                face = Region(box, "face", 1.0, image)
                 score = round(self.rng.uniform(0.5, 1), 6)
-                found.append(Thing(frozenset(("face",)), face, thing.color, thing.salt, score))
+                found.append(WorldObject(frozenset(("face",)), face, obj.color, obj.salt, score))
         return found
 
-    def _lines(self, picture: Picture) -> list[Thing]:
+    def _lines(self, image: WorldImage) -> list[WorldObject]:
         if not self.words.tools & {"find_lines", "intersections"} and "line" not in self.words.nouns:
             return []
         found = []
         for _ in range(self.rng.randint(0, 6)):
             points = [Point(self.rng.uniform(0, WIDTH), self.rng.uniform(0, HEIGHT)) for _ in range(3)]
             color = self._color()
-            line = Line(tuple(points), color, picture)
+            line = Line(tuple(points), color, image)
             found.append(
-                Thing(frozenset(("line",)), line, color, self._salt(), round(self.rng.uniform(0.5, 1), 6))
+                WorldObject(
+                    frozenset(("line",)), line, color, self._salt(), round(self.rng.uniform(0.5, 1), 6)
+                )
             )
         return found
 
-    def _texts(self, things: Sequence[Thing], picture: Picture) -> list[Region]:
+    def _texts(self, objects: Sequence[WorldObject], image: WorldImage) -> list[Region]:
         """Writing on some objects and beside them, in reading order."""
         rng = self.rng
-        asked = [w for text in self.words.texts for w in {text, *text.split()}]
-        places = [t.box for t in things if t.nouns.isdisjoint({"face", "line"}) and rng.random() < 0.5]
+        asked = [w for sought in self.words.texts for w in {sought, *sought.split()}]
+        places = [t.box for t in objects if t.nouns.isdisjoint({"face", "line"}) and rng.random() < 0.5]
         places += [
             Box(x, y, x + 60, y + 20)
             for x, y in ((5.5, 5.5), (520.5, 440.5), (5.5, 450.5))
@@ -298,10 +304,10 @@ class SceneMaker:
             x, y = at.center.x + rng.uniform(-1, 1), at.center.y + rng.uniform(-1, 1)
             half = at.width / 8
             word, number = rng.choice(_WORDS), rng.randint(100, 999)
-            said = rng.choice((f"{word} {number}", f"{word} {rng.choice(_WORDS)}", f"{number}"))
+            text = rng.choice((f"{word} {number}", f"{word} {rng.choice(_WORDS)}", f"{number}"))
             if asked and rng.random() < wanted:
-                said = rng.choice(asked)
-            found.append(Region(Box(x - half, y - 1, x + half, y + 1), said, 1.0, picture))
+                text = rng.choice(asked)
+            found.append(Region(Box(x - half, y - 1, x + half, y + 1), text, 1.0, image))
         return sorted(found, key=lambda t: (t.center.y, t.center.x))
 
 
@@ -312,7 +318,7 @@ def _is_clear(a: Box, b: Box) -> bool:
 
 
 def _base(noun: str, rng: random.Random) -> set[str]:
-    """What a person of some role is besides."""
+    """Further nouns of a person with a role."""
     if noun in ("man", "woman"):
         return {noun, "adult"}
     if noun in ("boy", "girl"):
@@ -322,7 +328,7 @@ def _base(noun: str, rng: random.Random) -> set[str]:
 
 
 def _suits(role: str, base: str) -> bool:
-    """Whether someone with this role may be a man, a woman, a boy or a girl."""
+    """Whether a person with this role may be a man, a woman, a boy or a girl."""
     for one, other in (("man", "woman"), ("woman", "man")):
         if is_a(role, one) and base in (other, "boy", "girl"):
             return False
@@ -330,11 +336,11 @@ def _suits(role: str, base: str) -> bool:
     return child == (base in ("boy", "girl"))
 
 
-def _shape(noun: str, box: Box, color: str, picture: Picture) -> Located:
+def _shape(noun: str, box: Box, color: str, image: WorldImage) -> Located:
     center = box.center
     radius = min(box.width, box.height) / 2
     if noun == "circle":
-        return Circle(center, radius, color, picture)
+        return Circle(center, radius, color, image)
     corners = _CORNERS.get(noun, 4)
     turn = math.pi / 4 if noun in ("square", "rectangle", "trapezoid", "parallelogram") else math.pi / 2
     points = []
@@ -343,9 +349,9 @@ def _shape(noun: str, box: Box, color: str, picture: Picture) -> Located:
         angle = turn + 2 * math.pi * i / corners
         wide = 0.7 if noun in ("rectangle", "parallelogram") else 1.0
         points.append(Point(center.x + reach * math.cos(angle), center.y + wide * reach * math.sin(angle)))
-    return Polygon(tuple(points), color, picture)
+    return Polygon(tuple(points), color, image)
 
 
 def edges(box: Box) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom: what tells a box from all others."""
+    """Left, top, right and bottom: the identity of a box."""
     return box.left, box.top, box.right, box.bottom

@@ -3,13 +3,13 @@
 A file of questions is a YAML list of entries:
 
     - question: "how many dogs r on the sofa"
-      images: 1            # how many pictures; 1 where it is not said
-      category: relation   # what the results are divided by
-      program: |           # the body of a right program; absent where there is none
+      images: 1            # number of images (default 1)
+      category: relation   # results are split by category
+      program: |           # body of a right program; absent if there is none
         sofas = detect(image, "sofa")
         return len([x for x in detect(image, "dogs") if any(x.overlaps(y) for y in sofas)])
-      refuse: never        # never: it must be answered; fine: a refusal is as good; must: it must be refused
-      also: []             # further right programs, where the question may be read in another way
+      refuse: never        # never: it must be answered; fine: a refusal is also right; must: it must be refused
+      also: []             # other right programs, if the question has several readings
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 
 DATA = Path(__file__).parent / "questions"
 PRINTED = "printed"
-"""The set of questions that the documentation prints: each of them must be answered right."""
+"""Name of the set of questions that the documentation prints: each must be answered right."""
 
 LIMITS: Mapping[str, float] = {"wrong": 0.015, "right": 0.85, "refused": 0.98}
-"""What the gate asks for: wrong at most, right and refused at least."""
+"""Limits of the gate: maximum share of wrong answers, minimum shares of right answers and of refusals."""
 
 MAX_UNREACHED = 5
-"""Questions in a row for which the planner cannot be reached, before a run ends."""
+"""Maximum number of consecutive questions for which the planner cannot be reached, before the run ends."""
 
 Outcome = Literal["right", "refused", "wrong"]
 
 
 @dataclass(frozen=True)
 class Question:
-    """One entry of a file of questions; see the module."""
+    """One entry of a file of questions; see the docstring of the module."""
 
     set: str
     question: str
@@ -57,13 +57,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Score:
-    """What a planner made of one question.
+    """Outcome of a planner on one question.
 
     Attributes:
-        outcome: right, refused, or wrong: another answer than the reference's, or one where there is none.
-        program: what it wrote; empty where it refused.
-        probability: of the program, where the planner knows it.
-        why: where the answers differ, or why it refused.
+        question: Question with its reference program.
+        outcome: Right, refused, or wrong (a different answer than the reference, or any if the question has none).
+        program: Program of the planner; empty if it refused.
+        probability: Probability of the program, if the planner knows it.
+        why: The difference of the answers, or the reason of the refusal.
     """
 
     question: Question
@@ -74,34 +75,36 @@ class Score:
 
     @property
     def good(self) -> bool:
-        """Whether that is what was wanted."""
+        """Whether the outcome is as wanted."""
         wanted = {"never": ("right",), "fine": ("right", "refused"), "must": ("refused",)}
         return self.outcome in wanted[self.question.refuse]
 
 
 def default_files() -> list[Path]:
-    """The sets that come with the package."""
+    """The files of questions of the package."""
     return sorted(DATA.glob("*.yaml"))
 
 
 def read_questions(paths: Iterable[Path]) -> list[Question]:
-    """The entries of files, in their order.
+    """Read the entries of files, in order.
 
     Raises:
-        ConfigError: a file cannot be read, or an entry is not of the form; the message names it.
+        ConfigError: A file cannot be read, or an entry has another form; the message names it.
     """
     return [question for path in paths for question in _read(Path(path))]
 
 
 def score_question(planner: Planner, question: Question, sandbox: Sandbox | None = None) -> Score:
-    """Have a planner write the program for a question, check it, and compare it with the reference.
+    """Let a planner write the program for a question, check it, and compare it with the reference.
 
     Args:
-        sandbox: that programs run in; see `judge`.
+        planner: Planner to score.
+        question: Question with its reference program.
+        sandbox: Sandbox that the programs run in; see `judge`.
 
     Raises:
-        PlannerError: the planner cannot be reached.
-        SandboxUnavailable: as `judge`.
+        PlannerError: The planner cannot be reached.
+        SandboxUnavailable: Programs cannot be run in the sandbox here.
     """
     task = Task(question.question, question.images)
     try:
@@ -115,13 +118,13 @@ def score_question(planner: Planner, question: Question, sandbox: Sandbox | None
 
 
 def score_questions(planner: Planner, questions: Iterable[Question]) -> Iterator[Score]:
-    """Score after score, in the order of the questions; programs run in a sandbox.
+    """Yield the scores in the order of the questions; programs run in a sandbox.
 
     A question for which the planner cannot be reached counts as refused.
 
     Raises:
-        PlannerError: the planner cannot be reached for `MAX_UNREACHED` questions in a row.
-        SandboxUnavailable: as `judge`.
+        PlannerError: The planner cannot be reached for `MAX_UNREACHED` questions in a row.
+        SandboxUnavailable: Programs cannot be run in the sandbox here.
     """
     unreached = 0
     with open_sandbox() as sandbox:
@@ -138,9 +141,10 @@ def score_questions(planner: Planner, questions: Iterable[Question]) -> Iterator
 
 
 def summarise(scores: Sequence[Score]) -> dict[str, Any]:
-    """Shares of outcomes, by category too, and whether the gate is open.
+    """Shares of outcomes, in all and per category, and whether the gate is passed.
 
-    `wrong` is of all questions, `right` of those that must be answered, `refused` of those that must be refused.
+    `wrong` is a share of all questions, `right` of those that must be answered, `refused` of those that must be
+    refused.
     """
     answerable = [s for s in scores if s.question.refuse == "never"]
     hopeless = [s for s in scores if s.question.refuse == "must"]
@@ -175,7 +179,7 @@ def summarise(scores: Sequence[Score]) -> dict[str, Any]:
 
 
 def to_json(score: Score) -> dict[str, Any]:
-    """A score as plain data."""
+    """Convert a score to plain data."""
     return {
         **asdict(score.question), "outcome": score.outcome, "good": score.good, "written": score.program,
         "probability": score.probability, "why": score.why,
@@ -183,7 +187,7 @@ def to_json(score: Score) -> dict[str, Any]:
 
 
 def _check(program: str, task: Task) -> list[Diagnostic]:
-    """The static check alone: the worlds are the trial."""
+    """The static check alone: the worlds replace the dry run."""
     from ...check import check
 
     return check(program, task.registry, returns=task.returns)
@@ -225,7 +229,7 @@ def _read(path: Path) -> Iterator[Question]:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(entries, list):
-        raise ConfigError(f"{path} holds no list of questions")
+        raise ConfigError(f"{path} must hold a list of questions")
     for number, entry in enumerate(entries, 1):
         try:
             question = Question(path.stem, **entry)

@@ -1,7 +1,7 @@
-"""What noun phrases and statements mean, so that the same thing said in other words is the same.
+"""Meaning of noun phrases and statements, so that different wordings of the same meaning are equal.
 
-The tools of fake worlds look things up by it: "the red lorries" are red things of the kind "truck", "wears a hat" and
-"with a hat on" are one claim, "not open" and "shut" too.
+The tools of generated worlds use it: "the red lorries" are red objects named "truck"; "wears a hat" and "with a hat on"
+are one claim, and so are "not open" and "shut".
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ _CLAUSE = re.compile(
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a noun phrase asks for.
+    """Meaning of a noun phrase.
 
     Attributes:
-        noun: in the singular, one word for all that mean the same.
-        color: as a basic name, or "".
-        claims: what must further hold.
+        noun: Noun in the singular, one for all synonyms.
+        color: Basic name of the colour, or "".
+        claims: Statements that must hold too.
     """
 
     noun: str
@@ -59,7 +59,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Claim:
-    """One thing said of an object: the words that carry it, and whether it is denied."""
+    """One statement about an object: the words that carry its meaning, and whether it is negated."""
 
     words: frozenset[str]
     denied: bool = False
@@ -67,10 +67,10 @@ class Claim:
 
 @cache
 def read_noun(phrase: str, adjectives: frozenset[str] = frozenset()) -> Wanted:
-    """Take a noun phrase apart; `adjectives` are the words that stand for a claim where they precede a noun.
+    """Parse a noun phrase; `adjectives` are the words that mean a claim if they precede a noun.
 
     Raises:
-        ToolError: it names nothing.
+        ToolError: The phrase names no object.
     """
     text = f"{' '.join(phrase.lower().split())} "
     found = _CLAUSE.search(text)
@@ -127,9 +127,9 @@ def _words(text: str) -> list[str]:
 
 
 @cache
-def is_a(noun: str, kind: str) -> bool:
-    """Whether all that is called `noun` may be called `kind`."""
-    return kind in _kinds(noun)
+def is_a(noun: str, name: str) -> bool:
+    """Whether every object called `noun` may be called `name`."""
+    return name in _kinds(noun)
 
 
 @cache
@@ -149,7 +149,7 @@ def _parents(noun: str) -> set[str]:
 
 @cache
 def _tree() -> dict[str, set[str]]:
-    """Noun → the kinds that it is directly one of."""
+    """Noun → its direct hypernyms."""
     tree: dict[str, set[str]] = {}
     for kind, nouns in table("kinds").items():
         for noun in nouns:
@@ -161,13 +161,13 @@ def _tree() -> dict[str, set[str]]:
 
 @cache
 def is_person(noun: str) -> bool:
-    """Whether a noun is one for people."""
+    """Whether a noun names a person."""
     return is_a(noun, "person")
 
 
 @cache
 def basic_color(name: str) -> str | None:
-    """The basic colour that a name stands for; None where it is the name of no colour."""
+    """The basic colour of a name; None if it does not name a colour."""
     words = name.lower().split()
     last = words[-1] if words else ""
     return next((basic for basic, others in table("colors").items() if last == basic or last in others), None)
@@ -175,7 +175,7 @@ def basic_color(name: str) -> str | None:
 
 @cache
 def read_statement(statement: str, noun: str = "") -> tuple[tuple[Claim, ...], ...]:
-    """A statement as alternatives, each of claims that must all hold. `noun` is what it is said of."""
+    """Parse a statement into alternatives, each of claims that must all hold; `noun` names the object."""
     text = re.sub(r"n['’]t\b", " not", statement.lower())
     return tuple(
         tuple(_claim(part, noun) for part in re.split(r"\band\b|,", one) if part.strip())
@@ -184,15 +184,15 @@ def read_statement(statement: str, noun: str = "") -> tuple[tuple[Claim, ...], .
 
 
 def _claim(text: str, noun: str) -> Claim:
-    said = re.findall(r"[a-z0-9][\w'-]*", text)
-    denied = sum(w in _NEGATIONS for w in said) % 2 == 1
+    tokens = re.findall(r"[a-z0-9][\w'-]*", text)
+    denied = sum(w in _NEGATIONS for w in tokens) % 2 == 1
     subject = set(_kinds(noun)) | {"person", "someone"} if noun else {"person", "someone"}
-    words = [w for w in said if w not in _SILENT and w not in _NEGATIONS]
-    if "off" in words and len(words) > 1:  # "switched off" is the contrary of "switched on"
+    words = [w for w in tokens if w not in _SILENT and w not in _NEGATIONS]
+    if "off" in words and len(words) > 1:  # "switched off" is the opposite of "switched on"
         words, denied = [w for w in words if w != "off"], not denied
     if len(words) > 1 and singular(words[0]) in subject | {_nouns().get(singular(w), w) for w in subject}:
         words = words[1:]
-    kept = {_stem(w) for w in words} or {_stem(w) for w in said if w not in ("a", "an", "the", "is", "are")}
+    kept = {_stem(w) for w in words} or {_stem(w) for w in tokens if w not in ("a", "an", "the", "is", "are")}
     if len(kept) == 1 and (word := next(iter(kept))) in table("opposites"):
         kept, denied = {table("opposites")[word]}, not denied
     return Claim(frozenset(kept), denied)
@@ -200,7 +200,7 @@ def _claim(text: str, noun: str) -> Claim:
 
 @cache
 def _stem(word: str) -> str:
-    """A word without the endings of number and tense, and one word for those that mean the same."""
+    """Stem of a word: without endings of number and tense, and the same for synonyms."""
     if word in table("opposites") or word in table("opposites").values():
         return word
     if word in table("same_words"):
@@ -216,7 +216,7 @@ def _stem(word: str) -> str:
 
 
 def plain_text(text: str) -> str:
-    """A text that is an answer, without what does not change it: case, articles, prepositions, plural."""
+    """Normalise a text answer: case, articles, prepositions, plural."""
     words = re.findall(r"[\w'.-]+", text.lower())
     kept = [
         w for w in words if w not in ("a", "an", "the", "in", "on", "at", "of", "one", "ones", "to", "made")
@@ -241,7 +241,7 @@ def check_color(name: str) -> str:
     """The basic colour of a name.
 
     Raises:
-        ToolError: there is no such colour.
+        ToolError: There is no such colour.
     """
     found = basic_color(name)
     if found is None:

@@ -1,8 +1,8 @@
-"""Made-up pictures that are known to the last object, and tools that answer about them without a fault.
+"""Generated worlds, of which every object is known, and tools that answer about them without errors.
 
-A program is judged by what it answers in many such worlds: they are made from the words that it looks for, at random
-and by a seed, so that counts, places, colours and truths come out one way and the other. Nothing is drawn; the tools
-answer from what was put in the picture.
+A program is judged by its answers in many worlds. They are generated with a seed from the words that the program
+searches for, so that counts, places, colours and properties vary. Nothing is drawn; the tools answer from the list of
+objects.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ...registry import default_registry
 from ...values import Box, Circle, Grid, Line, Located, Mask, Point, Polygon, Region
 from ...values.image import Image
 from .asked_words import Words
-from .made_scenes import SHAPES, Picture, Scene, SceneMaker, Thing, edges
+from .made_scenes import SHAPES, SceneMaker, WorldImage, WorldObject, WorldScene, edges
 from .wording import (
     Claim,
     Wanted,
@@ -44,12 +44,12 @@ _CROPS = ("crop", "crop_left_of", "crop_right_of", "crop_above", "crop_below", "
 
 
 class World:
-    """Pictures with known contents, and the tools that answer about them.
+    """Images with known contents, and the tools that answer about them.
 
     Args:
-        words: what there is to look for.
-        seed: the same seed makes the same world.
-        images: how many pictures.
+        words: Words that the programs search for.
+        seed: Seed; the same seed makes the same world.
+        images: Number of images.
     """
 
     def __init__(self, words: Words, seed: int, images: int = 1) -> None:
@@ -57,14 +57,14 @@ class World:
         self.seed = seed
         self.adjectives = adjectives(words.statements)
         self.doubtful = False
-        """Set where the right answer hangs on what nobody can know, as with "red or blue?" of a green object."""
+        """Whether the right answer is open, as for "red or blue?" about a green object."""
         self.scenes = SceneMaker(words, random.Random(seed)).scenes(images)
-        self.pictures = [scene.picture for scene in self.scenes]
-        self._by_name = {scene.picture.name: scene for scene in self.scenes}
+        self.pictures = [scene.image for scene in self.scenes]
+        self._by_name = {scene.image.name: scene for scene in self.scenes}
         self._groups = [g for options in words.choices if (g := _group(options))]
 
     def tools(self) -> Mapping[str, Callable[..., Any]]:
-        """By name, with the arguments of the tools that they stand for."""
+        """The tools by name, with the arguments of the real tools."""
         own = {name: getattr(self, name) for name in TOOLS}
         crops = {name: self._cropped(name) for name in _CROPS}
         return {**own, **crops}
@@ -98,7 +98,7 @@ class World:
     def find_polygons(self, image: Image, kind: str = "polygon", color: str | None = None) -> list[Polygon]:
         noun = read_noun(kind).noun
         if noun not in (*SHAPES, "polygon", "quadrilateral", "shape"):
-            raise ToolError(f"'{kind}' is no kind of polygon")
+            raise ToolError(f"'{kind}' is not a polygon")
         return self._drawn(image, Polygon, noun, color)
 
     def find_lines(self, image: Image, color: str | None = None) -> list[Line]:
@@ -126,11 +126,11 @@ class World:
     def segment_everything(self, image: Image) -> list[Region]:
         return [Region(t.box, "", t.score, image.root, _mask(t.box)) for t in self._seen(image)]
 
-    # -- telling -----------------------------------------------------------------------------------
+    # -- describing -----------------------------------------------------------------------------------
 
     def dominant_color(self, image: Any) -> str:
-        thing, scene = self._meant(image)
-        return scene.color if thing is None else thing.color
+        obj, scene = self._meant(image)
+        return scene.color if obj is None else obj.color
 
     def has_color(self, image: Any, color: str) -> bool:
         return self.dominant_color(image) == check_color(color)
@@ -184,7 +184,7 @@ class World:
 
     def tag(self, image: Image, regions: list[Located], labels: list[str] | None = None) -> Image:
         if labels is not None and len(labels) != len(regions):
-            raise ToolError(f"tag needs one label a region: it got {len(labels)} for {len(regions)}")
+            raise ToolError(f"tag needs one label per region: it got {len(labels)} for {len(regions)}")
         return _edited(
             image, [("tag", edges(r.box), labels[i] if labels else "") for i, r in enumerate(regions)]
         )
@@ -194,19 +194,19 @@ class World:
 
         def crop(image: Image, *arguments: Any, **more: Any) -> Image:
             part = cut(image, *arguments, **more)
-            return Picture(part.pixels, None, part.name, part.parent, part.origin, _done(image))
+            return WorldImage(part.pixels, None, part.name, part.parent, part.origin, _done(image))
 
         return crop
 
-    # -- what is meant -----------------------------------------------------------------------------
+    # -- lookup -----------------------------------------------------------------------------
 
-    def _scene(self, image: Image) -> Scene:
+    def _scene(self, image: Image) -> WorldScene:
         return self._by_name[image.name]
 
-    def _seen(self, image: Image) -> list[Thing]:
-        """The surest first; in a part of a picture, what lies in it with at least half of itself, or fills it."""
-        things = self._scene(image).things
-        return things if image.parent is None else [t for t in things if _is_seen(t.box, image.box)]
+    def _seen(self, image: Image) -> list[WorldObject]:
+        """The objects of an image, highest score first; of a crop, those at least half in it, or that fill it."""
+        objects = self._scene(image).objects
+        return objects if image.parent is None else [t for t in objects if _is_seen(t.box, image.box)]
 
     def _drawn(self, image: Image, form: type, kind: str, color: str | None) -> list[Any]:
         wanted = None if color is None else check_color(color)
@@ -219,15 +219,15 @@ class World:
         ]
         return [t.value for t in sorted(found, key=lambda t: t.box.center.x)]
 
-    def _meant(self, place: Any) -> tuple[Thing | None, Scene]:
-        """The object that a region or a crop lies on; none for a whole picture or an empty place."""
+    def _meant(self, place: Any) -> tuple[WorldObject | None, WorldScene]:
+        """The object at a region or a crop; None for a whole image or an empty place."""
         image = _image_of(place)
         scene = self._scene(image)
         if isinstance(place, Image) and place.box == place.root.box:
             return None, scene
         found = scene.by_box.get(edges(place.box))
         if found is None:
-            fits = [(t.box.iou(place.box), t.score, t) for t in scene.things]
+            fits = [(t.box.iou(place.box), t.score, t) for t in scene.objects]
             share, _, near = max(fits, default=(0.0, 0.0, None), key=lambda f: f[:2])
             found = near if share > 0.5 else None
         return found, scene
@@ -239,35 +239,35 @@ class World:
         )
 
     def _key(self, place: Any) -> str:
-        thing, scene = self._meant(place)
-        return str(scene.salt if thing is None else thing.salt)
+        obj, scene = self._meant(place)
+        return str(scene.salt if obj is None else obj.salt)
 
     def _read(self, place: Any, statement: str) -> tuple[tuple[Claim, ...], ...]:
-        thing, _ = self._meant(place)
-        return read_statement(statement, min(thing.nouns) if thing else "")
+        obj, _ = self._meant(place)
+        return read_statement(statement, min(obj.nouns) if obj else "")
 
-    def _answers_to(self, thing: Thing, wanted: Wanted, image: Image) -> bool:
-        if wanted.color and thing.color != wanted.color:
+    def _answers_to(self, obj: WorldObject, wanted: Wanted, image: Image) -> bool:
+        if wanted.color and obj.color != wanted.color:
             return False
-        region = Region(thing.box, "", 1.0, image.root)
+        region = Region(obj.box, "", 1.0, image.root)
         return all(self.verify(region, claim) for claim in wanted.claims)
 
     def _holds(self, place: Any, claim: Claim) -> bool:
         return self._is_true(place, claim.words) != claim.denied
 
     def _is_true(self, place: Any, words: frozenset[str]) -> bool:
-        thing, scene = self._meant(place)
+        obj, scene = self._meant(place)
         colors = {c for w in words if (c := basic_color(w))}
         rest = " ".join(sorted(w for w in words if not basic_color(w)))
         if colors and not rest:
-            return (thing.color if thing else scene.color) in colors
-        if thing is not None and " " not in rest:
+            return (obj.color if obj else scene.color) in colors
+        if obj is not None and " " not in rest:
             noun = read_noun(rest).noun
-            if is_person(noun) or thing.is_a(noun):
-                return thing.is_a(noun) and (not colors or thing.color in colors)
+            if is_person(noun) or obj.is_a(noun):
+                return obj.is_a(noun) and (not colors or obj.color in colors)
             if noun in self.words.nouns:
-                others = [t for t in scene.things if t is not thing and t.is_a(noun)]
-                return any(t.box.overlaps(thing.box) and (not colors or t.color in colors) for t in others)
+                others = [t for t in scene.objects if t is not obj and t.is_a(noun)]
+                return any(t.box.overlaps(obj.box) and (not colors or t.color in colors) for t in others)
         for group in self._groups:
             if words in group:
                 return group[int(self._chance(place, frozenset().union(*group)) * len(group))] == words
@@ -283,7 +283,7 @@ def _is_seen(box: Box, part: Box) -> bool:
 
 
 def _group(options: Sequence[str]) -> tuple[frozenset[str], ...]:
-    """Options of which one holds, as the words of their claims; empty where they are contraries or colours."""
+    """Options of which exactly one holds, as the words of their claims; empty if they are opposites or colours."""
     claims = [read_statement(o) for o in options]
     if any(len(c) != 1 or len(c[0]) != 1 or c[0][0].denied for c in claims) or any(map(basic_color, options)):
         return ()
@@ -291,20 +291,20 @@ def _group(options: Sequence[str]) -> tuple[frozenset[str], ...]:
     return tuple(sorted(words, key=sorted)) if len({*words}) == len(words) else ()
 
 
-def _edited(image: Image, done: Iterable[tuple[Any, ...]]) -> Picture:
-    return Picture(image.pixels, None, image.name, image.parent, image.origin, _done(image) | {*done})
+def _edited(image: Image, done: Iterable[tuple[Any, ...]]) -> WorldImage:
+    return WorldImage(image.pixels, None, image.name, image.parent, image.origin, _done(image) | {*done})
 
 
 def _emoji(name: str) -> str:
-    said = name.lower().removesuffix("emoji").strip().removesuffix("face").strip()
-    found = next((k for k, others in table("emoji").items() if said == k or said in others), None)
+    plain = name.lower().removesuffix("emoji").strip().removesuffix("face").strip()
+    found = next((k for k, others in table("emoji").items() if plain == k or plain in others), None)
     if found is None:
         raise ToolError(f"the emoji '{name}' is not known")
     return str(found)
 
 
 def _done(image: Image) -> frozenset[tuple[Any, ...]]:
-    return image.done if isinstance(image, Picture) else frozenset()
+    return image.done if isinstance(image, WorldImage) else frozenset()
 
 
 def _kept(keep: Sequence[Located]) -> frozenset[tuple[float, ...]]:
@@ -333,10 +333,10 @@ def _letters(text: str) -> str:
 
 @cache
 def _number(*parts: str) -> float:
-    """A number from 0 to 1 that hangs on the parts alone."""
+    """A number from 0 to 1 that depends only on the parts."""
     return zlib.crc32("\0".join(parts).encode()) / 2**32
 
 
 def _lean(seed: int, words: frozenset[str]) -> float:
-    """How often a claim holds in a world: seldom, half of the time, or nearly always."""
+    """Probability of a claim in a world: low, one half, or high."""
     return (0.15, 0.5, 0.9)[int(_number(str(seed), "lean", *sorted(words)) * 3)]

@@ -15,11 +15,13 @@ from torch import Tensor
 
 
 class Muon(torch.optim.Optimizer):
-    """Args:
-    params: matrices (out, in).
-    lr: as for AdamW; the update is scaled to the root mean square of AdamW's (Liu et al. 2025).
-    momentum: of the Nesterov average of gradients.
-    weight_decay: decoupled.
+    """The Muon optimizer for matrices, with updates scaled to the root mean square of AdamW's (Liu et al. 2025).
+
+    Args:
+        params: Matrices (out, in).
+        lr: Learning rate, as for AdamW.
+        momentum: Factor of the Nesterov average of gradients.
+        weight_decay: Decoupled weight decay.
     """
 
     def __init__(
