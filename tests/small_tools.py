@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from visprog.errors import PlannerError, Refused
-from visprog.planner.base import Feedback, Plan, Task, Tokens
+from visprog.llm.chat import Tokens
+from visprog.planner.base import Feedback, Plan, PlanRequest
 from visprog.registry import Registry, describe_function, tool
 from visprog.values import Box, Circle, Grid, Line, Mask, Point, Polygon, Region, helpers
 from visprog.values.image import Image
@@ -78,10 +79,10 @@ class FakePlanner:
     def __init__(self, *programs: str, probability: float | None = None) -> None:
         self.programs = list(programs)
         self.probability = probability
-        self.asked: list[tuple[Task, Feedback | None]] = []
+        self.asked: list[tuple[PlanRequest, Feedback | None]] = []
 
-    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
-        self.asked.append((task, feedback))
+    def plan(self, request: PlanRequest, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
+        self.asked.append((request, feedback))
         if not self.programs:
             raise PlannerError("the fake planner has no program left")
         said, self.programs = self.programs[:n], self.programs[n:]

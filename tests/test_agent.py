@@ -285,10 +285,10 @@ def test_repairs_after_refusals_are_bounded(make: Make) -> None:
 
 def test_the_planner_may_give_up_after_a_refusal(make: Make) -> None:
     class GivesUp(FakePlanner):
-        def plan(self, task: Any, *, feedback: Any = None, n: int = 1) -> Any:
+        def plan(self, request: Any, *, feedback: Any = None, n: int = 1) -> Any:
             if feedback is not None:
                 raise Refused("fake says that the tools cannot answer this: they know no unicorns")
-            return super().plan(task, n=n)
+            return super().plan(request, n=n)
 
     answer = make(planner=GivesUp(UNICORNS)).ask("How many?", picture())
     assert (answer.status, answer.message, answer.program) == ("refused", NO_UNICORN, UNICORNS)
@@ -327,7 +327,7 @@ def test_a_planner_that_cannot(make: Make) -> None:
         def __init__(self, error: Exception) -> None:
             self.error = error
 
-        def plan(self, task: Any, *, feedback: Any = None, n: int = 1) -> Any:
+        def plan(self, request: Any, *, feedback: Any = None, n: int = 1) -> Any:
             raise self.error
 
     answer = make(planner=Unsure(Refused("ask a language model"))).ask("Why?", picture())

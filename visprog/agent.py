@@ -20,7 +20,7 @@ from .check.dry_run import LIBRARY, TYPES, dry_run
 from .config import Config
 from .errors import ConfigError, MissingExtra, PlannerError, Refused, VisprogError, readable
 from .files.plain_text import read_text
-from .planner.base import Feedback, Plan, Planner, Task, mends_refusals
+from .planner.base import Feedback, Plan, Planner, PlanRequest, mends_refusals
 from .planner.factory import make_planner
 from .planner.repair import Mend, plans_checked, replan
 from .planner.vote import vote
@@ -140,16 +140,16 @@ class Agent:
         pictures = self._open(images)
         if not pictures:
             raise VisprogError("give at least one picture to ask about")
-        task = Task(question, len(pictures), returns, self.host.in_force)
+        request = PlanRequest(question, len(pictures), returns, self.host.in_force)
         try:
             plans = plans_checked(
-                self.planner, task, self.config.votes, check=self._check, rounds=self.config.repairs
+                self.planner, request, self.config.votes, check=self._check, rounds=self.config.repairs
             )
         except VisprogError as error:
             status = "refused" if isinstance(error, Refused) else "error"
             answer = Answer(status, message=str(error), planner=self.planner.name, images=pictures)  # type: ignore[arg-type]
         else:
-            answer = self._vote(plans, task, pictures)
+            answer = self._vote(plans, request, pictures)
         if self.config.fallback and answer.status in ("refused", "error"):
             answer = self._fall_back(question, answer, pictures)
         return replace(answer, question=question, seconds=time.perf_counter() - started)
@@ -164,8 +164,8 @@ class Agent:
         _check_question(question)
         if not isinstance(images, int):
             raise VisprogError(f"a plan takes the number of images, such as images=2, not {describe(images)}")
-        task = Task(question, images, answer_type(returns), self.host.in_force)
-        return plans_checked(self.planner, task, 1, check=self._check, rounds=self.config.repairs)[0]
+        request = PlanRequest(question, images, answer_type(returns), self.host.in_force)
+        return plans_checked(self.planner, request, 1, check=self._check, rounds=self.config.repairs)[0]
 
     def run(self, program: str | os.PathLike[str] | Plan, *images: Any, returns: Any = None) -> Answer:
         """Check a program, given as source, as the path of a file or as a plan, and run it on the pictures.
@@ -178,7 +178,7 @@ class Agent:
         returns = answer_type(returns)
         plan = self.checked(program, returns)
         pictures = self._open(images)
-        answer, _ = self._execute(plan, Task("", len(pictures), returns, self.host.in_force), pictures)
+        answer, _ = self._execute(plan, PlanRequest("", len(pictures), returns, self.host.in_force), pictures)
         return replace(answer, seconds=time.perf_counter() - started)
 
     def checked(self, program: str | os.PathLike[str] | Plan, returns: Any = None) -> Plan:
@@ -208,12 +208,12 @@ class Agent:
             series: of the plan's program, made by `self.sandbox`; a process of its own where there is none.
             mend: gives a better program where this one fails; see `mending`.
         """
-        task = Task(question, 1, returns, self.host.in_force)
+        request = PlanRequest(question, 1, returns, self.host.in_force)
 
         def run(tried: Plan) -> tuple[Answer, str]:
             session = self.host.session()
             shared = series if tried is plan else None
-            found = self._execute(tried, task, (picture,), session, shared)
+            found = self._execute(tried, request, (picture,), session, shared)
             session.forget()
             return found
 
@@ -224,7 +224,7 @@ class Agent:
 
     def mending(self, question: str, images: int = 1, returns: Any = None) -> Mend:
         """How this agent's planner mends a program that failed when it ran, within the budget of `repairs`."""
-        return partial(self._mend, Task(question, images, returns, self.host.in_force))
+        return partial(self._mend, PlanRequest(question, images, returns, self.host.in_force))
 
     def map(
         self,
@@ -289,21 +289,25 @@ class Agent:
     def _open(self, images: Sequence[Any]) -> tuple[Image, ...]:
         return open_images(images, self.config)
 
-    def _check(self, program: str, task: Task) -> list[Diagnostic]:
-        found = check(program, task.registry, returns=task.returns)
+    def _check(self, program: str, request: PlanRequest) -> list[Diagnostic]:
+        found = check(program, request.registry, returns=request.returns)
         if any(d.severity == "error" for d in found):
             return found
         try:
             trial = dry_run(
-                program, task.registry, returns=task.returns, images=task.images, sandbox=self.sandbox
+                program,
+                request.registry,
+                returns=request.returns,
+                images=request.images,
+                sandbox=self.sandbox,
             )
         except SandboxUnavailable as error:
             raise PlannerError(f"{_NO_SANDBOX}: {error}") from None
         return [*found, *trial]
 
-    def _vote(self, plans: Sequence[Plan], task: Task, pictures: tuple[Image, ...]) -> Answer:
+    def _vote(self, plans: Sequence[Plan], request: PlanRequest, pictures: tuple[Image, ...]) -> Answer:
         """Run each program; the answer that most of them give, or the one program's answer."""
-        run, mend = partial(self._execute, task=task, pictures=pictures), partial(self._mend, task)
+        run, mend = partial(self._execute, request=request, pictures=pictures), partial(self._mend, request)
         answers = [self._run_repaired(plan, run, mend) for plan in plans]
         good = [a for a in answers if a.status == "answered"]
         if len(answers) == 1 or not good:
@@ -335,9 +339,11 @@ class Agent:
             answer = replace(answer, attempts=(*answer.attempts, _attempt(Feedback("", error=said))))
         return answer
 
-    def _mend(self, task: Task, plan: Plan, failure: str) -> tuple[Plan | None, str]:
+    def _mend(self, request: PlanRequest, plan: Plan, failure: str) -> tuple[Plan | None, str]:
         try:
-            better = replan(self.planner, task, plan, failure, check=self._check, rounds=self.config.repairs)
+            better = replan(
+                self.planner, request, plan, failure, check=self._check, rounds=self.config.repairs
+            )
         except Refused as refusal:
             return None, str(refusal)
         except VisprogError:  # the answer at hand says what went wrong first
@@ -347,7 +353,7 @@ class Agent:
     def _execute(
         self,
         plan: Plan,
-        task: Task,
+        request: PlanRequest,
         pictures: tuple[Image, ...],
         session: Session | None = None,
         series: Series | None = None,
@@ -386,7 +392,7 @@ class Agent:
             # What would be refused is known by now: a tool has said so itself, or was not called.
             diagnostics=(*(d for d in plan.diagnostics if not d.refusal), *_diagnostics(outcome)),
         )
-        return _judge(answer, outcome, task.returns)
+        return _judge(answer, outcome, request.returns)
 
     def _fall_back(self, question: str, answer: Answer, pictures: tuple[Image, ...]) -> Answer:
         """Ask the question-answering tool plainly; the answer says so."""

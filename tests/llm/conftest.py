@@ -6,6 +6,10 @@ import os
 
 import pytest
 
+from tests.planner.conftest import plan_request, registry
+
+__all__ = ["plan_request", "registry"]
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the hub's package is imported
 
 

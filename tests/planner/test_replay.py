@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from visprog.errors import ConfigError, PlannerError, Refused
-from visprog.planner import Feedback, LLMPlanner, RecordingPlanner, ReplayPlanner, Task
+from visprog.planner import Feedback, LLMPlanner, PlanRequest, RecordingPlanner, ReplayPlanner
 from visprog.planner.base import mends_refusals
 
 FIRST = "def answer(image):\n    return 1\n"
@@ -28,21 +28,21 @@ SECOND = "def answer(image):\n    return 2\n"
 )
 @pytest.mark.parametrize("question", ["How many dogs?", "  how many  DOGS"])
 def test_forms_of_file(
-    tmp_path: Path, name: str, content: str, question: str, task: Callable[..., Task]
+    tmp_path: Path, name: str, content: str, question: str, plan_request: Callable[..., PlanRequest]
 ) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
-    (plan,) = ReplayPlanner(tmp_path / name).plan(task(question))
+    (plan,) = ReplayPlanner(tmp_path / name).plan(plan_request(question))
     assert plan.program == FIRST
     assert plan.planner == f"replay:{tmp_path / name}"
 
 
-def test_unknown_question_names_the_nearest(tmp_path: Path, task: Callable[..., Task]) -> None:
+def test_unknown_question_names_the_nearest(tmp_path: Path, plan_request: Callable[..., PlanRequest]) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"question": "How many dogs are there?", "program": FIRST}))
     with pytest.raises(PlannerError, match='nearest question in it is "How many dogs are there'):
-        ReplayPlanner(path).plan(task("How many dogs were there?"))
+        ReplayPlanner(path).plan(plan_request("How many dogs were there?"))
     with pytest.raises(PlannerError, match="has no program for"):
-        ReplayPlanner(path).plan(task("zzz"))
+        ReplayPlanner(path).plan(plan_request("zzz"))
 
 
 @pytest.mark.parametrize(
@@ -67,23 +67,23 @@ def test_bad_files(tmp_path: Path, name: str, content: str | None, message: str)
 
 
 def test_record_then_replay_with_the_repair(
-    tmp_path: Path, scripted: type, task: Callable[..., Task]
+    tmp_path: Path, scripted: type, plan_request: Callable[..., PlanRequest]
 ) -> None:
     path = tmp_path / "run.jsonl"
     recorder = RecordingPlanner(LLMPlanner(scripted(FIRST, SECOND)), path)
     assert recorder.name == "scripted"
-    recorder.plan(task("Où est le chien\u2028?"))
-    recorder.plan(task("Où est le chien\u2028?"), feedback=Feedback(FIRST, error="wrong"))
+    recorder.plan(plan_request("Où est le chien\u2028?"))
+    recorder.plan(plan_request("Où est le chien\u2028?"), feedback=Feedback(FIRST, error="wrong"))
     assert [json.loads(line)["planner"] for line in path.read_text().split("\n")[:2]] == [
         "scripted",
         "scripted",
     ]
     replay = ReplayPlanner(path)
-    assert [p.program for p in replay.plan(task("Où est le chien\u2028?"))] == [FIRST]
-    assert [p.program for p in replay.plan(task("où est le chien"), n=5)] == [FIRST, SECOND]
-    after = replay.plan(task("où est le chien"), feedback=Feedback(FIRST, error="wrong"))
+    assert [p.program for p in replay.plan(plan_request("Où est le chien\u2028?"))] == [FIRST]
+    assert [p.program for p in replay.plan(plan_request("où est le chien"), n=5)] == [FIRST, SECOND]
+    after = replay.plan(plan_request("où est le chien"), feedback=Feedback(FIRST, error="wrong"))
     assert [p.program for p in after] == [SECOND]
-    at_the_end = replay.plan(task("où est le chien"), feedback=Feedback(SECOND, error="wrong"))
+    at_the_end = replay.plan(plan_request("où est le chien"), feedback=Feedback(SECOND, error="wrong"))
     assert [p.program for p in at_the_end] == [FIRST]
 
 
@@ -97,26 +97,26 @@ def test_record_then_replay_with_the_repair(
     ],
 )
 def test_an_answer_without_a_program(
-    tmp_path: Path, name: str, content: str, task: Callable[..., Task]
+    tmp_path: Path, name: str, content: str, plan_request: Callable[..., PlanRequest]
 ) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(Refused, match=r"^nothing here measures depth$"):
-        ReplayPlanner(tmp_path / name).plan(task("How far?"))
+        ReplayPlanner(tmp_path / name).plan(plan_request("How far?"))
 
 
 def test_a_refusal_is_recorded_and_replayed(
-    tmp_path: Path, scripted: type, task: Callable[..., Task]
+    tmp_path: Path, scripted: type, plan_request: Callable[..., PlanRequest]
 ) -> None:
     path = tmp_path / "run.jsonl"
     recorder = RecordingPlanner(LLMPlanner(scripted(FIRST, "CANNOT: there is no\tdepth.")), path)
-    recorder.plan(task("How far?"))
+    recorder.plan(plan_request("How far?"))
     failed = Feedback(FIRST, error="line 2: Refused: no depth")
     with pytest.raises(Refused) as first:
-        recorder.plan(task("How far?"), feedback=failed)
+        recorder.plan(plan_request("How far?"), feedback=failed)
     replay = ReplayPlanner(path)
-    assert [p.program for p in replay.plan(task("How far?"), n=2)] == [FIRST]
+    assert [p.program for p in replay.plan(plan_request("How far?"), n=2)] == [FIRST]
     with pytest.raises(Refused) as second:
-        replay.plan(task("How far?"), feedback=failed)
+        replay.plan(plan_request("How far?"), feedback=failed)
     assert str(second.value) == str(first.value).replace("\t", " ")
     assert str(second.value).endswith("cannot answer this: there is no depth.")
 
@@ -137,8 +137,8 @@ def test_a_recording_ends_in_jsonl(tmp_path: Path, scripted: type) -> None:
 
 
 def test_a_recording_that_cannot_be_written(
-    tmp_path: Path, scripted: type, task: Callable[..., Task]
+    tmp_path: Path, scripted: type, plan_request: Callable[..., PlanRequest]
 ) -> None:
     recorder = RecordingPlanner(LLMPlanner(scripted(FIRST)), tmp_path / "no" / "a.jsonl")
     with pytest.raises(PlannerError, match="cannot record to"):
-        recorder.plan(task())
+        recorder.plan(plan_request())

@@ -15,7 +15,7 @@ from tests.planner.conftest import ScriptedChat
 from visprog.agent import Agent
 from visprog.cli import main
 from visprog.config import Config
-from visprog.planner import Feedback, LLMPlanner, Plan, Task
+from visprog.planner import Feedback, LLMPlanner, Plan, PlanRequest
 from visprog.planner.examples import choose
 from visprog.prompts import examples
 from visprog.registry import Registry, chosen_registry, default_registry, tool
@@ -33,7 +33,7 @@ def in_force(settings: dict[str, Any]) -> Registry:
 
 
 def prompt(settings: dict[str, Any], question: str = "How many dogs are there?") -> str:
-    messages = LLMPlanner(ScriptedChat()).prompt(Task(question, registry=in_force(settings)))
+    messages = LLMPlanner(ScriptedChat()).prompt(PlanRequest(question, registry=in_force(settings)))
     return "\n".join(m["content"] for m in messages)
 
 
@@ -117,7 +117,7 @@ def test_tools_without_a_backend_are_left_out(name: str) -> None:
 def test_the_rules_name_only_tools_that_are_offered(settings: dict[str, Any]) -> None:
     config = Config.of(settings)
     registry = Host(chosen_registry(config), config).in_force
-    system = LLMPlanner(ScriptedChat()).prompt(Task("How many?", registry=registry))[0]["content"]
+    system = LLMPlanner(ScriptedChat()).prompt(PlanRequest("How many?", registry=registry))[0]["content"]
     rules = system.split("# The language")[0]
     named = {name for name in default_registry() if re.search(rf"`{name}[`(]", rules)}
     assert named <= registry.offered.keys()
@@ -171,8 +171,10 @@ def test_no_word_is_read_as_a_truth_value(path: Path) -> None:
 
 def test_examples_look_only_for_what_can_be_seen() -> None:
     def programs(settings: dict[str, Any]) -> str:
-        task = Task("How many dogs, people and red triangles are there?", registry=in_force(settings))
-        return "\n".join(e.program for e in choose(task, examples(), 200))
+        request = PlanRequest(
+            "How many dogs, people and red triangles are there?", registry=in_force(settings)
+        )
+        return "\n".join(e.program for e in choose(request, examples(), 200))
 
     plain, coco = programs({}), programs(ONNX)
     opened = programs({"tools": {n: {"backend": b} for n, b in (("detect", "owlv2"), ("verify", "siglip"))}})
@@ -205,7 +207,7 @@ class OneProgram:
     def __init__(self, *bodies: str) -> None:
         self.programs = [f"def answer(image):\n    return {body}\n" for body in bodies]
 
-    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
+    def plan(self, request: PlanRequest, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
         return [Plan(self.programs.pop(0), self.name)]
 
 

@@ -16,8 +16,8 @@ from tests.small_tools import REGISTRY, FakePlanner, picture
 from visprog.agent import Agent
 from visprog.answer import Answer
 from visprog.errors import ConfigError, PlannerError, Refused, VisprogError
-from visprog.llm.chat import Reply
-from visprog.planner.base import Plan, Task, Tokens
+from visprog.llm.chat import Reply, Tokens
+from visprog.planner.base import Plan, PlanRequest
 from visprog.planner.llm import LLMPlanner
 from visprog.registry import Registry, tool
 from visprog.runtime.recording import Recording
@@ -200,7 +200,7 @@ class Unsure:
 
     name = "unsure"
 
-    def plan(self, task: Task, **options: Any) -> list[Plan]:
+    def plan(self, request: PlanRequest, **options: Any) -> list[Plan]:
         raise Refused("not sure")
 
 

@@ -139,14 +139,14 @@ def _prompt(
     as_json: bool,
 ) -> Result:
     """The messages that a language model would be sent: no model and no key is needed for that."""
-    from ..planner.base import Task
+    from ..planner.base import PlanRequest
     from ..planner.llm import LLMPlanner
     from ..report.terminal import print_messages
 
     settings = load_settings(config, tools, backends)
     options = {k: v for k, v in settings.planner_options.items() if k == "max_examples"}
     messages = LLMPlanner(_Nobody(), **options).prompt(
-        Task(question, images, type_of(returns), registry_in_force(settings))
+        PlanRequest(question, images, type_of(returns), registry_in_force(settings))
     )
     if not as_json:
         print_messages(messages)

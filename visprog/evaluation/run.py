@@ -15,7 +15,7 @@ from ..answer import Answer
 from ..config import Config
 from ..errors import PlannerError, Refused, VisprogError
 from ..files.journal import Journal
-from ..planner.base import Feedback, NoProgram, Plan, Planner, Task, mends_refusals
+from ..planner.base import Feedback, NoProgram, Plan, Planner, PlanRequest, mends_refusals
 from ..planner.factory import make_planner
 from ..planner.replay import ReplayPlanner
 from ..registry import Registry, chosen_registry
@@ -208,15 +208,15 @@ class _PlanOnce:
     def name(self) -> str:
         return self.planner.name
 
-    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
+    def plan(self, request: PlanRequest, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
         """What the other planner writes, or wrote; raises as it does."""
         failed = (feedback.program, feedback.error) if feedback else None
-        key = (task.question, task.images, repr(task.returns), failed, n)
+        key = (request.question, request.images, repr(request.returns), failed, n)
         if key not in self._known:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
             try:
-                self._known[key] = self.planner.plan(task, feedback=feedback, n=n)
+                self._known[key] = self.planner.plan(request, feedback=feedback, n=n)
             except Refused as refusal:
                 self._known[key] = refusal
             except PlannerError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..llm.chat import ChatModel, Message, Reply, Tokens
-from .base import Feedback, NoProgram, Plan, Planner, Task, aplan
+from .base import Feedback, NoProgram, Plan, Planner, PlanRequest, aplan
 from .factory import FORMS, make_planner
 from .llm import LLMPlanner
 from .repair import plan_checked, plans_checked, replan
@@ -18,11 +18,11 @@ __all__ = [
     "Message",
     "NoProgram",
     "Plan",
+    "PlanRequest",
     "Planner",
     "RecordingPlanner",
     "ReplayPlanner",
     "Reply",
-    "Task",
     "Tokens",
     "Vote",
     "aplan",

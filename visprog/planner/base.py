@@ -11,7 +11,7 @@ from ..errors import PlannerError
 if TYPE_CHECKING:
     from ..check import Diagnostic
     from ..llm.chat import Tokens
-from ..registry import Registry
+    from ..registry import Registry
 
 
 def _default_registry() -> Registry:
@@ -21,8 +21,8 @@ def _default_registry() -> Registry:
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a program is wanted for.
+class PlanRequest:
+    """What a planner is asked for: a program that answers a question.
 
     Attributes:
         question: in plain language.
@@ -101,8 +101,8 @@ class Planner(Protocol):
     @property
     def name(self) -> str: ...
 
-    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
-        """Between one and `n` programs for the task, the best first.
+    def plan(self, request: PlanRequest, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
+        """Between one and `n` programs for the request, the best first.
 
         Args:
             feedback: the latest program and what was wrong with it; the new ones should mend that.
@@ -120,13 +120,13 @@ def mends_refusals(planner: Planner) -> bool:
 
 
 async def aplan(
-    planner: Planner, task: Task, *, feedback: Feedback | None = None, n: int = 1
+    planner: Planner, request: PlanRequest, *, feedback: Feedback | None = None, n: int = 1
 ) -> Sequence[Plan]:
     """`planner.plan` without blocking the event loop: its own `aplan`, or a thread."""
     own = getattr(planner, "aplan", None)
     if own is not None:
-        plans: list[Plan] = await own(task, feedback=feedback, n=n)
+        plans: list[Plan] = await own(request, feedback=feedback, n=n)
         return plans
     import asyncio  # slow to import, and only needed here
 
-    return await asyncio.to_thread(planner.plan, task, feedback=feedback, n=n)
+    return await asyncio.to_thread(planner.plan, request, feedback=feedback, n=n)

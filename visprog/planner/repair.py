@@ -7,26 +7,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from .base import Feedback, NoProgram, Plan, Planner, Task, mends_refusals
+from .base import Feedback, NoProgram, Plan, Planner, PlanRequest, mends_refusals
 
 if TYPE_CHECKING:
     from ..check import Diagnostic
 
-Check: TypeAlias = "Callable[[str, Task], Sequence[Diagnostic]]"
-"""What is found in a program written for a task; it may run where nothing of it is an error."""
+Check: TypeAlias = "Callable[[str, PlanRequest], Sequence[Diagnostic]]"
+"""What is found in a program written for a request; it may run where nothing of it is an error."""
 
 
-def check_program(program: str, task: Task) -> Sequence[Diagnostic]:
+def check_program(program: str, request: PlanRequest) -> Sequence[Diagnostic]:
     """The static check of `visprog.check`, and where that finds no error, its dry run."""
     from ..check import check, dry_run
 
-    found = check(program, task.registry, returns=task.returns)
+    found = check(program, request.registry, returns=request.returns)
     if any(d.severity == "error" for d in found):
         return found
-    return [*found, *dry_run(program, task.registry, returns=task.returns, images=task.images)]
+    return [*found, *dry_run(program, request.registry, returns=request.returns, images=request.images)]
 
 
-def plan_checked(planner: Planner, task: Task, *, check: Check = check_program, rounds: int = 2) -> Plan:
+def plan_checked(
+    planner: Planner, request: PlanRequest, *, check: Check = check_program, rounds: int = 2
+) -> Plan:
     """One program, sent back for repair up to `rounds` times while its check finds errors.
 
     It also ends when the planner writes the same program again: it has nothing better to offer.
@@ -39,26 +41,32 @@ def plan_checked(planner: Planner, task: Task, *, check: Check = check_program, 
         PlannerError: no program was written, in any round.
         Refused: the planner says that the tools cannot answer the question.
     """
-    return _write(planner, task, check, max(rounds, 0) + 1, [], [])
+    return _write(planner, request, check, max(rounds, 0) + 1, [], [])
 
 
 def plans_checked(
-    planner: Planner, task: Task, n: int, *, check: Check = check_program, rounds: int = 2
+    planner: Planner, request: PlanRequest, n: int, *, check: Check = check_program, rounds: int = 2
 ) -> list[Plan]:
     """Up to `n` programs for a vote: those of one sampling that pass their check; where none does, the best
     of them, repaired. Raises as `plan_checked` does."""
     if n == 1:
-        return [plan_checked(planner, task, check=check, rounds=rounds)]
-    plans = [_checked(p, task, check) for p in planner.plan(task, n=n)]
+        return [plan_checked(planner, request, check=check, rounds=rounds)]
+    plans = [_checked(p, request, check) for p in planner.plan(request, n=n)]
     good = [p for p in plans if not _to_mend(p, planner)]
     if good or rounds < 1:
         return good or [_best(plans)]
     best = _best(plans)
-    return [_write(planner, task, check, rounds, [best], [Feedback(best.program, best.diagnostics)])]
+    return [_write(planner, request, check, rounds, [best], [Feedback(best.program, best.diagnostics)])]
 
 
 def replan(
-    planner: Planner, task: Task, plan: Plan, error: str, *, check: Check = check_program, rounds: int = 2
+    planner: Planner,
+    request: PlanRequest,
+    plan: Plan,
+    error: str,
+    *,
+    check: Check = check_program,
+    rounds: int = 2,
 ) -> Plan | None:
     """A better program after `plan` failed when it ran. Attempts so far count towards `rounds`.
 
@@ -74,7 +82,9 @@ def replan(
     left = rounds - len(plan.attempts)
     if left < 1:
         return None
-    better = _write(planner, task, check, left, [plan], [*plan.attempts, Feedback(plan.program, error=error)])
+    better = _write(
+        planner, request, check, left, [plan], [*plan.attempts, Feedback(plan.program, error=error)]
+    )
     return None if better.program == plan.program else better
 
 
@@ -100,7 +110,12 @@ def mend_once(mend: Mend) -> Mend:
 
 
 def _write(
-    planner: Planner, task: Task, check: Check, tries: int, written: list[Plan], history: list[Feedback]
+    planner: Planner,
+    request: PlanRequest,
+    check: Check,
+    tries: int,
+    written: list[Plan],
+    history: list[Feedback],
 ) -> Plan:
     """Ask up to `tries` times, each time with the latest feedback, until a program has no errors.
 
@@ -109,14 +124,14 @@ def _write(
     failure: NoProgram | None = None
     for _ in range(tries):
         try:
-            plan = planner.plan(task, feedback=history[-1] if history else None)[0]
+            plan = planner.plan(request, feedback=history[-1] if history else None)[0]
         except NoProgram as error:
             failure = error
             history.append(Feedback("", error=str(error)))
             continue
         if any(plan.program == f.program for f in history):
             break
-        plan = _checked(plan, task, check)
+        plan = _checked(plan, request, check)
         written.append(plan)
         if not _to_mend(plan, planner):
             break
@@ -133,8 +148,8 @@ def _write(
     )
 
 
-def _checked(plan: Plan, task: Task, check: Check) -> Plan:
-    return replace(plan, diagnostics=tuple(check(plan.program, task)))
+def _checked(plan: Plan, request: PlanRequest, check: Check) -> Plan:
+    return replace(plan, diagnostics=tuple(check(plan.program, request)))
 
 
 def _to_mend(plan: Plan, planner: Planner) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import ConfigError, PlannerError, Refused
 from ..files.plain_text import numbered_lines, parse_json, read_text
-from .base import Feedback, Plan, Planner, Task, mends_refusals
+from .base import Feedback, Plan, Planner, PlanRequest, mends_refusals
 from .extract import find_refusal
 
 _FORMS = "a .jsonl, .json or .yaml file of {question, program} pairs, or a .py file"
@@ -55,16 +55,16 @@ class ReplayPlanner:
     def name(self) -> str:
         return f"replay:{self.path}"
 
-    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
+    def plan(self, request: PlanRequest, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
         """The recorded programs.
 
         Raises:
             PlannerError: none is recorded for this question; the message names the nearest that is.
             Refused: what is recorded says that the tools cannot answer it.
         """
-        programs = [self._any] if self._any else self._programs.get(normalise_question(task.question), [])
+        programs = [self._any] if self._any else self._programs.get(normalise_question(request.question), [])
         if not programs:
-            raise PlannerError(self._unknown(task.question))
+            raise PlannerError(self._unknown(request.question))
         if feedback is not None:
             failed = [i for i, p in enumerate(programs) if p.strip() == feedback.program.strip()]
             later = programs[failed[0] + 1 :] if failed else []
@@ -99,7 +99,7 @@ class RecordingPlanner:
     def name(self) -> str:
         return self.planner.name
 
-    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
+    def plan(self, request: PlanRequest, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
         """What the other planner writes.
 
         Raises:
@@ -107,15 +107,15 @@ class RecordingPlanner:
             Refused: as the other planner does; it is recorded, too.
         """
         try:
-            plans = self.planner.plan(task, feedback=feedback, n=n)
+            plans = self.planner.plan(request, feedback=feedback, n=n)
         except Refused as refusal:
-            self._record(task, [Plan(f"CANNOT: {' '.join(str(refusal).split())}", self.name)])
+            self._record(request, [Plan(f"CANNOT: {' '.join(str(refusal).split())}", self.name)])
             raise
-        self._record(task, plans)
+        self._record(request, plans)
         return plans
 
-    def _record(self, task: Task, plans: Iterable[Plan]) -> None:
-        entries = [{"question": task.question, "program": p.program, "planner": p.planner} for p in plans]
+    def _record(self, request: PlanRequest, plans: Iterable[Plan]) -> None:
+        entries = [{"question": request.question, "program": p.program, "planner": p.planner} for p in plans]
         lines = [json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries]
         try:
             with self._lock, self.path.open("a", encoding="utf-8") as file:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from visprog.sandbox import Sandbox
 
 from ...errors import ConfigError, PlannerError, Refused
-from ...planner.base import NoProgram, Plan, Planner, Task
+from ...planner.base import NoProgram, Plan, Planner, PlanRequest
 from ...planner.repair import plan_checked
 from .judging import judge, open_sandbox
 
@@ -103,9 +103,9 @@ def score_question(planner: Planner, question: Question, sandbox: Sandbox | None
         PlannerError: the planner cannot be reached.
         SandboxUnavailable: as `judge`.
     """
-    task = Task(question.question, question.images)
+    request = PlanRequest(question.question, question.images)
     try:
-        plan = plan_checked(planner, task, check=_check)
+        plan = plan_checked(planner, request, check=_check)
     except (Refused, NoProgram) as error:
         return Score(question, "refused", why=str(error))
     errors = [d for d in plan.diagnostics if d.severity == "error"]
@@ -182,11 +182,11 @@ def to_json(score: Score) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _check(program: str, task: Task) -> list[Diagnostic]:
+def _check(program: str, request: PlanRequest) -> list[Diagnostic]:
     """The static check alone: the worlds are the trial."""
     from ...check import check
 
-    return check(program, task.registry, returns=task.returns)
+    return check(program, request.registry, returns=request.returns)
 
 
 def _judged(question: Question, plan: Plan, sandbox: Sandbox | None) -> Score:
