@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .errors import Refused, VisprogError
 from .files.plain_text import parse_json
+from .llm.chat import Tokens
 from .registry.types import describe
 from .runtime.host import Call
-from .values import Box, Circle, Grid, Line, Located, Mask, Point, Polygon, Region
+from .runtime.steps import Step
+from .values import Box, Circle, Grid, Line, Mask, Point, Polygon, Region
+from .values.describe import show
 from .values.image import Image
 from .values.json_values import one_line
 
 if TYPE_CHECKING:
     from .check import Diagnostic
 
-VERSION = 1
+VERSION = 2
 """Of the JSON form, which `answer.schema.json` describes."""
 
 THUMBNAIL = 640
@@ -51,7 +54,8 @@ class Answer:
         planner: who wrote the program.
         probability: of the program, where the planner knows it, or the share of votes.
         tokens: read and written by the planner, where it says.
-        attempts: other programs that were tried, the oldest first.
+        steps: the programs that were written for the question and what came of each, the oldest first; the last is the
+            one that this answer comes from. Empty where none was written.
         stdout: what the program printed.
         level: how far the program was confined: "kernel" or "process"; empty where none ran.
         cautions: what to know before relying on the answer, in whole sentences.
@@ -69,7 +73,7 @@ class Answer:
     planner: str = ""
     probability: float | None = None
     tokens: int | None = None
-    attempts: tuple[Mapping[str, Any], ...] = ()
+    steps: tuple[Step, ...] = ()
     stdout: str = ""
     level: str = ""
     cautions: tuple[str, ...] = ()
@@ -120,7 +124,7 @@ class Answer:
             "probability": self.probability,
             "tokens": self.tokens,
             "diagnostics": [d.to_json() for d in self.diagnostics],
-            "attempts": list(self.attempts),
+            "steps": [writer.step(s) for s in self.steps],
             "trace": [writer.call(c) for c in self.trace],
             "images": [writer.value(i) for i in self.images],
             "seconds": round(self.seconds, 4),
@@ -182,7 +186,7 @@ class Answer:
             planner=data["planner"],
             probability=data["probability"],
             tokens=data["tokens"],
-            attempts=tuple(data["attempts"]),
+            steps=tuple(reader.step(s) for s in data["steps"]),
             stdout=data["stdout"],
             level=data["level"],
             cautions=tuple(data.get("cautions", ())),
@@ -215,30 +219,6 @@ class Answer:
         )
 
 
-def show(value: Any) -> str:
-    """A value in words, as the command line prints it: yes and no, rounded numbers, boxes."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:g}" if abs(value) < 1e-3 else f"{round(value, 3):g}"
-    if isinstance(value, str | list | tuple | dict) and not value:
-        return "nothing"
-    if isinstance(value, list | tuple):
-        return ", ".join(show(v) for v in value)
-    if isinstance(value, dict):
-        return ", ".join(f"{k}: {show(v)}" for k, v in value.items())
-    if isinstance(value, Image):
-        return f"a picture of {value.width} x {value.height} pixels"
-    if isinstance(value, Region):
-        box = value.box
-        place = f"at ({box.left:.0f}, {box.top:.0f}) to ({box.right:.0f}, {box.bottom:.0f})"
-        return f"{value.label or 'something'} {place}"
-    if isinstance(value, Located):
-        place = f"({value.left:.0f}, {value.top:.0f}) to ({value.right:.0f}, {value.bottom:.0f})"
-        return f"{type(value).__name__.lower()} at {place}"
-    return str(value)
-
-
 def to_data(value: Any) -> Any:
     """A value in the JSON form, without the pixels of images."""
     return _Writer(False).value(value)
@@ -262,6 +242,24 @@ class _Writer:
             "cached": call.cached,
             "backend": call.backend,
             "caller": call.caller,
+        }
+
+    def step(self, step: Step) -> dict[str, Any]:
+        return {
+            "program": step.program,
+            "diagnostics": [d.to_json() for d in step.diagnostics],
+            "feedback": step.feedback,
+            "planner": step.planner,
+            "status": step.status,
+            "value": self.value(step.value),
+            "message": step.message,
+            "trace": [self.call(c) for c in step.trace],
+            "stdout": step.stdout,
+            "level": step.level,
+            "cautions": list(step.cautions),
+            "probability": step.probability,
+            "tokens": None if step.tokens is None else [step.tokens.prompt, step.tokens.completion],
+            "seconds": round(step.seconds, 4),
         }
 
     def value(self, value: Any, whole: bool = False) -> Any:
@@ -335,6 +333,18 @@ class _Reader:
     def call(self, data: Mapping[str, Any]) -> Call:
         values = {"arguments": {k: self.value(v) for k, v in data["arguments"].items()}}
         return Call(**{**data, **values, "result": self.value(data["result"])})
+
+    def step(self, data: Mapping[str, Any]) -> Step:
+        from .check import Diagnostic
+
+        read = {
+            "value": self.value(data["value"]),
+            "diagnostics": tuple(Diagnostic(**d) for d in data["diagnostics"]),
+            "trace": tuple(self.call(c) for c in data["trace"]),
+            "cautions": tuple(data["cautions"]),
+            "tokens": None if data["tokens"] is None else Tokens(*data["tokens"]),
+        }
+        return Step(**{**data, **read})
 
     def value(self, data: Any) -> Any:
         if isinstance(data, list):

@@ -28,7 +28,7 @@ class Always:
 
     name = "always"
 
-    def plan(self, request: PlanRequest, *, feedback: Any = None, n: int = 1) -> list[Plan]:
+    def plan(self, request: PlanRequest, *, failed: Any = None, n: int = 1) -> list[Plan]:
         return [Plan(PROGRAM, self.name)]
 
 

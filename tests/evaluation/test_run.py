@@ -32,7 +32,7 @@ class Written:
     def __init__(self, *programs: str | Exception, name: str = "written") -> None:
         self.programs, self.name, self.asked = list(programs), name, 0
 
-    def plan(self, request: PlanRequest, *, feedback: Any = None, n: int = 1) -> list[Plan]:
+    def plan(self, request: PlanRequest, *, failed: Any = None, n: int = 1) -> list[Plan]:
         program = self.programs[min(self.asked, len(self.programs) - 1)]
         self.asked += 1
         if isinstance(program, Exception):

@@ -15,7 +15,7 @@ from tests.llm.fake_server import Cut, Endpoint, Fail, Raw, Slow, Unless, say, s
 from visprog.check import Diagnostic
 from visprog.errors import ConfigError, MissingExtra, PlannerError
 from visprog.llm.openai import OpenAIChat
-from visprog.planner import LLMPlanner, Message, PlanRequest, Tokens, plan_checked
+from visprog.planner import LLMPlanner, Message, PlanRequest, RepairLoop, Tokens
 
 ASK: list[Message] = [{"role": "user", "content": "hello"}]
 GOOD = 'def answer(image):\n    return len(detect(image, "dog"))\n'
@@ -212,10 +212,10 @@ def test_wrong_code_then_right_code_is_repaired_in_one_round(
 
     wrong = GOOD.replace("detect", "find")
     with serve(say(f"```python\n{wrong}```"), say(f"Sorry!\n```python\n{GOOD}```")) as endpoint:
-        plan = plan_checked(LLMPlanner(chat(endpoint)), plan_request(), check=check, rounds=1)
+        plan = RepairLoop(LLMPlanner(chat(endpoint)), plan_request(), check, 1).plan()
     assert plan.program == GOOD
-    assert [a.program for a in plan.attempts] == [wrong]
-    assert plan.tokens == Tokens(200, 40)
+    assert [a.program for a in plan.steps] == [wrong]
+    assert plan.total_tokens == Tokens(200, 40)
     assert "unknown-name" in endpoint.last["messages"][-1]["content"]
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from visprog.check import check
 from visprog.errors import PlannerError, Refused
-from visprog.planner.base import Feedback, PlanRequest
+from visprog.planner.base import PlanRequest
 from visprog.planner.embedded.planner import EmbeddedPlanner
 from visprog.registry import Registry, default_registry
+from visprog.runtime.steps import Step
 
 QUESTIONS = [
     ("How many circles are in the image?", 1, "return len(find_circles(image))"),
@@ -115,7 +116,7 @@ def test_a_program_that_failed_is_not_written_again() -> None:
     planner = EmbeddedPlanner(sure=0)
     request = PlanRequest("Count all people in the image")
     (first,) = planner.plan(request)
-    (second,) = planner.plan(request, feedback=Feedback(first.program, error="it failed"))
+    (second,) = planner.plan(request, failed=Step(first.program, feedback="it failed"))
     assert second.program != first.program
 
 

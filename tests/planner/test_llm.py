@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from visprog.errors import PlannerError, Refused
-from visprog.planner import ChatModel, Feedback, LLMPlanner, NoProgram, Planner, PlanRequest, aplan
+from visprog.planner import ChatModel, LLMPlanner, NoProgram, Planner, PlanRequest
 from visprog.planner.user_examples import add_example
 from visprog.prompts import Example
 from visprog.registry import Registry, tool
+from visprog.runtime.steps import Step
 from visprog.values import Region, helpers
 from visprog.values.image import Image
 from visprog.values.library import ATTRIBUTES
@@ -133,29 +133,16 @@ def test_what_goes_wrong_is_one_sentence(scripted: type, plan_request: Callable[
         LLMPlanner(scripted()).plan(plan_request())
 
 
-def test_protocols_and_async(scripted: type, plan_request: Callable[..., PlanRequest]) -> None:
+def test_protocols(scripted: type) -> None:
     planner = LLMPlanner(scripted(GOOD))
     assert isinstance(planner, Planner)
     assert isinstance(planner.chat, ChatModel)
-    (plan,) = asyncio.run(aplan(planner, plan_request()))
-    assert plan.program == GOOD
-
-    class Own:
-        name = "own"
-
-        def plan(self, *args: object, **options: object) -> None:
-            raise AssertionError
-
-        async def aplan(self, request: PlanRequest, *, feedback: object, n: int) -> list[int]:
-            return [n]
-
-    assert asyncio.run(aplan(Own(), plan_request(), n=2)) == [2]
 
 
 def test_a_refusal_is_told_with_what_may_be_done(
     scripted: type, plan_request: Callable[..., PlanRequest]
 ) -> None:
-    failed = Feedback(GOOD, error="line 2: Refused: detect cannot see 'man'; the nearest is 'person'")
+    failed = Step(GOOD, feedback="line 2: Refused: detect cannot see 'man'; the nearest is 'person'")
     messages = LLMPlanner(scripted()).prompt(plan_request(), failed)
     told = messages[-1]["content"]
     assert "<error>line 2: Refused: detect cannot see 'man'; the nearest is 'person'</error>" in told

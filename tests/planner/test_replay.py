@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from visprog.errors import ConfigError, PlannerError, Refused
-from visprog.planner import Feedback, LLMPlanner, PlanRequest, RecordingPlanner, ReplayPlanner
-from visprog.planner.base import mends_refusals
+from visprog.planner import PlanRequest, ReplayPlanner
+from visprog.runtime.steps import Step
 
 FIRST = "def answer(image):\n    return 1\n"
 SECOND = "def answer(image):\n    return 2\n"
@@ -66,24 +66,18 @@ def test_bad_files(tmp_path: Path, name: str, content: str | None, message: str)
         ReplayPlanner(tmp_path / name)
 
 
-def test_record_then_replay_with_the_repair(
-    tmp_path: Path, scripted: type, plan_request: Callable[..., PlanRequest]
-) -> None:
+def test_several_programs_of_one_question(tmp_path: Path, plan_request: Callable[..., PlanRequest]) -> None:
     path = tmp_path / "run.jsonl"
-    recorder = RecordingPlanner(LLMPlanner(scripted(FIRST, SECOND)), path)
-    assert recorder.name == "scripted"
-    recorder.plan(plan_request("Où est le chien\u2028?"))
-    recorder.plan(plan_request("Où est le chien\u2028?"), feedback=Feedback(FIRST, error="wrong"))
-    assert [json.loads(line)["planner"] for line in path.read_text().split("\n")[:2]] == [
-        "scripted",
-        "scripted",
-    ]
+    entries = [{"question": "Où est le chien\u2028?", "program": program} for program in (FIRST, SECOND)]
+    path.write_text(
+        "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries), encoding="utf-8"
+    )
     replay = ReplayPlanner(path)
     assert [p.program for p in replay.plan(plan_request("Où est le chien\u2028?"))] == [FIRST]
     assert [p.program for p in replay.plan(plan_request("où est le chien"), n=5)] == [FIRST, SECOND]
-    after = replay.plan(plan_request("où est le chien"), feedback=Feedback(FIRST, error="wrong"))
+    after = replay.plan(plan_request("où est le chien"), failed=Step(FIRST, feedback="wrong"))
     assert [p.program for p in after] == [SECOND]
-    at_the_end = replay.plan(plan_request("où est le chien"), feedback=Feedback(SECOND, error="wrong"))
+    at_the_end = replay.plan(plan_request("où est le chien"), failed=Step(SECOND, feedback="wrong"))
     assert [p.program for p in at_the_end] == [FIRST]
 
 
@@ -104,41 +98,11 @@ def test_an_answer_without_a_program(
         ReplayPlanner(tmp_path / name).plan(plan_request("How far?"))
 
 
-def test_a_refusal_is_recorded_and_replayed(
-    tmp_path: Path, scripted: type, plan_request: Callable[..., PlanRequest]
-) -> None:
+def test_a_refusal_after_a_program(tmp_path: Path, plan_request: Callable[..., PlanRequest]) -> None:
     path = tmp_path / "run.jsonl"
-    recorder = RecordingPlanner(LLMPlanner(scripted(FIRST, "CANNOT: there is no\tdepth.")), path)
-    recorder.plan(plan_request("How far?"))
-    failed = Feedback(FIRST, error="line 2: Refused: no depth")
-    with pytest.raises(Refused) as first:
-        recorder.plan(plan_request("How far?"), feedback=failed)
+    programs = (FIRST, "CANNOT: there is no depth.")
+    path.write_text("".join(json.dumps({"question": "How far?", "program": p}) + "\n" for p in programs))
     replay = ReplayPlanner(path)
     assert [p.program for p in replay.plan(plan_request("How far?"), n=2)] == [FIRST]
-    with pytest.raises(Refused) as second:
-        replay.plan(plan_request("How far?"), feedback=failed)
-    assert str(second.value) == str(first.value).replace("\t", " ")
-    assert str(second.value).endswith("cannot answer this: there is no depth.")
-
-
-def test_a_recording_mends_what_its_planner_does(tmp_path: Path) -> None:
-    class Guesses(ReplayPlanner):
-        mends_refusals = False
-
-    (tmp_path / "a.py").write_text(FIRST)
-    for planner in (Guesses(tmp_path / "a.py"), ReplayPlanner(tmp_path / "a.py")):
-        recorder = RecordingPlanner(planner, tmp_path / "b.jsonl")
-        assert mends_refusals(recorder) is mends_refusals(planner) is (type(planner) is ReplayPlanner)
-
-
-def test_a_recording_ends_in_jsonl(tmp_path: Path, scripted: type) -> None:
-    with pytest.raises(ConfigError, match="jsonl"):
-        RecordingPlanner(LLMPlanner(scripted()), tmp_path / "a.yaml")
-
-
-def test_a_recording_that_cannot_be_written(
-    tmp_path: Path, scripted: type, plan_request: Callable[..., PlanRequest]
-) -> None:
-    recorder = RecordingPlanner(LLMPlanner(scripted(FIRST)), tmp_path / "no" / "a.jsonl")
-    with pytest.raises(PlannerError, match="cannot record to"):
-        recorder.plan(plan_request())
+    with pytest.raises(Refused, match=r"^there is no depth\.?$"):
+        replay.plan(plan_request("How far?"), failed=Step(FIRST, feedback="line 2: Refused: no depth"))

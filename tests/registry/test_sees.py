@@ -13,15 +13,17 @@ import yaml
 
 from tests.planner.conftest import ScriptedChat
 from visprog.agent import Agent
+from visprog.check import check
 from visprog.cli import main
 from visprog.config import Config
-from visprog.planner import Feedback, LLMPlanner, Plan, PlanRequest
+from visprog.planner import LLMPlanner, Plan, PlanRequest
 from visprog.planner.examples import choose
 from visprog.prompts import examples
 from visprog.registry import Registry, chosen_registry, default_registry, tool
 from visprog.registry.sees import Parsed, Sees
 from visprog.report import doctor
 from visprog.runtime.host import Host
+from visprog.runtime.steps import Step
 from visprog.values.image import Image
 
 ONNX: dict[str, Any] = {"tools": {"detect": {"backend": "onnx", "model": "none.onnx"}}}
@@ -194,7 +196,7 @@ def test_a_language_model_mends_what_would_be_refused_before_anything_runs() -> 
         answer = agent.ask("How many men are there?", BLANK)
     assert (answer.status, answer.value) == ("answered", 0)
     assert "the nearest is 'person'" in chat.sent[1][-1]["content"]
-    assert answer.attempts[0]["diagnostics"][0]["code"] == "unseen-phrase"
+    assert answer.steps[0].diagnostics[0].code == "unseen-phrase"
     assert [call.arguments["what"] for call in answer.trace] == ["face"]
 
 
@@ -207,7 +209,7 @@ class OneProgram:
     def __init__(self, *bodies: str) -> None:
         self.programs = [f"def answer(image):\n    return {body}\n" for body in bodies]
 
-    def plan(self, request: PlanRequest, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
+    def plan(self, request: PlanRequest, *, failed: Step | None = None, n: int = 1) -> list[Plan]:
         return [Plan(self.programs.pop(0), self.name)]
 
 
@@ -231,14 +233,14 @@ def test_a_program_of_ones_own_runs_as_far_as_it_gets() -> None:
             'def answer(image):\n    return 3 if image.width > 9 else len(detect(image, "dog"))', BLANK
         )
         assert (answer.status, answer.value) == ("answered", 3)
-        plan = agent.checked('def answer(image):\n    return len(detect(image, "dog"))')
-    assert [d.code for d in plan.diagnostics] == ["unseen-phrase"]
+        found = check('def answer(image):\n    return len(detect(image, "dog"))', agent.host.in_force)
+    assert [d.code for d in found] == ["unseen-phrase"]
 
 
 def test_the_configuration_of_the_agent_counts() -> None:
     owl = {"tools": {"detect": {"backend": "owlv2"}}}
     with Agent(OneProgram(), owl) as agent:
-        assert agent.checked('def answer(image):\n    return len(detect(image, "zebu"))').diagnostics == ()
+        assert check('def answer(image):\n    return len(detect(image, "zebu"))', agent.host.in_force) == []
 
 
 # -- on the command line -------------------------------------------------------------------------------

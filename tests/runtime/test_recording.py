@@ -67,9 +67,13 @@ def broken(message: str = "this must not be called") -> Registry:
 
 def facts(answer: Answer) -> Mapping[str, Any]:
     """All of an answer but the times it took."""
-    data = answer.to_json()
-    calls = [{k: v for k, v in call.items() if k != "seconds"} for call in data["trace"]]
-    return {**data, "trace": calls, "seconds": None}
+    return _untimed(answer.to_json())
+
+
+def _untimed(data: Any) -> Any:
+    if isinstance(data, list):
+        return [_untimed(each) for each in data]
+    return {k: _untimed(v) for k, v in data.items() if k != "seconds"} if isinstance(data, dict) else data
 
 
 def test_a_run_is_replayed_exactly_without_planner_and_tools(tmp_path: Path) -> None:

@@ -148,8 +148,8 @@ def test_the_host_calls_managed_tools_like_others() -> None:
     assert registry["detect"] is REGISTRY["detect"]  # no backends, no change
     assert registry.prompt() == (REGISTRY | [weigh]).prompt()
     host = Host(registry, Config.of({"tools": {"weigh": {"backend": "heavy", "name": "chosen", "mib": 7}}}))
-    session = host.session()
-    assert session.call(registry["weigh"], picture()) == "chosen"
+    run = host.new_run()
+    assert run.call(registry["weigh"], picture()) == "chosen"
     assert models.loaded() == {"weigh:heavy": 7 * MIB}
     assert registry["weigh"](picture()) == "heavy"
     with pytest.raises(ToolError, match="no backend 'light'"):

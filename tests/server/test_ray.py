@@ -41,22 +41,22 @@ def test_calls_of_many_threads_are_answered_by_replicas(replicas: Replicas) -> N
     host = Host(registry, Config.of({"cache": 0, "tools": {"measure": {"offset": 1000}}}))
     pictures = [picture(width, 9) for width in range(10, 60)]
     with ThreadPoolExecutor(8) as pool:
-        widths = list(pool.map(lambda p: host.session().call(registry["measure"], p, "dog"), pictures))
+        widths = list(pool.map(lambda p: host.new_run().call(registry["measure"], p, "dog"), pictures))
     assert widths == [p.width + 1000 for p in pictures]
 
 
 def test_what_fails_on_a_replica_fails_here(replicas: Replicas) -> None:
     registry = run_by(replicas, Registry([measure]))
-    session = Host(registry, Config.of({"cache": 0})).session()
+    run = Host(registry, Config.of({"cache": 0})).new_run()
     tool = registry["measure"]
     with pytest.raises(ToolError, match="nothing there"):
-        session.call(tool, picture(), "tool")
+        run.call(tool, picture(), "tool")
     with pytest.raises(ToolError, match="ZeroDivisionError: by zero"):
-        session.call(tool, picture(), "bug")
+        run.call(tool, picture(), "bug")
     for what, words in (("refuse", "cannot see that"), ("extra", r"visprog\[hf\]")):
         with pytest.raises(Refused, match=words):
-            session.call(tool, picture(), what)
-    assert session.call(tool, picture(33, 5), "dog") == 33
+            run.call(tool, picture(), what)
+    assert run.call(tool, picture(33, 5), "dog") == 33
 
 
 def test_a_server_on_a_cluster_that_is_there(

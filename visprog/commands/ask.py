@@ -38,6 +38,7 @@ from .common import (
 
 if TYPE_CHECKING:
     from ..answer import Answer
+    from ..report.terminal import RunStatus, Status
 
 
 def ask(
@@ -93,10 +94,10 @@ def ask(
             allow_url=allow_url,
             max_pixels=max_pixels,
         ) as agent,
-        working("thinking"),
+        working("planning") as status,
         _aside(),
     ):
-        answer = agent.ask(question, *given, returns=type_of(returns))
+        answer = agent.ask(question, *given, returns=type_of(returns), on_event=_listener(status))
     return _finish(answer, html, save, json, "program.py", images)
 
 
@@ -129,11 +130,18 @@ def run(
         open_agent(
             None, config, tools, backend, record, replay, allow_url=allow_url, max_pixels=max_pixels
         ) as agent,
-        working("running"),
+        working("running") as status,
         _aside(),
     ):
-        answer = agent.run(program, *given, returns=type_of(returns))
+        answer = agent.run(program, *given, returns=type_of(returns), on_event=_listener(status))
     return _finish(answer, html, save, json, str(program), images)
+
+
+def _listener(status: Status) -> RunStatus | None:
+    """Shows the events of a run; None if nobody would see them."""
+    from ..report.terminal import RunStatus
+
+    return RunStatus(status) if sys.stderr.isatty() else None
 
 
 def _tell_apart(images: list[str], question: str) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..agent import Agent
     from ..config import Config
     from ..registry import Registry
+    from ..report.terminal import Status
 
 USAGE = {
     "visprog": 'visprog ask IMAGE... "QUESTION", or see visprog --help',
@@ -254,7 +255,7 @@ def say(message: str) -> None:
     complain(message)
 
 
-def working(what: str) -> contextlib.AbstractContextManager[None]:
+def working(what: str) -> contextlib.AbstractContextManager[Status]:
     """A sign of life while something takes long."""
     from ..report.terminal import working
 

@@ -32,7 +32,7 @@ from .common import (
 
 if TYPE_CHECKING:
     from ..agent import Agent
-    from ..mapping.map import Mapped
+    from ..mapping.map import MapResult
     from ..mapping.results import Results
     from ..mapping.saved_images import SavedImages
 
@@ -143,11 +143,12 @@ class _Run:
         Raises:
             VisprogError: those came of another than the one given.
         """
+        from ..agent import program_source
         from ..errors import VisprogError
 
         before = self.results.program
         if given is not None:
-            source = self.agent.checked(given).program
+            source = program_source(given)
             if before and source != before:
                 raise VisprogError(
                     f"{self.results.path} holds the answers of another program: name another file"
@@ -215,7 +216,7 @@ class _Run:
         return f"{text}\n{printable(self.results.path)}"
 
 
-def _save(result: Mapped, folder: SavedImages) -> Mapped:
+def _save(result: MapResult, folder: SavedImages) -> MapResult:
     """Write the images that an answer is; where something is in the way, that is its error."""
     from ..errors import ImageError
 
@@ -266,7 +267,7 @@ def _progress(total: int) -> Iterator[Any]:
     with Progress(*columns, console=console, disable=not sys.stderr.isatty(), transient=True) as bar:
         task = bar.add_task("", total=total, rate="", failed="")
 
-        def show(result: Mapped, statuses: Counter[str]) -> None:
+        def show(result: MapResult, statuses: Counter[str]) -> None:
             nonlocal said
             done, now = sum(statuses.values()), time.monotonic()
             rate = done / max(now - started, 1e-9)

@@ -65,21 +65,21 @@ def plan(
         except Refused as error:
             say(f"refused: {error}")
             return Result({"status": "refused", "message": str(error)}, 1)
-    wrong = any(d.severity == "error" and not d.refusal for d in made.diagnostics)
+    wrong = bool(made.errors)
     if not json:
         print_plan(made)
         with contextlib.redirect_stdout(sys.stderr):
             print_diagnostics(made.diagnostics, made.program, "program.py")
-    tokens = None if made.tokens is None else made.tokens.prompt + made.tokens.completion
+    tokens = made.total_tokens
     data = {
         "status": "error" if wrong else "planned",
         "program": made.program,
         "planner": made.planner,
         "probability": made.probability,
-        "tokens": tokens,
-        "seconds": round(made.seconds, 4),
+        "tokens": None if tokens is None else tokens.prompt + tokens.completion,
+        "seconds": round(made.total_seconds, 4),
         "diagnostics": [d.to_json() for d in made.diagnostics],
-        "attempts": len(made.attempts),
+        "attempts": len(made.steps),
     }
     return Result(data, int(wrong))
 

@@ -6,14 +6,15 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ..answer import show, to_data
+from ..answer import to_data
+from ..values.describe import show
 from ..values.json_values import one_line, words
 from . import markup
 from .figures import COLORS, draw, encode, smallest
 from .markup import Markup, tag
 
 if TYPE_CHECKING:
-    from ..mapping.map import Mapped
+    from ..mapping.map import MapResult
     from ..registry import Registry, Tool
     from ..values import Located, Mask
     from ..values.image import Image
@@ -65,7 +66,7 @@ def mask_html(mask: Mask) -> str:
     return markup.card(markup.image(figure, text, text))
 
 
-def results_html(results: Iterable[Mapped], count: int | None = None) -> str:
+def results_html(results: Iterable[MapResult], count: int | None = None) -> str:
     """Results of a map as a table: a small image, the answer, why there is none.
 
     Args:
@@ -105,7 +106,7 @@ def registry_html(registry: Registry) -> str:
     return markup.card(*tables or ["no tools"])
 
 
-def _result_row(result: Mapped) -> Sequence[str]:
+def _result_row(result: MapResult) -> Sequence[str]:
     answer = result.answer
     text = show(answer.value) if answer.value is not None else answer.message
     return (

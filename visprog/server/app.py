@@ -176,16 +176,16 @@ class Service:
         arguments = arguments_of(
             tool, form.table("arguments"), form.table("values"), named, self.limits.pixels
         )
-        session, status, message, value = self.agent.host.session(), "ok", "", None
+        run, status, message, value = self.agent.host.new_run(), "ok", "", None
         try:
-            value = session.call(tool, **arguments)
+            value = run.call(tool, **arguments)
         except RunEnded as end:
             status, message = "error", str(end.reason)
         except VisprogError as error:
             status, message = "refused" if isinstance(error, Refused) else "error", str(error)
         writer = _Writer(form.flag("evidence"))
         result = {"status": status, "value": writer.value(value, whole=True), "message": message}
-        call = session.calls[-1]  # after those that the tool itself made
+        call = run.calls[-1]  # after those that the tool itself made
         self.metrics.count("visprog_tool_calls_total", tool=name, cached=str(call.cached).lower())
         facts = {"seconds": round(call.seconds, 6), "cached": call.cached, "backend": call.backend}
         return _encoded({**result, **facts, **({"pictures": writer.pictures} if writer.keep else {})})

@@ -23,7 +23,7 @@ from visprog.sandbox import Sandbox
 
 from ...errors import ConfigError, PlannerError, Refused
 from ...planner.base import NoProgram, Plan, Planner, PlanRequest
-from ...planner.repair import plan_checked
+from ...planner.repair import RepairLoop
 from .judging import judge, open_sandbox
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def score_question(planner: Planner, question: Question, sandbox: Sandbox | None
     """
     request = PlanRequest(question.question, question.images)
     try:
-        plan = plan_checked(planner, request, check=_check)
+        plan = RepairLoop(planner, request, _check).plan()
     except (Refused, NoProgram) as error:
         return Score(question, "refused", why=str(error))
     errors = [d for d in plan.diagnostics if d.severity == "error"]

@@ -27,7 +27,8 @@ from ...errors import PlannerError, Refused
 from ...llm.chat import Tokens
 from ...models import WEIGHTS
 from ...registry import Registry, default_registry
-from ..base import Feedback, Plan, PlanRequest
+from ...runtime.steps import Step
+from ..base import Plan, PlanRequest
 from .decoder import Array, Decoder
 from .grammar import grammar
 from .relations import compare_places
@@ -104,8 +105,8 @@ class EmbeddedPlanner:
         self.folder = str(folder or "")
         self.sure = sure
 
-    def plan(self, request: PlanRequest, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
-        """The most likely program, or up to `n` of them; with `feedback`, others than the one that failed.
+    def plan(self, request: PlanRequest, *, failed: Step | None = None, n: int = 1) -> list[Plan]:
+        """The most likely program, or up to `n` of them; others than the one that `failed`.
 
         Raises:
             Refused: the question is unlike what it was trained on.
@@ -148,7 +149,7 @@ class EmbeddedPlanner:
                     reasons = reasons or against
                     continue
                 source = detect_instead(written, question, absent, registry)
-                if source is None or (feedback is not None and source == feedback.program):
+                if source is None or (failed is not None and source == failed.program):
                     continue
                 tokens = Tokens(prompt, len(draft.ids))
                 seconds = time.perf_counter() - start
