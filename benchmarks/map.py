@@ -89,7 +89,7 @@ class Never:
 
     name = "none"
 
-    def plan(self, task: object, **options: object) -> list[Any]:
+    def plan(self, request: object, **options: object) -> list[Any]:
         return []
 
 

@@ -60,7 +60,7 @@ class _Never:
 
     name = "none"
 
-    def plan(self, task: object, **options: object) -> list[object]:
+    def plan(self, request: object, **options: object) -> list[object]:
         return []
 
 

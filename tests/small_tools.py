@@ -9,8 +9,9 @@ import numpy as np
 
 from visprog.errors import PlannerError, Refused
 from visprog.llm.chat import Tokens
-from visprog.planner.base import Feedback, Plan, Task
+from visprog.planner.base import Plan, PlanRequest
 from visprog.registry import Registry, describe_function, tool
+from visprog.runtime.steps import Step
 from visprog.values import Box, Circle, Grid, Line, Mask, Point, Polygon, Region, helpers
 from visprog.values.image import Image
 
@@ -79,10 +80,10 @@ class FakePlanner:
     def __init__(self, *programs: str, probability: float | None = None) -> None:
         self.programs = list(programs)
         self.probability = probability
-        self.asked: list[tuple[Task, Feedback | None]] = []
+        self.asked: list[tuple[PlanRequest, Step | None]] = []
 
-    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
-        self.asked.append((task, feedback))
+    def plan(self, request: PlanRequest, *, failed: Step | None = None, n: int = 1) -> list[Plan]:
+        self.asked.append((request, failed))
         if not self.programs:
             raise PlannerError("the fake planner has no program left")
         said, self.programs = self.programs[:n], self.programs[n:]

@@ -158,8 +158,8 @@ def test_repair_after_the_check(make: Make) -> None:
     agent = make(WRONG, COUNT)
     answer = agent.ask("How many dogs?", picture())
     assert (answer.status, answer.value) == ("answered", 2)
-    assert answer.attempts[0]["program"] == WRONG
-    assert "detect" in str(answer.attempts[0]["diagnostics"])
+    assert [s.program for s in answer.steps] == [WRONG, COUNT]
+    assert "detect" in str(answer.steps[0].diagnostics)
     assert agent.planner.asked[1][1].program == WRONG  # type: ignore[attr-defined]
 
 
@@ -168,7 +168,7 @@ def test_repair_after_the_run(make: Make) -> None:
     agent = make(fails, COUNT)
     answer = agent.ask("What number?", picture())
     assert (answer.status, answer.value) == ("answered", 2)
-    assert "ValueError" in answer.attempts[0]["error"] and answer.attempts[0]["error"].startswith("line 2")
+    assert "ValueError" in answer.steps[0].feedback and answer.steps[0].feedback.startswith("line 2")
     assert len(answer.trace) == 1  # of the program that answered
 
 
@@ -242,12 +242,12 @@ def test_what_is_refused_goes_back_to_the_planner(make: Make, program: str, told
     agent = make(program, COUNT)
     answer = agent.ask("How many?", picture())
     assert (answer.status, answer.value, answer.program) == ("answered", 2, COUNT)
-    (attempt,) = answer.attempts
-    assert attempt["program"] == program and attempt["error"].startswith(told)
-    assert agent.planner.asked[1][1].error == attempt["error"]  # type: ignore[attr-defined]
+    step, _ = answer.steps
+    assert step.program == program and step.feedback.startswith(told)
+    assert agent.planner.asked[1][1] == step  # type: ignore[attr-defined]
     # Who runs a program of one's own is told at once, as before.
     answer = agent.run(program, picture())
-    assert answer.status == "refused" and answer.message.startswith(message) and not answer.attempts
+    assert answer.status == "refused" and answer.message.startswith(message) and len(answer.steps) == 1
 
 
 @pytest.mark.parametrize(
@@ -261,8 +261,9 @@ def test_where_no_program_answers_the_first_refusal_stands(make: Make, last: str
     answer = make(UNICORNS, last, config={"repairs": 1}).ask("How many?", picture())
     assert (answer.status, answer.message, answer.program) == ("refused", NO_UNICORN, UNICORNS)
     assert [c.error for c in answer.trace] == [NO_UNICORN]
-    (attempt,) = answer.attempts
-    assert attempt["program"] == last and attempt["error"].startswith(why)
+    step, stands = answer.steps
+    assert step.program == last and step.message.startswith(why)
+    assert (stands.program, stands.status) == (UNICORNS, "refused")
     assert answer.tokens == 30
 
 
@@ -270,7 +271,7 @@ def test_a_refusal_after_an_error_is_what_is_said(make: Make) -> None:
     fails = "def answer(image):\n    return int(read_text(image))\n"
     answer = make(fails, UNICORNS).ask("How many?", picture())
     assert (answer.status, answer.message) == ("refused", NO_UNICORN)
-    assert [a["program"] for a in answer.attempts] == [fails]
+    assert [s.program for s in answer.steps] == [fails, UNICORNS]
 
 
 def test_repairs_after_refusals_are_bounded(make: Make) -> None:
@@ -278,29 +279,29 @@ def test_repairs_after_refusals_are_bounded(make: Make) -> None:
     answer = agent.ask("How many?", picture())
     assert len(agent.planner.asked) == 4  # type: ignore[attr-defined]
     assert (answer.status, answer.message) == ("refused", NO_UNICORN)
-    assert [a["program"][-4:] for a in answer.attempts] == ["# 1\n", "# 2\n", "# 3\n"]
+    assert [s.program[-4:] for s in answer.steps] == ["# 1\n", "# 2\n", "# 3\n", "# 0\n"]
     none = make(UNICORNS, COUNT, config={"repairs": 0}).ask("How many?", picture())
-    assert (none.status, none.attempts) == ("refused", ())
+    assert (none.status, len(none.steps)) == ("refused", 1)
 
 
 def test_the_planner_may_give_up_after_a_refusal(make: Make) -> None:
     class GivesUp(FakePlanner):
-        def plan(self, task: Any, *, feedback: Any = None, n: int = 1) -> Any:
-            if feedback is not None:
+        def plan(self, request: Any, *, failed: Any = None, n: int = 1) -> Any:
+            if failed is not None:
                 raise Refused("fake says that the tools cannot answer this: they know no unicorns")
-            return super().plan(task, n=n)
+            return super().plan(request, n=n)
 
     answer = make(planner=GivesUp(UNICORNS)).ask("How many?", picture())
     assert (answer.status, answer.message, answer.program) == ("refused", NO_UNICORN, UNICORNS)
-    (attempt,) = answer.attempts
-    assert attempt["program"] == "" and attempt["error"].endswith("they know no unicorns")
+    step, _ = answer.steps
+    assert step.program == "" and step.message.endswith("they know no unicorns")
 
 
 def test_a_planner_that_would_guess_is_not_asked_again(make: Make) -> None:
     planner = FakePlanner(UNICORNS, COUNT)
     planner.mends_refusals = False  # type: ignore[attr-defined]
     answer = make(planner=planner).ask("How many?", picture())
-    assert (answer.status, answer.message, answer.attempts) == ("refused", NO_UNICORN, ())
+    assert (answer.status, answer.message, len(answer.steps)) == ("refused", NO_UNICORN, 1)
     assert len(planner.asked) == 1
     fails = FakePlanner("def answer(image):\n    return int(read_text(image))\n", COUNT)
     fails.mends_refusals = False  # type: ignore[attr-defined]
@@ -327,7 +328,7 @@ def test_a_planner_that_cannot(make: Make) -> None:
         def __init__(self, error: Exception) -> None:
             self.error = error
 
-        def plan(self, task: Any, *, feedback: Any = None, n: int = 1) -> Any:
+        def plan(self, request: Any, *, failed: Any = None, n: int = 1) -> Any:
             raise self.error
 
     answer = make(planner=Unsure(Refused("ask a language model"))).ask("Why?", picture())
@@ -414,7 +415,7 @@ def test_what_a_trial_only_doubts_is_planned_and_run(make: Make) -> None:
     for program, value in ((letters, 1), (between, 10)):
         agent = make(program)
         answer = agent.ask("?", picture())
-        assert (answer.status, answer.value, answer.attempts) == ("answered", value, ())
+        assert (answer.status, answer.value, len(answer.steps)) == ("answered", value, 1)
         assert [(d.code, d.severity) for d in answer.diagnostics] == [("may-fail", "warning")]
         assert agent.run(program, picture()).value == value
 

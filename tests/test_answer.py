@@ -16,7 +16,9 @@ from tests.small_tools import REGISTRY, FakePlanner, picture
 from visprog.agent import Agent
 from visprog.answer import VERSION, Answer, json_schema
 from visprog.check import Diagnostic
+from visprog.llm.chat import Tokens
 from visprog.runtime.call import Call
+from visprog.runtime.steps import Step
 from visprog.values import Box, Circle, Grid, Line, Mask, Point, Polygon, Region
 from visprog.values.codec import show
 from visprog.values.image import Image
@@ -151,7 +153,7 @@ def test_everything_else_survives() -> None:
         "refused", None, "nobody can", "How?", "return 1",
         (Diagnostic("code", 1, 0, "message", None, "warning"),),
         (call, failed), (IMAGE,), 1.25, "fake", 0.5, 12,
-        ({"program": "x", "error": "", "diagnostics": [Diagnostic("a", 1, 2, "b", "c").to_json()]},),
+        (Step("x", (Diagnostic("a", 1, 2, "b", "c"),), "failed", "fake", trace=(call,), tokens=Tokens(7, 5)),),
         "printed", "kernel",
     )  # fmt: skip
     data = json.loads(as_text(answer))
@@ -252,7 +254,8 @@ def nested(depth: int) -> Any:
         {"status": "bogus"}, {"status": ["answered"]}, {"message": None}, {"program": 3}, {"question": {}},
         {"seconds": "long"}, {"pictures": []}, {"pictures": {IMAGE.digest: 1}}, {"images": 3},
         {"images": ["x"], "trace": [1]},
-        {"trace": [{}]}, {"trace": {"a": 1}}, {"diagnostics": [{"a": 1}]}, {"attempts": 3}, {"value": {"type": ["x"]}},
+        {"trace": [{}]}, {"trace": {"a": 1}}, {"diagnostics": [{"a": 1}]}, {"steps": 3}, {"steps": [{}]},
+        {"value": {"type": ["x"]}},
         {"value": {}}, {"value": {"type": "Box", "box": [1]}}, {"value": {"type": "Box", "box": ["a", 1, 2, 3]}},
         {"value": {"type": "Grid", "rows": 1}}, {"value": {"type": "float", "text": "x"}},
         {"value": {"type": "set", "items": [[1]]}}, {"value": {"type": "dict", "items": [1]}},
@@ -296,3 +299,21 @@ def test_any_text_survives() -> None:
 )  # fmt: skip
 def test_values_in_words(value: Any, words: str) -> None:
     assert show(value) == words
+
+
+def test_steps_survive_the_json_form() -> None:
+    wrong = 'def answer(image):\n    return len(detekt(image, "dog"))\n'
+    fails = "def answer(image):\n    return int(read_text(image))\n"
+    right = 'def answer(image):\n    return detect(image, "dog")\n'
+    with Agent(FakePlanner(wrong, fails, right), {}, registry=REGISTRY) as agent:
+        answer = agent.ask("Where are dogs?", IMAGE)
+    data = json.loads(as_text(answer))
+    validate(data)
+    back = Answer.from_json(data)
+    assert back.to_json() == data
+    assert [s.program for s in back.steps] == [wrong, fails, right]
+    first, second, last = back.steps
+    assert first.diagnostics[0].code == "unknown-tool" and not first.feedback and first.status == "error"
+    assert second.feedback.startswith("line 2: ValueError") and second.trace[0].result == "STOP"
+    assert last.status == "answered" and len(last.value) == 2 and last.tokens == Tokens(10, 5)
+    assert answer.tokens == 45 and [s.tokens for s in back.steps] == [Tokens(10, 5)] * 3

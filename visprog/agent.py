@@ -1,12 +1,13 @@
-"""The agent: a question and pictures go in, an answer with its evidence comes out."""
+"""The agent: a question and images go in, an answer with its evidence comes out."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
@@ -20,11 +21,11 @@ from .check.dry_run import LIBRARY, dry_run
 from .config import Config
 from .errors import ConfigError, MissingExtra, PlannerError, Refused, VisprogError, readable
 from .files.plain_text import read_text
-from .planner.base import Feedback, Plan, Planner, Task, mends_refusals
+from .planner.base import Plan, Planner, PlannerLike, PlanRequest, total_tokens
 from .planner.factory import make_planner
-from .planner.repair import Mend, plans_checked, replan
+from .planner.repair import Mend, RepairLoop, mend_once
 from .planner.vote import vote
-from .program import Program, open_images
+from .program import Program, open_image, open_images
 from .registry import (
     BACKENDS,
     BackendLoader,
@@ -34,16 +35,19 @@ from .registry import (
     default_registry,
     further_tools,
 )
-from .registry.types import accepts, answer_type, describe, render
+from .registry.types import AnswerType, Type, accepts, answer_type, describe, render
 from .runtime.cautions import cautions_on, missed
-from .runtime.host import Host, RunEnded, Session, with_backends
-from .values.codec import handles
+from .runtime.events import Answered, Checked, Emitter, GuardedListener, Listener, emitter_of
+from .runtime.host import Host, Run, RunEnded, with_backends
+from .runtime.steps import Step
+from .values.codec import handles, summary
 from .values.endings import IMAGE_ENDINGS
-from .values.image import Image
+from .values.image import Image, ImageLike
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
+    from .mapping.map import Answerer, MapResult, Source, Sources
     from .mapping.map_run import MapRun
     from .runtime.recording import Recording
 
@@ -52,33 +56,35 @@ _NO_SANDBOX = "no program can be run here"
 
 
 class Agent:
-    """Answers questions about pictures.
+    """Answers questions about images: a planner writes a program, which is checked, run and, if need be, repaired.
+
+    One agent may be used from several threads at once.
 
     Args:
         planner: "embedded", "openai:MODEL", "langchain:PROVIDER:MODEL", "transformers:FOLDER_OR_ID",
             "replay:FILE", a chat model or a `Planner`; by default the configured one.
-        config: a `Config`, a path of a configuration file, or a mapping of settings; by default what
+        config: A `Config`, the path of a configuration file, or a mapping of settings; by default what
             `Config.load` finds.
-        tools: further tools, or names of them ("module" or "module:attribute"), next to the built-in ones, those of
+        tools: Further tools, or names of them ("module" or "module:attribute"), next to the built-in ones, those of
             installed packages and `extra_tools`.
-        registry: the tools to choose from, instead of all of these.
-        record: a folder in which to write down what planner and tools say; see `visprog.runtime.recording`.
-        replay: a folder that was so recorded: its answers are given back, and no model is needed.
-        backends: of tools, by their names: "owlv2", "onnx:FILE", "module:Class", a mapping with options, or a
-            class of the user's.
-        standby: sandbox workers that wait ready; as many as programs run at once make `map` the quickest.
-        loader: what builds the backends of tools and holds them; a server gives its own.
-        settings: any other field of `Config`, such as `votes=3` or `allow_url=True`.
+        registry: The tools to choose from, instead of all of these.
+        record: Folder in which results of the planner and of tools are recorded; see `visprog.runtime.recording`.
+        replay: Folder of a recording: its results are given back, and no model is needed.
+        backends: Backends by the name of their tool: "owlv2", "onnx:FILE", "module:Class", a mapping with options, or
+            a class.
+        standby: Number of sandbox workers that wait ready; `map` is fastest with as many as programs run at once.
+        loader: What builds the backends of tools and holds them; a server gives its own.
+        settings: Any other field of `Config`, such as `votes=3` or `allow_url=True`.
 
     Raises:
-        ConfigError: a setting is unknown or wrong, or there is nothing to replay.
-        ToolDefinitionError: two tools have one name.
-        TypeError: there is no such argument.
+        ConfigError: A setting is unknown or wrong, or there is nothing to replay.
+        ToolDefinitionError: Two tools have one name.
+        TypeError: There is no such argument.
     """
 
     def __init__(
         self,
-        planner: Any = None,
+        planner: PlannerLike | None = None,
         config: Config | str | os.PathLike[str] | Mapping[str, Any] | None = None,
         *,
         tools: Tool | Iterable[Tool | str] = (),
@@ -130,20 +136,27 @@ class Agent:
 
     # -- what users call -------------------------------------------------------------------------
 
-    def ask(self, question: str, *images: Any, returns: Any = None) -> Answer:
-        """Plan a program for the question, check it, run it on the pictures.
+    def ask(
+        self,
+        question: str,
+        *images: ImageLike | Iterable[ImageLike],
+        returns: AnswerType | None = None,
+        on_event: Listener | None = None,
+    ) -> Answer:
+        """Plan a program for the question, check it, run it on the images.
 
         Args:
-            question: in plain language.
-            images: whatever `Image.open` reads, one after another or in lists; at least one.
-            returns: the type that the answer must have, such as `bool`, `int` or `str`.
+            question: In plain language.
+            images: Whatever `Image.open` reads, one after another or in lists; at least one.
+            returns: Type that the answer must have, such as `bool`, `int` or `str`.
+            on_event: Called with each event as it happens; see `visprog.runtime.events`.
 
         Returns:
-            an answer, whatever happens after the pictures are read; look at its `status`.
+            An answer, whatever happens after the images are read; look at its `status`.
 
         Raises:
-            ImageError: a picture cannot be read.
-            VisprogError: no question, or no picture, was given.
+            ImageError: An image cannot be read.
+            VisprogError: No question, or no image, was given.
         """
         started = time.perf_counter()
         _check_question(question)
@@ -151,267 +164,264 @@ class Agent:
         pictures = self._open(images)
         if not pictures:
             raise VisprogError("give at least one picture to ask about")
-        task = Task(question, len(pictures), returns, self.host.in_force)
+        request = PlanRequest(question, len(pictures), returns, self.host.in_force)
+        emit = emitter_of(on_event)
+        loop = self._repair_loop(request, emit)
         try:
-            plans = plans_checked(
-                self.planner, task, self.config.votes, check=self._check, rounds=self.config.repairs
-            )
+            plans = loop.plans(self.config.votes)
         except VisprogError as error:
             status = "refused" if isinstance(error, Refused) else "error"
             answer = Answer(status, message=str(error), planner=self.planner.name, images=pictures)  # type: ignore[arg-type]
         else:
-            answer = self._vote(plans, task, pictures)
-        if self.config.fallback and answer.status in ("refused", "error"):
-            answer = self._fall_back(question, answer, pictures)
-        return replace(answer, question=question, seconds=time.perf_counter() - started)
+            answer = self._vote(plans, loop, pictures)
+        return self._finished(answer, question, started, emit)
 
-    def plan(self, question: str, images: int = 1, returns: Any = None) -> Plan:
+    def plan(self, question: str, images: int = 1, returns: AnswerType | None = None) -> Plan:
         """The checked program for a question, without running it.
 
         Raises:
-            PlannerError: none could be written.
-            Refused: the planner is unsure, or says that the tools cannot answer it.
+            PlannerError: None could be written.
+            Refused: The planner is unsure, or says that the tools cannot answer it.
         """
         _check_question(question)
         if not isinstance(images, int):
             raise VisprogError(f"a plan takes the number of images, such as images=2, not {describe(images)}")
-        task = Task(question, images, answer_type(returns), self.host.in_force)
-        return plans_checked(self.planner, task, 1, check=self._check, rounds=self.config.repairs)[0]
+        request = PlanRequest(question, images, answer_type(returns), self.host.in_force)
+        return self._repair_loop(request).plan()
 
-    def run(self, program: str | os.PathLike[str] | Plan, *images: Any, returns: Any = None) -> Answer:
-        """Check a program, given as source, as the path of a file or as a plan, and run it on the pictures.
+    def run(
+        self,
+        program: str | os.PathLike[str] | Plan,
+        *images: ImageLike | Iterable[ImageLike],
+        returns: AnswerType | None = None,
+        on_event: Listener | None = None,
+    ) -> Answer:
+        """Check a program, given as source, as the path of a file or as a plan, and run it on the images.
+
+        Args:
+            program: What to run.
+            images: As in `ask`.
+            returns: As in `ask`.
+            on_event: As in `ask`.
 
         Raises:
-            ImageError: a picture cannot be read.
-            VisprogError: the file of the program cannot be read.
+            ImageError: An image cannot be read.
+            VisprogError: The file of the program cannot be read.
         """
         started = time.perf_counter()
         returns = answer_type(returns)
-        plan = self.checked(program, returns)
+        plan = self._given(program, returns)
         pictures = self._open(images)
-        answer, _ = self._execute(plan, Task("", len(pictures), returns, self.host.in_force), pictures)
-        return replace(answer, seconds=time.perf_counter() - started)
-
-    def checked(self, program: str | os.PathLike[str] | Plan, returns: Any = None) -> Plan:
-        """A program of one's own as a plan, with what the check found in it.
-
-        Raises:
-            VisprogError: its file cannot be read.
-        """
-        if isinstance(program, Plan):
-            program = program.program
-        source, returns = _source(program), answer_type(returns)
-        return Plan(source, "", diagnostics=tuple(check(source, self.host.in_force, returns=returns)))
-
-    def follow(
-        self,
-        plan: Plan,
-        picture: Image,
-        *,
-        question: str = "",
-        returns: Any = None,
-        series: Series | None = None,
-        mend: Mend | None = None,
-    ) -> Answer:
-        """Run a plan on one of many pictures: nothing of the picture stays in memory.
-
-        Args:
-            series: of the plan's program, made by `self.sandbox`; a process of its own where there is none.
-            mend: gives a better program where this one fails; see `mending`.
-        """
-        task = Task(question, 1, returns, self.host.in_force)
-
-        def run(tried: Plan) -> tuple[Answer, str]:
-            session = self.host.session()
-            shared = series if tried is plan else None
-            found = self._execute(tried, task, (picture,), session, shared)
-            session.forget()
-            return found
-
-        answer = run(plan)[0] if mend is None else self._run_repaired(plan, run, mend)
-        if self.config.fallback and question and answer.status in ("refused", "error"):
-            answer = self._fall_back(question, answer, (picture,))
-        return answer
-
-    def mending(self, question: str, images: int = 1, returns: Any = None) -> Mend:
-        """How this agent's planner mends a program that failed when it ran, within the budget of `repairs`."""
-        return partial(self._mend, Task(question, images, returns, self.host.in_force))
+        emit = emitter_of(on_event)
+        if emit is not None:
+            emit(Checked, program=plan.program, diagnostics=plan.diagnostics)
+        step = self._execute(plan, returns, pictures, self.host.new_run(emit))
+        return self._finished(_answer_of((step,), pictures), "", started, emit)
 
     def map(
         self,
         question: str,
-        images: Iterable[Any] | str | os.PathLike[str],
+        images: Iterable[ImageLike | Source] | str | os.PathLike[str],
         *,
         program: str | os.PathLike[str] | None = None,
         plan_each: bool = False,
-        returns: Any = None,
+        returns: AnswerType | None = None,
         jobs: int = 8,
         ordered: bool = True,
         on: Literal["threads", "ray"] = "threads",
         progress: bool = True,
+        on_event: Listener | None = None,
     ) -> MapRun:
-        """Ask one question of many pictures: one program, run on several pictures at once.
+        """Ask one question about many images: one program, run on several images at once.
 
-        Pictures are read when their turn comes, and no more than a few of them wait for whoever takes the
-        results: memory does not grow with their number. What goes wrong with a picture is its own answer's
-        `message`, and the rest goes on. The calls of programs that run at once are answered in batches.
+        Images are read when their turn comes, and no more than a few results wait to be taken: memory does not grow
+        with their number. What goes wrong with an image is the `message` of its own answer, and the rest goes on. The
+        calls of programs that run at once are answered in batches.
 
         Args:
-            images: a folder, all pictures in it and below; or whatever `Image.open` reads, one after another.
-            program: source or file of the program, instead of a plan.
-            plan_each: plan anew for each picture, and mend its program where that fails.
-            returns: the type that the answers must have.
-            jobs: programs that run at once.
-            ordered: results in the order of the pictures; else as they come.
+            images: A folder, all images in it and below; or whatever `Image.open` reads, one after another.
+            program: Source or file of the program, instead of a plan.
+            plan_each: Plan anew for each image, and mend its program if that fails.
+            returns: Type that the answers must have.
+            jobs: Number of programs that run at once.
+            ordered: Whether results come in the order of the images; else as they are ready.
             on: "ray" runs on the machines of a Ray cluster (extra `ray`); see `visprog.mapping.ray`.
-            progress: show how far it is while one waits for results, in a terminal or a notebook.
+            progress: Show how far it is while results are waited for, in a terminal or a notebook.
+            on_event: As in `ask`, from several threads at once: each image is a run of its own, and so is the planning
+                for all of them, which has no `Answered`. Not with Ray.
 
         Returns:
-            a generator: nothing runs before it is asked for results, and `close` ends it. `len` is the number of
+            A generator: nothing runs before it is asked for results, and `close` ends it. `len` is the number of
             images, if it is known.
 
         Raises:
-            PlannerError: no program could be written (when the first result is asked for).
-            Refused: the planner says that the tools cannot answer the question.
-            VisprogError: no question, no such folder, or a program that cannot be read or fails its check.
+            PlannerError: No program could be written (when the first result is asked for).
+            Refused: The planner says that the tools cannot answer the question.
+            VisprogError: No question, no such folder, or a program that cannot be read or fails its check.
         """
-        from .mapping.map import map_images
+        from .mapping.map import map_on_threads, sources
+        from .mapping.map_run import MapRun
 
-        returns = answer_type(returns)
-        return map_images(
-            self, question, images, program=program, plan_each=plan_each, returns=returns, jobs=jobs,
-            ordered=ordered, on=on, progress=progress,
-        )  # fmt: skip
+        if program is None and not question.strip():
+            raise VisprogError("the question is empty")
+        if program is not None and plan_each:
+            raise ConfigError("either one program for all pictures, or plan_each")
+        if jobs < 1:
+            raise ConfigError(f"jobs must be at least 1, not {jobs}")
+        if on not in ("threads", "ray"):
+            raise ConfigError(f"on must be 'threads' or 'ray', not {on!r}")
+        listed = sources(images)
+        job = _MapJob(self, question, answer_type(returns), program, plan_each, on_event)
+        if on == "ray":
+            results = job.on_ray(listed, jobs, ordered)
+        else:
+            results = map_on_threads(question, listed, job.answerer, jobs=jobs, ordered=ordered)
+        return MapRun(results, listed, progress)
 
-    async def aask(self, question: str, *images: Any, returns: Any = None) -> Answer:
-        """`ask` without blocking the event loop."""
-        return await asyncio.to_thread(partial(self.ask, question, *images, returns=returns))
+    async def aask(
+        self,
+        question: str,
+        *images: ImageLike | Iterable[ImageLike],
+        returns: AnswerType | None = None,
+        on_event: Listener | None = None,
+    ) -> Answer:
+        """`ask` without blocking the event loop; events come from another thread."""
+        return await asyncio.to_thread(
+            partial(self.ask, question, *images, returns=returns, on_event=on_event)
+        )
 
-    async def aplan(self, question: str, images: int = 1, returns: Any = None) -> Plan:
+    async def aplan(self, question: str, images: int = 1, returns: AnswerType | None = None) -> Plan:
         """`plan` without blocking the event loop."""
         return await asyncio.to_thread(self.plan, question, images, returns)
 
-    async def arun(self, program: str | os.PathLike[str] | Plan, *images: Any, returns: Any = None) -> Answer:
-        """`run` without blocking the event loop."""
-        return await asyncio.to_thread(partial(self.run, program, *images, returns=returns))
+    async def arun(
+        self,
+        program: str | os.PathLike[str] | Plan,
+        *images: ImageLike | Iterable[ImageLike],
+        returns: AnswerType | None = None,
+        on_event: Listener | None = None,
+    ) -> Answer:
+        """`run` without blocking the event loop; events come from another thread."""
+        return await asyncio.to_thread(
+            partial(self.run, program, *images, returns=returns, on_event=on_event)
+        )
 
     # -- how it is done --------------------------------------------------------------------------
 
     def _open(self, images: Sequence[Any]) -> tuple[Image, ...]:
         return open_images(images, self.config)
 
-    def _check(self, program: str, task: Task) -> list[Diagnostic]:
+    def _check(self, program: str, request: PlanRequest) -> list[Diagnostic]:
         parsed = Program.parse(program)
-        found = check(parsed, task.registry, returns=task.returns)
+        found = check(parsed, request.registry, returns=request.returns)
         if any(d.severity == "error" for d in found):
             return found
         try:
             trial = dry_run(
                 parsed,
-                task.registry,
-                returns=task.returns,
-                inputs=parsed.inputs(task.images),
+                request.registry,
+                returns=request.returns,
+                inputs=parsed.inputs(request.images),
                 sandbox=self.sandbox,
             )
         except SandboxUnavailable as error:
             raise PlannerError(f"{_NO_SANDBOX}: {error}") from None
         return [*found, *trial]
 
-    def _vote(self, plans: Sequence[Plan], task: Task, pictures: tuple[Image, ...]) -> Answer:
+    def _repair_loop(self, request: PlanRequest, emit: Emitter | None = None) -> RepairLoop:
+        return RepairLoop(self.planner, request, self._check, self.config.repairs, emit)
+
+    def _given(self, program: str | os.PathLike[str] | Plan, returns: Type) -> Plan:
+        """A program that a user gives as a plan, with what the check found in it.
+
+        Raises:
+            VisprogError: Its file cannot be read.
+        """
+        source = program_source(program.program if isinstance(program, Plan) else program)
+        return Plan(source, "", diagnostics=tuple(check(source, self.host.in_force, returns=returns)))
+
+    def _vote(self, plans: Sequence[Plan], loop: RepairLoop, pictures: tuple[Image, ...]) -> Answer:
         """Run each program; the answer that most of them give, or the one program's answer."""
-        run, mend = partial(self._execute, task=task, pictures=pictures), partial(self._mend, task)
-        answers = [self._run_repaired(plan, run, mend) for plan in plans]
+
+        def execute(plan: Plan) -> Step:
+            return self._execute(plan, loop.request.returns, pictures, self.host.new_run(loop.emit))
+
+        answers = [_answer_of(loop.run(plan, execute), pictures) for plan in plans]
         good = [a for a in answers if a.status == "answered"]
         if len(answers) == 1 or not good:
             return answers[0]
         winner = vote([a.value for a in good], voters=len(answers))
         return replace(good[winner.index], probability=winner.share)
 
-    def _run_repaired(self, plan: Plan, run: Callable[[Plan], tuple[Answer, str]], mend: Mend) -> Answer:
-        """Run a program; where it fails, or a tool refuses, let its planner mend it.
-
-        Where no program answers, the first refusal stands, since it names what cannot be seen; the programs
-        that were tried after it are among its attempts. Of errors, the latest stands.
-        """
-        refusal: Answer | None = None
-        while True:
-            answer, failure = run(plan)
-            if answer.status == "refused":
-                refusal = answer if refusal is None else refusal
-                failure = failure if mends_refusals(self.planner) else ""
-            better, said = mend(plan, failure) if failure else (None, "")
-            if better is None:
-                break
-            plan = better
-        if refusal is not None and answer.status != "answered" and answer.program != refusal.program:
-            tried = [a for a in answer.attempts if a["program"] != refusal.program]
-            last = _attempt(Feedback(answer.program, answer.diagnostics, answer.message))
-            answer = replace(refusal, attempts=(*tried, last), tokens=answer.tokens)
-        if said:
-            answer = replace(answer, attempts=(*answer.attempts, _attempt(Feedback("", error=said))))
-        return answer
-
-    def _mend(self, task: Task, plan: Plan, failure: str) -> tuple[Plan | None, str]:
-        try:
-            better = replan(self.planner, task, plan, failure, check=self._check, rounds=self.config.repairs)
-        except Refused as refusal:
-            return None, str(refusal)
-        except VisprogError:  # the answer at hand says what went wrong first
-            return None, ""
-        return better, ""
-
     def _execute(
         self,
         plan: Plan,
-        task: Task,
+        returns: Type,
         pictures: tuple[Image, ...],
-        session: Session | None = None,
+        run: Run,
         series: Series | None = None,
-    ) -> tuple[Answer, str]:
-        """Run one program. Also what its planner should be told, where a better program might do."""
-        base = Answer(
-            "error",
-            program=plan.program,
-            diagnostics=plan.diagnostics,
-            images=pictures,
+    ) -> Step:
+        """Run one program.
+
+        Args:
+            series: Of the plan's program, made by `self.sandbox`; by default a process of its own.
+        """
+        started = time.perf_counter()
+        step = Step(
+            plan.program,
+            plan.diagnostics,
             planner=plan.planner,
             probability=plan.probability,
-            tokens=plan.tokens.prompt + plan.tokens.completion if plan.tokens else None,
-            attempts=tuple(_attempt(f) for f in plan.attempts),
+            tokens=plan.tokens,
+            seconds=plan.seconds,
         )
-        # What will be refused is refused by the tool, in its own words, if the program comes to it.
-        errors = [d for d in plan.diagnostics if d.severity == "error" and not d.refusal]
-        if errors:
-            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-            return replace(base, message=f"the program fails its check: {errors[0]}{more}"), ""
+        if plan.error_message:
+            return replace(step, message=plan.error_message)
         program = Program.parse(plan.program)
         message = program.mismatch(len(pictures))
         if message:
-            return replace(base, message=message), message
-        session = session or self.host.session()
+            return replace(step, message=message, feedback=message)
         try:
-            with session:
-                run = series.run if series is not None else partial(self.sandbox.run, program.source)
-                outcome = run(tools=session.tools(), inputs=program.bind(pictures), types=handles())
+            with run:
+                start = series.run if series is not None else partial(self.sandbox.run, program.source)
+                outcome = start(tools=run.tools(), inputs=program.bind(pictures), types=handles())
         except SandboxUnavailable as error:
-            return replace(base, message=f"{_NO_SANDBOX}: {error}"), ""
-        answer = replace(
-            base,
-            trace=tuple(session.calls),
+            return replace(step, message=f"{_NO_SANDBOX}: {error}")
+        step = replace(
+            step,
+            trace=tuple(run.calls),
             stdout=outcome.stdout,
             level=str(outcome.level or ""),
             # What would be refused is known by now: a tool has said so itself, or was not called.
             diagnostics=(*(d for d in plan.diagnostics if not d.refusal), *_diagnostics(outcome)),
+            seconds=plan.seconds + time.perf_counter() - started,
         )
-        return _judge(answer, outcome, task.returns)
+        return _judge(step, outcome, returns)
 
-    def _fall_back(self, question: str, answer: Answer, pictures: tuple[Image, ...]) -> Answer:
+    def _finished(self, answer: Answer, question: str, started: float, emit: Emitter | None) -> Answer:
+        """An answer to a question, by the fallback if no program gave it; its event is sent."""
+        if self.config.fallback and question and answer.status in ("refused", "error"):
+            answer = self._fall_back(question, answer, emit)
+        answer = replace(answer, question=question, seconds=time.perf_counter() - started)
+        if emit is not None:
+            emit(
+                Answered,
+                question=question,
+                images=tuple(image.name for image in answer.images),
+                status=answer.status,
+                value="" if answer.value is None else summary(answer.value),
+                message=answer.message,
+                seconds=answer.seconds,
+            )
+        return answer
+
+    def _fall_back(self, question: str, answer: Answer, emit: Emitter | None) -> Answer:
         """Ask the question-answering tool plainly; the answer says so."""
         if "vqa" not in self.registry:
             return answer
-        session = self.host.session()
+        run = self.host.new_run(emit)
         try:
-            value = session.call(self.registry["vqa"], pictures[0], question)
+            value = run.call(self.registry["vqa"], answer.images[0], question)
         except (VisprogError, RunEnded):
             return answer
         return replace(
@@ -419,23 +429,142 @@ class Agent:
             status="fallback",
             value=value,
             message=f"no program answered ({answer.message}); the vqa tool was asked plainly",
-            trace=(*answer.trace, *session.calls),
+            trace=(*answer.trace, *run.calls),
         )
 
 
-def ask(question: str, *images: Any, returns: Any = None, **settings: Any) -> Answer:
+@dataclass(frozen=True)
+class _MapJob:
+    """One question about many images."""
+
+    agent: Agent
+    question: str
+    returns: Type
+    program: str | os.PathLike[str] | None
+    plan_each: bool
+    on_event: Listener | None
+
+    @contextmanager
+    def answerer(self) -> Iterator[Answerer]:
+        """Plans the program, and gives what runs it on one image after another. Raises as `plan`."""
+        agent, listener = self.agent, self.on_event and GuardedListener(self.on_event)
+        if self.plan_each:
+            yield _Answerer(agent, self.question, self.returns, listener)
+            return
+        loop = self.loop(emitter_of(listener))
+        plan = self.plan(loop)
+        with agent.sandbox.series(plan.program) as series:
+            yield _Answerer(
+                agent, self.question, self.returns, listener, plan, loop, series, mend_once(loop.mend)
+            )
+
+    def on_ray(self, images: Sources, jobs: int, ordered: bool) -> Generator[MapResult, None, None]:
+        """Raises `ConfigError` if something cannot be had on other machines."""
+        from .mapping.ray import check_portable, map_on_ray
+
+        if self.plan_each:
+            raise ConfigError("on Ray the program is planned once: leave plan_each out")
+        if self.on_event is not None:
+            raise ConfigError("on Ray there are no events: leave on_event out")
+        config = self.agent.config
+        check_portable(config, self.agent.registry, self.agent.recording)
+
+        def plan() -> tuple[str, Callable[[], Answerer]]:
+            made = self.plan(self.loop(None))
+            return made.program, partial(_remote_answerer, config, self.question, self.returns, made, jobs)
+
+        return map_on_ray(self.question, images, plan, jobs=jobs, ordered=ordered)
+
+    def loop(self, emit: Emitter | None) -> RepairLoop:
+        """Planning for all images; a program that is given is not mended."""
+        request = PlanRequest(self.question, 1, self.returns, self.agent.host.in_force)
+        loop = self.agent._repair_loop(request, emit)
+        return loop if self.program is None else replace(loop, rounds=0)
+
+    def plan(self, loop: RepairLoop) -> Plan:
+        """The program for all images: planned, or the one that is given, checked.
+
+        Raises:
+            PlannerError: None could be planned.
+            Refused: The planner says that the tools cannot answer the question.
+            VisprogError: The given one cannot be read, fails its check, or does not take one image.
+        """
+        plan = loop.plan() if self.program is None else self.agent._given(self.program, self.returns)
+        if plan.error_message:
+            raise (PlannerError if self.program is None else VisprogError)(plan.error_message)
+        wrong = Program.parse(plan.program).mismatch(1)
+        if wrong:
+            raise VisprogError(wrong)
+        return plan
+
+
+@dataclass(frozen=True)
+class _Answerer:
+    """Answers one question about one image after another; by a plan for all of them, or each by its own."""
+
+    agent: Agent
+    question: str
+    returns: Type
+    listener: Listener | None = None
+    plan: Plan | None = None
+    loop: RepairLoop | None = None
+    series: Series | None = None
+    mend: Mend | None = None
+
+    @property
+    def program(self) -> str:
+        """The program for all images; empty if each has its own."""
+        return "" if self.plan is None else self.plan.program
+
+    def __call__(self, given: ImageLike) -> Answer:
+        """The answer for an image, of which nothing stays in memory. Raises `ImageError` if it cannot be read."""
+        started = time.perf_counter()
+        image = open_image(given, self.agent.config)
+        if self.plan is None or self.loop is None:
+            return self.agent.ask(self.question, image, returns=self.returns, on_event=self.listener)
+        emit = emitter_of(self.listener)
+
+        def execute(plan: Plan) -> Step:
+            run = self.agent.host.new_run(emit)
+            series = self.series if plan is self.plan else None
+            step = self.agent._execute(plan, self.returns, (image,), run, series)
+            run.drop_from_cache()
+            return step
+
+        answer = _answer_of(self.loop.run(self.plan, execute, self.mend), (image,))
+        return self.agent._finished(answer, self.question, started, emit)
+
+
+def _remote_answerer(config: Config, question: str, returns: Type, plan: Plan, jobs: int) -> Answerer:
+    """Made on another machine, where it stays until its process ends."""
+    agent = Agent(config=config, standby=jobs)
+    loop = replace(agent._repair_loop(PlanRequest(question, 1, returns, agent.host.in_force)), rounds=0)
+    return _Answerer(agent, question, returns, None, plan, loop, agent.sandbox.series(plan.program))
+
+
+def ask(
+    question: str,
+    *images: ImageLike | Iterable[ImageLike],
+    returns: AnswerType | None = None,
+    on_event: Listener | None = None,
+    **settings: Any,
+) -> Answer:
     """Ask with the settings in force (see `Config.load`), by an agent that is kept for the next question.
 
     Args:
-        settings: for this question alone: any argument of `Agent`, such as `planner="openai:MODEL"`,
+        question: As in `Agent.ask`, and so the next three.
+        images: At least one.
+        returns: Type of the answer.
+        on_event: Listener to events.
+        settings: For this question alone: any argument of `Agent`, such as `planner="openai:MODEL"`,
             `backends={"detect": "owlv2"}` or `allow_url=True`.
 
     Raises as `Agent` and `Agent.ask` do.
     """
     if not settings:
-        return _default_agent().ask(question, *images, returns=returns)
+        return _default_agent().ask(question, *images, returns=returns, on_event=on_event)
     with Agent(**settings) as agent:
-        return agent.ask(question, *images, returns=returns)
+        return agent.ask(question, *images, returns=returns, on_event=on_event)
 
 
 @cache
@@ -454,46 +583,59 @@ def _check_question(question: Any) -> None:
         raise VisprogError(f"'{question}' is no question: the question comes first, then the images")
 
 
-def _judge(answer: Answer, outcome: Outcome, returns: Any) -> tuple[Answer, str]:
-    """The answer that an outcome amounts to, and the sentence for the planner where it might mend it."""
+def _answer_of(steps: tuple[Step, ...], images: tuple[Image, ...]) -> Answer:
+    """The answer that the last of several steps gives."""
+    step, tokens = steps[-1], total_tokens(steps)
+    return Answer(
+        step.status,
+        step.value,
+        step.message,
+        program=step.program,
+        diagnostics=step.diagnostics,
+        trace=step.trace,
+        images=images,
+        planner=step.planner,
+        probability=step.probability,
+        tokens=None if tokens is None else tokens.prompt + tokens.completion,
+        steps=steps,
+        stdout=step.stdout,
+        level=step.level,
+        cautions=step.cautions,
+    )
+
+
+def _judge(step: Step, outcome: Outcome, returns: Type) -> Step:
+    """The step with what an outcome amounts to; with feedback, if its planner might mend it."""
     if isinstance(outcome.cause, RunEnded):
-        return replace(answer, message=str(outcome.cause.reason)), ""
+        return replace(step, message=str(outcome.cause.reason))
     where = f"line {outcome.line}: " if outcome.line else ""
     if outcome.status == "ok":
         if returns is not None and not accepts(returns, outcome.value):
             message = f"the program answered {describe(outcome.value)}, but {render(returns)} was asked for"
-            return replace(answer, message=message), message
+            return replace(step, message=message, feedback=message)
         if outcome.value is None:
             message = "the program came to its end without an answer"
-            return replace(answer, message=message), message
-        return replace(
-            answer, status="answered", value=outcome.value, cautions=cautions_on(outcome.value, answer.trace)
-        ), ""
+            return replace(step, message=message, feedback=message)
+        cautions = cautions_on(outcome.value, step.trace)
+        return replace(step, status="answered", value=outcome.value, cautions=cautions)
     if outcome.status == "error":
         message = f"{where}{outcome.error_type}: {readable(str(outcome.error))}"
         if isinstance(outcome.cause, Refused | MissingExtra):
-            return replace(answer, status="refused", message=readable(str(outcome.cause))), message
+            why = readable(str(outcome.cause))
+            return replace(step, status="refused", message=why, feedback=message)
         if outcome.error_type == "NothingFound":
-            looked = missed(answer.trace)
-            said = f"{where}{outcome.error}" + (f" ({looked[-1]})" if looked else "")
-            return replace(answer, status="refused", message=said), message
-        return replace(answer, message=message), message
+            looked = missed(step.trace)
+            why = f"{where}{outcome.error}" + (f" ({looked[-1]})" if looked else "")
+            return replace(step, status="refused", message=why, feedback=message)
+        return replace(step, message=message, feedback=message)
     if outcome.status == "rejected":
         message = "the program was rejected: " + "; ".join(map(str, outcome.diagnostics[:3]))
-        return replace(answer, message=message), message
-    return replace(answer, message=f"the program was ended ({outcome.limit}): {where}{outcome.error}"), ""
+        return replace(step, message=message, feedback=message)
+    return replace(step, message=f"the program was ended ({outcome.limit}): {where}{outcome.error}")
 
 
 def _diagnostics(outcome: Outcome) -> tuple[Diagnostic, ...]:
     return tuple(map(Diagnostic.of, outcome.diagnostics))
-
-
-def _attempt(feedback: Feedback) -> dict[str, Any]:
-    return {
-        "program": feedback.program,
-        "error": feedback.error,
-        "diagnostics": [d.to_json() for d in feedback.diagnostics],
-    }
 
 
 def _config(given: Config | str | os.PathLike[str] | Mapping[str, Any] | None) -> Config:
@@ -526,8 +668,12 @@ def _recorded(recording: Recording, make: Callable[[], Planner], planner: Any) -
     return recorded(recording, make, chosen=planner is not None)
 
 
-def _source(program: str | os.PathLike[str]) -> str:
-    """The source itself, or the content of the file that is named: one line that ends in .py is a path."""
+def program_source(program: str | os.PathLike[str]) -> str:
+    """The source itself, or the content of the file that is named: one line that ends in .py is a path.
+
+    Raises:
+        VisprogError: It is neither, or the file cannot be read.
+    """
     if not isinstance(program, str | os.PathLike):
         raise VisprogError(f"a program is its source or the path of its file, not {describe(program)}")
     if isinstance(program, os.PathLike) or ("\n" not in program and program.strip().endswith(".py")):

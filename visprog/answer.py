@@ -13,9 +13,11 @@ from typing import Any, Literal, get_args
 from .check.diagnostics import Diagnostic
 from .errors import Refused, VisprogError
 from .files.plain_text import parse_json
+from .llm.chat import Tokens
 from .report import html
 from .report.forms import one_line
 from .runtime.call import Call
+from .runtime.steps import Step
 from .values import codec
 from .values.codec import show
 from .values.image import Image
@@ -24,7 +26,8 @@ VERSION = 2
 """Version of the JSON form, which `answer.schema.json` describes."""
 
 READ_VERSIONS = (1, VERSION)
-"""Versions that can be read. In version 1 shapes do not say in which image they lie, and numbers are rounded."""
+"""Versions that can be read. In version 1 shapes do not say in which image they lie, numbers are rounded, and there are
+attempts in place of steps, which are left out."""
 
 THUMBNAIL = 640
 """Longest side, in pixels, of the pictures kept as evidence."""
@@ -53,7 +56,8 @@ class Answer:
         planner: who wrote the program.
         probability: of the program, where the planner knows it, or the share of votes.
         tokens: read and written by the planner, where it says.
-        attempts: other programs that were tried, the oldest first.
+        steps: the programs that were written for the question and what came of each, the oldest first; the last is the
+            one that this answer comes from. Empty where none was written.
         stdout: what the program printed.
         level: how far the program was confined: "kernel" or "process"; empty where none ran.
         cautions: what to know before relying on the answer, in whole sentences.
@@ -71,7 +75,7 @@ class Answer:
     planner: str = ""
     probability: float | None = None
     tokens: int | None = None
-    attempts: tuple[Mapping[str, Any], ...] = ()
+    steps: tuple[Step, ...] = ()
     stdout: str = ""
     level: str = ""
     cautions: tuple[str, ...] = ()
@@ -125,7 +129,7 @@ class Answer:
             "probability": self.probability,
             "tokens": self.tokens,
             "diagnostics": [d.to_json() for d in self.diagnostics],
-            "attempts": list(self.attempts),
+            "steps": [_step_json(s, writer) for s in self.steps],
             "trace": [_call_json(c, writer) for c in self.trace],
             "images": [writer.value(i) for i in self.images],
             "seconds": round(self.seconds, 4),
@@ -190,7 +194,7 @@ class Answer:
             planner=data["planner"],
             probability=data["probability"],
             tokens=data["tokens"],
-            attempts=tuple(data["attempts"]),
+            steps=tuple(_read_step(s, reader) for s in data.get("steps", ())),
             stdout=data["stdout"],
             level=data["level"],
             cautions=tuple(data.get("cautions", ())),
@@ -311,3 +315,33 @@ def _encoded(image: Image, whole: bool) -> dict[str, Any]:
     data = base64.b64encode(buffer.getvalue()).decode()
     mime = PNG if lossless else "image/jpeg"
     return {"width": image.width, "height": image.height, "scale": scale, "mime": mime, "data": data}
+
+
+def _step_json(step: Step, writer: codec.Writer) -> dict[str, Any]:
+    return {
+        "program": step.program,
+        "diagnostics": [d.to_json() for d in step.diagnostics],
+        "feedback": step.feedback,
+        "planner": step.planner,
+        "status": step.status,
+        "value": writer.value(step.value),
+        "message": step.message,
+        "trace": [_call_json(c, writer) for c in step.trace],
+        "stdout": step.stdout,
+        "level": step.level,
+        "cautions": list(step.cautions),
+        "probability": step.probability,
+        "tokens": None if step.tokens is None else [step.tokens.prompt, step.tokens.completion],
+        "seconds": round(step.seconds, 4),
+    }
+
+
+def _read_step(data: Mapping[str, Any], reader: codec.Reader) -> Step:
+    read = {
+        "value": reader.value(data["value"]),
+        "diagnostics": tuple(Diagnostic(**d) for d in data["diagnostics"]),
+        "trace": tuple(_read_call(c, reader) for c in data["trace"]),
+        "cautions": tuple(data["cautions"]),
+        "tokens": None if data["tokens"] is None else Tokens(*data["tokens"]),
+    }
+    return Step(**{**data, **read})

@@ -15,7 +15,7 @@ from visprog.agent import Agent
 from visprog.cli import app
 from visprog.commands.examples import add, read_run, show
 from visprog.errors import ConfigError, VisprogError
-from visprog.planner.base import Plan, Task
+from visprog.planner.base import Plan, PlanRequest
 from visprog.planner.examples import choose
 from visprog.planner.user_examples import read_examples
 
@@ -28,7 +28,7 @@ class Always:
 
     name = "always"
 
-    def plan(self, task: Task, *, feedback: Any = None, n: int = 1) -> list[Plan]:
+    def plan(self, request: PlanRequest, *, failed: Any = None, n: int = 1) -> list[Plan]:
         return [Plan(PROGRAM, self.name)]
 
 
@@ -62,7 +62,7 @@ def test_an_answer_becomes_an_example(tmp_path: Path, answer: dict[str, Any], im
     (example,) = read_examples(mine)
     assert (example.question, example.program, example.returns) == (QUESTION, PROGRAM, "int")
     assert yaml.safe_load(mine.read_text())[0]["program"] == PROGRAM
-    assert choose(Task("How many green squares can you see?"), [example], 1) == [example]
+    assert choose(PlanRequest("How many green squares can you see?"), [example], 1) == [example]
     assert [e["question"] for e in show(mine, True).data["examples"]] == [QUESTION]
     with pytest.raises(ConfigError, match="already"):
         add(saved(tmp_path, answer), None, [image_file], mine, None, False)

@@ -28,9 +28,10 @@ from visprog.evaluation.planner.planner_questions import (
 )
 from visprog.evaluation.planner.wording import is_a, plain_text, read_noun, read_statement
 from visprog.evaluation.planner.worlds import TOOLS, World
-from visprog.planner.base import Feedback, Plan, Task
+from visprog.planner.base import Plan, PlanRequest
 from visprog.planner.replay import ReplayPlanner, normalise_question
 from visprog.registry import default_registry
+from visprog.runtime.steps import Step
 from visprog.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -386,7 +387,7 @@ class Unreached:
         self.reached = reached
         self.asked = 0
 
-    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
+    def plan(self, request: PlanRequest, *, failed: Step | None = None, n: int = 1) -> list[Plan]:
         self.asked += 1
         if self.asked in self.reached:
             return [Plan('def answer(image):\n    return len(detect(image, "cars"))\n', self.name)]

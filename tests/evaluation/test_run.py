@@ -18,7 +18,7 @@ from visprog.evaluation.folder import RunFolder, made_with
 from visprog.evaluation.run import evaluate
 from visprog.evaluation.summary import summarise
 from visprog.files.journal import Journal, read_lines
-from visprog.planner.base import Plan, Task
+from visprog.planner.base import Plan, PlanRequest
 
 from .conftest import Widths
 
@@ -32,7 +32,7 @@ class Written:
     def __init__(self, *programs: str | Exception, name: str = "written") -> None:
         self.programs, self.name, self.asked = list(programs), name, 0
 
-    def plan(self, task: Task, *, feedback: Any = None, n: int = 1) -> list[Plan]:
+    def plan(self, request: PlanRequest, *, failed: Any = None, n: int = 1) -> list[Plan]:
         program = self.programs[min(self.asked, len(self.programs) - 1)]
         self.asked += 1
         if isinstance(program, Exception):

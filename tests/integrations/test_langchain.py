@@ -18,9 +18,10 @@ pytest.importorskip("langchain_core")
 from visprog import Agent, Image, Region, Registry, tool
 from visprog.config import Config
 from visprog.errors import Refused, ToolError
-from visprog.integrations.langchain import MAX_IMAGES, Workspace, ask_tool, langchain_tools
+from visprog.integrations.langchain import MAX_IMAGES, ask_tool, langchain_tools
 from visprog.planner.base import Plan
 from visprog.runtime.host import Host
+from visprog.runtime.workspace import Workspace
 from visprog.values import Box
 
 
@@ -62,7 +63,7 @@ def test_results_get_ids_that_later_calls_name(workspace: Workspace, host: Host)
     assert [f["id"] for f in found] == ["region1", "region2"]
     assert "left at (0, 0) to (20, 10)" in found[0]["what"]
     assert json.loads(second.invoke({"regions": ["region1", "region2"], "factor": 0.5})) == [10, 10]
-    assert isinstance(workspace.values["region1"], Region)
+    assert isinstance(workspace["region1"], Region)
 
 
 def test_schemas_and_descriptions_are_the_registry_s(workspace: Workspace, host: Host) -> None:
@@ -84,13 +85,13 @@ def test_a_whole_question_as_one_tool(workspace: Workspace) -> None:
     class Planner:
         name = "fixed"
 
-        def plan(self, task, *, feedback=None, n=1):
+        def plan(self, request, *, failed=None, n=1):
             return [Plan("def answer(image):\n    return halves(image)[0]\n", self.name)]
 
     with Agent(Planner(), registry=Registry([halves])) as agent:
         reply = json.loads(ask_tool(workspace, agent).invoke({"question": "Where?", "images": ["image1"]}))
     assert reply["status"] == "answered"
-    assert reply["value"]["id"] in workspace.values
+    assert reply["value"]["id"] in workspace
     assert "halves(image)" in reply["program"]
 
 
@@ -174,7 +175,7 @@ def test_no_path_is_opened(workspace: Workspace, agent: Agent, host: Host, tmp_p
         for name in made.args:
             others = {n: "image1" for n in made.args if n != name}
             assert "error" in json.loads(made.invoke({**others, name: wrap([path])}))
-    assert list(workspace.values) == ["image1"]
+    assert workspace.ids == ["image1"]
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
@@ -216,7 +217,7 @@ def test_values_inside_of_others_are_named_too(workspace: Workspace) -> None:
     assert json.loads(which.invoke({**given, "which": "region1"})).startswith("Region")
     assert json.loads(which.invoke({**given, "which": "region9"})).startswith("region9")
     assert json.loads(strange.invoke({"image": "image1"})) == "nan"
-    assert workspace.describe({"a": [workspace.values["region1"]]})["a"][0]["id"] == "region2"
+    assert workspace.to_json({"a": [workspace["region1"]]})["a"][0]["id"] == "region2"
 
 
 def test_a_conversation_is_longer_than_the_budget_of_a_program(workspace: Workspace) -> None:
@@ -227,7 +228,7 @@ def test_a_conversation_is_longer_than_the_budget_of_a_program(workspace: Worksp
 def test_ids_made_at_once_differ(workspace: Workspace) -> None:
     with ThreadPoolExecutor(8) as pool:
         ids = list(pool.map(lambda n: workspace.add(Region(Box(0, 0, n + 1, 1))), range(200)))
-    assert len(set(ids)) == 200 and {workspace.values[i].width for i in ids} == set(range(1, 201))
+    assert len(set(ids)) == 200 and {workspace[i].width for i in ids} == set(range(1, 201))
 
 
 def test_an_agent_goes_on_after_wrong_calls(workspace: Workspace, agent: Agent) -> None:

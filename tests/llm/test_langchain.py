@@ -10,7 +10,7 @@ import pytest
 from tests.llm.fake_server import Fail, say, serve
 from visprog.errors import ConfigError, MissingExtra, PlannerError
 from visprog.llm.langchain import LangChainChat
-from visprog.planner import LLMPlanner, Message, Task, Tokens, make_planner
+from visprog.planner import LLMPlanner, Message, PlanRequest, Tokens, make_planner
 
 pytest.importorskip("langchain", reason="the extra 'langchain' is not installed")
 
@@ -24,13 +24,13 @@ def fake(*replies: object) -> object:
     return GenericFakeChatModel(messages=iter(replies))
 
 
-def test_a_model_object(task: Callable[..., Task]) -> None:
+def test_a_model_object(plan_request: Callable[..., PlanRequest]) -> None:
     from langchain_core.messages import AIMessage
 
     usage = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
     planner = make_planner(fake(AIMessage(f"```python\n{GOOD}```", usage_metadata=usage)), max_examples=2)
     assert isinstance(planner, LLMPlanner)
-    (plan,) = planner.plan(task())
+    (plan,) = planner.plan(plan_request())
     assert (plan.program, plan.tokens, plan.planner) == (GOOD, Tokens(7, 3), "langchain:GenericFakeChatModel")
 
 
@@ -48,12 +48,12 @@ def test_an_empty_reply() -> None:
         LangChainChat(fake("")).complete(ASK)
 
 
-def test_by_name_against_an_endpoint(task: Callable[..., Task]) -> None:
+def test_by_name_against_an_endpoint(plan_request: Callable[..., PlanRequest]) -> None:
     with serve(say(f"Here:\n```python\n{GOOD}```"), say("x", finish="length")) as endpoint:
         planner = make_planner(
             "langchain:openai:small-model", base_url=endpoint.url, api_key="k", max_examples=1, max_tokens=50
         )
-        (plan,) = planner.plan(task())
+        (plan,) = planner.plan(plan_request())
         (reply,) = planner.chat.complete(ASK, temperature=0.5)
     assert (plan.program, plan.tokens, plan.planner) == (
         GOOD,

@@ -15,7 +15,7 @@ from tests.llm.fake_server import Cut, Endpoint, Fail, Raw, Slow, Unless, say, s
 from visprog.check import Diagnostic
 from visprog.errors import ConfigError, MissingExtra, PlannerError
 from visprog.llm.openai import OpenAIChat
-from visprog.planner import LLMPlanner, Message, Task, Tokens, plan_checked
+from visprog.planner import LLMPlanner, Message, PlanRequest, RepairLoop, Tokens
 
 ASK: list[Message] = [{"role": "user", "content": "hello"}]
 GOOD = 'def answer(image):\n    return len(detect(image, "dog"))\n'
@@ -180,40 +180,42 @@ def test_the_max_tokens_of_the_vendor_has_another_name(monkeypatch: pytest.Monke
         f"<think>Hm, ```python\nreturn 0\n```</think>{GOOD}",
     ],
 )
-def test_programs_out_of_chatty_replies(reply: str, task: Callable[..., Task]) -> None:
+def test_programs_out_of_chatty_replies(reply: str, plan_request: Callable[..., PlanRequest]) -> None:
     with serve(say(reply)) as endpoint:
-        (plan,) = LLMPlanner(chat(endpoint)).plan(task())
+        (plan,) = LLMPlanner(chat(endpoint)).plan(plan_request())
     assert plan.program == GOOD
     assert plan.planner == "openai:small-model"
     assert plan.tokens == Tokens(100, 20)
     assert plan.seconds > 0
 
 
-def test_no_code_at_all_and_code_cut_off(task: Callable[..., Task]) -> None:
+def test_no_code_at_all_and_code_cut_off(plan_request: Callable[..., PlanRequest]) -> None:
     with (
         serve(say("I would count the dogs.")) as endpoint,
         pytest.raises(PlannerError, match="wrote no program"),
     ):
-        LLMPlanner(chat(endpoint)).plan(task())
+        LLMPlanner(chat(endpoint)).plan(plan_request())
     with (
         serve(say("Well", finish="length")) as endpoint,
         pytest.raises(PlannerError, match="raise max_tokens"),
     ):
-        LLMPlanner(chat(endpoint)).plan(task())
+        LLMPlanner(chat(endpoint)).plan(plan_request())
 
 
-def test_wrong_code_then_right_code_is_repaired_in_one_round(task: Callable[..., Task]) -> None:
-    def check(program: str, task: Task) -> list[Diagnostic]:
+def test_wrong_code_then_right_code_is_repaired_in_one_round(
+    plan_request: Callable[..., PlanRequest],
+) -> None:
+    def check(program: str, plan_request: PlanRequest) -> list[Diagnostic]:
         return (
             [Diagnostic("unknown-name", 2, 15, "no tool 'find'.", "use detect")] if "find(" in program else []
         )
 
     wrong = GOOD.replace("detect", "find")
     with serve(say(f"```python\n{wrong}```"), say(f"Sorry!\n```python\n{GOOD}```")) as endpoint:
-        plan = plan_checked(LLMPlanner(chat(endpoint)), task(), check=check, rounds=1)
+        plan = RepairLoop(LLMPlanner(chat(endpoint)), plan_request(), check, 1).plan()
     assert plan.program == GOOD
-    assert [a.program for a in plan.attempts] == [wrong]
-    assert plan.tokens == Tokens(200, 40)
+    assert [a.program for a in plan.steps] == [wrong]
+    assert plan.total_tokens == Tokens(200, 40)
     assert "unknown-name" in endpoint.last["messages"][-1]["content"]
 
 

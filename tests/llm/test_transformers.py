@@ -12,7 +12,7 @@ import pytest
 
 from visprog.errors import ConfigError, MissingExtra, PlannerError
 from visprog.llm.transformers import TransformersChat
-from visprog.planner import LLMPlanner, Message, NoProgram, Task, make_planner
+from visprog.planner import LLMPlanner, Message, NoProgram, PlanRequest, make_planner
 
 pytest.importorskip("transformers", reason="the extra 'hf' is not installed")
 
@@ -90,17 +90,17 @@ def test_chat_templates(tmp_path: Path, template: str) -> None:
     assert reply.tokens.prompt == len(said)
 
 
-def test_a_prompt_that_is_too_long(folder: Path, task: Callable[..., Task]) -> None:
+def test_a_prompt_that_is_too_long(folder: Path, plan_request: Callable[..., PlanRequest]) -> None:
     planner = make_planner(f"transformers:{folder}", device="cpu", max_examples=1)
     with pytest.raises(PlannerError, match=r"the prompt has \d+ tokens .* takes 256: lower max_examples"):
-        planner.plan(task())
+        planner.plan(plan_request())
 
 
-def test_a_model_that_writes_no_program(tmp_path: Path, task: Callable[..., Task]) -> None:
+def test_a_model_that_writes_no_program(tmp_path: Path, plan_request: Callable[..., PlanRequest]) -> None:
     planner = make_planner(f"transformers:{save(tmp_path, TEMPLATE, 30_000)}", device="cpu", max_tokens=8)
     assert isinstance(planner, LLMPlanner)
     with pytest.raises(NoProgram):
-        planner.plan(task())
+        planner.plan(plan_request())
 
 
 def test_the_reply_ends_at_any_of_the_end_tokens(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from visprog.answer import Answer
 from visprog.errors import ConfigError, PlannerError, Refused, VisprogError
 from visprog.files.tables import read_table
 from visprog.mapping.image_folder import ImageFolder
-from visprog.mapping.map import Mapped, Source, in_flight, sources
+from visprog.mapping.map import MapResult, Source, in_flight, sources
 from visprog.mapping.results import Results
 from visprog.registry import Registry, tool
 from visprog.values.image import Image
@@ -125,7 +125,7 @@ def test_a_program_that_is_refused_is_mended_once_for_all_pictures(make: Make) -
     agent = make(unicorns, horses, registry=REGISTRY)
     results = list(agent.map("How many?", [picture(value=v) for v in range(6)], jobs=3))
     assert [(r.answer.value, r.answer.program) for r in results] == [(2, horses)] * 6
-    assert all(len(r.answer.attempts) == 1 for r in results)
+    assert all(len(r.answer.steps) == 2 for r in results)
     assert len(agent.planner.asked) == 2  # type: ignore[attr-defined]
     own = list(agent.map("How many?", [picture()], program=unicorns))
     assert [r.answer.status for r in own] == ["refused"]
@@ -184,10 +184,10 @@ def test_a_slow_one_holds_up_no_more_than_it_must(ordered: bool) -> None:
 
     go = threading.Event()
 
-    def work(source: Source) -> Mapped:
+    def work(source: Source) -> MapResult:
         if source.index == 0:
             go.wait(20)
-        return Mapped(source.index, source.name, Answer("answered", source.index))
+        return MapResult(source.index, source.name, Answer("answered", source.index))
 
     with ThreadPoolExecutor(2) as pool:
         given = (Source(i, str(i), None) for i in range(20))
@@ -327,7 +327,7 @@ def test_parquet_of_other_answers_is_json(tmp_path: Path) -> None:
 def write(path: Path, given: list[Any], first: int = 0) -> None:
     with Results(path, QUESTION) as results:
         for i, value in enumerate(given, first):
-            results.add(Mapped(i, str(i), Answer("answered", value, question=QUESTION)))
+            results.add(MapResult(i, str(i), Answer("answered", value, question=QUESTION)))
         results.finish()
 
 
@@ -433,7 +433,7 @@ def test_a_full_disk_keeps_what_is_there(tmp_path: Path) -> None:
                 with pytest.raises(
                     VisprogError, match=r"cannot write to .*r\.jsonl: File too large; what was"
                 ):
-                    results.add(Mapped(7, "7", Answer("answered", 7, question=QUESTION)))
+                    results.add(MapResult(7, "7", Answer("answered", 7, question=QUESTION)))
             assert len(results) == 2
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -447,7 +447,7 @@ def test_a_table_that_cannot_be_written_keeps_the_rows(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
     path.mkdir()  # a folder is in the way
     with Results(path.with_name("s.csv"), QUESTION) as results:
-        results.add(Mapped(0, "0", Answer("answered", 1, question=QUESTION)))
+        results.add(MapResult(0, "0", Answer("answered", 1, question=QUESTION)))
         results.path = path
         with pytest.raises(VisprogError, match=r"cannot write .*r\.csv"):
             results.finish()

@@ -15,7 +15,7 @@ from visprog.agent import Agent
 from visprog.answer import Answer
 from visprog.errors import VisprogError
 from visprog.mapping import progress
-from visprog.mapping.map import Mapped, Sources, sources
+from visprog.mapping.map import MapResult, Sources, sources
 from visprog.mapping.map_run import MapRun
 from visprog.registry import Registry
 
@@ -47,9 +47,9 @@ def agent() -> Iterator[Agent]:
 def run_of(statuses: list[Any], images: Sources, shown: bool = True) -> MapRun:
     """A run with these statuses in its results."""
 
-    def results() -> Generator[Mapped, None, None]:
+    def results() -> Generator[MapResult, None, None]:
         for i, status in enumerate(statuses):
-            yield Mapped(i, str(i), Answer(status))
+            yield MapResult(i, str(i), Answer(status))
 
     return MapRun(results(), images, shown)
 
@@ -136,7 +136,7 @@ def test_an_interruption_leaves_no_line_behind(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("sys.stderr", stream)
     monkeypatch.setattr(progress, "DELAY", 0)
 
-    def interrupted() -> Generator[Mapped, None, None]:
+    def interrupted() -> Generator[MapResult, None, None]:
         raise KeyboardInterrupt
         yield
 
@@ -151,6 +151,6 @@ def test_the_text_of_runs_and_results_is_one_short_line() -> None:
     list(run)
     assert repr(run).startswith("<MapRun: 2 of 3 images, ") and repr(run).endswith(", 1 without an answer>")
     assert repr(run_of([], sources(iter("ab")))) == "<MapRun: 0 images>"
-    long = Mapped(3, "x" * 500 + "\n.png", Answer("answered", "word\n" * 500, program="y = 1\n" * 99))
-    for result in (long, Mapped(0, "a.png", Answer("error", message="why\n" * 500))):
+    long = MapResult(3, "x" * 500 + "\n.png", Answer("answered", "word\n" * 500, program="y = 1\n" * 99))
+    for result in (long, MapResult(0, "a.png", Answer("error", message="why\n" * 500))):
         assert len(str(result)) < 160 and "\n" not in str(result)

@@ -18,7 +18,7 @@ from visprog.errors import VisprogError
 from visprog.files import writing as text_files
 from visprog.files.journal import Journal, read_lines
 from visprog.files.tables import read_table
-from visprog.mapping.map import Mapped
+from visprog.mapping.map import MapResult
 from visprog.mapping.results import Results
 
 QUESTION = "What is it?"
@@ -39,7 +39,7 @@ def write(path: Path, answers: dict[str, Any], question: str = QUESTION) -> None
     with Results(path, question) as results:
         for source in results.missing(list(answers)):
             answer = Answer("answered", answers[source.name], question=question)
-            results.add(Mapped(source.index, source.name, answer))
+            results.add(MapResult(source.index, source.name, answer))
         results.finish()
 
 
@@ -260,7 +260,7 @@ def test_what_cannot_be_finished_says_where_the_rows_are(
 
     monkeypatch.setattr("visprog.mapping.results.write_csv", fall_over)
     with Results(tmp_path / "r.csv", QUESTION) as results:
-        results.add(Mapped(0, "a", Answer("answered", 1, question=QUESTION)))
+        results.add(MapResult(0, "a", Answer("answered", 1, question=QUESTION)))
         with pytest.raises(VisprogError, match=r"r\.csv: too large; all rows are kept in .*r\.csv\.jsonl"):
             results.finish()
     assert len(list(read_lines(tmp_path / "r.csv.jsonl"))) == 1

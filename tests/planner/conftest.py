@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.planner.stub_tools import REGISTRY
-from visprog.planner import Message, Reply, Task, Tokens
+from visprog.planner import Message, PlanRequest, Reply, Tokens
 from visprog.registry import Registry
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the hub's package is imported
@@ -21,11 +21,11 @@ def registry() -> Registry:
 
 
 @pytest.fixture
-def task(registry: Registry) -> Callable[..., Task]:
-    """Make a task over the stub tools: `task("How many dogs?")`."""
+def plan_request(registry: Registry) -> Callable[..., PlanRequest]:
+    """Make a request over the stub tools: `plan_request("How many dogs?")`."""
 
-    def make(question: str = "How many dogs are there?", images: int = 1, returns: Any = None) -> Task:
-        return Task(question, images, returns, registry)
+    def make(question: str = "How many dogs are there?", images: int = 1, returns: Any = None) -> PlanRequest:
+        return PlanRequest(question, images, returns, registry)
 
     return make
 

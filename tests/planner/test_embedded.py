@@ -8,9 +8,10 @@ import pytest
 
 from visprog.check import check
 from visprog.errors import PlannerError, Refused
-from visprog.planner.base import Feedback, Task
+from visprog.planner.base import PlanRequest
 from visprog.planner.embedded.planner import EmbeddedPlanner
 from visprog.registry import Registry, default_registry
+from visprog.runtime.steps import Step
 
 QUESTIONS = [
     ("How many circles are in the image?", 1, "return len(find_circles(image))"),
@@ -46,9 +47,9 @@ def planner() -> EmbeddedPlanner:
 
 @pytest.mark.parametrize(("question", "images", "part"), QUESTIONS, ids=[q for q, _, _ in QUESTIONS])
 def test_questions_become_programs(planner: EmbeddedPlanner, question: str, images: int, part: str) -> None:
-    (plan,) = planner.plan(Task(question, images))
+    (plan,) = planner.plan(PlanRequest(question, images))
     assert part in plan.program
-    assert plan.program.startswith(Task(question, images).header)
+    assert plan.program.startswith(PlanRequest(question, images).header)
     assert plan.probability is not None and 0.45 < plan.probability <= 1
     assert not [d for d in check(plan.program, default_registry()) if d.severity == "error"]
 
@@ -70,16 +71,16 @@ def test_questions_become_programs(planner: EmbeddedPlanner, question: str, imag
 )
 def test_what_no_program_answers_is_refused(planner: EmbeddedPlanner, question: str) -> None:
     with pytest.raises(Refused, match="not sure how to answer"):
-        planner.plan(Task(question))
+        planner.plan(PlanRequest(question))
 
 
 def test_a_refusal_says_which_words_were_not_understood() -> None:
     with pytest.raises(Refused, match=r"not understood: .*'lights'"):
-        EmbeddedPlanner().plan(Task("How many cyclists have no lights on their bikes?"))
+        EmbeddedPlanner().plan(PlanRequest("How many cyclists have no lights on their bikes?"))
 
 
 def test_slips_are_read_as_they_are_meant(planner: EmbeddedPlanner) -> None:
-    (plan,) = planner.plan(Task("how mnay dgos r there in teh pic"))
+    (plan,) = planner.plan(PlanRequest("how mnay dgos r there in teh pic"))
     assert plan.program.endswith('return len(detect(image, "dogs"))\n')
 
 
@@ -100,12 +101,12 @@ def test_slips_are_read_as_they_are_meant(planner: EmbeddedPlanner) -> None:
     ],
 )
 def test_plain_questions_about_photographs(planner: EmbeddedPlanner, question: str, program: str) -> None:
-    (plan,) = planner.plan(Task(question))
+    (plan,) = planner.plan(PlanRequest(question))
     assert program in plan.program
 
 
 def test_several_programs_are_different_and_ordered(planner: EmbeddedPlanner) -> None:
-    plans = EmbeddedPlanner(sure=0).plan(Task("How many red dogs are left of the house?"), n=3)
+    plans = EmbeddedPlanner(sure=0).plan(PlanRequest("How many red dogs are left of the house?"), n=3)
     assert 1 <= len(plans) <= 3
     assert len({p.program for p in plans}) == len(plans)
     assert [p.probability for p in plans] == sorted((p.probability or 0 for p in plans), reverse=True)
@@ -113,15 +114,15 @@ def test_several_programs_are_different_and_ordered(planner: EmbeddedPlanner) ->
 
 def test_a_program_that_failed_is_not_written_again() -> None:
     planner = EmbeddedPlanner(sure=0)
-    task = Task("Count all people in the image")
-    (first,) = planner.plan(task)
-    (second,) = planner.plan(task, feedback=Feedback(first.program, error="it failed"))
+    request = PlanRequest("Count all people in the image")
+    (first,) = planner.plan(request)
+    (second,) = planner.plan(request, failed=Step(first.program, feedback="it failed"))
     assert second.program != first.program
 
 
 def test_only_tools_of_the_registry_are_called(planner: EmbeddedPlanner) -> None:
     tools = Registry(t for name, t in default_registry().items() if name != "find_circles")
-    for plan in EmbeddedPlanner(sure=0).plan(Task("How many circles are there?", registry=tools), n=3):
+    for plan in EmbeddedPlanner(sure=0).plan(PlanRequest("How many circles are there?", registry=tools), n=3):
         assert "find_circles" not in plan.program
 
 
@@ -129,25 +130,25 @@ def test_empty_questions_and_missing_weights_are_clear_errors(
     planner: EmbeddedPlanner, tmp_path: Path
 ) -> None:
     with pytest.raises(PlannerError, match="empty"):
-        planner.plan(Task("  "))
+        planner.plan(PlanRequest("  "))
     with pytest.raises(PlannerError, match="visprog train planner"):
-        EmbeddedPlanner(tmp_path).plan(Task("How many dogs?"))
+        EmbeddedPlanner(tmp_path).plan(PlanRequest("How many dogs?"))
 
 
 def test_a_question_of_a_terminal_that_is_not_utf_8(planner: EmbeddedPlanner) -> None:
-    (plan,) = planner.plan(Task("How many circles are there\udce9?"))
+    (plan,) = planner.plan(PlanRequest("How many circles are there\udce9?"))
     assert "find_circles" in plan.program
 
 
 def test_a_very_long_question_is_refused_at_once(planner: EmbeddedPlanner) -> None:
     with pytest.raises(Refused, match="it is longer than 1000 characters"):
-        planner.plan(Task("How many circles are there? " * 100_000))
+        planner.plan(PlanRequest("How many circles are there? " * 100_000))
 
 
 def test_a_tool_that_is_not_there_is_no_reason_to_be_unsure(planner: EmbeddedPlanner) -> None:
     left_out = ("find_polygons", "find_circles", "find_lines", "find_grid", "find_panels")
     fewer = Registry(t for t in default_registry().values() if t.name not in left_out)
-    (plan,) = planner.plan(Task("How many stars are there?", registry=fewer))
+    (plan,) = planner.plan(PlanRequest("How many stars are there?", registry=fewer))
     assert plan.program.endswith('return len(detect(image, "stars"))\n')
     assert plan.probability is not None and plan.probability > 0.8
 
@@ -157,7 +158,7 @@ def test_no_other_tool_steps_in_for_one_that_is_left_out(planner: EmbeddedPlanne
     left_out = ("find_polygons", "find_circles", "find_lines", "find_grid", "find_panels")
     fewer = Registry(t for t in default_registry().values() if t.name not in left_out)
     with pytest.raises(Refused, match="not sure"):
-        planner.plan(Task(question, registry=fewer))
+        planner.plan(PlanRequest(question, registry=fewer))
 
 
 @pytest.mark.parametrize(
@@ -167,7 +168,7 @@ def test_no_other_tool_steps_in_for_one_that_is_left_out(planner: EmbeddedPlanne
 )  # fmt: skip
 def test_whatever_is_typed_is_planned_or_refused(planner: EmbeddedPlanner, question: str) -> None:
     try:
-        (plan,) = planner.plan(Task(question))
+        (plan,) = planner.plan(PlanRequest(question))
     except (Refused, PlannerError):
         return
     assert not [d for d in check(plan.program, default_registry()) if d.severity == "error"]
@@ -187,7 +188,7 @@ def test_whatever_is_typed_is_planned_or_refused(planner: EmbeddedPlanner, quest
 )
 def test_one_image_is_not_asked_about_several(question: str) -> None:
     with pytest.raises(Refused, match="about several images, and one was given"):
-        EmbeddedPlanner().plan(Task(question, 1, None, default_registry()))
+        EmbeddedPlanner().plan(PlanRequest(question, 1, None, default_registry()))
 
 
 @pytest.mark.parametrize(
@@ -195,6 +196,6 @@ def test_one_image_is_not_asked_about_several(question: str) -> None:
 )
 def test_one_image_may_be_named(question: str) -> None:
     try:
-        EmbeddedPlanner().plan(Task(question, 1, None, default_registry()))
+        EmbeddedPlanner().plan(PlanRequest(question, 1, None, default_registry()))
     except Refused as refusal:
         assert "several images" not in str(refusal)

@@ -1,4 +1,4 @@
-"""What measuring tools would find is asked of `detect`, where a task lacks them."""
+"""What measuring tools would find is asked of `detect`, where a request lacks them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from visprog.check import check
 from visprog.errors import Refused
-from visprog.planner.base import Task
+from visprog.planner.base import PlanRequest
 from visprog.planner.embedded.planner import EmbeddedPlanner
 from visprog.planner.embedded.shapes import MEASURING, detect_instead, missing
 from visprog.registry import Registry, default_registry
@@ -90,17 +90,17 @@ def test_only_what_is_missing_is_asked_of_detect() -> None:
     ],
 )
 def test_questions_about_shapes_are_planned_without_measuring_tools(question: str, asked: list[str]) -> None:
-    (plan,) = EmbeddedPlanner().plan(Task(question, registry=LEARNED))
+    (plan,) = EmbeddedPlanner().plan(PlanRequest(question, registry=LEARNED))
     assert check(plan.program, LEARNED) == []
     # The measuring tool's "squares" stands for a square as well.
     assert all(re.search(rf"detect\(image, {phrase[:-1]}s?\"\)", plan.program) for phrase in asked), (
         plan.program
     )
-    (measured,) = EmbeddedPlanner().plan(Task(question))
+    (measured,) = EmbeddedPlanner().plan(PlanRequest(question))
     assert plan.probability == pytest.approx(measured.probability, rel=0.01)
 
 
 def test_without_a_detector_such_questions_are_refused() -> None:
     blind = without("detect", *MEASURING)
     with pytest.raises(Refused, match="not sure"):
-        EmbeddedPlanner().plan(Task("How many circles are there?", registry=blind))
+        EmbeddedPlanner().plan(PlanRequest("How many circles are there?", registry=blind))

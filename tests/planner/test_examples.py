@@ -12,7 +12,7 @@ import pytest
 
 from visprog import prompts, values
 from visprog.check import check, dry_run
-from visprog.planner import Task
+from visprog.planner import PlanRequest
 from visprog.planner.examples import bm25, calls, choose, words
 from visprog.program import Program
 from visprog.prompts import Example
@@ -114,37 +114,37 @@ def test_every_tool_has_an_example(registry: Registry) -> None:
     ],
 )
 def test_the_nearest_example_shows_how(
-    question: str, images: int, wanted: str, task: Callable[..., Task]
+    question: str, images: int, wanted: str, plan_request: Callable[..., PlanRequest]
 ) -> None:
-    shown = choose(task(question, images), EXAMPLES, 4)
+    shown = choose(plan_request(question, images), EXAMPLES, 4)
     assert any(wanted in e.program for e in shown)
 
 
-def test_the_most_similar_comes_last(task: Callable[..., Task]) -> None:
-    shown = choose(task("Is there a bicycle in the picture?"), EXAMPLES, 5)
+def test_the_most_similar_comes_last(plan_request: Callable[..., PlanRequest]) -> None:
+    shown = choose(plan_request("Is there a bicycle in the picture?"), EXAMPLES, 5)
     assert len(shown) == 5
     assert shown[-1].question == "Is there a bicycle in the picture?"
 
 
-def test_pictures_and_type_of_answer_count(task: Callable[..., Task]) -> None:
+def test_pictures_and_type_of_answer_count(plan_request: Callable[..., PlanRequest]) -> None:
     one = Example("count the dogs", "def answer(image):\n    return 1\n", 1, "int")
     two = Example("count the dogs", "def answer(images):\n    return 1\n", 2, "int")
     text = Example("count the dogs", "def answer(image):\n    return 'a'\n", 1, "str")
     noise = [Example(f"other {i}", one.program, 1, "int") for i in range(9)]
     pool = [two, text, one, *noise]
-    assert choose(task("count the dogs", 1, int), pool, 1) == [one]
-    assert choose(task("count the dogs", 3, int), pool, 1) == [two]
-    assert choose(task("count the dogs", 1, str), pool, 1) == [text]
+    assert choose(plan_request("count the dogs", 1, int), pool, 1) == [one]
+    assert choose(plan_request("count the dogs", 3, int), pool, 1) == [two]
+    assert choose(plan_request("count the dogs", 1, str), pool, 1) == [text]
 
 
 def test_examples_of_tools_that_are_not_there_are_not_shown() -> None:
-    assert choose(Task("How many dogs?", registry=Registry()), EXAMPLES, 8) == []
+    assert choose(PlanRequest("How many dogs?", registry=Registry()), EXAMPLES, 8) == []
 
 
-def test_none_and_too_many(task: Callable[..., Task]) -> None:
-    assert choose(task(), EXAMPLES, 0) == []
-    assert choose(task(), [], 5) == []
-    assert len(choose(task(), EXAMPLES, 1000)) == len(EXAMPLES)
+def test_none_and_too_many(plan_request: Callable[..., PlanRequest]) -> None:
+    assert choose(plan_request(), EXAMPLES, 0) == []
+    assert choose(plan_request(), [], 5) == []
+    assert len(choose(plan_request(), EXAMPLES, 1000)) == len(EXAMPLES)
 
 
 def test_words_and_scores() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from visprog.errors import ConfigError, PlannerError, Refused
-from visprog.planner import Feedback, LLMPlanner, RecordingPlanner, ReplayPlanner, Task
-from visprog.planner.base import mends_refusals
+from visprog.planner import PlanRequest, ReplayPlanner
+from visprog.runtime.steps import Step
 
 FIRST = "def answer(image):\n    return 1\n"
 SECOND = "def answer(image):\n    return 2\n"
@@ -28,21 +28,21 @@ SECOND = "def answer(image):\n    return 2\n"
 )
 @pytest.mark.parametrize("question", ["How many dogs?", "  how many  DOGS"])
 def test_forms_of_file(
-    tmp_path: Path, name: str, content: str, question: str, task: Callable[..., Task]
+    tmp_path: Path, name: str, content: str, question: str, plan_request: Callable[..., PlanRequest]
 ) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
-    (plan,) = ReplayPlanner(tmp_path / name).plan(task(question))
+    (plan,) = ReplayPlanner(tmp_path / name).plan(plan_request(question))
     assert plan.program == FIRST
     assert plan.planner == f"replay:{tmp_path / name}"
 
 
-def test_unknown_question_names_the_nearest(tmp_path: Path, task: Callable[..., Task]) -> None:
+def test_unknown_question_names_the_nearest(tmp_path: Path, plan_request: Callable[..., PlanRequest]) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"question": "How many dogs are there?", "program": FIRST}))
     with pytest.raises(PlannerError, match='nearest question in it is "How many dogs are there'):
-        ReplayPlanner(path).plan(task("How many dogs were there?"))
+        ReplayPlanner(path).plan(plan_request("How many dogs were there?"))
     with pytest.raises(PlannerError, match="has no program for"):
-        ReplayPlanner(path).plan(task("zzz"))
+        ReplayPlanner(path).plan(plan_request("zzz"))
 
 
 @pytest.mark.parametrize(
@@ -66,24 +66,18 @@ def test_bad_files(tmp_path: Path, name: str, content: str | None, message: str)
         ReplayPlanner(tmp_path / name)
 
 
-def test_record_then_replay_with_the_repair(
-    tmp_path: Path, scripted: type, task: Callable[..., Task]
-) -> None:
+def test_several_programs_of_one_question(tmp_path: Path, plan_request: Callable[..., PlanRequest]) -> None:
     path = tmp_path / "run.jsonl"
-    recorder = RecordingPlanner(LLMPlanner(scripted(FIRST, SECOND)), path)
-    assert recorder.name == "scripted"
-    recorder.plan(task("Où est le chien\u2028?"))
-    recorder.plan(task("Où est le chien\u2028?"), feedback=Feedback(FIRST, error="wrong"))
-    assert [json.loads(line)["planner"] for line in path.read_text().split("\n")[:2]] == [
-        "scripted",
-        "scripted",
-    ]
+    entries = [{"question": "Où est le chien\u2028?", "program": program} for program in (FIRST, SECOND)]
+    path.write_text(
+        "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries), encoding="utf-8"
+    )
     replay = ReplayPlanner(path)
-    assert [p.program for p in replay.plan(task("Où est le chien\u2028?"))] == [FIRST]
-    assert [p.program for p in replay.plan(task("où est le chien"), n=5)] == [FIRST, SECOND]
-    after = replay.plan(task("où est le chien"), feedback=Feedback(FIRST, error="wrong"))
+    assert [p.program for p in replay.plan(plan_request("Où est le chien\u2028?"))] == [FIRST]
+    assert [p.program for p in replay.plan(plan_request("où est le chien"), n=5)] == [FIRST, SECOND]
+    after = replay.plan(plan_request("où est le chien"), failed=Step(FIRST, feedback="wrong"))
     assert [p.program for p in after] == [SECOND]
-    at_the_end = replay.plan(task("où est le chien"), feedback=Feedback(SECOND, error="wrong"))
+    at_the_end = replay.plan(plan_request("où est le chien"), failed=Step(SECOND, feedback="wrong"))
     assert [p.program for p in at_the_end] == [FIRST]
 
 
@@ -97,48 +91,18 @@ def test_record_then_replay_with_the_repair(
     ],
 )
 def test_an_answer_without_a_program(
-    tmp_path: Path, name: str, content: str, task: Callable[..., Task]
+    tmp_path: Path, name: str, content: str, plan_request: Callable[..., PlanRequest]
 ) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(Refused, match=r"^nothing here measures depth$"):
-        ReplayPlanner(tmp_path / name).plan(task("How far?"))
+        ReplayPlanner(tmp_path / name).plan(plan_request("How far?"))
 
 
-def test_a_refusal_is_recorded_and_replayed(
-    tmp_path: Path, scripted: type, task: Callable[..., Task]
-) -> None:
+def test_a_refusal_after_a_program(tmp_path: Path, plan_request: Callable[..., PlanRequest]) -> None:
     path = tmp_path / "run.jsonl"
-    recorder = RecordingPlanner(LLMPlanner(scripted(FIRST, "CANNOT: there is no\tdepth.")), path)
-    recorder.plan(task("How far?"))
-    failed = Feedback(FIRST, error="line 2: Refused: no depth")
-    with pytest.raises(Refused) as first:
-        recorder.plan(task("How far?"), feedback=failed)
+    programs = (FIRST, "CANNOT: there is no depth.")
+    path.write_text("".join(json.dumps({"question": "How far?", "program": p}) + "\n" for p in programs))
     replay = ReplayPlanner(path)
-    assert [p.program for p in replay.plan(task("How far?"), n=2)] == [FIRST]
-    with pytest.raises(Refused) as second:
-        replay.plan(task("How far?"), feedback=failed)
-    assert str(second.value) == str(first.value).replace("\t", " ")
-    assert str(second.value).endswith("cannot answer this: there is no depth.")
-
-
-def test_a_recording_mends_what_its_planner_does(tmp_path: Path) -> None:
-    class Guesses(ReplayPlanner):
-        mends_refusals = False
-
-    (tmp_path / "a.py").write_text(FIRST)
-    for planner in (Guesses(tmp_path / "a.py"), ReplayPlanner(tmp_path / "a.py")):
-        recorder = RecordingPlanner(planner, tmp_path / "b.jsonl")
-        assert mends_refusals(recorder) is mends_refusals(planner) is (type(planner) is ReplayPlanner)
-
-
-def test_a_recording_ends_in_jsonl(tmp_path: Path, scripted: type) -> None:
-    with pytest.raises(ConfigError, match="jsonl"):
-        RecordingPlanner(LLMPlanner(scripted()), tmp_path / "a.yaml")
-
-
-def test_a_recording_that_cannot_be_written(
-    tmp_path: Path, scripted: type, task: Callable[..., Task]
-) -> None:
-    recorder = RecordingPlanner(LLMPlanner(scripted(FIRST)), tmp_path / "no" / "a.jsonl")
-    with pytest.raises(PlannerError, match="cannot record to"):
-        recorder.plan(task())
+    assert [p.program for p in replay.plan(plan_request("How far?"), n=2)] == [FIRST]
+    with pytest.raises(Refused, match=r"^there is no depth\.?$"):
+        replay.plan(plan_request("How far?"), failed=Step(FIRST, feedback="line 2: Refused: no depth"))

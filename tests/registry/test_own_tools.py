@@ -92,7 +92,7 @@ def returning(value: Any, annotation: Any) -> Tool:
 def test_numbers_and_arrays_become_the_values_that_they_stand_for(
     value: Any, annotation: Any, expected: Any
 ) -> None:
-    made = Host(Registry([each := returning(value, annotation)])).session().call(each, IMAGE)
+    made = Host(Registry([each := returning(value, annotation)])).new_run().call(each, IMAGE)
     assert made == expected and type(made) is type(expected)
     if isinstance(made, list):
         assert [type(v) for v in made] == [type(v) for v in expected]
@@ -120,7 +120,7 @@ def test_what_cannot_be_the_result_is_named_with_its_module(
 ) -> None:
     each = returning(value, annotation)
     with pytest.raises(ToolError, match=message):
-        Host(Registry([each])).session().call(each, IMAGE)
+        Host(Registry([each])).new_run().call(each, IMAGE)
 
 
 def test_values_take_numbers_of_any_library() -> None:
@@ -148,7 +148,7 @@ def darkest(image: PIL.Image.Image, gray: NDArray[np.uint8], few: list[PIL.Image
 
 def test_a_tool_may_work_on_pil_images_and_arrays(tmp_path: Any) -> None:
     assert darkest.signature == "darkest(image: Image, gray: Image, few: list[Image] | None = None) -> int"
-    assert Host(Registry([darkest])).session().call(darkest, IMAGE, CROP, [IMAGE]) == 20
+    assert Host(Registry([darkest])).new_run().call(darkest, IMAGE, CROP, [IMAGE]) == 20
     IMAGE.save(tmp_path / "a.png")
     assert darkest(str(tmp_path / "a.png"), IMAGE.to_pil()) == 20  # type: ignore[arg-type]
     assert darkest(tmp_path / "a.png", IMAGE.pixels) == 20
@@ -157,7 +157,7 @@ def test_a_tool_may_work_on_pil_images_and_arrays(tmp_path: Any) -> None:
 def test_a_program_cannot_name_a_file_as_an_image(tmp_path: Any) -> None:
     IMAGE.save(tmp_path / "a.png")
     with pytest.raises(ToolError, match="'image' must be Image, not str"):
-        Host(Registry([darkest])).session().call(darkest, str(tmp_path / "a.png"), IMAGE)
+        Host(Registry([darkest])).new_run().call(darkest, str(tmp_path / "a.png"), IMAGE)
 
 
 def test_an_image_may_be_returned_as_pil_or_array() -> None:
@@ -172,7 +172,7 @@ def test_an_image_may_be_returned_as_pil_or_array() -> None:
     for function, size in ((half, (50, 40)), (dark, (100, 80))):
         each = tool(function)
         assert each.signature.endswith("(image: Image) -> Image")
-        assert Host(Registry([each])).session().call(each, IMAGE).size == size
+        assert Host(Registry([each])).new_run().call(each, IMAGE).size == size
 
 
 # -- where things lie ----------------------------------------------------------------------------
@@ -204,13 +204,13 @@ def by_root(image: Image) -> list[Region]:
 
 @pytest.mark.parametrize("find", [by_region, by_image, by_pil, by_root])
 def test_what_is_found_in_a_crop_is_expressed_in_the_frame_of_the_root(find: Tool) -> None:
-    session = Host(Registry([find])).session()
-    (whole,), (part,) = session.call(find, IMAGE), session.call(find, CROP)
+    run = Host(Registry([find])).new_run()
+    (whole,), (part,) = run.call(find, IMAGE), run.call(find, CROP)
     assert whole.box.left == 50 and whole.box.top == 10
     assert part.box == Box(90, 40, 100, 50)
     deeper = CROP.crop(Box(45, 35, 100, 80))
     if find is not by_region:  # there the box reaches over the edge
-        assert session.call(find, deeper)[0].box == Box(95, 45, 105, 55)
+        assert run.call(find, deeper)[0].box == Box(95, 45, 105, 55)
     assert whole.image is IMAGE and part.image is IMAGE
     assert find(CROP) == [part]
 
@@ -228,12 +228,12 @@ def misplaced(image: Image) -> list[Region]:
 
 
 def test_a_region_of_a_crop_that_nobody_can_place_is_an_error() -> None:
-    session = Host(Registry([lost, misplaced])).session()
-    assert session.call(lost, IMAGE)[0].image is IMAGE
+    run = Host(Registry([lost, misplaced])).new_run()
+    assert run.call(lost, IMAGE)[0].image is IMAGE
     with pytest.raises(ToolError, match=r"make it with image.region\("):
-        session.call(lost, CROP)
+        run.call(lost, CROP)
     with pytest.raises(ToolError, match=r"outside the crop .* image.region\("):
-        session.call(misplaced, CROP)
+        run.call(misplaced, CROP)
 
 
 def test_shapes_and_masks_are_placed_alike() -> None:
@@ -247,10 +247,10 @@ def test_shapes_and_masks_are_placed_alike() -> None:
         """Its pixels."""
         return np.asarray(image)[..., 0] > 100
 
-    session = Host(Registry([rings, stain])).session()
-    circle, point = session.call(rings, CROP)
+    run = Host(Registry([rings, stain])).new_run()
+    circle, point = run.call(rings, CROP)
     assert circle.center == Point(45, 35) and circle.image is IMAGE and point == Point(41, 31)
-    assert session.call(stain, CROP).box == Box(40, 30, 100, 80)
+    assert run.call(stain, CROP).box == Box(40, 30, 100, 80)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def scaled(image: Image, factor: int, less: int = 0) -> int:
 )
 def test_async_functions_methods_objects_and_partials(each: Tool, signature: str, expected: int) -> None:
     assert each.signature == signature
-    assert Host(Registry([each])).session().call(each, IMAGE) == each(IMAGE) == expected
+    assert Host(Registry([each])).new_run().call(each, IMAGE) == each(IMAGE) == expected
 
     async def in_a_loop() -> int:
         return each(IMAGE)
@@ -405,15 +405,15 @@ def test_records_are_dicts_for_programs() -> None:
     each = returning(Reading("mm", [1.0]), Reading)
     assert each.signature.endswith("-> dict[str, str | list[float]]")
     assert each.doc.endswith("Keys of the result: unit (str), values (list[float]).")
-    session = Host(Registry([each])).session()
-    assert session.call(each, IMAGE) == {"unit": "mm", "values": [1.0]}
+    run = Host(Registry([each])).new_run()
+    assert run.call(each, IMAGE) == {"unit": "mm", "values": [1.0]}
     for value, annotation, expected in (
         ([Reading("mm", [])], list[Reading], [{"unit": "mm", "values": []}]),
         ({"name": "a", "value": np.float32(1)}, Score, {"name": "a", "value": 1.0}),
         (Pair(1, "a"), Pair, (1, "a")),
     ):
         each = returning(value, annotation)
-        assert Host(Registry([each])).session().call(each, IMAGE) == expected
+        assert Host(Registry([each])).new_run().call(each, IMAGE) == expected
 
 
 def test_help_shows_the_function() -> None:
@@ -461,21 +461,21 @@ def count(image: Image, what: str) -> int:
 
 def test_a_tool_that_calls_another_goes_through_the_host() -> None:
     registry = Registry([finder, count])
-    session = Host(registry, Config(tools={"finder": ToolConfig("two")})).session()
-    assert session.call(count, IMAGE, "dog") == 2
-    assert [(c.tool, c.caller, c.backend) for c in session.calls] == [
+    run = Host(registry, Config(tools={"finder": ToolConfig("two")})).new_run()
+    assert run.call(count, IMAGE, "dog") == 2
+    assert [(c.tool, c.caller, c.backend) for c in run.calls] == [
         ("finder", "count", "two"),
         ("count", "", ""),
     ]
-    session.call(finder, IMAGE, "dog")
-    assert session.calls[-1].cached and session.calls[-1].caller == ""
+    run.call(finder, IMAGE, "dog")
+    assert run.calls[-1].cached and run.calls[-1].caller == ""
 
 
 def test_a_tool_in_a_tool_has_the_backend_that_an_agent_is_given() -> None:
     registry, config = with_backends(Registry([finder, count]), Config(), {"finder": TwoFound})
-    session = Host(registry, config).session()
-    assert session.call(count, IMAGE, "dog") == 2
-    assert session.calls[0].backend == "TwoFound"
+    run = Host(registry, config).new_run()
+    assert run.call(count, IMAGE, "dog") == 2
+    assert run.calls[0].backend == "TwoFound"
 
 
 def test_a_replacement_and_what_it_replaces_are_cached_apart() -> None:
@@ -494,15 +494,15 @@ def test_a_replacement_and_what_it_replaces_are_cached_apart() -> None:
         """One, by the tool that was replaced."""
         return first(image)
 
-    session = Host(Registry([first, second, asks_first])).session()
-    assert [session.call(t, IMAGE) for t in (asks_first, second, asks_first)] == [1, 2, 1]
+    run = Host(Registry([first, second, asks_first])).new_run()
+    assert [run.call(t, IMAGE) for t in (asks_first, second, asks_first)] == [1, 2, 1]
 
 
 def test_a_tool_in_a_tool_uses_up_the_budget() -> None:
-    session = Host(Registry([finder, count]), Config(calls=1)).session()
-    session.call(count, IMAGE, "dog")
+    run = Host(Registry([finder, count]), Config(calls=1)).new_run()
+    run.call(count, IMAGE, "dog")
     with pytest.raises(RunEnded, match="more than 1 tool calls"):
-        session.call(count, IMAGE, "cat")
+        run.call(count, IMAGE, "cat")
 
 
 def test_a_tool_that_calls_itself_is_an_error() -> None:
@@ -511,9 +511,9 @@ def test_a_tool_that_calls_itself_is_an_error() -> None:
         """Again."""
         return again(image) + 1
 
-    session = Host(Registry([again])).session()
+    run = Host(Registry([again])).new_run()
     with pytest.raises(ToolError, match="again calls itself"):
-        session.call(again, IMAGE)
+        run.call(again, IMAGE)
 
 
 def test_two_tools_that_call_each_other_in_two_threads_end() -> None:
@@ -538,7 +538,7 @@ def test_two_tools_that_call_each_other_in_two_threads_end() -> None:
     host = Host(Registry([ping, pong]))
     found: list[int] = []
     threads = [
-        threading.Thread(target=lambda t=t: found.append(host.session().call(t, IMAGE, True)), daemon=True)
+        threading.Thread(target=lambda t=t: found.append(host.new_run().call(t, IMAGE, True)), daemon=True)
         for t in (ping, pong)
     ]
     for thread in threads:
@@ -556,8 +556,8 @@ def test_a_tool_that_must_not_be_cached() -> None:
         """Counts."""
         return next(numbers)
 
-    session = Host(Registry([clock])).session()
-    assert [session.call(clock, IMAGE) for _ in range(2)] == [0, 1]
+    run = Host(Registry([clock])).new_run()
+    assert [run.call(clock, IMAGE) for _ in range(2)] == [0, 1]
 
 
 def test_one_tool_may_take_the_place_of_another() -> None:
@@ -568,8 +568,8 @@ def test_one_tool_may_take_the_place_of_another() -> None:
 
     for registry in (Registry([finder, mine]), Registry([mine, finder]), Registry([finder]) | [mine]):
         assert registry["finder"] is mine
-        session = Host(registry, Config(tools={"finder": ToolConfig("two")})).session()
-        assert len(session.call(mine, IMAGE, "dog")) == 3
+        run = Host(registry, Config(tools={"finder": ToolConfig("two")})).new_run()
+        assert len(run.call(mine, IMAGE, "dog")) == 3
     with pytest.raises(ToolDefinitionError, match=r"@tool\(replace=True\)"):
         Registry([REGISTRY["detect"], tool(name="detect")(lambda_free)])
 
@@ -597,9 +597,9 @@ def test_a_tool_that_is_defined_again_is_a_warning(recwarn: pytest.WarningsRecor
 
 def test_a_backend_may_be_named_by_its_module_and_class() -> None:
     host = Host(Registry([finder]), Config(tools={"finder": ToolConfig(f"{__name__}:OneFound")}))
-    session = host.session()
-    assert len(session.call(finder, IMAGE, "dog")) == 1
-    assert session.calls[0].backend == f"{__name__}:OneFound"
+    run = host.new_run()
+    assert len(run.call(finder, IMAGE, "dog")) == 1
+    assert run.calls[0].backend == f"{__name__}:OneFound"
 
 
 def test_what_a_tool_cautions_of_is_kept_with_its_result() -> None:
@@ -611,9 +611,9 @@ def test_what_a_tool_cautions_of_is_kept_with_its_result() -> None:
 
     host = Host(Registry([hide]))
     for cached in (False, True):
-        session = host.session()
-        session.call(hide, IMAGE)
-        assert (session.calls[0].cautions, session.calls[0].cached) == (("Some may be missed.",), cached)
+        run = host.new_run()
+        run.call(hide, IMAGE)
+        assert (run.calls[0].cautions, run.calls[0].cached) == (("Some may be missed.",), cached)
     hide(IMAGE)
 
 
@@ -624,13 +624,13 @@ def test_a_tool_that_exits_ends_its_call_alone(error: BaseException) -> None:
         """Leaves."""
         raise error
 
-    session = Host(Registry([leave])).session()
+    run = Host(Registry([leave])).new_run()
     with pytest.raises(ToolError, match=f"leave failed: {type(error).__name__}"):
-        session.call(leave, IMAGE)
+        run.call(leave, IMAGE)
     discreet = Host(Registry([leave]))
     discreet.discreet = True
     with pytest.raises(ToolError, match=r"the log of the server has the details"):
-        discreet.session().call(leave, IMAGE)
+        discreet.new_run().call(leave, IMAGE)
 
 
 def test_an_error_is_cut_and_readable() -> None:
@@ -639,11 +639,11 @@ def test_an_error_is_cut_and_readable() -> None:
         """Shouts."""
         raise ValueError("\x1b[31m" + "a" * 100_000 + "\udc80")
 
-    session = Host(Registry([shout])).session()
+    run = Host(Registry([shout])).new_run()
     with pytest.raises(ToolError) as caught:
-        session.call(shout, IMAGE)
+        run.call(shout, IMAGE)
     assert len(str(caught.value)) < 700 and str(caught.value).isprintable()
-    assert len(session.calls[0].error) < 700
+    assert len(run.calls[0].error) < 700
 
 
 def test_file_names_do_not_cross_the_cache() -> None:
@@ -653,7 +653,7 @@ def test_file_names_do_not_cross_the_cache() -> None:
         return image.crop(Box(0, 0, 5, 5))
 
     host = Host(Registry([crop]))
-    names = [host.session().call(crop, picture(name=name)).name for name in ("alice.png", "bob.png")]
+    names = [host.new_run().call(crop, picture(name=name)).name for name in ("alice.png", "bob.png")]
     assert names == ["alice.png", "bob.png"]
 
 

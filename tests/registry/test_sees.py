@@ -13,15 +13,17 @@ import yaml
 
 from tests.planner.conftest import ScriptedChat
 from visprog.agent import Agent
+from visprog.check import check
 from visprog.cli import main
 from visprog.commands import doctor
 from visprog.config import Config
-from visprog.planner import Feedback, LLMPlanner, Plan, Task
+from visprog.planner import LLMPlanner, Plan, PlanRequest
 from visprog.planner.examples import choose
 from visprog.prompts import examples
 from visprog.registry import Registry, chosen_registry, default_registry, tool
 from visprog.registry.sees import Parsed, Sees
 from visprog.runtime.host import Host
+from visprog.runtime.steps import Step
 from visprog.values.image import Image
 
 ONNX: dict[str, Any] = {"tools": {"detect": {"backend": "onnx", "model": "none.onnx"}}}
@@ -33,7 +35,7 @@ def in_force(settings: dict[str, Any]) -> Registry:
 
 
 def prompt(settings: dict[str, Any], question: str = "How many dogs are there?") -> str:
-    messages = LLMPlanner(ScriptedChat()).prompt(Task(question, registry=in_force(settings)))
+    messages = LLMPlanner(ScriptedChat()).prompt(PlanRequest(question, registry=in_force(settings)))
     return "\n".join(m["content"] for m in messages)
 
 
@@ -117,7 +119,7 @@ def test_tools_without_a_backend_are_left_out(name: str) -> None:
 def test_the_rules_name_only_tools_that_are_offered(settings: dict[str, Any]) -> None:
     config = Config.of(settings)
     registry = Host(chosen_registry(config), config).in_force
-    system = LLMPlanner(ScriptedChat()).prompt(Task("How many?", registry=registry))[0]["content"]
+    system = LLMPlanner(ScriptedChat()).prompt(PlanRequest("How many?", registry=registry))[0]["content"]
     rules = system.split("# The language")[0]
     named = {name for name in default_registry() if re.search(rf"`{name}[`(]", rules)}
     assert named <= registry.offered.keys()
@@ -171,8 +173,10 @@ def test_no_word_is_read_as_a_truth_value(path: Path) -> None:
 
 def test_examples_look_only_for_what_can_be_seen() -> None:
     def programs(settings: dict[str, Any]) -> str:
-        task = Task("How many dogs, people and red triangles are there?", registry=in_force(settings))
-        return "\n".join(e.program for e in choose(task, examples(), 200))
+        request = PlanRequest(
+            "How many dogs, people and red triangles are there?", registry=in_force(settings)
+        )
+        return "\n".join(e.program for e in choose(request, examples(), 200))
 
     plain, coco = programs({}), programs(ONNX)
     opened = programs({"tools": {n: {"backend": b} for n, b in (("detect", "owlv2"), ("verify", "siglip"))}})
@@ -192,7 +196,7 @@ def test_a_language_model_mends_what_would_be_refused_before_anything_runs() -> 
         answer = agent.ask("How many men are there?", BLANK)
     assert (answer.status, answer.value) == ("answered", 0)
     assert "the nearest is 'person'" in chat.sent[1][-1]["content"]
-    assert answer.attempts[0]["diagnostics"][0]["code"] == "unseen-phrase"
+    assert answer.steps[0].diagnostics[0].code == "unseen-phrase"
     assert [call.arguments["what"] for call in answer.trace] == ["face"]
 
 
@@ -205,7 +209,7 @@ class OneProgram:
     def __init__(self, *bodies: str) -> None:
         self.programs = [f"def answer(image):\n    return {body}\n" for body in bodies]
 
-    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
+    def plan(self, request: PlanRequest, *, failed: Step | None = None, n: int = 1) -> list[Plan]:
         return [Plan(self.programs.pop(0), self.name)]
 
 
@@ -229,14 +233,14 @@ def test_a_program_of_ones_own_runs_as_far_as_it_gets() -> None:
             'def answer(image):\n    return 3 if image.width > 9 else len(detect(image, "dog"))', BLANK
         )
         assert (answer.status, answer.value) == ("answered", 3)
-        plan = agent.checked('def answer(image):\n    return len(detect(image, "dog"))')
-    assert [d.code for d in plan.diagnostics] == ["unseen-phrase"]
+        found = check('def answer(image):\n    return len(detect(image, "dog"))', agent.host.in_force)
+    assert [d.code for d in found] == ["unseen-phrase"]
 
 
 def test_the_configuration_of_the_agent_counts() -> None:
     owl = {"tools": {"detect": {"backend": "owlv2"}}}
     with Agent(OneProgram(), owl) as agent:
-        assert agent.checked('def answer(image):\n    return len(detect(image, "zebu"))').diagnostics == ()
+        assert check('def answer(image):\n    return len(detect(image, "zebu"))', agent.host.in_force) == []
 
 
 # -- on the command line -------------------------------------------------------------------------------

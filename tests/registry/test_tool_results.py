@@ -78,7 +78,7 @@ def test_records_and_iterators_at_any_depth(
 ) -> None:
     give = returning(value, annotation)
     assert give.signature == f"give(image: Image) -> {signature}"
-    assert Host(Registry([give])).session().call(give, IMAGE) == expected
+    assert Host(Registry([give])).new_run().call(give, IMAGE) == expected
 
 
 @dataclass
@@ -182,7 +182,7 @@ def by_copy(image: Image) -> list[Region]:
 @pytest.mark.parametrize("find", [by_pil, by_array, by_copy])
 @pytest.mark.parametrize("image", [IMAGE, CROP, CROP.crop(Box(60, 40, 100, 80))])
 def test_pixels_that_lost_their_place_on_the_way_to_another_tool(find: Tool, image: Image) -> None:
-    (region,) = Host(Registry([found, find])).session().call(find, image)
+    (region,) = Host(Registry([found, find])).new_run().call(find, image)
     assert region.box == image.to_root(Box(1, 2, 11, 12)) and region.image is IMAGE
 
 
@@ -241,15 +241,15 @@ def shared(images: list[Image]) -> list[Region]:
 
 
 def test_regions_of_several_images() -> None:
-    session = Host(Registry([change, shared])).session()
+    run = Host(Registry([change, shared])).new_run()
     other = CROP.crop(Box(50, 40, 90, 70))
-    assert session.call(change, IMAGE, IMAGE)[0].image is IMAGE
-    assert session.call(shared, [IMAGE])[0].image is IMAGE
-    assert session.call(change, IMAGE, picture(90, 90))[0].image is None
+    assert run.call(change, IMAGE, IMAGE)[0].image is IMAGE
+    assert run.call(shared, [IMAGE])[0].image is IMAGE
+    assert run.call(change, IMAGE, picture(90, 90))[0].image is None
     for call in (
-        lambda: session.call(change, CROP, other),
-        lambda: session.call(shared, [CROP, other]),
-        lambda: session.call(shared, [CROP]),
+        lambda: run.call(change, CROP, other),
+        lambda: run.call(shared, [CROP, other]),
+        lambda: run.call(shared, [CROP]),
     ):
         with pytest.raises(ToolError, match="did not say in which image it lies"):
             call()

@@ -12,7 +12,7 @@ import pytest
 
 from tests.small_tools import REGISTRY, picture
 from visprog.answer import Answer
-from visprog.mapping.map import MAX_ROWS, Mapped, results_html
+from visprog.mapping.map import MAX_ROWS, MapResult, results_html
 from visprog.report.figures import SIDE
 from visprog.values import Box, Circle, Grid, Line, Mask, Point, Polygon, Region
 from visprog.values.image import Image
@@ -33,7 +33,7 @@ LONG = "label " * 100
         Polygon(POINTS, "green", ROOT), Polygon(POINTS[:4]), Grid(3, 4, Box(0, 0, 9, 9)),
         Answer("answered", LONG, LONG, LONG, LONG), Answer("answered", [Region(ROOT.box, LONG)] * 50),
         Answer("refused", None, LONG, LONG), Answer("answered", ROOT), Answer("answered", {"a": 1.5}),
-        Mapped(12345, "folder/" * 50, Answer("answered", LONG)), Mapped(1, "a.png", Answer("error", None, LONG)),
+        MapResult(12345, "folder/" * 50, Answer("answered", LONG)), MapResult(1, "a.png", Answer("error", None, LONG)),
     ],
     ids=lambda v: type(v).__name__,
 )  # fmt: skip
@@ -51,7 +51,9 @@ def test_what_the_lines_say() -> None:
         repr(picture(60, 40, name="a.png").crop(Box(5, 6, 10, 10))) == "Image('a.png', 5 x 4, crop at (5, 6))"
     )
     assert repr(Answer("answered", 2, question="How many?")) == "Answer('answered', 2, question='How many?')"
-    assert repr(Mapped(3, "a.png", Answer("refused", message="no"))) == "Mapped(3, 'a.png', 'refused: no')"
+    assert (
+        repr(MapResult(3, "a.png", Answer("refused", message="no"))) == "MapResult(3, 'a.png', 'refused: no')"
+    )
 
 
 def photo(width: int, height: int) -> Image:
@@ -114,11 +116,11 @@ def test_a_mask_is_shown(size: tuple[int, int]) -> None:
 
 
 def test_results_are_a_table_of_bounded_size() -> None:
-    row = Mapped(0, "a<b>.png", Answer("answered", 2, images=(photo(800, 600),)))
+    row = MapResult(0, "a<b>.png", Answer("answered", 2, images=(photo(800, 600),)))
     html = results_html([row] * 200, 200)
     assert html.count("<img ") == MAX_ROWS and f"first {MAX_ROWS} of 200 results" in html
     assert len(html) < MAX_ROWS * 12_000 and "a&lt;b&gt;.png" in html
-    assert "no image" in results_html([Mapped(0, "b.png", Answer("error", None, "no image"))])
+    assert "no image" in results_html([MapResult(0, "b.png", Answer("error", None, "no image"))])
     assert "first" not in results_html([row] * MAX_ROWS)
 
 

@@ -18,12 +18,13 @@ from tests.small_tools import REGISTRY, FakePlanner, picture
 from visprog.agent import Agent
 from visprog.answer import Answer
 from visprog.check import Diagnostic
-from visprog.mapping.map import Mapped, results_html
+from visprog.mapping.map import MapResult, results_html
 from visprog.report import html
 from visprog.report.figures import MAX_SHAPES
 from visprog.report.html import MAX_FIGURES, MAX_NOTEBOOK_BYTES
 from visprog.report.markup import INK, PAPER, STATUS_COLORS
 from visprog.runtime.call import Call
+from visprog.runtime.steps import Step
 from visprog.values import Box, Circle, Mask, Point, Region, codec
 from visprog.values.image import Image
 
@@ -131,10 +132,10 @@ def rich() -> Answer:
         Call("read_text", {"image": crop}, None, "it fell over", 2),
         Call("list", {"x": list(range(500))}, "word " * 500, "", 9),
     )
-    attempt = {"program": "a program", "error": "it failed", "diagnostics": [found.to_json()]}
+    step = Step("a program", (found,), "it failed")
     return Answer(
         "answered", [region, crop], "as asked", "Where is\nthe dog?", "def answer(image):\n    pass\n", (found,),
-        calls, (image,), 1.0, "fake", 0.5, 7, (attempt,), "printed", "kernel",
+        calls, (image,), 1.0, "fake", 0.5, 7, (step, Step("return 1", status="answered")), "printed", "kernel",
     )  # fmt: skip
 
 
@@ -144,7 +145,7 @@ CARDS = {
     "refused": lambda: fragment(Answer("refused", message="nobody can see that").to_json()),
     "region": lambda: rich().value[0]._repr_html_(),
     "mask": lambda: Mask(np.eye(9, dtype=bool), Box(0, 0, 9, 9))._repr_html_(),
-    "results": lambda: results_html([Mapped(i, f"{i}.png", rich()) for i in range(3)]),
+    "results": lambda: results_html([MapResult(i, f"{i}.png", rich()) for i in range(3)]),
     "tool": lambda: REGISTRY["detect"]._repr_html_(),
     "registry": lambda: REGISTRY._repr_html_(),
 }
@@ -285,11 +286,11 @@ def test_everything_is_escaped(text: str) -> None:
     )
     answer = Answer(
         "answered", [text, region, image], text, text, text, (found,), calls, (image,), 1.0, text, 0.5, 1,
-        ({"program": text, "error": text, "diagnostics": [found.to_json()]},), text, "kernel",
+        (Step(text, (found,), text), Step(text)), text, "kernel",
     )  # fmt: skip
     for value in (answer.value, text, {text: (text,)}):
         data = Answer(**{**vars_of(answer), "value": value}).to_json()
-        for shown in (page(data), fragment(data), results_html([Mapped(0, text, answer)])):
+        for shown in (page(data), fragment(data), results_html([MapResult(0, text, answer)])):
             read(shown)
             shown.encode("utf-8")
             assert "\x00" not in shown and "\x1b" not in shown

@@ -56,7 +56,7 @@ def caller(host: Host, find: Tool, results: dict[str, Any]) -> Callable[[str], N
 
     def call(what: str) -> None:
         try:
-            results[what] = host.session().call(find, IMAGE, what)
+            results[what] = host.new_run().call(find, IMAGE, what)
         except ToolError as error:
             results[what] = str(error)
 
@@ -74,9 +74,9 @@ def until(holds: Callable[[], bool]) -> None:
 
 def test_arguments_are_bound_by_name_and_recorded() -> None:
     look, _ = counted()
-    session = Host(Registry([look])).session()
-    session.call(look, IMAGE)
-    (call,) = session.calls
+    run = Host(Registry([look])).new_run()
+    run.call(look, IMAGE)
+    (call,) = run.calls
     assert call.arguments == {"image": IMAGE, "what": "dog"}
     assert (call.tool, call.error, call.cached, call.backend) == ("look", "", False, "")
     assert call.seconds > 0 and call.result[0].label == "dog"
@@ -98,30 +98,30 @@ def test_wrong_arguments_never_reach_the_tool(
     args: tuple[Any, ...], kwargs: dict[str, Any], message: str
 ) -> None:
     look, seen = counted()
-    session = Host(Registry([look])).session()
+    run = Host(Registry([look])).new_run()
     with pytest.raises(ToolError, match=message):
-        session.call(look, *args, **kwargs)
+        run.call(look, *args, **kwargs)
     assert not seen
-    assert session.calls[0].error and session.calls[0].result is None
+    assert run.calls[0].error and run.calls[0].result is None
 
 
 def test_a_result_of_another_type_is_an_error() -> None:
-    session = Host(REGISTRY).session()
+    run = Host(REGISTRY).new_run()
     with pytest.raises(ToolError, match="lie must return int, not str"):
-        session.call(REGISTRY["lie"], IMAGE)
+        run.call(REGISTRY["lie"], IMAGE)
 
 
 def test_what_a_tool_raises_is_one_sentence() -> None:
-    session = Host(REGISTRY).session()
+    run = Host(REGISTRY).new_run()
     with pytest.raises(ToolError, match="detect failed: RuntimeError: the detector fell over"):
-        session.call(detect, IMAGE, "crash")
+        run.call(detect, IMAGE, "crash")
 
 
 def test_equal_calls_are_answered_from_the_cache() -> None:
     look, seen = counted()
     host = Host(Registry([look]))
     same = Image(IMAGE.pixels.copy(), name=IMAGE.name)
-    first, second = host.session(), host.session()
+    first, second = host.new_run(), host.new_run()
     first.call(look, IMAGE)
     second.call(look, same, what="dog")
     second.call(look, IMAGE, "cat")
@@ -147,10 +147,10 @@ def test_failures_are_not_cached() -> None:
             raise RuntimeError("not yet")
         return 7
 
-    session = Host(Registry([shaky])).session()
+    run = Host(Registry([shaky])).new_run()
     with pytest.raises(ToolError):
-        session.call(shaky, IMAGE)
-    assert session.call(shaky, IMAGE) == 7
+        run.call(shaky, IMAGE)
+    assert run.call(shaky, IMAGE) == 7
 
 
 def test_types_are_told_apart_in_the_cache() -> None:
@@ -196,10 +196,10 @@ def test_what_was_found_in_a_picture_can_be_forgotten() -> None:
 
     host = Host(Registry([look, spell]))
     for _ in range(2):
-        session = host.session()
-        session.call(look, IMAGE)
-        session.call(spell, "cat")
-        session.forget()
+        run = host.new_run()
+        run.call(look, IMAGE)
+        run.call(spell, "cat")
+        run.drop_from_cache()
     assert seen == ["dog", "cat", "dog"]
 
 
@@ -229,7 +229,7 @@ def test_batches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = SlowBackend()
     find = backed("bounded", lambda model=None: backend, monkeypatch)
     host = Host(Registry([find]))
-    host.batcher(find).largest = 3
+    host.batcher(find).max_batch = 3
     results: dict[str, Any] = {}
     threads = [threading.Thread(target=caller(host, find, results), args=(str(i),)) for i in range(8)]
     threads[0].start()
@@ -249,11 +249,11 @@ def test_a_batch_waits_for_programs_that_may_call_and_for_no_others(monkeypatch:
     find = backed("awaited", lambda model=None: backend, monkeypatch)
     host = Host(Registry([find]))
     batcher = host.batcher(find)
-    monkeypatch.setattr(Batcher, "LONGEST_WAIT", 20.0)
+    monkeypatch.setattr(Batcher, "MAX_WAIT", 20.0)
     batcher._seconds = 80.0  # as if the last batch had taken so long
     results: dict[str, Any] = {}
     work = caller(host, find, results)
-    with host.session(), host.session(), host.session():  # three programs run
+    with host.new_run(), host.new_run(), host.new_run():  # three programs run
         threads = [threading.Thread(target=work, args=(w,)) for w in "abc"]
         for thread in threads:
             thread.start()
@@ -261,12 +261,12 @@ def test_a_batch_waits_for_programs_that_may_call_and_for_no_others(monkeypatch:
             thread.join(10)
         assert [len(b) for b in backend.batches] == [3]  # complete: it did not wait to the end
     batcher._seconds = 80.0
-    with host.session() as alone:
+    with host.new_run() as alone:
         alone.call(find, IMAGE, "d")
     assert [len(b) for b in backend.batches] == [3, 1]
     batcher._seconds = 80.0
-    with host.session():
-        other = host.session().__enter__()
+    with host.new_run():
+        other = host.new_run().__enter__()
         thread = threading.Thread(target=work, args=("e",))
         thread.start()
         until(lambda: host.traffic.calling == 1)
@@ -291,7 +291,7 @@ def test_a_caller_that_is_interrupted_hands_the_lead_over(monkeypatch: pytest.Mo
     def interrupted() -> None:
         # Of a thread that is not the main one it cannot be the user's: it ends the call alone.
         with pytest.raises(ToolError, match="KeyboardInterrupt"):
-            host.session().call(find, IMAGE, "stop")
+            host.new_run().call(find, IMAGE, "stop")
 
     threads = [threading.Thread(target=interrupted)]
     threads[0].start()
@@ -309,8 +309,8 @@ def test_a_caller_that_is_interrupted_hands_the_lead_over(monkeypatch: pytest.Mo
 def test_plain_functions_are_called_one_by_one() -> None:
     look, seen = counted()
     host = Host(Registry([look]))
-    assert host.batcher(look).largest == 1
-    host.session().call(look, IMAGE)
+    assert host.batcher(look).max_batch == 1
+    host.new_run().call(look, IMAGE)
     assert seen == ["dog"] and host.batches() == {}
 
 
@@ -324,8 +324,8 @@ def test_many_threads_get_their_own_results(monkeypatch: pytest.MonkeyPatch) -> 
 
     def work(number: int) -> None:
         for i in range(50):
-            with host.session() as session:
-                (region,) = session.call(find, IMAGE, f"{number} {i}")
+            with host.new_run() as run:
+                (region,) = run.call(find, IMAGE, f"{number} {i}")
             if region.label != f"{number} {i}":
                 wrong.append(region.label)
 
@@ -344,25 +344,25 @@ def test_a_backend_that_breaks_tells_every_caller(monkeypatch: pytest.MonkeyPatc
 
     find = backed("short", lambda model=None: backend, monkeypatch)
     with pytest.raises(ToolError, match="0 results for 1 calls"):
-        Host(Registry([find])).session().call(find, IMAGE, "x")
+        Host(Registry([find])).new_run().call(find, IMAGE, "x")
 
 
 def test_calls_are_limited() -> None:
     look, _ = counted()
-    session = Host(Registry([look]), Config(calls=2)).session()
-    session.call(look, IMAGE, "a")
-    session.call(look, IMAGE, "b")
+    run = Host(Registry([look]), Config(calls=2)).new_run()
+    run.call(look, IMAGE, "a")
+    run.call(look, IMAGE, "b")
     with pytest.raises(RunEnded, match="more than 2 tool calls; raise 'calls'"):
-        session.call(look, IMAGE, "c")
-    assert len(session.calls) == 2
+        run.call(look, IMAGE, "c")
+    assert len(run.calls) == 2
 
 
 def test_seconds_are_limited() -> None:
     look, _ = counted()
-    session = Host(Registry([look]), Config(seconds=0.5)).session()
-    session.started -= 1
+    run = Host(Registry([look]), Config(seconds=0.5)).new_run()
+    run.started -= 1
     with pytest.raises(RunEnded, match=r"more than 0.5 s before look; raise 'seconds'"):
-        session.call(look, IMAGE)
+        run.call(look, IMAGE)
 
 
 def test_a_missing_extra_can_be_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,10 +370,10 @@ def test_a_missing_extra_can_be_caught(monkeypatch: pytest.MonkeyPatch) -> None:
         raise MissingExtra("this backend", "hf")
 
     find = backed("needy", missing, monkeypatch)
-    session = Host(Registry([find])).session()
+    run = Host(Registry([find])).new_run()
     with pytest.raises(MissingExtra, match=r"pip install 'visprog\[hf\]'"):
-        session.call(find, IMAGE, "x")
-    assert "pip install" in session.calls[0].error
+        run.call(find, IMAGE, "x")
+    assert "pip install" in run.calls[0].error
 
 
 class Optioned(SlowBackend):

@@ -17,7 +17,7 @@ from visprog.agent import Agent
 from visprog.answer import Answer
 from visprog.errors import ConfigError, PlannerError, Refused, VisprogError
 from visprog.llm.chat import Reply, Tokens
-from visprog.planner.base import Plan, Task
+from visprog.planner.base import Plan, PlanRequest
 from visprog.planner.llm import LLMPlanner
 from visprog.registry import Registry, tool
 from visprog.runtime.recording import Recording
@@ -67,9 +67,13 @@ def broken(message: str = "this must not be called") -> Registry:
 
 def facts(answer: Answer) -> Mapping[str, Any]:
     """All of an answer but the times it took."""
-    data = answer.to_json()
-    calls = [{k: v for k, v in call.items() if k != "seconds"} for call in data["trace"]]
-    return {**data, "trace": calls, "seconds": None}
+    return _untimed(answer.to_json())
+
+
+def _untimed(data: Any) -> Any:
+    if isinstance(data, list):
+        return [_untimed(each) for each in data]
+    return {k: _untimed(v) for k, v in data.items() if k != "seconds"} if isinstance(data, dict) else data
 
 
 def test_a_run_is_replayed_exactly_without_planner_and_tools(tmp_path: Path) -> None:
@@ -200,7 +204,7 @@ class Unsure:
 
     name = "unsure"
 
-    def plan(self, task: Task, **options: Any) -> list[Plan]:
+    def plan(self, request: PlanRequest, **options: Any) -> list[Plan]:
         raise Refused("not sure")
 
 

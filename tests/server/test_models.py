@@ -143,7 +143,7 @@ def test_the_host_calls_managed_backends_like_others() -> None:
     registry = REGISTRY | [weigh]
     config = Config.of({"tools": {"weigh": {"backend": "heavy", "name": "chosen", "mib": 7}}})
     host = Host(registry, config, loader=models)
-    assert host.session().call(weigh, picture()) == "chosen"
+    assert host.new_run().call(weigh, picture()) == "chosen"
     assert models.loaded() == {"weigh:heavy": 7 * MIB}
     with pytest.raises(ToolError, match="no backend 'light'"):
         weigh.load("light", loader=models)

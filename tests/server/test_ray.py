@@ -40,20 +40,20 @@ def test_calls_of_many_threads_are_answered_by_replicas(replicas: Replicas) -> N
     host = Host(Registry([measure]), config, loader=replicas)
     pictures = [picture(width, 9) for width in range(10, 60)]
     with ThreadPoolExecutor(8) as pool:
-        widths = list(pool.map(lambda p: host.session().call(measure, p, "dog"), pictures))
+        widths = list(pool.map(lambda p: host.new_run().call(measure, p, "dog"), pictures))
     assert widths == [p.width + 1000 for p in pictures]
 
 
 def test_what_fails_on_a_replica_fails_here(replicas: Replicas) -> None:
-    session = Host(Registry([measure]), Config.of({"cache": 0}), loader=replicas).session()
+    run = Host(Registry([measure]), Config.of({"cache": 0}), loader=replicas).new_run()
     with pytest.raises(ToolError, match="nothing there"):
-        session.call(measure, picture(), "tool")
+        run.call(measure, picture(), "tool")
     with pytest.raises(ToolError, match="ZeroDivisionError: by zero"):
-        session.call(measure, picture(), "bug")
+        run.call(measure, picture(), "bug")
     for what, words in (("refuse", "cannot see that"), ("extra", r"visprog\[hf\]")):
         with pytest.raises(Refused, match=words):
-            session.call(measure, picture(), what)
-    assert session.call(measure, picture(33, 5), "dog") == 33
+            run.call(measure, picture(), what)
+    assert run.call(measure, picture(33, 5), "dog") == 33
 
 
 def test_a_server_on_a_cluster_that_is_there(
@@ -74,4 +74,4 @@ def test_a_server_on_a_cluster_that_is_there(
     finally:
         stop(served)
     host = Host(Registry([measure]), loader=replicas)
-    assert host.session().call(measure, picture(21, 5), "dog") == 21  # its cluster is still there
+    assert host.new_run().call(measure, picture(21, 5), "dog") == 21  # its cluster is still there

@@ -164,7 +164,7 @@ def test_training_from_runs_goes_on_from_weights_that_are_there(tmp_path: Path) 
     from dataclasses import replace
 
     from visprog.models.llama import Llama
-    from visprog.planner.base import Task
+    from visprog.planner.base import PlanRequest
     from visprog.planner.embedded.planner import EmbeddedPlanner
     from visprog.training.planner.train import Recipe, train
 
@@ -180,7 +180,7 @@ def test_training_from_runs_goes_on_from_weights_that_are_there(tmp_path: Path) 
     assert "find_panels(" in more
     model = Llama.load(tmp_path / "run")
     assert all(torch.isfinite(p).all() for p in model.parameters())
-    plan = EmbeddedPlanner(tmp_path / "run", sure=0.0).plan(Task("How many dogs are there?"))[0]
+    plan = EmbeddedPlanner(tmp_path / "run", sure=0.0).plan(PlanRequest("How many dogs are there?"))[0]
     assert plan.program == 'def answer(image):\n    return len(detect(image, "dogs"))\n'
     with pytest.raises(ValueError, match="another size"):
         train(replace(recipe, dim=96), tmp_path / "narrow")

@@ -38,6 +38,7 @@ from .common import (
 
 if TYPE_CHECKING:
     from ..answer import Answer
+    from .terminal import RunStatus, Status
 
 
 def ask(
@@ -102,10 +103,10 @@ def ask(
             allow_url=allow_url,
             max_pixels=max_pixels,
         ) as agent,
-        working("thinking"),
+        working("planning") as status,
         _stdout_for_answer(),
     ):
-        answer = agent.ask(question, *given, returns=type_of(returns))
+        answer = agent.ask(question, *given, returns=type_of(returns), on_event=_listener(status))
     return _finish(answer, html, save, json, "program.py", images)
 
 
@@ -145,11 +146,18 @@ def run(
         open_agent(
             None, config, tools, backend, record, replay, allow_url=allow_url, max_pixels=max_pixels
         ) as agent,
-        working("running"),
+        working("running") as status,
         _stdout_for_answer(),
     ):
-        answer = agent.run(program, *given, returns=type_of(returns))
+        answer = agent.run(program, *given, returns=type_of(returns), on_event=_listener(status))
     return _finish(answer, html, save, json, str(program), images)
+
+
+def _listener(status: Status) -> RunStatus | None:
+    """A listener that shows the events of a run; None if nobody would see them."""
+    from .terminal import RunStatus
+
+    return RunStatus(status) if sys.stderr.isatty() else None
 
 
 def _check_arguments(images: list[str], question: str) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..agent import Agent
     from ..config import Config
     from ..registry import Registry
+    from .terminal import Status
 
 USAGE = {
     "visprog": 'visprog ask IMAGE... "QUESTION", or see visprog --help',
@@ -259,7 +260,7 @@ def say(message: str) -> None:
     complain(message)
 
 
-def working(what: str) -> contextlib.AbstractContextManager[None]:
+def working(what: str) -> contextlib.AbstractContextManager[Status]:
     """Show that work goes on while something takes long."""
     from .terminal import working
 

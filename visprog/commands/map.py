@@ -32,7 +32,7 @@ from .common import (
 
 if TYPE_CHECKING:
     from ..agent import Agent
-    from ..mapping.map import Mapped
+    from ..mapping.map import MapResult
     from ..mapping.results import Results
     from ..mapping.saved_images import SavedImages
 
@@ -147,11 +147,12 @@ class _Run:
         Raises:
             VisprogError: Another program than the one given made the existing rows.
         """
+        from ..agent import program_source
         from ..errors import VisprogError
 
         before = self.results.program
         if given is not None:
-            source = self.agent.checked(given).program
+            source = program_source(given)
             if before and source != before:
                 raise VisprogError(
                     f"{self.results.path} holds the answers of another program: name another file"
@@ -219,7 +220,7 @@ class _Run:
         return f"{text}\n{printable(self.results.path)}"
 
 
-def _save(result: Mapped, folder: SavedImages) -> Mapped:
+def _save(result: MapResult, folder: SavedImages) -> MapResult:
     """Write an answer that is one or more images; if that fails, the row is an error that says why."""
     from ..errors import ImageError
 
@@ -270,7 +271,7 @@ def _progress(total: int) -> Iterator[Any]:
     with Progress(*columns, console=console, disable=not sys.stderr.isatty(), transient=True) as bar:
         task = bar.add_task("", total=total, rate="", failed="")
 
-        def show(result: Mapped, statuses: Counter[str]) -> None:
+        def show(result: MapResult, statuses: Counter[str]) -> None:
             nonlocal last_line
             done, now = sum(statuses.values()), time.monotonic()
             rate = done / max(now - started, 1e-9)

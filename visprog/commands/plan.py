@@ -70,21 +70,21 @@ def plan(
         except Refused as error:
             say(f"refused: {error}")
             return Result({"status": "refused", "message": str(error)}, 1)
-    wrong = any(d.severity == "error" and not d.refusal for d in made.diagnostics)
+    wrong = bool(made.errors)
     if not json:
         print_plan(made)
         with contextlib.redirect_stdout(sys.stderr):
             print_diagnostics(made.diagnostics, made.program, "program.py")
-    tokens = None if made.tokens is None else made.tokens.prompt + made.tokens.completion
+    tokens = made.total_tokens
     data = {
         "status": "error" if wrong else "planned",
         "program": made.program,
         "planner": made.planner,
         "probability": made.probability,
-        "tokens": tokens,
-        "seconds": round(made.seconds, 4),
+        "tokens": None if tokens is None else tokens.prompt + tokens.completion,
+        "seconds": round(made.total_seconds, 4),
         "diagnostics": [d.to_json() for d in made.diagnostics],
-        "attempts": len(made.attempts),
+        "attempts": len(made.steps),
     }
     return Result(data, int(wrong))
 
@@ -152,14 +152,14 @@ def _prompt(
     as_json: bool,
 ) -> Result:
     """Print the messages that a language model would get: this needs no model and no key."""
-    from ..planner.base import Task
+    from ..planner.base import PlanRequest
     from ..planner.llm import LLMPlanner
     from .terminal import print_messages
 
     settings = load_settings(config, tools, backends)
     options = {k: v for k, v in settings.planner_options.items() if k == "max_examples"}
     messages = LLMPlanner(_NoModel(), **options).prompt(
-        Task(question, images, type_of(returns), registry_in_force(settings))
+        PlanRequest(question, images, type_of(returns), registry_in_force(settings))
     )
     if not as_json:
         print_messages(messages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from textwrap import shorten
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..files.plain_text import plain
+from ..runtime.events import CallEnded, CallStarted, Checked, Event, Planned
 from ..values.codec import show
 
 if TYPE_CHECKING:
@@ -28,14 +30,51 @@ def complain(message: str) -> None:
     )
 
 
+class Status:
+    """What goes on at the moment, and for how long: `detect (2.1 s)…`."""
+
+    def __init__(self, text: str) -> None:
+        self.show(text)
+
+    def show(self, text: str) -> None:
+        """Replace the text; its time begins."""
+        self._text, self._since = plain(text), time.monotonic()
+
+    def __rich__(self) -> Text:
+        seconds = time.monotonic() - self._since
+        return Text(f"{self._text} ({seconds:.1f} s)…" if seconds >= 1 else f"{self._text}…")
+
+
+class RunStatus:
+    """A listener that shows the events of one run as its status."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+        self._calls: dict[int, str] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Planned):
+            self._status.show("checking" if event.program else "planning")
+        elif isinstance(event, Checked):
+            wrong = any(d.severity == "error" and not d.refusal for d in event.diagnostics)
+            self._status.show("planning again" if wrong else "running")
+        elif isinstance(event, CallStarted):
+            self._calls[event.call] = event.tool
+            self._status.show(event.tool)
+        elif isinstance(event, CallEnded):
+            self._calls.pop(event.call, None)
+            self._status.show(next(reversed(self._calls.values()), "running"))
+
+
 @contextmanager
-def working(what: str) -> Iterator[None]:
-    """A spinner on standard error while something takes its time, where a person looks at it."""
+def working(what: str) -> Iterator[Status]:
+    """A spinner with a status on standard error while something takes its time, if that is a terminal."""
+    status = Status(what)
     if not sys.stderr.isatty():
-        yield
+        yield status
         return
-    with Console(stderr=True).status(what):
-        yield
+    with Console(stderr=True).status(status):
+        yield status
 
 
 def print_answer(answer: Answer, path: str) -> None:
@@ -52,8 +91,9 @@ def print_answer(answer: Answer, path: str) -> None:
     if answer.planner:
         sure = "" if answer.probability is None else f" ({answer.probability:.0%} sure)"
         facts.append(f"planned by {answer.planner}{sure}")
-    if answer.attempts:
-        facts.append(f"after {len(answer.attempts)} other attempt{'s' * (len(answer.attempts) != 1)}")
+    others = len(answer.steps) - 1
+    if others > 0:
+        facts.append(f"after {others} other attempt{'s' * (others != 1)}")
     if answer.level:
         facts.append(f"sandbox: {answer.level}")
     out.print()
@@ -90,7 +130,7 @@ def print_plan(plan: Plan) -> None:
     print(plan.program.rstrip("\n"))
     note = f"planned by {plan.planner}"
     note += "" if plan.probability is None else f" ({plan.probability:.0%} sure)"
-    print(plain(f"# {note} in {plan.seconds:.2f} s"), file=sys.stderr)
+    print(plain(f"# {note} in {plan.total_seconds:.2f} s"), file=sys.stderr)
 
 
 def print_messages(messages: Sequence[Mapping[str, str]]) -> None:

@@ -15,10 +15,11 @@ from ..answer import Answer
 from ..config import Config
 from ..errors import PlannerError, Refused, VisprogError
 from ..files.journal import Journal
-from ..planner.base import Feedback, NoProgram, Plan, Planner, Task, mends_refusals
+from ..planner.base import NoProgram, Plan, Planner, PlanRequest, mends_refusals
 from ..planner.factory import make_planner
 from ..planner.replay import ReplayPlanner
 from ..registry import Registry, chosen_registry
+from ..runtime.steps import Step
 from .benchmark import Benchmark, Item
 from .evidence import Evidence
 from .folder import RunFolder, made_with
@@ -133,14 +134,14 @@ def _keep(
 
 
 def _passed_at_first(answer: Answer) -> bool | None:
-    if answer.attempts:
-        first = answer.attempts[0]
-        return bool(first["program"]) and not any(d["severity"] == "error" for d in first["diagnostics"])
+    if len(answer.steps) > 1:
+        first = answer.steps[0]
+        return bool(first.program) and not any(d.severity == "error" for d in first.diagnostics)
     return not _errors(answer) if answer.program else None
 
 
 def _repaired(answer: Answer) -> bool | None:
-    if not answer.attempts and not _errors(answer):
+    if len(answer.steps) < 2 and not _errors(answer):
         return None
     return bool(answer.program) and not _errors(answer) and answer.status != "error"
 
@@ -215,15 +216,15 @@ class _PlanOnce:
     def name(self) -> str:
         return self.planner.name
 
-    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
+    def plan(self, request: PlanRequest, *, failed: Step | None = None, n: int = 1) -> list[Plan]:
         """The programs of the other planner, from the cache if known; raises as it does."""
-        failed = (feedback.program, feedback.error) if feedback else None
-        key = (task.question, task.images, repr(task.returns), failed, n)
+        why = (failed.program, failed.feedback) if failed else None
+        key = (request.question, request.images, repr(request.returns), why, n)
         if key not in self._known:
             if len(self._known) >= MAX_CACHED:
                 self._known.clear()
             try:
-                self._known[key] = self.planner.plan(task, feedback=feedback, n=n)
+                self._known[key] = self.planner.plan(request, failed=failed, n=n)
             except Refused as refusal:
                 self._known[key] = refusal
             except PlannerError as error:

@@ -11,19 +11,17 @@ a path in the place of an id is an unknown id. Whatever goes wrong, the model is
 
 from __future__ import annotations
 
-import difflib
 import json
-import math
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..agent import Agent
 from ..errors import MissingExtra, ToolError, VisprogError
 from ..registry import Tool, default_registry, describe_function
-from ..registry.types import Type, accepts, describe, is_union, render
+from ..registry.types import describe
 from ..runtime.host import Host, RunEnded
-from ..values.codec import is_kind, is_value, show
+from ..runtime.workspace import Workspace
+from ..values.codec import show
 from ..values.image import Image
 
 if TYPE_CHECKING:
@@ -32,95 +30,6 @@ if TYPE_CHECKING:
 
 MAX_IMAGES = 16
 """Bound of the images of one question."""
-
-_MAX_IDS = 20
-"""Bound of the ids that an error message lists."""
-
-
-class Workspace:
-    """Values by id, for one conversation. Safe to use from many threads."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, Any] = {}
-        self._counts: dict[str, int] = {}
-        self._lock = threading.Lock()
-
-    def add(self, value: Any) -> str:
-        """Keep a value; its id."""
-        kind = type(value).__name__.lower()
-        with self._lock:
-            self._counts[kind] = self._counts.get(kind, 0) + 1
-            name = f"{kind}{self._counts[kind]}"
-            self.values[name] = value
-        return name
-
-    def resolve(self, annotation: Type, given: Any) -> Any:
-        """A JSON argument as the value that the tool wants: ids become what they name.
-
-        Raises:
-            ToolError: it is not of the type, or names no value of it.
-        """
-        failures = []
-        options = get_args(annotation) if is_union(annotation) else (annotation,)
-        for option in sorted(options, key=lambda o: o is str):  # text that is an id means what it names
-            try:
-                return self._resolve(option, given)
-            except ToolError as error:
-                failures.append(error)
-        unknown = next((e for e in failures if isinstance(e, _UnknownId)), None)
-        if unknown is not None or len(failures) == 1:
-            raise unknown or failures[0]
-        raise _wrong(annotation, given)
-
-    def _resolve(self, annotation: Type, given: Any) -> Any:
-        origin: Any = get_origin(annotation)
-        args = get_args(annotation)
-        if is_kind(annotation):
-            if not isinstance(given, str):
-                raise ToolError(
-                    f"must be the id of a value of type {render(annotation)}, not {describe(given)}"
-                )
-            if given not in self.values:
-                raise _UnknownId(self._unknown(given))
-            if not accepts(annotation, self.values[given]):
-                raise ToolError(
-                    f"must be {render(annotation)}, and '{given}' is {describe(self.values[given])}"
-                )
-            return self.values[given]
-        if origin in (list, Sequence, tuple) and isinstance(given, list):
-            if origin is tuple and args[-1] is not Ellipsis:
-                if len(args) != len(given):
-                    raise _wrong(annotation, given)
-                return tuple(map(self.resolve, args, given))
-            return [self.resolve(args[0], g) for g in given]
-        if origin is dict and isinstance(given, Mapping):
-            return {self.resolve(args[0], k): self.resolve(args[1], g) for k, g in given.items()}
-        if origin in (list, Sequence, tuple, dict) or not accepts(annotation, given):
-            raise _wrong(annotation, given)
-        return given
-
-    def _unknown(self, name: str) -> str:
-        ids = list(self.values)
-        close = difflib.get_close_matches(name, ids, 1)
-        listed = ", ".join(ids[:_MAX_IDS]) + (" …" if len(ids) > _MAX_IDS else "")
-        hint = f"did you mean '{close[0]}'?" if close else f"there are {listed or 'none yet'}"
-        return f"there is no value {name[:100]!r}; {hint}"
-
-    def describe(self, value: Any) -> Any:
-        """A result as JSON: plain data as it is, other values by a new id and in words."""
-        if is_value(value):
-            return {"id": self.add(value), "what": show(value)}
-        if isinstance(value, list | tuple | set | frozenset):
-            return [self.describe(v) for v in value]
-        if isinstance(value, Mapping):
-            return {k if isinstance(k, str) else show(k): self.describe(v) for k, v in value.items()}
-        if isinstance(value, float) and not math.isfinite(value):
-            return str(value)  # JSON has no number for it
-        return value
-
-
-class _UnknownId(ToolError):
-    """An id that names nothing."""
 
 
 def langchain_tools(
@@ -141,8 +50,8 @@ def langchain_tools(
     chosen = [host.registry.find(n) for n in names] if names is not None else host.registry.called.values()
 
     def caller(tool: Tool) -> Callable[..., Any]:
-        # A session has the budget of one program: of a conversation, each call has its own.
-        return lambda **arguments: host.session().call(tool, **arguments)
+        # A run has the budget of one program: of a conversation, each call has its own.
+        return lambda **arguments: host.new_run().call(tool, **arguments)
 
     return [_structured(tool, workspace, caller(tool)) for tool in chosen]
 
@@ -159,7 +68,7 @@ def ask_tool(workspace: Workspace, agent: Agent) -> StructuredTool:
         if len(images) > MAX_IMAGES:
             raise ToolError(f"ask_image takes {MAX_IMAGES} images at most, not {len(images)}")
         answer = agent.ask(question, *images)
-        value: Any = workspace.describe(answer.value)
+        value: Any = workspace.to_json(answer.value)
         return {"status": answer.status, "value": value, "message": answer.message, "program": answer.program}
 
     tool = describe_function(ask_image)
@@ -196,7 +105,7 @@ def _structured(tool: Tool, workspace: Workspace, call: Callable[..., Any]) -> S
             if not isinstance(arguments, Mapping):
                 raise ToolError(f"{tool.name} takes an object of its arguments, not {describe(arguments)}")
             result = call(**{name: resolved(name, given) for name, given in arguments.items()})
-            return json.dumps(workspace.describe(result), default=show)
+            return json.dumps(workspace.to_json(result), default=show)
         except (VisprogError, RunEnded) as error:  # the model is told, and may try something else
             return json.dumps({"error": str(error)})
         except Exception as error:  # a fault of a tool ends no conversation
@@ -208,7 +117,3 @@ def _structured(tool: Tool, workspace: Workspace, call: Callable[..., Any]) -> S
         description=tool.description,
         args_schema={"title": tool.name, **tool.schema()},
     )
-
-
-def _wrong(annotation: Type, given: Any) -> ToolError:
-    return ToolError(f"must be {render(annotation)}, not {describe(given)}")

@@ -7,17 +7,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Protocol
 
 from ..answer import Answer
-from ..errors import ConfigError, PlannerError, VisprogError
-from ..planner.base import Plan
-from ..planner.repair import Mend, mend_once
-from ..program import Program, open_image
+from ..errors import VisprogError
 from ..report import markup
 from ..report.figures import draw, encode
 from ..report.forms import one_line
@@ -25,13 +22,6 @@ from ..report.markup import Markup
 from ..values.codec import show
 from ..values.image import Image
 from .image_folder import ImageFolder
-from .map_run import MapRun
-
-if TYPE_CHECKING:
-    from visprog.sandbox import Series
-
-    from ..agent import Agent
-
 
 MAX_ROWS = 50
 """Bound of the rows of a table of results."""
@@ -56,12 +46,13 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Mapped:
-    """What came of the question for one picture.
+class MapResult:
+    """The answer about one image.
 
     Attributes:
-        index, image: position and name of the picture; see `Source`.
-        answer: as `Agent.ask` gives it.
+        index: Position of the image among all, from 0.
+        image: Its name; see `Source`.
+        answer: As `Agent.ask` gives it.
     """
 
     index: int
@@ -69,13 +60,13 @@ class Mapped:
     answer: Answer
 
     def __repr__(self) -> str:
-        return f"Mapped({self.index}, {one_line(self.image, 40)!r}, {one_line(str(self.answer), 50)!r})"
+        return f"MapResult({self.index}, {one_line(self.image, 40)!r}, {one_line(str(self.answer), 50)!r})"
 
     def _repr_html_(self) -> str:
         return results_html([self])
 
 
-def results_html(results: Iterable[Mapped], count: int | None = None) -> Markup:
+def results_html(results: Iterable[MapResult], count: int | None = None) -> Markup:
     """Results as a table for notebooks: a small image, the answer, why there is none.
 
     Args:
@@ -89,7 +80,7 @@ def results_html(results: Iterable[Mapped], count: int | None = None) -> Markup:
     return markup.card(markup.table(rows, ("image", "", "status", "answer")), *note)
 
 
-def _row(result: Mapped) -> Sequence[str]:
+def _row(result: MapResult) -> Sequence[str]:
     answer = result.answer
     text = show(answer.value) if answer.value is not None else answer.message
     text = markup.tag("span", one_line(text, 200), style=markup.PLAIN)
@@ -103,6 +94,19 @@ def _thumbnail(images: Sequence[Image]) -> Markup:
     figure = encode(draw(image.to_pil(), (0, 0, image.width, image.height), (), _ROW_SIDE))
     shown = markup.image(figure, image.name or "image")
     return markup.tag("div", shown, style=markup.css(f"min-width:{figure.width}px;"))
+
+
+class Answerer(Protocol):
+    """Answers one question about one image after another, in several threads at once."""
+
+    @property
+    def program(self) -> str:
+        """The program for all images; empty if each has its own."""
+        ...
+
+    def __call__(self, given: Any, /) -> Answer:
+        """The answer about an image. May raise anything, for instance if it cannot be read."""
+        ...
 
 
 class Sources:
@@ -181,131 +185,58 @@ def sources(
     return images if isinstance(images, Sources) and wanted is None else Sources(images, wanted)
 
 
-def map_images(
-    agent: Agent,
+def map_on_threads(
     question: str,
-    images: Iterable[Any] | str | os.PathLike[str],
+    images: Iterable[Source],
+    start: Callable[[], AbstractContextManager[Answerer]],
     *,
-    program: str | os.PathLike[str] | None = None,
-    plan_each: bool = False,
-    returns: Any = None,
-    jobs: int = 8,
-    ordered: bool = True,
-    on: Literal["threads", "ray"] = "threads",
-    progress: bool = True,
-) -> MapRun:
-    """What `Agent.map` does, and says."""
-    if program is None and not question.strip():
-        raise VisprogError("the question is empty")
-    if program is not None and plan_each:
-        raise ConfigError("either one program for all pictures, or plan_each")
-    if jobs < 1:
-        raise ConfigError(f"jobs must be at least 1, not {jobs}")
-    if on not in ("threads", "ray"):
-        raise ConfigError(f"on must be 'threads' or 'ray', not {on!r}")
-    listed = sources(images)
-    pictures = iter(listed)
-    if on == "ray":
-        from .ray import map_on_ray
-
-        if plan_each:
-            raise ConfigError("on Ray the program is planned once: leave plan_each out")
-        results = map_on_ray(
-            agent, question, pictures, lambda: make_plan(agent, question, program, returns),
-            returns=returns, jobs=jobs, ordered=ordered,
-        )  # fmt: skip
-    else:
-        results = _on_threads(agent, question, pictures, program, plan_each, returns, jobs, ordered)
-    return MapRun(results, listed, progress)
-
-
-def make_plan(agent: Agent, question: str, program: str | os.PathLike[str] | None, returns: Any) -> Plan:
-    """The program for all pictures: planned, or the one that is given, checked.
-
-    Raises:
-        PlannerError, Refused: none could be planned.
-        VisprogError: the given one cannot be read, fails its check, or does not take one picture.
-    """
-    plan = agent.plan(question, returns=returns) if program is None else agent.checked(program, returns)
-    errors = [d for d in plan.diagnostics if d.severity == "error" and not d.refusal]
-    if errors:
-        kind = VisprogError if program is not None else PlannerError
-        raise kind(f"the program fails its check: {errors[0]}")
-    wrong = Program.parse(plan.program).mismatch(1)
-    if wrong:
-        raise VisprogError(wrong)
-    return plan
-
-
-def answer_one(
-    agent: Agent,
-    question: str,
-    source: Source,
-    plan: Plan | None,
-    returns: Any,
-    series: Series | None,
-    mend: Mend | None = None,
-) -> Mapped:
-    """The answer for one picture, whatever goes wrong with it; without a plan its own is made.
-
-    Args:
-        series: of the plan's program.
-        mend: gives a better program where the plan's fails.
-    """
-    started = time.perf_counter()
-    program = "" if plan is None else plan.program
-    try:
-        picture = open_image(source.given, agent.config)
-        if plan is None:
-            answer = agent.ask(question, picture, returns=returns)
-        else:
-            answer = agent.follow(plan, picture, question=question, returns=returns, series=series, mend=mend)
-    except VisprogError as error:
-        answer = Answer("error", message=str(error), program=program)
-    except Exception as error:  # of one picture: the others go on
-        answer = Answer("error", message=f"{type(error).__name__}: {error}", program=program)
-    answer = replace(answer, question=question, seconds=time.perf_counter() - started)
-    return Mapped(source.index, source.name, answer)
-
-
-def _on_threads(
-    agent: Agent,
-    question: str,
-    pictures: Iterator[Source],
-    program: str | os.PathLike[str] | None,
-    plan_each: bool,
-    returns: Any,
     jobs: int,
     ordered: bool,
-) -> Generator[Mapped, None, None]:
+) -> Generator[MapResult, None, None]:
+    """Results as `Agent.map` gives them.
+
+    Args:
+        start: Makes the answerer when the first result is asked for; it is closed after the last.
+        jobs: Number of images that are worked on at once.
+    """
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(jobs, thread_name_prefix="visprog-map"))
-        plan: Plan | None = None
-        series: Series | None = None
-        mend = mend_once(agent.mending(question, returns=returns)) if program is None else None
+        answerer: Answerer | None = None
 
-        def submit(source: Source) -> Future[Mapped]:
-            nonlocal plan, series
-            if plan is None and not plan_each:
-                plan = make_plan(agent, question, program, returns)
-                series = stack.enter_context(agent.sandbox.series(plan.program))
-            return pool.submit(answer_one, agent, question, source, plan, returns, series, mend)
+        def submit(source: Source) -> Future[MapResult]:
+            nonlocal answerer
+            if answerer is None:
+                answerer = stack.enter_context(start())
+            return pool.submit(answer_one, answerer, question, source)
 
-        yield from in_flight(pictures, submit, most=2 * jobs, ordered=ordered)
+        yield from in_flight(images, submit, most=2 * jobs, ordered=ordered)
+
+
+def answer_one(answerer: Answerer, question: str, source: Source) -> MapResult:
+    """The answer for one image, whatever goes wrong with it."""
+    started = time.perf_counter()
+    try:
+        answer = answerer(source.given)
+    except VisprogError as error:
+        answer = Answer("error", message=str(error), program=answerer.program)
+    except Exception as error:  # of one image: the others go on
+        answer = Answer("error", message=f"{type(error).__name__}: {error}", program=answerer.program)
+    answer = replace(answer, question=question, seconds=time.perf_counter() - started)
+    return MapResult(source.index, source.name, answer)
 
 
 def in_flight(
-    pictures: Iterable[Source],
-    submit: Callable[[Source], Future[Mapped]],
+    images: Iterable[Source],
+    submit: Callable[[Source], Future[MapResult]],
     *,
     most: int,
     ordered: bool,
-) -> Generator[Mapped, None, None]:
-    """Results of work that is submitted ahead, so that at most so many are unfinished or wait to be taken."""
-    waiting: deque[Future[Mapped]] = deque()
+) -> Generator[MapResult, None, None]:
+    """Results of work that is submitted ahead, so that at most `most` are unfinished or wait to be taken."""
+    waiting: deque[Future[MapResult]] = deque()
 
-    def done() -> Iterator[Mapped]:
-        """What can be handed out; where there is no room for more, at least one."""
+    def done() -> Iterator[MapResult]:
+        """What can be handed out; if there is no room for more, at least one."""
         if len(waiting) >= most:
             wait([waiting[0]] if ordered else waiting, return_when=FIRST_COMPLETED)
         for future in [*waiting]:
@@ -316,8 +247,8 @@ def in_flight(
                 return
 
     try:
-        for picture in pictures:
-            waiting.append(submit(picture))
+        for source in images:
+            waiting.append(submit(source))
             yield from done()
         most = 1  # of what is left, each as soon as it may be
         while waiting:
@@ -332,6 +263,6 @@ def _name(given: Any, index: int) -> str:
 
 
 def _is_one(images: Iterable[Any]) -> bool:
-    """Whether an array is one image, whose rows nobody asks about."""
+    """Whether an array is one image, whose rows are no images."""
     shape: tuple[int, ...] = getattr(images, "shape", ())
     return len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3, 4))

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
-    from .map import Mapped, Sources
+    from .map import MapResult, Sources
 
 
-class MapRun(Generator["Mapped", None, None]):
+class MapRun(Generator["MapResult", None, None]):
     """Results as `Agent.map` gives them, a generator: nothing runs before it is asked for results.
 
     `len` is the number of images in all, if it is known: of a folder, or of whatever has a length itself.
@@ -23,7 +23,7 @@ class MapRun(Generator["Mapped", None, None]):
         counts: Number of results so far, per status.
     """
 
-    def __init__(self, results: Generator[Mapped, None, None], images: Sources, progress: bool) -> None:
+    def __init__(self, results: Generator[MapResult, None, None], images: Sources, progress: bool) -> None:
         self.counts: Counter[str] = Counter()
         self._results = results
         self._images = images
@@ -42,7 +42,7 @@ class MapRun(Generator["Mapped", None, None]):
         """Number of files of the folder that are no images, per ending; complete after the last result."""
         return self._images.left_out
 
-    def send(self, value: None) -> Mapped:
+    def send(self, value: None) -> MapResult:
         return self._advance(lambda: next(self._results))
 
     def throw(
@@ -50,7 +50,7 @@ class MapRun(Generator["Mapped", None, None]):
         kind: type[BaseException] | BaseException,
         value: object = None,
         trace: TracebackType | None = None,
-    ) -> Mapped:
+    ) -> MapResult:
         error: Any = kind if value is None else value
         return self._advance(lambda: self._results.throw(error))
 
@@ -60,7 +60,7 @@ class MapRun(Generator["Mapped", None, None]):
     def __repr__(self) -> str:
         return f"<MapRun: {self._progress()}>"
 
-    def _advance(self, step: Callable[[], Mapped]) -> Mapped:
+    def _advance(self, step: Callable[[], MapResult]) -> MapResult:
         if self._line is None:
             result = step()
         else:

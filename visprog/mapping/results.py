@@ -13,7 +13,7 @@ from ..errors import VisprogError
 from ..files.journal import Journal, dump, read_line, read_lines, read_places, replacing
 from ..files.tables import TEXTS, need_pyarrow, read_table, write_csv, write_parquet
 from ..files.writing import open_regular
-from .map import Mapped, Sources, sources
+from .map import MapResult, Sources, sources
 
 _FORMATS = (".jsonl", ".csv", ".parquet")
 
@@ -72,7 +72,7 @@ class Results:
         """Those of the images that have no row yet, to be given to `Agent.map`."""
         return sources(images, wanted=lambda source: _as_read(source.name) not in self._names)
 
-    def add(self, result: Mapped) -> dict[str, Any]:
+    def add(self, result: MapResult) -> dict[str, Any]:
         """Write the row of an image, and return it.
 
         Raises:
@@ -155,7 +155,7 @@ class Results:
         return str(row["image"])
 
 
-def row_of(result: Mapped) -> dict[str, Any]:
+def row_of(result: MapResult) -> dict[str, Any]:
     """A result as a row of `COLUMNS`: plain data."""
     answer = result.answer
     value = Answer("answered", answer.value).to_json(pictures=False)["value"]

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 from ..llm.chat import ChatModel, Message, Reply, Tokens
-from .base import Feedback, NoProgram, Plan, Planner, Task, aplan
+from .base import NoProgram, Plan, Planner, PlanRequest
 from .factory import FORMS, make_planner
 from .llm import LLMPlanner
-from .repair import plan_checked, plans_checked, replan
-from .replay import RecordingPlanner, ReplayPlanner
+from .repair import RepairLoop
+from .replay import ReplayPlanner
 from .vote import Vote, vote
 
 __all__ = [
     "FORMS",
     "ChatModel",
-    "Feedback",
     "LLMPlanner",
     "Message",
     "NoProgram",
     "Plan",
+    "PlanRequest",
     "Planner",
-    "RecordingPlanner",
+    "RepairLoop",
     "ReplayPlanner",
     "Reply",
-    "Task",
     "Tokens",
     "Vote",
-    "aplan",
     "make_planner",
-    "plan_checked",
-    "plans_checked",
-    "replan",
     "vote",
 ]

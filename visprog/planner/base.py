@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from ..errors import PlannerError
 
 if TYPE_CHECKING:
     from ..check import Diagnostic
-    from ..llm.chat import Tokens
+    from ..llm.chat import ChatModel, Tokens
     from ..program import Inputs
     from ..registry import Registry
+    from ..runtime.steps import Step
 
 
 def _default_registry() -> Registry:
@@ -22,14 +23,14 @@ def _default_registry() -> Registry:
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a program is wanted for.
+class PlanRequest:
+    """What a planner is asked for: a program that answers a question.
 
     Attributes:
-        question: in plain language.
-        images: how many pictures the program is given.
-        returns: the type that the answer must have (`bool`, `list[Region]`, …); None where any will do.
-        registry: the tools that the program may call; the default ones where none are given.
+        question: In plain language.
+        images: Number of images that the program is given.
+        returns: Type that the answer must have (`bool`, `list[Region]`, …); None for any.
+        registry: The tools that the program may call; by default the installed ones.
     """
 
     question: str
@@ -53,33 +54,18 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Feedback:
-    """A program that did not do, and why: what its author needs to write a better one.
-
-    Attributes:
-        program: its source; empty where the reply held none.
-        diagnostics: what the check found in it.
-        error: what stopped it when it ran, in one sentence; empty where it did not get that far.
-    """
-
-    program: str
-    diagnostics: tuple[Diagnostic, ...] = ()
-    error: str = ""
-
-
-@dataclass(frozen=True)
 class Plan:
     """A program, and how it came about.
 
     Attributes:
         program: Python source.
-        planner: who wrote it, for example "openai:MODEL".
-        probability: of the whole program, where the planner knows it.
-        tokens: spent on it, failed attempts included; None where the planner does not say.
-        seconds: likewise.
-        diagnostics: what the check found in it, warnings included.
-        attempts: the programs that were tried before it, oldest first.
-        note: anything that the reader of the answer should know.
+        planner: Who wrote it, for example "openai:MODEL".
+        probability: Of the whole program, if the planner knows it.
+        tokens: Spent on it; None if the planner does not say.
+        seconds: Spent on it.
+        diagnostics: What the check found in it, warnings included.
+        steps: The programs that were tried before it, the oldest first.
+        note: Anything that the reader of the answer should know.
     """
 
     program: str
@@ -88,8 +74,36 @@ class Plan:
     tokens: Tokens | None = None
     seconds: float = 0.0
     diagnostics: tuple[Diagnostic, ...] = ()
-    attempts: tuple[Feedback, ...] = ()
+    steps: tuple[Step, ...] = ()
     note: str = ""
+
+    @property
+    def errors(self) -> list[Diagnostic]:
+        """What the check found that keeps it from running. What a tool will refuse, the tool refuses itself."""
+        return [d for d in self.diagnostics if d.severity == "error" and not d.refusal]
+
+    @property
+    def error_message(self) -> str:
+        """The same in one sentence; empty if it may run."""
+        errors = self.errors
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        return f"the program fails its check: {errors[0]}{more}" if errors else ""
+
+    @property
+    def total_tokens(self) -> Tokens | None:
+        """Tokens spent on it and on the steps before it; None if the planner does not say."""
+        return total_tokens((*self.steps, self))
+
+    @property
+    def total_seconds(self) -> float:
+        """Seconds spent on it and on the steps before it."""
+        return self.seconds + sum(step.seconds for step in self.steps)
+
+
+def total_tokens(spent: Iterable[Plan | Step]) -> Tokens | None:
+    """Tokens of several programs together; None if no planner says."""
+    known = [each.tokens for each in spent if each.tokens is not None]
+    return sum(known[1:], known[0]) if known else None
 
 
 class NoProgram(PlannerError):
@@ -102,41 +116,44 @@ class NoProgram(PlannerError):
 
 @runtime_checkable
 class Planner(Protocol):
-    """Anything that writes programs. Its own `aplan`, with the same arguments, is used where it has one.
+    """Anything that writes programs.
 
-    One that knows no better than its first program sets `mends_refusals = False`: it is then not asked for
-    another where a tool refused, or found nothing to choose from; see `mends_refusals`.
+    `plan` may be called from several threads at once. A planner that knows no better than its first program sets
+    `mends_refusals = False`: it is then not asked for another if a tool refused, or found nothing to choose from;
+    see `mends_refusals`.
     """
 
     @property
     def name(self) -> str: ...
 
-    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
-        """Between one and `n` programs for the task, the best first.
+    def plan(self, request: PlanRequest, *, failed: Step | None = None, n: int = 1) -> list[Plan]:
+        """Between one and `n` programs for the request, the best first.
 
         Args:
-            feedback: the latest program and what was wrong with it; the new ones should mend that.
+            failed: The latest program, and what was wrong with it: its `diagnostics` and `feedback`. The new
+                programs should do better.
 
         Raises:
-            PlannerError: none could be written.
-            Refused: the planner says that the tools cannot answer the question.
+            PlannerError: None could be written.
+            Refused: The planner says that the tools cannot answer the question.
         """
         ...
+
+
+class LangChainModel(Protocol):
+    """A chat model of LangChain, by what tells it from others."""
+
+    def invoke(self, input: Any, /) -> Any: ...
+
+    def batch(self, inputs: Any, /) -> Any: ...
+
+    def ainvoke(self, input: Any, /) -> Any: ...
+
+
+PlannerLike: TypeAlias = "str | Planner | ChatModel | LangChainModel"
+"""What can be made a planner: its name, a planner, or a chat model; see `visprog.planner.factory`."""
 
 
 def mends_refusals(planner: Planner) -> bool:
     """Whether a planner can read why a tool refused, and so write another program rather than guess one."""
     return bool(getattr(planner, "mends_refusals", True))
-
-
-async def aplan(
-    planner: Planner, task: Task, *, feedback: Feedback | None = None, n: int = 1
-) -> Sequence[Plan]:
-    """`planner.plan` without blocking the event loop: its own `aplan`, or a thread."""
-    own = getattr(planner, "aplan", None)
-    if own is not None:
-        plans: list[Plan] = await own(task, feedback=feedback, n=n)
-        return plans
-    import asyncio  # slow to import, and only needed here
-
-    return await asyncio.to_thread(planner.plan, task, feedback=feedback, n=n)

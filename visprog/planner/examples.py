@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from visprog.prompts import Example
 
     from ..registry import Registry
-    from .base import Task
+    from .base import PlanRequest
 
 _K1, _B = 1.2, 0.75
 
 
-def choose(task: Task, examples: Sequence[Example], k: int) -> list[Example]:
-    """The `k` examples most like the task, the most similar last (next to the question).
+def choose(request: PlanRequest, examples: Sequence[Example], k: int) -> list[Example]:
+    """The `k` examples most like the request, the most similar last (next to the question).
 
     Questions are compared by Okapi BM25 over stemmed words (Robertson and Zaragoza, "The Probabilistic
     Relevance Framework: BM25 and Beyond", 2009). Examples with another number of pictures, or another type of
@@ -30,13 +30,13 @@ def choose(task: Task, examples: Sequence[Example], k: int) -> list[Example]:
     """
     from visprog.values.library import LIBRARY
 
-    names = task.registry.offered.keys() | {kind.cls.__name__ for kind in LIBRARY.types}
-    usable = [e for e in examples if calls(e.program) <= names and not _refused(e.program, task.registry)]
-    scores = bm25(task.question, [e.question for e in usable])
+    names = request.registry.offered.keys() | {kind.cls.__name__ for kind in LIBRARY.types}
+    usable = [e for e in examples if calls(e.program) <= names and not _refused(e.program, request.registry)]
+    scores = bm25(request.question, [e.question for e in usable])
     for i, example in enumerate(usable):
-        if (example.images == 1) != (task.images == 1):
+        if (example.images == 1) != (request.images == 1):
             scores[i] /= 2
-        if task.returns is not None and example.returns and example.returns != _written(task.returns):
+        if request.returns is not None and example.returns and example.returns != _written(request.returns):
             scores[i] /= 2
     order = sorted(range(len(usable)), key=lambda i: -scores[i])[: max(k, 0)]
     return [usable[i] for i in reversed(order)]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import PlannerError, Refused
 from ..llm.chat import ChatModel, Message, Reply
-from .base import Feedback, NoProgram, Plan, Task
+from ..runtime.steps import Step
+from .base import NoProgram, Plan, PlanRequest
 from .embedded.values_text import describe_values
 from .examples import choose
 from .extract import find_program, find_refusal
@@ -66,7 +67,7 @@ class LLMPlanner:
     def name(self) -> str:
         return self.chat.name
 
-    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
+    def plan(self, request: PlanRequest, *, failed: Step | None = None, n: int = 1) -> list[Plan]:
         """Between one and `n` programs. Of several replies, those without a program are left out.
 
         Raises:
@@ -79,7 +80,7 @@ class LLMPlanner:
             temperature = 0.0 if n == 1 else SAMPLING_TEMPERATURE
         start = time.perf_counter()
         replies = self.chat.complete(
-            self.prompt(task, feedback),
+            self.prompt(request, failed),
             n=n,
             temperature=temperature,
             max_tokens=self.max_tokens,
@@ -97,30 +98,30 @@ class LLMPlanner:
             raise self._no_program(replies[0])
         return plans
 
-    def prompt(self, task: Task, feedback: Feedback | None = None) -> list[Message]:
-        """The conversation that the model is sent: rules, values and tools; examples; the question; and where
-        there is feedback, the latest program and what was wrong with it."""
+    def prompt(self, request: PlanRequest, failed: Step | None = None) -> list[Message]:
+        """The conversation that the model is sent: rules, values and tools; examples; the question; and after
+        a program that failed, that program and what was wrong with it."""
         from visprog import prompts
 
         examples = self.examples
         if examples is None:
             own = found_examples() if self.own_examples is None else read_examples(Path(self.own_examples))
             examples = (*prompts.examples(), *own)
-        system = Template(about(prompts.text("planner.txt"), task.registry.offered)).substitute(
-            values=describe_values(), tools=task.registry.prompt()
+        system = Template(about(prompts.text("planner.txt"), request.registry.offered)).substitute(
+            values=describe_values(), tools=request.registry.prompt()
         )
         messages = [{"role": "system", "content": system.strip()}]
-        for example in choose(task, examples, self.max_examples):
-            shown = Task(example.question, example.images, example.returns or None, task.registry)
+        for example in choose(request, examples, self.max_examples):
+            shown = PlanRequest(example.question, example.images, example.returns or None, request.registry)
             messages.append({"role": "user", "content": _question(shown)})
             messages.append({"role": "assistant", "content": _fenced(example.program)})
-        messages.append({"role": "user", "content": _question(task)})
-        if feedback is not None:
-            if feedback.program:
-                messages.append({"role": "assistant", "content": _fenced(feedback.program)})
-                messages.append({"role": "user", "content": describe_feedback(feedback)})
+        messages.append({"role": "user", "content": _question(request)})
+        if failed is not None:
+            if failed.program:
+                messages.append({"role": "assistant", "content": _fenced(failed.program)})
+                messages.append({"role": "user", "content": describe_failure(failed)})
             else:
-                messages[-1]["content"] += "\n\n" + describe_feedback(feedback)
+                messages[-1]["content"] += "\n\n" + describe_failure(failed)
         return messages
 
     def _no_program(self, reply: Reply) -> PlannerError | Refused:
@@ -142,18 +143,18 @@ def about(text: str, offered: Container[str]) -> str:
     return PART.sub(lambda part: part["text"] if part["tool"] in offered else "", text)
 
 
-def describe_feedback(feedback: Feedback) -> str:
-    """What was wrong with a program, as its author is told: its lines numbered, each finding with its code,
-    place and remedy, never a traceback."""
+def describe_failure(step: Step) -> str:
+    """What was wrong with a program, for its author: its lines numbered, and what stopped its run, or each finding of
+    the check with its code, place and remedy; never a traceback."""
     from visprog import prompts
 
-    problems = [_finding(d) for d in feedback.diagnostics]
-    if feedback.error:
+    problems = [_finding(d) for d in step.diagnostics]
+    if step.feedback:
         # What stops a run may quote words read in the picture: they stay inside the quotation, as data.
-        said = feedback.error.replace("<", "‹").replace(">", "›")
-        problems.append(f"It stopped while it ran:\n<error>{said[:500]}</error>")
-    numbered = "\n".join(f"{i:3} | {line}" for i, line in enumerate(feedback.program.splitlines(), 1))
-    name = "repair.txt" if feedback.program else "no_program.txt"
+        said = step.feedback.replace("<", "‹").replace(">", "›")
+        problems = [f"It stopped while it ran:\n<error>{said[:500]}</error>"]
+    numbered = "\n".join(f"{i:3} | {line}" for i, line in enumerate(step.program.splitlines(), 1))
+    name = "repair.txt" if step.program else "no_program.txt"
     text = Template(prompts.text(name)).substitute(program=numbered, problems="\n".join(problems))
     return text.strip()
 
@@ -163,18 +164,22 @@ def _finding(found: Diagnostic) -> str:
     return f"{text} Remedy: {found.suggestion}" if found.suggestion else text
 
 
-def _question(task: Task) -> str:
+def _question(request: PlanRequest) -> str:
     from visprog import prompts
 
     from ..registry.types import render
 
-    returns = task.returns if isinstance(task.returns, str) or task.returns is None else render(task.returns)
+    returns = (
+        request.returns
+        if isinstance(request.returns, str) or request.returns is None
+        else render(request.returns)
+    )
     return (
         Template(prompts.text("question.txt"))
         .substitute(
-            question=task.question,
-            header=task.header,
-            given="one image" if task.images == 1 else f"a list of {task.images} images",
+            question=request.question,
+            header=request.header,
+            given="one image" if request.images == 1 else f"a list of {request.images} images",
             returns=f"The answer must be of type {returns}." if returns else "",
         )
         .strip()

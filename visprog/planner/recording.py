@@ -9,9 +9,10 @@ from typing import Any
 
 from visprog.errors import ConfigError, NotRecorded, PlannerError, Refused, VisprogError
 from visprog.llm.chat import ChatModel, Message, Reply, Tokens
-from visprog.planner.base import Feedback, NoProgram, Plan, Planner, Task, mends_refusals
+from visprog.planner.base import NoProgram, Plan, Planner, PlanRequest, mends_refusals
 from visprog.planner.llm import LLMPlanner
 from visprog.registry.types import render
+from visprog.runtime.steps import Step
 
 from ..runtime.recording.recording import Recording, revive
 
@@ -108,23 +109,23 @@ class RecordedPlanner:
         self.recording = recording
         self.mends_refusals = planner is None or mends_refusals(planner)
 
-    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
+    def plan(self, request: PlanRequest, *, failed: Step | None = None, n: int = 1) -> list[Plan]:
         """The programs. Raises `NotRecorded`, or as the planner does."""
         given = {
             "kind": "plan",
             "planner": self.name,
-            "question": task.question,
-            "images": task.images,
-            "returns": None if task.returns is None else render(task.returns),
+            "question": request.question,
+            "images": request.images,
+            "returns": None if request.returns is None else render(request.returns),
             "n": n,
-            "failed": None if feedback is None else _feedback(feedback),
+            "failed": None if failed is None else _failed(failed),
         }
 
         def call() -> Mapping[str, Any]:
             if self.planner is None:
                 raise NotRecorded(f"there is no planner behind {self.name}")
             try:
-                plans = self.planner.plan(task, feedback=feedback, n=n)
+                plans = self.planner.plan(request, failed=failed, n=n)
             except NoProgram:  # a slip of the moment
                 raise
             except (PlannerError, Refused) as error:  # raised again below, now and in a replay
@@ -133,7 +134,7 @@ class RecordedPlanner:
             return {"plans": [_plan(p) for p in plans]}
 
         entry = self.recording.answer(
-            given, given, call, lambda: f"program of {self.name} for {task.question!r}"
+            given, given, call, lambda: f"program of {self.name} for {request.question!r}"
         )
         if "error" in entry:
             raise revive(entry["error"])
@@ -163,9 +164,9 @@ def _question(asked: str) -> str:
     return line if len(line) <= 80 else f"{line[:79]}…"
 
 
-def _feedback(feedback: Feedback) -> dict[str, Any]:
-    codes = [f"{d.code} in line {d.line}" for d in feedback.diagnostics]
-    return {"program": feedback.program, "diagnostics": codes, "error": feedback.error}
+def _failed(step: Step) -> dict[str, Any]:
+    codes = [] if step.feedback else [f"{d.code} in line {d.line}" for d in step.diagnostics]
+    return {"program": step.program, "diagnostics": codes, "error": step.feedback}
 
 
 def _plan(plan: Plan) -> dict[str, Any]:

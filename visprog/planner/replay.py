@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
-import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, PlannerError, Refused
 from ..files.plain_text import numbered_lines, parse_json, read_text
-from .base import Feedback, Plan, Planner, Task, mends_refusals
+from ..runtime.steps import Step
+from .base import Plan, PlanRequest
 from .extract import find_refusal
 
 _FORMS = "a .jsonl, .json or .yaml file of {question, program} pairs, or a .py file"
@@ -22,7 +21,7 @@ class ReplayPlanner:
     """Gives back recorded programs, found by the question (case, spaces and final punctuation do not count).
 
     A question that was recorded several times gives its programs in order: the first `n` where several are
-    wanted; after feedback, the one that follows the program that failed. In the place of a program there may be
+    wanted; after a program that failed, the one that follows it. In the place of a program there may be
     `CANNOT: reason`: then the tools cannot answer the question.
 
     Args:
@@ -55,20 +54,20 @@ class ReplayPlanner:
     def name(self) -> str:
         return f"replay:{self.path}"
 
-    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
+    def plan(self, request: PlanRequest, *, failed: Step | None = None, n: int = 1) -> list[Plan]:
         """The recorded programs.
 
         Raises:
             PlannerError: none is recorded for this question; the message names the nearest that is.
             Refused: what is recorded says that the tools cannot answer it.
         """
-        programs = [self._any] if self._any else self._programs.get(normalise_question(task.question), [])
+        programs = [self._any] if self._any else self._programs.get(normalise_question(request.question), [])
         if not programs:
-            raise PlannerError(self._unknown(task.question))
-        if feedback is not None:
-            failed = [i for i, p in enumerate(programs) if p.strip() == feedback.program.strip()]
-            later = programs[failed[0] + 1 :] if failed else []
-            programs = [p for p in later if p.strip() != feedback.program.strip()] or programs
+            raise PlannerError(self._unknown(request.question))
+        if failed is not None:
+            tried = [i for i, p in enumerate(programs) if p.strip() == failed.program.strip()]
+            later = programs[tried[0] + 1 :] if tried else []
+            programs = [p for p in later if p.strip() != failed.program.strip()] or programs
         reason = _reason(programs[0])
         if reason:
             raise Refused(reason)
@@ -78,50 +77,6 @@ class ReplayPlanner:
         near = difflib.get_close_matches(normalise_question(question), self._programs, 1)
         hint = f'; the nearest question in it is "{self._questions[near[0]]}"' if near else ""
         return f'{self.path} has no program for "{question}"{hint}'
-
-
-class RecordingPlanner:
-    """Plans with another planner, and appends what it wrote to a .jsonl file that `ReplayPlanner` reads.
-
-    Raises:
-        ConfigError: the file does not end in .jsonl.
-    """
-
-    def __init__(self, planner: Planner, path: str | Path) -> None:
-        self.planner = planner
-        self.mends_refusals = mends_refusals(planner)
-        self.path = Path(path).expanduser()
-        self._lock = threading.Lock()
-        if self.path.suffix != ".jsonl":
-            raise ConfigError(f"a recording is a .jsonl file, not {self.path.name}")
-
-    @property
-    def name(self) -> str:
-        return self.planner.name
-
-    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
-        """What the other planner writes.
-
-        Raises:
-            PlannerError: as the other planner does, or where the file cannot be written.
-            Refused: as the other planner does; it is recorded, too.
-        """
-        try:
-            plans = self.planner.plan(task, feedback=feedback, n=n)
-        except Refused as refusal:
-            self._record(task, [Plan(f"CANNOT: {' '.join(str(refusal).split())}", self.name)])
-            raise
-        self._record(task, plans)
-        return plans
-
-    def _record(self, task: Task, plans: Iterable[Plan]) -> None:
-        entries = [{"question": task.question, "program": p.program, "planner": p.planner} for p in plans]
-        lines = [json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries]
-        try:
-            with self._lock, self.path.open("a", encoding="utf-8") as file:
-                file.write("".join(lines))
-        except OSError as error:
-            raise PlannerError(f"cannot record to {self.path}: {error.strerror or error}") from None
 
 
 def normalise_question(question: str) -> str:

@@ -24,6 +24,9 @@ from ..values.image import Image
 Type: TypeAlias = Any
 """An annotation. Python has no one static type for `list[int] | None`."""
 
+AnswerType: TypeAlias = type | types.UnionType | types.GenericAlias | str
+"""What a user asks an answer to be: a type, such as `int` or `list[Region]`, or its name; see `answer_type`."""
+
 SCALARS: tuple[type, ...] = (bool, int, float, str)
 
 SHAPES: tuple[Any, ...] = tuple(kind.cls for kind in KINDS.values() if kind.is_shape)

@@ -188,13 +188,13 @@ class _Evidence:
                     style=markup.css("cursor:pointer;"),
                 ),
                 tag("pre", str(attempt.get("program") or "(no program)"), style=markup.PRE),
-                tag("div", str(attempt["error"]), style=markup.MESSAGE)
-                if attempt.get("error")
+                tag("div", str(attempt["feedback"]), style=markup.MESSAGE)
+                if attempt["feedback"]
                 else Markup(""),
                 _findings(attempt.get("diagnostics") or ()),
                 style=markup.PLAIN,
             )
-            for number, attempt in enumerate(self.data["attempts"], 1)
+            for number, attempt in enumerate(self.data["steps"][:-1], 1)
         ]
         if attempts:
             parts += [_heading("Also tried"), *attempts]
@@ -307,7 +307,8 @@ def _findings(diagnostics: Iterable[Data]) -> Markup:
 
 def _why(attempt: Data) -> str:
     found = attempt.get("diagnostics") or ()
-    return str(attempt.get("error") or next((d["message"] for d in found), "it was not the best"))
+    why = attempt["feedback"] or next((d["message"] for d in found), attempt["message"])
+    return str(why or "it was not the best")
 
 
 def _duration(seconds: Any) -> str:

@@ -14,7 +14,7 @@ from ..registry.types import describe
 
 
 class Traffic:
-    """How many programs run, and how many of them wait for a tool just now. Shared by all batchers."""
+    """Number of programs that run, and of those that wait for a tool. Shared by all batchers."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
@@ -22,7 +22,7 @@ class Traffic:
         self.calling = 0
 
     @property
-    def nobody_comes(self) -> bool:
+    def all_waiting(self) -> bool:
         """Whether every running program waits for a tool: until one of them is answered, none will call."""
         return self.running <= self.calling
 
@@ -41,27 +41,27 @@ class Traffic:
 class Batcher:
     """Calls one backend, with one batch at a time.
 
-    What comes while the backend is busy forms the next batch. An idle backend starts at once where no other
-    program could join; where one could, it waits for at most `PATIENCE` of the time that its last batch took.
-    Whoever finds the backend idle runs the batch in its own thread, so there is no thread to start or to end.
+    What comes while the backend is busy forms the next batch. An idle backend starts at once if no other program
+    could join; if one could, it waits for at most `WAIT_SHARE` of the time that its last batch took, and `MAX_WAIT`.
+    The caller that finds the backend idle runs the batch in its own thread, so there is no thread to start or to end.
 
     Args:
-        backend: what does the work.
-        traffic: tells whether other programs may call soon.
-        largest: calls in a batch, at most.
+        backend: Does the work.
+        traffic: Says whether other programs may call soon.
+        max_batch: Number of calls in a batch, at most.
 
     Attributes:
-        sizes: how many batches there were of each size.
+        sizes: Number of batches per size.
     """
 
-    LARGEST = 32
-    PATIENCE = 0.25
-    LONGEST_WAIT = 0.05
-    """Seconds."""
+    MAX_BATCH = 32
+    WAIT_SHARE = 0.25
+    MAX_WAIT = 0.05
+    """In seconds."""
 
-    def __init__(self, backend: Backend, traffic: Traffic, largest: int = LARGEST) -> None:
+    def __init__(self, backend: Backend, traffic: Traffic, max_batch: int = MAX_BATCH) -> None:
         self.backend = backend
-        self.largest = largest
+        self.max_batch = max_batch
         self.sizes: Counter[int] = Counter()
         self._traffic = traffic
         self._waiting: list[_Pending] = []
@@ -107,13 +107,13 @@ class Batcher:
 
     def _gather(self) -> list[_Pending]:
         """The next batch: what waits, and what comes within a moment."""
-        deadline = time.monotonic() + min(self.PATIENCE * self._seconds, self.LONGEST_WAIT)
+        deadline = time.monotonic() + min(self.WAIT_SHARE * self._seconds, self.MAX_WAIT)
         with self._traffic.changed:
-            while len(self._waiting) < self.largest and not self._traffic.nobody_comes:
+            while len(self._waiting) < self.max_batch and not self._traffic.all_waiting:
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._traffic.changed.wait(left):
                     break
-            batch, self._waiting = self._waiting[: self.largest], self._waiting[self.largest :]
+            batch, self._waiting = self._waiting[: self.max_batch], self._waiting[self.max_batch :]
             batch[0].leads = True  # the first to come is the one who runs this
             self.sizes[len(batch)] += 1
         return batch

@@ -1,6 +1,6 @@
 """The only place where tools are called: validate, look up, batch, time, record.
 
-Programs of many runs share one host. Each run has its own `Session`, with its budget and its record of calls.
+Programs of many runs share one host. Each run of a program is a `Run`, with its budget and its record of calls.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -26,10 +26,11 @@ from ..errors import BudgetExceeded, ConfigError, MissingExtra, NotRecorded, Too
 from ..registry import BACKENDS, BackendLoader, Registry, Tool, backend_options, cautions, through_host
 from ..registry.sees import NOT_SAID, Sees
 from ..registry.types import Unfit, coerce, render
-from ..values.codec import fingerprint
+from ..values.codec import fingerprint, summary
 from .batcher import Batcher, Traffic
 from .cache import MISSING, Cache, holds_picture
 from .call import Call
+from .events import CallEnded, CallStarted, Emitter
 
 if TYPE_CHECKING:
     from .recording import Recording
@@ -100,17 +101,21 @@ class Host:
             return NOT_SAID
         return sees if isinstance(sees, Sees) else NOT_SAID
 
-    def said_of(self, tool: Tool, error: Exception) -> str:
-        """An unexpected error of a tool, in words for whoever called it."""
+    def error_text(self, tool: Tool, error: Exception) -> str:
+        """An unexpected error of a tool, in words for its caller."""
         kind = type(error).__name__
         if not self.discreet:
             return f"{kind}: {readable(str(error))}"
         log.error("%s failed", tool.name, exc_info=error)
         return f"{kind} (the log of the server has the details)"
 
-    def session(self) -> Session:
-        """A fresh record and budget, for one run of a program."""
-        return Session(self)
+    def new_run(self, emit: Emitter | None = None) -> Run:
+        """A fresh budget and record of calls, for one run of a program.
+
+        Args:
+            emit: Sends events of its calls, if somebody listens.
+        """
+        return Run(self, emit)
 
     def batcher(self, tool: Tool) -> Batcher:
         """What calls the backend of a tool, which is loaded at the first call.
@@ -129,8 +134,8 @@ class Host:
                         f"[tools.{tool.name}]: options of the backend '{name}': {error}"
                     ) from None
                 # A plain function gains nothing from company: its callers get their results one by one.
-                largest = Batcher.LARGEST if tool.backends else 1
-                self._batchers[tool] = Batcher(backend, self.traffic, largest)
+                max_batch = Batcher.MAX_BATCH if tool.backends else 1
+                self._batchers[tool] = Batcher(backend, self.traffic, max_batch)
             return self._batchers[tool]
 
     def batches(self) -> dict[str, dict[int, int]]:
@@ -156,20 +161,21 @@ _active: ContextVar[tuple[Tool, ...]] = ContextVar("visprog_active", default=())
 
 
 @dataclass
-class Session:
-    """One run: its calls so far, and what is left of its budget.
+class Run:
+    """One run of a program: its calls so far, and what is left of its budget.
 
     As a context manager it tells the host that a program runs: one that may soon call a tool, for whose call
     a batch may wait a little.
     """
 
     host: Host
+    emit: Emitter | None = None
     calls: list[Call] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
-    _about_pictures: list[Any] = field(default_factory=list, repr=False)
+    _about_images: list[Any] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Run:
         self.host.traffic.start()
         return self
 
@@ -178,9 +184,9 @@ class Session:
     ) -> None:
         self.host.traffic.end()
 
-    def forget(self) -> None:
-        """Drop from the cache what was found in this run's pictures, which will not be asked about again."""
-        self.host.cache.drop(self._about_pictures)
+    def drop_from_cache(self) -> None:
+        """Drop from the cache what was found in this run's images, which will not be asked about again."""
+        self.host.cache.drop(self._about_images)
 
     def tools(self) -> dict[str, Callable[..., Any]]:
         """The callables that the sandbox gives to the program."""
@@ -206,6 +212,8 @@ class Session:
         arguments: Mapping[str, Any] = {**{str(i): a for i, a in enumerate(args)}, **kwargs}
         result, error, cached, warned = None, "", False, ()
         active = _active.get()
+        caller = active[-1].name if active else ""
+        number = self._started(tool, args, kwargs, caller) if self.emit is not None else 0
         try:
             arguments = tool.bind(*args, **kwargs)
             key = self.host.key(tool, arguments) if tool.cache else None
@@ -218,7 +226,7 @@ class Session:
             if key is not None and not cached:
                 self.host.cache.put(key, found)
                 if holds_picture(list(arguments.values())):
-                    self._about_pictures.append(key)
+                    self._about_images.append(key)
             result, warned = found
             return result
         except (ConfigError, NotRecorded) as failure:  # nothing that a program could do better
@@ -228,7 +236,7 @@ class Session:
             result, error = None, str(failure)
             raise
         except Exception as failure:  # a tool's own mistake: one sentence, and the program may go on
-            result, error = None, f"{tool.name} failed: {self.host.said_of(tool, failure)}"
+            result, error = None, f"{tool.name} failed: {self.host.error_text(tool, failure)}"
             raise ToolError(error) from failure
         finally:
             call = Call(
@@ -240,11 +248,37 @@ class Session:
                 seconds=time.perf_counter() - start,
                 cached=cached,
                 backend=self.host.backend_of(tool),
-                caller=active[-1].name if active else "",
+                caller=caller,
                 cautions=warned,
             )
             with self._lock:
                 self.calls.append(call)
+            if self.emit is not None:
+                self.emit(
+                    CallEnded,
+                    call=number,
+                    tool=call.tool,
+                    result="" if call.error else summary(call.result),
+                    error=call.error,
+                    cached=cached,
+                    seconds=call.seconds,
+                    backend=call.backend,
+                )
+
+    def _started(self, tool: Tool, args: Sequence[Any], kwargs: Mapping[str, Any], caller: str) -> int:
+        """Send the event of a call; its number."""
+        assert self.emit is not None
+        number = self.emit.next_call()
+        named = {**dict(zip((p.name for p in tool.parameters), args, strict=False)), **kwargs}
+        self.emit(
+            CallStarted,
+            call=number,
+            tool=tool.name,
+            arguments={name: summary(value) for name, value in named.items()},
+            caller=caller,
+            line=current_line(),
+        )
+        return number
 
     def _in_force(self, tool: Tool) -> Tool:
         """The tool with the backends of this host: a tool that imports another has it with its default ones."""
@@ -253,7 +287,7 @@ class Session:
 
     @contextmanager
     def _inside(self, tool: Tool) -> Iterator[None]:
-        """While a tool works: what it calls goes through this session."""
+        """While a tool works: what it calls goes through this run."""
         active = _active.get()
         if tool in active:
             raise ToolError(f"{tool.name} calls itself, by way of {active[-1].name}")

@@ -179,9 +179,9 @@ class Service:
         arguments = arguments_of(
             tool, form.table("arguments"), form.table("values"), named, self.limits.pixels
         )
-        session, status, message, value = self.agent.host.session(), "ok", "", None
+        run, status, message, value = self.agent.host.new_run(), "ok", "", None
         try:
-            value = session.call(tool, **arguments)
+            value = run.call(tool, **arguments)
         except RunEnded as end:
             status, message = "error", str(end.reason)
         except VisprogError as error:
@@ -189,7 +189,7 @@ class Service:
         evidence, kept = form.flag("evidence"), Thumbnails()
         writer = Writer(kept.keep_value) if evidence else Writer()
         result = {"status": status, "value": writer.value(value), "message": message}
-        call = session.calls[-1]  # after those that the tool itself made
+        call = run.calls[-1]  # after those that the tool itself made
         self.metrics.count("visprog_tool_calls_total", tool=name, cached=str(call.cached).lower())
         facts = {"seconds": round(call.seconds, 6), "cached": call.cached, "backend": call.backend}
         return _encoded({**result, **facts, **({"pictures": kept.data} if evidence else {})})

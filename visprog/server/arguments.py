@@ -9,8 +9,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from visprog.errors import ImageError, ToolError
-from visprog.integrations.langchain import Workspace
 from visprog.registry import Tool
+from visprog.runtime.workspace import Workspace
 from visprog.values import Box
 from visprog.values.codec import Reader
 from visprog.values.image import Image
@@ -40,16 +40,16 @@ def arguments_of(
     Raises:
         Problem: 400 if an argument is wrong or an id is unknown, 413 if masks are too large.
     """
-    workspace = Workspace()
-    workspace.values.update(pictures)
+    known: dict[str, Any] = dict(pictures)
     reader = _reader(pictures.values(), pixels)
     for name, data in values.items():
         try:
-            workspace.values[name] = reader.value(data)
+            known[name] = reader.value(data)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError, ImageError) as error:
             raise Problem(
                 400, f"'{name:.40}' in 'values' is not a complete value: {type(error).__name__}: {error}"
             ) from None
+    workspace = Workspace(known)
     types = {p.name: p.type for p in tool.parameters}
 
     def resolved(name: str, value: Any) -> Any:

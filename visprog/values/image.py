@@ -11,7 +11,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,19 @@ T = TypeVar("T")
 
 MAX_PIXELS = 100_000_000
 """Larger images are refused unless more is asked for: a few hundred bytes of PNG can ask for gigabytes of memory."""
+
+
+class _Array(Protocol):
+    """An array of numpy, torch or another library."""
+
+    @property
+    def shape(self) -> Any: ...
+
+
+ImageLike: TypeAlias = (
+    "Image | PIL.Image.Image | _Array | str | os.PathLike[str] | bytes | bytearray | IO[bytes]"
+)
+"""What `Image.open` reads."""
 
 
 @dataclass(frozen=True, eq=False)

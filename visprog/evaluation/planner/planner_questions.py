@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from visprog.sandbox import Sandbox
 
 from ...errors import ConfigError, PlannerError, Refused
-from ...planner.base import NoProgram, Plan, Planner, Task
-from ...planner.repair import plan_checked
+from ...planner.base import NoProgram, Plan, Planner, PlanRequest
+from ...planner.repair import RepairLoop
 from .judging import judge, open_sandbox
 
 if TYPE_CHECKING:
@@ -106,9 +106,9 @@ def score_question(planner: Planner, question: Question, sandbox: Sandbox | None
         PlannerError: The planner cannot be reached.
         SandboxUnavailable: Programs cannot be run in the sandbox here.
     """
-    task = Task(question.question, question.images)
+    request = PlanRequest(question.question, question.images)
     try:
-        plan = plan_checked(planner, task, check=_check)
+        plan = RepairLoop(planner, request, _check).plan()
     except (Refused, NoProgram) as error:
         return Score(question, "refused", why=str(error))
     errors = [d for d in plan.diagnostics if d.severity == "error"]
@@ -186,11 +186,11 @@ def to_json(score: Score) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _check(program: str, task: Task) -> list[Diagnostic]:
+def _check(program: str, request: PlanRequest) -> list[Diagnostic]:
     """The static check alone: the worlds replace the dry run."""
     from ...check import check
 
-    return check(program, task.registry, returns=task.returns)
+    return check(program, request.registry, returns=request.returns)
 
 
 def _judged(question: Question, plan: Plan, sandbox: Sandbox | None) -> Score:

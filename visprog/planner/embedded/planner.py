@@ -27,7 +27,8 @@ from ...errors import PlannerError, Refused
 from ...llm.chat import Tokens
 from ...models import WEIGHTS
 from ...registry import Registry, default_registry
-from ..base import Feedback, Plan, Task
+from ...runtime.steps import Step
+from ..base import Plan, PlanRequest
 from .decoder import Array, Decoder
 from .grammar import grammar
 from .relations import compare_places
@@ -46,7 +47,7 @@ WIDTH = 4
 """Programs that are weighed against each other: the most likely one that the question supports is taken."""
 
 SCARCE = 0.02
-"""Where tools that a task lacks leave the others less than this probability, these become no more likely for it."""
+"""Where tools that a request lacks leave the others less than this probability, these become no more likely for it."""
 
 LONGEST = 160
 """Tokens of a program; the longest in training has fewer."""
@@ -104,32 +105,32 @@ class EmbeddedPlanner:
         self.folder = str(folder or "")
         self.sure = sure
 
-    def plan(self, task: Task, *, feedback: Feedback | None = None, n: int = 1) -> list[Plan]:
-        """The most likely program, or up to `n` of them; with `feedback`, others than the one that failed.
+    def plan(self, request: PlanRequest, *, failed: Step | None = None, n: int = 1) -> list[Plan]:
+        """The most likely program, or up to `n` of them; others than the one that `failed`.
 
         Raises:
             Refused: the question is unlike what it was trained on.
             PlannerError: the question is empty, or the weights are not there.
         """
         start = time.perf_counter()
-        if not task.question.strip():
+        if not request.question.strip():
             raise PlannerError("the question is empty")
-        if len(task.question) > MAX_QUESTION:
+        if len(request.question) > MAX_QUESTION:
             raise Refused(f"{UNSURE} (it is longer than {MAX_QUESTION} characters)")
         # Half of a surrogate pair, which a byte of a terminal that is not UTF-8 becomes, has no tokens.
-        task = replace(task, question=task.question.encode("utf-8", "replace").decode())
-        if task.images == 1 and _SEVERAL.search(task.question):
+        request = replace(request, question=request.question.encode("utf-8", "replace").decode())
+        if request.images == 1 and _SEVERAL.search(request.question):
             raise Refused("the question is about several images, and one was given: give the others too")
         _, vocabulary, _ = _load(self.folder)
         known = load_words(self.folder)
-        question = written_out(task.question, known.vocabulary, _english())
-        registry = task.registry
+        question = written_out(request.question, known.vocabulary, _english())
+        registry = request.registry
         absent = missing(registry)
-        task = replace(task, question=question, registry=registry | absent)
+        request = replace(request, question=question, registry=registry | absent)
         plans, reasons = list[Plan](), list[str]()
         for asked in dict.fromkeys((question, without_asides(question))):
-            prompt = len(vocabulary.question(asked, task.images > 1))
-            drafts = self._search(replace(task, question=asked), max(n + 1, WIDTH))
+            prompt = len(vocabulary.question(asked, request.images > 1))
+            drafts = self._search(replace(request, question=asked), max(n + 1, WIDTH))
             texts = [finish(vocabulary.text(draft.ids), asked) for draft in drafts]
             texts = [compare_places(text, lexicon().states) for text in texts]
             declined = sum(
@@ -148,7 +149,7 @@ class EmbeddedPlanner:
                     reasons = reasons or against
                     continue
                 source = detect_instead(written, question, absent, registry)
-                if source is None or (feedback is not None and source == feedback.program):
+                if source is None or (failed is not None and source == failed.program):
                     continue
                 tokens = Tokens(prompt, len(draft.ids))
                 seconds = time.perf_counter() - start
@@ -157,19 +158,21 @@ class EmbeddedPlanner:
                 return plans[:n]
         raise Refused(f"{UNSURE}{_because(reasons)}{_added(registry)}")
 
-    def _search(self, task: Task, width: int) -> list[_Draft]:
+    def _search(self, request: PlanRequest, width: int) -> list[_Draft]:
         """Beam search under the grammar (greedy for `width` 1); finished drafts, the most likely first."""
         import llguidance
 
         decoder, vocabulary, tokenizer = _load(self.folder)
-        matcher = llguidance.LLMatcher(tokenizer, grammar(task.question, task.registry, task.images > 1))
+        matcher = llguidance.LLMatcher(
+            tokenizer, grammar(request.question, request.registry, request.images > 1)
+        )
         if matcher.is_error():
             raise PlannerError(f"no grammar could be made for this question: {matcher.get_error()}")
         end = SPECIAL.index(END)
-        absent = _absent(self.folder, frozenset(task.registry))
+        absent = _absent(self.folder, frozenset(request.registry))
         first = copy(decoder)
         first.reset()
-        logits = first.feed(vocabulary.question(task.question, task.images > 1))
+        logits = first.feed(vocabulary.question(request.question, request.images > 1))
         drafts = [_Draft([], 0.0, first, matcher, logits)]
         while not all(d.finished for d in drafts):
             grown = [d for d in drafts if d.finished]
@@ -303,7 +306,7 @@ def _among_present(logits: Array, absent: Sequence[int]) -> Array:
 
 @cache
 def _absent(folder: str, registry: frozenset[str]) -> list[int]:
-    """Tokens that name a tool of the default registry which a task does not have: no alternatives to the others."""
+    """Tokens that name a tool of the default registry which a request does not have: no alternatives to the others."""
     _, vocabulary, _ = _load(folder)
     names = [re.escape(name) for name in default_registry() if name not in registry]
     if not names:
