@@ -25,7 +25,7 @@ source: `python tests/test_docs.py` writes it, and a test compares it.
 MODULES = (
     "visprog", "visprog.errors", "visprog.registry", "visprog.registry.sees", "visprog.check",
     "visprog.planner", "visprog.sandbox", "visprog.runtime.recording", "visprog.mapping.results",
-    "visprog.integrations.langchain", "visprog.server.client", "visprog.report.display", "visprog.models",
+    "visprog.integrations.langchain", "visprog.server.client", "visprog.mapping.map", "visprog.models",
     "visprog.evaluation",
 )  # fmt: skip
 """Modules of the reference; a name stands under the first of them that offers it."""

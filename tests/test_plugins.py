@@ -53,7 +53,7 @@ class Rule:
     def __init__(self, rest):
         self.rest = rest
 
-    def plan(self, task, n=1, feedback=()):
+    def plan(self, request, *, failed=None, n=1):
         return [Plan(f"def answer(image):\\n    return {self.rest}", self.name)]
 
 

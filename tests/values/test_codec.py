@@ -208,7 +208,7 @@ def test_it_is_recorded_and_replayed(registry: Registry, tmp_path: Path) -> None
 
 def test_equal_values_are_found_in_the_cache(agent: Agent) -> None:
     measure = agent.host.registry["measure"]
-    session = agent.host.session()
+    session = agent.host.new_run()
     other = picture(value=9)
     for angle in (
         Angle(Point(1, 2), 30, ROOT),
@@ -250,10 +250,10 @@ def test_the_server_gives_and_takes_it(agent: Agent) -> None:
     pytest.importorskip("fastapi")
     testclient = pytest.importorskip("starlette.testclient")
     from tests.server.test_app import png
-    from visprog.server.app import Limits, Service, create_app
+    from visprog.server.app import RequestLimits, Service, create_app
     from visprog.server.queue import Line
 
-    app = create_app(Service(agent, Line(2, 2), Limits()))
+    app = create_app(Service(agent, Line(2, 2), RequestLimits()))
     images = {"street": base64.b64encode(png()).decode()}
     with testclient.TestClient(app) as client:
         body = {"arguments": {"image": "street"}, "images": images}
