@@ -26,7 +26,15 @@ from .planner.factory import make_planner
 from .planner.repair import Mend, RepairLoop, mend_once
 from .planner.vote import vote
 from .program import mismatch, named, open_image, open_images
-from .registry import Registry, Tool, chosen_registry, default_registry, further_tools
+from .registry import (
+    BACKENDS,
+    BackendLoader,
+    Registry,
+    Tool,
+    chosen_registry,
+    default_registry,
+    further_tools,
+)
 from .registry.types import AnswerType, Type, accepts, answer_type, describe, render
 from .runtime.cautions import cautions_on, missed
 from .runtime.events import Answered, Checked, Emitter, GuardedListener, Listener, emitter_of
@@ -65,6 +73,7 @@ class Agent:
         backends: Backends by the name of their tool: "owlv2", "onnx:FILE", "module:Class", a mapping with options, or
             a class.
         standby: Number of sandbox workers that wait ready; `map` is fastest with as many as programs run at once.
+        loader: Builds the backends of tools and holds them; a server gives its own.
         settings: Any other field of `Config`, such as `votes=3` or `allow_url=True`.
 
     Raises:
@@ -84,6 +93,7 @@ class Agent:
         replay: str | os.PathLike[str] | None = None,
         backends: Mapping[str, Any] | None = None,
         standby: int = 1,
+        loader: BackendLoader = BACKENDS,
         **settings: Any,
     ) -> None:
         misplaced = next((name for name in settings if name in default_registry().called), None)
@@ -98,7 +108,7 @@ class Agent:
         if backends is not None:
             self.registry, self.config = with_backends(self.registry, self.config, backends)
         self.recording = _recording(record, replay)
-        self.host = Host(self.registry, self.config, self.recording)
+        self.host = Host(self.registry, self.config, self.recording, loader)
         spec = self.config.planner if planner is None else planner
         # Options in a file belong to the planner that the file names.
         options = self.config.planner_options if spec == self.config.planner else {}

@@ -23,7 +23,7 @@ from visprog.sandbox import StopProgram, current_line
 
 from ..config import Config, ToolConfig
 from ..errors import BudgetExceeded, ConfigError, MissingExtra, NotRecorded, ToolError, VisprogError, readable
-from ..registry import Registry, Tool, backend_options, cautions, through_host
+from ..registry import BACKENDS, BackendLoader, Registry, Tool, backend_options, cautions, through_host
 from ..registry.sees import NOT_SAID, Sees
 from ..registry.types import Unfit, coerce, render
 from ..values.describe import summary
@@ -80,6 +80,7 @@ class Host:
 
     Args:
         recording: where results are written down, or replayed from.
+        loader: what builds and holds the backends.
 
     Attributes:
         discreet: what an unexpected error of a tool says goes to the log alone, since it may hold paths or keys;
@@ -90,11 +91,16 @@ class Host:
     """
 
     def __init__(
-        self, registry: Registry, config: Config | None = None, recording: Recording | None = None
+        self,
+        registry: Registry,
+        config: Config | None = None,
+        recording: Recording | None = None,
+        loader: BackendLoader = BACKENDS,
     ) -> None:
         self.registry = registry
         self.config = _resolved(registry, config or Config())
         self.recording = recording
+        self.loader = loader
         self.discreet = False
         self.cache = Cache(self.config.cache)
         self.traffic = Traffic()
@@ -118,7 +124,7 @@ class Host:
     def _sees(self, tool: Tool) -> Sees:
         chosen = self.config.tools.get(tool.name, ToolConfig())
         try:
-            sees = getattr(tool.load(chosen.backend, chosen.key), "sees", NOT_SAID)
+            sees = getattr(tool.load(chosen.backend, chosen.key, self.loader), "sees", NOT_SAID)
         except Exception:  # a backend that cannot be made says why when it is called, as it always did
             return NOT_SAID
         return sees if isinstance(sees, Sees) else NOT_SAID
@@ -149,7 +155,7 @@ class Host:
             if tool not in self._batchers:
                 chosen = self.config.tools.get(tool.name, ToolConfig())
                 try:
-                    backend = tool.load(chosen.backend, chosen.key)
+                    backend = tool.load(chosen.backend, chosen.key, self.loader)
                 except TypeError as error:
                     name = self.backend_of(tool)
                     raise ConfigError(
