@@ -14,8 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from visprog.sandbox import Limits, Sandbox
-from visprog.sandbox.engine import RestrictedEngine, Scope
+from visprog.sandbox import Limits, Namespace, RestrictedEngine, Sandbox
 
 N = 20_000
 LOOPS = {
@@ -56,7 +55,7 @@ def guarded(source: str, rounds: int) -> float:
         raise RuntimeError(why)
 
     engine = RestrictedEngine()
-    one, many = (Scope({"n": size}, {}, {}, {}, print, stop, Limits()) for size in (1, N))
+    one, many = (Namespace({"n": size}, {}, {}, {}, print, stop, Limits()) for size in (1, N))
     compiling = median(lambda: engine.run(source, one), rounds, time.process_time)
     return median(lambda: engine.run(source, many), rounds, time.process_time) - compiling
 

@@ -1,13 +1,15 @@
-"""Runs untrusted Python programs in a confined process of their own.
+"""Run untrusted Python programs, each in a confined process of its own.
 
-A program sees values, the functions of a :class:`Library` and the tools that it was given, and nothing else.
-Tools, models and the objects behind handles stay in the caller's process::
+A program sees values, the functions of a `Library` and the tools that it was given, and nothing else. Tools,
+models and the objects behind handles stay in the caller's process:
 
     with Sandbox() as sandbox:
         outcome = sandbox.run("result = double(x) + 1", tools={"double": lambda n: 2 * n}, inputs={"x": 20})
     assert outcome.status == "ok" and outcome.value == 41
 
-The threat model, and what each layer stops, is in ``SECURITY.md``.
+What is exported here is all that other packages use: running programs, the static check, how a program is parsed
+and where its result comes from, and the tables of the language policy. The threat model, and what each layer
+stops, is in `SECURITY.md`.
 """
 
 from __future__ import annotations
@@ -17,8 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .checker import check as check
-    from .diagnostic import Diagnostic as Diagnostic
+    from .desugar import RESULT as RESULT
+    from .desugar import entry as entry
+    from .desugar import has_result as has_result
+    from .desugar import statements as statements
     from .engine import Engine as Engine
+    from .engine import Namespace as Namespace
+    from .engine import RestrictedEngine as RestrictedEngine
+    from .execution import current_line as current_line
     from .library import Library as Library
     from .library import ValueType as ValueType
     from .limits import Limits as Limits
@@ -27,26 +35,46 @@ if TYPE_CHECKING:
     from .outcome import SandboxError as SandboxError
     from .outcome import SandboxUnavailable as SandboxUnavailable
     from .outcome import StopProgram as StopProgram
+    from .parsing import Diagnostic as Diagnostic
+    from .parsing import Severity as Severity
+    from .parsing import parse as parse
+    from .policy import BUILTIN_ATTRIBUTES as BUILTIN_ATTRIBUTES
+    from .policy import BUILTIN_NAMES as BUILTIN_NAMES
+    from .policy import MATH_NAMES as MATH_NAMES
+    from .policy import REFUSED_NAMES as REFUSED_NAMES
+    from .policy import TYPE_ATTRIBUTES as TYPE_ATTRIBUTES
     from .sandbox import Sandbox as Sandbox
     from .series import Series as Series
-    from .session import current_line as current_line
 
 # Resolved on first use: the worker imports this package too, and needs a fraction of it.
 _HOME = {
-    "Diagnostic": "diagnostic",
+    "BUILTIN_ATTRIBUTES": "policy",
+    "BUILTIN_NAMES": "policy",
+    "Diagnostic": "parsing",
     "Engine": "engine",
     "Level": "outcome",
     "Library": "library",
     "Limits": "limits",
+    "MATH_NAMES": "policy",
+    "Namespace": "engine",
     "Outcome": "outcome",
+    "REFUSED_NAMES": "policy",
+    "RESULT": "desugar",
+    "RestrictedEngine": "engine",
     "Sandbox": "sandbox",
     "SandboxError": "outcome",
     "SandboxUnavailable": "outcome",
     "Series": "series",
+    "Severity": "parsing",
     "StopProgram": "outcome",
+    "TYPE_ATTRIBUTES": "policy",
     "ValueType": "library",
     "check": "checker",
-    "current_line": "session",
+    "current_line": "execution",
+    "entry": "desugar",
+    "has_result": "desugar",
+    "parse": "parsing",
+    "statements": "desugar",
 }
 
 __all__ = sorted(_HOME)

@@ -11,19 +11,18 @@ from difflib import get_close_matches
 
 from . import policy
 from .desugar import Function, bound_names
-from .diagnostic import Diagnostic
 from .library import EMPTY, Library
 from .limits import DEFAULT, Limits
-from .parsing import parse as parse
+from .parsing import Diagnostic, parse
 from .protocol import MAX_KEYWORDS
 
 MAX_INTEGER_BITS = 1024
-MAX_FINDINGS = 100
+MAX_DIAGNOSTICS = 100
 MAX_HINTS = 10  # to search the nearest name takes time, and thousands of names fit into a program
 
 
 def check(
-    source: str,
+    source: str | ast.Module,
     names: Iterable[str] = (),
     *,
     tools: Iterable[str] = (),
@@ -31,17 +30,17 @@ def check(
     library: Library = EMPTY,
     limits: Limits = DEFAULT,
 ) -> list[Diagnostic]:
-    """The findings in a program (100 at most), in the order of its lines; none means that it may run.
+    """What is wrong with a program, in the order of its lines, 100 diagnostics at most; if none, it may run.
 
     Args:
-        source: the program.
-        names: what it finds defined besides the builtins and the library: inputs, names of types.
-        tools: the names among them, or further ones, that it may call and not rebind.
+        source: the program, or the tree that `parse` made of it.
+        names: defined for it besides the builtins and the library: inputs, names of types.
+        tools: names among these, or further ones, that it may call and not rebind.
         attributes: what may be read on its inputs and results, besides builtin types and library values.
         library: the value types and functions next to the program.
-        limits: the bounds of its size.
+        limits: bounds of its size.
     """
-    parsed = parse(source, limits)
+    parsed = parse(source, limits) if isinstance(source, str) else source
     if isinstance(parsed, Diagnostic):
         return [parsed]
     tools = frozenset(tools)
@@ -49,12 +48,12 @@ def check(
     readable = policy.BUILTIN_ATTRIBUTES.union(attributes, library.attributes)
     checker = _Checker(known, tools, readable)
     checker.run(parsed)
-    return sorted(set(checker.findings), key=lambda finding: (finding.line, finding.column))
+    return sorted(dict.fromkeys(checker.found), key=lambda diagnostic: (diagnostic.line, diagnostic.column))
 
 
 class _Checker(ast.NodeVisitor):
     def __init__(self, known: frozenset[str], tools: frozenset[str], attributes: frozenset[str]) -> None:
-        self.findings: list[Diagnostic] = []
+        self.found: list[Diagnostic] = []
         self._scopes: list[set[str]] = [set(known)]
         self._tools = tools
         self._attributes = attributes
@@ -67,15 +66,17 @@ class _Checker(ast.NodeVisitor):
         for statement in tree.body:
             self.visit(statement)
 
-    def report(self, node: ast.AST, code: str, message: str, suggestion: str | None = None) -> None:
-        if len(self.findings) >= MAX_FINDINGS:
+    def report(
+        self, node: ast.AST, code: str, message: str, suggestion: str | None = None, name: str = ""
+    ) -> None:
+        if len(self.found) >= MAX_DIAGNOSTICS:
             return
         place = node if hasattr(node, "lineno") else self._place  # operators have no place of their own
         line, column = getattr(place, "lineno", 1), getattr(place, "col_offset", 0)
-        self.findings.append(Diagnostic(code, line, column, message, suggestion))
+        self.found.append(Diagnostic(code, line, column, message, suggestion, name=name))
 
     def _near(self, name: str, names: Iterable[str]) -> str | None:
-        near = get_close_matches(name, sorted(names), 1) if len(self.findings) < MAX_HINTS else None
+        near = get_close_matches(name, sorted(names), 1) if len(self.found) < MAX_HINTS else None
         return f"did you mean {near[0]!r}?" if near else None
 
     def visit(self, node: ast.AST) -> None:
@@ -95,7 +96,7 @@ class _Checker(ast.NodeVisitor):
             self._visit_inside(node)
 
     def _visit_inside(self, node: ast.AST) -> None:
-        """Goes on with the statements and expressions in a construct that is refused as a whole."""
+        """Visit the statements and expressions in a construct that is refused as a whole."""
         for child in ast.iter_child_nodes(node):
             if isinstance(child, (ast.stmt, ast.expr)):
                 self.visit(child)
@@ -106,9 +107,11 @@ class _Checker(ast.NodeVisitor):
 
     def bind(self, node: ast.AST, name: str) -> None:
         if name.startswith("_") and name != "_":
-            self.report(node, "forbidden-name", f"the name {name!r} starts with an underscore", "rename it")
+            message = f"the name {name!r} starts with an underscore"
+            self.report(node, "forbidden-name", message, "rename it", name)
         elif name in self._tools:
-            self.report(node, "rebound-tool", f"{name!r} is a tool and cannot be rebound", "use another name")
+            message = f"{name!r} is a tool and cannot be rebound"
+            self.report(node, "rebound-tool", message, "use another name", name)
 
     def visit_Name(self, node: ast.Name) -> None:
         if not isinstance(node.ctx, ast.Load):
@@ -116,19 +119,19 @@ class _Checker(ast.NodeVisitor):
         elif any(node.id in scope for scope in self._scopes):
             return
         elif node.id.startswith("_"):
-            instead = policy.REFUSED_NAMES.get(node.id)
-            self.report(node, "forbidden-name", f"the name {node.id!r} starts with an underscore", instead)
+            message = f"the name {node.id!r} starts with an underscore"
+            self.report(node, "forbidden-name", message, policy.REFUSED_NAMES.get(node.id), node.id)
         elif node.id in policy.REFUSED_NAMES:
             instead = policy.REFUSED_NAMES[node.id]
-            self.report(node, "forbidden-name", f"{node.id!r} is not part of the language", instead)
+            self.report(node, "forbidden-name", f"{node.id!r} is not part of the language", instead, node.id)
         elif node.id in self._typing:
             message = f"{node.id!r} is there for annotations alone"
-            self.report(node, "undefined-name", message, "leave it out: annotations are not read")
+            self.report(node, "undefined-name", message, "leave it out: annotations are not read", node.id)
         else:
             hint = self._near(node.id, set().union(*self._scopes))
             if node in self._caught:
                 hint = "use ToolError for what a tool raises, or Exception"
-            self.report(node, "undefined-name", f"{node.id!r} is not defined", hint)
+            self.report(node, "undefined-name", f"{node.id!r} is not defined", hint, node.id)
 
     def _in_scope(self, names: set[str], nodes: Iterable[ast.AST]) -> None:
         self._scopes.append(names)
@@ -232,9 +235,9 @@ class _Checker(ast.NodeVisitor):
             return
         for alias in node.names:
             self.bind(node, alias.asname or alias.name)
-            if alias.name not in policy.MATH:
-                hint = self._near(alias.name, policy.MATH) or "name what is needed"
-                self.report(node, "forbidden-import", f"math has no {alias.name!r} here", hint)
+            if alias.name not in policy.MATH_NAMES:
+                hint = self._near(alias.name, policy.MATH_NAMES) or "name what is needed"
+                self.report(node, "forbidden-import", f"math has no {alias.name!r} here", hint, alias.name)
 
     def _refuse_import(self, node: ast.AST, module: str) -> None:
         self.report(
@@ -242,6 +245,7 @@ class _Checker(ast.NodeVisitor):
             "forbidden-import",
             f"module {module!r} cannot be imported",
             "only math can; the tools and builtins are there without an import",
+            module,
         )
 
     # --- attributes, literals, calls ---
@@ -253,6 +257,7 @@ class _Checker(ast.NodeVisitor):
                 "forbidden-attribute",
                 f"the attribute {node.attr!r} starts with an underscore",
                 "use the public attributes and the tools",
+                node.attr,
             )
         elif not isinstance(node.ctx, ast.Load):
             self.report(
@@ -260,10 +265,12 @@ class _Checker(ast.NodeVisitor):
                 "forbidden-attribute",
                 f"the attribute {node.attr!r} cannot be set: values do not change",
                 "keep the value in a variable or dict",
+                node.attr,
             )
         elif node.attr not in self._attributes:
             hint = self._near(node.attr, self._attributes) or "use the attributes that the tools describe"
-            self.report(node, "forbidden-attribute", f"no value has an attribute {node.attr!r}", hint)
+            message = f"no value has an attribute {node.attr!r}"
+            self.report(node, "forbidden-attribute", message, hint, node.attr)
         self.visit(node.value)
 
     def visit_Constant(self, node: ast.Constant) -> None:
@@ -281,14 +288,18 @@ class _Checker(ast.NodeVisitor):
         for keyword in node.keywords:
             if keyword.arg is not None and keyword.arg.startswith("_"):
                 message = f"the keyword {keyword.arg!r} starts with an underscore"
-                self.report(keyword, "forbidden-name", message, "rename it")
+                self.report(keyword, "forbidden-name", message, "rename it", keyword.arg)
         function = node.func
         if isinstance(function, ast.Name) and function.id == "print":
             for keyword in node.keywords:
                 if keyword.arg not in ("sep", "end", "flush", None):
                     message = f"print has no {keyword.arg!r} here"
                     self.report(
-                        keyword, "forbidden-expression", message, "use print(values, sep=..., end=...)"
+                        keyword,
+                        "forbidden-expression",
+                        message,
+                        "use print(values, sep=..., end=...)",
+                        keyword.arg,
                     )
         if isinstance(function, ast.Attribute) and function.attr == "format":
             self._format(function.value)

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from . import landlock, seccomp
+from . import kernel
 from .limits import Limits
 
 try:
@@ -30,23 +30,21 @@ _STACK = 8 << 20
 
 
 def confine(limits: Limits) -> dict[str, Any]:
-    """Applies every mechanism there is; returns which ones took hold."""
+    """Apply every mechanism there is; returns which ones took hold."""
     linux = sys.platform == "linux"
-    if linux:
-        from .libc import prctl  # now: the package may lie where only root can read
     how: dict[str, Any] = {"user_dropped": _drop_user()}
     if linux:
-        how["no_new_privs"] = prctl(PR_SET_NO_NEW_PRIVS, 1)
-        prctl(PR_SET_DUMPABLE, 0)
-        how["landlock"] = landlock.apply()  # needs a descriptor: before the limits
+        how["no_new_privs"] = kernel.prctl(PR_SET_NO_NEW_PRIVS, 1)
+        kernel.prctl(PR_SET_DUMPABLE, 0)
+        how["landlock"] = kernel.apply_landlock()  # needs a descriptor: before the limits
     _limit_resources(limits)
     how["cpu"] = _cpu_is_bounded()  # read back while that is still possible
-    how["seccomp"] = seccomp.apply(readable=0, writable=1)  # forbids setrlimit: after the limits
+    how["seccomp"] = kernel.apply_seccomp(readable=0, writable=1)  # forbids setrlimit: after the limits
     return how
 
 
 def _drop_user() -> bool:
-    """Becomes nobody, where it is root and may: no process limit binds root."""
+    """Become nobody, if it is root and may: no process limit binds root."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return False
     try:
@@ -79,8 +77,7 @@ def _limit_resources(limits: Limits) -> None:
             resource.setrlimit(kind, (soft, hard))
 
 
-# --- probes
-# ----------------------------------------------------------------------------------------------------
+# --- probes ---
 
 
 def measure(limits: Limits) -> dict[str, bool]:
@@ -88,9 +85,9 @@ def measure(limits: Limits) -> dict[str, bool]:
     linux = sys.platform == "linux"
     return {
         "files_denied": all(map(_is_denied, (_open_root, _open_null, _stat_root))),
-        "network_denied": linux and seccomp.is_denied("socket"),
-        "processes_denied": linux and all(map(seccomp.is_denied, ("clone", "execve"))),
-        "parent_protected": linux and all(map(seccomp.is_denied, ("kill", "ptrace", "process_vm_readv"))),
+        "network_denied": linux and kernel.is_denied("socket"),
+        "processes_denied": linux and all(map(kernel.is_denied, ("clone", "execve"))),
+        "parent_protected": linux and all(map(kernel.is_denied, ("kill", "ptrace", "process_vm_readv"))),
         "memory": _memory_is_bounded(limits),
     }
 
@@ -130,7 +127,7 @@ def _cpu_is_bounded() -> bool:
 
 
 def end_with_parent() -> None:
-    """Ends this process within a second of its parent, also while it computes and reads no pipe."""
+    """End this process within a second of its parent, also while it computes and reads no pipe."""
     parent = os.getppid()
 
     def look(*_: object) -> None:
@@ -143,7 +140,7 @@ def end_with_parent() -> None:
 
 
 def on_cpu_time(seconds: float, handler: Callable[[int, Any], None]) -> None:
-    """Calls the handler when this process has used so much processor time, and again every half second."""
+    """Call the handler when this process has used so much processor time, and again every half second."""
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGPROF, handler)
         signal.setitimer(signal.ITIMER_PROF, seconds, 0.5)

@@ -1,4 +1,4 @@
-"""Brings a program into one shape: a function whose parameters are the inputs and whose value is the
+"""Bring a program into one shape: a function whose parameters are the inputs and whose value is the
 result."""
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from typing import TypeVar
 
 from . import policy
-from .diagnostic import Diagnostic
+from .parsing import Diagnostic
 
 ENTRY = "answer"
 RESULT = "result"
@@ -69,7 +69,7 @@ def bound_names(node: ast.AST) -> set[str]:
 
 
 def entry(tree: ast.Module) -> ast.FunctionDef | None:
-    """The function that gives the result; None where the statements themselves do."""
+    """The function that gives the result; None if the statements themselves do."""
     if any(isinstance(node, ast.Return) for node in statements(tree.body)) or RESULT in bound_names(tree):
         return None
     found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == ENTRY]
@@ -77,7 +77,7 @@ def entry(tree: ast.Module) -> ast.FunctionDef | None:
 
 
 def has_result(tree: ast.Module) -> bool:
-    """Whether the program says anywhere what its result is; where it does not, that is None."""
+    """Whether the program has a result anywhere; if it has none, its value is None."""
     returns = any(isinstance(node, ast.Return) for node in statements(tree.body))
     return returns or RESULT in bound_names(tree) or entry(tree) is not None
 
@@ -94,7 +94,7 @@ def wrap(
 
     Returns:
         the module with that function alone, and the names of its parameters: the inputs, then every defined
-        name that the program rebinds in its outermost scope (so that ``max = max(values)`` reads the
+        name that the program rebinds in its outermost scope (so that `max = max(values)` reads the
         builtin, as it does in a module). A diagnostic instead when the entry function asks for something
         that is no input.
     """
@@ -138,6 +138,7 @@ def _call(function: ast.FunctionDef, inputs: Collection[str]) -> ast.Call | Diag
             function.col_offset,
             f"{function.name}() asks for {', '.join(missing)}, which is no input of this program",
             f"name its parameters after the inputs: {have}",
+            name=missing[0],
         )
     for argument in arguments.posonlyargs:
         if argument.arg not in inputs:
@@ -156,7 +157,7 @@ def _at(place: ast.AST, node: _Node) -> _Node:
 
 
 class _Plain(ast.NodeTransformer):
-    """Removes what has no effect on a run: annotations, and the imports that only they need."""
+    """Remove what has no effect on a run: annotations, and the imports that only they need."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.returns = None

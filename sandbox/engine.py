@@ -1,7 +1,7 @@
-"""What executes a program behind the check: one small protocol, and the interpreter that implements it.
+"""Execution of a program behind the check: one small protocol, and the interpreter that implements it.
 
-Another interpreter can take the place of CPython without anything else changing: it implements
-:class:`Engine`, and the sandbox is given its path as ``engine="module:CLASS"``.
+Another interpreter can take the place of CPython without any other change: it implements `Engine`, and the
+sandbox is given its path as `engine="module:CLASS"`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from types import CodeType
 from typing import Any, NoReturn, Protocol
 
 from . import desugar
-from .checker import parse
-from .diagnostic import Diagnostic
 from .guards import Guards
 from .limits import Limits
+from .parsing import Diagnostic, parse
 from .restrict import Restrictor
 
 FILENAME = "<program>"
@@ -40,24 +39,34 @@ def answer(n: int):
 
 
 @dataclass(frozen=True)
-class Scope:
-    """Everything that a program can reach."""
+class Namespace:
+    """Everything that a program can reach.
+
+    Attributes:
+        inputs: its inputs, by name.
+        tools: functions that it may call, by name.
+        names: further global names: functions and errors of the library, and types of values.
+        attributes: names that are open on values of these exact types.
+        write: receives what the program prints.
+        stop: ends the run for a limit, given its name and a sentence. It neither returns nor raises.
+        limits: bounds of the run.
+    """
 
     inputs: Mapping[str, Any]
     tools: Mapping[str, Callable[..., Any]]
     names: Mapping[str, Any]
-    """Further global names: the library's functions and errors, and the types of values."""
     attributes: Mapping[type, Iterable[str]]
-    """What is open on values of these exact types."""
     write: Callable[[str], None]
-    """Receives what the program prints."""
     stop: Callable[[str, str], NoReturn]
-    """Ends the run for a limit: its name and a sentence. It does not return and does not raise."""
     limits: Limits = field(default_factory=Limits)
 
 
 class Refused(Exception):
-    """The program cannot be run; ``diagnostics`` say why."""
+    """The program cannot be run.
+
+    Attributes:
+        diagnostics: why.
+    """
 
     def __init__(self, diagnostics: list[Diagnostic]) -> None:
         super().__init__("the program is refused")
@@ -65,9 +74,9 @@ class Refused(Exception):
 
 
 class Engine(Protocol):
-    """Executes one program that has passed the check."""
+    """Execute one program that has passed the check."""
 
-    def run(self, source: str, scope: Scope) -> Any:
+    def run(self, source: str, namespace: Namespace) -> Any:
         """The value of the program.
 
         Raises:
@@ -85,19 +94,19 @@ class RestrictedEngine:
             return None
 
         # What the interpreter loads, caches and specialises on first use is ready for the program.
-        self.run(REHEARSAL, Scope({"n": 3}, {}, {}, {}, ignore, ignore))
+        self.run(REHEARSAL, Namespace({"n": 3}, {}, {}, {}, ignore, ignore))
 
-    def run(self, source: str, scope: Scope) -> Any:
-        guards = Guards(scope.limits, scope.stop, scope.attributes, scope.write)
+    def run(self, source: str, namespace: Namespace) -> Any:
+        guards = Guards(namespace.limits, namespace.stop, namespace.attributes, namespace.write)
         builtins = guards.builtins()
-        defined = {**builtins, **scope.names}
+        defined = {**builtins, **namespace.names}
         try:
-            code, parameters = self._compile(source, scope, defined)
-            space = {"__builtins__": builtins, **scope.names, **scope.tools, **guards.names()}
+            code, parameters = self._compile(source, namespace, defined)
+            space = {"__builtins__": builtins, **namespace.names, **namespace.tools, **guards.names()}
             exec(code, space)
             entry = space[desugar.WRAPPER]
-            arguments = [scope.inputs[p] if p in scope.inputs else defined[p] for p in parameters]
-            sys.setrecursionlimit(_depth() + scope.limits.recursion)
+            arguments = [namespace.inputs[p] if p in namespace.inputs else defined[p] for p in parameters]
+            sys.setrecursionlimit(_depth() + namespace.limits.recursion)
             return entry(*arguments)
         except (MemoryError, RecursionError) as error:
             guards.check_limit(error)
@@ -105,11 +114,13 @@ class RestrictedEngine:
         finally:
             sys.setrecursionlimit(_COMPILER_FRAMES)
 
-    def _compile(self, source: str, scope: Scope, defined: Mapping[str, Any]) -> tuple[Any, list[str]]:
-        tree = parse(source, scope.limits)
+    def _compile(
+        self, source: str, namespace: Namespace, defined: Mapping[str, Any]
+    ) -> tuple[Any, list[str]]:
+        tree = parse(source, namespace.limits)
         if isinstance(tree, Diagnostic):
             raise Refused([tree])
-        wrapped = desugar.wrap(tree, scope.inputs, defined)
+        wrapped = desugar.wrap(tree, namespace.inputs, defined)
         if isinstance(wrapped, Diagnostic):
             raise Refused([wrapped])
         module, parameters = wrapped
@@ -136,7 +147,7 @@ def _as_written(code: CodeType) -> CodeType:
 
 
 def _finding(error: str) -> Diagnostic:
-    """RestrictedPython words its errors ``Line 3: text``."""
+    """A diagnostic of an error that RestrictedPython words as "Line 3: text"."""
     place, _, text = error.partition(": ")
     number = place.removeprefix("Line ")
     return Diagnostic("forbidden-statement", int(number) if number.isdecimal() else 1, 0, text)

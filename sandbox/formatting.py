@@ -17,7 +17,7 @@ _NESTED_PERCENT = re.compile(r"%\([^()]*\(")
 
 
 class Formatting:
-    """What replaces ``format``, ``%`` and some methods of ``str``.
+    """What replaces `format`, `%` and some methods of `str`.
 
     Args:
         sizes: ends the run for a width or a result over the limits.
@@ -27,7 +27,7 @@ class Formatting:
         self._sizes = sizes
 
     def methods(self) -> dict[str, Callable[..., Any]]:
-        """The methods of ``str`` that are replaced; each takes the string first."""
+        """The methods of `str` that are replaced; each takes the string first."""
 
         def format(template: str, /, *args: Any, **kwargs: Any) -> str:
             if type(template) is not str:
@@ -77,7 +77,7 @@ class Formatting:
             self._sizes.too_long()
 
     def format(self, value: Any, spec: str = "", conversion: str = "") -> str:
-        """``f"{value!conversion:spec}"``."""
+        """`f"{value!conversion:spec}"`."""
         if conversion:
             value = _CONVERSIONS[conversion](value)
         if type(spec) is str and _LONG_NUMBER.search(spec):
@@ -85,7 +85,7 @@ class Formatting:
         return format(value, spec)
 
     def mod(self, left: Any, right: Any) -> Any:
-        """``left % right``, of numbers or of a template and values."""
+        """`left % right`, of numbers or of a template and values."""
         if type(left) is str:
             found = _LONG_PERCENT.search(left)
             if (found and any(_widths(left, right))) or _NESTED_PERCENT.search(left):
@@ -124,7 +124,7 @@ def _not_a_string(method: str, value: Any) -> TypeError:
 
 
 def _widths(template: str, values: Any) -> Iterator[bool]:
-    """For each width and precision of a ``%`` template: whether it has more than four digits."""
+    """For each width and precision of a `%` template: whether it has more than four digits."""
     values = values if type(values) is tuple else (values,)
     used = 0
     for width, precision, kind in _PERCENT.findall(template):
@@ -138,7 +138,7 @@ def _widths(template: str, values: Any) -> Iterator[bool]:
 
 
 class _Counter:
-    """Numbers the fields of a format string: all by position, or all counted."""
+    """Number the fields of a format string: all by position, or all counted."""
 
     def __init__(self) -> None:
         self._next: int | None = None

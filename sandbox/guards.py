@@ -1,8 +1,8 @@
 """What a program's operations become at run time, and the builtins it finds.
 
-There is one place where an attribute is read, :meth:`Guards.getattr`, for ``o.n``, ``getattr`` and
-``hasattr`` alike; it knows, for the exact type of every value, which names are open. A limit ends the run
-inside ``stop``, so there is nothing left that a program could catch.
+There is one place where an attribute is read, `Guards.getattr`, for `o.n`, `getattr` and
+`hasattr` alike; it knows, for the exact type of every value, which names are open. A limit ends the run
+inside `stop`, so there is nothing left that a program could catch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ _MISSING = object()
 
 
 class ToolError(Exception):
-    """A tool failed. ``call`` is the number of the call; programs see the message alone."""
+    """A tool failed; programs see the message alone.
+
+    Attributes:
+        call: number of the call, if a call raised it.
+    """
 
     __slots__ = ("call",)
 
@@ -35,10 +39,10 @@ ToolError.__module__ = "builtins"  # as its repr says
 
 
 class MathModule:
-    """What ``math`` and ``import math`` give: the functions that the policy lists."""
+    """What `math` and `import math` give: the functions that the policy lists."""
 
     def __init__(self, sizes: Sizes) -> None:
-        names = [name for name in policy.MATH if hasattr(math, name)]  # some are newer than Python 3.11
+        names = [name for name in policy.MATH_NAMES if hasattr(math, name)]  # some are newer than Python 3.11
         vars(self).update({name: getattr(math, name) for name in names})
         vars(self).update(sizes.math())
 
@@ -72,7 +76,7 @@ class Guards:
         self._formatting = Formatting(self._sizes)
         self._math = MathModule(self._sizes)
         special = self._formatting.methods()
-        table: dict[type, Iterable[str]] = {**policy.ATTRIBUTES, **attributes, ToolError: ("args",)}
+        table: dict[type, Iterable[str]] = {**policy.TYPE_ATTRIBUTES, **attributes, ToolError: ("args",)}
         table[MathModule] = vars(self._math)
         self._open: dict[type, dict[str, Callable[..., Any] | None]] = {
             kind: {name: special.get(name) if kind is str else None for name in names}
@@ -82,7 +86,7 @@ class Guards:
     # --- attributes ---
 
     def getattr(self, value: Any, name: str) -> Any:
-        """``value.name``, where the exact type of the value opens that name.
+        """`value.name`, if the exact type of the value opens that name.
 
         Raises:
             AttributeError: it does not, or the value has no such attribute.
@@ -94,7 +98,7 @@ class Guards:
         return getattr(value, name) if special is None else MethodType(special, value)
 
     def _type_attribute(self, value: Any, name: str) -> Any:
-        """``str.lower`` and ``dict.fromkeys``: methods of builtin types as functions."""
+        """`str.lower` and `dict.fromkeys`: methods of builtin types as functions."""
         if type(value) is type and value in policy.TYPES and name in self._open[value]:
             return self._open[value][name] or getattr(value, name)
         raise AttributeError(f"{type(value).__name__!r} object has no attribute {name!r}")
@@ -116,11 +120,11 @@ class Guards:
     # --- exceptions ---
 
     def caught(self) -> None:
-        """Runs first in every handler and ``finally``: what the interpreter raised for a limit ends here."""
+        """Called first in every handler and `finally`: what the interpreter raised for a limit ends here."""
         self.check_limit(exception())
 
     def check_limit(self, error: BaseException | None) -> None:
-        """Ends the run if an exception is the interpreter's word for a limit."""
+        """End the run if an exception is the interpreter's word for a limit."""
         if isinstance(error, MemoryError):
             self._stop("memory", "the program used up its memory")
         if isinstance(error, RecursionError):

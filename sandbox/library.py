@@ -1,7 +1,7 @@
 """Values and functions that live inside the worker, next to the program.
 
 A library is declared once, in a module that imports nothing but the standard library and this package, and is
-named to the sandbox as ``"module:ATTRIBUTE"``. Both processes import it.
+named to the sandbox as "module:ATTRIBUTE". Both processes import it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class ValueType:
     """A class of pure values: it crosses between the processes by value.
 
     Args:
-        cls: the class; ``cls(*fields)`` rebuilds a value and validates it.
+        cls: the class; `cls(*fields)` rebuilds a value and validates it.
         fields: the attributes that hold its data, in the order of the constructor's parameters.
         attributes: what a program may read and call on it, methods included.
     """
@@ -58,12 +58,12 @@ EMPTY = Library()
 
 
 def load(path: str | None) -> Library:
-    """The library that ``"module:ATTRIBUTE"`` names; an empty one for None.
+    """The library at a path such as "module:ATTRIBUTE"; an empty one for None.
 
     Raises:
         ValueError: the path has no colon.
         ImportError: the module cannot be imported.
-        TypeError: the attribute is no ``Library``.
+        TypeError: the attribute is no `Library`.
     """
     if path is None:
         return EMPTY

@@ -1,4 +1,4 @@
-"""What a run comes to."""
+"""Outcome of a run, and the errors of the sandbox itself."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .diagnostic import Diagnostic
+from .parsing import Diagnostic
 
 Status = Literal["ok", "rejected", "error", "killed"]
 
 
 class SandboxError(Exception):
-    """The sandbox cannot do what it was asked for; a failing *program* is an :class:`Outcome`, not an
-    error."""
+    """The sandbox cannot do what it was asked for; a *program* that fails is an `Outcome`, not an error."""
 
 
 class SandboxUnavailable(SandboxError):
@@ -25,10 +24,13 @@ class StopProgram(Exception):
 
 
 class Level(str):
-    """How far a worker is confined, as the worker measured it: ``"kernel"`` or ``"process"``.
+    """How far a worker is confined, as the worker measured it: "kernel" or "process".
 
-    ``kernel``: the operating system denies it files, network and processes. ``process``: something of these
-    is left to the language layer; ``missing`` says what. ``facts`` holds every single measurement.
+    "kernel": the operating system denies it files, network and processes. "process": something of these is left
+    to the language layer; `missing` says what.
+
+    Attributes:
+        facts: every single measurement.
     """
 
     facts: Mapping[str, Any]
@@ -53,9 +55,21 @@ class Level(str):
 class Outcome:
     """The end of one run, whatever the end was.
 
-    ``status`` is ``ok`` (``value`` holds the result), ``rejected`` (refused before it ran:
-    ``diagnostics``), ``error`` (the program raised: ``error_type``, ``error``, ``line``) or ``killed``
-    (``limit`` names what ended it: a limit, ``crash``, ``system call`` or ``protocol``).
+    Attributes:
+        status: "ok" (`value` is the result), "rejected" (refused before it ran: `diagnostics`), "error" (the program
+            raised: `error_type`, `error`, `line`) or "killed" (`limit` names what ended it).
+        value: result of the program.
+        stdout: what it printed.
+        error: why it ended, in one sentence.
+        error_type: name of the exception.
+        line: line of the program where it ended, if that is known.
+        limit: name of a limit, "crash", "system call" or "protocol".
+        diagnostics: what the static check found.
+        calls: number of tool calls.
+        seconds: duration of the run.
+        level: how far the worker was confined.
+        truncated: whether the program printed more than was kept.
+        cause: exception of a tool that ended the run. It lives in this process and never enters the worker.
     """
 
     status: Status
@@ -64,13 +78,10 @@ class Outcome:
     error: str | None = None
     error_type: str | None = None
     line: int | None = None
-    """The line of the program where it ended, where that is known."""
     limit: str | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
     calls: int = 0
     seconds: float = 0.0
     level: Level | None = None
     truncated: bool = False
-    """True when the program printed more than was kept."""
     cause: Exception | None = None
-    """The exception of a tool that ended the run. It lives in this process and never enters the worker."""

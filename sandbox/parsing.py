@@ -7,17 +7,51 @@ second.
 from __future__ import annotations
 
 import ast
+import re
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-from .diagnostic import Diagnostic
 from .limits import DEFAULT, Limits
 
 MAX_BRACKETS = 60
-_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_CONTROL = re.compile("[\0\u202a-\u202e\u2066-\u2069]")
 _warnings_lock = threading.Lock()
+
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """What is wrong with a program, where, and what to write instead.
+
+    Attributes:
+        code: stable, and meant for other programs.
+        line: counted from 1.
+        column: counted from 0, in bytes of UTF-8, as in `ast`.
+        message: one sentence.
+        suggestion: what to write instead, if that is known.
+        severity: an error is sure to fail, or to answer something else than was asked for; a warning may be meant.
+        name: that it is about, such as a variable, an attribute, a module or a tool; empty if it is about none.
+    """
+
+    code: str
+    line: int
+    column: int
+    message: str
+    suggestion: str | None = None
+    severity: Severity = "error"
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.line}:{self.column}: {self.code} {self.message}"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 def parse(source: str, limits: Limits = DEFAULT) -> ast.Module | Diagnostic:
@@ -28,16 +62,16 @@ def parse(source: str, limits: Limits = DEFAULT) -> ast.Module | Diagnostic:
         return Diagnostic("bad-character", 1, 0, "the program holds half a character (a lone surrogate)")
     if size > limits.source:
         return Diagnostic("too-large", 1, 0, f"the program has {size} bytes; {limits.source} are allowed")
-    for number, line in enumerate(source.split("\n"), 1):
-        for column, character in enumerate(line):
-            if character == "\0" or character in _BIDI:
-                what = f"the control character U+{ord(character):04X}"
-                return Diagnostic("bad-character", number, column, what, "remove it")
-    depth = 0
-    for character in source:
-        depth = max(0, depth + (character in "([{") - (character in ")]}"))
-        if depth > MAX_BRACKETS:
-            return Diagnostic("too-deep", 1, 0, f"more than {MAX_BRACKETS} open brackets", "use variables")
+    control = _CONTROL.search(source)
+    if control:
+        line, column = (
+            source.count("\n", 0, control.start()) + 1,
+            len(source[: control.start()].rpartition("\n")[2]),
+        )
+        what = f"the control character U+{ord(control.group()):04X}"
+        return Diagnostic("bad-character", line, column, what, "remove it")
+    if _open_brackets(source) > MAX_BRACKETS:
+        return Diagnostic("too-deep", 1, 0, f"more than {MAX_BRACKETS} open brackets", "use variables")
     try:
         with _no_warnings():
             tree = ast.parse(source)
@@ -48,6 +82,17 @@ def parse(source: str, limits: Limits = DEFAULT) -> ast.Module | Diagnostic:
     except (RecursionError, MemoryError, ValueError):
         return Diagnostic("too-deep", 1, 0, "the program is nested too deeply to be read", "use variables")
     return _oversized(tree, limits) or tree
+
+
+def _open_brackets(source: str) -> int:
+    """Number of brackets that are open at once, at most."""
+    if sum(map(source.count, "([{")) <= MAX_BRACKETS:
+        return 0
+    depth = most = 0
+    for bracket in re.findall(r"[][(){}]", source):
+        depth = max(0, depth + (1 if bracket in "([{" else -1))
+        most = max(most, depth)
+    return most
 
 
 def _oversized(tree: ast.Module, limits: Limits) -> Diagnostic | None:

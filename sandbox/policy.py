@@ -5,8 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 
-# --- syntax
-# ----------------------------------------------------------------------------------------------------
+# --- syntax ---
 
 STATEMENTS: frozenset[type[ast.AST]] = frozenset({
     ast.Module, ast.FunctionDef, ast.Return, ast.Delete, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.For,
@@ -49,8 +48,7 @@ REFUSED_SYNTAX: Mapping[str, tuple[str, str]] = {
 }
 """Class name of a node to what it is and what to write instead; not every Python has every class."""
 
-# --- names
-# -----------------------------------------------------------------------------------------------------
+# --- names ---
 
 EXCEPTIONS: tuple[type[Exception], ...] = (
     Exception, ArithmeticError, AssertionError, AttributeError, FileNotFoundError, FloatingPointError,
@@ -120,8 +118,7 @@ REFUSED_NAMES: Mapping[str, str] = {
 TYPING_MODULES = frozenset({"typing", "__future__", "collections.abc"})
 """Imports that serve annotations only. They are dropped, and bind nothing."""
 
-# --- attributes
-# ------------------------------------------------------------------------------------------------
+# --- attributes ---
 
 _SEQUENCE = "count index"
 _SET = "copy difference intersection isdisjoint issubset issuperset symmetric_difference union"
@@ -133,7 +130,7 @@ partition removeprefix removesuffix replace rfind rindex rjust rpartition rsplit
 startswith strip swapcase title translate upper zfill
 """
 
-ATTRIBUTES: Mapping[type, frozenset[str]] = {
+TYPE_ATTRIBUTES: Mapping[type, frozenset[str]] = {
     kind: frozenset(names.split())
     for kind, names in {
         str: _STRING,
@@ -154,21 +151,21 @@ ATTRIBUTES: Mapping[type, frozenset[str]] = {
 } | {error: frozenset({"args"}) for error in EXCEPTIONS}
 """By exact type: what a program may read on a value. Nothing for every type that is not listed."""
 
-MATH: frozenset[str] = frozenset({
+MATH_NAMES: frozenset[str] = frozenset({
     "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "comb", "copysign", "cos",
     "cosh", "degrees", "dist", "e", "erf", "erfc", "exp", "exp2", "expm1", "fabs", "factorial", "floor",
     "fmod", "frexp", "fsum", "gamma", "gcd", "hypot", "inf", "isclose", "isfinite", "isinf", "isnan",
     "isqrt", "lcm", "ldexp", "lgamma", "log", "log10", "log1p", "log2", "modf", "nan", "perm", "pi", "pow",
     "prod", "radians", "remainder", "sin", "sinh", "sqrt", "sumprod", "tan", "tanh", "tau", "trunc",
 })  # fmt: skip
-"""What the module ``math`` has for programs."""
+"""What the module `math` has for programs."""
 
-BUILTIN_ATTRIBUTES: frozenset[str] = frozenset().union(MATH, *ATTRIBUTES.values())
+BUILTIN_ATTRIBUTES: frozenset[str] = frozenset().union(MATH_NAMES, *TYPE_ATTRIBUTES.values())
 
 TYPES: frozenset[type] = frozenset({str, int, float, bool, list, tuple, set, frozenset, dict})
-"""Whose methods may be read as functions: ``str.lower``, ``dict.fromkeys``."""
+"""Whose methods may be read as functions: `str.lower`, `dict.fromkeys`."""
 
 SUBSCRIPTABLE: frozenset[type] = frozenset({str, list, dict, tuple, range})
 GENERIC: frozenset[type] = frozenset({list, tuple, set, frozenset, dict})
-"""Whose types may be subscripted, as in ``Point = tuple[float, float]``."""
+"""Whose types may be subscripted, as in `Point = tuple[float, float]`."""
 WRITABLE: frozenset[type] = frozenset({list, dict})

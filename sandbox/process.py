@@ -46,7 +46,7 @@ class Gone(Exception):
     """The worker closed its pipe: it ended, or is about to."""
 
 
-class Worker:
+class WorkerProcess:
     """A process that is confined and waits for one program, or has it.
 
     Args:
@@ -56,7 +56,7 @@ class Worker:
         confined: False leaves the operating system's layer out. For tests of the other layer.
         checked: False leaves the static check out. For tests of the other layer.
 
-    It starts at once, and is ready when :meth:`greet` returns.
+    It starts at once, and is ready when `greet` returns.
 
     Raises:
         SandboxUnavailable: it cannot be started.
@@ -82,7 +82,7 @@ class Worker:
         self._level: Level | None = None
         self._greeting = threading.Lock()
         self._deadline = time.monotonic() + limits.startup
-        # The pipes are made here: where descriptors run out, `subprocess` in some releases of Python loses one.
+        # The pipes are made here: if descriptors run out, `subprocess` in some releases of Python loses one.
         with contextlib.ExitStack() as opened:
             try:
                 stdin, self._stdin = map(opened.enter_context, _pipe())
@@ -110,7 +110,7 @@ class Worker:
         self._writable.register(self._in, select.POLLOUT)
 
     def greet(self) -> Level:
-        """Waits until it is ready; how far it is confined, as it measured that itself.
+        """Wait until it is ready, and return how far it is confined, as it measured that itself.
 
         Raises:
             SandboxUnavailable: it did not get ready, and was ended.
@@ -160,11 +160,11 @@ class Worker:
         return self.is_alive and not self._buffer and not self._readable.poll(0)
 
     def send(self, message: dict[str, Any], deadline: float) -> None:
-        """Sends one message.
+        """Send one message.
 
         Raises:
             TooLarge: it is over the limit of a reply.
-            Silent: the worker did not read it before the deadline (of ``time.monotonic``).
+            Silent: the worker did not read it before the deadline (of `time.monotonic`).
             Gone: the worker has closed its end.
         """
         view = memoryview(pack(message, self._limits.reply))
@@ -177,7 +177,7 @@ class Worker:
                 raise Gone(str(error)) from None
 
     def receive(self, deadline: float) -> dict[str, Any]:
-        """The next message, whole, before the deadline. After :class:`Silent` it may be called again.
+        """The next message, whole, before the deadline. After `Silent` it may be called again.
 
         Raises:
             ProtocolError, Silent, Gone: as named.
@@ -193,7 +193,7 @@ class Worker:
                     body = bytes(buffer[HEADER.size : end])
                     del buffer[:end]
                     return unpack(body)
-            self._wait(self._readable, deadline)  # also where bytes wait: one now and then is silence too
+            self._wait(self._readable, deadline)  # also if bytes wait: one now and then is silence too
             part = os.read(self._out, _BLOCK)
             if not part:
                 raise Gone("the worker ended")
@@ -217,11 +217,11 @@ class Worker:
         return fields[0] == "R" and used < self._limits.cpu
 
     def interrupt(self) -> None:
-        """Ends the process from another thread: whoever reads from it finds it gone."""
+        """End the process from another thread: whoever reads from it finds it gone."""
         self._process.kill()
 
     def kill(self) -> int:
-        """Ends the process and returns how it ended, as ``subprocess`` has it; may be called again."""
+        """End the process and return how it ended, as `subprocess` has it; may be called again."""
         self._process.kill()
         code = self._process.wait()
         with self._greeting:  # whoever still waits for it finds it gone, before its descriptors are reused
@@ -235,7 +235,7 @@ class Worker:
         return self.kill()
 
     def abandon(self) -> None:
-        """Forgets a worker that belongs to the process this one was forked from."""
+        """Forget a worker that belongs to the process this one was forked from."""
         self._close()
         self._process.returncode = 0
 
@@ -278,17 +278,17 @@ class Standby:
     end of its worker nor for the start of the next one.
 
     Args:
-        size: how many workers wait. With 0 nothing happens in the background.
-        options: for each :class:`Worker`.
+        size: number of workers that wait. With 0 nothing happens in the background.
+        options: for each `WorkerProcess`.
     """
 
     def __init__(self, size: int, **options: Any) -> None:
         self._size = size
         self._options = options
         self._closed = False
-        self._ready: deque[Worker] = deque()
-        self._used: set[Worker] = set()
-        self._series: dict[object, deque[Worker]] = {}
+        self._ready: deque[WorkerProcess] = deque()
+        self._used: set[WorkerProcess] = set()
+        self._series: dict[object, deque[WorkerProcess]] = {}
         self._start()
 
     def _start(self) -> None:
@@ -296,7 +296,7 @@ class Standby:
         self._lock = threading.RLock()  # a forgotten sandbox may be closed in the middle of anything
         self._keeper = ThreadPoolExecutor(1, thread_name_prefix="sandbox-standby")
 
-    def take(self, series: object = None) -> Worker:
+    def take(self, series: object = None) -> WorkerProcess:
         """A worker that has served this series before, or else one that is ready or will be soonest.
 
         Raises:
@@ -309,17 +309,17 @@ class Standby:
             with contextlib.suppress(SandboxUnavailable):  # it ended on the way; a new one will tell why
                 worker.greet()
                 return worker
-        worker = Worker(**self._options)
+        worker = WorkerProcess(**self._options)
         worker.greet()
         return worker
 
-    def _next(self, series: object) -> Worker | None:
+    def _next(self, series: object) -> WorkerProcess | None:
         with self._lock:
             if self._closed:
                 raise SandboxUnavailable("this sandbox is closed")
             waiting = self._series.get(series, deque())
             while waiting:
-                worker = waiting.pop()  # the last to come: where few are needed the others rest
+                worker = waiting.pop()  # the last to come: if few are needed, the others rest
                 if worker.is_quiet:
                     return worker
                 worker.kill()
@@ -330,8 +330,8 @@ class Standby:
                 worker.kill()
         return None
 
-    def put(self, worker: Worker, series: object = None) -> None:
-        """Takes back a worker that has run nothing yet, or nothing but the program of a series."""
+    def put(self, worker: WorkerProcess, series: object = None) -> None:
+        """Take back a worker that has run nothing yet, or nothing but the program of a series."""
         with self._lock:
             room = len(self._ready) < self._size if series is None else series in self._series
             if room and not self._closed:
@@ -344,14 +344,14 @@ class Standby:
         self._series[series] = deque()
 
     def end(self, series: object) -> None:
-        """Ends the workers that wait for a series."""
+        """End the workers that wait for a series."""
         with self._lock:
             waiting = self._series.pop(series, deque())
         for worker in waiting:
             worker.kill()
 
-    def retire(self, worker: Worker) -> None:
-        """Ends a worker that has had its program, and starts another."""
+    def retire(self, worker: WorkerProcess) -> None:
+        """End a worker that has had its program, and starts another."""
         worker.interrupt()
         if self._size:
             with self._lock:
@@ -361,7 +361,7 @@ class Standby:
         worker.kill()
 
     def wait(self) -> None:
-        """Returns when the standby is full and ready, and nothing is left of the workers before.
+        """Wait until the standby is full and ready, and nothing is left of the workers before.
 
         Raises:
             SandboxUnavailable: a worker cannot be started.
@@ -375,7 +375,7 @@ class Standby:
             worker.greet()
 
     def close(self) -> None:
-        """Ends every worker that waits or has run, and the thread."""
+        """End every worker that waits or has run, and the thread."""
         self._after_fork()
         with self._lock:
             self._closed = True
@@ -388,13 +388,13 @@ class Standby:
 
     # --- in the background ---
 
-    def _keep(self, step: Callable[..., None], *arguments: Worker) -> Future[None] | None:
+    def _keep(self, step: Callable[..., None], *arguments: WorkerProcess) -> Future[None] | None:
         try:
             return self._keeper.submit(step, *arguments)
         except RuntimeError:  # closed meanwhile, or Python is about to end
             return None
 
-    def _replace(self, worker: Worker) -> None:
+    def _replace(self, worker: WorkerProcess) -> None:
         worker.kill()
         with self._lock:
             self._used.discard(worker)
@@ -404,7 +404,7 @@ class Standby:
         """Where it fails, the run that needs the worker meets the same error."""
         with self._lock:
             while not self._closed and len(self._ready) < self._size:
-                self.put(Worker(**self._options))
+                self.put(WorkerProcess(**self._options))
 
     def _after_fork(self) -> None:
         if os.getpid() != self._owner:
@@ -413,7 +413,7 @@ class Standby:
                 worker.abandon()
             self._forget()
 
-    def _all(self) -> list[Worker]:
+    def _all(self) -> list[WorkerProcess]:
         return [*self._ready, *self._used, *(w for waiting in self._series.values() for w in waiting)]
 
     def _forget(self) -> None:

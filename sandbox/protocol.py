@@ -4,7 +4,7 @@ A frame is a big-endian 32-bit length and that many bytes of JSON. Nothing is ev
 comes from the worker is taken to be hostile: sizes, depths, types and markers are checked before anything
 is built.
 
-Values that JSON has no form for are marked objects::
+Values that JSON has no form for are marked objects:
 
     {"$t": [...]}      tuple            {"$s": [...]}   set             {"$f": [...]}   frozenset
     {"$d": [[k, v]]}   dict with a key that is no string or starts with "$"
@@ -39,7 +39,11 @@ class CannotCross(TypeError):
 
 
 class TooLarge(ValueError):
-    """A value or message is over its limit; ``limit`` names which."""
+    """A value or message is over its limit.
+
+    Attributes:
+        limit: name of the limit.
+    """
 
     def __init__(self, limit: str, message: str) -> None:
         super().__init__(message)
@@ -95,7 +99,7 @@ def unpack(body: bytes | bytearray) -> dict[str, Any]:
 
 
 class Codec:
-    """Turns values into JSON and back; the two sides differ only in what a handle is.
+    """Values to JSON and back; the two sides differ only in what a handle is.
 
     Args:
         library: the value types that cross by value.

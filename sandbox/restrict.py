@@ -26,7 +26,7 @@ _Node = TypeVar("_Node", bound=ast.AST)
 
 
 class Restrictor(RestrictingNodeTransformer):  # type: ignore[misc, unused-ignore]
-    """Emits calls of the guards that :mod:`guards` defines; collects what it refuses in ``errors``."""
+    """Rewriting that emits calls of the guards of `Guards`; what it refuses is collected in `errors`."""
 
     # --- names ---
 

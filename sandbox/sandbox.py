@@ -1,4 +1,4 @@
-"""The sandbox: programs in, outcomes out."""
+"""The sandbox: a program goes in, an outcome comes out."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from types import TracebackType
 from typing import Any, Literal
 
 from .checker import check
-from .diagnostic import Diagnostic
+from .execution import Execution, Inputs, Job, Tools, Types
 from .library import load
 from .limits import Limits
 from .outcome import Level, Outcome, SandboxUnavailable
-from .process import Gone, Standby, Worker
+from .parsing import Diagnostic
+from .process import Gone, Standby, WorkerProcess
 from .protocol import CannotCross, TooLarge
 from .series import Series
-from .session import Inputs, Job, Session, Tools, Types
 
 ENGINE = f"{__package__}.engine:RestrictedEngine"
 _warned: set[tuple[str, ...]] = set()
 
 
 class Sandbox:
-    """Runs untrusted programs, each in a fresh confined process.
+    """Sandbox for untrusted programs: each runs in a fresh confined process.
 
     Safe to use from many threads and event loops at once. Close it, or use it as a context manager, to end
     the workers that stand by; they also end with this process, however it ends.
 
     Args:
-        limits: what each run may use up.
-        require: ``"kernel"`` refuses to run where the operating system does not enforce the confinement;
-            ``"auto"`` runs with what there is, and warns once of what is missing.
-        library: ``"module:ATTRIBUTE"`` of the :class:`Library` that programs find.
-        standby: how many workers wait ready.
-        engine: ``"module:CLASS"`` of what executes programs, an :class:`Engine`.
+        limits: bounds of each run.
+        require: "kernel" refuses to run if the operating system does not enforce the confinement; "auto" runs with
+            what there is, and warns once of what is missing.
+        library: path of the `Library` that programs find, as "module:ATTRIBUTE".
+        standby: number of workers that wait ready.
+        engine: path of the `Engine` that executes programs, as "module:CLASS".
 
     Raises:
         ImportError, TypeError, ValueError: the library or an option is wrong.
@@ -78,7 +78,7 @@ class Sandbox:
     def check(
         self, source: str, *, tools: Iterable[str] = (), inputs: Iterable[str] = (), types: Types = ()
     ) -> list[Diagnostic]:
-        """The findings of the static check, as :meth:`run` would make them; nothing runs."""
+        """What the static check finds, as `run` would have it found; nothing runs."""
         return check(
             source,
             {*inputs, *(cls.__name__ for cls, _ in types)},
@@ -91,18 +91,18 @@ class Sandbox:
     def run(
         self, source: str, *, tools: Tools | None = None, inputs: Inputs | None = None, types: Types = ()
     ) -> Outcome:
-        """Runs one program.
+        """Run one program.
 
         Args:
-            source: Python: it defines ``def answer(…)``, or has a top-level ``return``, or assigns ``result``.
-            tools: functions of this process that it may call. Their arguments come from the program: validate
-                them. What they raise becomes a ``ToolError`` that the program can catch; a
-                :class:`StopProgram` ends it. :func:`current_line` tells them the line of the call.
-            inputs: values by name: parameters of ``answer``, variables of a script.
+            source: Python source that defines `def answer(…)`, has a top-level `return`, or assigns `result`.
+            tools: functions of this process that the program may call, by name. Their arguments come from the
+                program: validate them. What they raise becomes a `ToolError` that the program can catch; a
+                `StopProgram` ends it. `current_line` gives them the line of the call.
+            inputs: values by name: parameters of `answer`, variables of a script.
             types: classes whose objects cross as handles, each with the attributes that a program may read.
 
         Returns:
-            the outcome, whatever the program does.
+            The outcome, whatever the program does.
 
         Raises:
             SandboxUnavailable: no worker can be started here, or not at the level required.
@@ -111,7 +111,7 @@ class Sandbox:
         return self._run(source, tools, inputs, types, _call)
 
     def series(self, source: str) -> Series:
-        """One program to run on many inputs, which is quicker: see :class:`Series`."""
+        """Runs of one program on many inputs, which is quicker: see `Series`."""
 
         def run(tools: Tools | None, inputs: Inputs | None, types: Types, series: object) -> Outcome:
             return self._run(source, tools, inputs, types, _call, series=series)
@@ -121,7 +121,7 @@ class Sandbox:
     async def arun(
         self, source: str, *, tools: Tools | None = None, inputs: Inputs | None = None, types: Types = ()
     ) -> Outcome:
-        """As :meth:`run`, without blocking the event loop.
+        """As `run`, without blocking the event loop.
 
         Tools may be coroutine functions, which run on this loop; plain ones run in a thread. Cancelling
         ends the program.
@@ -169,12 +169,13 @@ class Sandbox:
         types: Types = (),
         workers: int = 8,
     ) -> Iterator[Outcome]:
-        """Runs many programs, several at once; yields their outcomes in the order of the jobs.
+        """Run many programs, several at once, and yield their outcomes in the order of the jobs.
 
         Args:
             jobs: pairs of a source and its inputs, read as they are needed.
-            tools, types: as for :meth:`run`; the tools are called from several threads.
-            workers: how many run at once.
+            tools: as for `run`; they are called from several threads.
+            types: as for `run`.
+            workers: number of programs that run at once.
         """
         with ThreadPoolExecutor(workers, thread_name_prefix="sandbox-map") as pool:
             waiting: list[Future[Outcome]] = []
@@ -190,7 +191,7 @@ class Sandbox:
                     future.cancel()
 
     def warm(self) -> Sandbox:
-        """Returns when the workers that stand by are ready.
+        """Wait until the workers that stand by are ready, and return this sandbox.
 
         Raises:
             SandboxUnavailable: none can be started here.
@@ -213,7 +214,7 @@ class Sandbox:
         return self._level
 
     def close(self) -> None:
-        """Ends the workers that stand by; no program can be run any more."""
+        """End the workers that stand by; no program can be run any more."""
         self._finalizer()
 
     def __enter__(self) -> Sandbox:
@@ -245,7 +246,7 @@ class Sandbox:
             refused = self._refused(job, self.level)
             if refused is not None:
                 return refused
-        worker, session = self._begin(job, series)
+        worker, execution = self._begin(job, series)
         ended_well = False
         try:
             # The worker checks and compiles at the same time. Whatever it makes of the program, none of its
@@ -255,7 +256,7 @@ class Sandbox:
                 return refused
             if stop is not None:
                 stop.watch(worker)
-            outcome = session.run()
+            outcome = execution.run()
             ended_well = outcome.status == "ok"
             return outcome
         finally:
@@ -265,7 +266,7 @@ class Sandbox:
                 self._standby.retire(worker)
 
     def _refused(self, job: Job, level: Level) -> Outcome | None:
-        """The outcome of a program that the static check refuses; None where it may run."""
+        """The outcome of a program that the static check refuses; None if it may run."""
         found = self.check(job.source, tools=job.tools, inputs=job.inputs, types=job.types)
         if not found:
             return None
@@ -278,15 +279,15 @@ class Sandbox:
             seconds=time.monotonic() - job.started,
         )
 
-    def _begin(self, job: Job, series: object) -> tuple[Worker, Session]:
+    def _begin(self, job: Job, series: object) -> tuple[WorkerProcess, Execution]:
         """A worker that has the program. One that had died while it waited is replaced, once."""
         for last in (False, True):
             worker = self._standby.take(None if last else series)
             try:
                 self._accept(worker)
-                session = Session(job, worker)
-                session.start()
-                return worker, session
+                execution = Execution(job, worker)
+                execution.start()
+                return worker, execution
             except Gone:
                 worker.kill()
                 if last:
@@ -299,7 +300,7 @@ class Sandbox:
                 raise
         raise AssertionError("unreachable")
 
-    def _accept(self, worker: Worker) -> None:
+    def _accept(self, worker: WorkerProcess) -> None:
         level = worker.level
         missing = ", ".join(level.missing)
         if self._require == "kernel" and missing:
@@ -312,15 +313,15 @@ class Sandbox:
 
 
 class _Stop:
-    """Ends a run from another thread."""
+    """End a run from another thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._stopped = False
-        self._worker: Worker | None = None
+        self._worker: WorkerProcess | None = None
         self._waiting: Future[Any] | None = None
 
-    def watch(self, worker: Worker) -> None:
+    def watch(self, worker: WorkerProcess) -> None:
         with self._lock:
             self._worker = worker
             stopped = self._stopped

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from .process import Standby
 
 if TYPE_CHECKING:
+    from .execution import Inputs, Tools, Types
     from .outcome import Outcome
-    from .session import Inputs, Tools, Types
 
 
 class Series:
-    """Runs of one program, which cost a fraction of what each would in a process of its own.
+    """Run of one program, which cost a fraction of what each would in a process of its own.
 
     Each has its own namespace, limits and table of handles. A worker serves again only after the program has
     given it a result, and after a while it is replaced; no other program ever runs in it. So what a program could
@@ -33,11 +33,11 @@ class Series:
         self._finalizer = weakref.finalize(self, standby.end, self._key)
 
     def run(self, *, tools: Tools | None = None, inputs: Inputs | None = None, types: Types = ()) -> Outcome:
-        """Runs the program once. Arguments, result and errors are those of :meth:`Sandbox.run`."""
+        """Run the program once. Arguments, result and errors are those of `Sandbox.run`."""
         return self._run(tools, inputs, types, self._key)
 
     def close(self) -> None:
-        """Ends the workers that wait. Further runs have processes of their own."""
+        """End the workers that wait. Further runs have processes of their own."""
         self._finalizer()
 
     def __enter__(self) -> Series:

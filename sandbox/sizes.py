@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from .limits import Limits
 
 Stop = Callable[[str, str], NoReturn]
-"""Ends the run: the name of the limit, and a sentence."""
+"""End the run: the name of the limit, and a sentence."""
 
 _SIZED = frozenset({str, list, tuple})
 
@@ -22,7 +22,7 @@ def public(owner: str, *functions: Callable[..., Any]) -> dict[str, Callable[...
 
 
 class Sizes:
-    """Arithmetic within the limits of a run; beyond them, ``stop`` ends it.
+    """Arithmetic within the limits of a run; beyond them, `stop` ends it.
 
     Args:
         limits: bits of integers, lengths of sequences.
@@ -81,7 +81,7 @@ class Sizes:
         return round(number, ndigits)
 
     def math(self) -> dict[str, Callable[..., Any]]:
-        """What replaces functions of ``math``."""
+        """What replaces functions of `math`."""
 
         def factorial(n: Any, /) -> int:
             self._judge_factors(n, n)
@@ -111,7 +111,7 @@ class Sizes:
         return public("", factorial, comb, perm, prod, lcm)
 
     def _judge_factors(self, count: Any, size: Any) -> None:
-        """Judges a product of so many factors of about that size, generously; the result is judged again."""
+        """Judge a product of so many factors of about that size, generously; the result is judged again."""
         known = isinstance(count, int) and isinstance(size, int)
         if known and count * (size.bit_length() - 1) > 2 * self.bits:
             self.too_big()

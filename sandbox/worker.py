@@ -3,7 +3,7 @@
 It imports what it will need, confines itself, measures that, says READY, and only then reads the program:
 STARTED. From then on it speaks in frames: CALL for every tool, at last DONE, ERROR, LIMIT or REJECTED. When a
 limit is hit it says so and is gone in the same instant, so nothing in a program can run afterwards. Only after
-DONE, and where the caller wants that, does it read the same program again with other inputs.
+DONE, and if the caller wants that, does it read the same program again with other inputs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 from . import confine as confinement
 from . import engine as engines
 from .checker import check
-from .engine import FILENAME, Refused, Scope
+from .engine import FILENAME, Namespace, Refused
 from .guards import ToolError
 from .library import Library, load
 from .limits import Limits
@@ -107,7 +107,7 @@ class Pipe:
         self.busy = False
 
     def receive(self) -> dict[str, Any]:
-        """The next message; the process ends where there is none, since the caller is gone."""
+        """The next message; the process ends if there is none, since the caller is gone."""
         frame, end = bytearray(), HEADER.size
         while len(frame) < end:
             part = os.read(0, _BLOCK)
@@ -140,14 +140,14 @@ class Worker:
         self._pipe.send({"op": "READY", "protocol": VERSION, "pid": os.getpid(), "facts": facts})
 
     def serve(self) -> None:
-        """Reads one program, runs it, sends its end. Returns where it shall be run again."""
+        """Read one program, run it, send its end. It returns only if the program is to be run again."""
         message = self._pipe.receive()
         self._pipe.send({"op": "STARTED"})
         confinement.end_with_parent()
         confinement.on_cpu_time(self._limits.cpu, self._on_cpu_time)
         self._codec = GuestCodec(self._library, self._limits, message["kinds"])
         try:
-            value = self._engine.run(message["source"], self._scope(message))
+            value = self._engine.run(message["source"], self._namespace(message))
             done = {"op": "DONE", "v": self._codec.encode(value)}
             if not message["again"] or time.process_time() > _SERVICE:
                 self._end(done)
@@ -164,7 +164,7 @@ class Worker:
         except Exception as error:
             self._end(self._error(error))
 
-    def _scope(self, message: dict[str, Any]) -> Scope:
+    def _namespace(self, message: dict[str, Any]) -> Namespace:
         inputs = {name: self._codec.decode(wire) for name, wire in message["inputs"].items()}
         kinds = {cls.__name__: cls for cls, _ in self._codec.kinds}
         names = {**self._library.names, **kinds}
@@ -183,7 +183,7 @@ class Worker:
             if found:
                 raise Refused(found)
         tools = {name: self._tool(name) for name in message["tools"]}
-        return Scope(inputs, tools, names, attributes, self._write, self._stop, self._limits)
+        return Namespace(inputs, tools, names, attributes, self._write, self._stop, self._limits)
 
     # --- tools ---
 
@@ -217,7 +217,7 @@ class Worker:
             self._printed.append(kept)
 
     def _send(self, message: dict[str, Any]) -> None:
-        """Sends a message together with what was printed since the last one."""
+        """Send a message together with what was printed since the last one."""
         if self._printed:
             message["out"] = "".join(self._printed)
             self._printed = []
@@ -291,7 +291,7 @@ def _text(error: Exception) -> str:
 
 
 def main(config: dict[str, Any]) -> NoReturn:
-    """Runs in a fresh interpreter; `config` is what :mod:`process` passes on its command line."""
+    """Entry point of the fresh interpreter; `config` is what `WorkerProcess` passes on its command line."""
     warnings.simplefilter("ignore")  # the compiler's, about the program; nobody could read them
     limits = Limits(**config["limits"])
     try:

@@ -129,9 +129,9 @@ def test_several_pictures(make: Make) -> None:
         (
             "def answer(before, after):\n    return 1\n",
             1,
-            r"takes 2 pictures \(before, after\), and one was given",
+            r"takes 2 images \(before, after\), and one was given",
         ),
-        ("def answer(image):\n    return 1\n", 2, "takes one picture .*2 were given; .*def answer.images"),
+        ("def answer(image):\n    return 1\n", 2, "takes one image .*2 were given; .*def answer.images"),
         ("def answer(image):\n    return 1\n", 0, "none was given"),
     ],
 )

@@ -111,6 +111,17 @@ def test_the_sandbox_knows_nothing_of_vision() -> None:
             assert top(imported) != "visprog" or within(imported, "visprog.sandbox"), where
 
 
+def test_the_sandbox_is_used_through_its_face() -> None:
+    import visprog.sandbox
+
+    for folder in ("visprog", "tools", "prompts"):
+        for file, name in modules(folder):
+            for imported, line in imports(file, name):
+                inner = imported.removeprefix("visprog.sandbox").removeprefix(".")
+                fine = not within(imported, "visprog.sandbox") or inner in ("", *visprog.sandbox.__all__)
+                assert fine, f"{file}:{line} imports {imported}"
+
+
 def test_what_the_worker_loads_is_the_standard_library() -> None:
     names = {"geometry", "region", "helpers", "library"}
     for file, name in modules("visprog"):

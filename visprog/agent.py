@@ -25,7 +25,7 @@ from .planner.base import Plan, Planner, PlannerLike, PlanRequest, total_tokens
 from .planner.factory import make_planner
 from .planner.repair import Mend, RepairLoop, mend_once
 from .planner.vote import vote
-from .program import mismatch, named, open_image, open_images
+from .program import Program, open_image, open_images
 from .registry import (
     BACKENDS,
     BackendLoader,
@@ -312,15 +312,16 @@ class Agent:
         return open_images(images, self.config)
 
     def _check(self, program: str, request: PlanRequest) -> list[Diagnostic]:
-        found = check(program, request.registry, returns=request.returns)
+        parsed = Program.parse(program)
+        found = check(parsed, request.registry, returns=request.returns)
         if any(d.severity == "error" for d in found):
             return found
         try:
             trial = dry_run(
-                program,
+                parsed,
                 request.registry,
                 returns=request.returns,
-                images=request.images,
+                inputs=parsed.inputs(request.images),
                 sandbox=self.sandbox,
             )
         except SandboxUnavailable as error:
@@ -376,13 +377,14 @@ class Agent:
         )
         if plan.error_message:
             return replace(step, message=plan.error_message)
-        message = mismatch(plan.program, len(pictures))
+        program = Program.parse(plan.program)
+        message = program.mismatch(len(pictures))
         if message:
             return replace(step, message=message, feedback=message)
         try:
             with run:
-                start = series.run if series is not None else partial(self.sandbox.run, plan.program)
-                outcome = start(tools=run.tools(), inputs=named(plan.program, pictures), types=TYPES)
+                start = series.run if series is not None else partial(self.sandbox.run, program.source)
+                outcome = start(tools=run.tools(), inputs=program.bind(pictures), types=TYPES)
         except SandboxUnavailable as error:
             return replace(step, message=f"{_NO_SANDBOX}: {error}")
         step = replace(
@@ -490,7 +492,7 @@ class _MapJob:
         plan = loop.plan() if self.program is None else self.agent._given(self.program, self.returns)
         if plan.error_message:
             raise (PlannerError if self.program is None else VisprogError)(plan.error_message)
-        wrong = mismatch(plan.program, 1)
+        wrong = Program.parse(plan.program).mismatch(1)
         if wrong:
             raise VisprogError(wrong)
         return plan
@@ -633,7 +635,7 @@ def _judge(step: Step, outcome: Outcome, returns: Type) -> Step:
 
 
 def _diagnostics(outcome: Outcome) -> tuple[Diagnostic, ...]:
-    return tuple(Diagnostic(d.code, d.line, d.column, d.message, d.suggestion) for d in outcome.diagnostics)
+    return tuple(map(Diagnostic.of, outcome.diagnostics))
 
 
 def _config(given: Config | str | os.PathLike[str] | Mapping[str, Any] | None) -> Config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 MAX_MESSAGE = 500
 """Characters of a message; a longer one is cut in its middle."""
@@ -73,3 +74,12 @@ def readable(text: str, limit: int = MAX_MESSAGE) -> str:
         half = limit // 2
         text = f"{text[:half]} … {text[-half:]}"
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+def close_match(name: str, names: Iterable[str]) -> str | None:
+    """The name that is most like `name`, ignoring case and underscores, for "did you mean …?"; None if none is."""
+    import difflib
+
+    plain = {each.lower().replace("_", ""): each for each in sorted(names, reverse=True)}
+    found = difflib.get_close_matches(name.lower().replace("_", ""), plain, 1)
+    return plain[found[0]] if found else None

@@ -1,21 +1,148 @@
-"""What users give as images, and which image a program means by which name."""
+"""A program and what it is given: its source, parsed once, and its inputs, each a name and a type."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from visprog.sandbox import checker
-from visprog.sandbox.desugar import entry
+from visprog.sandbox import Diagnostic, entry, has_result, parse
 
 from .values.image import Image
 
 if TYPE_CHECKING:
     from .config import Config
+    from .registry.types import Type
+
+Inputs: TypeAlias = "Mapping[str, Type]"
+"""Types of the inputs of a program, by name: `{"before": Image, "after": Image}`."""
 
 IMAGE_NAMES = ("image", "img", "picture", "photo")
-SEVERAL_NAMES = tuple(f"{name}s" for name in IMAGE_NAMES)
+"""Names by which a program takes one image."""
+
+IMAGES_NAMES = tuple(f"{name}s" for name in IMAGE_NAMES)
+"""Names by which a program takes all images, in a list."""
+
+MAX_KEPT = 16
+"""Number of programs whose trees are kept."""
+
+T = TypeVar("T")
+
+
+def image_inputs(count: int) -> Inputs:
+    """Inputs of a program that is written for so many images: `image`, or all of them in `images`."""
+    return {"image": Image} if count == 1 else {"images": list[Image]}
+
+
+def header(inputs: Inputs) -> str:
+    """First line of a program with these inputs: `def answer(image):`."""
+    return f"def answer({', '.join(inputs)}):"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program as it was written, and its syntax tree.
+
+    Attributes:
+        source: Python source.
+        tree: its syntax tree, which nothing may change; an empty one if the source cannot be parsed.
+        error: why it cannot be parsed; None if it can.
+    """
+
+    source: str
+    tree: ast.Module = field(repr=False, compare=False)
+    error: Diagnostic | None = field(default=None, compare=False)
+
+    @staticmethod
+    def parse(source: str | Program) -> Program:
+        """The program with this source. The latest ones are kept: check, trial and run share one tree."""
+        return source if isinstance(source, Program) else _parsed(source)
+
+    @cached_property
+    def function(self) -> ast.FunctionDef | None:
+        """The function whose value is the result; None if the statements themselves give it."""
+        return entry(self.tree)
+
+    @property
+    def form(self) -> Literal["function", "script", "none"]:
+        """Where the result comes from: `answer`, or a `return` or `result = …` of the script; or nowhere."""
+        if self.function is not None:
+            return "function"
+        return "script" if has_result(self.tree) else "none"
+
+    @cached_property
+    def required(self) -> tuple[ast.arg, ...]:
+        """Parameters of `answer` without a default; those that are given by name alone come last."""
+        if self.function is None:
+            return ()
+        arguments = self.function.args
+        positional = [*arguments.posonlyargs, *arguments.args]
+        named = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+        return (
+            *positional[: len(positional) - len(arguments.defaults)],
+            *(argument for argument, default in named if default is None),
+        )
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...] | None:
+        """Names by which `answer` takes its images; None for a script."""
+        if self.function is None:
+            return None
+        return tuple(a.arg for a in self.required if a not in self.function.args.kwonlyargs)
+
+    def bind(self, images: Sequence[T]) -> dict[str, T | list[T]]:
+        """The images under the names that the program gives them.
+
+        `def answer(image)` gets the image, `def answer(images)` the list, `def answer(before, after)` one each. A
+        script finds `image`, the first, and `images`, all of them.
+        """
+        names = self.parameters
+        if names is None:
+            return {"image": images[0], "images": list(images)} if images else {}
+        if len(names) == 1 and (len(images) != 1 or names[0] in IMAGES_NAMES):
+            return {names[0]: list(images)}
+        return dict(zip(names, images, strict=False))
+
+    def inputs(self, images: int | None = None) -> dict[str, Type]:
+        """Types of what `bind` gives for so many images, or for as many as the program has names for.
+
+        Args:
+            images: number of images, at least that of the names; a list of them is then a tuple of so many. If None,
+                it may be any.
+        """
+        bound = self.bind(range(max(images or 1, len(self.parameters or ()))))
+        return {
+            name: Image if isinstance(value, int)
+            else list[Image] if images is None
+            else GenericAlias(tuple, (Image,) * len(value))
+            for name, value in bound.items()
+        }  # fmt: skip
+
+    def mismatch(self, images: int) -> str:
+        """Why the program cannot be given so many images, in one sentence; empty if it can."""
+        names = self.parameters
+        if not names or images == len(names):
+            return ""
+        if len(names) == 1 and images > 0 and names[0] not in IMAGE_NAMES:
+            return ""
+        wanted = f"{len(names)} images" if len(names) > 1 else "one image"
+        given = "none was" if images == 0 else "one was" if images == 1 else f"{images} were"
+        hint = "; to take any number, write 'def answer(images)'" if len(names) == 1 and images else ""
+        return f"the program takes {wanted} ({', '.join(names)}), and {given} given{hint}"
+
+
+@lru_cache(MAX_KEPT)
+def _parsed(source: str) -> Program:
+    tree = parse(source)
+    return (
+        Program(source, ast.Module([], []), tree) if isinstance(tree, Diagnostic) else Program(source, tree)
+    )
+
+
+# -- images that users give ------------------------------------------------------------------------------
 
 
 def open_image(given: Any, config: Config) -> Image:
@@ -35,38 +162,3 @@ def open_images(given: Iterable[Any], config: Config) -> tuple[Image, ...]:
 def _each(given: Any) -> Iterable[Any]:
     several = isinstance(given, list | tuple | Iterator) and not hasattr(given, "read")
     return given if several else (given,)
-
-
-def named(source: str, pictures: Sequence[Any]) -> dict[str, Any]:
-    """The pictures under the names that the program gives them.
-
-    `def answer(image)` gets the picture, `def answer(images)` the list, `def answer(before, after)` one each.
-    A script finds `image`, the first, and `images`, all of them.
-    """
-    names = parameters(source)
-    if names is None:
-        return {"image": pictures[0], "images": list(pictures)} if pictures else {}
-    if len(names) == 1 and (len(pictures) != 1 or names[0] in SEVERAL_NAMES):
-        return {names[0]: list(pictures)}
-    return dict(zip(names, pictures, strict=False))
-
-
-def mismatch(source: str, count: int) -> str:
-    """Why a program cannot be given so many pictures, in one sentence; empty where it can."""
-    names = parameters(source)
-    if not names or count == len(names) or (len(names) == 1 and count > 0 and names[0] not in IMAGE_NAMES):
-        return ""
-    wanted = f"{len(names)} pictures" if len(names) > 1 else "one picture"
-    given = "none was" if count == 0 else "one was" if count == 1 else f"{count} were"
-    hint = "; to take any number, write 'def answer(images)'" if len(names) == 1 and count else ""
-    return f"the program takes {wanted} ({', '.join(names)}), and {given} given{hint}"
-
-
-def parameters(source: str) -> list[str] | None:
-    """The names by which the program's `answer` takes its pictures; None for a script."""
-    tree = checker.parse(source)
-    function = entry(tree) if isinstance(tree, ast.Module) else None
-    if function is None:
-        return None
-    positional = [*function.args.posonlyargs, *function.args.args]
-    return [a.arg for a in positional[: len(positional) - len(function.args.defaults)]]

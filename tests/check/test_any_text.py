@@ -8,7 +8,7 @@ import random
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from visprog.check import check, format
+from visprog.check import check, render_diagnostics
 from visprog.registry import Registry
 
 quick = settings(
@@ -27,7 +27,7 @@ WORDS = [
 
 def survives(source: str, registry: Registry) -> None:
     found = check(source, registry)
-    format(found, source)
+    render_diagnostics(found, source)
     lines = source.count("\n") + 1
     assert all(d.code and d.message and 1 <= d.line <= lines + 1 and d.column >= 0 for d in found)
 

@@ -132,7 +132,39 @@ def test_a_diagnostic_is_one_of_the_sandbox(registry: Registry) -> None:
         "message": "'nothing' is not defined",
         "suggestion": found.suggestion,
         "severity": "error",
+        "name": "nothing",
     }
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("return nothing", "nothing"),
+        ("return dtect(image, 'dog')", "dtect"),
+        ("return detect(image, 'dog', margn=1)", "margn"),
+        ("return detect(image)", "detect"),
+        ("return crop(image, 'dog')", "crop"),
+        ("return image.name.widht", "widht"),
+        ("return [d.__class__ for d in detect(image, 'dog')]", "__class__"),
+        ("import numpy\nreturn 1", "numpy"),
+        ("from math import sqroot\nreturn 1", "sqroot"),
+        ("def answer(image, other):\n    return 1", "other"),
+        ("def answer(image):\n    if image.width > 9:\n        return 1", "answer"),
+        ("return sum(detect(image, 'dog'))", "sum"),
+        ("class A: pass\nreturn 1", ""),
+        ("return (", ""),
+    ],
+)
+def test_a_diagnostic_carries_the_name_that_it_is_about(source: str, name: str, registry: Registry) -> None:
+    (found,) = check(source, registry, inputs={"image": Image})
+    assert found.name == name and (name in found.message or found.code == "missing-return")
+
+
+def test_attributes_at_one_place_are_told_apart_by_their_names(registry: Registry) -> None:
+    found = check("return image.colour.name_of.__dict__", registry)
+    assert [(d.code, d.name) for d in found] == [
+        ("forbidden-attribute", "__dict__"), ("unknown-attribute", "colour"), ("unknown-attribute", "name_of"),
+    ]  # fmt: skip
 
 
 def test_what_is_forbidden_is_said_by_the_language_check(registry: Registry) -> None:

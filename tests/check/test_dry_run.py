@@ -10,9 +10,10 @@ import pytest
 from visprog.check import Diagnostic, check, dry_run
 from visprog.check.dry_run import LIBRARY
 from visprog.check.fakes import StandIns, documented_values
+from visprog.program import Program
 from visprog.registry import Registry, tool
 from visprog.sandbox import Limits, Sandbox
-from visprog.values import Image
+from visprog.values import Circle, Grid, Image
 
 FROM_CORPUS = 10
 """How many of the correct programs are run: each takes three processes."""
@@ -24,9 +25,12 @@ def sandbox() -> Iterator[Sandbox]:
         yield shared
 
 
-def found(source: str, registry: Registry, sandbox: Sandbox, **options: Any) -> list[Diagnostic]:
-    assert [d for d in check(source, registry) if d.severity == "error"] == []
-    return dry_run(source, registry, sandbox=sandbox, **options)
+def found(
+    source: str, registry: Registry, sandbox: Sandbox, images: int | None = None, **options: Any
+) -> list[Diagnostic]:
+    program = Program.parse(source)
+    assert [d for d in check(program, registry) if d.severity == "error"] == []
+    return dry_run(program, registry, inputs=program.inputs(images), sandbox=sandbox, **options)
 
 
 @pytest.mark.parametrize(
@@ -175,6 +179,33 @@ def test_several_pictures(registry: Registry, sandbox: Sandbox) -> None:
     assert found("return len(images) + image.width\n", registry, sandbox, images=2) == []
 
 
+@pytest.mark.parametrize(
+    ("head", "body", "inputs"),
+    [
+        ("one, two, three", "one.width + two.width + three.width", {"one": Image, "two": Image, "three": Image}),
+        ("grid", "grid.rows * grid.columns", {"grid": Grid}),
+        ("board", "board.rows", {"grid": Grid}),
+        ("image, spots", "len(detect(image, 'dog')) + spots[2].radius", {"image": Image, "spots": list[Circle]}),
+        ("*, spots", "sum(s.area for s in spots)", {"image": Image, "spots": tuple[Circle, Circle]}),
+    ],
+)  # fmt: skip
+def test_inputs_of_any_name_and_type(
+    head: str, body: str, inputs: dict[str, Any], registry: Registry, sandbox: Sandbox
+) -> None:
+    program = Program.parse(f"def answer({head}):\n    return {body}\n")
+    assert check(program, registry, inputs=inputs, returns=float) == []
+    assert dry_run(program, registry, inputs=inputs, returns=float, sandbox=sandbox) == []
+    (unknown,) = check(f"def answer({head}):\n    return ({body}).colour\n", registry, inputs=inputs)
+    assert (unknown.code, unknown.name) == ("unknown-attribute", "colour")
+
+
+def test_a_list_of_known_length_has_no_more(registry: Registry, sandbox: Sandbox) -> None:
+    source = "def answer(spots):\n    return spots[2].radius\n"
+    assert dry_run(source, registry, inputs={"spots": list[Circle]}, sandbox=sandbox) == []
+    (found,) = dry_run(source, registry, inputs={"spots": tuple[Circle, Circle]}, sandbox=sandbox)
+    assert "IndexError" in found.message
+
+
 def test_what_the_sandbox_refuses(registry: Registry, sandbox: Sandbox) -> None:
     codes = [d.code for d in dry_run("import os\nreturn 1\n", registry, sandbox=sandbox)]
     assert codes == ["forbidden-import"]
@@ -190,9 +221,10 @@ def test_correct_programs_have_no_error(
     registry: Registry, sandbox: Sandbox, corpus: list[tuple[str, str]]
 ) -> None:
     for name, source in corpus[:: max(1, len(corpus) // FROM_CORPUS)]:
-        images = 2 if "answer(images)" in source else 1
+        program = Program.parse(source)
+        inputs = program.inputs(2 if "answer(images)" in source else 1)
         errors = [
-            d for d in dry_run(source, registry, images=images, sandbox=sandbox) if d.severity == "error"
+            d for d in dry_run(program, registry, inputs=inputs, sandbox=sandbox) if d.severity == "error"
         ]
         assert errors == [], name
 

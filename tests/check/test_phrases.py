@@ -94,7 +94,7 @@ def test_all_phrases_of_one_argument_are_explained(coco: Registry) -> None:
         ("car on the right", "write detect(…, 'car'), and choose with rightmost(…)"),
         ("umbrela", "did you mean 'umbrella'?"),
         ("wall", "answer it from what detect sees ('visprog tools detect' lists it), or say that it cannot be "
-                 "answered: never take another thing for it"),
+                 "answered: never take another object for it"),
     ],
 )  # fmt: skip
 def test_the_remedy_keeps_the_meaning(coco: Registry, what: str, remedy: str) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from visprog.check import Diagnostic, check, format, to_json
+from visprog.check import Diagnostic, check, render_diagnostics
 from visprog.registry import Registry
 
 SOURCE = (
@@ -11,7 +11,7 @@ SOURCE = (
 
 
 def test_as_a_compiler_prints(registry: Registry) -> None:
-    text = format(check(SOURCE, registry), SOURCE, "p.py")
+    text = render_diagnostics(check(SOURCE, registry), SOURCE, "p.py")
     assert text.splitlines() == [
         "p.py:2:12: error: there is no tool or function 'dtect' [unknown-tool]",
         ' 2 |     dogs = dtect(image, "dog")',
@@ -28,37 +28,37 @@ def test_as_a_compiler_prints(registry: Registry) -> None:
 
 
 def test_nothing_to_say(registry: Registry) -> None:
-    assert format([], SOURCE) == ""
+    assert render_diagnostics([], SOURCE) == ""
 
 
 def test_colour(registry: Registry) -> None:
     found = check(SOURCE, registry)
-    assert "\x1b[31merror\x1b[0m" in format(found, SOURCE, color=True)
-    assert "\x1b" not in format(found, SOURCE)
+    assert "\x1b[31merror\x1b[0m" in render_diagnostics(found, SOURCE, color=True)
+    assert "\x1b" not in render_diagnostics(found, SOURCE)
 
 
 def test_the_caret_stands_under_wide_characters_and_tabs(registry: Registry) -> None:
     source = 'x = "日本"; y = nothing\nif x:\n\tz = nothing\nreturn y\n'
-    lines = format(check(source, registry), source).splitlines()
+    lines = render_diagnostics(check(source, registry), source).splitlines()
     assert lines[1:3] == [' 1 | x = "日本"; y = nothing', "   | " + " " * 16 + "^^^^^^^"]
     assert lines[6:8] == [" 3 |     z = nothing", "   | " + " " * 8 + "^^^^^^^"]
 
 
 def test_a_program_cannot_write_to_the_terminal() -> None:
     source = "x = '\x1b[2J\u202e'"
-    text = format([Diagnostic("odd", 1, 0, "bad \x1b[2J", "no \x07")], source)
+    text = render_diagnostics([Diagnostic("odd", 1, 0, "bad \x1b[2J", "no \x07")], source)
     assert "\x1b" not in text and "\x07" not in text and "\u202e" not in text
 
 
 def test_a_place_outside_the_program_is_printed_without_a_line() -> None:
     assert (
-        format([Diagnostic("odd", 99, 7, "strange")], "x = 1").splitlines()[0]
+        render_diagnostics([Diagnostic("odd", 99, 7, "strange")], "x = 1").splitlines()[0]
         == "program.py:99:8: error: strange [odd]"
     )
 
 
 def test_json(registry: Registry) -> None:
-    (first, second) = json.loads(json.dumps(to_json(check(SOURCE, registry))))
+    (first, second) = json.loads(json.dumps([d.to_json() for d in check(SOURCE, registry)]))
     assert (first["code"], first["severity"], first["line"], first["column"]) == (
         "unknown-tool",
         "error",
@@ -66,4 +66,4 @@ def test_json(registry: Registry) -> None:
         11,
     )
     assert second["severity"] == "warning"
-    assert set(first) == {"code", "line", "column", "message", "suggestion", "severity"}
+    assert set(first) == {"code", "line", "column", "message", "suggestion", "severity", "name"}

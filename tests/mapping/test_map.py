@@ -154,7 +154,7 @@ def test_what_cannot_begin_says_so(make: Make, folder: Path) -> None:
         next(agent.map(QUESTION, folder))
     with pytest.raises(VisprogError, match="the program fails its check"):
         next(agent.map("", folder, program="def answer(image):\n    return brightnes(image)\n"))
-    with pytest.raises(VisprogError, match="the program takes 2 pictures"):
+    with pytest.raises(VisprogError, match="the program takes 2 images"):
         next(agent.map("", folder, program="def answer(before, after):\n    return 1\n"))
     assert list(agent.map(QUESTION, [])) == []
 

@@ -14,6 +14,7 @@ from visprog import prompts, values
 from visprog.check import check, dry_run
 from visprog.planner import PlanRequest
 from visprog.planner.examples import bm25, calls, choose, words
+from visprog.program import Program
 from visprog.prompts import Example
 from visprog.registry import Registry, default_registry
 from visprog.sandbox import Limits, Sandbox
@@ -55,8 +56,10 @@ def test_each_passes_the_check_and_the_dry_run(
     example: Example, registry: Registry, sandbox: Sandbox
 ) -> None:
     returns = eval(example.returns, {**vars(values), "Image": values.Image})
-    assert check(example.program, registry, returns=returns) == []
-    found = dry_run(example.program, registry, returns=returns, images=example.images, sandbox=sandbox)
+    program = Program.parse(example.program)
+    assert check(program, registry, returns=returns) == []
+    inputs = program.inputs(example.images)
+    found = dry_run(program, registry, returns=returns, inputs=inputs, sandbox=sandbox)
     assert found == []
 
 

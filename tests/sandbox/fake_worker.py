@@ -1,4 +1,4 @@
-"""A worker that is a thread at the far ends of real pipes: it says what a test wants a session to hear."""
+"""A worker that is a thread at the far ends of real pipes: it says what a test wants an execution to hear."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any, Literal
 from unittest import mock
 
 from visprog.sandbox import Library, Limits, Outcome
-from visprog.sandbox.process import Worker
+from visprog.sandbox.execution import Execution, Job, Types
+from visprog.sandbox.process import WorkerProcess
 from visprog.sandbox.protocol import HEADER, VERSION
-from visprog.sandbox.session import Job, Session, Types
 
 
 def frame(message: Any) -> bytes:
@@ -68,7 +68,7 @@ class FakeProcess:
             if self._script.then == "wait":
                 self._killed.wait()
         except BrokenPipeError:
-            pass  # the session has ended
+            pass  # the execution has ended
         finally:
             os.close(self._in)
             os.close(self._out)
@@ -115,12 +115,12 @@ def play(
     with mock.patch(
         "subprocess.Popen", lambda *args, stdin, stdout, **kwargs: FakeProcess(script, stdin, stdout)
     ):
-        worker = Worker(limits, None, "visprog.sandbox.engine:RestrictedEngine")
+        worker = WorkerProcess(limits, None, "visprog.sandbox.engine:RestrictedEngine")
     try:
         if worker.level != "process":  # the greeting comes before everything else
             raise AssertionError("a worker that measured nothing counts as confined")
-        session = Session(job, worker)
-        session.start()
-        return session.run()
+        execution = Execution(job, worker)
+        execution.start()
+        return execution.run()
     finally:
         worker.kill()

@@ -1,9 +1,9 @@
-"""A fuzzer of what a worker may send: the decoder of frames, and the parent's session at real pipes.
+"""A fuzzer of what a worker may send: the decoder of frames, and the parent's execution at real pipes.
 
     python -m tests.sandbox.fuzz_frames [--seconds 60] [--seed 0] [--case N]
 
 Messages are made by a grammar of the protocol, then damaged: as trees, as text, as bytes, as frames. Whatever
-comes, the decoder gives a value within its limits or a ``ProtocolError``, and a session gives an ``Outcome``
+comes, the decoder gives a value within its limits or a ``ProtocolError``, and an execution gives an ``Outcome``
 within its deadlines: never another exception, never more descriptors, threads or memory. A case depends on
 nothing but the seed and its number, so ``--case`` repeats it. Exit code 1: some case failed.
 """
@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from visprog.sandbox import Limits, Outcome
+from visprog.sandbox.execution import MAX_TEXT, HostCodec
 from visprog.sandbox.protocol import ProtocolError, unpack
-from visprog.sandbox.session import MAX_TEXT, HostCodec
 
 from .fake_worker import Script, play
 from .frame_grammar import LONGEST, body, frames
@@ -38,10 +38,10 @@ LIMITS = Limits(
 )  # fmt: skip
 """Small, so that most cases come near to one."""
 PATIENCE = 10.0
-"""Seconds that a session may take: far beyond its deadlines, for a busy machine, and far from for ever."""
+"""Seconds that an execution may take: far beyond its deadlines, for a busy machine, and far from for ever."""
 GROWTH_MIB = 32
-SESSION_EVERY = 8
-"""One case of so many is a whole session, the others go to the decoder alone."""
+EXECUTION_EVERY = 8
+"""One case of so many is a whole execution, the others go to the decoder alone."""
 CODES = [0, 1, 3, 120, -6, -9, -11, -24, -31, -40, -64]
 """How a process may end, real-time signals included."""
 
@@ -108,7 +108,7 @@ def decode(chance: random.Random) -> None:
         raise AssertionError("a value has too many parts")
 
 
-def session(chance: random.Random) -> None:
+def execution(chance: random.Random) -> None:
     """One run with a worker that sends what it likes."""
     script = Script(
         frames(chance),
@@ -155,7 +155,7 @@ def chance_of(seed: int, number: int) -> random.Random:
 
 def run_case(seed: int, number: int) -> None:
     """One case; it raises what went wrong."""
-    (session if number % SESSION_EVERY == 0 else decode)(chance_of(seed, number))
+    (execution if number % EXECUTION_EVERY == 0 else decode)(chance_of(seed, number))
 
 
 def held() -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from visprog.sandbox import Diagnostic, check
+from visprog.sandbox import Diagnostic, check, parse
 from visprog.sandbox.library import load
 
 
@@ -30,7 +30,9 @@ def test_all_findings_at_once_in_order() -> None:
 
 
 def test_a_diagnostic_is_text_and_json() -> None:
-    diagnostic = Diagnostic("forbidden-name", 3, 7, "'eval' is not part of the language", "write it out")
+    diagnostic = Diagnostic(
+        "forbidden-name", 3, 7, "'eval' is not part of the language", "write it out", name="eval"
+    )
     assert str(diagnostic) == "3:7: forbidden-name 'eval' is not part of the language"
     assert diagnostic.to_json() == {
         "code": "forbidden-name",
@@ -38,8 +40,37 @@ def test_a_diagnostic_is_text_and_json() -> None:
         "column": 7,
         "message": "'eval' is not part of the language",
         "suggestion": "write it out",
+        "severity": "error",
+        "name": "eval",
     }
     assert hash(diagnostic)
+
+
+def test_a_tree_is_checked_like_its_source() -> None:
+    source = "import os\nx = y\nresult = x.__class__"
+    tree = parse(source)
+    assert isinstance(tree, ast.Module) and check(tree) == check(source) != []
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("import os", "os"),
+        ("from math import sqroot", "sqroot"),
+        ("x = y", "y"),
+        ("x = eval", "eval"),
+        ("_x = 1", "_x"),
+        ("tool = 1", "tool"),
+        ("x = 'a'.__class__", "__class__"),
+        ("x = 'a'.foo", "foo"),
+        ("print(file=1)", "file"),
+        ("tool(_a=1)", "_a"),
+        ("with 1: pass", ""),
+    ],
+)
+def test_a_diagnostic_carries_the_name_that_it_is_about(source: str, name: str) -> None:
+    (found,) = check(source, tools=["tool"])
+    assert found.name == name and name in found.message
 
 
 def test_names() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from visprog.sandbox import Sandbox, seccomp
+from visprog.sandbox import Sandbox, kernel
 
 X86, ARM = 0xC000_003E, 0xC000_00B7
 ALLOW, DENY, KILL = 0x7FFF_0000, 0x5_0000 | errno.EPERM, 0x8000_0000
@@ -18,7 +18,7 @@ def judge(machine: str, number: int, *arguments: int, architecture: int | None =
     """What the filter says to a system call: a small interpreter of the BPF it uses."""
     data = {0: number, 4: MACHINES[machine][0] if architecture is None else architecture}
     data |= {16 + 8 * i: argument & 0xFFFF_FFFF for i, argument in enumerate((*arguments, 0, 0, 0, 0))}
-    code, at, value = seccomp.program(machine, readable=0, writable=1), 0, 0
+    code, at, value = kernel.seccomp_program(machine, readable=0, writable=1), 0, 0
     while True:
         operation, then, otherwise, constant = code[at]
         at += 1
@@ -44,12 +44,12 @@ def machine(request: Any) -> str:
 
 def test_allowed_calls(machine: str) -> None:
     column = MACHINES[machine][1]
-    assert all(judge(machine, numbers[column]) == ALLOW for numbers in seccomp.ALLOWED.values())
+    assert all(judge(machine, numbers[column]) == ALLOW for numbers in kernel.ALLOWED.values())
 
 
 def test_hostile_calls_end_the_process(machine: str) -> None:
     column = MACHINES[machine][1]
-    for name, numbers in seccomp.HOSTILE.items():
+    for name, numbers in kernel.HOSTILE.items():
         number = numbers[column]
         if number is not None:
             assert judge(machine, number, 1) == KILL, name
@@ -58,8 +58,8 @@ def test_hostile_calls_end_the_process(machine: str) -> None:
 
 def test_everything_else_is_denied(machine: str) -> None:
     column = MACHINES[machine][1]
-    listed = {numbers[column] for table in (seccomp.ALLOWED, seccomp.HOSTILE) for numbers in table.values()}
-    listed |= {call[column] for call in (seccomp.READ, seccomp.WRITE, *seccomp.NOT_EXECUTABLE.values())}
+    listed = {numbers[column] for table in (kernel.ALLOWED, kernel.HOSTILE) for numbers in table.values()}
+    listed |= {call[column] for call in (kernel.READ, kernel.WRITE, *kernel.NOT_EXECUTABLE.values())}
     for number in set(range(600)) - listed:
         assert judge(machine, number) == DENY
     for name in ("open", "openat"):
@@ -69,15 +69,13 @@ def test_everything_else_is_denied(machine: str) -> None:
 
 def test_only_the_pipes(machine: str) -> None:
     column = MACHINES[machine][1]
-    verdicts = [
-        [judge(machine, call[column], fd) for fd in range(4)] for call in (seccomp.READ, seccomp.WRITE)
-    ]
+    verdicts = [[judge(machine, call[column], fd) for fd in range(4)] for call in (kernel.READ, kernel.WRITE)]
     assert verdicts == [[ALLOW, DENY, DENY, DENY], [DENY, ALLOW, DENY, DENY]]
 
 
 def test_no_executable_memory(machine: str) -> None:
     column = MACHINES[machine][1]
-    for call in seccomp.NOT_EXECUTABLE.values():
+    for call in kernel.NOT_EXECUTABLE.values():
         assert judge(machine, call[column], 0, 4096, 3) == ALLOW
         assert judge(machine, call[column], 0, 4096, 7) == DENY
 
@@ -90,8 +88,8 @@ def test_other_architectures_end_the_process(machine: str) -> None:
 
 def test_no_number_is_listed_twice() -> None:
     for column in (0, 1):
-        tables = [*seccomp.ALLOWED.values(), *seccomp.HOSTILE.values(), *seccomp.NOT_EXECUTABLE.values()]
-        numbers = [numbers[column] for numbers in [*tables, seccomp.READ, seccomp.WRITE]]
+        tables = [*kernel.ALLOWED.values(), *kernel.HOSTILE.values(), *kernel.NOT_EXECUTABLE.values()]
+        numbers = [numbers[column] for numbers in [*tables, kernel.READ, kernel.WRITE]]
         known = [number for number in numbers if number is not None]
         assert len(known) == len(set(known))
 

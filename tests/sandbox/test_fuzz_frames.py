@@ -26,7 +26,7 @@ def test_failures_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyError("what a decoder must not raise")
 
     monkeypatch.setattr(fuzz_frames, "unpack", leak)
-    monkeypatch.setattr(fuzz_frames, "SESSION_EVERY", 1000)
+    monkeypatch.setattr(fuzz_frames, "EXECUTION_EVERY", 1000)
     found = fuzz_frames.fuzz(seed=1, cases=5)
     assert len(found.failures) == 4 and "--seed 1 --case 1: KeyError" in found.failures[0]
 

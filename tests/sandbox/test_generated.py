@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visprog.sandbox import Limits, check
-from visprog.sandbox.engine import Refused, RestrictedEngine, Scope
+from visprog.sandbox.engine import Namespace, Refused, RestrictedEngine
 
 NAMES = ["a", "b", "c"]
 numbers = st.integers(-9, 9).map(str)
@@ -129,7 +129,7 @@ def guarded(source: str) -> tuple[Any, list[str]]:
     printed: list[str] = []
     try:
         return repr(
-            RestrictedEngine().run(source, Scope({}, {}, {}, {}, printed.append, stop, Limits()))
+            RestrictedEngine().run(source, Namespace({}, {}, {}, {}, printed.append, stop, Limits()))
         ), printed
     except Refused:
         return SyntaxError, printed  # what CPython cannot compile either

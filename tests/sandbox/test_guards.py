@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import pytest
 
 from visprog.sandbox import Limits, policy
-from visprog.sandbox.engine import Refused, RestrictedEngine, Scope
+from visprog.sandbox.engine import Namespace, Refused, RestrictedEngine
 
 LIMITS = Limits(integer=64, sequence=100, recursion=100)
 
@@ -26,7 +26,7 @@ def stop(limit: str, why: str) -> NoReturn:
 def run(source: str, /, **inputs: Any) -> Any:
     tools = {name: value for name, value in inputs.items() if callable(value)}
     values = {name: value for name, value in inputs.items() if name not in tools}
-    return RestrictedEngine().run(source, Scope(values, tools, {}, {}, lambda text: None, stop, LIMITS))
+    return RestrictedEngine().run(source, Namespace(values, tools, {}, {}, lambda text: None, stop, LIMITS))
 
 
 class Host:
@@ -74,7 +74,7 @@ def test_attributes_are_open_by_exact_type(source: str) -> None:
 
 def test_what_is_open_is_not_leaky() -> None:
     leaky = {"format_map", "mro", "with_traceback", "add_note", "obj", "name", "encode", "tobytes", "fromhex"}
-    for names in policy.ATTRIBUTES.values():
+    for names in policy.TYPE_ATTRIBUTES.values():
         assert not leaky.intersection(names)
         assert not any(
             name.startswith(("_", "gi_", "cr_", "ag_", "tb_", "f_", "co_", "func_")) for name in names

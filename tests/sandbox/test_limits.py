@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from visprog.sandbox import Library, Limits, Outcome, Sandbox
-from visprog.sandbox.process import Gone, Worker
+from visprog.sandbox.execution import Execution, Job
+from visprog.sandbox.process import Gone, WorkerProcess
 from visprog.sandbox.sandbox import ENGINE
-from visprog.sandbox.session import Job, Session
 
 from .conftest import Image
 
@@ -94,10 +94,10 @@ def test_a_worker_ends_with_its_limit(limit: str) -> None:
         TINY,
         print,
     )
-    worker = Worker(TINY, None, ENGINE)
+    worker = WorkerProcess(TINY, None, ENGINE)
     try:
         worker.greet()
-        Session(job, worker).start()
+        Execution(job, worker).start()
         message = worker.receive(time.monotonic() + 20)
         assert (message["op"], message["limit"]) == ("LIMIT", limit)
         with pytest.raises(Gone):

@@ -27,8 +27,8 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="a mechanism of Linux
 START = """
 import json, os, sys
 sys.path.insert(0, sys.argv[1])
-from visprog.sandbox import Limits, confine, landlock, seccomp
-from visprog.sandbox.libc import prctl, syscall
+from visprog.sandbox import Limits, confine, kernel
+from visprog.sandbox.kernel import prctl, syscall
 def attempt(action):
     try:
         action()
@@ -96,8 +96,8 @@ def test_processor_time(bounds: dict[str, list[int]]) -> None:
 def test_privileges() -> None:
     """Neither a set-user-id program nor a debugger gets at the worker."""
     facts = alone("""
-seccomp.apply = lambda **_: False
-landlock.apply = lambda: 0
+kernel.apply_seccomp = lambda **_: False
+kernel.apply_landlock = lambda: 0
 confine._drop_user = lambda: False  # that alone makes a process not dumpable
 confine.confine(Limits(memory=1 << 30))
 number = {"x86_64": 157}.get(os.uname().machine, 167)  # prctl, which answers here
@@ -110,7 +110,7 @@ tell([no_new_privileges, dumpable])
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_root_becomes_nobody() -> None:
     facts = alone("""
-seccomp.apply = lambda **_: False
+kernel.apply_seccomp = lambda **_: False
 confine.confine(Limits(memory=1 << 30))
 tell([os.getresuid(), os.getresgid(), os.getgroups()])
 """)
@@ -124,7 +124,7 @@ tell([os.getresuid(), os.getresgid(), os.getgroups()])
 def test_confined_without_seccomp(tmp_path: Path) -> None:
     abi, error = alone(
         """
-seccomp.apply = lambda **_: False
+kernel.apply_seccomp = lambda **_: False
 confine._drop_user = lambda: False
 abi, _ = syscall(444, 0, 0, 1)
 confine.confine(Limits(memory=1 << 30))
@@ -143,7 +143,7 @@ def test_confined_without_landlock() -> None:
         pytest.skip("no seccomp filter here")
     assert (
         alone("""
-landlock.apply = lambda: 0
+kernel.apply_landlock = lambda: 0
 confine.confine(Limits(memory=1 << 30))
 tell(attempt(lambda: os.stat("/")))
 """)
@@ -170,7 +170,7 @@ def behind_landlock() -> Any:
 import socket, tempfile
 folder, port, name, target = sys.argv[2:]
 prctl(confine.PR_SET_NO_NEW_PRIVS, 1)
-abi = landlock.apply()
+abi = kernel.apply_landlock()
 tell({
     "abi": abi,
     "read": attempt(lambda: open("/etc/passwd")),
@@ -215,7 +215,7 @@ import ctypes, mmap, socket
 from _socket import socket as bare
 prctl(confine.PR_SET_NO_NEW_PRIVS, 1)
 reading, writing = os.pipe()
-if not seccomp.apply(readable=0, writable=1):
+if not kernel.apply_seccomp(readable=0, writable=1):
     tell("none")
 """
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visprog.sandbox import Limits
+from visprog.sandbox.execution import HostCodec
 from visprog.sandbox.library import load
 from visprog.sandbox.protocol import HEADER, Codec, ProtocolError, TooLarge, pack, unpack
-from visprog.sandbox.session import HostCodec
 from visprog.sandbox.worker import GuestCodec
 
 from .conftest import Image

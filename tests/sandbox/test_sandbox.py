@@ -369,13 +369,13 @@ def test_a_dead_standby_is_replaced() -> None:
 
 
 def test_a_standby_that_dies_on_the_way_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    from visprog.sandbox.process import Worker
+    from visprog.sandbox.process import WorkerProcess
 
     with Sandbox() as sandbox:
         sandbox.warm()
         os.kill(sandbox._standby._ready[0].pid, signal.SIGKILL)
         time.sleep(0.1)
-        monkeypatch.setattr(Worker, "is_alive", True)
+        monkeypatch.setattr(WorkerProcess, "is_alive", True)
         assert sandbox.run("result = 1").value == 1
 
 

@@ -43,9 +43,9 @@ CHECK = _of(
 )  # fmt: skip
 PARSING = _of(
     "parsing.py",
-    ("check: control characters", 'if character == "\\0" or character in _BIDI:', "if False:", _CODES),
+    ("check: control characters", "if control:", "if False:", _CODES),
     ("check: size", "if size > limits.source:", "if False:", _CODES),
-    ("check: brackets", "if depth > MAX_BRACKETS:", "if False:", _CODES),
+    ("check: brackets", "if _open_brackets(source) > MAX_BRACKETS:", "if False:", _CODES),
     ("check: number of nodes", "if count > limits.source_nodes:", "if False:", _CODES),
     ("check: depth", "if depth > limits.source_depth or nesting", "if nesting", _CODES),
     ("check: nesting", " or nesting > limits.source_nesting:", ":", "test_limits.py::test_source_limits"),
@@ -78,12 +78,12 @@ LANGUAGE = [
         ("items written", "if type(value) in policy.WRITABLE:", "if True:", _ITEMS),
         ("memory is sticky", "if isinstance(error, MemoryError):", "if False:", _FINALLY),
         ("recursion is sticky", "if isinstance(error, RecursionError):", "if False:", _FINALLY),
-        ("math facade", "[name for name in policy.MATH if hasattr(math, name)]", "dir(math)", _FACADE),
+        ("math facade", "[name for name in policy.MATH_NAMES if hasattr(math, name)]", "dir(math)", _FACADE),
     ),
     *_of(
         "engine.py",
         ("builtins table", '"__builtins__": builtins,', '"__builtins__": __builtins__,', _NOT_THERE),
-        ("recursion", "sys.setrecursionlimit(_depth() + scope.limits.recursion)", "pass",
+        ("recursion", "sys.setrecursionlimit(_depth() + namespace.limits.recursion)", "pass",
          "test_guards.py::test_recursion_is_bounded"),
     ),
     *_of(
@@ -131,11 +131,11 @@ LANGUAGE = [
     ),
 ]  # fmt: skip
 
-_DECODER = "test_session.py::test_the_decoder_refuses"
-_ENCODER = "test_session.py::test_the_encoder_refuses"
-_BODIES = "test_session.py::test_bodies_that_are_no_message"
-_ENDS = "test_session.py::test_messages_that_end_the_run"
-_BOUNDED = "test_session.py::test_calls_and_handles_are_bounded"
+_DECODER = "test_execution.py::test_the_decoder_refuses"
+_ENCODER = "test_execution.py::test_the_encoder_refuses"
+_BODIES = "test_execution.py::test_bodies_that_are_no_message"
+_ENDS = "test_execution.py::test_messages_that_end_the_run"
+_BOUNDED = "test_execution.py::test_calls_and_handles_are_bounded"
 PROTOCOL = [
     *_of(
         "protocol.py",
@@ -157,38 +157,39 @@ PROTOCOL = [
         ("size of messages", "if len(body) > limit:", "if False:", "test_limits.py::test_result_bytes_are_bounded"),
     ),
     *_of(
-        "session.py",
+        "execution.py",
         ("handle table", "if len(wire) != 1 or type(number) is not int or not 0 <= number < len(self._table):",
          "if False:", _DECODER),
-        ("numbers of calls", 'if message.get("i") != self._calls + 1 or', "if", "test_session.py::test_calls_count_up"),
+        ("numbers of calls", 'if message.get("i") != self._calls + 1 or', "if",
+         "test_execution.py::test_calls_count_up"),
         ("types of numbers of calls", ' or type(message.get("i")) is not int:', ":", _ENDS),
         ("granted tools", "if type(name) is not str or name not in self._job.tools:", "if False:", _ENDS),
         ("types of arguments", "if type(positional) is not list or type(keywords) is not dict:", "if False:", _ENDS),
         ("keywords", "if len(keywords) > MAX_KEYWORDS or not all(", "if False and not all(", _ENDS),
         ("call limit", "if self._calls >= limits.calls:", "if False:", _BOUNDED),
         ("handle limit", "if number >= self._limits.handles:", "if False:", _BOUNDED),
-        ("output limit", "text = text[: self._room]", "pass", "test_session.py::test_output_is_bounded"),
+        ("output limit", "text = text[: self._room]", "pass", "test_execution.py::test_output_is_bounded"),
         ("types of output", "if type(text) is not str:", "if False:", _ENDS),
         ("length of texts", "readable(value[:MAX_TEXT])", "readable(value)",
-         "test_session.py::test_texts_are_bounded"),
+         "test_execution.py::test_texts_are_bounded"),
         ("control characters", "readable(value[:MAX_TEXT])", "value[:MAX_TEXT]",
-         "test_session.py::test_texts_steer_no_terminal"),
+         "test_execution.py::test_texts_steer_no_terminal"),
         ("lines", "if value is not None and (type(value) is not int or not 0 <= value < 1 << 31):", "if False:", _ENDS),
         ("number of findings", "if type(wire) is not list or not 1 <= len(wire) <= 20:", "if False:", _ENDS),
         ("text of tool errors", "str(error)[:MAX_TEXT]", "str(error)", "test_sandbox.py::test_tool_errors"),
         ("silence deadline", "return min(time.monotonic() + limits.cpu + limits.grace, self._last)",
-         "return self._last", "test_session.py::test_silence"),
+         "return self._last", "test_execution.py::test_silence"),
         ("whole-run deadline", "self._last = job.started + job.limits.time", 'self._last = float("inf")',
-         "test_session.py::test_the_whole_run_has_a_deadline"),
+         "test_execution.py::test_the_whole_run_has_a_deadline"),
     ),
     *_of(
         "process.py",
         ("frame length", "if size > self._limits.message:", "if False:",
-         "test_session.py::test_long_messages_are_not_awaited"),
+         "test_execution.py::test_long_messages_are_not_awaited"),
         ("absolute deadlines", "left = deadline - time.monotonic()", "left = self._limits.cpu + self._limits.grace",
-         "test_session.py::test_drops_are_silence"),
+         "test_execution.py::test_drops_are_silence"),
         ("write deadline", "self._wait(self._writable, deadline)", "self._wait(self._writable, deadline + 3600)",
-         "test_session.py::test_replies_have_a_deadline"),
+         "test_execution.py::test_replies_have_a_deadline"),
         ("start deadline", "self._deadline = time.monotonic() + limits.startup",
          "self._deadline = time.monotonic() + limits.startup + 3600",
          "test_always_an_answer.py::test_a_worker_that_never_gets_ready"),
@@ -257,17 +258,17 @@ KERNEL = [
             }.items()
         ],
         ("rlimit CPU", '"CPU": (cpu, cpu + 1), ', "", "test_mechanisms.py::test_processor_time"),
-        ("no_new_privs", "prctl(PR_SET_NO_NEW_PRIVS, 1)", "True", "test_mechanisms.py::test_privileges"),
-        ("not dumpable", "prctl(PR_SET_DUMPABLE, 0)", "pass", "test_mechanisms.py::test_privileges"),
+        ("no_new_privs", "kernel.prctl(PR_SET_NO_NEW_PRIVS, 1)", "True", "test_mechanisms.py::test_privileges"),
+        ("not dumpable", "kernel.prctl(PR_SET_DUMPABLE, 0)", "pass", "test_mechanisms.py::test_privileges"),
         ("nobody", "_drop_user()}", "False}", "test_mechanisms.py::test_root_becomes_nobody"),
-        ("Landlock", "landlock.apply()", "0", "test_mechanisms.py::test_confined_without_seccomp"),
-        ("seccomp", "seccomp.apply(readable=0, writable=1)", "False",
+        ("Landlock", "kernel.apply_landlock()", "0", "test_mechanisms.py::test_confined_without_seccomp"),
+        ("seccomp", "kernel.apply_seccomp(readable=0, writable=1)", "False",
          "test_mechanisms.py::test_confined_without_landlock"),
         ("honest probes", "return error.errno in (errno.EPERM, errno.EACCES)\n    return False",
          "pass\n    return True", "test_mechanisms.py::test_an_unconfined_worker_knows_it"),
     ),
     *_of(
-        "seccomp.py",
+        "kernel.py",
         ("seccomp: the rest is denied", "return [*code, (_RETURN, 0, 0, _DENY)]",
          "return [*code, (_RETURN, 0, 0, _ALLOW)]",
          "test_confine.py::test_everything_else_is_denied"),
@@ -285,7 +286,7 @@ KERNEL = [
         ("seccomp: x32", "if column == 0:", "if False:", "test_confine.py::test_other_architectures_end_the_process"),
     ),
     *_of(
-        "landlock.py",
+        "kernel.py",
         ("Landlock: files", "(1 << _FILE_RIGHTS.get(abi, 16)) - 1,", "1,", f"{_LANDLOCK}[read-1]"),
         ("Landlock: network", "if abi >= _NETWORK_FROM:", "if False:", f"{_LANDLOCK}[connect-4]"),
         ("Landlock: scopes", "if abi >= _SCOPES_FROM:", "if False:", f"{_LANDLOCK}[signal-6]"),

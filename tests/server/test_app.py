@@ -23,7 +23,7 @@ from starlette.testclient import TestClient
 
 from tests.small_tools import REGISTRY, FakePlanner, picture
 from visprog import Agent, Answer, Image, tool
-from visprog.server.app import Limits, Service, create_app
+from visprog.server.app import RequestLimits, Service, create_app
 from visprog.server.queue import Line
 
 SCHEMA = json.loads(files("visprog").joinpath("answer.schema.json").read_text())
@@ -51,7 +51,7 @@ def agent() -> Iterator[Agent]:
 
 @pytest.fixture(scope="module")
 def client(agent: Agent) -> Iterator[TestClient]:
-    limits = Limits(upload=200_000, pixels=10_000, seconds=60)
+    limits = RequestLimits(upload=200_000, pixels=10_000, seconds=60)
     service = Service(agent, Line(2, 2), limits, lambda: {"detect:big": 5 << 20})
     service.ready = True
     with TestClient(create_app(service), raise_server_exceptions=False) as made:
@@ -266,7 +266,7 @@ def test_a_mistake_of_ours_says_nothing_of_the_inside(
 
 
 def test_a_request_has_a_time_limit(agent: Agent) -> None:
-    service = Service(agent, Line(1, 1), Limits(seconds=0.5))
+    service = Service(agent, Line(1, 1), RequestLimits(seconds=0.5))
     program = "def answer(image):\n    return nap(image, 1.5)"
     with TestClient(create_app(service)) as client:
         reply = client.post("/v1/run", data={"program": program}, files={"images": ("a.png", png())})
@@ -376,7 +376,7 @@ def test_metrics_count_what_was_done(client: TestClient) -> None:
 
 
 def test_health_tells_alive_from_ready(agent: Agent) -> None:
-    service = Service(agent, Line(1, 0), Limits())
+    service = Service(agent, Line(1, 0), RequestLimits())
     with TestClient(create_app(service)) as client:
         starting = client.get("/health")
         assert starting.status_code == 503 and starting.json()["alive"] and not starting.json()["ready"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from .diagnostics import Diagnostic, Severity
+from visprog.sandbox import Severity
+
+from .diagnostics import Diagnostic
 from .dry_run import dry_run
 from .program import check
-from .render import format, to_json
+from .render import render_diagnostics
 
-__all__ = ["Diagnostic", "Severity", "check", "dry_run", "format", "to_json"]
+__all__ = ["Diagnostic", "Severity", "check", "dry_run", "render_diagnostics"]

@@ -1,4 +1,4 @@
-"""A finding of the check, and the list that they are gathered in."""
+"""What the check reports, and the list that it is gathered in."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ import ast
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import TypeAlias
 
 from visprog import sandbox
+from visprog.sandbox import Severity
 
-Severity = Literal["error", "warning"]
 Place: TypeAlias = ast.expr | ast.stmt | ast.arg | ast.keyword | tuple[int, int]
-"""Where a finding is: a part of the program, or a line and column."""
-
+"""Where something is wrong: a part of the program, or a line and column."""
 
 REFUSALS = frozenset(("absent-tool", "unseen-phrase"))
-"""Codes of what a backend in force will refuse, sure as that is: in another configuration the program is right."""
+"""Codes of what a backend in force is sure to refuse: in another configuration the program is right."""
 
 
 @dataclass(frozen=True)
 class Diagnostic(sandbox.Diagnostic):
-    """What is wrong with a program, where, and what to write instead.
+    """What is wrong with a program, as the sandbox says it too; here some of it is about what tools refuse."""
 
-    `line` counts from 1 and `column` from 0, as in `ast`. An error is sure to fail, or to answer something
-    else than was asked for; a warning may be meant.
-    """
-
-    severity: Severity = "error"
+    @classmethod
+    def of(cls, found: sandbox.Diagnostic) -> Diagnostic:
+        """A diagnostic of the sandbox."""
+        return cls(**found.to_json())
 
     @property
     def refusal(self) -> bool:
         """Whether a tool says it again, if the program runs all the same, and refuses to answer."""
         return self.code in REFUSALS
 
-    def to_json(self) -> dict[str, Any]:
-        return {**super().to_json(), "severity": self.severity}
-
 
 @dataclass
-class Findings:
-    """Each finding once, however often the code that it is in is looked at."""
+class Diagnostics:
+    """Each diagnostic once, however often the code that it is about is followed.
+
+    Attributes:
+        found: by code, line and column.
+        muted: number of `mute` blocks around; inside of them nothing is added.
+    """
 
     found: dict[tuple[str, int, int], Diagnostic] = field(default_factory=dict)
     muted: int = 0
@@ -52,17 +52,20 @@ class Findings:
         message: str,
         suggestion: str | None = None,
         severity: Severity = "error",
+        *,
+        name: str | None = None,
     ) -> None:
+        """Add one, unless it is known. Its name is that of the node, if none is given."""
         if self.muted:
             return
         line, column = node if isinstance(node, tuple) else (node.lineno, node.col_offset)
-        self.found.setdefault(
-            (code, line, column), Diagnostic(code, line, column, message, suggestion, severity)
-        )
+        name = name_of(node) if name is None else name
+        made = Diagnostic(code, line, column, message, suggestion, severity, name)
+        self.found.setdefault((code, line, column), made)
 
     @contextmanager
     def mute(self) -> Iterator[None]:
-        """Nothing is reported inside: the types are not settled yet."""
+        """Add nothing inside: the types are not settled yet."""
         self.muted += 1
         try:
             yield
@@ -71,6 +74,18 @@ class Findings:
 
     def sorted(self) -> list[Diagnostic]:
         return sorted(self.found.values(), key=lambda d: (d.line, d.column, d.code))
+
+
+def name_of(node: Place | ast.AST) -> str:
+    """The name that a part of a program is, has or calls; empty if there is none."""
+    match node:
+        case ast.Name(id=str(name)) | ast.FunctionDef(name=str(name)):
+            return name
+        case ast.Attribute(attr=str(name)) | ast.arg(arg=str(name)) | ast.keyword(arg=str(name)):
+            return name
+        case ast.Call(func=function):
+            return name_of(function)
+    return ""
 
 
 def name_position(node: ast.Attribute) -> tuple[int, int]:

@@ -1,34 +1,34 @@
-"""Runs a program on stand-ins for the tools, to find what types cannot: what if nothing is found?"""
+"""Trial of a program on fake tools, to find what types cannot tell: what if nothing is found?"""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args, get_origin
 
-from visprog.sandbox import Limits, Outcome, Sandbox, checker
+from visprog.sandbox import Limits, Outcome, Sandbox, Severity
 
 from ..errors import ToolError
-from ..program import named, parameters
+from ..program import Inputs, Program
 from ..registry import Registry
 from ..registry.types import Type, accepts, describe, render
 from ..values import Mask
 from ..values.image import Image
 from ..values.library import ATTRIBUTES
-from .diagnostics import Diagnostic, Findings, Severity
-from .fakes import OddValue, StandIns, picture
+from .diagnostics import Diagnostic, Diagnostics
+from .fakes import OddValue, StandIns
 
 LIBRARY = "visprog.values.library:LIBRARY"
 TYPES = ((Image, ATTRIBUTES["Image"]), (Mask, ATTRIBUTES["Mask"]))
 
-MAX_PICTURES = 12
-"""Pictures of a trial of a program that does not say how many it takes."""
+MAX_INPUTS = 12
+"""Number of images, or of other inputs in a list, of a trial of a program that does not say how many it takes."""
 
 _CERTAIN = ("AttributeError", "NameError", "TypeError")
 """Errors of types and names: they do not hang on what the values are."""
 
 _UNEVEN = (*_CERTAIN, "IndexError", "ZeroDivisionError", "KeyError", "StopIteration")
-"""Errors that say that a program did not think of how many things are found."""
+"""Errors of programs that do not expect the number of objects that are found."""
 
 _EXPECTED = ("NothingFound",)
 """Errors with which a program may end: they say in words that nothing was found."""
@@ -36,7 +36,7 @@ _EXPECTED = ("NothingFound",)
 _REMEDIES = {
     "IndexError": "test len(…) first, or use nth(…), which says what is missing",
     "KeyError": "use .get(…) with a value for all other keys, or test that the key is there",
-    "StopIteration": "give next(…) a second argument: what to take where there is none",
+    "StopIteration": "give next(…) a second argument: what to take if there is none",
     "UnboundLocalError": "give it a value before the branch or the loop",
     "ZeroDivisionError": "test first that the divisor is not 0",
 }
@@ -51,55 +51,62 @@ _REMEDIES_BY_WORDS = {
 
 
 def dry_run(
-    source: str,
+    program: str | Program,
     registry: Registry,
     *,
     returns: Type | None = None,
-    images: int | None = None,
+    inputs: Inputs | None = None,
     seconds: float = 2.0,
     sandbox: Sandbox | None = None,
 ) -> list[Diagnostic]:
-    """Run a program in the sandbox on made-up results: nothing found, one thing, several.
+    """Run a program in the sandbox on made-up results: nothing found, one object, several.
 
-    What fails whatever the values are is an error: a wrong type, an unknown name, or a slip before anything
-    was looked at. What hangs on a made-up value, or fails only where nothing, or one thing, is found is a
-    warning. To end with `NothingFound`, or with an error that the program itself raises, is neither.
+    What fails whatever the values are is an error: a wrong type, an unknown name, or a mistake before any tool
+    was called. What depends on a made-up value is a warning, and so is what fails only if nothing, or only one
+    object, is found. To end with `NothingFound`, or with an error that the program itself raises, is neither.
 
     Args:
-        source: the program.
+        program: its source, or the program if it has been parsed.
         registry: the tools that it may call; only their signatures are used.
-        returns: the type that its answer must have, where that is known.
-        images: how many pictures it is given; where None, as many as it seems to want.
-        seconds: the processor time that each run may take; of a `sandbox` that is given, its own limits hold.
-        sandbox: to run it in, made with the library of the values; a new one where None.
+        returns: the type that its answer must have, if that is known.
+        inputs: types of its inputs, by name; `tuple[Image, Image]` is a list of two, `list[Image]` one of as many as
+            the program seems to want. If None, it is given the images that it asks for.
+        seconds: processor time that each run may take; a `sandbox` that is given has its own limits.
+        sandbox: to run it in, made with the library of the values; a new one if None.
     """
     if sandbox is None:
         with Sandbox(Limits(cpu=seconds, grace=1.0), library=LIBRARY) as own:
-            return dry_run(source, registry, returns=returns, images=images, sandbox=own)
-    return _DryRun(source, registry, returns, images, sandbox).findings()
+            return dry_run(program, registry, returns=returns, inputs=inputs, sandbox=own)
+    return _DryRun(Program.parse(program), registry, returns, inputs, sandbox).diagnose()
 
 
 class _DryRun:
     def __init__(
-        self, source: str, registry: Registry, returns: Type | None, images: int | None, sandbox: Sandbox
+        self,
+        program: Program,
+        registry: Registry,
+        returns: Type | None,
+        inputs: Inputs | None,
+        sandbox: Sandbox,
     ) -> None:
-        self.source = source
+        self.program = program
         self.registry = registry
         self.returns = returns
         self.sandbox = sandbox
-        tree = checker.parse(source)
-        tree = tree if isinstance(tree, ast.Module) else ast.Module([], [])
-        self.raises = _raise_lines(tree)
-        self.inputs = _inputs(source, images or _wanted(tree, source))
-        # Then even what comes before the first call may hang on the pictures.
-        self.looks = _reads_pictures(tree) or (images is None and bool(_lists(source)))
-        self.says_none = any(isinstance(n, ast.Constant) and n.value is None for n in ast.walk(tree))
-        self.found = Findings()
+        given = program.inputs() if inputs is None else inputs
+        names = {n.id for n in ast.walk(program.tree) if isinstance(n, ast.Name)}
+        lists = {name for name, type_ in given.items() if name in names and _is_list(type_)}
+        self.inputs = _made_inputs(given, _wanted(program, lists))
+        # Then even what comes before the first call may depend on the inputs.
+        self.reads_inputs = _reads_images(program.tree) or bool(lists)
+        self.raises = _raise_lines(program.tree)
+        self.says_none = any(isinstance(n, ast.Constant) and n.value is None for n in ast.walk(program.tree))
+        self.found = Diagnostics()
 
-    def findings(self) -> list[Diagnostic]:
+    def diagnose(self) -> list[Diagnostic]:
         none = self.run(StandIns(0, (False,), ("",)))
         if none.status == "rejected":
-            return [Diagnostic(d.code, d.line, d.column, d.message, d.suggestion) for d in none.diagnostics]
+            return [Diagnostic.of(d) for d in none.diagnostics]
         if self._ended(none):
             return self.found.sorted()
         one = self.run(StandIns(1, (True,), ("red", "yes")))
@@ -113,10 +120,9 @@ class _DryRun:
         self._answers(none, [one, many])
         return self.found.sorted()
 
-    def run(self, stand_ins: StandIns) -> Outcome:
-        return self.sandbox.run(
-            self.source, tools=stand_ins.tools(self.registry), inputs=self.inputs, types=TYPES
-        )
+    def run(self, fakes: StandIns) -> Outcome:
+        tools = fakes.tools(self.registry)
+        return self.sandbox.run(self.program.source, tools=tools, inputs=self.inputs, types=TYPES)
 
     def _ended(self, outcome: Outcome) -> bool:
         """A run that was ended from outside says it all: the others would take as long."""
@@ -132,18 +138,18 @@ class _DryRun:
         return True
 
     def _is_certain(self, outcome: Outcome) -> bool:
-        """Whether a program ended as it did whatever the values are that tools return and pictures have."""
+        """Whether a program ended as it did whatever the values are that tools return and images have."""
         if outcome.error_type in _CERTAIN:
             return "NoneType" not in (outcome.error or "")
         if isinstance(outcome.cause, ToolError):
             return not isinstance(outcome.cause, OddValue)
-        return outcome.calls == 0 and not self.looks
+        return outcome.calls == 0 and not self.reads_inputs
 
     def _report(
         self, code: str, outcome: Outcome, message: str, hint: str | None, severity: Severity = "error"
     ) -> None:
         line = outcome.line or 1
-        lines = self.source.split("\n")
+        lines = self.program.source.split("\n")
         text = lines[line - 1] if line <= len(lines) else ""
         self.found.add(code, (line, len(text) - len(text.lstrip())), message, hint, severity)
 
@@ -169,7 +175,7 @@ class _DryRun:
                 )
             return
         if self._failed(many) and (self._failed(one) or _uneven(many)):
-            few = "even where something is found" if self._failed(one) else "where several things are found"
+            few = "even if something is found" if self._failed(one) else "if several objects are found"
             if self._is_certain(many):
                 self._report("fails", many, f"this fails {few}: {what[id(many)]}", None)
             else:
@@ -180,19 +186,19 @@ class _DryRun:
             self._report(
                 "few-results",
                 one,
-                f"this fails where only one thing is found: {what[id(one)]}",
+                f"this fails if only one object is found: {what[id(one)]}",
                 hint,
                 "warning",
             )
         if self._failed(none) and _uneven(none) and not self._failed(many):
             hint = "test it first (if not found: return …), or use best(…), leftmost(…), nth(…)"
             self._report(
-                "empty-result", none, f"this fails where nothing is found: {what[id(none)]}", hint, "warning"
+                "empty-result", none, f"this fails if nothing is found: {what[id(none)]}", hint, "warning"
             )
 
     def _answers(self, none: Outcome, full: Sequence[Outcome]) -> None:
         fine = [o for o in full if o.status == "ok"]
-        # A program that writes None may well mean it: there is no such thing.
+        # A program that writes None may well mean it: there is no such object.
         if not self.says_none and any(o.value is None for o in fine):
             empty = next(o for o in fine if o.value is None)
             why = "the program comes to its end without an answer"
@@ -209,7 +215,7 @@ class _DryRun:
 
 
 def _uneven(outcome: Outcome) -> bool:
-    """True where the error comes of how many things there are."""
+    """Whether the error comes of the number of objects."""
     text = outcome.error or ""
     return outcome.error_type in _UNEVEN or "empty" in text or "to unpack" in text
 
@@ -226,42 +232,52 @@ def _remedy(outcome: Outcome, otherwise: str = "make sure that this holds whatev
     return next((hint for words, hint in _REMEDIES_BY_WORDS.items() if words in text), otherwise)
 
 
-def _inputs(source: str, images: int) -> dict[str, Any]:
-    """Pictures under the names that the program asks for, as many as it has names."""
-    count = max(images, len(parameters(source) or ()))
-    return named(source, [picture(i) for i in range(count)])
+def _made_inputs(inputs: Inputs, length: int) -> dict[str, Any]:
+    """A made-up value for each input, `length` of them for a list.
+
+    An input by itself is the next of its type; a list begins with the first, as `image` is the first of `images`.
+    """
+    made: dict[tuple[Type, int], Any] = {}
+    fakes = StandIns(1, (True,), ("",))
+
+    def make(type_: Type, number: int) -> Any:
+        return made.setdefault((type_, number), fakes.make(type_, {}, number))
+
+    values: dict[str, Any] = {}
+    for number, (name, type_) in enumerate(inputs.items()):
+        origin: Any = get_origin(type_)
+        if origin is list:
+            values[name] = [make(get_args(type_)[0], i) for i in range(length)]
+        elif origin is tuple:
+            values[name] = [make(each, i) for i, each in enumerate(get_args(type_))]
+        else:
+            values[name] = make(type_, number)
+    return values
 
 
-def _wanted(tree: ast.Module, source: str) -> int:
-    """How many pictures a program seems to be made for: as many as it takes its list of them apart into."""
-    lists = _lists(source)
-    wanted = [2 if parameters(source) else 1] if lists else [1]
-    for node in ast.walk(tree):
+def _is_list(type_: Type) -> bool:
+    origin: Any = get_origin(type_)
+    return origin is list
+
+
+def _wanted(program: Program, lists: set[str]) -> int:
+    """Length of lists that a program seems to be made for: the most parts that it takes one of them apart into."""
+    wanted = [2 if lists and program.parameters else 1]
+    for node in ast.walk(program.tree):
         if isinstance(node, ast.Assign) and _is_one_of(node.value, lists):
             wanted += [len(t.elts) for t in node.targets if isinstance(t, ast.Tuple | ast.List)]
         elif isinstance(node, ast.Subscript) and _is_one_of(node.value, lists):
             index = node.slice.value if isinstance(node.slice, ast.Constant) else None
             wanted += [index + 1] if isinstance(index, int) else []
-    return min(max(wanted), MAX_PICTURES)
-
-
-def _lists(source: str) -> set[str]:
-    """The names by which a program finds all of its pictures in a list."""
-    lists = {name for name, value in named(source, [0]).items() if isinstance(value, list)}
-    tree = checker.parse(source)
-    return (
-        lists & {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
-        if isinstance(tree, ast.Module)
-        else lists
-    )
+    return min(max(wanted), MAX_INPUTS)
 
 
 def _is_one_of(node: ast.expr, names: set[str]) -> bool:
     return isinstance(node, ast.Name) and node.id in names
 
 
-def _reads_pictures(tree: ast.Module) -> bool:
-    """Whether a program reads something of its pictures, such as their width, without a tool."""
+def _reads_images(tree: ast.Module) -> bool:
+    """Whether a program reads something of its images, such as their width, without a tool."""
     return any(isinstance(n, ast.Attribute) and n.attr in ATTRIBUTES["Image"] for n in ast.walk(tree))
 
 

@@ -1,4 +1,4 @@
-"""What to write instead, where a value is of the wrong type."""
+"""Suggestions of what to write instead of a value of the wrong type."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .inference.types import (
     VIEW,
     Function,
     Instance,
-    Kind,
+    StaticType,
     Variable,
     class_of,
     could_be,
@@ -26,7 +26,7 @@ from .inference.types import (
 _LISTS = (list, tuple, Sequence, Iterable)
 
 
-def conversion(given: Kind, wanted: Kind, node: ast.expr, *, strict: bool = False) -> str | None:
+def conversion(given: StaticType, wanted: StaticType, node: ast.expr, *, strict: bool = False) -> str | None:
     """How to make what is wanted of the value that `node` gives."""
     text = brief(node)
     note = next((m.note for m in members(given) if isinstance(m, Instance) and m.note), "")
@@ -73,16 +73,18 @@ def conversion(given: Kind, wanted: Kind, node: ast.expr, *, strict: bool = Fals
     return None
 
 
-def operands(operator: str, left: Kind, right: Kind, node_left: ast.expr, node_right: ast.expr) -> str | None:
+def operands(
+    operator: str, left: StaticType, right: StaticType, node_left: ast.expr, node_right: ast.expr
+) -> str | None:
     """How to make the two sides of an operator fit."""
-    for kind, other, node in ((left, right, node_left), (right, left, node_right)):
+    for type_, other, node in ((left, right, node_left), (right, left, node_right)):
         text = brief(node)
-        note = next((m.note for m in members(kind) if isinstance(m, Instance) and m.note), "")
+        note = next((m.note for m in members(type_) if isinstance(m, Instance) and m.note), "")
         if note:
             return note
-        if isinstance(kind, Signature):
-            return f"call it: {kind.text}"
-        have = class_of(kind)
+        if isinstance(type_, Signature):
+            return f"call it: {type_.text}"
+        have = class_of(type_)
         if have in (list, tuple, dict, set) and is_number(other):
             return (
                 f"compare its length: len({text})"

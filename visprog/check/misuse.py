@@ -1,4 +1,4 @@
-"""Slips that types do not show: text taken for truth, words for numbers, a crop's size for a place."""
+"""Mistakes that types do not show: text taken for truth, words for numbers, the size of a crop for a position."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from ..registry import Registry
 from . import hints
-from .diagnostics import Diagnostic, Findings
+from .diagnostics import Diagnostic, Diagnostics
 from .phrases import catches_refusals
 
 ANSWERS = frozenset(("caption", "classify", "dominant_color", "vqa"))
@@ -42,16 +42,16 @@ def misuse(tree: ast.Module, registry: Registry) -> list[Diagnostic]:
     """What a program surely does not mean, though its types fit.
 
     A text that is never empty is no truth (`text-as-truth`); an answer in words may be no number
-    (`words-as-number`, a warning); places of things found are in the frame of the whole image, so that a
+    (`words-as-number`, a warning); positions of objects are in the frame of the whole image, so that a
     crop's own width and height are not to be compared with them (`crop-frame`); and what a tool refuses to look
     for has not been counted: 0 is no answer then (`swallowed-refusal`, a warning).
     """
-    return _Misuse(tree, registry).findings()
+    return _Misuse(tree, registry).diagnose()
 
 
 @dataclass(frozen=True)
 class _Crop:
-    """A crop, as an expression makes it: its region where that has a name, and the axes that it begins anew on."""
+    """A crop, as an expression makes it: its region if that has a name, and the axes that it begins anew on."""
 
     region: ast.expr | None
     shifted: str
@@ -61,7 +61,7 @@ class _Misuse:
     def __init__(self, tree: ast.Module, registry: Registry) -> None:
         self.tree = tree
         self.registry = registry
-        self.found = Findings()
+        self.found = Diagnostics()
         self.stores = Counter(
             n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
         )
@@ -82,7 +82,7 @@ class _Misuse:
         settled = len(known) == self.stores[node.id] and all(v.lineno < node.lineno for v in known)
         return known if settled else []
 
-    def findings(self) -> list[Diagnostic]:
+    def diagnose(self) -> list[Diagnostic]:
         for node in ast.walk(self.tree):
             for tested in _tests(node):
                 self._truth(tested)
@@ -119,7 +119,11 @@ class _Misuse:
             verify = " or use verify(…)," if "verify" in self.registry else ""
             hint = f'write {text}.strip().lower().startswith("yes"),{verify} or len(detect(…)) > 0'
         self.found.add(
-            "text-as-truth", node, f"{name} gives a text, which is always true, whatever it says", hint
+            "text-as-truth",
+            node,
+            f"{name} gives a text, which is always true, whatever it says",
+            hint,
+            name=name,
         )
 
     def _number(self, node: ast.Call) -> None:
@@ -131,7 +135,7 @@ class _Misuse:
         name = call.func.id if isinstance(call.func, ast.Name) else ""
         self.found.add(
             "words-as-number", node, f'{name} answers in words, such as "two" or "many", which are no {node.func.id}',
-            "count with len(detect(…)), read with read_text(…), or catch ValueError", "warning",
+            "count with len(detect(…)), read with read_text(…), or catch ValueError", "warning", name=name,
         )  # fmt: skip
 
     def _is_guarded(self, node: ast.AST) -> bool:
@@ -146,7 +150,7 @@ class _Misuse:
     # -- refusals --------------------------------------------------------------------------------
 
     def _may_refuse(self, body: list[ast.stmt]) -> bool:
-        """Whether a tool is called there other than those that fail by design, where there is no such thing."""
+        """Whether a tool is called there other than those that fail by design if there is no such object."""
         calls = [n.func for part in body for n in ast.walk(part) if isinstance(n, ast.Call)]
         called = {function.id for function in calls if isinstance(function, ast.Name)}
         tools = [self.registry[name] for name in called if name in self.registry and not self.stores[name]]
@@ -157,7 +161,7 @@ class _Misuse:
             made_up = next((s for s in handler.body if _makes_up(s)), None)
             if made_up is not None and catches_refusals([handler]):
                 self.found.add(
-                    SWALLOWED, made_up, "where a tool cannot see what it is asked for, this answers all the same",
+                    SWALLOWED, made_up, "if a tool cannot see what it is asked for, this answers all the same",
                     "ask another tool here, or leave the try out: a refusal is better than a made-up answer",
                     "warning",
                 )  # fmt: skip

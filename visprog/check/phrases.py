@@ -1,4 +1,4 @@
-"""What a program asks of its tools, against what their backends in force can see."""
+"""What a program asks of its tools, compared with what their backends in force can see."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from ..registry import Registry, Tool
 from ..registry.sees import Near, Phrases
-from .diagnostics import Findings
-from .inference.types import Const, Kind, class_of, element, members
+from .diagnostics import Diagnostics
+from .inference.types import Const, StaticType, class_of, element, members
 
 CATCHING = frozenset(("Exception", "BaseException", "VisprogError", "ToolError", "Refused"))
 """Errors that a program catches a refusal by."""
@@ -28,30 +28,35 @@ HELPERS = {
 PLACED = (re.compile(r"\b(?:on|at|to|in) the (\w+)(?: side)?$"), re.compile(r"^(?:the )?(\w+)\b"))
 """Where such a word may stand: last, or first."""
 
-MOST_TOLD = 4
-"""Phrases of one argument that a finding explains."""
+MAX_EXPLAINED = 4
+"""Number of phrases of one argument that a diagnostic explains."""
 
 
 def check_phrase(
-    tool: Tool, parameter: str, node: ast.expr, kind: Kind, registry: Registry, findings: Findings
+    tool: Tool,
+    parameter: str,
+    node: ast.expr,
+    type_: StaticType,
+    registry: Registry,
+    diagnostics: Diagnostics,
 ) -> None:
     """Report an argument that is known before the program runs and cannot be seen."""
     phrases = tool.sees.phrases.get(parameter)
     if phrases is None:
         return
-    unseen = [text for text in _texts(kind) if not phrases.can_see(text)]
+    unseen = [text for text in _texts(type_) if not phrases.can_see(text)]
     if unseen:
-        first, *more = unseen[:MOST_TOLD]
+        first, *more = unseen[:MAX_EXPLAINED]
         message = phrases.refusal(first)
         message += f"; likewise {', '.join(map(repr, more))}" if more else ""
         remedies = [_remedy(tool, text, phrases, registry) for text in (first, *more)]
-        findings.add("unseen-phrase", node, message, "; ".join(dict.fromkeys(remedies)))
+        diagnostics.add("unseen-phrase", node, message, "; ".join(dict.fromkeys(remedies)), name=tool.name)
 
 
-def check_absent(tool: Tool, node: ast.Call, findings: Findings) -> None:
+def check_absent(tool: Tool, node: ast.Call, diagnostics: Diagnostics) -> None:
     """Report a call of a tool that no backend in force can answer."""
     if tool.sees.nothing:
-        findings.add("absent-tool", node.func, tool.sees.nothing, "use other tools, if they can tell")
+        diagnostics.add("absent-tool", node.func, tool.sees.nothing, "use other tools, if they can tell")
 
 
 def catches_refusals(handlers: list[ast.ExceptHandler]) -> bool:
@@ -63,9 +68,9 @@ def catches_refusals(handlers: list[ast.ExceptHandler]) -> bool:
     )
 
 
-def _texts(kind: Kind) -> Iterator[str]:
+def _texts(type_: StaticType) -> Iterator[str]:
     """The strings that an argument is known to be, or to be a list of."""
-    for member in members(kind):
+    for member in members(type_):
         if isinstance(member, Const) and isinstance(member.value, str):
             yield member.value
         elif class_of(member) in (list, tuple):
@@ -77,16 +82,16 @@ def _texts(kind: Kind) -> Iterator[str]:
 def _remedy(tool: Tool, text: str, phrases: Phrases, registry: Registry) -> str:
     near = phrases.near(text)
     other = registry.get(phrases.elsewhere(text))
-    remedies = [] if near is None else [_nearest(tool, text, near, registry)]
+    remedies = [] if near is None else [_suggestion(tool, text, near, registry)]
     if other is not None and not other.sees.nothing:
         remedies.append(f"call {other.name}({'image, …' if len(other.parameters) > 1 else 'image'})")
     return ", or ".join(remedies) or (
         f"answer it from what {tool.name} sees ('visprog tools {tool.name}' lists it), or say that it cannot be "
-        "answered: never take another thing for it"
+        "answered: never take another object for it"
     )
 
 
-def _nearest(tool: Tool, text: str, near: Near, registry: Registry) -> str:
+def _suggestion(tool: Tool, text: str, near: Near, registry: Registry) -> str:
     if near.relation == "spelling":
         return f"did you mean '{near.phrase}'?"
     call = f"{tool.name}(…, {near.phrase!r})"
@@ -100,20 +105,21 @@ def _nearest(tool: Tool, text: str, near: Near, registry: Registry) -> str:
 
 def _telling(text: str, near: Near, registry: Registry) -> str:
     """How to tell what was asked for from the rest of what includes it."""
-    said = next((m for where in PLACED if (m := where.search(text.lower())) and m[1] in HELPERS), None)
-    told, rest = [], text
-    if said and HELPERS[said[1]] in registry:
-        rest = (text[: said.start()] + text[said.end() :]).strip()
-        told = [f"choose with {HELPERS[said[1]]}(…)"]
+    found = next((m for place in PLACED if (m := place.search(text.lower())) and m[1] in HELPERS), None)
+    steps, rest = [], text
+    if found and HELPERS[found[1]] in registry:
+        rest = (text[: found.start()] + text[found.end() :]).strip()
+        steps = [f"choose with {HELPERS[found[1]]}(…)"]
     if rest and rest != near.phrase:
         verify, statement = registry.get("verify"), _one(rest)
         if verify is None or verify.sees.nothing or not _can_tell(verify, statement):
+            first = f"{' and '.join(steps)}, " if steps else ""
             return (
-                f", {' and '.join(told) + ', ' if told else ''}if every {near.phrase} will do: nothing in force tells "
-                f"{statement} from others, so that else it cannot be answered"
+                f", {first}if every {near.phrase} will do: nothing in force tells {statement} from others, so that "
+                "else it cannot be answered"
             )
-        told.insert(0, f"keep those for which verify(x, {statement!r}) is true")
-    return f", and {' and '.join(told)}"
+        steps.insert(0, f"keep those for which verify(x, {statement!r}) is true")
+    return f", and {' and '.join(steps)}"
 
 
 def _can_tell(verify: Tool, statement: str) -> bool:
@@ -122,7 +128,7 @@ def _can_tell(verify: Tool, statement: str) -> bool:
 
 
 def _one(text: str) -> str:
-    """What a thing is, as a statement about it."""
+    """What an object is, as a statement about it."""
     if text.split(maxsplit=1)[0].lower() in ("a", "an", "the"):
         return text
     return f"{'an' if text[:1].lower() in 'aeiou' else 'a'} {text}"

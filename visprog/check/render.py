@@ -1,41 +1,34 @@
-"""Findings as a compiler prints them, and as JSON."""
+"""Diagnostics as a compiler prints them."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
 
-from visprog import sandbox
+from visprog.sandbox import Diagnostic
 
 _RED, _YELLOW, _CYAN, _BOLD, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[36m", "\x1b[1m", "\x1b[0m"
 
 
-def format(
-    diagnostics: Sequence[sandbox.Diagnostic], source: str, path: str = "program.py", *, color: bool = False
+def render_diagnostics(
+    diagnostics: Sequence[Diagnostic], source: str, path: str = "program.py", *, color: bool = False
 ) -> str:
-    """Each finding with its line, a caret under its place, what to write instead; then how many there are.
+    """Each diagnostic with its line, a caret under its place and what to write instead; then their number.
 
     Args:
         diagnostics: what `check` or `dry_run` found.
         source: the program that they are about.
-        path: what to call it.
-        color: with ANSI colours.
+        path: of the program, as it is shown.
+        color: whether to use ANSI colours.
     """
     lines = source.split("\n")
     blocks = [_block(d, lines, path, color) for d in diagnostics]
     return "\n\n".join([*blocks, _summary(diagnostics)]) + "\n" if blocks else ""
 
 
-def to_json(diagnostics: Sequence[sandbox.Diagnostic]) -> list[dict[str, Any]]:
-    """Each finding as an object of `code`, `line`, `column`, `message`, `suggestion` and `severity`."""
-    return [{"severity": "error", **d.to_json()} for d in diagnostics]
-
-
-def _block(found: sandbox.Diagnostic, lines: list[str], path: str, color: bool) -> str:
-    severity = getattr(found, "severity", "error")
-    tint = _RED if severity == "error" else _YELLOW
+def _block(found: Diagnostic, lines: list[str], path: str, color: bool) -> str:
+    tint = _RED if found.severity == "error" else _YELLOW
 
     def paint(text: str, code: str) -> str:
         return f"{code}{text}{_RESET}" if color else text
@@ -51,7 +44,7 @@ def _block(found: sandbox.Diagnostic, lines: list[str], path: str, color: bool) 
     bar = paint("|", _CYAN)
     caret = paint("^" * _width(name.group() if name else "^"), tint)
     where, what = f"{path}:{found.line}:{column + 1}", paint(_plain(found.message), _BOLD)
-    parts = [f"{where}: {paint(severity, tint)}: {what} [{found.code}]"]
+    parts = [f"{where}: {paint(found.severity, tint)}: {what} [{found.code}]"]
     if line.strip():
         parts.append(f" {paint(number, _CYAN)} {bar} {_plain(line)}")
         parts.append(f" {margin} {bar} {' ' * _width(line[:column])}{caret}")
@@ -72,7 +65,7 @@ def _width(text: str) -> int:
     return sum(4 if c == "\t" else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def _summary(diagnostics: Sequence[sandbox.Diagnostic]) -> str:
-    warnings = sum(getattr(d, "severity", "error") == "warning" for d in diagnostics)
+def _summary(diagnostics: Sequence[Diagnostic]) -> str:
+    warnings = sum(d.severity == "warning" for d in diagnostics)
     counts = [(len(diagnostics) - warnings, "error"), (warnings, "warning")]
     return ", ".join(f"{n} {word}{'s' * (n != 1)}" for n, word in counts if n)

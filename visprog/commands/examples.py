@@ -147,10 +147,10 @@ def kept_whole(record: Mapping[str, Any]) -> tuple[bytes, ...]:
 
 def _taken(program: str) -> int:
     """How many pictures a program takes, as far as its first line says: `images` may be any number."""
-    from ..program import parameters
+    from ..program import Program
 
-    names = parameters(program)
-    return 2 if names == ["images"] else max(1, len(names or ()))
+    names = Program.parse(program).parameters
+    return 2 if names == ("images",) else max(1, len(names or ()))
 
 
 def _kind(value: Any) -> str:
@@ -173,14 +173,15 @@ def try_example(agent: Agent, example: Example, pictures: tuple[Any, ...] = (), 
     """
     from ..check import check
     from ..check.dry_run import dry_run
-    from ..program import mismatch
+    from ..program import Program
 
-    found = check(example.program, agent.registry)
+    program = Program.parse(example.program)
+    found = check(program, agent.registry)
     if not any(d.severity == "error" for d in found):
-        wrong = mismatch(example.program, example.images)
+        wrong = program.mismatch(example.images)
         if wrong:
             raise VisprogError(f"this is no example: {wrong}")
-        found = dry_run(example.program, agent.registry, images=example.images, sandbox=agent.sandbox)
+        found = dry_run(program, agent.registry, inputs=program.inputs(example.images), sandbox=agent.sandbox)
     errors = [d for d in found if d.severity == "error"]
     if errors:
         raise VisprogError(f"the program does not pass its check, so it is no example: {errors[0]}")

@@ -103,8 +103,9 @@ def check(
     visprog check programs/*.py --returns bool --json
     """
     from ..check import check as look
-    from ..check import dry_run, format
+    from ..check import dry_run, render_diagnostics
     from ..check.dry_run import LIBRARY
+    from ..program import Program
     from ..report.terminal import colored
 
     registry, found, failed = registry_in_force(load_settings(config, tools, backend)), [], False
@@ -112,19 +113,24 @@ def check(
         sandbox = None
         for path in programs:
             source = read_program(path)
-            diagnostics = look(source, registry, returns=type_of(returns))
+            program = Program.parse(source)
+            diagnostics = look(program, registry, returns=type_of(returns))
             if not static and not any(d.severity == "error" for d in diagnostics):
                 if sandbox is None:
                     from visprog.sandbox import Limits, Sandbox
 
                     sandbox = stack.enter_context(Sandbox(Limits(cpu=2.0, grace=1.0), library=LIBRARY))
                 diagnostics += dry_run(
-                    source, registry, returns=type_of(returns), images=images, sandbox=sandbox
+                    program,
+                    registry,
+                    returns=type_of(returns),
+                    inputs=program.inputs(images),
+                    sandbox=sandbox,
                 )
             failed |= any(d.severity == "error" for d in diagnostics)
             found.append({"path": str(path), "diagnostics": [d.to_json() for d in diagnostics]})
             if not json:
-                printed = format(diagnostics, source, str(path), color=colored())
+                printed = render_diagnostics(diagnostics, source, str(path), color=colored())
                 print(printed or f"{path}: nothing found", end="" if printed else "\n")
     return Result({"status": "error" if failed else "ok", "programs": found}, int(failed))
 

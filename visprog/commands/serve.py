@@ -87,7 +87,7 @@ def serve(
         import uvicorn  # noqa: F401
     except ImportError:
         raise MissingExtra("the server", "server") from None
-    from ..server.app import Limits, Service
+    from ..server.app import RequestLimits, Service
     from ..server.guard import check_token
     from ..server.models import Models
     from ..server.queue import Line
@@ -107,7 +107,7 @@ def serve(
             loader = replicated = Replicas(replicas, gpus)
             stack.callback(replicated.close)
         agent = stack.enter_context(Agent(planner, settings, standby=workers, loader=loader))
-        limits = Limits(upload_limit << 20, pixel_limit * 1_000_000, timeout)
+        limits = RequestLimits(upload_limit << 20, pixel_limit * 1_000_000, timeout)
         service = Service(agent, Line(workers, queue), limits, models.loaded)
         run_server(service, bound, host, token, lambda: print(f"serving on {url_of(bound)}", flush=True))
     return Result({"status": "stopped"})

@@ -11,6 +11,7 @@ from ..errors import PlannerError
 if TYPE_CHECKING:
     from ..check import Diagnostic
     from ..llm.chat import ChatModel, Tokens
+    from ..program import Inputs
     from ..registry import Registry
     from ..runtime.steps import Step
 
@@ -38,9 +39,18 @@ class PlanRequest:
     registry: Registry = field(default_factory=_default_registry, repr=False)
 
     @property
+    def inputs(self) -> Inputs:
+        """Types of the inputs of the program, by name."""
+        from ..program import image_inputs  # slow to import: it knows the values
+
+        return image_inputs(self.images)
+
+    @property
     def header(self) -> str:
         """The first line of the program: `def answer(image):`, or `images` if there are several."""
-        return "def answer(image):" if self.images == 1 else "def answer(images):"
+        from ..program import header
+
+        return header(self.inputs)
 
 
 @dataclass(frozen=True)

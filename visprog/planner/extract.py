@@ -6,8 +6,9 @@ import ast
 import json
 import re
 import textwrap
-import warnings
 from collections.abc import Iterator
+
+from visprog.sandbox import parse
 
 from ..llm.thoughts import without_thoughts
 
@@ -145,12 +146,8 @@ def _could_be_code(line: str) -> bool:
 
 
 def _parse(code: str) -> ast.Module | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a strange escape in a string is the check's business
-            return ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+    tree = parse(code)
+    return tree if isinstance(tree, ast.Module) else None
 
 
 def _tidy(code: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from visprog.sandbox.policy import BUILTIN_NAMES, REFUSED_NAMES
+from visprog.sandbox import BUILTIN_NAMES, REFUSED_NAMES
 
 from ..errors import ToolDefinitionError
 from ..values.image import Image

@@ -124,11 +124,11 @@ def colored() -> bool:
 
 def print_diagnostics(diagnostics: Sequence[Any], source: str, path: str) -> None:
     """Findings as a compiler prints them."""
-    from ..check import format
+    from ..check import render_diagnostics
 
     if diagnostics:
         print()
-        print(format(diagnostics, source, path, color=colored()), end="")
+        print(render_diagnostics(diagnostics, source, path, color=colored()), end="")
 
 
 def print_plan(plan: Plan) -> None:

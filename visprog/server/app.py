@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """What one request may take.
 
     Attributes:
@@ -73,7 +73,7 @@ class Service:
     """
 
     def __init__(
-        self, agent: Agent, line: Line, limits: Limits, models: Callable[[], Mapping[str, int]] = dict
+        self, agent: Agent, line: Line, limits: RequestLimits, models: Callable[[], Mapping[str, int]] = dict
     ) -> None:
         self.agent = agent
         agent.host.discreet = True

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 
-from visprog.sandbox.library import Library, ValueType
+from visprog.sandbox import Library, ValueType
 
 from .geometry import Box, Circle, Grid, Line, Point, Polygon
 from .helpers import FUNCTIONS, NothingFound

@@ -9,13 +9,13 @@ import struct
 import time
 from typing import Any, NoReturn
 
-from visprog.sandbox.engine import Scope
+from visprog.sandbox.engine import Namespace
 
 
 class PlainExec:
     """Executes the program with everything Python has, as after an escape."""
 
-    def run(self, source: str, scope: Scope) -> Any:
+    def run(self, source: str, scope: Namespace) -> Any:
         space: dict[str, Any] = {"__builtins__": builtins, **scope.inputs, **scope.tools}
         exec(source, space)
         return space.get("result")
@@ -123,7 +123,7 @@ LAWFUL: dict[str, bytes] = {  # odd, but within the protocol: an outcome like an
 class RawFrames:
     """Sends the bytes that the source names, past everything the worker would do."""
 
-    def run(self, source: str, scope: Scope) -> NoReturn:
+    def run(self, source: str, scope: Namespace) -> NoReturn:
         behave = getattr(self, source.replace(" ", "_"), None)
         if behave is not None:
             behave()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from ..hints import brief, conversion
-from .calls import Argument, Arguments, call
+from .calls import Argument, Arguments, Caller
 from .operators import binary, comparable
 from .signatures import builtin
 from .types import (
@@ -23,7 +22,7 @@ from .types import (
     Fixed,
     Function,
     Instance,
-    Kind,
+    StaticType,
     could_be,
     element,
     is_none,
@@ -35,139 +34,136 @@ from .types import (
     widen,
 )
 
-if TYPE_CHECKING:
-    from .infer import Inference
-
-Special = Callable[["Inference", Arguments, ast.Call], Kind]
+Special = Callable[[Caller, Arguments, ast.Call], StaticType]
 
 
-def call_builtin(engine: Inference, name: str, arguments: Arguments, node: ast.Call) -> Kind:
+def call_builtin(caller: Caller, name: str, arguments: Arguments, node: ast.Call) -> StaticType:
     """The type of `name(…)`; what is wrong with the arguments is reported."""
     special = SPECIAL.get(name)
     if special is not None:
-        return special(engine, arguments, node)
+        return special(caller, arguments, node)
     signature = builtin(name)
     if signature is None:
         return UNKNOWN
-    result = call(signature, arguments, node, engine.findings, engine.invoke)
+    result = caller.call(signature, arguments, node)
     if name == "sorted" and arguments.by_position and arguments.named("key") in (None, NONE):
-        need_order(engine, "sorted", element(arguments.kinds[0]), arguments.by_position[0].node)
+        need_order(caller, "sorted", element(arguments.types[0]), arguments.by_position[0].node)
     return result
 
 
-def need_order(engine: Inference, name: str, kind: Kind, node: ast.expr) -> None:
+def need_order(caller: Caller, name: str, type_: StaticType, node: ast.expr) -> None:
     """Report things that have no order of their own, such as regions."""
-    if not comparable(ast.Lt(), kind, kind):
-        engine.findings.add(
-            "operand-types", node, f"{name} cannot order values of type {show(kind)}",
-            "say by what: key=lambda x: x.area, x.score, x.left, …",
+    if not comparable(ast.Lt(), type_, type_):
+        caller.diagnostics.add(
+            "operand-types", node, f"{name} cannot order values of type {show(type_)}",
+            "say by what: key=lambda x: x.area, x.score, x.left, …", name=name,
         )  # fmt: skip
 
 
-def _need_iterable(engine: Inference, name: str, argument: Argument) -> bool:
-    if iterable(argument.kind):
+def _need_iterable(caller: Caller, name: str, argument: Argument) -> bool:
+    if iterable(argument.type):
         return True
-    engine.findings.add(
-        "argument-type", argument.node, f"{name} needs something to loop over, not {show(argument.kind)}",
-        conversion(argument.kind, Instance(list, (UNKNOWN,)), argument.node),
+    caller.diagnostics.add(
+        "argument-type", argument.node, f"{name} needs something to loop over, not {show(argument.type)}",
+        conversion(argument.type, Instance(list, (UNKNOWN,)), argument.node), name=name,
     )  # fmt: skip
     return False
 
 
 def _extreme(name: str) -> Special:
-    def special(engine: Inference, arguments: Arguments, node: ast.Call) -> Kind:
+    def special(caller: Caller, arguments: Arguments, node: ast.Call) -> StaticType:
         if not arguments.by_position:
             if arguments.plain:
-                engine.findings.add("missing-argument", node, f"{name} needs at least one value", None)
+                caller.diagnostics.add("missing-argument", node, f"{name} needs at least one value", None)
             return UNKNOWN
         if arguments.more_by_position:
             return UNKNOWN
         if len(arguments.by_position) == 1:
-            if not _need_iterable(engine, name, arguments.by_position[0]):
+            if not _need_iterable(caller, name, arguments.by_position[0]):
                 return UNKNOWN
-            item = element(arguments.kinds[0])
+            item = element(arguments.types[0])
         else:
-            item = join(*arguments.kinds)
+            item = join(*arguments.types)
         key = arguments.named("key")
         if isinstance(key, Function):
-            need_order(engine, name, engine.invoke(key, [item], node), arguments.by_name["key"].node)
+            need_order(caller, name, caller.invoke(key, [item], node), arguments.by_name["key"].node)
         elif key in (None, NONE):
-            need_order(engine, name, item, node)
+            need_order(caller, name, item, node)
         return join(item, arguments.named("default") or NEVER)
 
     return special
 
 
-def _sum(engine: Inference, arguments: Arguments, node: ast.Call) -> Kind:
-    if not arguments.by_position or not _need_iterable(engine, "sum", arguments.by_position[0]):
+def _sum(caller: Caller, arguments: Arguments, node: ast.Call) -> StaticType:
+    if not arguments.by_position or not _need_iterable(caller, "sum", arguments.by_position[0]):
         return UNKNOWN
-    start = arguments.kinds[1] if len(arguments.by_position) > 1 else arguments.named("start") or INT
-    item = element(arguments.kinds[0])
+    start = arguments.types[1] if len(arguments.by_position) > 1 else arguments.named("start") or INT
+    item = element(arguments.types[0])
     total = binary(ast.Add(), start, item)
     if total is None:
-        engine.findings.add(
+        caller.diagnostics.add(
             "argument-type", arguments.by_position[0].node,
             f"sum adds numbers, not values of type {show(item)}",
-            f"write len({brief(arguments.by_position[0].node)}) to count them, or sum a number of each",
+            f"write len({brief(arguments.by_position[0].node)}) to count them, or sum a number of each", name="sum",
         )  # fmt: skip
         return UNKNOWN
     return join(widen(start), total) if item != NEVER else widen(start)
 
 
-def _round(engine: Inference, arguments: Arguments, node: ast.Call) -> Kind:
+def _round(caller: Caller, arguments: Arguments, node: ast.Call) -> StaticType:
     signature = builtin("round")
     if signature is not None:
-        call(signature, arguments, node, engine.findings, engine.invoke)
-    digits = arguments.kinds[1] if len(arguments.by_position) > 1 else arguments.named("digits")
+        caller.call(signature, arguments, node)
+    digits = arguments.types[1] if len(arguments.by_position) > 1 else arguments.named("digits")
     return INT if digits is None or is_none(digits) else FLOAT
 
 
-def _power(engine: Inference, arguments: Arguments, node: ast.Call) -> Kind:
+def _power(caller: Caller, arguments: Arguments, node: ast.Call) -> StaticType:
     if len(arguments.by_position) != 2:
         return UNKNOWN
-    return binary(ast.Pow(), *arguments.kinds) or UNKNOWN
+    return binary(ast.Pow(), *arguments.types) or UNKNOWN
 
 
-def _divmod(engine: Inference, arguments: Arguments, node: ast.Call) -> Kind:
+def _divmod(caller: Caller, arguments: Arguments, node: ast.Call) -> StaticType:
     if len(arguments.by_position) != 2:
         return UNKNOWN
-    quotient, rest = (binary(op, *arguments.kinds) for op in (ast.FloorDiv(), ast.Mod()))
+    quotient, rest = (binary(op, *arguments.types) for op in (ast.FloorDiv(), ast.Mod()))
     return Fixed((quotient, rest)) if quotient and rest else UNKNOWN
 
 
-def _zip(engine: Inference, arguments: Arguments, node: ast.Call) -> Kind:
-    fine = [_need_iterable(engine, "zip", a) for a in arguments.by_position]
+def _zip(caller: Caller, arguments: Arguments, node: ast.Call) -> StaticType:
+    fine = [_need_iterable(caller, "zip", a) for a in arguments.by_position]
     if not all(fine) or not arguments.plain:
         return UNKNOWN
-    return Instance(ITERATOR, (Fixed(tuple(map(element, arguments.kinds))),))
+    return Instance(ITERATOR, (Fixed(tuple(map(element, arguments.types))),))
 
 
-def _map(engine: Inference, arguments: Arguments, node: ast.Call) -> Kind:
-    fine = [_need_iterable(engine, "map", a) for a in arguments.by_position[1:]]
+def _map(caller: Caller, arguments: Arguments, node: ast.Call) -> StaticType:
+    fine = [_need_iterable(caller, "map", a) for a in arguments.by_position[1:]]
     if len(arguments.by_position) < 2 or not all(fine) or not arguments.plain:
         return Instance(ITERATOR, (UNKNOWN,))
-    made = engine.invoke(arguments.kinds[0], [element(k) for k in arguments.kinds[1:]], node.args[0])
+    made = caller.invoke(arguments.types[0], [element(k) for k in arguments.types[1:]], node.args[0])
     return Instance(ITERATOR, (made,))
 
 
-def _range(engine: Inference, arguments: Arguments, node: ast.Call) -> Kind:
+def _range(caller: Caller, arguments: Arguments, node: ast.Call) -> StaticType:
     for argument in arguments.by_position:
-        if not could_be(argument.kind, INT, strict=False):
-            whole = "use // for a whole number" if is_number(argument.kind) else None
-            engine.findings.add(
-                "argument-type", argument.node, f"range counts in whole numbers, not {show(argument.kind)}",
-                whole or conversion(argument.kind, INT, argument.node),
+        if not could_be(argument.type, INT, strict=False):
+            whole = "use // for a whole number" if is_number(argument.type) else None
+            caller.diagnostics.add(
+                "argument-type", argument.node, f"range counts in whole numbers, not {show(argument.type)}",
+                whole or conversion(argument.type, INT, argument.node), name="range",
             )  # fmt: skip
     return Instance(range, (INT,))
 
 
-def _dict(engine: Inference, arguments: Arguments, node: ast.Call) -> Kind:
-    keys: list[Kind] = [STR] if arguments.by_name else []
-    values = [a.kind for a in arguments.by_name.values()]
+def _dict(caller: Caller, arguments: Arguments, node: ast.Call) -> StaticType:
+    keys: list[StaticType] = [STR] if arguments.by_name else []
+    values = [a.type for a in arguments.by_name.values()]
     if not arguments.plain:
         return Instance(dict, (UNKNOWN, UNKNOWN))
-    for kind in arguments.kinds[:1]:
-        for member in members(kind):
+    for type_ in arguments.types[:1]:
+        for member in members(type_):
             pair = element(member)
             if isinstance(member, Instance) and member.cls is dict:
                 keys.append(member.args[0])
@@ -180,15 +176,15 @@ def _dict(engine: Inference, arguments: Arguments, node: ast.Call) -> Kind:
     return Instance(dict, (join(*keys), join(*values)))
 
 
-def _constant(kind: Kind) -> Special:
-    def special(engine: Inference, arguments: Arguments, node: ast.Call) -> Kind:
-        return kind
+def _constant(type_: StaticType) -> Special:
+    def special(caller: Caller, arguments: Arguments, node: ast.Call) -> StaticType:
+        return type_
 
     return special
 
 
-def _bool(engine: Inference, arguments: Arguments, node: ast.Call) -> Kind:
-    value = arguments.kinds[0] if arguments.by_position else UNKNOWN
+def _bool(caller: Caller, arguments: Arguments, node: ast.Call) -> StaticType:
+    value = arguments.types[0] if arguments.by_position else UNKNOWN
     return value if isinstance(value, Const) and isinstance(value.value, bool) else BOOL
 
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import ast
-from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
-from ...registry import Registry, Tool
+from ...registry import Tool
 from .. import hints
 from ..phrases import check_absent, check_phrase
 from . import operators
+from .assignments import IN_PLACE
 from .builtins import call_builtin, need_order
-from .calls import Argument, Arguments, call
-from .infer import Inference
-from .mutation import IN_PLACE
+from .calls import Argument, Arguments, Caller
+from .context import Context, Frame
+from .expressions import Expressions
 from .narrow import BUILTIN_TYPES
-from .scope import Scope, State, merge
+from .scope import Scope, State
 from .signatures import CLASSES, Builtin, Class, Closure, Formal, Signature
 from .types import (
     NEVER,
@@ -26,7 +25,7 @@ from .types import (
     UNKNOWN,
     Function,
     Instance,
-    Kind,
+    StaticType,
     from_annotation,
     is_none,
     join,
@@ -37,146 +36,119 @@ from .types import (
 )
 
 MAX_CALLS = 8
-"""Functions of the program inside one another that are followed."""
+"""Number of functions of the program inside one another that are followed."""
 
 
-@dataclass
-class Loop:
-    """The ways out of a loop's body other than its end."""
+class Functions:
+    """Types through calls. Of a function that calls itself, the inner result is unknown.
 
-    breaks: list[State] = field(default_factory=list)
-    continues: list[State] = field(default_factory=list)
-
-
-@dataclass
-class Frame:
-    """One call of a function of the program.
+    Args:
+        context: of the program.
+        block: follows the body of a function, and says whether its end is reached.
 
     Attributes:
-        returns: each `return`, and the type of its value.
-        states: how the variables stand at each way out.
-        loops: those that the statement in hand is in.
-        open_end: the end of the body is reached, without a `return`.
+        made: functions of the program by the node that makes them.
+        followed: nodes of those that have been called.
     """
 
-    returns: list[tuple[ast.Return, Kind]] = field(default_factory=list)
-    states: list[State] = field(default_factory=list)
-    loops: list[Loop] = field(default_factory=list)
-    open_end: bool = False
-
-    @property
-    def result(self) -> Kind:
-        return join(*(kind for _, kind in self.returns), *([NONE] if self.open_end else []))
-
-    @property
-    def end(self) -> State:
-        return merge(*self.states) or {}
-
-
-class Functions(Inference):
-    """Types through calls. Of a function that calls itself, the inner result is unknown."""
-
-    def __init__(self, registry: Registry, names: dict[str, Kind]) -> None:
-        super().__init__(registry, names)
-        self.frames: list[Frame] = [Frame()]
-        self.calls: list[ast.AST] = []
+    def __init__(self, context: Context, block: Callable[[list[ast.stmt]], bool]) -> None:
+        self.context = context
+        self.diagnostics = context.diagnostics
+        self.expressions = Expressions(context, self.call, self.make_closure)
         self.made: dict[ast.AST, Closure] = {}
         self.followed: set[ast.AST] = set()
-        self.caught = 0
-        """Blocks around that go on when a tool refuses."""
-
-    @abstractmethod
-    def block(self, statements: list[ast.stmt]) -> bool:
-        """Follow the body of a function; True where its end is reached."""
+        self._caller = Caller(context.diagnostics, self.invoke)
+        self._block = block
+        self._active: list[ast.AST] = []
 
     # -- calls ------------------------------------------------------------------------
 
-    def _call(self, node: ast.Call) -> Kind:
-        function = self.infer(node.func)
+    def call(self, node: ast.Call) -> StaticType:
+        function = self.expressions.infer(node.func)
         arguments = Arguments()
         for value in node.args:
             if isinstance(value, ast.Starred):
-                self.loop_over(value.value)
+                self.expressions.loop_over(value.value)
                 arguments.more_by_position = True
             elif arguments.more_by_position:
-                self.infer(value)
+                self.expressions.infer(value)
             else:
-                arguments.by_position.append(Argument(value, self.infer(value)))
+                arguments.by_position.append(Argument(value, self.expressions.infer(value)))
         for keyword in node.keywords:
-            kind = self.infer(keyword.value)
+            type_ = self.expressions.infer(keyword.value)
             if keyword.arg is None:
                 arguments.more_by_name = True
             else:
-                arguments.by_name[keyword.arg] = Argument(keyword.value, kind)
+                arguments.by_name[keyword.arg] = Argument(keyword.value, type_)
                 arguments.keywords[keyword.arg] = keyword
         return self.apply(function, arguments, node)
 
-    def apply(self, function: Kind, arguments: Arguments, node: ast.Call) -> Kind:
+    def apply(self, function: StaticType, arguments: Arguments, node: ast.Call) -> StaticType:
         """The type of a call of `function`."""
         if isinstance(function, Builtin):
-            return call_builtin(self, function.name, arguments, node)
+            return call_builtin(self._caller, function.name, arguments, node)
         if isinstance(function, Closure):
             return self.run(function, arguments, node)
         if isinstance(function, Class):
             if function.constructor is None:
                 return Instance(function.cls)
-            return call(function.constructor, arguments, node, self.findings, self.invoke)
+            return self._caller.call(function.constructor, arguments, node)
         if isinstance(function, Signature):
             return self._apply_signature(function, arguments, node)
         if operators.vague(function) or any(isinstance(k, Function) for k in members(function)):
             return UNKNOWN
         what = hints.brief(node.func)
-        self.findings.add(
+        self.diagnostics.add(
             "not-callable", node.func, f"{what} is {show(function)} and cannot be called",
             f"write {what} without the brackets" if isinstance(node.func, ast.Attribute) else None,
         )  # fmt: skip
         return NEVER
 
-    def _apply_signature(self, function: Signature, arguments: Arguments, node: ast.Call) -> Kind:
-        result = call(function, arguments, node, self.findings, self.invoke)
-        if function.tool is not None and not self.caught:
+    def _apply_signature(self, function: Signature, arguments: Arguments, node: ast.Call) -> StaticType:
+        result = self._caller.call(function, arguments, node)
+        if function.tool is not None and not self.context.catching:
             self._check_sight(function.tool, arguments, node)
         if function.known is not None and isinstance(node.func, ast.Attribute):
-            self.mutate_by_method(node.func.value, function.name, arguments.kinds)
+            self.expressions.assignments.mutate_by_method(node.func.value, function.name, arguments.types)
             if function.name == "sort" and arguments.named("key") in (None, NONE):
-                need_order(self, "sort", function.known.get("T", UNKNOWN), node.func.value)
+                need_order(self._caller, "sort", function.known.get("T", UNKNOWN), node.func.value)
             if is_none(result):
                 # What dict.get found nothing for may have been put there out of sight.
                 note = IN_PLACE.get(function.name, "")
                 return Instance(type(None), note=note) if note else UNKNOWN
         return result
 
-    def invoke(self, function: Kind, kinds: list[Kind], node: ast.expr) -> Kind:
+    def invoke(self, function: StaticType, types_: list[StaticType], node: ast.expr) -> StaticType:
         """Call a function that is an argument, on values of these types."""
         if not isinstance(function, Function):
             return UNKNOWN
-        arguments = Arguments([Argument(node, kind) for kind in kinds])
+        arguments = Arguments([Argument(node, type_) for type_ in types_])
         return self.apply(
-            function, arguments, ast.copy_location(ast.Call(node, [node] * len(kinds), []), node)
+            function, arguments, ast.copy_location(ast.Call(node, [node] * len(types_), []), node)
         )
 
     def _check_sight(self, tool: Tool, arguments: Arguments, node: ast.Call) -> None:
         """What is asked of a tool must be what its backend can see."""
-        check_absent(tool, node, self.findings)
+        check_absent(tool, node, self.diagnostics)
         given = dict(zip((p.name for p in tool.parameters), arguments.by_position, strict=False))
         for name, argument in {**given, **arguments.by_name}.items():
-            check_phrase(tool, name, argument.node, argument.kind, self.registry, self.findings)
+            check_phrase(tool, name, argument.node, argument.type, self.context.registry, self.diagnostics)
 
     # -- functions of the program --------------------------------------------------------------------
 
     def make_closure(self, node: ast.FunctionDef | ast.Lambda) -> Closure:
         arguments = node.args
         positional = [*arguments.posonlyargs, *arguments.args]
-        by_name: dict[str, Kind] = {}
+        by_name: dict[str, StaticType] = {}
         if arguments.defaults:
             for argument, default in zip(
                 positional[-len(arguments.defaults) :], arguments.defaults, strict=True
             ):
-                by_name[argument.arg] = self.infer(default)
+                by_name[argument.arg] = self.expressions.infer(default)
         for argument, given in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
             if given is not None:
-                by_name[argument.arg] = self.infer(given)
-        made = Closure(node, self.scope, by_name)
+                by_name[argument.arg] = self.expressions.infer(given)
+        made = Closure(node, self.context.scope, by_name)
         self.made[node] = made
         return made
 
@@ -196,80 +168,82 @@ class Functions(Inference):
             formals.append(Formal(a.kwarg.arg, UNKNOWN, False, by_position=False, repeated=True))
         return Signature(closure.name or "this lambda", tuple(formals), UNKNOWN)
 
-    def run(self, closure: Closure, arguments: Arguments, node: ast.Call) -> Kind:
+    def run(self, closure: Closure, arguments: Arguments, node: ast.Call) -> StaticType:
         """Follow a call of a function of the program, with the types of its arguments."""
-        call(self.signature(closure), arguments, node, self.findings, lambda *_: UNKNOWN)
+        Caller(self.diagnostics, lambda *_: UNKNOWN).call(self.signature(closure), arguments, node)
         self.followed.add(closure.node)
         a = closure.node.args
         positional = [p.arg for p in [*a.posonlyargs, *a.args]]
         given: dict[str, Argument] = dict(zip(positional, arguments.by_position, strict=False))
         given.update(arguments.by_name)
-        if closure.node in self.calls or len(self.calls) >= MAX_CALLS:
+        if closure.node in self._active or len(self._active) >= MAX_CALLS:
             for argument in given.values():
                 self._forget(argument)
             return UNKNOWN
         if isinstance(closure.node, ast.Lambda):
-            return self.evaluate(closure, {name: argument.kind for name, argument in given.items()})
-        frame = self.enter(closure, {name: argument.kind for name, argument in given.items()})
+            return self.evaluate(closure, {name: argument.type for name, argument in given.items()})
+        frame = self.enter(closure, {name: argument.type for name, argument in given.items()})
         for name, argument in given.items():
             now = frame.end.get(name, NEVER)
             if (
                 isinstance(now, Instance)
-                and isinstance(argument.kind, Instance)
-                and now.cls is argument.kind.cls
+                and isinstance(argument.type, Instance)
+                and now.cls is argument.type.cls
             ):
-                grown = join(argument.kind, now)
-                if grown != argument.kind:
-                    self.mutate(argument.node, grown)
+                grown = join(argument.type, now)
+                if grown != argument.type:
+                    self.expressions.assignments.mutate(argument.node, grown)
         return frame.result
 
     def _forget(self, argument: Argument) -> None:
         """A container that goes where it is not followed may come back with anything in it."""
-        if isinstance(argument.kind, Instance) and argument.kind.cls in (list, dict, set):
-            self.mutate(
-                argument.node, Instance(argument.kind.cls, tuple(UNKNOWN for _ in argument.kind.args))
+        if isinstance(argument.type, Instance) and argument.type.cls in (list, dict, set):
+            self.expressions.assignments.mutate(
+                argument.node, Instance(argument.type.cls, tuple(UNKNOWN for _ in argument.type.args))
             )
 
     @contextmanager
-    def _inside(self, closure: Closure, given: Mapping[str, Kind] | None) -> Iterator[Scope]:
-        """The scope of the body, with these parameters; of any kind, where `given` is None."""
+    def _inside(self, closure: Closure, given: Mapping[str, StaticType] | None) -> Iterator[Scope]:
+        """The scope of the body, with these parameters; if `given` is None, they may be of any type."""
         a = closure.node.args
         variables: State = {}
         for parameter in [*a.posonlyargs, *a.args, *a.kwonlyargs]:
-            kind = (
+            type_ = (
                 UNKNOWN if given is None else given.get(parameter.arg) or closure.defaults.get(parameter.arg)
             )
-            if kind is None or kind == UNKNOWN:
-                kind = annotated(parameter.annotation)
-            variables[parameter.arg] = shallow(kind)
+            if type_ is None or type_ == UNKNOWN:
+                type_ = annotated(parameter.annotation)
+            variables[parameter.arg] = shallow(type_)
         if a.vararg:
             variables[a.vararg.arg] = Instance(tuple, (UNKNOWN,))
         if a.kwarg:
             variables[a.kwarg.arg] = Instance(dict, (STR, UNKNOWN))
-        self.calls.append(closure.node)
-        with self.within(Scope(variables, closure.scope)) as scope:
+        self._active.append(closure.node)
+        with self.context.within(Scope(variables, closure.scope)) as scope:
             yield scope
-        self.calls.pop()
+        self._active.pop()
 
-    def evaluate(self, closure: Closure, given: Mapping[str, Kind] | None) -> Kind:
+    def evaluate(self, closure: Closure, given: Mapping[str, StaticType] | None) -> StaticType:
         """The value of a lambda."""
         with self._inside(closure, given):
-            return self.infer(closure.node.body) if isinstance(closure.node, ast.Lambda) else UNKNOWN
+            return (
+                self.expressions.infer(closure.node.body) if isinstance(closure.node, ast.Lambda) else UNKNOWN
+            )
 
-    def enter(self, closure: Closure, given: Mapping[str, Kind] | None) -> Frame:
+    def enter(self, closure: Closure, given: Mapping[str, StaticType] | None) -> Frame:
         """Follow the body of a `def`."""
         with self._inside(closure, given) as scope:
-            self.frames.append(Frame())
-            open_end = isinstance(closure.node, ast.FunctionDef) and self.block(closure.node.body)
-            frame = self.frames.pop()
+            self.context.frames.append(Frame())
+            open_end = isinstance(closure.node, ast.FunctionDef) and self._block(closure.node.body)
+            frame = self.context.frames.pop()
             frame.open_end = open_end
             if open_end:
                 frame.states.append(scope.variables)
         return frame
 
 
-def annotated(annotation: ast.expr | None) -> Kind:
-    """The type that an annotation in the program stands for; UNKNOWN where it is not plainly one."""
+def annotated(annotation: ast.expr | None) -> StaticType:
+    """The type that an annotation in the program stands for; UNKNOWN if it is not plainly one."""
     if isinstance(annotation, ast.Constant) and annotation.value is None:
         return NONE
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):

@@ -13,7 +13,7 @@ from .types import (
     Fixed,
     Function,
     Instance,
-    Kind,
+    StaticType,
     Unknown,
     class_of,
     from_annotation,
@@ -22,23 +22,23 @@ from .types import (
     members,
 )
 
-Lookup = Callable[[str], Kind | None]
+Lookup = Callable[[str], StaticType | None]
 
 BUILTIN_TYPES: dict[str, type] = {
     t.__name__: t for t in (bool, int, float, str, list, tuple, dict, set, frozenset, range)
 }
 
 
-def narrow(test: ast.expr, truth: bool, find: Lookup) -> dict[str, Kind]:
+def narrow(test: ast.expr, truth: bool, find: Lookup) -> dict[str, StaticType]:
     """The types of the variables in `test`, where it came out as `truth`."""
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return narrow(test.operand, not truth, find)
     if isinstance(test, ast.BoolOp):
         if isinstance(test.op, ast.And) is not truth:
             return {}
-        known: dict[str, Kind] = {}
+        known: dict[str, StaticType] = {}
 
-        def find_next(name: str) -> Kind | None:
+        def find_next(name: str) -> StaticType | None:
             return known[name] if name in known else find(name)
 
         for part in test.values:
@@ -62,27 +62,27 @@ def _name(node: ast.expr) -> str | None:
     return node.id if isinstance(node, ast.Name) else None
 
 
-def _keep(name: str, find: Lookup, wanted: Callable[[Kind], bool]) -> dict[str, Kind]:
-    kind = find(name)
-    if kind is None or kind == UNKNOWN:
+def _keep(name: str, find: Lookup, wanted: Callable[[StaticType], bool]) -> dict[str, StaticType]:
+    type_ = find(name)
+    if type_ is None or type_ == UNKNOWN:
         return {}
-    return {name: join(*(k for k in members(kind) if wanted(k)))}
+    return {name: join(*(k for k in members(type_) if wanted(k)))}
 
 
-def may_be(kind: Kind, truth: bool) -> bool:
+def may_be(type_: StaticType, truth: bool) -> bool:
     """Whether a value of one alternative can be true (or false) in a condition."""
-    if isinstance(kind, Const):
-        return bool(kind.value) is truth
-    if is_none(kind):
+    if isinstance(type_, Const):
+        return bool(type_.value) is truth
+    if is_none(type_):
         return not truth
-    if isinstance(kind, Fixed):
-        return bool(kind.items) is truth
-    if isinstance(kind, Instance) and kind.cls.__module__.startswith("visprog."):
+    if isinstance(type_, Fixed):
+        return bool(type_.items) is truth
+    if isinstance(type_, Instance) and type_.cls.__module__.startswith("visprog."):
         return truth
-    return truth or not isinstance(kind, Function)
+    return truth or not isinstance(type_, Function)
 
 
-def _comparison(test: ast.Compare, truth: bool, find: Lookup) -> dict[str, Kind]:
+def _comparison(test: ast.Compare, truth: bool, find: Lookup) -> dict[str, StaticType]:
     left, right, operator = test.left, test.comparators[0], test.ops[0]
     if isinstance(left, ast.Constant) and left.value is None:
         left, right = right, left
@@ -100,7 +100,7 @@ def _comparison(test: ast.Compare, truth: bool, find: Lookup) -> dict[str, Kind]
     return _keep(name, find, lambda k: is_none(k) is wants_none or isinstance(k, Unknown))
 
 
-def _isinstance(name: str, wanted: ast.expr, truth: bool, find: Lookup) -> dict[str, Kind]:
+def _isinstance(name: str, wanted: ast.expr, truth: bool, find: Lookup) -> dict[str, StaticType]:
     classes = []
     for part in wanted.elts if isinstance(wanted, ast.Tuple) else [wanted]:
         named = find(part.id) if isinstance(part, ast.Name) else None
@@ -113,8 +113,8 @@ def _isinstance(name: str, wanted: ast.expr, truth: bool, find: Lookup) -> dict[
     if find(name) == UNKNOWN:
         return {name: join(*map(from_annotation, classes))} if truth else {}
 
-    def fits(kind: Kind) -> bool:
-        cls = class_of(kind)
+    def fits(type_: StaticType) -> bool:
+        cls = class_of(type_)
         return cls is None or issubclass(cls, tuple(classes)) is truth
 
     return _keep(name, find, fits)
@@ -128,7 +128,7 @@ _MIRRORED = {"<": ">", ">": "<", "=": "="}
 
 
 def exhaustive(tests: list[ast.expr], *, whole_numbers: bool) -> bool:
-    """True where one of the tests is sure to hold: `x` and `not x`; `a < b`, `a == b` and `a > b`; `n == 0`
+    """True if one of the tests is sure to hold: `x` and `not x`; `a < b`, `a == b` and `a > b`; `n == 0`
     and `n > 0` of a count (`whole_numbers`: what they compare is a whole number, taken to be one)."""
     texts = {ast.dump(t) for t in tests}
     if any(

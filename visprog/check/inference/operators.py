@@ -1,4 +1,4 @@
-"""Arithmetic, comparison and subscripts: the type of the result, or None where Python is sure to raise."""
+"""Arithmetic, comparison and subscripts: the type of the result, or None if Python is sure to raise."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .types import (
     Fixed,
     Function,
     Instance,
-    Kind,
+    StaticType,
     Variable,
     class_of,
     element,
@@ -43,13 +43,13 @@ _BITWISE = (ast.BitOr, ast.BitAnd, ast.BitXor, ast.LShift, ast.RShift)
 _SETS = (set, frozenset, VIEW)
 
 
-def vague(kind: Kind) -> bool:
-    """True where nothing can be said: unknown, a type variable, or a value that cannot come about."""
-    return kind in (UNKNOWN, NEVER) or isinstance(kind, Variable)
+def vague(type_: StaticType) -> bool:
+    """True if nothing can be said: unknown, a type variable, or a value that cannot come about."""
+    return type_ in (UNKNOWN, NEVER) or isinstance(type_, Variable)
 
 
-def binary(operator: ast.operator, left: Kind, right: Kind) -> Kind | None:
-    """`left operator right`, over all alternatives of both; None only where each pair of them fails."""
+def binary(operator: ast.operator, left: StaticType, right: StaticType) -> StaticType | None:
+    """`left operator right`, over all alternatives of both; None only if each pair of them fails."""
     if vague(left) or vague(right):
         return UNKNOWN
     results = [_binary(operator, a, b) for a, b in product(members(left), members(right))]
@@ -57,7 +57,7 @@ def binary(operator: ast.operator, left: Kind, right: Kind) -> Kind | None:
     return join(*possible) if possible else None
 
 
-def _binary(operator: ast.operator, left: Kind, right: Kind) -> Kind | None:
+def _binary(operator: ast.operator, left: StaticType, right: StaticType) -> StaticType | None:
     if vague(left) or vague(right):
         return UNKNOWN
     a, b = class_of(left), class_of(right)
@@ -94,25 +94,25 @@ def _binary(operator: ast.operator, left: Kind, right: Kind) -> Kind | None:
     return None if _closed(left) and _closed(right) else UNKNOWN
 
 
-def _closed(kind: Kind) -> bool:
+def _closed(type_: StaticType) -> bool:
     """True for types all of whose operators are known here."""
-    cls = class_of(kind)
+    cls = class_of(type_)
     known = (bool, int, float, str, list, tuple, dict, set, range, type(None), ITERATOR, VIEW)
     return (
-        isinstance(kind, Function)
+        isinstance(type_, Function)
         or cls in known
         or (cls is not None and cls.__module__.startswith("visprog."))
     )
 
 
-def comparable(operator: ast.cmpop, left: Kind, right: Kind) -> bool:
-    """False where the comparison is sure to raise."""
+def comparable(operator: ast.cmpop, left: StaticType, right: StaticType) -> bool:
+    """False if the comparison is sure to raise."""
     if vague(left) or vague(right):
         return True
     return any(_comparable(operator, a, b) for a, b in product(members(left), members(right)))
 
 
-def _comparable(operator: ast.cmpop, left: Kind, right: Kind) -> bool:
+def _comparable(operator: ast.cmpop, left: StaticType, right: StaticType) -> bool:
     if vague(left) or vague(right) or isinstance(operator, ast.Eq | ast.NotEq | ast.Is | ast.IsNot):
         return True
     a, b = class_of(left), class_of(right)
@@ -125,24 +125,24 @@ def _comparable(operator: ast.cmpop, left: Kind, right: Kind) -> bool:
     return (a in _SETS and b in _SETS) or not (_closed(left) and _closed(right))
 
 
-def never_equal(left: Kind, right: Kind) -> bool:
-    """True where `==` of the two is sure to be False, whatever their values."""
+def never_equal(left: StaticType, right: StaticType) -> bool:
+    """True if `==` of the two is sure to be False, whatever their values."""
     return all(_never_equal(a, b) for a, b in product(members(left), members(right)))
 
 
-def _never_equal(left: Kind, right: Kind) -> bool:
+def _never_equal(left: StaticType, right: StaticType) -> bool:
     groups = [_group(left), _group(right)]
     return None not in groups and groups[0] != groups[1]
 
 
-def _group(kind: Kind) -> object:
-    """What a value can be equal to; None where that is not known, and for None, which all is compared to."""
-    if isinstance(kind, Function):
+def _group(type_: StaticType) -> object:
+    """What a value can be equal to; None if that is not known, and for None, which all is compared to."""
+    if isinstance(type_, Function):
         return "function"
-    cls = class_of(kind)
-    if is_none(kind) or cls is None:
+    cls = class_of(type_)
+    if is_none(type_) or cls is None:
         return None
-    if is_number(kind):
+    if is_number(type_):
         return "number"
     if (
         cls in (str, list, tuple, dict, set, range)
@@ -153,35 +153,35 @@ def _group(kind: Kind) -> object:
     return None
 
 
-def subscript(kind: Kind, index: Kind, *, is_slice: bool) -> Kind | None:
-    """`kind[index]`; None where it is sure to raise."""
-    if vague(kind):
+def subscript(type_: StaticType, index: StaticType, *, is_slice: bool) -> StaticType | None:
+    """`type_[index]`; None if it is sure to raise."""
+    if vague(type_):
         return UNKNOWN
-    results = [_subscript(k, index, is_slice) for k in members(kind)]
+    results = [_subscript(k, index, is_slice) for k in members(type_)]
     possible = [r for r in results if r is not None]
     return join(*possible) if possible else None
 
 
-def _subscript(kind: Kind, index: Kind, is_slice: bool) -> Kind | None:
-    cls = class_of(kind)
-    if isinstance(kind, Function):
+def _subscript(type_: StaticType, index: StaticType, is_slice: bool) -> StaticType | None:
+    cls = class_of(type_)
+    if isinstance(type_, Function):
         return None
-    if vague(kind) or cls is None:
+    if vague(type_) or cls is None:
         return UNKNOWN
     if is_slice:
-        if isinstance(kind, Fixed):
-            return widen(kind)
-        return widen(kind) if cls in (str, list, tuple, range) else None if _closed(kind) else UNKNOWN
-    if cls is dict and isinstance(kind, Instance):
-        return kind.args[1] if kind.args and kind.args[1] != NEVER else UNKNOWN
+        if isinstance(type_, Fixed):
+            return widen(type_)
+        return widen(type_) if cls in (str, list, tuple, range) else None if _closed(type_) else UNKNOWN
+    if cls is dict and isinstance(type_, Instance):
+        return type_.args[1] if type_.args and type_.args[1] != NEVER else UNKNOWN
     if cls in (str, list, tuple, range):
         if (
             not any(vague(i) or class_of(i) in (int, bool) or not _closed(i) for i in members(index))
             and index != NEVER
         ):
             return None
-        if isinstance(kind, Fixed) and isinstance(index, Const) and isinstance(index.value, int):
-            inside = -len(kind.items) <= index.value < len(kind.items)
-            return kind.items[index.value] if inside else None
-        return element(kind) if element(kind) != NEVER else UNKNOWN
-    return None if _closed(kind) else UNKNOWN
+        if isinstance(type_, Fixed) and isinstance(index, Const) and isinstance(index.value, int):
+            inside = -len(type_.items) <= index.value < len(type_.items)
+            return type_.items[index.value] if inside else None
+        return element(type_) if element(type_) != NEVER else UNKNOWN
+    return None if _closed(type_) else UNKNOWN

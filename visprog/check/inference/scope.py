@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .types import Kind, join, shallow
+from .types import StaticType, join, shallow
 
-State = dict[str, Kind]
+State = dict[str, StaticType]
 """The variables of a scope at one point."""
 
 
@@ -22,7 +22,7 @@ class Scope:
     parent: Scope | None = None
     passing: bool = False
 
-    def find(self, name: str) -> Kind | None:
+    def find(self, name: str) -> StaticType | None:
         owner = self.owner(name)
         return None if owner is None else owner.variables[name]
 
@@ -41,8 +41,8 @@ class Scope:
             scope = scope.parent
         return scope
 
-    def bind(self, name: str, kind: Kind) -> None:
-        self.variables[name] = shallow(kind)
+    def bind(self, name: str, type_: StaticType) -> None:
+        self.variables[name] = shallow(type_)
 
 
 def merge(*states: State | None) -> State | None:

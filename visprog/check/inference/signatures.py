@@ -6,7 +6,7 @@ All are read from annotations: those of the registry, of the value classes thems
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -22,7 +22,7 @@ from .types import (
     Fixed,
     Function,
     Instance,
-    Kind,
+    StaticType,
     Variable,
     element,
     from_annotation,
@@ -44,11 +44,11 @@ class Formal:
     """One parameter. `default` is the type of what stands where no argument is given."""
 
     name: str
-    kind: Kind
+    type: StaticType
     required: bool = True
     by_position: bool = True
     by_name: bool = True
-    default: Kind = UNKNOWN
+    default: StaticType = UNKNOWN
     repeated: bool = False
 
 
@@ -65,8 +65,8 @@ class Signature(Function):
 
     name: str
     formals: tuple[Formal, ...]
-    result: Kind
-    known: Mapping[str, Kind] | None = None
+    result: StaticType
+    known: Mapping[str, StaticType] | None = None
     strict: bool = False
     tool: Tool | None = None
     owner: str = ""
@@ -105,7 +105,7 @@ class Closure(Function):
 
     node: ast.FunctionDef | ast.Lambda
     scope: Scope
-    defaults: Mapping[str, Kind]
+    defaults: Mapping[str, StaticType]
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -126,7 +126,7 @@ def from_function(function: Callable[..., Any], name: str, *, drop_self: bool = 
     hints = _hints(getattr(function, "__init__") if isinstance(function, type) else function)  # noqa: B009
     formals = []
     for p in list(inspect.signature(function).parameters.values())[1 if drop_self else 0 :]:
-        default: Kind = UNKNOWN
+        default: StaticType = UNKNOWN
         if p.default is None:
             default = from_annotation(None)
         elif p.default is Ellipsis:
@@ -166,13 +166,13 @@ def constructor(cls: type) -> Signature:
     made = from_function(cls, cls.__name__)
     fields = _hints(cls)
     return replace(
-        made, formals=tuple(replace(f, kind=from_annotation(fields.get(f.name, Any))) for f in made.formals)
+        made, formals=tuple(replace(f, type=from_annotation(fields.get(f.name, Any))) for f in made.formals)
     )
 
 
 @cache
-def math_member(name: str) -> Kind:
-    """A function or constant of `math`; UNKNOWN where it is not written down."""
+def math_member(name: str) -> StaticType:
+    """A function or constant of `math`; UNKNOWN if it is not written down."""
     found = vars(stubs.math_functions).get(name)
     if found is not None:
         return from_function(found, f"math.{name}")
@@ -189,7 +189,7 @@ def method(cls: type, name: str) -> Signature | None:
 
 
 @cache
-def value_member(cls: type, name: str) -> Kind:
+def value_member(cls: type, name: str) -> StaticType:
     """The type of an attribute or method of a value class, read from the class itself."""
     found = inspect.getattr_static(cls, name)
     if isinstance(found, property) and found.fget is not None:
@@ -199,22 +199,22 @@ def value_member(cls: type, name: str) -> Kind:
     return from_annotation(_hints(cls).get(name, Any))
 
 
-def substitute(kind: Kind, known: Mapping[str, Kind]) -> Kind:
+def substitute(type_: StaticType, known: Mapping[str, StaticType]) -> StaticType:
     """The type with its variables replaced; UNKNOWN for a variable that nothing is known of."""
-    if isinstance(kind, Variable):
-        return known.get(kind.name, UNKNOWN)
-    if isinstance(kind, Instance) and kind.args:
-        return Instance(kind.cls, tuple(substitute(a, known) for a in kind.args), kind.note)
-    if isinstance(kind, Fixed):
-        return Fixed(tuple(substitute(i, known) for i in kind.items))
-    if isinstance(kind, Either):
-        return join(*(substitute(m, known) for m in kind.members))
-    if isinstance(kind, Callback):
-        return Callback(tuple(substitute(a, known) for a in kind.arguments), kind.result)
-    return kind
+    if isinstance(type_, Variable):
+        return known.get(type_.name, UNKNOWN)
+    if isinstance(type_, Instance) and type_.args:
+        return Instance(type_.cls, tuple(substitute(a, known) for a in type_.args), type_.note)
+    if isinstance(type_, Fixed):
+        return Fixed(tuple(substitute(i, known) for i in type_.items))
+    if isinstance(type_, Either):
+        return join(*(substitute(m, known) for m in type_.members))
+    if isinstance(type_, Callback):
+        return Callback(tuple(substitute(a, known) for a in type_.arguments), type_.result)
+    return type_
 
 
-def unify(wanted: Kind, given: Kind, known: dict[str, Kind]) -> None:
+def unify(wanted: StaticType, given: StaticType, known: dict[str, StaticType]) -> None:
     """Learn what the type variables in `wanted` stand for from an argument of the type `given`."""
     if isinstance(wanted, Variable):
         known[wanted.name] = join(known.get(wanted.name, NEVER), given)
@@ -233,14 +233,5 @@ def unify(wanted: Kind, given: Kind, known: dict[str, Kind]) -> None:
             unify(w, g, known)
 
 
-def _fits(wanted: Kind, given: Kind) -> bool:
+def _fits(wanted: StaticType, given: StaticType) -> bool:
     return isinstance(wanted, Variable) or (isinstance(wanted, Instance) and iterable(given))
-
-
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The name that is most like `name`, ignoring case and underscores."""
-    import difflib
-
-    plain = {n.lower().replace("_", ""): n for n in sorted(names, reverse=True)}
-    found = difflib.get_close_matches(name.lower().replace("_", ""), plain, 1, 0.6)
-    return plain[found[0]] if found else None

@@ -18,7 +18,7 @@ from ...values import Region
 MAX_MEMBERS = 8
 """A union of more constants of one class than this becomes the class."""
 
-MAX_DEPTH = 5
+MAX_NESTING = 5
 """Containers nested deeper than this are not followed."""
 
 
@@ -32,7 +32,7 @@ class Instance:
     """A value of a class; `args` are the types of its elements (of keys and values, for a dict)."""
 
     cls: type
-    args: tuple[Kind, ...] = ()
+    args: tuple[StaticType, ...] = ()
     note: str = field(default="", compare=False)
     """Why it is what it is, for the suggestion: what a list method gave None for."""
 
@@ -57,14 +57,14 @@ class Const:
 class Fixed:
     """A tuple of known length."""
 
-    items: tuple[Kind, ...]
+    items: tuple[StaticType, ...]
 
 
 @dataclass(frozen=True)
 class Either:
     """One of several; of none at all: `NEVER`."""
 
-    members: tuple[Kind, ...]
+    members: tuple[StaticType, ...]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Either) and set(self.members) == set(other.members)
@@ -78,24 +78,24 @@ class Variable:
     """A type variable of a signature."""
 
     name: str
-    bound: Kind
+    bound: StaticType
 
 
 @dataclass(frozen=True)
 class Callback:
     """A function that a parameter expects: `Callable[[T], K]`."""
 
-    arguments: tuple[Kind, ...]
-    result: Kind
+    arguments: tuple[StaticType, ...]
+    result: StaticType
 
 
 class Function:
-    """Base of everything that can be called; the kinds of it are in `signatures`."""
+    """Base of everything that can be called; its subclasses are in `signatures`."""
 
     name: str
 
 
-Kind: TypeAlias = Unknown | Instance | Const | Fixed | Either | Variable | Callback | Function
+StaticType: TypeAlias = Unknown | Instance | Const | Fixed | Either | Variable | Callback | Function
 
 UNKNOWN = Unknown()
 NEVER = Either(())
@@ -108,48 +108,48 @@ ITERABLES = (list, tuple, set, frozenset, dict, range, ITERATOR, VIEW)
 """Classes whose first type argument is what a loop over them gives."""
 
 
-def list_of(element: Kind) -> Instance:
+def list_of(element: StaticType) -> Instance:
     return Instance(list, (element,))
 
 
-def members(kind: Kind) -> tuple[Kind, ...]:
+def members(type_: StaticType) -> tuple[StaticType, ...]:
     """The alternatives of a union; any other type is its own only alternative."""
-    return kind.members if isinstance(kind, Either) else (kind,)
+    return type_.members if isinstance(type_, Either) else (type_,)
 
 
-def widen(kind: Kind) -> Kind:
+def widen(type_: StaticType) -> StaticType:
     """Constants and fixed tuples as their classes."""
-    if isinstance(kind, Const):
-        return Instance(type(kind.value))
-    if isinstance(kind, Fixed):
-        return Instance(tuple, (join(*kind.items),))
-    if isinstance(kind, Either):
-        return join(*map(widen, kind.members))
-    return kind
+    if isinstance(type_, Const):
+        return Instance(type(type_.value))
+    if isinstance(type_, Fixed):
+        return Instance(tuple, (join(*type_.items),))
+    if isinstance(type_, Either):
+        return join(*map(widen, type_.members))
+    return type_
 
 
-def class_of(kind: Kind) -> type | None:
+def class_of(type_: StaticType) -> type | None:
     """The class of one alternative, where it has one."""
-    if isinstance(kind, Instance):
-        return kind.cls
-    if isinstance(kind, Const):
-        return type(kind.value)
-    return tuple if isinstance(kind, Fixed) else None
+    if isinstance(type_, Instance):
+        return type_.cls
+    if isinstance(type_, Const):
+        return type(type_.value)
+    return tuple if isinstance(type_, Fixed) else None
 
 
-def is_none(kind: Kind) -> bool:
-    return isinstance(kind, Instance) and kind.cls is type(None)
+def is_none(type_: StaticType) -> bool:
+    return isinstance(type_, Instance) and type_.cls is type(None)
 
 
-def is_number(kind: Kind) -> bool:
-    return class_of(kind) in (bool, int, float)
+def is_number(type_: StaticType) -> bool:
+    return class_of(type_) in (bool, int, float)
 
 
-def join(*kinds: Kind) -> Kind:
+def join(*types_: StaticType) -> StaticType:
     """The least type above all of them; containers of one class are merged, element by element."""
-    flat: list[Kind] = []
-    for kind in kinds:
-        for member in members(kind):
+    flat: list[StaticType] = []
+    for type_ in types_:
+        for member in members(type_):
             if isinstance(member, Unknown):
                 return UNKNOWN
             _merge(flat, member)
@@ -161,34 +161,34 @@ def join(*kinds: Kind) -> Kind:
     return flat[0] if len(flat) == 1 else Either(tuple(flat))
 
 
-def _merge(flat: list[Kind], kind: Kind) -> None:
+def _merge(flat: list[StaticType], type_: StaticType) -> None:
     for i, present in enumerate(flat):
-        if present == kind or (
-            isinstance(present, Instance) and present.cls is class_of(kind) and not present.args
+        if present == type_ or (
+            isinstance(present, Instance) and present.cls is class_of(type_) and not present.args
         ):
             return
-        if isinstance(kind, Instance) and not kind.args and isinstance(present, Const):
-            if type(present.value) is kind.cls:
-                flat[:] = [k for k in flat if not (isinstance(k, Const) and type(k.value) is kind.cls)]
+        if isinstance(type_, Instance) and not type_.args and isinstance(present, Const):
+            if type(present.value) is type_.cls:
+                flat[:] = [k for k in flat if not (isinstance(k, Const) and type(k.value) is type_.cls)]
                 break
             continue
-        if isinstance(present, Fixed) and isinstance(kind, Fixed) and len(present.items) == len(kind.items):
-            flat[i] = Fixed(tuple(join(a, b) for a, b in zip(present.items, kind.items, strict=True)))
+        if isinstance(present, Fixed) and isinstance(type_, Fixed) and len(present.items) == len(type_.items):
+            flat[i] = Fixed(tuple(join(a, b) for a, b in zip(present.items, type_.items, strict=True)))
             return
-        if class_of(present) is tuple and class_of(kind) is tuple:
-            flat[i] = Instance(tuple, (join(element(present), element(kind)),))
+        if class_of(present) is tuple and class_of(type_) is tuple:
+            flat[i] = Instance(tuple, (join(element(present), element(type_)),))
             return
-        if isinstance(present, Instance) and isinstance(kind, Instance) and present.cls is kind.cls:
-            args = zip(present.args, kind.args, strict=True)
-            flat[i] = Instance(kind.cls, tuple(join(a, b) for a, b in args))
+        if isinstance(present, Instance) and isinstance(type_, Instance) and present.cls is type_.cls:
+            args = zip(present.args, type_.args, strict=True)
+            flat[i] = Instance(type_.cls, tuple(join(a, b) for a, b in args))
             return
-    flat.append(kind)
+    flat.append(type_)
 
 
-def element(kind: Kind) -> Kind:
-    """What a loop over it gives; UNKNOWN where that is not known. Ask `iterable` first."""
-    results: list[Kind] = []
-    for member in members(kind):
+def element(type_: StaticType) -> StaticType:
+    """What a loop over it gives; UNKNOWN if that is not known. Ask `iterable` first."""
+    results: list[StaticType] = []
+    for member in members(type_):
         if isinstance(member, Fixed):
             results.append(join(*member.items))
         elif isinstance(member, Instance) and member.cls in ITERABLES and member.args:
@@ -202,30 +202,30 @@ def element(kind: Kind) -> Kind:
     return join(*results) if results else UNKNOWN
 
 
-def iterable(kind: Kind) -> bool:
-    """False only where a loop over it is sure to fail."""
-    if isinstance(kind, Either):
-        return not kind.members or any(map(iterable, kind.members))
-    if isinstance(kind, Function):
+def iterable(type_: StaticType) -> bool:
+    """False only if a loop over it is sure to fail."""
+    if isinstance(type_, Either):
+        return not type_.members or any(map(iterable, type_.members))
+    if isinstance(type_, Function):
         return False
-    cls = class_of(kind)
+    cls = class_of(type_)
     return cls is None or cls is str or cls in ITERABLES or hasattr(cls, "__iter__")
 
 
-def depth(kind: Kind) -> int:
-    if isinstance(kind, Instance):
-        return 1 + max(map(depth, kind.args), default=0)
-    if isinstance(kind, Fixed):
-        return 1 + max(map(depth, kind.items), default=0)
-    return max(map(depth, kind.members), default=0) if isinstance(kind, Either) else 0
+def depth(type_: StaticType) -> int:
+    if isinstance(type_, Instance):
+        return 1 + max(map(depth, type_.args), default=0)
+    if isinstance(type_, Fixed):
+        return 1 + max(map(depth, type_.items), default=0)
+    return max(map(depth, type_.members), default=0) if isinstance(type_, Either) else 0
 
 
-def shallow(kind: Kind) -> Kind:
-    """The type, or UNKNOWN where it is nested so deeply that it might grow for ever."""
-    return UNKNOWN if depth(kind) > MAX_DEPTH else kind
+def shallow(type_: StaticType) -> StaticType:
+    """The type, or UNKNOWN if it is nested so deeply that it might grow for ever."""
+    return UNKNOWN if depth(type_) > MAX_NESTING else type_
 
 
-def from_annotation(annotation: Type) -> Kind:
+def from_annotation(annotation: Type) -> StaticType:
     """The type that an annotation of a tool, a method or a stub stands for."""
     origin: Any = get_origin(annotation)
     args = get_args(annotation)
@@ -260,75 +260,75 @@ def from_annotation(annotation: Type) -> Kind:
     return UNKNOWN
 
 
-def could_be(kind: Kind, wanted: Kind, *, strict: bool) -> bool:
-    """False only where no value of `kind` is accepted as `wanted`.
+def could_be(type_: StaticType, wanted: StaticType, *, strict: bool) -> bool:
+    """False only if no value of `type_` is accepted as `wanted`.
 
     `strict`: as tools check their arguments (a bool is no number, an iterator no list); else as Python does.
     """
-    if isinstance(kind, Unknown | Variable) or isinstance(wanted, Unknown) or kind == NEVER:
+    if isinstance(type_, Unknown | Variable) or isinstance(wanted, Unknown) or type_ == NEVER:
         return True
-    if isinstance(kind, Either):
-        return any(could_be(k, wanted, strict=strict) for k in kind.members)
+    if isinstance(type_, Either):
+        return any(could_be(k, wanted, strict=strict) for k in type_.members)
     if isinstance(wanted, Either):
-        return any(could_be(kind, w, strict=strict) for w in wanted.members)
+        return any(could_be(type_, w, strict=strict) for w in wanted.members)
     if isinstance(wanted, Variable):
-        return could_be(kind, wanted.bound, strict=strict)
+        return could_be(type_, wanted.bound, strict=strict)
     if isinstance(wanted, Callback | Function):
-        return isinstance(kind, Function)
-    if isinstance(kind, Function | Callback):
+        return isinstance(type_, Function)
+    if isinstance(type_, Function | Callback):
         return False
     if isinstance(wanted, Const):
-        return kind == wanted if isinstance(kind, Const) else class_of(kind) is type(wanted.value)
-    have = class_of(kind)
+        return type_ == wanted if isinstance(type_, Const) else class_of(type_) is type(wanted.value)
+    have = class_of(type_)
     want = class_of(wanted)
     if have is None or want is None:
         return True
     if want in (int, float) and have in (bool, int, float):
         return not (strict and have is bool) and not (want is int and have is float)
     if isinstance(wanted, Fixed):
-        if isinstance(kind, Fixed):
-            pairs = list(zip(kind.items, wanted.items, strict=False))
-            return len(kind.items) == len(wanted.items) and all(
+        if isinstance(type_, Fixed):
+            pairs = list(zip(type_.items, wanted.items, strict=False))
+            return len(type_.items) == len(wanted.items) and all(
                 could_be(a, b, strict=strict) for a, b in pairs
             )
         return have in (tuple, list)
     if want in (list, Sequence, tuple):
         lists = (list, tuple) if strict else (list, tuple, range, ITERATOR, VIEW, set, frozenset)
-        return have in lists and could_be(element(kind), element_wanted(wanted), strict=strict)
+        return have in lists and could_be(element(type_), element_wanted(wanted), strict=strict)
     if want is Iterable:
-        return iterable(kind) and could_be(element(kind), element_wanted(wanted), strict=strict)
-    if want is dict and have is dict and isinstance(kind, Instance) and isinstance(wanted, Instance):
-        return all(could_be(a, b, strict=strict) for a, b in zip(kind.args, wanted.args, strict=False))
+        return iterable(type_) and could_be(element(type_), element_wanted(wanted), strict=strict)
+    if want is dict and have is dict and isinstance(type_, Instance) and isinstance(wanted, Instance):
+        return all(could_be(a, b, strict=strict) for a, b in zip(type_.args, wanted.args, strict=False))
     return issubclass(have, want) or (strict and want is Region and have in SHAPES)
 
 
-def element_wanted(wanted: Kind) -> Kind:
+def element_wanted(wanted: StaticType) -> StaticType:
     """The element type that an annotation such as `Sequence[T]` asks for."""
     return wanted.args[0] if isinstance(wanted, Instance) and wanted.args else UNKNOWN
 
 
-def show(kind: Kind) -> str:
+def show(type_: StaticType) -> str:
     """The type in the words of Python, for messages."""
-    if isinstance(kind, Either):
-        return " | ".join(dict.fromkeys(map(show, kind.members))) or "nothing"
-    if isinstance(kind, Const):
-        return type(kind.value).__name__
-    if isinstance(kind, Fixed):
-        return f"tuple[{', '.join(map(show, kind.items))}]"
-    if isinstance(kind, Function):
-        return f"the function {kind.name}" if kind.name else "a function"
-    if isinstance(kind, Instance):
-        if is_none(kind):
+    if isinstance(type_, Either):
+        return " | ".join(dict.fromkeys(map(show, type_.members))) or "nothing"
+    if isinstance(type_, Const):
+        return type(type_.value).__name__
+    if isinstance(type_, Fixed):
+        return f"tuple[{', '.join(map(show, type_.items))}]"
+    if isinstance(type_, Function):
+        return f"the function {type_.name}" if type_.name else "a function"
+    if isinstance(type_, Instance):
+        if is_none(type_):
             return "None"
-        if kind.cls is types.ModuleType:
+        if type_.cls is types.ModuleType:
             return "math"
         name = {ITERATOR: "iterator", VIEW: "collection", Sequence: "list", Iterable: "iterable"}.get(
-            kind.cls, kind.cls.__name__
+            type_.cls, type_.cls.__name__
         )
-        if kind.cls is tuple and kind.args:
-            return f"tuple[{show(kind.args[0])}, ...]"
-        known = [a for a in kind.args if a not in (UNKNOWN, NEVER)]
+        if type_.cls is tuple and type_.args:
+            return f"tuple[{show(type_.args[0])}, ...]"
+        known = [a for a in type_.args if a not in (UNKNOWN, NEVER)]
         return (
-            f"{name}[{', '.join(map(show, kind.args))}]" if known and len(known) == len(kind.args) else name
+            f"{name}[{', '.join(map(show, type_.args))}]" if known and len(known) == len(type_.args) else name
         )
     return "any value"

@@ -18,7 +18,7 @@ from visprog.sandbox import Limits, Sandbox, Series
 
 from ...check.dry_run import LIBRARY, TYPES
 from ...errors import ToolError
-from ...program import mismatch, named, parameters
+from ...program import Program, header, image_inputs
 from ...values import Box, Circle, Grid, Line, Located, Mask, Point, Polygon, Region, helpers
 from ...values.helpers import NothingFound
 from ...values.image import Image
@@ -111,7 +111,7 @@ def judge(
         SandboxUnavailable: programs cannot be run in the sandbox here.
     """
     reference, candidate = whole(reference, images), whole(candidate, images)
-    if message := mismatch(candidate, images):
+    if message := Program.parse(candidate).mismatch(images):
         return Verdict(False, 0, 0, message)
     with ExitStack() as stack:
 
@@ -180,7 +180,7 @@ class Runnable:
     """
 
     def __init__(self, source: str, series: Series | None = None) -> None:
-        self._source = source
+        self._program = Program.parse(source)
         self._execute = (
             partial(_run_here, compile(_ALL + source, "<program>", "exec"))
             if series is None
@@ -192,7 +192,7 @@ class Runnable:
         """Its answer, or `Failed`. `vacuous` then says whether it asked whether all of nothing are so."""
         self.vacuous = False
         tools = {**world.tools(), "report_vacuous": self._report_vacuous}
-        return self._execute(tools, named(self._source, world.pictures))
+        return self._execute(tools, self._program.bind(world.pictures))
 
     def _report_vacuous(self) -> None:
         self.vacuous = True
@@ -296,10 +296,9 @@ _BUILTINS: Mapping[str, Any] = {
 
 def whole(program: str, images: int) -> str:
     """A program that defines `answer`, of the body of that function or of one that is whole already."""
-    if parameters(program) is not None:
+    if Program.parse(program).parameters is not None:
         return program
-    header = "def answer(image):" if images == 1 else "def answer(images):"
-    return f"{header}\n{textwrap.indent(program, '    ')}"
+    return f"{header(image_inputs(images))}\n{textwrap.indent(program, '    ')}"
 
 
 # -- comparing -----------------------------------------------------------------------------------------

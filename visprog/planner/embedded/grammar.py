@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Literal, get_args, get_origin
 
+from ...program import header, image_inputs
 from ...registry import Registry, Tool
 from ...registry.types import Type, is_union
 from ...values import Grid, Located, Point
@@ -77,8 +78,8 @@ def grammar(question: str, registry: Registry, several: bool) -> str:
         category = _category(tool.returns)
         if category is not None:
             rules.setdefault(category, []).append(_call(tool))
-    header = "def answer(images):\n" if several else "def answer(image):\n"
-    lines = [_FIXED, f"HEADER: {json.dumps(header)}", "STRING: " + " | ".join(map(json.dumps, strings))]
+    first_line = header(image_inputs(2 if several else 1)) + "\n"
+    lines = [_FIXED, f"HEADER: {json.dumps(first_line)}", "STRING: " + " | ".join(map(json.dumps, strings))]
     text = "\n".join(lines)
     for category, calls in rules.items():
         text = text.replace(f"\n{category}: ", f"\n{category}: " + " | ".join(calls) + " | ", 1)

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import ast
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from ...values import Located, Point
-from .. import hints
-from ..diagnostics import Findings
 from . import operators
-from .scope import Scope
+from .context import Context
+from .reports import report_loop
 from .types import (
-    INT,
     NEVER,
-    STR,
     UNKNOWN,
-    Either,
     Fixed,
     Function,
     Instance,
-    Kind,
+    StaticType,
     class_of,
     element,
-    is_none,
-    is_number,
     iterable,
     join,
     list_of,
@@ -44,44 +36,50 @@ IN_PLACE: Mapping[str, str] = {
 """Methods that give None, and what to do about it."""
 
 
-class Mutation(ABC):
-    """Assignment, and the reports that loops and subscripts share with it."""
+class Assignments:
+    """Assignment to names, tuples and items, and growth of containers.
 
-    findings: Findings
-    scope: Scope
+    Args:
+        context: of the program.
+        infer: gives the type of an expression.
+    """
 
-    @abstractmethod
-    def infer(self, node: ast.expr | None) -> Kind: ...
+    def __init__(self, context: Context, infer: Callable[[ast.expr], StaticType]) -> None:
+        self.context = context
+        self.diagnostics = context.diagnostics
+        self.infer = infer
 
-    def store(self, target: ast.expr, kind: Kind, value: ast.expr) -> None:
-        """Assign a value of type `kind`, which `value` gives, to a target."""
+    def store(self, target: ast.expr, type_: StaticType, value: ast.expr) -> None:
+        """Assign a value of type `type_`, which `value` gives, to a target."""
         if isinstance(target, ast.Name):
-            self.scope.bind(target.id, kind)
+            self.context.scope.bind(target.id, type_)
         elif isinstance(target, ast.Tuple | ast.List):
-            self._unpack(target, kind, value)
+            self._unpack(target, type_, value)
         elif isinstance(target, ast.Starred):
-            self.store(target.value, list_of(element(kind)), value)
+            self.store(target.value, list_of(element(type_)), value)
         elif isinstance(target, ast.Subscript):
             container, index = self.infer(target.value), self.infer(target.slice)
-            self._store_item(target, container, index, kind)
+            self._store_item(target, container, index, type_)
         elif isinstance(target, ast.Attribute):
             self.infer(target.value)
 
-    def _unpack(self, target: ast.Tuple | ast.List, kind: Kind, value: ast.expr) -> None:
-        if not iterable(kind):
-            self.report_loop(value, kind)
-            kind = NEVER
+    def _unpack(self, target: ast.Tuple | ast.List, type_: StaticType, value: ast.expr) -> None:
+        if not iterable(type_):
+            report_loop(self.diagnostics, value, type_)
+            type_ = NEVER
         stars = [i for i, t in enumerate(target.elts) if isinstance(t, ast.Starred)]
         wanted = len(target.elts)
-        fixed = [m for m in members(kind) if isinstance(m, Fixed)]
-        if kind == NEVER or len(fixed) != len(members(kind)):
+        fixed = [m for m in members(type_) if isinstance(m, Fixed)]
+        if type_ == NEVER or len(fixed) != len(members(type_)):
             for t in target.elts:
-                self.store(t, list_of(element(kind)) if isinstance(t, ast.Starred) else element(kind), value)
+                self.store(
+                    t, list_of(element(type_)) if isinstance(t, ast.Starred) else element(type_), value
+                )
             return
         fitting = [m for m in fixed if len(m.items) == wanted or (stars and len(m.items) >= wanted - 1)]
         if not fitting:
             have = len(fixed[0].items)
-            self.findings.add(
+            self.diagnostics.add(
                 "bad-unpack",
                 target,
                 f"{wanted} names are given, for {have} values",
@@ -96,34 +94,36 @@ class Mutation(ABC):
                 at = i - wanted if stars and i > stars[0] else i
                 self.store(t, join(*(m.items[at] for m in fitting)) if fitting else NEVER, value)
 
-    def _store_item(self, target: ast.Subscript, container: Kind, index: Kind, kind: Kind) -> None:
-        grown: list[Kind] = []
+    def _store_item(
+        self, target: ast.Subscript, container: StaticType, index: StaticType, type_: StaticType
+    ) -> None:
+        grown: list[StaticType] = []
         for member in members(container):
             if isinstance(member, Instance) and member.cls is list and member.args:
-                item = element(kind) if isinstance(target.slice, ast.Slice) else kind
+                item = element(type_) if isinstance(target.slice, ast.Slice) else type_
                 grown.append(list_of(join(member.args[0], item)))
             elif isinstance(member, Instance) and member.cls is dict and member.args:
-                grown.append(Instance(dict, (join(member.args[0], index), join(member.args[1], kind))))
+                grown.append(Instance(dict, (join(member.args[0], index), join(member.args[1], type_))))
             elif operators.vague(member) or (class_of(member) is None and not isinstance(member, Function)):
                 return
         if grown:
             self.mutate(target.value, join(*grown))
         elif container != NEVER:
-            self.findings.add(
+            self.diagnostics.add(
                 "bad-subscript", target, f"{show(container)} cannot be changed by [ ]",
                 "make a new value, or keep the parts in a list or dict",
             )  # fmt: skip
 
-    def mutate(self, receiver: ast.expr, kind: Kind) -> None:
-        """The container that `receiver` names now holds more: it is of type `kind`."""
+    def mutate(self, receiver: ast.expr, type_: StaticType) -> None:
+        """The container that `receiver` names now holds more: it is of type `type_`."""
         if isinstance(receiver, ast.Name):
-            owner = self.scope.owner(receiver.id)
+            owner = self.context.scope.owner(receiver.id)
             if owner is not None:
-                owner.bind(receiver.id, kind)
+                owner.bind(receiver.id, type_)
                 # What a condition said of it, further in, stands on the variable itself too.
                 outer = owner.parent.owner(receiver.id) if owner.passing and owner.parent else None
                 if outer is not None:
-                    outer.bind(receiver.id, kind)
+                    outer.bind(receiver.id, type_)
             return
         key: ast.expr | None = None
         if isinstance(receiver, ast.Subscript):
@@ -134,17 +134,17 @@ class Mutation(ABC):
             holder, key = receiver.func.value, receiver.args[0]
         else:
             return
-        with self.findings.mute():
+        with self.diagnostics.mute():
             item = ast.copy_location(ast.Subscript(holder, key, ast.Store()), receiver)
-            self._store_item(item, self.infer(holder), self.infer(key), kind)
+            self._store_item(item, self.infer(holder), self.infer(key), type_)
 
-    def mutate_by_method(self, receiver: ast.expr, method: str, given: list[Kind]) -> None:
+    def mutate_by_method(self, receiver: ast.expr, method: str, given: list[StaticType]) -> None:
         """A method of a container was called: what it now holds."""
         if not given or method not in ("append", "insert", "extend", "add", "update", "setdefault"):
             return
-        with self.findings.mute():
+        with self.diagnostics.mute():
             held = self.infer(receiver)
-        grown: list[Kind] = []
+        grown: list[StaticType] = []
         for member in members(held):
             if not isinstance(member, Instance) or not member.args:
                 return
@@ -156,7 +156,7 @@ class Mutation(ABC):
                 grown.append(Instance(member.cls, (join(member.args[0], given[-1]),)))
         self.mutate(receiver, join(*grown))
 
-    def _more_pairs(self, held: Instance, method: str, given: list[Kind]) -> Kind:
+    def _more_pairs(self, held: Instance, method: str, given: list[StaticType]) -> StaticType:
         key, value = held.args
         if method == "setdefault" and len(given) == 2:
             return Instance(dict, (join(key, given[0]), join(value, given[1])))
@@ -164,50 +164,3 @@ class Mutation(ABC):
         if method == "update" and isinstance(other, Instance) and other.cls is dict:
             return join(held, other)
         return Instance(dict, (UNKNOWN, UNKNOWN))
-
-    # -- reports ---------------------------------------------------------------------------------
-
-    def report_loop(self, node: ast.expr, kind: Kind) -> None:
-        """Something is looped over or unpacked that has no parts."""
-        text = hints.brief(node)
-        hint = hints.conversion(kind, Instance(list, (UNKNOWN,)), node)
-        cls = class_of(kind)
-        if kind == INT or cls is int:
-            hint = f"write range({text})"
-        elif cls is Point:
-            hint = f"use {text}.x and {text}.y"
-        elif cls is not None and issubclass(cls, Located):
-            hint = f"use {text}.left, .top, .right and .bottom, or put it into a list: [{text}]"
-        elif is_number(kind):
-            hint = f"write range(int({text}))"
-        self.findings.add("not-iterable", node, f"{show(kind)} has no parts to loop over or unpack", hint)
-
-    def report_subscript(self, node: ast.Subscript, kind: Kind, index: Kind) -> None:
-        """A subscript that is sure to raise."""
-        text = hints.brief(node.value)
-        hint: str | None = None
-        message = f"{show(kind)} cannot be indexed"
-        member = next((m for m in members(kind) if not is_none(m)), kind)
-        cls = class_of(member)
-        if cls in (list, tuple, str) and not isinstance(node.slice, ast.Slice):
-            if isinstance(member, Fixed) and class_of(index) is int:
-                message = f"there are {len(member.items)} values, counted from 0"
-            else:
-                message = f"{show(kind)} is indexed by whole numbers, not {show(index)}"
-                names = index == STR or class_of(index) is str
-                hint = (
-                    f"loop over it: [x for x in {text} if …]" if names else "write int(…), or // for division"
-                )
-        elif isinstance(kind, Function):
-            hint = hints.conversion(kind, UNKNOWN, node.value) or f"call it: {text}(…)"
-        elif cls is Point:
-            hint = f"use {text}.x or {text}.y"
-        elif cls is not None and issubclass(cls, Located):
-            hint = f"use its attributes: {text}.left, .top, .right, .bottom, .center, …"
-        elif is_none(member) and isinstance(member, Instance):
-            hint = member.note or None
-        elif isinstance(kind, Either) or cls is None:
-            hint = None
-        elif iterable(kind):
-            hint = f"write list({text}) first"
-        self.findings.add("bad-subscript", node, message, hint)

@@ -1,4 +1,4 @@
-"""The parent's side alone: what a session makes of a worker that keeps to a script, and its decoder of values."""
+"""The parent's side alone: what an execution makes of a worker that keeps to a script, and its decoder of values."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from visprog.sandbox import Limits, Outcome
+from visprog.sandbox.execution import HostCodec
 from visprog.sandbox.library import load
 from visprog.sandbox.protocol import ProtocolError, TooLarge, unpack
-from visprog.sandbox.session import HostCodec
 
 from .conftest import Image
 from .fake_worker import Script, frame, play

@@ -1,8 +1,11 @@
-"""seccomp: an allow-list of system calls for x86-64 and arm64, as a BPF program made here.
+"""What the Linux kernel denies to the worker: seccomp and Landlock, through ctypes.
 
-Every call that is not listed fails with EPERM (libraries try things); the ones that only an attack makes
-end the process, so that its parent learns from the signal what happened. No call can create executable
-memory.
+seccomp: an allow-list of system calls for x86-64 and arm64, as a BPF program that is made here. Every call that
+is not listed fails with EPERM (libraries try some); those that only an attack makes end the process, so that its
+parent learns from the signal what happened. No call can create executable memory.
+
+Landlock, the second lock: the process gives up the file system, TCP, and signals and sockets outside its domain.
+Its numbers are those of `linux/landlock.h`; they are the same on every machine.
 """
 
 from __future__ import annotations
@@ -14,7 +17,26 @@ import struct
 import sys
 from collections.abc import Iterable
 
-# name: (number on x86-64, number on arm64), None where there is no such call
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+def syscall(number: int, *arguments: int) -> tuple[int, int]:
+    """Result and `errno` of a system call."""
+    ctypes.set_errno(0)
+    result = int(_libc.syscall(ctypes.c_long(number), *(ctypes.c_long(argument) for argument in arguments)))
+    return result, ctypes.get_errno()
+
+
+def prctl(option: int, *arguments: int) -> bool:
+    """Whether `prctl` succeeded."""
+    padded = [*arguments, 0, 0, 0, 0][:4]
+    return bool(_libc.prctl(option, *(ctypes.c_ulong(argument) for argument in padded)) == 0)
+
+
+# --- seccomp ---
+
+# name: (number on x86-64, number on arm64), None if there is no such call
 ALLOWED: dict[str, tuple[int, int]] = {
     "futex": (202, 98), "brk": (12, 214), "munmap": (11, 215), "mremap": (25, 216), "madvise": (28, 233),
     "rt_sigreturn": (15, 139), "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "sigaltstack": (131,
@@ -58,7 +80,7 @@ _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 Instruction = tuple[int, int, int, int]
 
 
-def program(machine: str, readable: int, writable: int) -> list[Instruction]:
+def seccomp_program(machine: str, readable: int, writable: int) -> list[Instruction]:
     """The filter for a machine; the file descriptors are the only ones it may read and write.
 
     Raises:
@@ -94,22 +116,18 @@ def _rule(call: int, argument: int, test: int, value: int, then: int, otherwise:
     ]  # fmt: skip
 
 
-def apply(readable: int, writable: int) -> bool:
-    """Puts this process, which has ``no_new_privs``, under the filter; False where the machine has none."""
+def apply_seccomp(readable: int, writable: int) -> bool:
+    """Put this process, which has `no_new_privs`, under the filter; False if the machine has none."""
     if sys.platform != "linux" or _MACHINE not in _ARCHITECTURES:
         return False
-    from .libc import prctl
-
-    code = program(_MACHINE, readable, writable)
+    code = seccomp_program(_MACHINE, readable, writable)
     instructions = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in code))
     header = ctypes.create_string_buffer(struct.pack("@HP", len(code), ctypes.addressof(instructions)))
     return prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(header))
 
 
 def is_denied(name: str) -> bool:
-    """Whether the filter stops a call, which is made in a form that does nothing where it is not stopped."""
-    from .libc import syscall
-
+    """Whether the filter stops a call, which is made in a form that does nothing if it is not stopped."""
     if _MACHINE not in _ARCHITECTURES:
         return False
     column, _ = _ARCHITECTURES[_MACHINE]
@@ -119,3 +137,37 @@ def is_denied(name: str) -> bool:
     first = 0 if name in PROBED else _PROBE  # execve of no path: EFAULT
     result, error = syscall(number, first, 0, 0, 0, 0)
     return result == -1 and error == errno.EPERM
+
+
+# --- Landlock ---
+
+_CREATE_RULESET, _RESTRICT_SELF = 444, 446
+_VERSION_FLAG = 1
+_FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # how many rights each ABI knows: bits from 0
+_NETWORK_FROM, _SCOPES_FROM = 4, 6
+_TWO_BITS = 0b11  # bind and connect; abstract sockets and signals
+
+
+class _LandlockAttributes(ctypes.Structure):
+    _fields_ = (("files", ctypes.c_uint64), ("network", ctypes.c_uint64), ("scoped", ctypes.c_uint64))
+
+
+def apply_landlock() -> int:
+    """Deny everything that the kernel's Landlock can deny; its ABI version, or 0 if there is none."""
+    if sys.platform != "linux":
+        return 0
+    abi, _ = syscall(_CREATE_RULESET, 0, 0, _VERSION_FLAG)
+    if abi < 1:
+        return 0
+    attributes = _LandlockAttributes((1 << _FILE_RIGHTS.get(abi, 16)) - 1, 0, 0)
+    size = 8
+    if abi >= _NETWORK_FROM:
+        attributes.network, size = _TWO_BITS, 16
+    if abi >= _SCOPES_FROM:
+        attributes.scoped, size = _TWO_BITS, 24
+    ruleset, _ = syscall(_CREATE_RULESET, ctypes.addressof(attributes), size, 0)
+    if ruleset < 0:
+        return 0
+    result, _ = syscall(_RESTRICT_SELF, ruleset, 0)
+    os.close(ruleset)
+    return abi if result == 0 else 0

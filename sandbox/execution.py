@@ -1,4 +1,4 @@
-"""The parent's side of one run: it answers the worker's calls and judges whatever it says."""
+"""One run in the parent: it answers the calls of the worker and judges whatever the worker sends."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .diagnostic import Diagnostic
 from .library import Library
 from .limits import Limits
 from .outcome import Outcome, StopProgram
-from .process import Gone, Silent, Worker
+from .parsing import Diagnostic
+from .process import Gone, Silent, WorkerProcess
 from .protocol import MAX_KEYWORDS, CannotCross, Codec, ProtocolError, TooLarge, readable
 
 MAX_TEXT = 500
@@ -31,7 +31,7 @@ def current_line() -> int | None:
 
 
 class HostCodec(Codec):
-    """Values as the caller has them: objects of declared types cross as entries of this run's table."""
+    """Codec of the parent: objects of declared types cross as entries of the table of this run."""
 
     def __init__(self, library: Library, limits: Limits, types: Types) -> None:
         super().__init__(library, limits)
@@ -96,7 +96,19 @@ class HostCodec(Codec):
 
 @dataclass(frozen=True)
 class Job:
-    """What is run: checked by the caller."""
+    """What is run; its caller has checked it.
+
+    Attributes:
+        source: of the program.
+        tools: functions that it may call, by name.
+        inputs: its inputs, by name.
+        types: classes whose objects cross as handles, each with its open attributes.
+        library: the values and functions next to the program.
+        limits: bounds of the run.
+        call: calls a tool and gives its result; with `Sandbox.arun` it awaits here.
+        again: whether the worker waits for the next inputs of this program after its result.
+        started: time of `time.monotonic` at which it began.
+    """
 
     source: str
     tools: Mapping[str, Callable[..., Any]]
@@ -105,16 +117,14 @@ class Job:
     library: Library
     limits: Limits
     call: Callable[[Callable[..., Any], list[Any], dict[str, Any]], Any]
-    """Calls a tool and gives its result; the async twin awaits here."""
     again: bool = False
-    """The worker shall wait for this program's next inputs when it has given its result."""
     started: float = field(default_factory=time.monotonic)
 
 
-class Session:
-    """One run on one worker."""
+class Execution:
+    """One execution of a program on one worker."""
 
-    def __init__(self, job: Job, worker: Worker) -> None:
+    def __init__(self, job: Job, worker: WorkerProcess) -> None:
         self._job = job
         self._worker = worker
         self._codec = HostCodec(job.library, job.limits, job.types)
@@ -127,7 +137,7 @@ class Session:
         self._last = job.started + job.limits.time
 
     def start(self) -> None:
-        """Sends the program.
+        """Send the program.
 
         Raises:
             TypeError, ValueError: an input cannot cross.
@@ -151,7 +161,7 @@ class Session:
             raise Gone(str(error)) from None
 
     def run(self) -> Outcome:
-        """Serves the program to its end, whatever the worker does."""
+        """Serve the program to its end, whatever the worker does."""
         try:
             while True:
                 message = self._receive()
@@ -323,6 +333,7 @@ def _diagnostics(wire: Any) -> tuple[Diagnostic, ...]:
                 column or 0,
                 _text(item.get("message")),
                 None if hint is None else _text(hint),
+                name=_text(item.get("name")),
             )
         )
     return tuple(found)
