@@ -14,13 +14,13 @@ import pytest
 
 from tests.small_tools import REGISTRY, FakePlanner, picture
 from visprog.agent import Agent
-from visprog.answer import Answer
+from visprog.answer import VERSION, Answer, json_schema
 from visprog.check import Diagnostic
 from visprog.llm.chat import Tokens
-from visprog.runtime.host import Call
+from visprog.runtime.call import Call
 from visprog.runtime.steps import Step
 from visprog.values import Box, Circle, Grid, Line, Mask, Point, Polygon, Region
-from visprog.values.describe import show
+from visprog.values.codec import show
 from visprog.values.image import Image
 
 SCHEMA = json.loads((files("visprog") / "answer.schema.json").read_text(encoding="utf-8"))
@@ -65,6 +65,9 @@ def same(a: Any, b: Any) -> bool:
 
 def test_the_schema_is_one() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert json_schema() == SCHEMA, (
+        "write what `visprog.answer.json_schema` returns to visprog/answer.schema.json"
+    )
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda v: type(v).__name__)
@@ -197,7 +200,7 @@ def test_real_answers_are_as_the_schema_says(agent: Agent, program: str) -> None
 def test_what_is_no_answer_is_refused() -> None:
     for data in (
         "{}",
-        '{"version": 1}',
+        '{"answer": 2}',
         "[]",
         "3",
         "no JSON",
@@ -208,10 +211,49 @@ def test_what_is_no_answer_is_refused() -> None:
         None,
         3,
     ):
-        with pytest.raises(ValueError, match="not an answer of version 2"):
+        with pytest.raises(ValueError, match="this is not an answer: it"):
             Answer.from_json(data)
     with pytest.raises(ValueError, match="not a whole answer: KeyError: 'status'"):
-        Answer.from_json({"version": 2})
+        Answer.from_json({"version": 1})
+    for version in (0, 3, "2", None, [1]):
+        with pytest.raises(ValueError, match="read it with the visprog that made it, or ask again"):
+            Answer.from_json({**Answer("answered", 1).to_json(), "version": version})
+
+
+def test_an_answer_of_version_1_is_read() -> None:
+    """Its shapes do not say in which image they lie."""
+    shapes = {"type": "Circle", "center": [5, 5], "radius": 2.5, "color": "red"}, {
+        "type": "Line", "points": [[0, 0], [9.5, 0]], "color": None,
+    }  # fmt: skip
+    old = {**Answer("answered").to_json(), "version": 1, "value": list(shapes)}
+    back = Answer.from_json(json.dumps(old))
+    assert back.value == [Circle(Point(5, 5), 2.5, "red"), Line(CORNERS[:2], None)]
+    assert back.to_json() == old and "red circle at (5, 5)" in back.to_html()
+
+
+def test_attempts_of_version_1_are_steps() -> None:
+    found = Diagnostic("unknown-tool", 1, 0, "no such tool")
+    attempts = [
+        {"program": "return a()", "error": "", "diagnostics": [found.to_json()]},
+        {"program": "return b()", "error": "line 1: ValueError", "diagnostics": []},
+    ]
+    old = {**Answer("answered", 3, program="return 3").to_json(), "version": 1, "attempts": attempts}
+    del old["steps"]
+    back = Answer.from_json(json.dumps(old))
+    assert [s.program for s in back.steps] == ["return a()", "return b()", "return 3"]
+    assert back.steps[0].diagnostics == (found,) and back.steps[1].feedback == "line 1: ValueError"
+    assert (back.steps[2].status, back.steps[2].value) == ("answered", 3)
+    assert "line 1: ValueError" in back.to_html() and Answer.from_json(back.to_json()).steps == back.steps
+
+
+def test_the_form_is_exact_and_knows_the_image_of_shapes() -> None:
+    box = Box(0.1 + 0.2, 1 / 3, 10, 20)
+    answer = Answer("answered", [Region(box, "x", 1 / 7, IMAGE), Circle(Point(5, 5), 2, "red", IMAGE)])
+    data = json.loads(as_text(answer))
+    validate(data)
+    region, circle = Answer.from_json(data).value
+    assert (region.box, region.score, data["version"]) == (box, 1 / 7, VERSION)
+    assert circle.image.digest == region.image.digest == IMAGE.digest
 
 
 def nested(depth: int) -> Any:

@@ -259,3 +259,15 @@ def test_tools_import_the_heavy_packages_when_they_are_called() -> None:
     for file, name in modules("tools"):
         for imported, line in imports(file, name, at_import=True):
             assert top(imported) not in heavy, f"{file}:{line} imports {imported}"
+
+
+def test_declaration_import_no_backend() -> None:
+    shared, backends = ("imaging", "words", "drawing"), "visprog.tools.backends"
+    for file, name in modules("tools"):
+        inside = name.removeprefix("visprog.tools").lstrip(".").partition(".")[0]
+        for imported, line in imports(file, name, typing=True):
+            if inside == "backends" or not within(imported, "visprog.tools"):
+                continue
+            where = f"{file.relative_to(ROOT)}:{line} imports {imported}"
+            assert not within(imported, backends), where
+            assert inside not in shared or within(imported, *(f"visprog.tools.{s}" for s in shared)), where

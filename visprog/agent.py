@@ -17,7 +17,7 @@ from visprog.sandbox import Limits, Outcome, Sandbox, SandboxUnavailable, Series
 
 from .answer import Answer
 from .check import Diagnostic, check
-from .check.dry_run import LIBRARY, TYPES, dry_run
+from .check.dry_run import LIBRARY, dry_run
 from .config import Config
 from .errors import ConfigError, MissingExtra, PlannerError, Refused, VisprogError, readable
 from .files.plain_text import read_text
@@ -37,10 +37,10 @@ from .registry import (
 )
 from .registry.types import AnswerType, Type, accepts, answer_type, describe, render
 from .runtime.cautions import cautions_on, missed
-from .runtime.events import Answered, Checked, Emitter, GuardedListener, Listener, emitter_of
+from .runtime.events import Answered, Checked, Emitter, GuardedListener, Listener, emitter_of, summary
 from .runtime.host import Host, Run, RunEnded, with_backends
 from .runtime.steps import Step
-from .values.describe import summary
+from .values.codec import handles
 from .values.endings import IMAGE_ENDINGS
 from .values.image import Image, ImageLike
 
@@ -384,7 +384,7 @@ class Agent:
         try:
             with run:
                 start = series.run if series is not None else partial(self.sandbox.run, program.source)
-                outcome = start(tools=run.tools(), inputs=program.bind(pictures), types=TYPES)
+                outcome = start(tools=run.tools(), inputs=program.bind(pictures), types=handles())
         except SandboxUnavailable as error:
             return replace(step, message=f"{_NO_SANDBOX}: {error}")
         step = replace(

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import base64
-import copy
 import io
-import math
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from importlib.resources import files
+from typing import Any, Literal, get_args
 
+from .check.diagnostics import Diagnostic
 from .errors import Refused, VisprogError
 from .files.plain_text import parse_json
 from .llm.chat import Tokens
-from .registry.types import describe
-from .runtime.host import Call
+from .report import html
+from .report.forms import one_line
+from .runtime.call import Call
 from .runtime.steps import Step
-from .values import Box, Circle, Grid, Line, Mask, Point, Polygon, Region
-from .values.describe import show
+from .values import codec
+from .values.codec import show
 from .values.image import Image
-from .values.json_values import one_line
-
-if TYPE_CHECKING:
-    from .check import Diagnostic
 
 VERSION = 2
-"""Of the JSON form, which `answer.schema.json` describes."""
+"""Version of the JSON form, which `answer.schema.json` describes."""
+
+READ_VERSIONS = (1, VERSION)
+"""Versions that can be read. In version 1 shapes do not say in which image they lie, numbers are rounded, and other
+programs that were tried are `attempts`."""
 
 THUMBNAIL = 640
 """Longest side, in pixels, of the pictures kept as evidence."""
@@ -106,17 +108,20 @@ class Answer:
         Args:
             pictures: hold thumbnails of all pictures involved, and an edited picture as a whole.
         """
-        data = self._to_json(_Writer(pictures), whole=True)
+        kept = Thumbnails()
+        of_value = codec.Writer(kept.keep_value) if pictures else codec.Writer()
+        data = self._to_json(of_value, codec.Writer(kept.keep) if pictures else of_value, kept)
         return data if pictures else {k: v for k, v in data.items() if k != "pictures"}
 
-    def _to_json(self, writer: _Writer, whole: bool) -> dict[str, Any]:
-        """The JSON form; an edited picture as a whole, or as a thumbnail."""
+    def _to_json(self, of_value: codec.Writer, writer: codec.Writer, kept: Thumbnails) -> dict[str, Any]:
+        """The JSON form, whose value and whose evidence are written by one writer each."""
         if self._read_from is not None:  # thumbnails have lost what the JSON form says of their pictures
-            return copy.deepcopy(dict(self._read_from))
+            kept_form: dict[str, Any] = _copied(self._read_from)
+            return kept_form
         return {
             "version": VERSION,
             "status": self.status,
-            "value": writer.value(self.value, whole),
+            "value": of_value.value(self.value),
             "message": self.message,
             "question": self.question,
             "program": self.program,
@@ -124,14 +129,14 @@ class Answer:
             "probability": self.probability,
             "tokens": self.tokens,
             "diagnostics": [d.to_json() for d in self.diagnostics],
-            "steps": [writer.step(s) for s in self.steps],
-            "trace": [writer.call(c) for c in self.trace],
+            "steps": [_step_json(s, writer) for s in self.steps],
+            "trace": [_call_json(c, writer) for c in self.trace],
             "images": [writer.value(i) for i in self.images],
             "seconds": round(self.seconds, 4),
             "stdout": self.stdout,
             "level": self.level,
             "cautions": list(self.cautions),
-            "pictures": writer.pictures,
+            "pictures": kept.data,
         }
 
     @classmethod
@@ -142,18 +147,24 @@ class Answer:
         were kept.
 
         Raises:
-            ValueError: it is not such a form, or of another version.
+            ValueError: It is not such a form, or of a version that cannot be read.
         """
         if isinstance(data, str | bytes):
             try:
                 data = parse_json(data if isinstance(data, str) else data.decode())
             except ValueError as error:
-                raise ValueError(f"this is not an answer of version {VERSION}: it {error}") from None
-        if not isinstance(data, Mapping) or data.get("version") != VERSION:
-            raise ValueError(f"this is not an answer of version {VERSION}")
+                raise ValueError(f"this is not an answer: it {error}") from None
+        if not isinstance(data, Mapping) or "version" not in data:
+            raise ValueError("this is not an answer: it has no version")
+        if data["version"] not in READ_VERSIONS:
+            raise ValueError(
+                f"this answer is of version {data['version']!r:.20}, and versions up to {VERSION} can be read: "
+                "read it with the visprog that made it, or ask again"
+            )
         try:
+            data = _with_steps(data)
             answer = cls._read(data)
-            kept = copy.deepcopy(dict(data))
+            kept = _copied(dict(data))
         except RecursionError:
             raise ValueError("this is not an answer: it is nested too deeply") from None
         except Exception as error:  # whatever values are made of, they refuse it in their own ways
@@ -163,9 +174,7 @@ class Answer:
 
     @classmethod
     def _read(cls, data: Mapping[str, Any]) -> Answer:
-        reader = _Reader(data.get("pictures", {}))
-        from .check import Diagnostic
-
+        reader = _reader(data.get("pictures", {}))
         if data["status"] not in get_args(Status):
             raise ValueError(f"there is no status {data['status']!r}")
         for name in ("message", "question", "program", "planner", "stdout", "level"):
@@ -180,13 +189,13 @@ class Answer:
             question=data["question"],
             program=data["program"],
             diagnostics=tuple(Diagnostic(**d) for d in data["diagnostics"]),
-            trace=tuple(reader.call(c) for c in data["trace"]),
+            trace=tuple(_read_call(c, reader) for c in data["trace"]),
             images=tuple(i for i in map(reader.value, data["images"]) if i is not None),
             seconds=data["seconds"],
             planner=data["planner"],
             probability=data["probability"],
             tokens=data["tokens"],
-            steps=tuple(reader.step(s) for s in data["steps"]),
+            steps=tuple(_read_step(s, reader) for s in data["steps"]),
             stdout=data["stdout"],
             level=data["level"],
             cautions=tuple(data.get("cautions", ())),
@@ -194,9 +203,7 @@ class Answer:
 
     def to_html(self) -> str:
         """One self-contained page: question, answer, program, and the picture of every step."""
-        from .report.html import page
-
-        return page(self.to_json())
+        return html.page(self.to_json(), codec)
 
     def __repr__(self) -> str:
         what = [repr(self.status)]
@@ -209,9 +216,9 @@ class Answer:
         return f"Answer({', '.join(what)})"
 
     def _repr_html_(self) -> str:
-        from .report.html import fragment
-
-        return fragment(self._to_json(_Writer(True), whole=False))
+        kept = Thumbnails()
+        writer = codec.Writer(kept.keep)
+        return html.fragment(self._to_json(writer, writer, kept), codec)
 
     def __str__(self) -> str:
         return (
@@ -219,183 +226,129 @@ class Answer:
         )
 
 
-def to_data(value: Any) -> Any:
-    """A value in the JSON form, without the pixels of images."""
-    return _Writer(False).value(value)
+class Thumbnails:
+    """Images kept as evidence, by digest: small ones, and those that are answers as a whole.
+
+    Attributes:
+        data: The `pictures` of the JSON form.
+    """
+
+    def __init__(self) -> None:
+        self.data: dict[str, Any] = {}
+
+    def keep(self, image: Image, alone: bool = False) -> None:
+        """Keep a thumbnail of an image, and of the image that it was cut from."""
+        if image.digest not in self.data:
+            self.data[image.digest] = _encoded(image, whole=False)
+        if image.root is not image:
+            self.keep(image.root)
+
+    def keep_value(self, image: Image, alone: bool) -> None:
+        """Keep an image of an answer: all of it, if it is the answer itself or a part of it."""
+        held = self.data.get(image.digest)
+        if alone and (held is None or held["scale"] != 1 or held["mime"] != PNG):
+            self.data[image.digest] = _encoded(image, whole=True)
+        self.keep(image)
 
 
-class _Writer:
-    """Values as plain data; pictures by digest, in a table of their own."""
-
-    def __init__(self, pictures: bool) -> None:
-        self.keep = pictures
-        self.pictures: dict[str, Any] = {}
-
-    def call(self, call: Call) -> dict[str, Any]:
-        return {
-            "tool": call.tool,
-            "arguments": {k: self.value(v) for k, v in call.arguments.items()},
-            "result": self.value(call.result),
-            "error": call.error,
-            "line": call.line,
-            "seconds": round(call.seconds, 6),
-            "cached": call.cached,
-            "backend": call.backend,
-            "caller": call.caller,
-        }
-
-    def step(self, step: Step) -> dict[str, Any]:
-        return {
-            "program": step.program,
-            "diagnostics": [d.to_json() for d in step.diagnostics],
-            "feedback": step.feedback,
-            "planner": step.planner,
-            "status": step.status,
-            "value": self.value(step.value),
-            "message": step.message,
-            "trace": [self.call(c) for c in step.trace],
-            "stdout": step.stdout,
-            "level": step.level,
-            "cautions": list(step.cautions),
-            "probability": step.probability,
-            "tokens": None if step.tokens is None else [step.tokens.prompt, step.tokens.completion],
-            "seconds": round(step.seconds, 4),
-        }
-
-    def value(self, value: Any, whole: bool = False) -> Any:
-        if value is None or isinstance(value, bool | int | str):
-            return value
-        if isinstance(value, float):
-            return value if math.isfinite(value) else {"type": "float", "text": str(value)}
-        if isinstance(value, list):
-            return [self.value(v, whole) for v in value]
-        if isinstance(value, tuple):
-            return {"type": "tuple", "items": [self.value(v, whole) for v in value]}
-        if isinstance(value, set | frozenset):
-            return {"type": "set", "items": sorted((self.value(v, whole) for v in value), key=repr)}
-        if isinstance(value, dict):
-            return {
-                "type": "dict",
-                "items": [[self.value(k), self.value(v, whole)] for k, v in value.items()],
-            }
-        if isinstance(value, Image):
-            return self.image(value, whole)
-        if isinstance(value, Mask):
-            return {"type": "Mask", "box": _box(value.box), "area": value.area, "png": _mask_png(value)}
-        if isinstance(value, Region):
-            return {
-                "type": "Region",
-                "box": _box(value.box),
-                "label": value.label,
-                "score": round(float(value.score), 6),
-                "image": self.value(value.image),
-                "mask": self.value(value.mask),
-            }
-        if isinstance(value, Box):
-            return {"type": "Box", "box": _box(value)}
-        if isinstance(value, Point):
-            return {"type": "Point", "x": value.x, "y": value.y}
-        if isinstance(value, Circle):
-            center = [value.center.x, value.center.y]
-            return {"type": "Circle", "center": center, "radius": value.radius, "color": value.color}
-        if isinstance(value, Line | Polygon):
-            points = [[p.x, p.y] for p in value.points]
-            return {"type": type(value).__name__, "points": points, "color": value.color}
-        if isinstance(value, Grid):
-            return {"type": "Grid", "rows": value.rows, "columns": value.columns, "box": _box(value.box)}
-        return {"type": "other", "text": f"{describe(value)}: {value}"[:500]}
-
-    def image(self, image: Image, whole: bool) -> dict[str, Any]:
-        if self.keep:
-            held = self.pictures.get(image.digest)
-            if held is None or (whole and (held["scale"] != 1 or held["mime"] != PNG)):
-                self.pictures[image.digest] = _picture(image, whole)
-        reference = {
-            "type": "Image",
-            "digest": image.digest,
-            "width": image.width,
-            "height": image.height,
-            "name": image.name,
-            "origin": [image.origin.x, image.origin.y],
-            "root": image.root.digest,
-        }
-        if self.keep and image.root is not image and image.root.digest not in self.pictures:
-            self.pictures[image.root.digest] = _picture(image.root, whole=False)
-        return reference
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of `Answer.to_json`, with every kind of value: the content of `answer.schema.json`."""
+    text = files("visprog").joinpath("answer.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    parts, kinds = schema["$defs"], codec.schemas()
+    plain = [form for form in parts["value"]["anyOf"] if "$ref" not in form]
+    parts["value"]["anyOf"] = [*plain, *({"$ref": f"#/$defs/{name}"} for name in kinds)]
+    parts.update(kinds)
+    return schema
 
 
-class _Reader:
-    """The reverse of `_Writer`."""
-
-    def __init__(self, pictures: Mapping[str, Any]) -> None:
-        self.pictures = pictures
-
-    def call(self, data: Mapping[str, Any]) -> Call:
-        values = {"arguments": {k: self.value(v) for k, v in data["arguments"].items()}}
-        return Call(**{**data, **values, "result": self.value(data["result"])})
-
-    def step(self, data: Mapping[str, Any]) -> Step:
-        from .check import Diagnostic
-
-        read = {
-            "value": self.value(data["value"]),
-            "diagnostics": tuple(Diagnostic(**d) for d in data["diagnostics"]),
-            "trace": tuple(self.call(c) for c in data["trace"]),
-            "cautions": tuple(data["cautions"]),
-            "tokens": None if data["tokens"] is None else Tokens(*data["tokens"]),
-        }
-        return Step(**{**data, **read})
-
-    def value(self, data: Any) -> Any:
-        if isinstance(data, list):
-            return [self.value(d) for d in data]
-        if not isinstance(data, Mapping):
-            return data
-        kind = data["type"]
-        if kind == "float":
-            return float(data["text"])
-        if kind == "tuple":
-            return tuple(self.value(d) for d in data["items"])
-        if kind == "set":
-            return {self.value(d) for d in data["items"]}
-        if kind == "dict":
-            return {self.value(k): self.value(v) for k, v in data["items"]}
-        if kind == "Image":
-            return self.image(data)
-        if kind == "Mask":
-            pixels = Image.open(base64.b64decode(data["png"])).pixels[:, :, 0] > 127 if data["png"] else None
-            return None if pixels is None else Mask(pixels, Box(*data["box"]))
-        if kind == "Region":
-            image, mask = self.value(data["image"]), self.value(data["mask"])
-            return Region(Box(*data["box"]), data["label"], data["score"], image, mask)
-        if kind == "Box":
-            return Box(*data["box"])
-        if kind == "Point":
-            return Point(data["x"], data["y"])
-        if kind == "Circle":
-            return Circle(Point(*data["center"]), data["radius"], data["color"])
-        if kind in ("Line", "Polygon"):
-            points = tuple(Point(*p) for p in data["points"])
-            return (Line if kind == "Line" else Polygon)(points, data["color"])
-        if kind == "Grid":
-            return Grid(data["rows"], data["columns"], Box(*data["box"]))
-        if kind == "other":
-            return data["text"]
-        raise ValueError(f"there is no type of values {kind!r}")
-
-    def image(self, data: Mapping[str, Any]) -> Image | None:
-        held = self.pictures.get(data["digest"])
-        if held is None:
-            return None
-        return Image.open(base64.b64decode(held["data"]), name=data["name"])
+def _call_json(call: Call, writer: codec.Writer) -> dict[str, Any]:
+    return {
+        "tool": call.tool,
+        "arguments": {k: writer.value(v) for k, v in call.arguments.items()},
+        "result": writer.value(call.result),
+        "error": call.error,
+        "line": call.line,
+        "seconds": round(call.seconds, 6),
+        "cached": call.cached,
+        "backend": call.backend,
+        "caller": call.caller,
+    }
 
 
-def _box(box: Box) -> list[float]:
-    return [round(v, 3) for v in (box.left, box.top, box.right, box.bottom)]
+def _read_call(data: Mapping[str, Any], reader: codec.Reader) -> Call:
+    values = {"arguments": {k: reader.value(v) for k, v in data["arguments"].items()}}
+    return Call(**{**data, **values, "result": reader.value(data["result"])})
 
 
-def _picture(image: Image, whole: bool) -> dict[str, Any]:
-    """A picture as a data entry: all of it as PNG, or a thumbnail; `scale` is thumbnail over picture."""
+def _step_json(step: Step, writer: codec.Writer) -> dict[str, Any]:
+    return {
+        "program": step.program,
+        "diagnostics": [d.to_json() for d in step.diagnostics],
+        "feedback": step.feedback,
+        "planner": step.planner,
+        "status": step.status,
+        "value": writer.value(step.value),
+        "message": step.message,
+        "trace": [_call_json(c, writer) for c in step.trace],
+        "stdout": step.stdout,
+        "level": step.level,
+        "cautions": list(step.cautions),
+        "probability": step.probability,
+        "tokens": None if step.tokens is None else [step.tokens.prompt, step.tokens.completion],
+        "seconds": round(step.seconds, 4),
+    }
+
+
+def _read_step(data: Mapping[str, Any], reader: codec.Reader) -> Step:
+    read = {
+        "value": reader.value(data["value"]),
+        "diagnostics": tuple(Diagnostic(**d) for d in data["diagnostics"]),
+        "trace": tuple(_read_call(c, reader) for c in data["trace"]),
+        "cautions": tuple(data["cautions"]),
+        "tokens": None if data["tokens"] is None else Tokens(*data["tokens"]),
+    }
+    return Step(**{**data, **read})
+
+
+def _with_steps(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The JSON form with `steps`: in version 1 there are `attempts`, and the program of the answer itself."""
+    if data["version"] != 1 or "attempts" not in data:
+        return data
+    others = {name: value for name, value in data.items() if name != "attempts"}
+    writer = codec.Writer()
+    steps = [
+        _step_json(Step(a["program"], feedback=a["error"]), writer) | {"diagnostics": a["diagnostics"]}
+        for a in data["attempts"]
+    ]
+    if data["program"] and data["status"] != "fallback":
+        own = _step_json(Step(data["program"]), writer)
+        steps.append(own | {name: data[name] for name in own if name in data and name != "tokens"})
+    return {**others, "steps": steps}
+
+
+def _copied(data: Any) -> Any:
+    """A copy of a JSON form, which may be changed."""
+    if isinstance(data, dict):
+        return {k: _copied(v) for k, v in data.items()}
+    return [_copied(v) for v in data] if isinstance(data, list | tuple) else data
+
+
+def _reader(pictures: Mapping[str, Any]) -> codec.Reader:
+    """Reads values whose images are thumbnails: each is decoded once per name."""
+    opened: dict[tuple[str, str], Image] = {}
+
+    def image(data: Mapping[str, Any]) -> Image | None:
+        held, key = pictures.get(data["digest"]), (data["digest"], data["name"])
+        if held is not None and key not in opened:
+            opened[key] = Image.open(base64.b64decode(held["data"]), name=data["name"])
+        return opened.get(key)
+
+    return codec.Reader(image)
+
+
+def _encoded(image: Image, whole: bool) -> dict[str, Any]:
+    """An image as an entry of `Thumbnails`: all of it as PNG, or a thumbnail; `scale` is thumbnail over image."""
     pil = image.to_pil()
     scale = 1.0 if whole else min(1.0, THUMBNAIL / max(image.size))
     if scale < 1:
@@ -409,13 +362,3 @@ def _picture(image: Image, whole: bool) -> dict[str, Any]:
     data = base64.b64encode(buffer.getvalue()).decode()
     mime = PNG if lossless else "image/jpeg"
     return {"width": image.width, "height": image.height, "scale": scale, "mime": mime, "data": data}
-
-
-def _mask_png(mask: Mask) -> str:
-    import PIL.Image
-
-    if 0 in mask.pixels.shape:
-        return ""
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(mask.pixels).convert("1").save(buffer, "png")
-    return base64.b64encode(buffer.getvalue()).decode()

@@ -22,9 +22,9 @@ from visprog.check.inference.types import (
     list_of,
     show,
 )
-from visprog.check.program import HANDLES
 from visprog.registry import Registry, tool
 from visprog.values import Image, Region
+from visprog.values.codec import KINDS
 from visprog.values.library import ATTRIBUTES, LIBRARY
 
 
@@ -270,13 +270,12 @@ def test_the_lattice() -> None:
 
 
 def test_every_attribute_that_is_open_to_programs_exists(registry: Registry) -> None:
-    for kind, names in ATTRIBUTES.items():
-        name = kind if isinstance(kind, str) else kind.__name__
-        reads = ", ".join(f"x.{n}" for n in names)
+    for name, kind in KINDS.items():
+        reads = ", ".join(f"x.{n}" for n in kind.attributes)
         source = f"def f(x: {name}):\n    return [{reads}]\ndef answer(image):\n    return 1\n"
         assert check(source, registry) == []
-    assert set(HANDLES) == {kind for kind in ATTRIBUTES if isinstance(kind, str)}
-    assert {kind.cls for kind in LIBRARY.types} == {kind for kind in ATTRIBUTES if not isinstance(kind, str)}
+    assert {kind.cls for kind in LIBRARY.types} == set(ATTRIBUTES)
+    assert all(kind.attributes for kind in KINDS.values() if kind.fields)
 
 
 @pytest.mark.parametrize(

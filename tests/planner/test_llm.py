@@ -14,8 +14,8 @@ from visprog.prompts import Example
 from visprog.registry import Registry, tool
 from visprog.runtime.steps import Step
 from visprog.values import Region, helpers
+from visprog.values.codec import KINDS
 from visprog.values.image import Image
-from visprog.values.library import ATTRIBUTES
 
 GOOD = 'def answer(image):\n    return len(detect(image, "dog"))\n'
 
@@ -49,9 +49,9 @@ def test_the_values_in_the_prompt_are_those_open_to_programs(
     scripted: type, plan_request: Callable[..., PlanRequest]
 ) -> None:
     prompt = text_of(LLMPlanner(scripted()), plan_request())
-    for kind, names in ATTRIBUTES.items():
-        assert f"class {kind if isinstance(kind, str) else kind.__name__}" in prompt
-        for name in names:
+    for kind in KINDS.values():
+        assert f"class {kind.name}" in prompt
+        for name in kind.attributes:
             assert f"    {name}: " in prompt or f"    def {name}(self" in prompt
     assert "digest" not in prompt
 

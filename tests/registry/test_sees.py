@@ -15,13 +15,13 @@ from tests.planner.conftest import ScriptedChat
 from visprog.agent import Agent
 from visprog.check import check
 from visprog.cli import main
+from visprog.commands import doctor
 from visprog.config import Config
 from visprog.planner import LLMPlanner, Plan, PlanRequest
 from visprog.planner.examples import choose
 from visprog.prompts import examples
 from visprog.registry import Registry, chosen_registry, default_registry, tool
 from visprog.registry.sees import Parsed, Sees
-from visprog.report import doctor
 from visprog.runtime.host import Host
 from visprog.runtime.steps import Step
 from visprog.values.image import Image

@@ -12,8 +12,8 @@ import pytest
 
 from tests.small_tools import REGISTRY, picture
 from visprog.answer import Answer
-from visprog.mapping.map import MapResult
-from visprog.report.display import MAX_ROWS, SIDE, registry_html, results_html, tool_html  # fmt: skip
+from visprog.mapping.map import MAX_ROWS, MapResult, results_html
+from visprog.report.figures import SIDE
 from visprog.values import Box, Circle, Grid, Line, Mask, Point, Polygon, Region
 from visprog.values.image import Image
 
@@ -126,8 +126,8 @@ def test_results_are_a_table_of_bounded_size() -> None:
 
 def test_tools_show_what_they_do() -> None:
     detect = REGISTRY["detect"]
-    assert "Two things side by side" in tool_html(detect)
-    html = registry_html(REGISTRY)
+    assert "Two things side by side" in detect._repr_html_()
+    html = REGISTRY._repr_html_()
     assert all(name in html for name in REGISTRY) and html.count("<table") == 2
 
 

@@ -10,10 +10,19 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from visprog.answer import to_data
-from visprog.report.figures import COLORS, GIVEN, MAX_BYTES, MAX_LABELS, MIN_DRAWN_SIDE, draw, encode, figure
+from visprog.report.figures import (
+    COLORS,
+    GIVEN,
+    MAX_BYTES,
+    MAX_LABELS,
+    MIN_DRAWN_SIDE,
+    Drawing,
+    draw,
+    encode,
+    figure,
+)
 from visprog.report.label_layout import Rectangle, layout
-from visprog.values import Box, Circle, Grid, Line, Mask, Point, Polygon, Region
+from visprog.values import Box, Circle, Grid, Line, Mask, Point, Polygon, Region, codec
 
 CANVAS = (400.0, 300.0)
 SIZE = (60.0, 14.0)
@@ -60,10 +69,16 @@ def test_a_label_that_fits_nowhere_is_left_out() -> None:
     assert layout([(0, 0, 9, 9)], [(0, 14)], CANVAS) == [None]
 
 
+def shape(value: Any) -> Drawing:
+    drawn = codec.drawing(codec.to_json(value))
+    assert drawn is not None
+    return drawn
+
+
 def drawing(
     ground: str, value: Any, color: str = COLORS[0], size: tuple[int, int] = (400, 300)
 ) -> PIL.Image.Image:
-    return draw(PIL.Image.new("RGB", size, ground), (0, 0, *size), [(to_data(value), color)], 640)
+    return draw(PIL.Image.new("RGB", size, ground), (0, 0, *size), [(shape(value), color)], 640)
 
 
 CORNERS = (Point(100, 100), Point(200, 110), Point(150, 200))
@@ -105,7 +120,7 @@ def test_any_label_on_any_size(label: str, size: tuple[int, int]) -> None:
 
 
 def test_labels_of_crowds_are_bounded() -> None:
-    shapes = [(to_data(Region(Box(i, i, i + 5, i + 5), "x", 0.5)), COLORS[0]) for i in range(3 * MAX_LABELS)]
+    shapes = [(shape(Region(Box(i, i, i + 5, i + 5), "x", 0.5)), COLORS[0]) for i in range(3 * MAX_LABELS)]
     image = draw(PIL.Image.new("RGB", (300, 300)), (0, 0, 300, 300), shapes, 640)
     assert image.size == (320, 320)
 

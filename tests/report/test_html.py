@@ -18,14 +18,14 @@ from tests.small_tools import REGISTRY, FakePlanner, picture
 from visprog.agent import Agent
 from visprog.answer import Answer
 from visprog.check import Diagnostic
-from visprog.mapping.map import MapResult
-from visprog.report.display import mask_html, registry_html, results_html, tool_html
+from visprog.mapping.map import MapResult, results_html
+from visprog.report import html
 from visprog.report.figures import MAX_SHAPES
-from visprog.report.html import MAX_FIGURES, MAX_NOTEBOOK_BYTES, fragment, page
+from visprog.report.html import MAX_FIGURES, MAX_NOTEBOOK_BYTES
 from visprog.report.markup import INK, PAPER, STATUS_COLORS
-from visprog.runtime.host import Call
+from visprog.runtime.call import Call
 from visprog.runtime.steps import Step
-from visprog.values import Box, Circle, Mask, Point, Region
+from visprog.values import Box, Circle, Mask, Point, Region, codec
 from visprog.values.image import Image
 
 HOSTILE = [
@@ -107,6 +107,14 @@ def colors(image: PIL.Image.Image, box: tuple[int, int, int, int] | None = None)
     return {"#" + "".join(f"{v // 32:x}" for v in color) for n, color in found if n > 3}  # type: ignore[attr-defined]
 
 
+def page(data: Any) -> str:
+    return html.page(data, codec)
+
+
+def fragment(data: Any) -> str:
+    return html.fragment(data, codec)
+
+
 @pytest.fixture(scope="module")
 def agent() -> Iterator[Agent]:
     with Agent(FakePlanner(), {}, registry=REGISTRY) as made:
@@ -136,10 +144,10 @@ CARDS = {
     "page": lambda: page(rich().to_json()),
     "refused": lambda: fragment(Answer("refused", message="nobody can see that").to_json()),
     "region": lambda: rich().value[0]._repr_html_(),
-    "mask": lambda: mask_html(Mask(np.eye(9, dtype=bool), Box(0, 0, 9, 9))),
+    "mask": lambda: Mask(np.eye(9, dtype=bool), Box(0, 0, 9, 9))._repr_html_(),
     "results": lambda: results_html([MapResult(i, f"{i}.png", rich()) for i in range(3)]),
-    "tool": lambda: tool_html(REGISTRY["detect"]),
-    "registry": lambda: registry_html(REGISTRY),
+    "tool": lambda: REGISTRY["detect"]._repr_html_(),
+    "registry": lambda: REGISTRY._repr_html_(),
 }
 
 
@@ -282,10 +290,10 @@ def test_everything_is_escaped(text: str) -> None:
     )  # fmt: skip
     for value in (answer.value, text, {text: (text,)}):
         data = Answer(**{**vars_of(answer), "value": value}).to_json()
-        for html in (page(data), fragment(data), results_html([MapResult(0, text, answer)])):
-            read(html)
-            html.encode("utf-8")
-            assert "\x00" not in html and "\x1b" not in html
+        for shown in (page(data), fragment(data), results_html([MapResult(0, text, answer)])):
+            read(shown)
+            shown.encode("utf-8")
+            assert "\x00" not in shown and "\x1b" not in shown
     read(region._repr_html_() or "")
 
 

@@ -13,9 +13,10 @@ from visprog.config import Config, ToolConfig
 from visprog.errors import ConfigError, MissingExtra, ToolError
 from visprog.registry import Registry, Tool, tool
 from visprog.runtime.batcher import Batcher
-from visprog.runtime.cache import MISSING, Cache, fingerprint
+from visprog.runtime.cache import MISSING, Cache
 from visprog.runtime.host import Host, RunEnded
 from visprog.values import Box, Region
+from visprog.values.codec import fingerprint
 from visprog.values.image import Image
 
 IMAGE = picture()

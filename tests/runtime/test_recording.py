@@ -21,8 +21,8 @@ from visprog.planner.base import Plan, PlanRequest
 from visprog.planner.llm import LLMPlanner
 from visprog.registry import Registry, tool
 from visprog.runtime.recording import Recording
-from visprog.runtime.recording.recording import revive
-from visprog.runtime.recording.values import Store, whole_pictures
+from visprog.runtime.recording.recording import VERSION, revive
+from visprog.runtime.recording.values import Store, root_images
 from visprog.values import Box, Circle, Grid, Line, Mask, Point, Polygon, Region
 from visprog.values.image import Image
 
@@ -243,6 +243,21 @@ def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
         Agent(FakePlanner(), {}, registry=REGISTRY, record=tmp_path, replay=tmp_path)
 
 
+@pytest.mark.parametrize("how", ["record", "replay"])
+def test_tools_recorded_in_another_form_are_refused(how: str, tmp_path: Path) -> None:
+    """Conversations have no form that changed: a recording of these alone is replayed."""
+    with Agent(LLMPlanner(Chat(COUNT)), {}, registry=REGISTRY, record=tmp_path) as agent:
+        agent.ask("How many dogs?", picture())
+    file = tmp_path / "recording.jsonl"
+    entries = [{k: v for k, v in e.items() if k != "version"} for e in lines(read(file))]
+    file.write_text("".join(json.dumps(e) + "\n" for e in entries))
+    with pytest.raises(VisprogError, match=r"a form of version 1, and .* reads version 2: record anew"):
+        Recording(tmp_path, replay=how == "replay")
+    file.write_text("".join(json.dumps(e) + "\n" for e in entries if e["kind"] != "tool"))
+    with Agent(config={}, registry=REGISTRY, replay=tmp_path) as agent:
+        assert agent.ask("How many dogs?", picture()).value == 2
+
+
 def test_one_process_records_at_a_time(tmp_path: Path) -> None:
     first = Recording(tmp_path)
     with pytest.raises(VisprogError, match="another process is writing to"):
@@ -275,7 +290,7 @@ def test_values_come_back_as_they_were(tmp_path: Path) -> None:
         Grid(2, 3, Box(0, 0, 9, 9)), Box(1, 2, 3, 4), Mask(np.zeros((0, 0), bool), Box(1, 1, 1, 1)),
     ]  # fmt: skip
     store = Store(tmp_path)
-    at_hand = whole_pictures(image)
+    at_hand = root_images(image)
     text = json.dumps(store.encode(values, at_hand=at_hand))
     back = Store(tmp_path).decode(json.loads(text), at_hand=at_hand)
     for value, again in zip(values, back, strict=True):
@@ -318,7 +333,15 @@ def lines(text: str) -> list[dict[str, Any]]:
 
 # -- recordings from elsewhere -------------------------------------------------------------------
 
-IMAGE = {"type": "Image", "name": "a", "origin": [0, 0], "size": [2, 2], "digest": "a" * 64, "root": "a" * 64}
+IMAGE = {
+    "type": "Image",
+    "name": "a",
+    "origin": [0, 0],
+    "width": 2,
+    "height": 2,
+    "digest": "a" * 64,
+    "root": "a" * 64,
+}
 REGION = {"type": "Region", "box": [0, 0, 1, 1], "label": "x", "score": 1.0, "image": None, "mask": None}
 
 
@@ -342,7 +365,7 @@ def test_only_a_digest_becomes_part_of_a_path(
     store = Store(tmp_path / "files")
     for data in (
         {**IMAGE, "digest": digest, "root": digest}, {**IMAGE, "root": digest},
-        {"type": "Mask", "box": [0, 0, 2, 2], "file": f"{digest}.png" if isinstance(digest, str) else [digest]},
+        {"type": "Mask", "box": [0, 0, 2, 2], "png": f"{digest}.png" if isinstance(digest, str) else [digest]},
     ):  # fmt: skip
         with pytest.raises(VisprogError, match="this is no recorded value"):
             store.decode(data, at_hand={})
@@ -352,7 +375,7 @@ def test_a_changed_mask_is_noticed(tmp_path: Path) -> None:
     store = Store(tmp_path)
     data = store.encode(Mask(np.eye(6, dtype=bool), Box(2, 2, 8, 8)), at_hand={})
     other = store.encode(Mask(np.ones((6, 6), dtype=bool), Box(2, 2, 8, 8)), at_hand={})
-    (tmp_path / data["file"]).write_bytes((tmp_path / other["file"]).read_bytes())
+    (tmp_path / data["png"]).write_bytes((tmp_path / other["png"]).read_bytes())
     with pytest.raises(VisprogError, match="is not the mask that was recorded: it has been changed"):
         store.decode(data, at_hand={})
 
@@ -364,7 +387,7 @@ def test_a_changed_mask_is_noticed(tmp_path: Path) -> None:
      {"type": "set", "items": [[1]]}, {**REGION, "image": "a"}, {**REGION, "mask": [1]}, {**REGION, "label": 3},
      {**REGION, "image": {"type": "Point", "x": 1, "y": 2}}, {**IMAGE, "name": 3}, {**IMAGE, "origin": None},
      {"type": "Circle", "center": 3, "radius": 1, "color": None, "image": None}, deep(3000),
-     {"type": "Mask", "box": [0, 0, 1e300, 1e300], "file": ""},
+     {"type": "Mask", "box": [0, 0, 1e300, 1e300], "png": ""},
      {"type": "Line", "points": [], "color": None, "image": None}],
 )  # fmt: skip
 def test_what_is_no_recorded_value_is_refused(data: Any, tmp_path: Path) -> None:
@@ -374,6 +397,7 @@ def test_what_is_no_recorded_value_is_refused(data: Any, tmp_path: Path) -> None
 
 TOOL = {
     "kind": "tool",
+    "version": VERSION,
     "key": "k",
     "tool": "detect",
     "backend": "",

@@ -8,10 +8,9 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from visprog.errors import ToolError
+from visprog.registry import answer_each
 from visprog.values import Region
 from visprog.values.image import Image
-
-from ._each import answer_each
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -85,7 +84,8 @@ def look(thing: Image | Region, margin: float) -> Image:
         return thing
     if thing.image is None:
         raise ToolError("this region does not know its picture: give crop(image, region)")
-    return thing.image.crop(thing.box.expand(max(margin * max(thing.width, thing.height), 1.0)))
+    part: Image = thing.image.crop(thing.box.expand(max(margin * max(thing.width, thing.height), 1.0)))
+    return part
 
 
 def to_rgb(image: Image) -> PIL.Image.Image:

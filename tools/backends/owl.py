@@ -12,12 +12,12 @@ from visprog.registry.sees import Near, Parsed, Sees
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
+from ..imaging.suppression import suppress
 from ..words.meaning import near
 from ..words.phrase import Phrase, read_phrase, read_yaml
 from ._batching import answer_together
 from ._bundled import in_words, model_folder, read_once, words_of
 from ._gate import to_view
-from ._overlap import suppress
 
 if TYPE_CHECKING:
     from torch import Tensor

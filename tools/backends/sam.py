@@ -75,6 +75,7 @@ class SamSegmenter(PromptedSegmenter):
 
     Args:
         model: a folder, or a hub id.
+        device: "cpu", "cuda", "mps"; "auto" takes a GPU where there is one.
         dtype: "float32", "bfloat16", "float16"; "auto" is the checkpoint's own.
         batch_size: how many boxes or points of one picture the decoder sees at once.
     """
@@ -153,6 +154,7 @@ class SegmentAnythingSegmenter(PromptedSegmenter):
 
     Args:
         model: a file, *.pth or *.safetensors; the size of the network is read from its tensors.
+        device: "cpu", "cuda", "mps"; "auto" takes a GPU where there is one.
     """
 
     def __init__(self, model: str | None = None, *, device: str = "auto", remembered: int = 4) -> None:

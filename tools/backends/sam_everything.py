@@ -6,11 +6,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from visprog.errors import MissingExtra, ToolError
+from visprog.registry import answer_each
 from visprog.values import Mask, Region
 from visprog.values.image import Image
 
 from ._checkpoint import first_line, pick_device
-from ._each import answer_each
 
 if TYPE_CHECKING:
     from ...models.sam.predictor import SamPredictor

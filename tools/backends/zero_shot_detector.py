@@ -12,10 +12,10 @@ from visprog.registry.sees import Sees
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
+from ..imaging.suppression import suppress
 from ..words.phrase import read_phrase
 from ._batching import answer_together, chunks, to_rgb
 from ._checkpoint import Checkpoint, load, unload
-from ._overlap import suppress
 
 MOST = 300
 """Boxes that are looked at after sorting by score."""

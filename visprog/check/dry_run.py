@@ -12,14 +12,11 @@ from ..errors import ToolError
 from ..program import Inputs, Program
 from ..registry import Registry
 from ..registry.types import Type, accepts, describe, render
-from ..values import Mask
-from ..values.image import Image
-from ..values.library import ATTRIBUTES
+from ..values.codec import KINDS, handles
 from .diagnostics import Diagnostic, Diagnostics
 from .fakes import OddValue, StandIns
 
 LIBRARY = "visprog.values.library:LIBRARY"
-TYPES = ((Image, ATTRIBUTES["Image"]), (Mask, ATTRIBUTES["Mask"]))
 
 MAX_INPUTS = 12
 """Number of images, or of other inputs in a list, of a trial of a program that does not say how many it takes."""
@@ -122,7 +119,7 @@ class _DryRun:
 
     def run(self, fakes: StandIns) -> Outcome:
         tools = fakes.tools(self.registry)
-        return self.sandbox.run(self.program.source, tools=tools, inputs=self.inputs, types=TYPES)
+        return self.sandbox.run(self.program.source, tools=tools, inputs=self.inputs, types=handles())
 
     def _ended(self, outcome: Outcome) -> bool:
         """A run that was ended from outside says it all: the others would take as long."""
@@ -278,7 +275,7 @@ def _is_one_of(node: ast.expr, names: set[str]) -> bool:
 
 def _reads_images(tree: ast.Module) -> bool:
     """Whether a program reads something of its images, such as their width, without a tool."""
-    return any(isinstance(n, ast.Attribute) and n.attr in ATTRIBUTES["Image"] for n in ast.walk(tree))
+    return any(isinstance(n, ast.Attribute) and n.attr in KINDS["Image"].attributes for n in ast.walk(tree))
 
 
 def _raise_lines(tree: ast.Module) -> set[int]:

@@ -11,7 +11,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 from ..errors import ToolError
 from ..registry import Registry, Tool
 from ..registry.types import Type, accepts, is_union, keys_of
-from ..values import Box, Circle, Grid, Line, Located, Mask, Point, Polygon, Region
+from ..values import Box, Region
+from ..values.codec import KINDS, World
 from ..values.image import Image
 from ..values.library import LIBRARY
 
@@ -100,38 +101,21 @@ class StandIns:
         return self.texts[turn % len(self.texts)]
 
     def _value(self, kind: Type, arguments: dict[str, Any], i: int) -> Any:
-        """Things stand side by side, each a little larger than the last, all of them inside the picture."""
-        image = next((v for v in arguments.values() if isinstance(v, Image)), None)
-        color = next((v for k, v in arguments.items() if k == "color" and isinstance(v, str)), "red")
+        """Objects lie side by side, each a little larger than the last, all of them inside the image."""
         at = 40.0 * (i % 12)
-        box = Box(at + 10, at / 2 + 10, at + 40 + i % 12, at / 2 + 50 + i % 12)
-        corner = Point(box.left, box.top)
-        if kind is Region:
-            given = next((v for v in arguments.values() if isinstance(v, Region)), None)
-            if given is not None:
-                return Region(given.box, given.label, given.score, given.image, self._mask(given.box))
-            label = next(
-                (v for v in arguments.values() if isinstance(v, str) and v), self.texts[i % len(self.texts)]
-            )
-            return Region(box, label, round(0.9 - 0.05 * (i % 12), 2), image and image.root)
-        made: dict[Any, Callable[[], Any]] = {
-            Box: lambda: box,
-            Located: lambda: box,
-            Point: lambda: corner,
-            Circle: lambda: Circle(box.center, 15.0 + i % 12, color),
-            Line: lambda: Line((Point(at, 0.0), Point(at + 100, 300.0), Point(at, 400.0)), color),
-            Polygon: lambda: Polygon((corner, Point(box.right, box.top), Point(box.left, box.bottom)), color),
-            Grid: lambda: Grid(self.count + 1, self.count + 2, Box(0, 0, WIDTH, HEIGHT)),
-            Mask: lambda: self._mask(box),
-            Image: lambda: image or picture(i),
-        }
-        return made[kind]()
-
-    def _mask(self, box: Box) -> Mask:
-        import numpy as np
-
-        pixels = np.ones((round(box.height), round(box.width)), bool)
-        return Mask(pixels, Box(box.left, box.top, box.left + pixels.shape[1], box.top + pixels.shape[0]))
+        given = list(arguments.values())
+        world = World(
+            turn=i,
+            count=self.count,
+            box=Box(at + 10, at / 2 + 10, at + 40 + i % 12, at / 2 + 50 + i % 12),
+            label=next((v for v in given if isinstance(v, str) and v), self.texts[i % len(self.texts)]),
+            color=next((v for k, v in arguments.items() if k == "color" and isinstance(v, str)), "red"),
+            frame=Box(0, 0, WIDTH, HEIGHT),
+            image=next((v for v in given if isinstance(v, Image)), None),
+            region=next((v for v in given if isinstance(v, Region)), None),
+            blank=lambda: picture(i),
+        )
+        return KINDS[kind.__name__].fake(world)
 
 
 def documented_values(tool: Tool) -> list[str]:

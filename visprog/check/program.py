@@ -14,6 +14,7 @@ from ..program import IMAGE_NAMES, IMAGES_NAMES, Inputs, Program, header
 from ..registry import Registry
 from ..registry.types import Type
 from ..values import Region
+from ..values.codec import handles
 from ..values.image import Image
 from ..values.library import LIBRARY
 from . import aliases, hints
@@ -21,7 +22,7 @@ from .diagnostics import Diagnostic, name_position
 from .inference.context import Context, Frame
 from .inference.flow import Flow
 from .inference.functions import annotated
-from .inference.members import ALL_NAMES, suggest_for_any
+from .inference.members import open_names, suggest_for_any
 from .inference.types import (
     ITERATOR,
     NEVER,
@@ -39,9 +40,6 @@ from .inference.types import (
     show,
 )
 from .misuse import misuse
-
-HANDLES = ("Image", "Mask")
-"""Classes that programs can name, for `isinstance`, and whose values they hold without seeing inside."""
 
 
 def check(
@@ -68,8 +66,9 @@ def check(
     given = inputs if inputs is not None else {"image": Image, "images": list[Image]}
     context = Context(registry, {name: from_annotation(type_) for name, type_ in given.items()})
     _follow(Flow(context), program, inputs, returns)
+    classes = (cls.__name__ for cls, _ in handles())  # for `isinstance`
     language = sandbox.check(
-        program.tree, [*given, *registry, *HANDLES], tools=registry, attributes=ALL_NAMES, library=LIBRARY
+        program.tree, [*given, *registry, *classes], tools=registry, attributes=open_names(), library=LIBRARY
     )
     inferred = context.diagnostics.sorted()
     found = [*inferred, *misuse(program.tree, registry), *_language(language, program, registry, inferred)]

@@ -38,7 +38,7 @@ from .common import (
 
 if TYPE_CHECKING:
     from ..answer import Answer
-    from ..report.terminal import RunStatus, Status
+    from .terminal import RunStatus, Status
 
 
 def ask(
@@ -139,7 +139,7 @@ def run(
 
 def _listener(status: Status) -> RunStatus | None:
     """Shows the events of a run; None if nobody would see them."""
-    from ..report.terminal import RunStatus
+    from .terminal import RunStatus
 
     return RunStatus(status) if sys.stderr.isatty() else None
 
@@ -192,7 +192,8 @@ def _finish(
     for caution in answer.cautions:
         say(f"note: {caution}")
     if not as_json:
-        from ..report.terminal import plain, print_answer, print_diagnostics
+        from ..files.plain_text import plain
+        from .terminal import print_answer, print_diagnostics
 
         if sys.stdout.isatty():
             print_answer(answer, path)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..agent import Agent
     from ..config import Config
     from ..registry import Registry
-    from ..report.terminal import Status
+    from .terminal import Status
 
 USAGE = {
     "visprog": 'visprog ask IMAGE... "QUESTION", or see visprog --help',
@@ -250,14 +250,14 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[str]) -> 
 
 def say(message: str) -> None:
     """A line on standard error."""
-    from ..report.terminal import complain
+    from .terminal import complain
 
     complain(message)
 
 
 def working(what: str) -> contextlib.AbstractContextManager[Status]:
     """A sign of life while something takes long."""
-    from ..report.terminal import working
+    from .terminal import working
 
     return working(what)
 

@@ -57,7 +57,7 @@ def plan(
     if prompt:
         return _prompt(question, images, returns, tools, backend, config, json)
     from ..errors import Refused
-    from ..report.terminal import print_diagnostics, print_plan
+    from .terminal import print_diagnostics, print_plan
 
     with open_agent(planner, config, tools, backend) as agent, working("thinking"):
         try:
@@ -106,7 +106,7 @@ def check(
     from ..check import dry_run, render_diagnostics
     from ..check.dry_run import LIBRARY
     from ..program import Program
-    from ..report.terminal import colored
+    from .terminal import colored
 
     registry, found, failed = registry_in_force(load_settings(config, tools, backend)), [], False
     with contextlib.ExitStack() as stack:
@@ -147,7 +147,7 @@ def _prompt(
     """The messages that a language model would be sent: no model and no key is needed for that."""
     from ..planner.base import PlanRequest
     from ..planner.llm import LLMPlanner
-    from ..report.terminal import print_messages
+    from .terminal import print_messages
 
     settings = load_settings(config, tools, backends)
     options = {k: v for k, v in settings.planner_options.items() if k == "max_examples"}

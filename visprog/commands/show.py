@@ -33,8 +33,8 @@ def list_tools(
     visprog tools --tools my_tools:sharpness
     """
     from ..registry import chosen_registry
-    from ..report.terminal import print_tool, print_tools
     from ..runtime.host import Host
+    from .terminal import print_tool, print_tools
 
     settings = load_settings(config, tools, backend)
     host = Host(chosen_registry(settings), settings)
@@ -43,7 +43,8 @@ def list_tools(
     if name is not None:
         tool = registry.find(name)
         if not json:
-            print_tool(tool, backends[tool.name], _options(tool, backends[tool.name]))
+            options = _options(tool, backends[tool.name]).values()
+            print_tool(tool, backends[tool.name], {str(option): option.description for option in options})
         return Result({"status": "ok", **_described(tool, backends[tool.name])})
     if not json:
         print_tools(registry, backends)
@@ -58,8 +59,8 @@ def doctor(config: ConfigOption = None, json: JsonOption = False) -> Result:
     visprog doctor --json
     """
     from ..errors import VisprogError
-    from ..report.doctor import report
-    from ..report.terminal import print_doctor
+    from .doctor import report
+    from .terminal import print_doctor
 
     with contextlib.suppress(VisprogError):  # the report says what is wrong with them
         load_settings(config)
@@ -84,19 +85,25 @@ def _described(tool: Any, backend: str) -> dict[str, Any]:
         "backend": backend,
         "default_backend": tool.default_backend,
         "backends": tool.backend_paths,
-        "options": _options(tool, backend),
+        "options": {n: _described_option(o) for n, o in _options(tool, backend).items()},
     }
 
 
-def _options(tool: Any, backend: str) -> dict[str, str]:
-    """The options of the backend in force, as they are declared; none if it takes any, or is not installed."""
+def _options(tool: Any, backend: str) -> dict[str, Any]:
+    """The options of the backend in force by name; none if it is not installed."""
     from ..errors import VisprogError
     from ..registry import backend_options
 
     if not tool.backends:
         return {}
     try:
-        known = backend_options(tool, backend)
+        return dict(backend_options(tool, backend).known)
     except (VisprogError, ImportError):
         return {}
-    return {name: str(option) for name, option in (known or {}).items()}
+
+
+def _described_option(option: Any) -> dict[str, Any]:
+    from ..registry.types import render
+
+    default = {} if option.required else {"default": option.default}
+    return {"type": render(option.type), **default, "description": option.description}

@@ -10,6 +10,7 @@ from ..errors import VisprogError
 from ..files.writing import write_text
 from ..report.html import fragment
 from ..report.markup import Markup, join, tag
+from ..values import codec
 from .answers import text_of
 from .folder import RunFolder
 from .metrics import Row
@@ -133,7 +134,7 @@ def _article(row: Row, answer: Mapping[str, Any] | None) -> Markup:
         tag("span", tag("b", row["question"]), " ", said, " ", tag("small", row["id"]), class_="said"),
     )
     if answer is not None:
-        inside: str = fragment(answer)
+        inside: str = fragment(answer, codec)
     else:
         inside = tag("pre", row["program"] or "(no program)")
     return tag(

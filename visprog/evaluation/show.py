@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..report.terminal import plain
+from ..files.plain_text import plain
 from .report import short
 
 MOST = 20

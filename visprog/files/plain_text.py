@@ -67,6 +67,12 @@ def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
     return ((number, line) for number, line in enumerate(split_lines(text), 1) if line.strip())
 
 
+def plain(text: str) -> str:
+    """The text without characters that change the terminal; line ends stay."""
+    shown = text.encode("utf-8", "replace").decode("utf-8")
+    return "".join(c if c.isprintable() or c == "\n" else "    " if c == "\t" else "�" for c in shown)
+
+
 def parse_json(text: str) -> Any:
     """The value of a JSON text.
 

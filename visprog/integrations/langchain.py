@@ -21,7 +21,7 @@ from ..registry import Tool, default_registry, describe_function
 from ..registry.types import describe
 from ..runtime.host import Host, RunEnded
 from ..runtime.workspace import Workspace
-from ..values.describe import show
+from ..values.codec import show
 from ..values.image import Image
 
 if TYPE_CHECKING:

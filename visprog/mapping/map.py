@@ -5,18 +5,29 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..answer import Answer
 from ..errors import VisprogError
+from ..report import markup
+from ..report.figures import draw, encode
+from ..report.forms import one_line
+from ..report.markup import Markup
+from ..values.codec import show
 from ..values.image import Image
-from ..values.json_values import one_line
 from .image_folder import ImageFolder
+
+MAX_ROWS = 50
+"""Bound of the rows of a table of results."""
+
+_ROW_SIDE = 96
+"""Longest side of the image of a row, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +63,37 @@ class MapResult:
         return f"MapResult({self.index}, {one_line(self.image, 40)!r}, {one_line(str(self.answer), 50)!r})"
 
     def _repr_html_(self) -> str:
-        from ..report.display import results_html
-
         return results_html([self])
+
+
+def results_html(results: Iterable[MapResult], count: int | None = None) -> Markup:
+    """Results as a table for notebooks: a small image, the answer, why there is none.
+
+    Args:
+        count: Number of all results, if `results` holds only the first of them.
+    """
+    shown = list(islice(results, MAX_ROWS + 1))
+    rows = [_row(result) for result in shown[:MAX_ROWS]]
+    hidden = len(shown) > MAX_ROWS or (count or 0) > MAX_ROWS
+    more = f"first {MAX_ROWS}" + (f" of {count:,} results" if count else " results")
+    note = [markup.tag("div", more, style=markup.NOTE)] if hidden else []
+    return markup.card(markup.table(rows, ("image", "", "status", "answer")), *note)
+
+
+def _row(result: MapResult) -> Sequence[str]:
+    answer = result.answer
+    text = show(answer.value) if answer.value is not None else answer.message
+    text = markup.tag("span", one_line(text, 200), style=markup.PLAIN)
+    return _thumbnail(answer.images), result.image, markup.badge(answer.status), text
+
+
+def _thumbnail(images: Sequence[Image]) -> Markup:
+    if not images:
+        return Markup("")
+    image = images[0]
+    figure = encode(draw(image.to_pil(), (0, 0, image.width, image.height), (), _ROW_SIDE))
+    shown = markup.image(figure, image.name or "image")
+    return markup.tag("div", shown, style=markup.css(f"min-width:{figure.width}px;"))
 
 
 class Answerer(Protocol):

@@ -1,5 +1,6 @@
 """Tools, and the registry that is the one source of everything that is known of them."""
 
+from .batches import answer_each as answer_each
 from .cautions import caution as caution
 from .cautions import cautions as cautions
 from .declaration import Parameter as Parameter
@@ -15,5 +16,7 @@ from .function import REQUIRED as REQUIRED
 from .loader import BACKENDS as BACKENDS
 from .loader import Backend as Backend
 from .loader import BackendLoader as BackendLoader
+from .options import BackendOptions as BackendOptions
+from .options import Option as Option
 from .options import backend_options as backend_options
 from .registry import Registry as Registry

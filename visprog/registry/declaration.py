@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, overload
 
 from ..errors import ToolDefinitionError, ToolError, contained
+from ..report import markup
 from ..values import Region
 from ..values.image import Image
 from . import function as _function
@@ -122,9 +123,14 @@ class Tool(Generic[P, R]):
         return f"<tool {self.signature}>" if len(self.signature) < 100 else f"<tool {self.signature:.99}…>"
 
     def _repr_html_(self) -> str:
-        from ..report.display import tool_html
-
-        return tool_html(self)
+        rows = [("limits", self.limits)] if self.limits else []
+        backends = ", ".join(f"{n} (default)" if n == self.default_backend else n for n in self.backends)
+        rows += [("backends", backends)] if backends else []
+        return markup.card(
+            markup.tag("code", markup.tag("b", self.signature, style=markup.PLAIN), style=markup.CODE),
+            markup.tag("div", self.doc, style=markup.MESSAGE),
+            *([markup.table(rows)] if rows else []),
+        )
 
     def getdoc(self) -> str:
         """What a notebook shows for `tool?`."""

@@ -18,9 +18,10 @@ import numpy as np
 from visprog.sandbox import BUILTIN_NAMES, REFUSED_NAMES
 
 from ..errors import ToolDefinitionError
+from ..values.codec import KINDS
 from ..values.image import Image
 from .records import as_plain, plain_type, rebuilt, told_keys, typed_dict
-from .types import VALUES, Type, Unfit, coerce, is_union, keys_of, render, supported
+from .types import Type, Unfit, coerce, is_union, keys_of, render, supported
 
 REQUIRED: Any = inspect.Parameter.empty
 
@@ -32,7 +33,7 @@ _ALLOWED = (
 _TAKEN = {
     *BUILTIN_NAMES,
     *REFUSED_NAMES,
-    *(v.__name__ for v in VALUES),
+    *KINDS,
     "answer",
     "image",
     "images",

@@ -8,12 +8,13 @@ import typing
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from .types import VALUES, Type, keys_of, render
+from ..values.codec import is_kind, is_value
+from .types import Type, keys_of, render
 
 
 def as_plain(value: Any) -> Any:
     """A result with each record in it, at any depth, as a dict by field name; an iterator as a list."""
-    if isinstance(value, VALUES):
+    if is_value(value):
         return value
     if isinstance(value, list | Iterator):
         return [as_plain(v) for v in value]
@@ -37,7 +38,7 @@ def plain_type(annotation: Type, within: tuple[Type, ...] = ()) -> tuple[Type, s
     """
     if annotation in within:
         raise TypeError(f"{annotation.__name__} holds itself")
-    if isinstance(annotation, type) and annotation not in VALUES:
+    if isinstance(annotation, type) and not is_kind(annotation):
         within = (*within, annotation)
         if issubclass(annotation, tuple) and hasattr(annotation, "_fields"):
             hints = get_type_hints(annotation)

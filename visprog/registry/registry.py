@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..errors import ToolDefinitionError, ToolError
+from ..report import markup
 from .declaration import Tool, in_use
 
 
@@ -56,9 +57,15 @@ class Registry(Mapping[str, Tool]):
         return f"<registry of {len(self)} tools>"
 
     def _repr_html_(self) -> str:
-        from ..report.display import registry_html
-
-        return registry_html(self)
+        tables: list[str] = []
+        for name, pure in (("tool", False), ("helper", True)):  # helpers cost no call
+            rows = [
+                (markup.tag("code", t.name, style=markup.CODE), t.summary)
+                for t in self.values()
+                if t.pure == pure
+            ]
+            tables += [markup.table(rows, (name, "what it does"))] if rows else []
+        return markup.card(*tables or ["no tools"])
 
     def __or__(self, others: Iterable[Tool] | Registry) -> Registry:
         """A new registry with more tools."""

@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import ToolError
-from ..values import Box, Grid, Mask, Point, Region
+from ..values import Located, Mask, Point
 from ..values.image import Image
-from .types import SHAPES
 
 MAKE_REGION = (
     "make it with image.region((left, top, right, bottom), label, score), in the pixels of that image"
@@ -45,9 +44,9 @@ def placed(value: Any, images: Sequence[Image], *, own_pixels: bool, tool: str) 
         return type(value)(placed(v, images, own_pixels=own_pixels, tool=tool) for v in value)
     if isinstance(value, dict):
         return {k: placed(v, images, own_pixels=own_pixels, tool=tool) for k, v in value.items()}
-    if isinstance(value, (Region, *SHAPES)):
+    if isinstance(value, Located) and hasattr(value, "image"):
         return _linked(value, images, own_pixels, tool)
-    if isinstance(value, Box | Point | Grid | Mask) and images:
+    if isinstance(value, Located | Point) and images:
         if own_pixels and len(images) == 1:
             return images[0].to_root(value)
         _check_inside(value, images, tool)

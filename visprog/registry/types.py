@@ -17,7 +17,8 @@ from typing import Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
 import numpy as np
 
 from ..errors import ConfigError, ImageError
-from ..values import Box, Circle, Grid, Line, Located, Mask, Point, Polygon, Region
+from ..values import Box, Mask, Point, Region
+from ..values.codec import KINDS, is_kind, type_name
 from ..values.image import Image
 
 Type: TypeAlias = Any
@@ -27,9 +28,8 @@ AnswerType: TypeAlias = type | types.UnionType | types.GenericAlias | str
 """What a user asks an answer to be: a type, such as `int` or `list[Region]`, or its name; see `answer_type`."""
 
 SCALARS: tuple[type, ...] = (bool, int, float, str)
-VALUES: tuple[type, ...] = (Image, Mask, Region, Box, Point, Circle, Line, Polygon, Grid, Located)
 
-SHAPES = (Circle, Line, Polygon)
+SHAPES: tuple[Any, ...] = tuple(kind.cls for kind in KINDS.values() if kind.is_shape)
 """Things found by their outline. Where a tool takes a region, it takes one of these."""
 
 _COORDINATES: dict[type, int] = {Box: 4, Point: 2}
@@ -64,7 +64,7 @@ def supported(annotation: Type) -> bool:
     """True for what a tool's parameter or result may be."""
     origin: Any = get_origin(annotation)
     args = get_args(annotation)
-    if annotation in SCALARS or annotation in VALUES or annotation is type(None) or annotation is None:
+    if annotation in SCALARS or is_kind(annotation) or annotation is type(None) or annotation is None:
         return True
     if isinstance(annotation, TypeVar):
         return True
@@ -99,9 +99,7 @@ def render(annotation: Type) -> str:
         return f"dict[{render(args[0])}, {render(args[1])}]"
     if keys := keys_of(annotation):
         return render(as_dict(keys))
-    name = str(getattr(annotation, "__name__", annotation))
-    module = str(getattr(annotation, "__module__", "")).partition(".")[0]
-    return name if module in ("", "builtins", "typing", "visprog") else f"{module}.{name}"
+    return type_name(annotation)
 
 
 def accepts(annotation: Type, value: object) -> bool:
@@ -177,7 +175,7 @@ def _coerced(annotation: Type, value: Any, image: Image | None) -> Any:
         return plain(value)
     if is_union(annotation):
         exact = [a for a in args if accepts(a, value)]  # a shape is accepted as a region, but stays a shape
-        exact.sort(key=lambda a: not (a in VALUES and isinstance(value, a)))
+        exact.sort(key=lambda a: not (is_kind(a) and isinstance(value, a)))
         for option in exact or args:
             with contextlib.suppress(Unfit):
                 return _coerced(option, value, image)
@@ -270,9 +268,7 @@ def describe(value: object) -> str:
     if isinstance(value, list | tuple):
         inner = sorted({describe(v) for v in value})
         return f"{type(value).__name__}[{' | '.join(inner)}]" if inner else f"empty {type(value).__name__}"
-    cls = type(value)
-    module = cls.__module__.partition(".")[0]
-    name = cls.__name__ if module in ("builtins", "visprog") else f"{module}.{cls.__name__}"
+    name = type_name(type(value))
     shape = getattr(value, "shape", ())
     return f"{name} of shape {tuple(shape)}" if isinstance(shape, tuple) and shape else name
 
@@ -308,10 +304,6 @@ def mentions(annotation: Type, kind: type) -> bool:
     return annotation is kind or any(mentions(part, kind) for part in parts)
 
 
-RETURNS: Mapping[str, Type] = {kind.__name__: kind for kind in (*SCALARS, list, dict, *VALUES)}
-"""Names by which the type of an answer can be asked for."""
-
-
 def answer_type(wanted: Any) -> Type:
     """The type that an answer must have, given as a type or by its name; None for any.
 
@@ -320,6 +312,7 @@ def answer_type(wanted: Any) -> Type:
     """
     if wanted is None or wanted in (list, dict, tuple) or (not isinstance(wanted, str) and supported(wanted)):
         return wanted
-    if isinstance(wanted, str) and wanted.strip() in RETURNS:
-        return RETURNS[wanted.strip()]
-    raise ConfigError(f"returns must be a type, or one of {', '.join(RETURNS)}, not {wanted!r:.80}")
+    named = {cls.__name__: cls for cls in (*SCALARS, list, dict, *(kind.cls for kind in KINDS.values()))}
+    if isinstance(wanted, str) and wanted.strip() in named:
+        return named[wanted.strip()]
+    raise ConfigError(f"returns must be a type, or one of {', '.join(named)}, not {wanted!r:.80}")

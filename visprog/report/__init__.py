@@ -1,1 +1,1 @@
-"""What people see: HTML, notebooks, the terminal, and the report of `visprog doctor`."""
+"""Evidence as HTML and images, drawn from JSON forms alone: whatever shows itself in a notebook is made of this."""

@@ -13,13 +13,19 @@ from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
-from ..values.json_values import Data, label, one_line
+from .forms import one_line
 from .label_layout import Rectangle, layout
 
 if TYPE_CHECKING:
     import PIL.Image
     import PIL.ImageDraw
     import PIL.ImageFont
+
+SIDE = 640
+"""Longest side of an image that is shown alone, in pixels."""
+
+CROP_SIDE = 320
+"""Longest side of a part of an image that is shown alone, in pixels."""
 
 MAX_SHAPES = 100
 """Shapes that are drawn into one image; of the others, the caption says the number."""
@@ -41,10 +47,35 @@ _SYSTEM_FONTS = ("DejaVuSans.ttf", "NotoSansCJK-Regular.ttc", "Arial Unicode.ttf
 _SMOOTH = 2
 """Factor by which shapes are drawn larger and scaled down, for smooth edges."""
 
-Shape: TypeAlias = tuple[Data, str]
-"""A located value of the JSON form, and its colour."""
+Line: TypeAlias = Sequence[tuple[float, float]]
+"""Points (x, y) that are joined by straight segments."""
 
-_Points: TypeAlias = list[tuple[float, float]]
+
+@dataclass(frozen=True)
+class Drawing:
+    """A value as it is drawn on its image, in pixels of the root image. Numbers that are not finite do no harm.
+
+    Attributes:
+        box: Rectangle around it, beside which its label is written.
+        frames: Outlines of rectangles, which stay within the image.
+        lines: Polylines.
+        dots: Points (x, y), of the same size in every image.
+        mask: PNG in base64, white where the object is, and the rectangle that it fills.
+        label: Text beside it.
+        colored: Whether the label names a colour, which that of the lines must not contradict.
+    """
+
+    box: Rectangle
+    frames: Sequence[Rectangle] = ()
+    lines: Sequence[Line] = ()
+    dots: Line = ()
+    mask: tuple[str, Rectangle] | None = None
+    label: str = ""
+    colored: bool = False
+
+
+Shape: TypeAlias = tuple[Drawing, str]
+"""What is drawn, and its colour."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +146,16 @@ def smallest(image: PIL.Image.Image) -> tuple[str, bytes]:
     return mime, data
 
 
+def notebook_bytes(image: PIL.Image.Image, media_type: str) -> bytes | None:
+    """An image, scaled down to `SIDE`, as PNG or JPEG; None if it is larger in that format than in the other."""
+    import PIL.Image
+
+    if max(image.size) > SIDE:
+        image.thumbnail((SIDE, SIDE), PIL.Image.Resampling.LANCZOS)
+    best, data = smallest(image)
+    return data if best == media_type else None
+
+
 def _bytes(image: PIL.Image.Image, kind: str, **options: int) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
@@ -183,16 +224,9 @@ class _Pen:
             _bounded((float(y) - self.top) * self.scale[1], -2.0 * height, 3.0 * height),
         )
 
-    def box(self, item: Data) -> Rectangle:
-        """The box around a value on the canvas, cut to it."""
-        if "box" in item:
-            corners = [(item["box"][0], item["box"][1]), (item["box"][2], item["box"][3])]
-        elif "center" in item:
-            (x, y), r = map(float, item["center"]), float(item["radius"])
-            corners = [(x - r, y - r), (x + r, y + r)]
-        else:
-            corners = item["points"] if "points" in item else [(item["x"], item["y"])]
-        points = [self.point(*corner) for corner in corners]
+    def box(self, box: Rectangle) -> Rectangle:
+        """A rectangle on the canvas, cut to it."""
+        points = [self.point(box[0], box[1]), self.point(box[2], box[3])]
         width, height = self.canvas.size
         xs = [_bounded(x, 0.0, width) for x, _ in points]
         ys = [_bounded(y, 0.0, height) for _, y in points]
@@ -200,46 +234,25 @@ class _Pen:
 
     # -- shapes ----------------------------------------------------------------------------------
 
-    def outline(self, item: Data, color: str) -> None:
-        kind = item["type"]
-        if kind in ("Region", "Box", "Mask", "Grid"):
-            self.stroke([self.frame(item)], color)
-            if kind == "Grid":
-                self.stroke(self.grid(item), color)
-        elif kind == "Circle":
-            x, y = map(float, item["center"])
-            self.stroke([self.circle(x, y, float(item["radius"]))], color)
-        elif kind == "Point":
-            x, y = self.point(item["x"], item["y"])
+    def outline(self, item: Drawing, color: str) -> None:
+        paths = [[self.point(*p) for p in line] for line in item.lines]
+        self.stroke([*map(self.frame, item.frames), *paths], color)
+        for x, y in (self.point(*dot) for dot in item.dots):
             for radius, fill in ((2.5 * self.line + 1.5, "#ffffff"), (2.5 * self.line, color)):
                 box = (x - radius, y - radius, x + radius, y + radius)
                 self.ink.ellipse([_SMOOTH * v for v in box], fill=fill)
-        else:
-            points = [self.point(*p) for p in item["points"]]
-            self.stroke([points + points[:1] if kind == "Polygon" else points], color)
 
-    def frame(self, item: Data) -> _Points:
+    def frame(self, box: Rectangle) -> Line:
         """A rectangle's outline, moved inwards where the edge of the image would hide it."""
         inset = self.line / 2 + 1
         width, height = self.canvas.size
-        left, top, right, bottom = self.box(item)
+        left, top, right, bottom = self.box(box)
         left, right = max(left, min(inset, width / 2)), min(right, max(width - inset, width / 2))
         top, bottom = max(top, min(inset, height / 2)), min(bottom, max(height - inset, height / 2))
         return [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
 
-    def grid(self, item: Data) -> list[_Points]:
-        left, top, right, bottom = self.box(item)
-        rows, columns = min(int(item["rows"]), 100), min(int(item["columns"]), 100)
-        across = [top + (bottom - top) * i / rows for i in range(1, rows)]
-        down = [left + (right - left) * i / columns for i in range(1, columns)]
-        return [[(left, y), (right, y)] for y in across] + [[(x, top), (x, bottom)] for x in down]
-
-    def circle(self, x: float, y: float, radius: float) -> _Points:
-        angles = [2 * math.pi * i / 90 for i in range(91)]
-        return [self.point(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles]
-
-    def stroke(self, paths: Iterable[_Points], color: str) -> None:
-        """Lines along paths; what was given, rather than found, is dashed."""
+    def stroke(self, paths: Iterable[Line], color: str) -> None:
+        """Lines along paths on the canvas; what was given, rather than found, is dashed."""
         paths = [[(_SMOOTH * x, _SMOOTH * y) for x, y in path] for path in paths]
         for width, fill in ((self.line + 2, "#ffffff"), (self.line, color)):
             for path in paths:
@@ -247,18 +260,18 @@ class _Pen:
                 for part in parts:
                     self.ink.line(part, fill=fill, width=round(_SMOOTH * width), joint="curve")
 
-    def mask(self, item: Data, color: str) -> None:
+    def mask(self, item: Drawing, color: str) -> None:
         """The pixels of an object, tinted, with a double contour."""
         import PIL.Image
         import PIL.ImageChops
         import PIL.ImageFilter
 
-        mask = item if item["type"] == "Mask" else item.get("mask")
-        if not mask or not mask.get("png"):
+        data, box = item.mask or ("", item.box)
+        if not data:
             return
-        left, top, right, bottom = map(round, self.box(mask))
+        left, top, right, bottom = map(round, self.box(box))
         place = (left - 4, top - 4, max(right, left + 1) + 4, max(bottom, top + 1) + 4)
-        with PIL.Image.open(io.BytesIO(base64.b64decode(mask["png"])), formats=("PNG",)) as png:
+        with PIL.Image.open(io.BytesIO(base64.b64decode(data)), formats=("PNG",)) as png:
             if png.width * png.height > MAX_PIXELS:
                 return
             inner = (place[2] - place[0] - 8, place[3] - place[1] - 8)
@@ -279,12 +292,12 @@ class _Pen:
         pad = 2 * _SMOOTH
         width = self.overlay.width - 4 * pad
         texts = [
-            _written(label(item), number, size, width)
+            _written(item.label, number, size, width)
             for number, (item, _) in enumerate(shapes[:MAX_LABELS], 1)
         ]
         height = 1.25 * size / _SMOOTH + pad / _SMOOTH
         sizes = [((font.getlength(t) + 3 * pad) / _SMOOTH if t else 0.0, height) for t, font in texts]
-        places = layout([self.box(item) for item, _ in shapes], sizes, self.canvas.size)
+        places = layout([self.box(item.box) for item, _ in shapes], sizes, self.canvas.size)
         for place, (text, font), (_, color) in zip(places, texts, shapes, strict=False):
             if place:
                 left, top, right, bottom = (_SMOOTH * v for v in place)
@@ -298,9 +311,9 @@ def _bounded(value: float, least: float, most: float) -> float:
     return max(least, min(value, most)) if value == value else least  # NaN is unequal to itself
 
 
-def _dashes(path: _Points, length: float) -> list[_Points]:
+def _dashes(path: Line, length: float) -> list[Line]:
     """A path cut into dashes as long as the gaps between them."""
-    dashes = []
+    dashes: list[Line] = []
     for (x, y), (u, v) in pairwise(path):
         count = min(max(round(math.hypot(u - x, v - y) / length), 1), 500)
         for i in range(0, count, 2):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from ..values.json_values import Data, images, one_line, placed, type_of, window, words
 from . import markup
-from .figures import COLORS, GIVEN, INK, MAX_SHAPES, Figure, Shape, figure
+from .figures import COLORS, GIVEN, INK, MAX_SHAPES, Drawing, Figure, Shape, figure
+from .forms import Data, images, one_line, type_of, walk, window
 from .markup import Markup, join, tag
 
 MAX_FIGURES = 6
@@ -23,11 +23,22 @@ _THUMBNAIL, _STEP_SIDE = 240, 360
 _MARKED, _WRONG = "#fff0b8", "#ffd9dd"
 
 
-def page(data: Data) -> str:
+class Kinds(Protocol):
+    """How the kinds of values read and look, in their JSON form: `visprog.values.codec`."""
+
+    def words(self, value: Any) -> str:
+        """A value in words."""
+
+    def drawing(self, value: Any) -> Drawing | None:
+        """A value on its image; None for one that has no place in an image."""
+
+
+def page(data: Data, kinds: Kinds) -> str:
     """One self-contained HTML file: question, answer, program, and the images of every call.
 
     Args:
         data: what `Answer.to_json` returns.
+        kinds: how its values read and look.
     """
     title = one_line(str(data.get("question") or "A program that was run"), 80)
     head = tag(
@@ -35,18 +46,21 @@ def page(data: Data) -> str:
         Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
         tag("title", f"{title} · visprog"),
     )
-    evidence = tag("div", _Evidence(data, 960, MAX_PAGE_BYTES).draw(), style="max-width:960px;margin:0 auto;")
+    evidence = tag(
+        "div", _Evidence(data, kinds, 960, MAX_PAGE_BYTES).draw(), style="max-width:960px;margin:0 auto;"
+    )
     body = tag("body", evidence, style=markup.css("margin:0;padding:8px;", background=markup.TINT))
     return f'<!doctype html>\n<html lang="en">{head}{body}</html>\n'
 
 
-def fragment(data: Data) -> Markup:
+def fragment(data: Data, kinds: Kinds) -> Markup:
     """The same as a part of another page, small enough to be stored in a notebook.
 
     Args:
         data: what `Answer.to_json` returns.
+        kinds: how its values read and look.
     """
-    return _Evidence(data, 640, MAX_NOTEBOOK_BYTES).draw()
+    return _Evidence(data, kinds, 640, MAX_NOTEBOOK_BYTES).draw()
 
 
 class _Evidence:
@@ -57,8 +71,9 @@ class _Evidence:
         budget: bytes from which on no more images are drawn.
     """
 
-    def __init__(self, data: Data, side: int, budget: int) -> None:
+    def __init__(self, data: Data, kinds: Kinds, side: int, budget: int) -> None:
         self.data = data
+        self.kinds = kinds
         self.pictures: Data = data.get("pictures") or {}
         self.side = side
         self.budget = budget
@@ -147,12 +162,12 @@ class _Evidence:
         if call["line"] is not None and 0 < call["line"] <= len(self.lines):
             source = tag("code", self.lines[call["line"] - 1].strip(), style=markup.CODE)
             parts.append(tag("div", f"line {call['line']}  ", source, style=markup.NOTE))
-        rows = [(name, markup.long(words(value))) for name, value in call["arguments"].items()]
+        rows = [(name, markup.long(self.kinds.words(value))) for name, value in call["arguments"].items()]
         if call["error"]:
             failed = tag("b", str(call["error"]), style=markup.css(color=markup.STATUS_COLORS["error"]))
             rows.append(("✗", failed))
         else:
-            rows.append(("→", tag("b", markup.long(words(call["result"])), style=markup.PLAIN)))
+            rows.append(("→", tag("b", markup.long(self.kinds.words(call["result"])), style=markup.PLAIN)))
         found, given = [call["result"]], list(call["arguments"].values())
         parts += [markup.table(rows), self.row(self.figures(found, given, min(self.side, _STEP_SIDE)))]
         return tag("div", *parts, style=markup.STEP)
@@ -203,7 +218,7 @@ class _Evidence:
             return join(["yes" if value else "no"])
         if value in ("", []):
             return join(["nothing"])
-        return markup.long(value if isinstance(value, str) else words(value))
+        return markup.long(value if isinstance(value, str) else self.kinds.words(value))
 
     # -- images ----------------------------------------------------------------------------------
 
@@ -218,17 +233,19 @@ class _Evidence:
         """What was found and given, drawn on the images that it lies in, and images that were made."""
         inputs = [i for i in given if type_of(i) == "Image"]
         frame = inputs[0]["root"] if inputs else self.default_root
-        shapes: dict[str, list[Shape]] = {}
+        shapes: dict[str, list[tuple[Data, Drawing, str]]] = {}
         for values, color in ((found, ""), (given, GIVEN)):
-            for number, item in enumerate(placed(values)):
+            placed = ((v, self.kinds.drawing(v)) for v in walk(values))
+            for number, (item, drawing) in enumerate((v, d) for v, d in placed if d is not None):
                 # A colour that is named is not contradicted by the colour of the line.
-                own = INK if item.get("color") else COLORS[number % len(COLORS)]
+                own = INK if drawing.colored else COLORS[number % len(COLORS)]
                 root = str((item.get("image") or {}).get("root") or frame)
                 if root in self.pictures:
-                    shapes.setdefault(root, []).append((item, color or own))
+                    shapes.setdefault(root, []).append((item, drawing, color or own))
         for crop in inputs:  # shown as its place in the whole
-            if crop["digest"] != crop["root"] and crop["root"] in shapes:
-                shapes[crop["root"]].append((window(crop), GIVEN))
+            place = self.kinds.drawing(window(crop))
+            if crop["digest"] != crop["root"] and crop["root"] in shapes and place is not None:
+                shapes[crop["root"]].append((window(crop), place, GIVEN))
         drawn = False
         for root, items in shapes.items():
             drawn = True
@@ -241,19 +258,21 @@ class _Evidence:
                 if looked_at["digest"] not in self.shown:
                     yield self.figure(looked_at["digest"], (), side)
 
-    def figure(self, digest: str, shapes: Sequence[Shape], side: int, name: str = "") -> Markup:
+    def figure(
+        self, digest: str, shapes: Sequence[tuple[Data, Drawing, str]], side: int, name: str = ""
+    ) -> Markup:
         """An image with shapes drawn in, which are in the coordinates of the whole image."""
         picture = self.pictures.get(digest)
         if picture is None or self.budget < 0:
             return Markup("")
-        drawn = _drawn(picture, shapes, side)
+        drawn = _drawn(picture, [(drawing, color) for _, drawing, color in shapes], side)
         if drawn is None:
             return Markup("")
         self.budget -= len(drawn.url)
         notes = [name] if name else []
         if len(shapes) > MAX_SHAPES:
             notes.append(f"first {MAX_SHAPES} of {len(shapes):,} are drawn")
-        alt = "; ".join(one_line(words(item), 80) for item, _ in shapes[:8]) or name or "image"
+        alt = "; ".join(one_line(self.kinds.words(item), 80) for item, _, _ in shapes[:8]) or name or "image"
         return markup.image(drawn, alt, " · ".join(notes))
 
 

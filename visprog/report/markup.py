@@ -14,8 +14,8 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
-from ..values.json_values import one_line
 from .figures import Figure
+from .forms import one_line
 
 SHORT = 240
 """Characters of a value that are shown before one asks for the rest."""

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..values import Mask, Region
 from ..values.image import Image
 
 MISSING = object()
@@ -72,31 +71,8 @@ class Cache:
 
 
 def holds_picture(value: Any) -> bool:
-    """Whether a value is a picture, a mask or a region, or has one in it."""
-    return any(isinstance(v, Image | Mask | Region) for v in _walk(value))
-
-
-def fingerprint(value: Any) -> Hashable:
-    """A key that equal arguments share: images by the digest of their pixels, their place in the root, and their
-    names, which a result repeats."""
-    if isinstance(value, Image):
-        return ("image", value.digest, value.origin, value.root.digest, value.name, value.root.name)
-    if isinstance(value, Mask):
-        return ("mask", value.pixels.tobytes(), value.box)
-    if isinstance(value, Region):
-        return (
-            "region",
-            value.box,
-            value.label,
-            value.score,
-            fingerprint(value.image),
-            fingerprint(value.mask),
-        )
-    if isinstance(value, list | tuple):
-        return (type(value).__name__, *(fingerprint(v) for v in value))
-    if isinstance(value, Mapping):
-        return ("dict", *((k, fingerprint(v)) for k, v in sorted(value.items())))
-    return (type(value).__name__, value)
+    """Whether a value is an image or a mask, or lies in one, or has such a value in it."""
+    return bool(_arrays(value))
 
 
 def _walk(value: Any) -> Iterator[Any]:

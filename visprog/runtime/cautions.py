@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..values.image import Image
-from .host import Call
+from .call import Call
 
 
 def cautions_on(value: Any, trace: Sequence[Call]) -> tuple[str, ...]:

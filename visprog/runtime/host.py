@@ -26,45 +26,17 @@ from ..errors import BudgetExceeded, ConfigError, MissingExtra, NotRecorded, Too
 from ..registry import BACKENDS, BackendLoader, Registry, Tool, backend_options, cautions, through_host
 from ..registry.sees import NOT_SAID, Sees
 from ..registry.types import Unfit, coerce, render
-from ..values.describe import summary
+from ..values.codec import fingerprint
 from .batcher import Batcher, Traffic
-from .cache import MISSING, Cache, fingerprint, holds_picture
-from .events import CallEnded, CallStarted, Emitter
+from .cache import MISSING, Cache, holds_picture
+from .call import Call
+from .events import CallEnded, CallStarted, Emitter, summary
 
 if TYPE_CHECKING:
     from .recording import Recording
 
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of a tool by a program.
-
-    Attributes:
-        tool: its name.
-        arguments: by name, defaults included; as given where they could not be bound.
-        result: what it returned; None where it failed.
-        error: why it failed, in one sentence; empty where it did not.
-        line: the line of the program that made the call.
-        seconds: that it took.
-        cached: the result was known from an equal call before.
-        backend: that did the work; empty for a plain function.
-        caller: the tool that made the call; empty if the program itself did.
-        cautions: what a person should know of the result, in whole sentences.
-    """
-
-    tool: str
-    arguments: Mapping[str, Any]
-    result: Any = None
-    error: str = ""
-    line: int | None = None
-    seconds: float = 0.0
-    cached: bool = False
-    backend: str = ""
-    caller: str = ""
-    cautions: tuple[str, ...] = ()
 
 
 class RunEnded(StopProgram):
@@ -443,7 +415,7 @@ def _check_options(tool: Tool, chosen: ToolConfig) -> None:
     """Options that the backend's constructor does not take are named before anything runs."""
     where, name_in_force = f"[tools.{tool.name}]", chosen.backend or tool.default_backend
     try:
-        known = backend_options(tool, chosen.backend)
+        options = backend_options(tool, chosen.backend)
     except MissingExtra:  # said when it is called: the rest of the tools can work
         return
     except ImportError as error:
@@ -452,9 +424,10 @@ def _check_options(tool: Tool, chosen: ToolConfig) -> None:
         raise ConfigError(f"{where}: the backend '{chosen.backend}' cannot be imported: {error}") from None
     except ToolError as error:
         raise ConfigError(f"{where}: {error}") from None
-    if known is None:
-        return
+    known = options.known
     for name, value in chosen.options.items():
+        if name not in known and options.takes_others:
+            continue
         if name not in known:
             close = get_close_matches(name, known, 1)
             hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(known) or 'none'}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from ..check import Diagnostic
     from ..llm.chat import Tokens
-    from .host import Call
+    from .call import Call
 
 
 @dataclass(frozen=True)

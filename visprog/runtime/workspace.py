@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from ..errors import ToolError
-from ..registry.types import VALUES, Type, accepts, describe, is_union, render
-from ..values.describe import show
+from ..registry.types import Type, accepts, describe, is_union, render
+from ..values.codec import is_kind, is_value, show
 
 _MAX_IDS = 20
 """Bound of the ids that an error message lists."""
@@ -86,7 +86,7 @@ class Workspace:
 
     def to_json(self, value: Any) -> Any:
         """A result as JSON: plain data as it is, other values under a new id and in words."""
-        if isinstance(value, VALUES):
+        if is_value(value):
             return {"id": self.add(value), "what": show(value)}
         if isinstance(value, list | tuple | set | frozenset):
             return [self.to_json(v) for v in value]
@@ -99,7 +99,7 @@ class Workspace:
     def _resolve(self, annotation: Type, given: Any) -> Any:
         origin: Any = get_origin(annotation)
         args = get_args(annotation)
-        if annotation in VALUES:
+        if is_kind(annotation):
             if not isinstance(given, str):
                 raise ToolError(
                     f"must be the id of a value of type {render(annotation)}, not {describe(given)}"

@@ -17,11 +17,12 @@ from starlette.requests import ClientDisconnect, Request
 
 import visprog
 from visprog.agent import Agent
-from visprog.answer import _Writer
+from visprog.answer import Thumbnails
 from visprog.errors import Refused, ToolError, VisprogError
 from visprog.registry import Tool
 from visprog.registry.types import render
 from visprog.runtime.host import RunEnded
+from visprog.values.codec import Writer
 from visprog.values.image import Image
 
 from .arguments import arguments_of
@@ -183,12 +184,13 @@ class Service:
             status, message = "error", str(end.reason)
         except VisprogError as error:
             status, message = "refused" if isinstance(error, Refused) else "error", str(error)
-        writer = _Writer(form.flag("evidence"))
-        result = {"status": status, "value": writer.value(value, whole=True), "message": message}
+        evidence, kept = form.flag("evidence"), Thumbnails()
+        writer = Writer(kept.keep_value) if evidence else Writer()
+        result = {"status": status, "value": writer.value(value), "message": message}
         call = run.calls[-1]  # after those that the tool itself made
         self.metrics.count("visprog_tool_calls_total", tool=name, cached=str(call.cached).lower())
         facts = {"seconds": round(call.seconds, 6), "cached": call.cached, "backend": call.backend}
-        return _encoded({**result, **facts, **({"pictures": writer.pictures} if writer.keep else {})})
+        return _encoded({**result, **facts, **({"pictures": kept.data} if evidence else {})})
 
     def _pictures(self, form: Form) -> list[Image]:
         for name, _ in form.pictures:

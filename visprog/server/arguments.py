@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from visprog.answer import _Reader
+from numpy.typing import NDArray
+
 from visprog.errors import ImageError, ToolError
 from visprog.registry import Tool
 from visprog.runtime.workspace import Workspace
 from visprog.values import Box
+from visprog.values.codec import Reader
 from visprog.values.image import Image
+from visprog.values.png import from_png
 
 from .errors import Problem
 from .forms import pixels_of
@@ -37,7 +40,7 @@ def arguments_of(
         Problem: 400 where an argument is wrong or refers to nothing, 413 where masks are too large.
     """
     known: dict[str, Any] = dict(pictures)
-    reader = _OfPictures(pictures, pixels)
+    reader = _reader(pictures.values(), pixels)
     for name, data in values.items():
         try:
             known[name] = reader.value(data)
@@ -60,30 +63,26 @@ def arguments_of(
         raise Problem(400, str(error)) from None
 
 
-class _OfPictures(_Reader):
-    """Reads values whose pictures were uploaded."""
+def _reader(images: Collection[Image], bound: int) -> Reader:
+    """Reads values whose images were uploaded; images and masks have `bound` pixels at most, together."""
+    uploaded = {image.digest: image for image in images}
+    left = bound - sum(image.width * image.height for image in images)
 
-    def __init__(self, pictures: Mapping[str, Image], pixels: int) -> None:
-        super().__init__({})
-        self.uploaded = {image.digest: image for image in pictures.values()}
-        self.pixels = pixels
-        self.left = pixels - sum(image.width * image.height for image in pictures.values())
+    def pixels(text: str) -> NDArray[Any]:
+        nonlocal left
+        left -= pixels_of(base64.b64decode(text))  # before anything is decoded
+        if left < 0:
+            raise Problem(413, f"the masks are too large: this server takes {bound:,} pixels a request")
+        return from_png(text)
 
-    def value(self, data: Any) -> Any:
-        if isinstance(data, Mapping) and data.get("type") == "Mask" and data["png"]:
-            self.left -= pixels_of(base64.b64decode(data["png"]))  # before anything is decoded
-            if self.left < 0:
-                raise Problem(
-                    413, f"the masks are too large: this server takes {self.pixels:,} pixels a request"
-                )
-        return super().value(data)
-
-    def image(self, data: Mapping[str, Any]) -> Image:
-        whole = self.uploaded.get(data["digest"])
+    def image(form: Mapping[str, Any]) -> Image:
+        whole = uploaded.get(form["digest"])
         if whole is not None:
             return whole
-        root = self.uploaded.get(data["root"])
+        root = uploaded.get(form["root"])
         if root is None:
-            raise ImageError("the picture that it refers to was not uploaded with this request")
-        x, y = data["origin"]
-        return root.crop(Box(x, y, x + data["width"], y + data["height"]))
+            raise ImageError("the image that it refers to was not uploaded with this request")
+        x, y = form["origin"]
+        return root.crop(Box(x, y, x + form["width"], y + form["height"]))
+
+    return Reader(image, pixels)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
 from typing import Any
+
+from visprog.answer import json_schema
 
 _BYTES = {"type": "string", "contentMediaType": "application/octet-stream"}
 _BASE64 = {"type": "string", "contentEncoding": "base64", "description": "An encoded picture: PNG, JPEG, …"}
@@ -89,7 +90,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 
 def answer_schemas() -> dict[str, Any]:
     """The schemas of answers and of their parts, under the names that they are referred to by."""
-    text = files("visprog").joinpath("answer.schema.json").read_text(encoding="utf-8")
+    text = json.dumps(json_schema())
     schema = json.loads(text.replace('"#/$defs/', '"#/components/schemas/'))
     parts: dict[str, Any] = schema.pop("$defs")
     schema.pop("$schema")

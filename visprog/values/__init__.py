@@ -20,13 +20,10 @@ __all__ = ["Box", "Circle", "Grid", "Image", "Line", "Located", "Mask", "Point",
 
 
 def __getattr__(name: str) -> Any:
-    # Image and Mask need numpy; the sandbox worker, which imports this package, must not.
-    if name == "Image":
-        from .image import Image
+    # Image and Mask need numpy; the sandbox worker, which imports this package, must not. With the images come
+    # the codec, and so the ways in which what lies in them shows itself in notebooks.
+    if name in ("Image", "Mask"):
+        from . import codec
 
-        return Image
-    if name == "Mask":
-        from .mask import Mask
-
-        return Mask
+        return getattr(codec, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,46 +1,20 @@
-"""Moving what was found in a crop to the frame of the root image, and making it from a model's raw numbers."""
+"""Regions and masks in the frame of the root image, made from a model's raw numbers."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .geometry import Box, Circle, Grid, Line, Point, Polygon
+from .geometry import Box
 from .mask import Mask
 from .region import Region
 
 if TYPE_CHECKING:
-    from .image import Image
-
-T = TypeVar("T")
+    from .geometry import ImageLike
 
 
-def shifted(value: T, dx: float, dy: float) -> T:
-    """A value with a place, moved by (dx, dy) pixels; any other value unchanged."""
-    if dx == 0 and dy == 0:
-        return value
-    moved: Any = value
-    if isinstance(value, Box):
-        moved = value.shift(dx, dy)
-    elif isinstance(value, Point):
-        moved = Point(value.x + dx, value.y + dy)
-    elif isinstance(value, Circle):
-        moved = replace(value, center=shifted(value.center, dx, dy))
-    elif isinstance(value, Line | Polygon):
-        moved = replace(value, points=tuple(shifted(p, dx, dy) for p in value.points))
-    elif isinstance(value, Mask):
-        moved = Mask(value.pixels, value.box.shift(dx, dy))
-    elif isinstance(value, Grid):
-        moved = replace(value, box=value.box.shift(dx, dy))
-    elif isinstance(value, Region):
-        mask = None if value.mask is None else shifted(value.mask, dx, dy)
-        moved = replace(value, box=value.box.shift(dx, dy), mask=mask)
-    return moved  # type: ignore[no-any-return]
-
-
-def region_in(image: Image, box: Any, label: str, score: float, mask: Any) -> Region:
+def region_in(image: ImageLike, box: Any, label: str, score: float, mask: Any) -> Region:
     """See `Image.region`."""
     if mask is not None and not isinstance(mask, Mask):
         mask = mask_in(image, mask)
@@ -62,7 +36,7 @@ def region_in(image: Image, box: Any, label: str, score: float, mask: Any) -> Re
     return Region(image.to_root(box.clip(frame)), label, score, image.root, mask)
 
 
-def mask_in(image: Image, pixels: Any) -> Mask:
+def mask_in(image: ImageLike, pixels: Any) -> Mask:
     """See `Image.to_mask`."""
     if hasattr(pixels, "detach"):
         pixels = pixels.detach().cpu().numpy()

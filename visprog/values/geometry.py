@@ -7,12 +7,54 @@ so two boxes that share an edge do not overlap, and a box of zero width has no a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .image import Image
+    from typing import Protocol, Self, TypeAlias, TypeVar
+
+    from numpy import uint8
+    from numpy.typing import NDArray
+
+    T = TypeVar("T")
+
+    class ImageLike(Protocol):
+        """An image, as far as what lies in it knows it: `image.Image`, which is made of what is in this file.
+
+        The images that it gives are of that class.
+        """
+
+        @property
+        def name(self) -> str: ...
+        @property
+        def digest(self) -> str: ...
+        @property
+        def pixels(self) -> NDArray[uint8]: ...
+        @property
+        def size(self) -> tuple[int, int]: ...
+        @property
+        def width(self) -> int: ...
+        @property
+        def height(self) -> int: ...
+        @property
+        def parent(self) -> Any: ...
+        @property
+        def root(self) -> Any: ...
+        @property
+        def origin(self) -> Point: ...
+        @property
+        def box(self) -> Box: ...
+        def crop(self, region: Located) -> Any: ...
+        def to_root(self, value: T) -> T: ...
+        def to_local(self, region: Located) -> Box: ...
+        def __hash__(self) -> int: ...
+
+    Image: TypeAlias = ImageLike
+
+NOTEBOOK: list[Callable[[Any], str | None]] = []
+"""What draws a value on its image, for notebooks. `codec` puts it here: the sandbox cannot import that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +79,10 @@ class Point:
         if isinstance(other, Point):
             return math.hypot(self.x - other.x, self.y - other.y)
         return other.distance(self)
+
+    def shift(self, dx: float, dy: float) -> Point:
+        """Moved by (dx, dy) pixels."""
+        return Point(self.x + dx, self.y + dy)
 
 
 class Located:
@@ -137,10 +183,13 @@ class Located:
             max(b.left - a.right, a.left - b.right, 0.0), max(b.top - a.bottom, a.top - b.bottom, 0.0)
         )
 
-    def _repr_html_(self) -> str | None:
-        from ..report.display import located_html
+    def shift(self, dx: float, dy: float) -> Self:
+        """Moved by (dx, dy) pixels, with every place that it is made of."""
+        parts: Any = self  # a dataclass
+        return type(self)(**{f.name: _shifted(getattr(self, f.name), dx, dy) for f in fields(parts)})
 
-        return located_html(self, getattr(self, "image", None))
+    def _repr_html_(self) -> str | None:
+        return NOTEBOOK[0](self) if NOTEBOOK else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +380,13 @@ class Grid(Located):
     @property
     def cells(self) -> int:
         return self.rows * self.columns
+
+
+def _shifted(value: Any, dx: float, dy: float) -> Any:
+    """A place, or a tuple of places, moved; anything else unchanged."""
+    if isinstance(value, tuple):
+        return tuple(_shifted(each, dx, dy) for each in value)
+    return value.shift(dx, dy) if isinstance(value, Point | Located) else value
 
 
 def _finite(value: object, *names: str) -> None:

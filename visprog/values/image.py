@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from ..errors import ImageError
 from ..files.reading import MAX_BYTES, printable, read_file, read_stream
+from ..report.figures import notebook_bytes
 from .decode import blaming, open_header, to_array, too_large
-from .frames import mask_in, region_in, shifted
+from .frames import mask_in, region_in
 from .geometry import Box, Located, Point
 from .mask import Mask
 from .pixels import compose, is_tensor, separate, tensor_to_array, to_uint8
@@ -286,7 +287,8 @@ class Image:
 
     def to_root(self, value: T) -> T:
         """A value with a place (box, point, shape, mask, region) moved from this image's frame to that of the root."""
-        return shifted(value, self.origin.x, self.origin.y)
+        moved: Any = value
+        return moved.shift(self.origin.x, self.origin.y) if isinstance(value, Point | Located) else value
 
     def to_local(self, region: Located) -> Box:
         """A box in the frame of the root, expressed in this image's own pixels (not cut to it)."""
@@ -332,14 +334,10 @@ class Image:
         return f"Image({name}{self.width} x {self.height}{place})"
 
     def _repr_png_(self) -> bytes | None:
-        from ..report.display import image_bytes
-
-        return image_bytes(self, "image/png")
+        return notebook_bytes(self.to_pil(), "image/png")
 
     def _repr_jpeg_(self) -> bytes | None:
-        from ..report.display import image_bytes
-
-        return image_bytes(self, "image/jpeg")
+        return notebook_bytes(self.to_pil(), "image/jpeg")
 
 
 def _read(stream: Any, name: str) -> bytes:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 from visprog.sandbox import Library, ValueType
 
@@ -18,7 +19,7 @@ _LOCATED = (
     "left_of", "right_of", "above", "below", "inside", "contains", "overlaps", "iou", "touches", "distance",
 )  # fmt: skip
 
-ATTRIBUTES: Mapping[type | str, tuple[str, ...]] = {
+ATTRIBUTES: Mapping[Any, tuple[str, ...]] = {
     Point: ("x", "y", "box", "distance"),
     Box: (*_LOCATED, "intersection", "union", "clip", "expand", "shift"),
     Circle: (*_LOCATED, "radius", "color", "image"),
@@ -26,15 +27,12 @@ ATTRIBUTES: Mapping[type | str, tuple[str, ...]] = {
     Polygon: (*_LOCATED, "points", "color", "image", "sides"),
     Grid: (*_LOCATED, "rows", "columns", "cells"),
     Region: (*_LOCATED, "label", "score", "image", "mask"),
-    "Image": ("width", "height", "size", "name", "box"),
-    "Mask": ("area", "box", "left", "top", "right", "bottom", "width", "height", "center"),
 }
-"""Class (by name, for those that need numpy) → the attributes that programs may read and call."""
+"""Class → the attributes that programs may read and call. Those of values outside the sandbox are in `codec`."""
 
 LIBRARY = Library(
     types=tuple(
-        ValueType(cls, tuple(f.name for f in fields(cls)), ATTRIBUTES[cls])
-        for cls in (Point, Box, Circle, Line, Polygon, Grid, Region)
+        ValueType(cls, tuple(f.name for f in fields(cls)), names) for cls, names in ATTRIBUTES.items()
     ),
     functions={function.__name__: function for function in FUNCTIONS},
     errors=(NothingFound,),

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ..report import markup
+from ..report.figures import CROP_SIDE, draw, encode
 from .geometry import Box, Located
 
 
@@ -37,9 +39,14 @@ class Mask(Located):
         return f"Mask(box={place}, {self.area:.0f} of {self.pixels.size} pixels)"
 
     def _repr_html_(self) -> str:
-        from ..report.display import mask_html
+        import PIL.Image
 
-        return mask_html(self)
+        text = repr(self)
+        if 0 in self.pixels.shape:
+            return markup.card(text)
+        frame = (self.left, self.top, self.right, self.bottom)
+        figure = encode(draw(PIL.Image.fromarray(self.pixels), frame, (), CROP_SIDE))
+        return markup.card(markup.image(figure, text, text))
 
     @classmethod
     def tight(cls, pixels: NDArray[np.bool_], left: int = 0, top: int = 0) -> Mask:

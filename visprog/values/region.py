@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .geometry import Box, Located, _finite
 
 if TYPE_CHECKING:
-    from .image import Image
+    from .geometry import ImageLike as Image
     from .mask import Mask
 
 

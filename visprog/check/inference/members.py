@@ -8,17 +8,21 @@ from types import ModuleType
 from visprog.sandbox import BUILTIN_ATTRIBUTES, MATH_NAMES, TYPE_ATTRIBUTES
 
 from ...errors import close_match
-from ...values.library import ATTRIBUTES
+from ...values.codec import KINDS
 from .. import aliases
 from .signatures import CLASSES, Class, Closure, Signature, math_member, method, value_member
 from .types import UNKNOWN, Const, Fixed, Function, Instance, StaticType, class_of, join, widen
 
-OPEN: dict[type, tuple[str, ...]] = {
-    (CLASSES[key] if isinstance(key, str) else key): tuple(names) for key, names in ATTRIBUTES.items()
-}
-"""The attributes of each value class that programs may use."""
 
-ALL_NAMES = frozenset(name for names in OPEN.values() for name in names)
+def opened(cls: type | None) -> tuple[str, ...]:
+    """The attributes of a class of values that programs may use; none of another class."""
+    kind = KINDS.get(cls.__name__) if cls is not None else None
+    return kind.attributes if kind is not None and kind.cls is cls else ()
+
+
+def open_names() -> frozenset[str]:
+    """The attributes that programs may use of any value."""
+    return frozenset(name for kind in KINDS.values() for name in kind.attributes)
 
 
 def attribute(type_: StaticType, name: str) -> StaticType | None:
@@ -26,7 +30,7 @@ def attribute(type_: StaticType, name: str) -> StaticType | None:
     if isinstance(type_, Signature | Closure):
         return None
     if isinstance(type_, Class):
-        return None if type_.cls in OPEN else UNKNOWN
+        return None if opened(type_.cls) else UNKNOWN
     if not isinstance(type_, Instance | Const | Fixed):
         return UNKNOWN
     whole = widen(type_)
@@ -35,8 +39,8 @@ def attribute(type_: StaticType, name: str) -> StaticType | None:
     cls = whole.cls
     if cls is ModuleType:
         return math_member(name) if name in MATH_NAMES else None
-    if cls in OPEN:
-        return value_member(cls, name) if name in OPEN[cls] else None
+    if names := opened(cls):
+        return value_member(cls, name) if name in names else None
     found = method(cls, name)
     if found is not None:
         return bound(found, whole)
@@ -69,19 +73,19 @@ def suggest(type_: StaticType, name: str) -> str | None:
         return None
     if cls is str and name in ("contains", "includes", "has"):
         return "write 'part in text'"
-    names = OPEN[cls] if cls in OPEN else TYPE_ATTRIBUTES.get(cls, frozenset()) if cls is not None else ()
+    names = opened(cls) or (TYPE_ATTRIBUTES.get(cls, frozenset()) if cls is not None else ())
     for alias in aliases.ATTRIBUTES.get(name, ()):
         if alias.split(".")[0].split("(")[0] in names:
-            return f"write '.{alias}'"
+            return f"write \x27.{alias}\x27"
     close = close_match(name, names)
     if close:
         return f"did you mean '{close}'?"
-    return f"it has {', '.join(sorted(names))}" if names and cls in OPEN else None
+    return f"it has {', '.join(sorted(names))}" if opened(cls) else None
 
 
 def suggest_for_any(name: str) -> str | None:
     """What may have been meant by an attribute that no value has."""
     if name in aliases.ATTRIBUTES:
-        return f"write '.{aliases.ATTRIBUTES[name][0]}'"
-    close = close_match(name, ALL_NAMES | BUILTIN_ATTRIBUTES)
+        return f"write \x27.{aliases.ATTRIBUTES[name][0]}\x27"
+    close = close_match(name, open_names() | BUILTIN_ATTRIBUTES)
     return f"did you mean '{close}'?" if close else None

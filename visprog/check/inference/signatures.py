@@ -191,7 +191,7 @@ def method(cls: type, name: str) -> Signature | None:
 @cache
 def value_member(cls: type, name: str) -> StaticType:
     """The type of an attribute or method of a value class, read from the class itself."""
-    found = inspect.getattr_static(cls, name)
+    found = inspect.getattr_static(cls, name, None)  # none: of a field without a slot
     if isinstance(found, property) and found.fget is not None:
         return from_annotation(_hints(found.fget).get("return", Any))
     if inspect.isfunction(found):

@@ -16,10 +16,11 @@ from typing import Any
 
 from visprog.sandbox import Limits, Sandbox, Series
 
-from ...check.dry_run import LIBRARY, TYPES
+from ...check.dry_run import LIBRARY
 from ...errors import ToolError
 from ...program import Program, header, image_inputs
 from ...values import Box, Circle, Grid, Line, Located, Mask, Point, Polygon, Region, helpers
+from ...values.codec import handles
 from ...values.helpers import NothingFound
 from ...values.image import Image
 from ..answers import yes_no_of
@@ -208,7 +209,7 @@ def _run_here(code: CodeType, tools: Mapping[str, Any], inputs: Mapping[str, Any
 
 
 def _run_confined(series: Series, tools: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
-    outcome = series.run(tools=tools, inputs=inputs, types=TYPES)
+    outcome = series.run(tools=tools, inputs=inputs, types=handles())
     if outcome.status == "ok":
         return outcome.value
     return Failed(outcome.error_type or outcome.status, outcome.error or "")

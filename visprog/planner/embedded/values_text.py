@@ -13,12 +13,13 @@ from functools import cache
 def describe_values() -> str:
     """Each kind of value as a Python stub, with the attributes and methods that programs may use."""
     from visprog import values
+    from visprog.values.codec import handles
     from visprog.values.library import ATTRIBUTES
 
-    kinds = [getattr(values, k) if isinstance(k, str) else k for k in ATTRIBUTES]
+    kinds = {**ATTRIBUTES, **dict(handles())}
     located = [name for name in ATTRIBUTES[values.Region] if hasattr(values.Located, name)]
     stubs = [_stub(values.Located, "", located)]
-    for kind, names in zip(kinds, ATTRIBUTES.values(), strict=True):
+    for kind, names in kinds.items():
         base = "Located" if set(located) <= set(names) else ""
         own = [n for n in names if n not in located or not base or n in _fields(kind)]
         stubs.append(_stub(kind, base, own))

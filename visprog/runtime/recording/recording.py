@@ -14,9 +14,12 @@ from visprog import errors
 from visprog.errors import ConfigError, MissingExtra, NotRecorded, VisprogError
 from visprog.files.journal import Journal, dump, read_lines
 
-from .values import Store, whole_pictures, without_names
+from .values import Store, root_images, without_names
 
 FILE_NAME = "recording.jsonl"
+VERSION = 2
+"""Version of the form in which calls of tools are recorded."""
+
 _NEVER_RECORDED = (ConfigError, MissingExtra, NotRecorded)
 """Faults of the machine or its settings, which a replay elsewhere has not."""
 
@@ -24,7 +27,7 @@ _FIELDS: Mapping[str, Mapping[str, Any]] = {
     "planner": {"name": str, "options": dict | None},
     "chat": {"model": str, "asked": str, "options": dict, "replies": list},
     "plan": {"planner": str, "question": str, "plans": list},
-    "tool": {"tool": str, "backend": str, "options": dict, "arguments": dict},
+    "tool": {"version": int, "tool": str, "backend": str, "options": dict, "arguments": dict},
 }
 """Types of the fields of each kind of entry."""
 
@@ -124,10 +127,13 @@ class Recording:
         """
         if not (self._holds_tools if self.replay else self.tools):
             return call()
-        pictures = whole_pictures(arguments)
-        plain = {k: self.store.encode(v, at_hand=pictures, save=False) for k, v in arguments.items()}
+        images = root_images(arguments)
+        plain = {k: self.store.encode(v, at_hand=images, save=False) for k, v in arguments.items()}
         options = {k: PurePath(v).name if k == "model" else v for k, v in options.items()}
-        given = {"kind": "tool", "tool": name, "backend": backend, "options": options, "arguments": plain}
+        given = {
+            "kind": "tool", "version": VERSION, "tool": name, "backend": backend, "options": options,
+            "arguments": plain,
+        }  # fmt: skip
         results: list[Any] = []  # what the tool has just returned or raised, as it is
         failures: list[Exception] = []
 
@@ -139,7 +145,7 @@ class Recording:
             except Exception as error:  # raised again below
                 failures.append(error)
                 return {"error": {"type": type(error).__name__, "message": str(error)}}
-            return {"result": self.store.encode(results[0], at_hand=pictures)}
+            return {"result": self.store.encode(results[0], at_hand=images)}
 
         entry = self.answer(
             given,
@@ -149,7 +155,7 @@ class Recording:
         )
         if "error" in entry:
             raise failures[0] if failures else revive(entry["error"])
-        return results[0] if results else self.store.decode(entry["result"], at_hand=pictures)
+        return results[0] if results else self.store.decode(entry["result"], at_hand=images)
 
     def close(self) -> None:
         """Put the lines in order. Nothing can be recorded any more."""
@@ -200,6 +206,11 @@ def _checked(entries: Iterable[dict[str, Any]], path: Path) -> Iterator[dict[str
     for entry in entries:
         if not isinstance(entry.get("key"), str) or not isinstance(entry.get("kind"), str):
             raise VisprogError(f"{path} is no recording: a line has no 'kind' and 'key'")
+        if entry["kind"] == "tool" and entry.get("version", 1) != VERSION:
+            raise VisprogError(
+                f"{path} holds calls of tools in a form of version {entry.get('version', 1)!r:.20}, and this visprog "
+                f"reads version {VERSION}: record anew, into another folder"
+            )
         fields = _FIELDS.get(entry["kind"], {})
         if "error" in entry:
             error = entry["error"] if isinstance(entry["error"], dict) else {}

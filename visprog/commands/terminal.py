@@ -13,18 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..files.plain_text import plain
 from ..runtime.events import CallEnded, CallStarted, Checked, Event, Planned
+from ..values.codec import show
 
 if TYPE_CHECKING:
     from ..answer import Answer
     from ..planner.base import Plan
     from ..registry import Registry, Tool
-
-
-def plain(text: str) -> str:
-    """The text without characters that change the terminal; line ends stay."""
-    shown = text.encode("utf-8", "replace").decode("utf-8")
-    return "".join(c if c.isprintable() or c == "\n" else "    " if c == "\t" else "�" for c in shown)
 
 
 def complain(message: str) -> None:
@@ -83,8 +79,6 @@ def working(what: str) -> Iterator[Status]:
 
 def print_answer(answer: Answer, path: str) -> None:
     """The answer, the program below it, and what the check says. `path` is what to call the program."""
-    from ..values.describe import show
-
     out = _console()
     if answer.status in ("answered", "fallback"):
         out.print(Text(plain(show(answer.value)), style="bold green"))
@@ -163,7 +157,13 @@ def print_tools(registry: Registry, backends: Mapping[str, str]) -> None:
 
 
 def print_tool(tool: Tool, backend: str, options: Mapping[str, str]) -> None:
-    """Everything that is known of one tool; `options` are those of the backend in force, as declared."""
+    """Everything that is known of one tool.
+
+    Args:
+        tool: The tool.
+        backend: Name of its backend in force.
+        options: Options of that backend, each as it is declared, with its description.
+    """
     out = _console()
     out.print(Text(tool.signature, style="bold"))
     out.print()
@@ -184,7 +184,9 @@ def print_tool(tool: Tool, backend: str, options: Mapping[str, str]) -> None:
         ]
         out.print(Text(f"\nbackend {name}  {path}" + (f"  ({', '.join(marks)})" if marks else "")), end="")
     if options:
-        out.print(Text("\n\noptions of the backend in force: " + ", ".join(options.values())), end="")
+        out.print(Text("\n\noptions of the backend in force:"), end="")
+    for declared, description in options.items():
+        out.print(Text.assemble("\n  ", (declared, "bold"), f"  {description}".rstrip()), end="")
     if tool.backends:
         out.print(
             Text(
@@ -195,7 +197,7 @@ def print_tool(tool: Tool, backend: str, options: Mapping[str, str]) -> None:
 
 
 def print_doctor(report: Mapping[str, Any]) -> None:
-    """The report of `visprog.report.doctor`."""
+    """The report of `visprog.commands.doctor`."""
     out = _console()
     sandbox = report["sandbox"]
     level = sandbox["level"] or "none"
