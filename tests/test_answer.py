@@ -231,6 +231,21 @@ def test_an_answer_of_version_1_is_read() -> None:
     assert back.to_json() == old and "red circle at (5, 5)" in back.to_html()
 
 
+def test_attempts_of_version_1_are_steps() -> None:
+    found = Diagnostic("unknown-tool", 1, 0, "no such tool")
+    attempts = [
+        {"program": "return a()", "error": "", "diagnostics": [found.to_json()]},
+        {"program": "return b()", "error": "line 1: ValueError", "diagnostics": []},
+    ]
+    old = {**Answer("answered", 3, program="return 3").to_json(), "version": 1, "attempts": attempts}
+    del old["steps"]
+    back = Answer.from_json(json.dumps(old))
+    assert [s.program for s in back.steps] == ["return a()", "return b()", "return 3"]
+    assert back.steps[0].diagnostics == (found,) and back.steps[1].feedback == "line 1: ValueError"
+    assert (back.steps[2].status, back.steps[2].value) == ("answered", 3)
+    assert "line 1: ValueError" in back.to_html() and Answer.from_json(back.to_json()).steps == back.steps
+
+
 def test_the_form_is_exact_and_knows_the_image_of_shapes() -> None:
     box = Box(0.1 + 0.2, 1 / 3, 10, 20)
     answer = Answer("answered", [Region(box, "x", 1 / 7, IMAGE), Circle(Point(5, 5), 2, "red", IMAGE)])

@@ -37,10 +37,10 @@ from .registry import (
 )
 from .registry.types import AnswerType, Type, accepts, answer_type, describe, render
 from .runtime.cautions import cautions_on, missed
-from .runtime.events import Answered, Checked, Emitter, GuardedListener, Listener, emitter_of
+from .runtime.events import Answered, Checked, Emitter, GuardedListener, Listener, emitter_of, summary
 from .runtime.host import Host, Run, RunEnded, with_backends
 from .runtime.steps import Step
-from .values.codec import handles, summary
+from .values.codec import handles
 from .values.endings import IMAGE_ENDINGS
 from .values.image import Image, ImageLike
 
@@ -73,7 +73,7 @@ class Agent:
         backends: Backends by the name of their tool: "owlv2", "onnx:FILE", "module:Class", a mapping with options, or
             a class.
         standby: Number of sandbox workers that wait ready; `map` is fastest with as many as programs run at once.
-        loader: What builds the backends of tools and holds them; a server gives its own.
+        loader: Builds the backends of tools and holds them; a server gives its own.
         settings: Any other field of `Config`, such as `votes=3` or `allow_url=True`.
 
     Raises:

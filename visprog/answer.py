@@ -26,8 +26,8 @@ VERSION = 2
 """Version of the JSON form, which `answer.schema.json` describes."""
 
 READ_VERSIONS = (1, VERSION)
-"""Versions that can be read. In version 1 shapes do not say in which image they lie, numbers are rounded, and there are
-attempts in place of steps, which are left out."""
+"""Versions that can be read. In version 1 shapes do not say in which image they lie, numbers are rounded, and other
+programs that were tried are `attempts`."""
 
 THUMBNAIL = 640
 """Longest side, in pixels, of the pictures kept as evidence."""
@@ -162,6 +162,7 @@ class Answer:
                 "read it with the visprog that made it, or ask again"
             )
         try:
+            data = _with_steps(data)
             answer = cls._read(data)
             kept = _copied(dict(data))
         except RecursionError:
@@ -194,7 +195,7 @@ class Answer:
             planner=data["planner"],
             probability=data["probability"],
             tokens=data["tokens"],
-            steps=tuple(_read_step(s, reader) for s in data.get("steps", ())),
+            steps=tuple(_read_step(s, reader) for s in data["steps"]),
             stdout=data["stdout"],
             level=data["level"],
             cautions=tuple(data.get("cautions", ())),
@@ -345,3 +346,19 @@ def _read_step(data: Mapping[str, Any], reader: codec.Reader) -> Step:
         "tokens": None if data["tokens"] is None else Tokens(*data["tokens"]),
     }
     return Step(**{**data, **read})
+
+
+def _with_steps(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The JSON form with `steps`: in version 1 there are `attempts`, and the program of the answer itself."""
+    if data["version"] != 1 or "attempts" not in data:
+        return data
+    others = {name: value for name, value in data.items() if name != "attempts"}
+    writer = codec.Writer()
+    steps = [
+        _step_json(Step(a["program"], feedback=a["error"]), writer) | {"diagnostics": a["diagnostics"]}
+        for a in data["attempts"]
+    ]
+    if data["program"] and data["status"] != "fallback":
+        own = _step_json(Step(data["program"]), writer)
+        steps.append(own | {name: data[name] for name in own if name in data and name != "tokens"})
+    return {**others, "steps": steps}

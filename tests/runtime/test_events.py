@@ -11,8 +11,8 @@ import pytest
 
 from tests.small_tools import REGISTRY, FakePlanner, detect, picture
 from visprog.agent import Agent
-from visprog.errors import ToolError
 from visprog.commands.terminal import RunStatus, Status
+from visprog.errors import ToolError
 from visprog.runtime.events import Answered, CallEnded, CallStarted, Checked, Event, Planned, emitter_of
 from visprog.runtime.host import Host
 

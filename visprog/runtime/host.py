@@ -26,11 +26,11 @@ from ..errors import BudgetExceeded, ConfigError, MissingExtra, NotRecorded, Too
 from ..registry import BACKENDS, BackendLoader, Registry, Tool, backend_options, cautions, through_host
 from ..registry.sees import NOT_SAID, Sees
 from ..registry.types import Unfit, coerce, render
-from ..values.codec import fingerprint, summary
+from ..values.codec import fingerprint
 from .batcher import Batcher, Traffic
 from .cache import MISSING, Cache, holds_picture
 from .call import Call
-from .events import CallEnded, CallStarted, Emitter
+from .events import CallEnded, CallStarted, Emitter, summary
 
 if TYPE_CHECKING:
     from .recording import Recording

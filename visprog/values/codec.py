@@ -603,17 +603,6 @@ def show(value: Any) -> str:
     return str(value)
 
 
-def summary(value: Any, limit: int = 80) -> str:
-    """A value in at most `limit` characters on one line; a container by its size, so that it costs little."""
-    if isinstance(value, Image):
-        return one_line(f"{value.name or 'image'} ({value.width} x {value.height})", limit)
-    if isinstance(value, str):
-        return one_line(repr(value[: 2 * limit]), limit)
-    if isinstance(value, list | tuple | set | frozenset | Mapping) and len(value) > 3:
-        return f"{len(value)} values"
-    return one_line(show(value), limit)
-
-
 def words(value: Any) -> str:
     """A JSON form in words, as a program would write it; places are rounded to pixels."""
     if isinstance(value, list):
