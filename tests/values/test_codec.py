@@ -251,9 +251,9 @@ def test_the_server_gives_and_takes_it(agent: Agent) -> None:
     testclient = pytest.importorskip("starlette.testclient")
     from tests.server.test_app import png
     from visprog.server.app import RequestLimits, Service, create_app
-    from visprog.server.queue import Line
+    from visprog.server.queue import RequestQueue
 
-    app = create_app(Service(agent, Line(2, 2), RequestLimits()))
+    app = create_app(Service(agent, RequestQueue(2, 2), RequestLimits()))
     images = {"street": base64.b64encode(png()).decode()}
     with testclient.TestClient(app) as client:
         body = {"arguments": {"image": "street"}, "images": images}
