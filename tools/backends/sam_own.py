@@ -19,6 +19,7 @@ from .sam import Ask, PromptedSegmenter, is_point
 from .sam_everything import SamEverything
 
 if TYPE_CHECKING:
+    from ...models.preprocess.image_processor import ImageProcessor
     from ...models.sam.model import Sam
     from ...models.sam.predictor import SamPredictor
 
@@ -79,7 +80,7 @@ class EmbeddedSegmenter(PromptedSegmenter):
                 answer = predictor.predict(points=corners[:, None, :2])
             else:
                 answer = predictor.predict(boxes=corners)
-        masks = answer.logits[torch.arange(len(boxes)), answer.iou.argmax(-1)] > 0
+        masks = answer.logits[torch.arange(len(boxes)), answer.iou_predictions.argmax(-1)] > 0
         return masks.numpy()  # type: ignore[no-any-return]
 
     @property
@@ -106,12 +107,16 @@ class EmbeddedEverything(SamEverything):
         self,
         model: str | None = None,
         *,
-        side: int = 16,
-        least_iou: float = 0.8,
-        least_stability: float = 0.9,
+        points_per_side: int = 16,
+        pred_iou_thresh: float = 0.8,
+        stability_score_thresh: float = 0.9,
     ) -> None:
-        folder = str(model_folder(model, "sam"))
-        super().__init__(folder, side=side, least_iou=least_iou, least_stability=least_stability)
+        super().__init__(
+            str(model_folder(model, "sam")),
+            points_per_side=points_per_side,
+            pred_iou_thresh=pred_iou_thresh,
+            stability_score_thresh=stability_score_thresh,
+        )
 
     def everything(self, image: Image) -> list[Region]:
         """All things and parts of things, surest first.
@@ -139,20 +144,19 @@ def around(box: Box, width: int, height: int, factor: float) -> Box:
 
 def predictor_of(folder: Path) -> SamPredictor:
     """One of a backend's own: it remembers the picture that it looks at."""
-    from ...models.preprocess.image_processor import Pixels
     from ...models.sam.predictor import SamPredictor
 
-    model = load(folder)
-    return SamPredictor(model, Pixels.load(folder) if (folder / "pixels.json").is_file() else None)
+    return SamPredictor(*load(folder))
 
 
 @read_once("SAM model")
-def load(folder: Path) -> Sam:
-    """A model that `visprog train` saved.
+def load(folder: Path) -> tuple[Sam, ImageProcessor]:
+    """A model that `visprog train` saved, and its image processor.
 
     Raises:
         ToolError: the folder holds none.
     """
+    from ...models.preprocess.image_processor import ImageProcessor
     from ...models.sam.model import Sam
 
-    return Sam.load(folder)
+    return Sam.from_pretrained(folder), ImageProcessor.from_pretrained(folder)

@@ -7,17 +7,16 @@ embedded planner is one of these, small; the same code loads public LLaMA checkp
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checkpoint.checkpoint import assemble, load_model, read_checkpoint, read_own, save_model
-from .checkpoint.hub_config import check_keys, check_kind
+from .base import PretrainedModel, Rename
+from .checkpoint.hub_config import check_keys, check_model_type
 from .checkpoint.keymap import KeyMap
 from .nn import Attention, Block, KVCache, RMSNorm, Rotary, SwiGLU, Transformer
 from .nn.generate import Beams, Sampling, generate
@@ -34,7 +33,7 @@ class RopeScaling:
         original: "llama3" only: the length of the first training.
     """
 
-    kind: Literal["linear", "llama3"]
+    rope_type: Literal["linear", "llama3"]
     factor: float
     low: float = 1.0
     high: float = 4.0
@@ -42,7 +41,7 @@ class RopeScaling:
 
     def __call__(self, frequencies: Tensor) -> Tensor:
         """Frequencies in radians a position, any shape → the same."""
-        if self.kind == "linear":
+        if self.rope_type == "linear":
             return frequencies / self.factor
         turns = self.original * frequencies / (2 * math.pi)
         kept = ((turns - self.low) / (self.high - self.low)).clamp(0, 1)
@@ -66,10 +65,6 @@ class LlamaConfig:
     attention_bias: bool = False
     tied: bool = True
 
-    def __post_init__(self) -> None:
-        if isinstance(self.scaling, dict):  # as read from JSON
-            object.__setattr__(self, "scaling", RopeScaling(**self.scaling))
-
     @classmethod
     def from_hub(cls, raw: dict[str, Any]) -> LlamaConfig:
         """From the `config.json` of a hub checkpoint; what it leaves out is as in LLaMA 7B.
@@ -79,7 +74,6 @@ class LlamaConfig:
         """
         raw = {key: value for key, value in raw.items() if value is not None}
         for key, known in {
-            "model_type": ("llama",),
             "hidden_act": ("silu", "swish"),
             "mlp_bias": (False,),
         }.items():
@@ -87,7 +81,7 @@ class LlamaConfig:
                 raise ValueError(
                     f"{key} {raw[key]!r} is not implemented, only {' or '.join(map(repr, known))}"
                 )
-        check_kind(raw, "llama")
+        check_model_type(raw, "llama")
         check_keys(raw, HUB_KEYS)
         rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
         return cls(
@@ -155,12 +149,15 @@ class LlamaOutput(NamedTuple):
     hidden: list[Tensor]
 
 
-class Llama(nn.Module):
+class Llama(PretrainedModel):
     """The model. Shapes: token ids (batch, length) → logits (batch, length, vocab)."""
 
+    model_type = "llama"
+    config_class = LlamaConfig
+    config: LlamaConfig
+
     def __init__(self, config: LlamaConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.embed = nn.Embedding(config.vocab, config.dim)
         self.blocks = Transformer(
             Block(
@@ -203,25 +200,27 @@ class Llama(nn.Module):
         collect: bool = False,
         embeddings: Tensor | None = None,
     ) -> LlamaOutput:
-        """Args:
-        tokens: ids (batch, length).
-        mask: bool (batch, length), True for real tokens, for left-padded batches; None where all are real.
-        cache: from `new_cache`; then `tokens` are the next ones, and `mask` covers past and new.
-        collect: keep the hidden states.
-        embeddings: (batch, length, dim), in place of `tokens`.
+        """Predict the token after each.
+
+        Args:
+            tokens: ids (batch, length).
+            mask: bool (batch, length), True for real tokens, for left-padded batches; None if all are real.
+            cache: from `new_cache`; then `tokens` are the next ones, and `mask` covers past and new.
+            collect: whether to keep the hidden states.
+            embeddings: (batch, length, dim), in place of `tokens`.
         """
         x = self.embed(tokens) if embeddings is None else embeddings
-        features, hidden = self.read(x, mask, cache, collect)
+        features, hidden = self.forward_features(x, mask, cache, collect)
         return LlamaOutput(self.head(features), features, hidden)
 
-    def read(
+    def forward_features(
         self,
         x: Tensor,
         mask: Tensor | None = None,
         cache: list[KVCache] | None = None,
         collect: bool = False,
     ) -> tuple[Tensor, list[Tensor]]:
-        """As `forward`, without the logits: embeddings (batch, length, dim) → `features` and `hidden`."""
+        """`features` and `hidden`, without the logits, of embeddings (batch, length, dim), as `forward`."""
         past = cache[0].length if cache else 0
         positions, allowed = attended(mask, past, x.shape[1], x.device)
         x, hidden = self.blocks(
@@ -254,7 +253,7 @@ class Llama(nn.Module):
 
         Args:
             tokens: ids (batch, length), shorter prompts padded on the left.
-            max_new: at most so many tokens.
+            max_new: greatest number of new tokens.
             mask: bool (batch, length), True for real tokens.
             embeddings: (batch, length, dim), in place of `tokens`.
             stop, pad, search: as `visprog.models.nn.generate`.
@@ -262,34 +261,22 @@ class Llama(nn.Module):
         x = self.embed(tokens) if embeddings is None else embeddings
         return generate(LlamaDecoding(self, x, mask, max_new), max_new, stop=stop, pad=pad, search=search)
 
-    # -- checkpoints -----------------------------------------------------------------------------
-
-    def save(self, folder: str | Path) -> None:
-        """Write `model.safetensors` (float16) and `config.json`."""
-        save_model(self, self.config, folder, torch.float16)
-
     @classmethod
-    def load(cls, folder: str | Path) -> Llama:
-        """Read what `save` wrote, as float32."""
-        config = LlamaConfig(**read_own(folder))
-        return load_model(lambda: cls(config), folder)
+    def from_public(cls, raw: Mapping[str, Any]) -> tuple[LlamaConfig, Rename]:
+        return LlamaConfig.from_hub(dict(raw)), KEYS.to_ours
 
-    @classmethod
-    def from_pretrained(
-        cls, source: str | Path, *, dtype: str | torch.dtype = "float32", revision: str | None = None
-    ) -> Llama:
-        """Load a public LLaMA checkpoint.
 
-        Args:
-            source: a hub id, or a folder in the hub's layout.
-            dtype: precision of the weights: "float32", "bfloat16", "float16", or "auto", that of the file.
-            revision: branch, tag or commit of a hub id.
+# -- published sizes, with fresh weights ---------------------------------------------------------------
 
-        Raises:
-            ValueError: what is not implemented here, or keys missing or unexpected; the message names them.
-        """
-        config, state = read_checkpoint(source, LlamaConfig.from_hub, revision)
-        return assemble(lambda: cls(config), state, source, dtype, KEYS.to_ours)
+
+def llama_7b() -> Llama:
+    """LLaMA 7B (6.7 G parameters)."""
+    return Llama(LlamaConfig(32000, 4096, 32, 32, hidden=11008, tied=False))
+
+
+def llama_2_7b() -> Llama:
+    """LLaMA 2 7B (6.7 G parameters)."""
+    return Llama(LlamaConfig(32000, 4096, 32, 32, hidden=11008, eps=1e-5, tied=False))
 
 
 class LlamaDecoding:
@@ -297,8 +284,8 @@ class LlamaDecoding:
 
     Args:
         embeddings: of the prompts, (batch, length, dim), shorter ones padded on the left.
-        mask: bool (batch, length), True for real positions; None where all are real.
-        max_new: how many tokens may follow.
+        mask: bool (batch, length), True for real positions; None if all are real.
+        max_new: greatest number of new tokens.
     """
 
     logits: Tensor
@@ -346,21 +333,21 @@ class LlamaDecoding:
 def attended(
     mask: Tensor | None, past: int, length: int, device: torch.device
 ) -> tuple[Tensor, Tensor | None]:
-    """Positions of the next `length` tokens after `past`, and which keys they may see.
+    """Positions of the next `length` tokens after `past`, and which keys they may attend to.
 
     Args:
-        mask: bool (batch, past + length), True for real tokens; None where all are real.
+        mask: bool (batch, past + length), True for real tokens; None if all are real.
 
     Returns:
-        Positions (batch or 1, length), and bool (batch or 1, 1, length, past + length); None where plain causal
-        attention says the same.
+        Positions (batch or 1, length), and bool (batch or 1, 1, length, past + length); None if plain causal
+        attention is the same.
     """
     index = torch.arange(past + length, device=device)
     causal = index[None] <= index[past:, None]
     if mask is None:
         return index[None, past:], causal[None, None] if past and length > 1 else None
     positions = (mask.long().cumsum(-1) - 1).clamp(min=0)[:, past:]
-    # A padded query sees no key at all; letting it see itself keeps the softmax finite.
+    # A padded query has no key at all; attending to itself keeps the softmax finite.
     itself = index[None] == index[past:, None]
     return positions, causal[None, None] & mask[:, None, None, :] | itself
 
@@ -392,7 +379,7 @@ def next_token_loss(logits: Tensor, tokens: Tensor, weight: Tensor) -> Tensor:
     Args:
         logits: (batch, length, vocab).
         tokens: (batch, length).
-        weight: (batch, length), how much predicting each token counts; 0 for prompt and padding.
+        weight: (batch, length), weight of the loss of each token; 0 for prompt and padding.
     """
     losses = F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
     weight = weight[:, 1:].flatten().to(losses.dtype)
@@ -400,12 +387,12 @@ def next_token_loss(logits: Tensor, tokens: Tensor, weight: Tensor) -> Tensor:
 
 
 def answer_loss(features: Tensor, head: Tensor, tokens: Tensor, weight: Tensor) -> Tensor:
-    """`next_token_loss` with logits for the tokens that count only, which spares most of its memory where the
-    vocabulary is large.
+    """`next_token_loss` with logits for the counted tokens alone, which saves most of its memory if the vocabulary is
+    large.
 
     Args:
         features: (batch, length, dim), after the final norm.
-        head: (vocab, dim), the weight that makes logits of them.
+        head: (vocab, dim), weight of the linear map to logits.
         tokens, weight: as `next_token_loss`.
     """
     counted = weight[:, 1:] > 0

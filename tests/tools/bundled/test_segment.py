@@ -11,7 +11,10 @@ torch = pytest.importorskip("torch")
 
 from visprog.errors import ToolError  # noqa: E402
 from visprog.models.sam.model import Sam, SamConfig  # noqa: E402
-from visprog.models.sam.predictor import SamPredictor  # noqa: E402
+from visprog.models.sam.predictor import (
+    SamPredictor,
+    sam_image_processor,
+)
 from visprog.tools.backends.sam_own import EmbeddedEverything, EmbeddedSegmenter, around  # noqa: E402
 from visprog.values import Box, Point, Region  # noqa: E402
 from visprog.values.image import Image  # noqa: E402
@@ -22,12 +25,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     model = Sam(
         SamConfig(
-            image_size=32, patch=8, dim=16, layers=1, heads=2, hidden=16, window=2, global_layers=(0,), width=16,
-            mask_channels=8, decoder_heads=2, decoder_hidden=16, iou_hidden=8,
+            image_size=32, patch=8, dim=16, layers=1, heads=2, hidden=16, window_size=2, global_attn_indexes=(0,),
+            width=16, mask_channels=8, decoder_heads=2, decoder_hidden=16, iou_head_hidden_dim=8,
         )
     )  # fmt: skip
     path = tmp_path_factory.mktemp("sam")
-    model.save(path)
+    model.save_pretrained(path, torch.float16)
+    sam_image_processor(32).save_pretrained(path)
     return path
 
 
@@ -38,10 +42,10 @@ def image() -> Image:
 
 def best(folder: Path, image: Image, **prompts: torch.Tensor) -> np.ndarray:
     """What the model itself says."""
-    predictor = SamPredictor(Sam.load(folder))
+    predictor = SamPredictor(Sam.from_pretrained(folder))
     predictor.set_image(image.pixels)
     answer = predictor.predict(**prompts)
-    return (answer.logits[0, answer.iou[0].argmax()] > 0).numpy()
+    return (answer.logits[0, answer.iou_predictions[0].argmax()] > 0).numpy()
 
 
 def test_the_bundled_model_cuts_out_what_scenes_show() -> None:
@@ -120,7 +124,7 @@ def test_masks_of_crops_lie_in_the_root(folder: Path, image: Image) -> None:
 def test_calls_are_answered_together_and_each_picture_encoded_once(folder: Path, image: Image) -> None:
     segmenter = EmbeddedSegmenter(str(folder))
     encoded = []
-    segmenter.predictor.model.encoder.register_forward_hook(lambda *_: encoded.append(1))
+    segmenter.predictor.model.image_encoder.register_forward_hook(lambda *_: encoded.append(1))
     boxes = [Box(5, 6, 40, 30), Box(0, 0, 10, 10), Box(100, 100, 120, 120)]
     places = [*(Region(box, "", 1.0, image) for box in boxes), Point(8, 8)]
     results = segmenter([{"image": image, "region": place} for place in places])
@@ -132,7 +136,9 @@ def test_calls_are_answered_together_and_each_picture_encoded_once(folder: Path,
 
 def test_everything_lies_in_the_picture(folder: Path, image: Image) -> None:
     crop = image.crop(Box(10, 5, 55, 38))
-    segmenter = EmbeddedEverything(str(folder), side=3, least_iou=-10, least_stability=0.0)
+    segmenter = EmbeddedEverything(
+        str(folder), points_per_side=3, pred_iou_thresh=-10, stability_score_thresh=0.0
+    )
     (found,) = segmenter([{"image": crop}])
     assert found
     for region in found:

@@ -10,18 +10,18 @@ from torch import Tensor, nn
 class WindowAttention(nn.Module):
     """Self-attention over a feature map: within windows (ViTDet, Li et al. 2022, arXiv:2203.16527) or over all of
     it, with decomposed relative positions (MViTv2, Li et al. 2022, arXiv:2112.01526): to the logit of each query
-    and key, q · rows[dy] + q · columns[dx] is added.
+    and key, q · rel_pos_h[dy] + q · rel_pos_w[dx] is added.
 
     Shapes: (batch, height, width, dim) → the same. A map that windows do not divide is padded with zeros on the
     right and below, and the padding is attended to, as it was in training of the public checkpoints.
 
     Args:
-        dim: of input and output.
-        heads: of attention.
+        dim: width of input and output.
+        heads: number of attention heads.
         size: side of the map, or of the window, that the tables of relative positions are made for; for another
             side they are interpolated.
         window: side of the windows; 0 for none.
-        bias: of the projection to queries, keys and values.
+        bias: whether the projection to queries, keys and values has one.
         relative: whether there are relative positions. They start at zero.
     """
 
@@ -33,34 +33,39 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim, bias=bias)
         self.out = nn.Linear(dim, dim)
         if relative:
-            self.rows = nn.Parameter(torch.zeros(2 * size - 1, dim // heads))
-            self.columns = nn.Parameter(torch.zeros(2 * size - 1, dim // heads))
+            self.rel_pos_h = nn.Parameter(torch.zeros(2 * size - 1, dim // heads))
+            self.rel_pos_w = nn.Parameter(torch.zeros(2 * size - 1, dim // heads))
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.window:
             return self.out(self._attend(x))
-        windows, (rows, columns) = partition(x, self.window)
+        windows, (rows, columns) = partition(x, self.window)  # (batch * rows * columns, window, window, dim)
         return self.out(merge(self._attend(windows), rows, columns)[:, : x.shape[1], : x.shape[2]])
 
     def _attend(self, x: Tensor) -> Tensor:
         batch, height, width, dim = x.shape
         shape = batch, height * width, 3, self.heads, dim // self.heads
-        q, k, v = self.qkv(x).view(shape).permute(2, 0, 3, 1, 4)
+        q, k, v = (
+            self.qkv(x).view(shape).permute(2, 0, 3, 1, 4)
+        )  # (batch, heads, height * width, head_dim) each
         bias = self._bias(q, height, width) if self.relative else None
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return y.transpose(1, 2).reshape(batch, height, width, dim)
 
     def _bias(self, q: Tensor, height: int, width: int) -> Tensor:
-        """What is added to the logits: (batch, heads, height * width, height * width)."""
-        q = q.unflatten(2, (height, width))
-        down = torch.einsum("bnyxd,ykd->bnyxk", q, _between(self.rows, height))
-        across = torch.einsum("bnyxd,xkd->bnyxk", q, _between(self.columns, width))
+        """Relative positions as logits: (batch, heads, height * width, height * width)."""
+        q = q.unflatten(2, (height, width))  # (batch, heads, height, width, head_dim)
+        down = torch.einsum("bnyxd,ykd->bnyxk", q, _between(self.rel_pos_h, height))  # k: rows of the keys
+        across = torch.einsum(
+            "bnyxd,xkd->bnyxk", q, _between(self.rel_pos_w, width)
+        )  # k: columns of the keys
+        # (…, rows, 1) + (…, 1, columns): (batch, heads, height, width, rows, columns)
         return (down[..., :, None] + across[..., None, :]).flatten(4).flatten(2, 3)
 
 
 def _between(table: Tensor, size: int) -> Tensor:
     """Embeddings (2 n - 1, dim) of the distances -(n - 1) … n - 1 → of each query and key of a line (size, size,
-    dim); interpolated where n is not `size`."""
+    dim); interpolated if n is not `size`."""
     if table.shape[0] != 2 * size - 1:
         wide = table.to(torch.promote_types(table.dtype, torch.float32))
         table = F.interpolate(wide.T[None], size=2 * size - 1, mode="linear")[0].T.to(table.dtype)

@@ -1,7 +1,7 @@
-"""How SAM is trained (Kirillov et al. 2023, appendix A): a prompt is drawn from the true mask, the model answers, and
-points in what it got wrong are drawn as further prompts, as a person would click them.
+"""The training of SAM (Kirillov et al. 2023, appendix A): a prompt is drawn from the true mask, the model predicts
+masks, and points in the wrong pixels are drawn as further prompts, as a person would click them.
 
-All of it acts on N masks of each image at once: they share one image embedding.
+All functions work on N masks of each image at once: they share one image embedding.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from .model import Sam
 
 
 class SamLoss(NamedTuple):
-    """The loss of one answer; means over all masks, but for the last two.
+    """The loss of one prediction; means over all masks, but for the last two.
 
     Attributes:
         loss: 20 focal + dice + iou_error.
-        focal, dice: of the best mask.
+        focal, dice: losses of the best mask.
         iou_error: squared error of its predicted IoU.
-        best: which of its masks fits each target best, (batch, N).
-        iou: how well that one fits, (batch, N).
+        best: index of the mask that fits each target best, (batch, N).
+        iou: intersection over union of that mask and the target, (batch, N).
     """
 
     loss: Tensor
@@ -38,7 +38,7 @@ class SamLoss(NamedTuple):
 def mask_loss(
     masks: Tensor, iou: Tensor, targets: Tensor, *, wta_eps: float = 0.0, every_iou: bool = False
 ) -> SamLoss:
-    """Loss of an answer that may mean several things: only the mask that fits best is trained.
+    """Loss of a prediction of several masks per prompt: only the mask that fits best is trained.
 
     Args:
         masks: logits (batch, N, M, h, w); enlarged to the size of the targets.
@@ -76,7 +76,7 @@ def random_points(regions: Tensor) -> Tensor:
     return torch.cat([index % regions.shape[-1], index // regions.shape[-1]], -1).float()
 
 
-def boxes_of(masks: Tensor) -> Tensor:
+def mask_boxes(masks: Tensor) -> Tensor:
     """Tight boxes: bool (…, H, W) → left, top, right, bottom (…, 4), right and bottom past the last pixel; zeros for
     an empty mask."""
     edges = []
@@ -96,9 +96,9 @@ def noisy_boxes(boxes: Tensor, share: float = 0.1, limit: float = 20.0) -> Tenso
     return boxes + noise.clamp(-limit, limit)
 
 
-def corrections(masks: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """A click that corrects each answer: a point of what it got wrong, 1 if it lies on the thing, else 0. Where
-    nothing is wrong, a point beside the thing.
+def correction_points(masks: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """A click that corrects each mask: a point among its wrong pixels, with label 1 if it lies on the object, else 0.
+    If no pixel is wrong, a point beside the object.
 
     Args:
         masks, targets: bool (batch, N, H, W).
@@ -114,8 +114,8 @@ def corrections(masks: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def interactive_rounds(clicks: int) -> list[bool]:
-    """Whether each round after the first brings a new click: `clicks` of them, one more round without at a random
-    place, and one at the end."""
+    """Whether each round after the first has a new click: `clicks` rounds have one; one more round without is at a
+    random place among them, and one at the end."""
     rounds = [True] * clicks
     if clicks:
         rounds.insert(int(torch.randint(clicks + 1, ())), False)
@@ -132,37 +132,41 @@ def interactive_losses(
     wta_eps: float = 0.0,
     every_iou: bool = False,
 ) -> list[SamLoss]:
-    """The losses of a training step, one an answer.
+    """The losses of a training step, one per prediction.
 
-    First each mask is asked for by a point in it or by its box, with equal chance; the answer is several masks. Then
-    each round feeds back the logits of the mask that the model itself rated best, with or without a click on what is
-    wrong in it; the answer is one mask. Logits are fed back without gradient.
+    First each mask is prompted for by a point in it or by its box, with equal probability; several masks are predicted.
+    Then each round feeds back the logits of the mask that the model itself rated best, with or without a click on its
+    wrong pixels; one mask is predicted. Logits are fed back without gradient.
 
     Args:
         images: (batch, channels, H, W).
         targets: bool (batch, N, H, W).
-        rounds: from `interactive_rounds`; none for the first prompt alone.
-        box_limit: as `limit` of `noisy_boxes`.
+        rounds: from `interactive_rounds`; empty for the first prompt alone.
+        box_limit: `limit` of `noisy_boxes`.
         wta_eps, every_iou: as in `mask_loss`.
     """
-    embedding, _ = model.encoder(images)
+    image_embeddings, _ = model.image_encoder(images)
     size = torch.tensor(images.shape[:1:-1], device=images.device)
-    places = model.prompts.grid(*embedding.shape[2:])
-    boxes = model.prompts.boxes(noisy_boxes(boxes_of(targets), limit=box_limit), size)
+    encoder = model.prompt_encoder
+    image_pe = encoder.image_pe(*image_embeddings.shape[2:])
+    boxes = encoder.embed_boxes(noisy_boxes(mask_boxes(targets), limit=box_limit), size)
     ones = torch.ones(*targets.shape[:2], 1, device=images.device)
-    points = model.prompts.points(random_points(targets)[..., None, :], ones, size)
-    points = torch.cat([points, model.prompts.not_a_point.expand_as(points)], 2)
+    points = encoder.embed_points(random_points(targets)[..., None, :], ones, size)
+    points = torch.cat([points, encoder.not_a_point_embed.expand_as(points)], 2)
     sparse = torch.where(torch.rand_like(ones)[..., None] < 0.5, boxes, points)
-    dense = model.prompts.nothing(embedding)
+    dense = encoder.embed_no_mask(image_embeddings)
     losses: list[SamLoss] = []
     fed: Tensor | None = None
     for click in [False, *rounds]:
         if fed is not None:
-            dense = model.prompts.masks(fed)
+            dense = encoder.embed_masks(fed)
             if click:
                 answer = F.interpolate(fed, targets.shape[-2:], mode="bilinear") > 0
-                sparse = torch.cat([sparse, model.prompts.points(*corrections(answer, targets), size)], 2)
-        masks, iou, _ = model.decoder(embedding, places, sparse, dense, multimask=fed is None)
+                points = encoder.embed_points(*correction_points(answer, targets), size)
+                sparse = torch.cat([sparse, points], 2)
+        masks, iou, _ = model.mask_decoder(
+            image_embeddings, image_pe, sparse, dense, multimask_output=fed is None
+        )
         losses.append(mask_loss(masks, iou, targets, wta_eps=wta_eps, every_iou=every_iou))
         fed = best_masks(masks, iou).detach()
     return losses
