@@ -37,9 +37,10 @@ from .registry import (
 )
 from .registry.types import AnswerType, Type, accepts, answer_type, describe, render
 from .runtime.cautions import cautions_on, missed
-from .runtime.events import Answered, Checked, Emitter, GuardedListener, Listener, emitter_of, summary
+from .runtime.events import Answered, Checked, Emitter, GuardedListener, Listener, emitter_of
 from .runtime.host import Host, Run, RunEnded, with_backends
 from .runtime.steps import Step
+from .runtime.summary import summary
 from .values.codec import handles
 from .values.endings import IMAGE_ENDINGS
 from .values.image import Image, ImageLike

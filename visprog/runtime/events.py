@@ -15,17 +15,10 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..report.forms import one_line
-from ..values.codec import show
-from ..values.image import Image
-
 if TYPE_CHECKING:
     from ..check import Diagnostic
 
 log = logging.getLogger(__name__)
-
-MAX_SUMMARY = 80
-"""Bound of the characters that an event has for a value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,17 +113,6 @@ class Answered(Event):
     value: str
     message: str
     seconds: float
-
-
-def summary(value: Any) -> str:
-    """A value in a few words on one line; a container by its size, so that it costs little."""
-    if isinstance(value, Image):
-        return one_line(f"{value.name or 'image'} ({value.width} x {value.height})", MAX_SUMMARY)
-    if isinstance(value, str):
-        return one_line(repr(value[: 2 * MAX_SUMMARY]), MAX_SUMMARY)
-    if isinstance(value, list | tuple | set | frozenset | Mapping) and len(value) > 3:
-        return f"{len(value)} values"
-    return one_line(show(value), MAX_SUMMARY)
 
 
 Listener: TypeAlias = Callable[[Event], object]

@@ -30,7 +30,8 @@ from ..values.codec import fingerprint
 from .batcher import Batcher, Traffic
 from .cache import MISSING, Cache, holds_picture
 from .call import Call
-from .events import CallEnded, CallStarted, Emitter, summary
+from .events import CallEnded, CallStarted, Emitter
+from .summary import summary
 
 if TYPE_CHECKING:
     from .recording import Recording
