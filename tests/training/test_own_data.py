@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 import PIL.Image  # noqa: E402
 
 from tests.training.recipes import CHANGES  # noqa: E402
-from tests.training.tiny_task import recipe as tiny_recipe  # noqa: E402
+from tests.training.tiny_objective import recipe as tiny_recipe  # noqa: E402
 from visprog.training.data.masks import encode_runs  # noqa: E402
 from visprog.training.data.samples import DataError  # noqa: E402
 from visprog.training.fit import fit  # noqa: E402

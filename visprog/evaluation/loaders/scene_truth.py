@@ -52,7 +52,7 @@ class SceneTruth:
 
     def dominant_color(self, image: Any) -> str:
         """The colour of the thing that a region lies on."""
-        return str(self.scene.things[self._thing_at(image)].color)
+        return str(self.scene.objects[self._thing_at(image)].color)
 
     def has_color(self, image: Any, color: str) -> bool:
         """Whether the thing that a region lies on is of a colour."""
@@ -95,11 +95,11 @@ class SceneTruth:
     def _drawn(self, color: str | None) -> list[tuple[Any, Box]]:
         """The things of a colour, or all, with their boxes, from left to right."""
         boxes = [Box(*map(float, box)) for box in self.scene.boxes]
-        found = [(t, b) for t, b in zip(self.scene.things, boxes, strict=True) if color in (None, t.color)]
+        found = [(t, b) for t, b in zip(self.scene.objects, boxes, strict=True) if color in (None, t.color)]
         return sorted(found, key=lambda pair: pair[1].left)
 
     def _fits(self, thing: int, text: str) -> bool:
-        known = self.scene.things[thing]
+        known = self.scene.objects[thing]
         if text in (known.shape, known.color, known.size, known.texture):
             return True
         try:
@@ -118,7 +118,7 @@ class SceneTruth:
         return max(range(len(overlaps)), key=overlaps.__getitem__)
 
     def _name(self, thing: int) -> str:
-        known = self.scene.things[thing]
+        known = self.scene.objects[thing]
         return f"{known.color} {known.shape}"
 
 

@@ -1,4 +1,4 @@
-"""A task of a few hundred parameters for the trainer's tests, a recipe for it, and what a run of it left."""
+"""An objective of a few hundred parameters for the trainer's tests, a recipe for it, and what a run of it left."""
 
 from __future__ import annotations
 
@@ -17,13 +17,45 @@ import torch
 from torch import Tensor, nn
 
 from visprog.training.data.samples import BadSample
+from visprog.training.data.source import Source
 from visprog.training.distributed.collectives import gather
 from visprog.training.gradient_cache import cached_backward
+from visprog.training.objective import Objective
 from visprog.training.recipe import Recipe, make_recipe
-from visprog.training.task import Task
 
 
-class Points:
+@dataclass(frozen=True)
+class Point:
+    """Inputs (8,) and a target."""
+
+    x: Tensor
+    y: Tensor
+
+
+@dataclass(frozen=True)
+class PointsConfig:
+    """Keys of the points.
+
+    Attributes:
+        length: number of points to train on.
+        bad: those that cannot be used.
+        where: a path that nothing is read from.
+    """
+
+    length: int = 50
+    bad: tuple[int, ...] = ()
+    where: Path | None = None
+
+
+class Points(Source):
+    Config = PointsConfig
+    sample_type = Point
+
+    def split(self, name: Literal["train", "val"], size: int) -> PointSplit:
+        return PointSplit(self.config.length, 1, self.config.bad) if name == "train" else PointSplit(13, 2)
+
+
+class PointSplit:
     """Inputs (8,) and a target that is a fixed function of them, with noise drawn for each visit."""
 
     def __init__(self, length: int, seed: int, bad: tuple[int, ...] = ()) -> None:
@@ -34,15 +66,12 @@ class Points:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def sample(self, key: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def sample(self, key: int, rng: np.random.Generator) -> Point:
         if key in self.bad:
             raise BadSample(f"point {key}", "it is broken")
         x = self.inputs[key]
         y = np.float32(x[:4].sum() - x[4:].max() + 0.1 * rng.normal())
-        return torch.from_numpy(x), torch.tensor(y)
-
-    def collate(self, samples: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-        return {"x": torch.stack([s[0] for s in samples]), "y": torch.stack([s[1] for s in samples])}
+        return Point(torch.from_numpy(x), torch.tensor(y))
 
 
 class Block(nn.Module):
@@ -72,7 +101,7 @@ class Net(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.embed(x)).squeeze(-1)
 
-    def save(self, folder: Any) -> None:
+    def save_pretrained(self, folder: Any, dtype: Any) -> None:
         from safetensors.torch import save_file
 
         save_file(self.state_dict(), folder / "model.safetensors")
@@ -87,25 +116,26 @@ class NetConfig:
 @dataclass(frozen=True)
 class TinyConfig:
     net: NetConfig = field(default_factory=NetConfig)
-    length: int = 50
-    bad: tuple[int, ...] = ()
     noise: float = 0.0
     sleep: float = 0.0
-    where: Path | None = None
 
 
-class Tiny(Task):
+class Tiny(Objective):
     Config = TinyConfig
+    sample_type = Point
     metric = "error"
     lower_is_better = True
 
-    def __init__(self, config: TinyConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: TinyConfig, model: Any, source: Source) -> None:
+        super().__init__(config, model, source)
         self.model: Net = Net(config.net.width, config.net.dropout)
         self.losses = 0
 
-    def data(self, split: Literal["train", "val"]) -> Points:
-        return Points(self.config.length, 1, self.config.bad) if split == "train" else Points(13, 2)
+    def prepare(self, sample: Point, rng: np.random.Generator, train: bool) -> Point:
+        return sample
+
+    def collate(self, samples: list[Point], train: bool) -> dict[str, Tensor]:
+        return {"x": torch.stack([s.x for s in samples]), "y": torch.stack([s.y for s in samples])}
 
     def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         time.sleep(self.config.sleep)
@@ -123,9 +153,6 @@ class Tiny(Task):
     def score(self, predictions: Mapping[str, Tensor]) -> Mapping[str, float]:
         return {"error": float(predictions["error"].mean()), "samples": len(predictions["error"])}
 
-    def blocks(self) -> Sequence[nn.Module]:
-        return list(self.model.blocks)
-
     def amounts(self, batch: Mapping[str, Tensor]) -> Mapping[str, int]:
         return {"points": len(batch["x"])}
 
@@ -133,18 +160,18 @@ class Tiny(Task):
 class Contrast(Tiny):
     """A contrastive loss over the batch of all processes, with a temperature."""
 
-    def __init__(self, config: TinyConfig) -> None:
-        super().__init__(config)
-        self.model.scale = nn.Parameter(torch.tensor(1.0))
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.model.logit_scale = nn.Parameter(torch.tensor(1.0))
 
     def embed(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         return self.model.embed(batch["x"]), self.model.embed(batch["x"].flip(1))
 
     def contrast(self, first: Tensor, second: Tensor) -> dict[str, Tensor]:
         first, second = (nn.functional.normalize(gather(f), dim=-1) for f in (first, second))
-        logits = self.model.scale.exp() * first @ second.T
+        logits = self.model.logit_scale.exp() * first @ second.T
         target = torch.arange(len(logits))
-        return {"loss": nn.functional.cross_entropy(logits, target), "scale": self.model.scale}
+        return {"loss": nn.functional.cross_entropy(logits, target), "scale": self.model.logit_scale}
 
     def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return self.contrast(*self.embed(batch))
@@ -162,8 +189,8 @@ class Cached(Contrast):
 class Spare(Tiny):
     """Has a part that no loss uses."""
 
-    def __init__(self, config: TinyConfig) -> None:
-        super().__init__(config)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self.model.spare = nn.Linear(3, 3)
 
 
@@ -198,13 +225,23 @@ class Blockless(Tiny):
         return ()
 
 
-def recipe(task: str = "Tiny", **keys: Any) -> Recipe:
+HERE = "tests.training.tiny_objective"
+
+
+def recipe(objective: str = "Tiny", **keys: Any) -> Recipe:
     """A recipe that uses everything that a checkpoint must hold: dropout, noise, averages, accumulation."""
     given = {
-        "task": f"tests.training.tiny_task:{task}", "steps": 40, "batch_size": 8, "accumulation": 2,
-        "evaluate_every": 5, "checkpoint_every": 7, "ema": 0.9, "noise": 0.1, "schedule": {"warmup": 5}, "bad": [3],
+        "objective": f"{HERE}:{objective}", "steps": 40, "batch_size": 8, "accumulation": 2,
+        "evaluate_every": 5, "checkpoint_every": 7, "ema": 0.9, "noise": 0.1, "schedule": {"warmup": 5},
     }  # fmt: skip
-    return make_recipe(given | keys)
+    of_data = {name: keys.pop(name) for name in ("length", "bad", "where") if name in keys}
+    return make_recipe(given | {"data": {"source": f"{HERE}:Points", "bad": [3], **of_data}} | keys)
+
+
+def written(objective: str = "Tiny", **keys: Any) -> str:
+    """A recipe as YAML."""
+    lines = {"objective": f"{HERE}:{objective}", "data": f"{{source: '{HERE}:Points'}}", "steps": 5, **keys}
+    return "".join(f"{name}: {value}\n" for name, value in lines.items())
 
 
 def rows(folder: Path, name: str = "log.csv") -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Things whose colours have no name: who learns shapes from these, too, learns them apart from colours."""
+"""Objects whose colours have no name: a model that learns from them learns shapes apart from colours."""
 
 from __future__ import annotations
 
@@ -12,45 +12,47 @@ from numpy.typing import NDArray
 from ..values.colors import to_lab
 from . import draw, language
 from .colors import CONTRAST, palette
+from .objects import COLORS, SceneObject, is_held_out
 from .scene import Scene
-from .things import COLORS, Thing, is_held_out
 
-APART = 20.0
+MIN_DISTANCE = 20.0
 """Least distance in CIELAB between a colour without a name and every shade of those that have one."""
 
 RGB = NDArray[np.float32]
 
 
-def nameless(scene: Scene, rng: np.random.Generator, share: float) -> tuple[NDArray[np.uint8], str]:
-    """A picture of a scene of the normal style where some things have other colours, and its plainest caption, which
+def with_unnamed_colors(
+    scene: Scene, rng: np.random.Generator, share: float
+) -> tuple[NDArray[np.uint8], str]:
+    """An image of a scene of the normal style where some objects have other colours, and its plainest caption, which
     names no colour of theirs: "a red circle, a star and a cross".
 
-    Such a thing is of one colour that lies between those with names, or fades from one colour into another. Neither
+    Such an object is of one colour that lies between those with names, or fades from one colour into another. Neither
     these nor the colours with names that they are nearest to are kept from its shape in training. What would not
-    stand out from the picture behind it stays as it is.
+    stand out from the image behind it stays as it is.
 
     Args:
-        share: of things that are changed.
+        share: of objects that are changed.
     """
-    told: list[Thing] = []
+    painted: list[SceneObject] = []
 
-    def inks(thing: Thing, where: draw.Patch, canvas: draw.Canvas) -> tuple[RGB, RGB]:
-        told.append(thing)
+    def inks(obj: SceneObject, where: draw.Patch, canvas: draw.Canvas) -> tuple[RGB, RGB]:
+        painted.append(obj)
         if rng.random() < share:
-            first, second = _colors(thing, rng)
+            first, second = _colors(obj, rng)
             behind = to_lab(canvas[where.place].mean((0, 1))[None])
             if np.linalg.norm(to_lab(np.stack([first, second])) - behind, axis=1).min() >= CONTRAST:
-                told[-1] = replace(thing, color="")
+                painted[-1] = replace(obj, color="")
                 color = _fade(first, second, where.cover.shape, rng)
                 return color, 0.6 * color if first.mean() > 90 else 0.5 * (color + 255)
-        return palette().of(thing), palette().tone(thing)
+        return palette().of(obj), palette().tone(obj)
 
-    return scene.painted(inks), language.caption(told, (), scene.key, "plain", 0)
+    return scene.painted(inks), language.caption(painted, (), scene.key, "plain", 0)
 
 
-def _colors(thing: Thing, rng: np.random.Generator) -> tuple[RGB, RGB]:
+def _colors(obj: SceneObject, rng: np.random.Generator) -> tuple[RGB, RGB]:
     """The two ends of a fade, or twice a colour between those with names."""
-    known = [i for i, color in enumerate(COLORS) if not is_held_out(thing.shape, color)]
+    known = [i for i, color in enumerate(COLORS) if not is_held_out(obj.shape, color)]
     if rng.random() < 0.5:
         colors, nearest = unnamed()
         chosen = colors[rng.choice(np.flatnonzero(np.isin(nearest, known)))]
@@ -72,5 +74,5 @@ def unnamed() -> tuple[RGB, NDArray[np.intp]]:
     """Colors that none of those with names is near to, (n, 3), and the place of the nearest of these, (n,)."""
     colors = np.random.default_rng(0).uniform(0, 255, (2048, 3)).astype(np.float32)
     distances = np.linalg.norm(to_lab(colors)[:, None, None] - palette().lab, axis=3).min(2)
-    apart = distances.min(1) >= APART
+    apart = distances.min(1) >= MIN_DISTANCE
     return colors[apart], distances[apart].argmin(1)

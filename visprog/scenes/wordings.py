@@ -1,4 +1,4 @@
-"""The kinds of questions: how each is asked, and the program that answers it.
+"""The types of questions: how each is asked, and the program that answers it.
 
 {p} and {q} are the phrases that the question names, {bare} and {bare2} the same without sizes, {a} and {a2} with
 articles, {many} and {many2} in the plural, {word} a relation, texture or comparison in words, {method} a relation of
@@ -26,11 +26,11 @@ WORDINGS: dict[str, tuple[str, ...]] = {
     "and": ("Is there {a} and {a2}?", "Do you see both {a} and {a2}?"),
     "or": ("Is there {a} or {a2}?", "Do you see {a} or {a2}?"),
 }
-"""Kind → ways to ask."""
+"""Type of question → ways to ask."""
 
-KINDS = tuple(WORDINGS)
-COLOR_KINDS = frozenset(("color", "relation_color", "extreme_color"))
-"""Kinds whose answer is a colour."""
+QUESTION_TYPES = tuple(WORDINGS)
+COLOR_QUESTIONS = frozenset(("color", "relation_color", "extreme_color"))
+"""Types of questions whose answer is a colour."""
 
 _BODIES = {
     "existence": """
@@ -91,12 +91,12 @@ def the(image, phrase, bare):
     found = detect(image, phrase)
     return best(found) if found else max(detect(image, "thing"), key=lambda t: match(t, bare))
 """
-"""The one thing that a phrase names: where the detector is not sure of any, that which fits its words best."""
+"""The one object that a phrase names: where the detector is not sure of any, that which fits its words best."""
 
 PROGRAMS: dict[str, str] = {
-    kind: "def answer(image):\n"
+    question_type: "def answer(image):\n"
     + "".join(f"    {line}\n" for line in body.strip().splitlines())
     + (_THE if "the(" in body else "")
-    for kind, body in _BODIES.items()
+    for question_type, body in _BODIES.items()
 }
-"""Kind → source of a program."""
+"""Type of question → source of a program."""

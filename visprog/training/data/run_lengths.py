@@ -20,11 +20,18 @@ def decode_mask(segmentation: Any, height: int, width: int) -> Bits:
     """The mask (H, W) of an annotation's "segmentation".
 
     Args:
-        segmentation: {"size": [H, W], "counts": list or text}, or a list of polygons [x0, y0, x1, y1, …].
+        segmentation: {"size": [H, W], "counts": list or text}, a list of polygons [x0, y0, x1, y1, …], or the mask
+            itself, bool (H, W).
 
     Raises:
         ValueError: it is none of these, or does not fit the image.
     """
+    if isinstance(segmentation, np.ndarray):
+        if segmentation.shape != (height, width):
+            raise ValueError(
+                f"the mask is of size {list(segmentation.shape)}, the image of [{height}, {width}]"
+            )
+        return segmentation
     if isinstance(segmentation, Mapping):
         if segmentation.get("size") != [height, width]:
             raise ValueError(

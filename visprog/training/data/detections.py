@@ -1,4 +1,4 @@
-"""Images with boxes, and with masks, whatever format their annotations are in."""
+"""Images with boxes and masks, whatever format their annotations are in."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from visprog.values.orientation import Frame, read_frame
 
 from .files import Files
-from .masks import decode_mask
-from .samples import BadSample, Detection, Masked, Pixels, decode
+from .run_lengths import decode_mask
+from .samples import BadSample, Boxes, Masks, Pixels, decode
 
 
 @dataclass(frozen=True)
 class AnnotatedObject:
-    """One annotation: its label, its box, whether it stands for a crowd, and its mask as COCO writes it."""
+    """One annotation: its label, its box, whether it stands for a crowd, and its mask: bool (H, W), or as
+    COCO writes it."""
 
     label: str
     box: tuple[float, float, float, float]
@@ -35,7 +36,7 @@ class Annotation:
 
 
 class Detections:
-    """A sequence of `Detection`; an image or annotation that cannot be used raises `BadSample` when asked for.
+    """A sequence of `Boxes`; an image or annotation that cannot be used raises `BadSample` when asked for.
 
     The stated size of an image tells whether its boxes are of the stored pixels or of those turned by EXIF, as
     images are read here; they are turned along. An image of another size than stated is a `BadSample`.
@@ -53,13 +54,13 @@ class Detections:
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __getitem__(self, index: int) -> Detection:
+    def __getitem__(self, index: int) -> Boxes:
         name, objects, image, frame = self._open(index)
         boxes = np.array([t.box for t in objects], np.float64).reshape(-1, 4)
         if frame is not None:
             boxes = _turned(boxes, frame, name)
         inside = [_inside(box, annotated, image, name) for box, annotated in zip(boxes, objects, strict=True)]
-        return Detection(
+        return Boxes(
             image,
             np.array(inside, np.float32).reshape(-1, 4),
             tuple(t.label for t in objects),
@@ -67,7 +68,7 @@ class Detections:
             name,
         )
 
-    def masked(self, index: int) -> Masked:
+    def masked(self, index: int) -> Masks:
         """The sample with masks. Raises `BadSample` also if an annotation has none."""
         name, objects, image, frame = self._open(index)
         height, width = image.shape[:2] if frame is None else (frame.height, frame.width)
@@ -81,7 +82,7 @@ class Detections:
             masks = frame.turn_masks(masks)
         seen = np.array([mask.any() for mask in masks], bool)
         objects = [annotated for annotated, there in zip(objects, seen.tolist(), strict=True) if there]
-        return Masked(
+        return Masks(
             image, masks[seen], _around(masks[seen]), tuple(t.label for t in objects), _crowds(objects), name
         )
 

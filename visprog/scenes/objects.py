@@ -1,4 +1,4 @@
-"""What scenes are made of: the vocabulary, one thing, and the combinations kept out of training."""
+"""What scenes are made of: the vocabulary, one object, and the combinations kept out of training."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ RELATIONS = (*DIRECTIONS, "inside")
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 
 RADIUS = {"small": (0.075, 0.09), "medium": (0.115, 0.135), "large": (0.17, 0.205)}
-"""Size → range of radii, in widths of the picture. The gaps keep the three apart for every shape."""
+"""Size → range of radii, in widths of the image. The gaps keep the three apart for every shape."""
 
-CLEAR = 0.12
-"""By how much two centres must differ, in widths of the picture, for a relation to be asserted."""
+MIN_OFFSET = 0.12
+"""By how much two centres must differ, in widths of the image, for a relation to be asserted."""
 
 HELD_OUT: frozenset[tuple[str, str]] = frozenset(
     [(c, s) for i, c in enumerate(COLORS) for j, s in enumerate(SHAPES) if (3 * i + j) % 8 == 5]
@@ -40,8 +40,8 @@ HELD_OUT: frozenset[tuple[str, str]] = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Thing:
-    """One thing of a scene, in units of the picture's width.
+class SceneObject:
+    """One object of a scene, in units of the image's width.
 
     Attributes:
         shape, color, size, texture: words of the vocabulary.
@@ -76,7 +76,7 @@ class Thing:
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
-        """Bounding box (left, top, right, bottom) of its whole outline, in widths of the picture."""
+        """Bounding box (left, top, right, bottom) of its whole outline, in widths of the image."""
         form = outline(self.shape, self.angle)
         w, h = form.half_width * self.radius, form.half_height * self.radius
         return self.x - w, self.y - h, self.x + w, self.y + h
@@ -92,13 +92,13 @@ def is_held_out(shape: str | None, color: str | None = None, texture: str | None
     return (color, shape) in HELD_OUT or (texture, shape) in HELD_OUT
 
 
-def offset(a: Thing, direction: str, b: Thing) -> float:
-    """How far the centre of `a` lies in one of DIRECTIONS from that of `b`, in widths of the picture."""
+def offset(a: SceneObject, direction: str, b: SceneObject) -> float:
+    """How far the centre of `a` lies in one of DIRECTIONS from that of `b`, in widths of the image."""
     axis, sign = DIRECTIONS[direction]
     return sign * ((a.x - b.x) if axis == "x" else (a.y - b.y))
 
 
-def lies_inside(a: Thing, b: Thing) -> bool:
+def lies_inside(a: SceneObject, b: SceneObject) -> bool:
     """True if the box of `a` lies in that of `b`."""
     inner, outer = a.extent, b.extent
     return inner[0] > outer[0] and inner[1] > outer[1] and inner[2] < outer[2] and inner[3] < outer[3]
