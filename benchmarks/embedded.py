@@ -122,7 +122,7 @@ def segment(split: str, count: int, size: int) -> Scores:
         predictor.image = predictor.set_image(scene.pixels)
         answer = predictor.predict(points=torch.from_numpy(points)[:, None])
         ious = mask_iou(answer.logits > 0, masks[:, None])
-        by_point += ious.gather(1, answer.iou.argmax(1, keepdim=True))[:, 0].tolist()
+        by_point += ious.gather(1, answer.iou_predictions.argmax(1, keepdim=True))[:, 0].tolist()
         best += ious.amax(1).tolist()
     return {
         "IoU by box": float(np.mean(by_box)),
@@ -192,7 +192,9 @@ def relations(split: str, count: int, size: int) -> Scores:
     chosen = []
     for image, question in asked:
         if question.type == "relation":
-            cosines = model.classes(list(statements(question.text))) @ model.images([image.pixels])[0]
+            cosines = (
+                model.encode_classes(list(statements(question.text))) @ model.encode_images([image.pixels])[0]
+            )
             chosen.append(bool(cosines[0] > cosines[1]) == question.answer)
     return {**scores, "CLIP score, yes/no": share(chosen)}
 

@@ -18,7 +18,7 @@ from visprog.values.image import Image
 from ._batching import look
 
 if TYPE_CHECKING:
-    from ...models.preprocess.image_processor import Picture
+    from ...models.preprocess.image_processor import ImageArray
 
 T = TypeVar("T")
 
@@ -51,17 +51,17 @@ def in_words(folder: Path) -> str:
     return f"what can be said in the words that it was taught: {', '.join(words)}" if words else ""
 
 
-def in_frame(image: Image | Region, margin: float, frame: float) -> Picture:
+def in_frame(image: Image | Region, margin: float, frame: float) -> ImageArray:
     """What a model is shown, uint8 (height, width, 3): a picture as it is; a region, cropped with a margin (a share of
     its longer side), in the middle of a square `frame` times its longer side, with its edges drawn out to the
     square's. A frame of 0 is none.
 
     Raises: as `look`.
     """
-    from ...models.preprocess.image_processor import framed
+    from ...models.preprocess.image_processor import pad_to_square
 
     pixels = look(image, margin).pixels
-    return framed(pixels, frame) if isinstance(image, Region) else pixels
+    return pad_to_square(pixels, frame) if isinstance(image, Region) else pixels
 
 
 def read_once(what: str) -> Callable[[Callable[[Path], T]], Callable[[Path], T]]:

@@ -142,12 +142,12 @@ def _unlikeness(image: Image, gate: Path) -> float:
     """How unlike those taught an image is, by a detector's features of it as a square; above 0 it is none of them."""
     import torch
 
-    from ...models.preprocess.image_processor import framed
+    from ...models.preprocess.image_processor import pad_to_square
     from .owl import load
 
     model, _, pixels = load(gate)
     with torch.inference_mode():
-        features = model.encode_image(pixels([framed(image.pixels)]))[1][0].float().numpy()
+        features = model.encode_images(pixels([pad_to_square(image.pixels)]))[1][0].float().numpy()
     weights, bias = _classifier(gate)
     pooled = np.concatenate([features.mean(0), features.std(0), features.max(0), features.min(0)])
     return float(pooled @ weights + bias)

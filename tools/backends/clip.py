@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from functools import cache
@@ -120,8 +119,8 @@ class _OnClip:
     def _cosines(self, asked: list[Ask]) -> list[Tensor]:
         """For each call, the cosines between its picture and its texts."""
         model = self.zero_shot
-        images = model.images([ask.picture.pixels for ask in asked])
-        return [model.classes(ask.texts) @ image for ask, image in zip(asked, images, strict=True)]
+        images = model.encode_images([ask.picture.pixels for ask in asked])
+        return [model.encode_classes(ask.texts) @ image for ask, image in zip(asked, images, strict=True)]
 
     def _against(self, image: Image | Region, text: str, denied: bool = False) -> Ask:
         """A text, and what it would be with one word of its kind exchanged."""
@@ -188,7 +187,7 @@ class EmbeddedMatcher(_OnClip):
         return self._against(image, text)
 
     def _answer(self, asked: list[Ask]) -> list[float]:
-        scale = float(self.zero_shot.model.scale.detach().exp())  # type: ignore[attr-defined]
+        scale = float(self.zero_shot.model.logit_scale.detach().exp())  # type: ignore[attr-defined]
         return [float((scale * row).softmax(0)[0]) for row in self._cosines(asked)]
 
 
@@ -216,17 +215,19 @@ class EmbeddedVerifier(_OnClip):
 @read_once("CLIP")
 def load(folder: Path) -> ZeroShot:
     """A model that `visprog train` saved, CLIP or SigLIP."""
+    from ...models.base import load_model
     from ...models.clip.model import Clip
-    from ...models.preprocess.image_processor import Pixels
+    from ...models.preprocess.image_processor import ImageProcessor
     from ...models.preprocess.tokenizer import Tokenizer
     from ...models.siglip import Siglip
     from ...models.zero_shot import ZeroShot
 
-    raw = json.loads((folder / "config.json").read_text())
-    model = Clip.load(folder) if "end" in raw["text"] else Siglip.load(folder)
-    length = None if isinstance(model, Clip) else model.config.text.length
-    tokenizer = Tokenizer.load(folder, length=length, full=length is not None)
-    return ZeroShot(model.eval(), tokenizer, Pixels.load(folder))
+    model = load_model(folder)
+    if not isinstance(model, Clip | Siglip):
+        raise ValueError(f"it holds a {type(model).__name__}, neither CLIP nor SigLIP")
+    length = model.config.text_encoder.length if isinstance(model, Siglip) else None
+    tokenizer = Tokenizer.from_pretrained(folder, length=length, full=length is not None)
+    return ZeroShot(model.eval(), tokenizer, ImageProcessor.from_pretrained(folder))
 
 
 @cache

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ...models.coca import Coca
-    from ...models.preprocess.image_processor import Picture, Pixels
+    from ...models.preprocess.image_processor import ImageArray, ImageProcessor
     from ...models.preprocess.tokenizer import Tokenizer
 
 
@@ -27,7 +27,7 @@ class Captioner(NamedTuple):
 
     model: Coca
     tokenizer: Tokenizer
-    pixels: Pixels
+    pixels: ImageProcessor
 
 
 class EmbeddedCaptioner:
@@ -58,10 +58,10 @@ class EmbeddedCaptioner:
         """The words that the model was taught."""
         return Sees(in_words(self.folder))
 
-    def _prepare(self, image: Image | Region) -> Picture:
+    def _prepare(self, image: Image | Region) -> ImageArray:
         return in_frame(to_view(image, self.folder, "caption"), self.margin, self.frame)
 
-    def _answer(self, pictures: list[Picture]) -> list[str]:
+    def _answer(self, pictures: list[ImageArray]) -> list[str]:
         import torch
 
         from ...models.preprocess.tokenizer import END, START
@@ -81,10 +81,11 @@ def load(folder: Path) -> Captioner:
         ToolError: the folder holds none.
     """
     from ...models.coca import Coca
-    from ...models.preprocess.image_processor import Pixels
+    from ...models.preprocess.image_processor import ImageProcessor
     from ...models.preprocess.tokenizer import Tokenizer
 
-    return Captioner(Coca.load(folder).eval(), Tokenizer.load(folder), Pixels.load(folder))
+    model, tokenizer = Coca.from_pretrained(folder).eval(), Tokenizer.from_pretrained(folder)
+    return Captioner(model, tokenizer, ImageProcessor.from_pretrained(folder))
 
 
 def moved(images: Tensor, shift: int) -> Tensor:

@@ -19,7 +19,7 @@ from .coca import sentence
 if TYPE_CHECKING:
     from ...models.llava.chat import Chat
     from ...models.llava.model import Llava
-    from ...models.preprocess.image_processor import Picture, Pixels
+    from ...models.preprocess.image_processor import ImageArray, ImageProcessor
 
 
 class Speaker(NamedTuple):
@@ -27,13 +27,13 @@ class Speaker(NamedTuple):
 
     model: Llava
     chat: Chat
-    pixels: Pixels
+    pixels: ImageProcessor
 
 
 class Ask(NamedTuple):
     """One call: what is seen, uint8 (height, width, 3), and what is asked."""
 
-    pixels: Picture
+    pixels: ImageArray
     question: str
 
 
@@ -124,7 +124,8 @@ def load(folder: Path) -> Speaker:
     """
     from ...models.llava.chat import Chat
     from ...models.llava.model import Llava
-    from ...models.preprocess.image_processor import Pixels
+    from ...models.preprocess.image_processor import ImageProcessor
 
-    model = Llava.load(folder).eval()
-    return Speaker(model, Chat.load(folder, model.config.per_image), Pixels.load(folder))
+    model = Llava.from_pretrained(folder).eval()
+    chat = Chat.from_pretrained(folder, model.config.tokens_per_image)
+    return Speaker(model, chat, ImageProcessor.from_pretrained(folder))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ...models.owlvit import OwlVit
-    from ...models.preprocess.image_processor import Pixels
+    from ...models.preprocess.image_processor import ImageProcessor
     from ...models.preprocess.tokenizer import Tokenizer
 
 NOUN = "thing"
@@ -35,7 +35,7 @@ class Detector(NamedTuple):
 
     model: OwlVit
     tokenizer: Tokenizer
-    pixels: Pixels
+    pixels: ImageProcessor
 
 
 class Ask(NamedTuple):
@@ -109,12 +109,12 @@ class EmbeddedDetector:
             alike.setdefault(picture.shape, []).append(digest)
         found: dict[str, tuple[Tensor, Tensor]] = {}
         with torch.inference_mode():
-            _, queries = model.encode_queries(tokenizer(phrases).ids)
+            _, queries = model.encode_texts(tokenizer(phrases).ids)
             for (height, width, _), digests in alike.items():
-                _, features = model.encode_image(pixels([pictures[digest] for digest in digests]))
-                scores = model.classify(features, queries[None])[0].sigmoid()
-                patch = model.config.image.patch
-                boxes = model.locate(features, (height // patch, width // patch))
+                _, features = model.encode_images(pixels([pictures[digest] for digest in digests]))
+                scores = model.class_head(features, queries[None])[0].sigmoid()
+                patch = model.config.image_encoder.patch
+                boxes = model.predict_boxes(features, (height // patch, width // patch))
                 found |= {digest: (scores[i], boxes[i]) for i, digest in enumerate(digests)}
         regions = []
         for ask in asked:
@@ -143,10 +143,11 @@ def load(folder: Path) -> Detector:
         ToolError: the folder holds none.
     """
     from ...models.owlvit import OwlVit
-    from ...models.preprocess.image_processor import Pixels
+    from ...models.preprocess.image_processor import ImageProcessor
     from ...models.preprocess.tokenizer import Tokenizer
 
-    return Detector(OwlVit.load(folder).eval(), Tokenizer.load(folder), Pixels.load(folder))
+    model, tokenizer = OwlVit.from_pretrained(folder).eval(), Tokenizer.from_pretrained(folder)
+    return Detector(model, tokenizer, ImageProcessor.from_pretrained(folder))
 
 
 def spelt(phrase: Phrase) -> str:

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class SamEverything:
-    """A public SAM checkpoint in this package's own implementation; see `automatic_masks` for what the thresholds
-    mean. The score of a region is the model's own idea of how well its mask fits.
+    """A public SAM checkpoint in this package's own implementation; see `SamAutomaticMaskGenerator` for what the
+    thresholds mean. The score of a region is the model's own idea of how well its mask fits.
 
     Args:
         model: a folder in the hub's layout, or a hub id.
-        side: points along each side of the grid.
-        least_iou: masks that the model rates lower are dropped.
-        least_stability: so are those that change more than this with the threshold.
+        points_per_side: points along each side of the grid.
+        pred_iou_thresh: masks that the model rates lower are dropped.
+        stability_score_thresh: so are those that change more than this with the threshold.
         device: "cpu", "cuda", "mps"; "auto" takes a GPU where there is one.
     """
 
@@ -32,13 +32,14 @@ class SamEverything:
         self,
         model: str | None = None,
         *,
-        side: int = 32,
-        least_iou: float = 0.88,
-        least_stability: float = 0.95,
+        points_per_side: int = 32,
+        pred_iou_thresh: float = 0.88,
+        stability_score_thresh: float = 0.95,
         device: str = "auto",
     ) -> None:
         self.model = model or "facebook/sam-vit-base"
-        self.side, self.least_iou, self.least_stability = side, least_iou, least_stability
+        self.points_per_side, self.pred_iou_thresh = points_per_side, pred_iou_thresh
+        self.stability_score_thresh = stability_score_thresh
         self.device = device
         self._lock = threading.Lock()
         self._predictor: SamPredictor | None = None
@@ -59,16 +60,17 @@ class SamEverything:
         """
         with self._lock:
             self._predictor = self._predictor or self.load()
-            from ...models.sam.automatic import automatic_masks
+            from ...models.sam.automatic import SamAutomaticMaskGenerator
 
-            found = automatic_masks(
-                self._predictor, image.pixels, side=self.side, least_iou=self.least_iou,
-                least_stability=self.least_stability,
+            generator = SamAutomaticMaskGenerator(
+                self._predictor, points_per_side=self.points_per_side, pred_iou_thresh=self.pred_iou_thresh,
+                stability_score_thresh=self.stability_score_thresh,
             )  # fmt: skip
+            found = generator.generate(image.pixels)
         origin = image.origin
         masks = [Mask.tight(f.pixels, int(origin.x) + f.box[0], int(origin.y) + f.box[1]) for f in found]
         return [
-            Region(mask.box, "", min(1.0, max(0.0, f.iou)), image.root, mask)
+            Region(mask.box, "", min(1.0, max(0.0, f.predicted_iou)), image.root, mask)
             for mask, f in zip(masks, found, strict=True)
         ]
 

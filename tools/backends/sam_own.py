@@ -79,7 +79,7 @@ class EmbeddedSegmenter(PromptedSegmenter):
                 answer = predictor.predict(points=corners[:, None, :2])
             else:
                 answer = predictor.predict(boxes=corners)
-        masks = answer.logits[torch.arange(len(boxes)), answer.iou.argmax(-1)] > 0
+        masks = answer.logits[torch.arange(len(boxes)), answer.iou_predictions.argmax(-1)] > 0
         return masks.numpy()  # type: ignore[no-any-return]
 
     @property
@@ -106,12 +106,16 @@ class EmbeddedEverything(SamEverything):
         self,
         model: str | None = None,
         *,
-        side: int = 16,
-        least_iou: float = 0.8,
-        least_stability: float = 0.9,
+        points_per_side: int = 16,
+        pred_iou_thresh: float = 0.8,
+        stability_score_thresh: float = 0.9,
     ) -> None:
-        folder = str(model_folder(model, "sam"))
-        super().__init__(folder, side=side, least_iou=least_iou, least_stability=least_stability)
+        super().__init__(
+            str(model_folder(model, "sam")),
+            points_per_side=points_per_side,
+            pred_iou_thresh=pred_iou_thresh,
+            stability_score_thresh=stability_score_thresh,
+        )
 
     def everything(self, image: Image) -> list[Region]:
         """All things and parts of things, surest first.
@@ -139,11 +143,10 @@ def around(box: Box, width: int, height: int, factor: float) -> Box:
 
 def predictor_of(folder: Path) -> SamPredictor:
     """One of a backend's own: it remembers the picture that it looks at."""
-    from ...models.preprocess.image_processor import Pixels
+    from ...models.preprocess.image_processor import ImageProcessor
     from ...models.sam.predictor import SamPredictor
 
-    model = load(folder)
-    return SamPredictor(model, Pixels.load(folder) if (folder / "pixels.json").is_file() else None)
+    return SamPredictor(load(folder), ImageProcessor.from_pretrained(folder))
 
 
 @read_once("SAM model")
@@ -155,4 +158,4 @@ def load(folder: Path) -> Sam:
     """
     from ...models.sam.model import Sam
 
-    return Sam.load(folder)
+    return Sam.from_pretrained(folder)

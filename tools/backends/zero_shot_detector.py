@@ -201,15 +201,15 @@ class GroundingDinoDetector(_Detector):
 
 
 def _pixel_values(checkpoint: Checkpoint, images: list[Image], squared: bool) -> Any:
-    """(B, 3, S, S) as the processor makes them; of OWLv2, whose own processor needs SciPy, as `Pixels` does."""
+    """(B, 3, S, S) as the processor makes them; of OWLv2, whose own processor needs SciPy, as `ImageProcessor` does."""
     processor = checkpoint.processor.image_processor
     pictures = [to_rgb(image) for image in images]
     if not squared:
         return processor(images=pictures, return_tensors="pt")["pixel_values"]
-    from ...models.preprocess.image_processor import Pixels
+    from ...models.preprocess.image_processor import ImageProcessor
 
     try:
-        pixels = Pixels.from_hub(processor.to_dict())
+        pixels = ImageProcessor.from_hub(processor.to_dict())
     except ValueError as error:
         raise ToolError(f"detect: cannot prepare images for '{checkpoint.name}': {error}") from error
     return pixels([np.asarray(picture) for picture in pictures])

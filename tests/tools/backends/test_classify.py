@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from visprog.errors import ImageError, ToolError
-from visprog.models.zero_shot import templates
+from visprog.prompts import templates
 from visprog.tools.backends._checkpoint import load
 from visprog.tools.backends.clip_hub import KINDS, dual_encoder
 from visprog.tools.backends.dual_encoder import HEAD, ClipClassifier, ClipMatcher, ClipVerifier, SiglipMatcher

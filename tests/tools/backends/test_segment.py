@@ -123,7 +123,9 @@ def test_points_and_boxes_in_one_batch(segmenter: Any, pictures: list[Image]) ->
 
 def test_everything_in_a_picture_by_a_public_checkpoint(checkpoint: Folder, pictures: list[Image]) -> None:
     assert isinstance(segment_everything.load("sam"), SamEverything)
-    everything = SamEverything(checkpoint("sam"), side=3, least_iou=-10, least_stability=0.0)
+    everything = SamEverything(
+        checkpoint("sam"), points_per_side=3, pred_iou_thresh=-10, stability_score_thresh=0.0
+    )
     (found,) = everything([{"image": pictures[0]}])
     assert found
     for region in found:

@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         optimizer.zero_grad()
         images, pairs = task.embed(batch)
         rivals = task.model.encode_texts(others)
-        logits = task.model.scale.exp() * images @ torch.cat([pairs[:, 0], rivals]).T
+        logits = task.model.logit_scale.exp() * images @ torch.cat([pairs[:, 0], rivals]).T
         torch.nn.functional.cross_entropy(logits, torch.arange(3)).backward()
         optimizer.step()
     path = tmp_path_factory.mktemp("clip")
@@ -84,7 +84,7 @@ def taught(texts: list[str], tokenizer: Callable[[int], Any], path: Path) -> Pat
     for _ in range(80):
         optimizer.zero_grad()
         images, pairs = task.embed(batch)
-        logits = task.model.scale.exp() * images @ pairs[:, 0].T
+        logits = task.model.logit_scale.exp() * images @ pairs[:, 0].T
         torch.nn.functional.cross_entropy(logits, torch.arange(3)).backward()
         optimizer.step()
     task.save(path)
@@ -134,7 +134,7 @@ def test_a_large_vocabulary_is_not_tried_word_by_word(tmp_path: Path) -> None:
     from visprog.tools.backends.clip import MOST_RIVALS
 
     texts = [*(f"a {animal}" for animal in ANIMALS), *(f"word{i}" for i in range(5 * MOST_RIVALS))]
-    word_tokenizer(texts, 8).save(tmp_path)
+    word_tokenizer(texts, 8).save_pretrained(tmp_path)
     rivals = EmbeddedVerifier(str(tmp_path))._rivals("a raccoon")
     assert MOST_RIVALS / 2 < len(rivals) <= MOST_RIVALS and "a raccoon" not in rivals
 

@@ -73,7 +73,7 @@ TOOLS: dict[str, Callable[[Image], list[Any]]] = {
     "caption": lambda image: EmbeddedCaptioner()([{"image": image}]),
     "vqa": lambda image: EmbeddedVqa()([{"image": image, "question": "Is there a star?"}]),
     "segment": lambda image: EmbeddedSegmenter()([{"image": image, "region": Region(Box(9, 9, 50, 50))}]),
-    "segment_everything": lambda image: EmbeddedEverything(side=2)([{"image": image}]),
+    "segment_everything": lambda image: EmbeddedEverything(points_per_side=2)([{"image": image}]),
 }
 
 

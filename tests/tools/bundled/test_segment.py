@@ -22,12 +22,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     model = Sam(
         SamConfig(
-            image_size=32, patch=8, dim=16, layers=1, heads=2, hidden=16, window=2, global_layers=(0,), width=16,
-            mask_channels=8, decoder_heads=2, decoder_hidden=16, iou_hidden=8,
+            image_size=32, patch=8, dim=16, layers=1, heads=2, hidden=16, window_size=2, global_attn_indexes=(0,),
+            width=16, mask_channels=8, decoder_heads=2, decoder_hidden=16, iou_head_hidden_dim=8,
         )
     )  # fmt: skip
     path = tmp_path_factory.mktemp("sam")
-    model.save(path)
+    model.save_pretrained(path, torch.float16)
     return path
 
 
@@ -38,7 +38,7 @@ def image() -> Image:
 
 def best(folder: Path, image: Image, **prompts: torch.Tensor) -> np.ndarray:
     """What the model itself says."""
-    predictor = SamPredictor(Sam.load(folder))
+    predictor = SamPredictor(Sam.from_pretrained(folder))
     predictor.set_image(image.pixels)
     answer = predictor.predict(**prompts)
     return (answer.logits[0, answer.iou[0].argmax()] > 0).numpy()
@@ -132,7 +132,9 @@ def test_calls_are_answered_together_and_each_picture_encoded_once(folder: Path,
 
 def test_everything_lies_in_the_picture(folder: Path, image: Image) -> None:
     crop = image.crop(Box(10, 5, 55, 38))
-    segmenter = EmbeddedEverything(str(folder), side=3, least_iou=-10, least_stability=0.0)
+    segmenter = EmbeddedEverything(
+        str(folder), points_per_side=3, pred_iou_thresh=-10, stability_score_thresh=0.0
+    )
     (found,) = segmenter([{"image": crop}])
     assert found
     for region in found:
