@@ -1,9 +1,9 @@
-"""The captioner's tasks: what they learn to say is true, equal captions are no negatives, and the backend says it."""
+"""The caption objective: what they learn to say is true, equal captions are no negatives, and the backend says it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -16,18 +16,31 @@ import PIL.Image  # noqa: E402
 from visprog.errors import ToolError  # noqa: E402
 from visprog.tools.backends.coca import EmbeddedCaptioner, moved, sentence  # noqa: E402
 from visprog.training.data.samples import DataError  # noqa: E402
-from visprog.training.tasks.coca import CocaShape, FileCoca, FileCocaConfig, SceneCoca, SceneCocaConfig  # noqa: E402
-from visprog.training.tasks.start import trained_tower  # noqa: E402
+from visprog.training.init_from import load_image_encoder  # noqa: E402
+from visprog.training.objectives.caption import Captioning  # noqa: E402
+from visprog.training.recipe import load_recipe  # noqa: E402
 from visprog.values import Box, Region  # noqa: E402
 from visprog.values.image import Image  # noqa: E402
 
-SHAPE = CocaShape(
-    size=32, patch=8, image_dim=32, image_layers=1, image_heads=2, dim=32, text_layers=1, fusion_layers=1,
-    heads=2, queries=8,
-)  # fmt: skip
+from .recipes import COCA, OWL, under  # noqa: E402
+
+SHAPE = [
+    *COCA,
+    *under("model.image_encoder", {"dim": 32, "hidden": 128}),
+    *under("model", {"dim": 32, "hidden": 128, "queries": 8, "project": 32}),
+]
 
 
-def learn(task: SceneCoca, keys: range, steps: int) -> float:
+def built(*changes: str, name: str = "coca") -> Captioning:
+    found = load_recipe(name, [*SHAPE, "init_from=null", *changes]).build()
+    assert isinstance(found, Captioning)
+    return found
+
+
+NAMED = "data.unnamed_colors=0"
+
+
+def learn(task: Captioning, keys: range, steps: int) -> float:
     data, rng = task.data("train"), np.random.default_rng(0)
     batch = data.collate([data.sample(key, rng) for key in keys])
     optimizer = torch.optim.Adam(task.model.parameters(), 3e-3)
@@ -40,63 +53,66 @@ def learn(task: SceneCoca, keys: range, steps: int) -> float:
 
 
 @pytest.fixture(scope="module")
-def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[SceneCoca, Path]:
+def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Captioning, Path]:
     """A captioner that knows four scenes by heart."""
     torch.manual_seed(0)
-    task = SceneCoca(SceneCocaConfig(shape=SHAPE))
+    task = built(NAMED)
     assert learn(task, range(4), 150) < 0.1
     folder = tmp_path_factory.mktemp("coca")
     task.save(folder)
     return task, folder
 
 
-def test_nameless_colors_are_for_training_on_scenes_of_the_normal_style() -> None:
-    task = SceneCoca(SceneCocaConfig(shape=SHAPE, nameless=0.5))
-    plain = SceneCoca(SceneCocaConfig(shape=SHAPE))
+def test_unnamed_colors_are_for_training_on_scenes_of_the_normal_style() -> None:
+    task = built("data.unnamed_colors=0.5")
+    plain = built(NAMED)
     keys, unknown = range(40), task.tokenizer.id("<unk>")
 
-    def captions(task: SceneCoca, split: Literal["train", "val"]) -> list[str]:
-        return [task.data(split).sample(key, np.random.default_rng(key))[1] for key in keys]
+    def captions(task: Captioning, split: Literal["train", "val"]) -> list[str]:
+        data = task.data(split)
+        assert data is not None
+        return [data.sample(key, np.random.default_rng(key))[1] for key in keys]
 
     assert captions(task, "val") == captions(plain, "val")
     changed = captions(task, "train")
     assert sum(a != b for a, b in zip(changed, captions(plain, "train"), strict=True)) > 20
     assert unknown not in task.tokenizer(changed).ids
-    with pytest.raises(DataError, match="nameless: the style must be normal, not 'sketch'"):
-        SceneCoca(SceneCocaConfig(shape=SHAPE, nameless=0.5, style="sketch"))
+    with pytest.raises(DataError, match=r"data.unnamed_colors: the style must be normal, not 'sketch'"):
+        built("data.unnamed_colors=0.5", "data.style=sketch")
 
 
 def test_captions_are_true_complete_and_have_no_unknown_word() -> None:
-    task = SceneCoca(SceneCocaConfig(shape=SHAPE))
+    task = built(NAMED)
     unknown = task.tokenizer.id("<unk>")
     for split in ("train", "val"):
-        data = task.data(split)
+        data: Any = task.source.split(split, 32)
         for key in range(40):
-            _, text, number, _ = data.sample(key, np.random.default_rng(0))
-            scene = data.scenes[key % len(data.scenes)][key]
+            pair = data.sample(key, np.random.default_rng(0))
+            (text,) = pair.captions
             ids = task.tokenizer([text]).ids[0]
-            assert number == key and unknown not in ids and len(ids) < task.model.config.length
-            assert scene.agrees(task.tokenizer.decode(ids), complete=True)
+            assert pair.key == key and unknown not in ids and len(ids) < task.model.config.length
+            assert data.scene(key).agrees(task.tokenizer.decode(ids), complete=True)
 
 
-def test_it_writes_what_it_learned_and_the_backend_says_it(learned: tuple[SceneCoca, Path]) -> None:
+def test_it_writes_what_it_learned_and_the_backend_says_it(learned: tuple[Captioning, Path]) -> None:
     task, folder = learned
     data, rng = task.data("train"), np.random.default_rng(0)
     samples = [data.sample(key, rng) for key in range(4)]
     backend = EmbeddedCaptioner(str(folder))
-    said = backend([{"image": Image(pixels)} for pixels, _, _, _ in samples])
-    assert [s.lower() for s in said] == [sentence(text).lower() for _, text, _, _ in samples]
+    said = backend([{"image": Image(pixels)} for pixels, _, _ in samples])
+    assert [s.lower() for s in said] == [sentence(text).lower() for _, text, _ in samples]
     whole = Image(samples[0][0])
     (again,) = EmbeddedCaptioner(str(folder), margin=0)([{"image": Region(whole.box, "", 1.0, whole)}])
     assert again == said[0]
 
 
-def test_scores_tell_right_captions_from_wrong_ones(learned: tuple[SceneCoca, Path]) -> None:
+def test_scores_tell_right_captions_from_wrong_ones(learned: tuple[Captioning, Path]) -> None:
     task, _ = learned
     data = task.data("val")
     rng = np.random.default_rng(0)
     batch = data.collate([data.sample(key, rng) for key in range(6)])
-    rows = {"written": torch.nn.functional.pad(batch["tokens"], (0, 3)), "key": batch["key"]}
+    rows = {"written": torch.nn.functional.pad(batch["tokens"], (0, 3))}
+    rows |= {name: batch[name] for name in ("keys", "groups")}
     assert task.score(rows) == {"facts": 1.0, "held_out": 1.0}
     rows["written"] = rows["written"].roll(1, 0)
     assert max(task.score(rows).values()) < 1
@@ -117,7 +133,7 @@ def test_a_picture_is_looked_at_from_five_places() -> None:
 
 def test_equal_captions_are_no_negatives() -> None:
     torch.manual_seed(0)
-    task = SceneCoca(SceneCocaConfig(shape=SHAPE, caption=0.0))
+    task = built(NAMED, "caption=0")
     data, rng = task.data("train"), np.random.default_rng(0)
     batch = data.collate([data.sample(key, rng) for key in (0, 1)])
     twice = {name: torch.cat([value, value]) for name, value in batch.items()}
@@ -127,22 +143,39 @@ def test_equal_captions_are_no_negatives() -> None:
     )
 
 
-def test_a_trained_tower_is_where_it_begins(learned: tuple[SceneCoca, Path], tmp_path: Path) -> None:
-    from visprog.training.tasks.clip import Shape
-    from visprog.training.tasks.owl import SceneOwl, SceneOwlConfig
-
+def test_a_trained_image_encoder_is_where_it_begins(learned: tuple[Captioning, Path], tmp_path: Path) -> None:
     torch.manual_seed(1)
-    owl = SceneOwl(SceneOwlConfig(shape=Shape(48, 8, 32, 1, 2, text_dim=16, text_layers=1, text_heads=2)))
+    shape = under("model.image_encoder", {"size": 48, "dim": 32, "hidden": 128})
+    owl = load_recipe("owl", [*OWL, *shape]).build()
     owl.save(tmp_path)
-    tower = trained_tower(tmp_path)
-    task = SceneCoca(SceneCocaConfig(shape=SHAPE, tower=str(tmp_path)))
+    start = f"init_from={{image_encoder: '{tmp_path}'}}"
+    task = built(start)
     half = owl.model.image_encoder.blocks[0].mlp.layers[0].weight.half().float()
     assert torch.equal(task.model.image_encoder.blocks[0].mlp.layers[0].weight, half)
-    assert torch.equal(tower.blocks[0].mlp.layers[0].weight, half)
-    with pytest.raises(Exception, match=r"it cannot begin with .* does not fit"):
-        SceneCoca(SceneCocaConfig(shape=CocaShape(image_dim=64), tower=str(tmp_path)))
-    with pytest.raises(Exception, match="holds no image encoder"):
-        trained_tower(tmp_path / "nothing")
+    assert torch.equal(load_image_encoder(str(tmp_path)).blocks[0].mlp.layers[0].weight, half)
+    for wrong in ("model.image_encoder.dim=64", "model.image_encoder.layers=2"):
+        with pytest.raises(DataError, match=r"the model cannot begin with .* does not fit"):
+            built(start, wrong)
+    with pytest.raises(DataError, match="holds no image encoder"):
+        load_image_encoder(str(tmp_path / "nothing"))
+    with pytest.raises(
+        DataError, match=r"is a OwlVit, not a Coca; of another model only a part can be taken"
+    ):
+        built(f"init_from={tmp_path}")
+    with pytest.raises(DataError, match=r"init_from\.text: only an image_encoder can be given by itself"):
+        built(f"init_from={{text: '{tmp_path}'}}")
+
+
+def test_a_trained_captioner_goes_on_with_its_own_words(
+    learned: tuple[Captioning, Path], tmp_path: Path
+) -> None:
+    task, folder = learned
+    again = load_recipe("coca", ["model=null", f"init_from={folder}", NAMED]).build()
+    assert again.tokenizer.backend.get_vocab() == task.tokenizer.backend.get_vocab()
+    state = again.model.state_dict()
+    assert all(torch.equal(state[n], v.half().float()) for n, v in task.model.state_dict().items())
+    copied = built(f"init_from={folder}", NAMED).model.state_dict()
+    assert all(torch.equal(copied[name], value) for name, value in state.items())
 
 
 def test_files_of_captions(tmp_path: Path) -> None:
@@ -151,7 +184,7 @@ def test_files_of_captions(tmp_path: Path) -> None:
         pixels = rng.integers(0, 255, (20, 20, 3), np.uint8)
         PIL.Image.fromarray(pixels).save(tmp_path / f"{i}.png")
         (tmp_path / f"{i}.txt").write_text(f"picture number {i}")
-    task = FileCoca(FileCocaConfig(shape=SHAPE, pairs=tmp_path, vocabulary=300, length=24))
+    task = built(f"data={tmp_path}", "vocabulary=300", "length=24", name="coca-captions")
     data = task.data("train")
     batch = data.collate([data.sample(i, rng) for i in range(4)])
     assert torch.isfinite(task.loss(batch)["loss"])
@@ -176,7 +209,7 @@ def test_words_become_a_sentence(words: str, expected: str) -> None:
     assert sentence(words) == expected
 
 
-def test_a_region_outside_its_picture_concerns_its_call_alone(learned: tuple[SceneCoca, Path]) -> None:
+def test_a_region_outside_its_image_concerns_its_call_alone(learned: tuple[Captioning, Path]) -> None:
     image = Image(np.zeros((16, 16, 3), np.uint8))
     results = EmbeddedCaptioner(str(learned[1]))(
         [{"image": image}, {"image": Region(Box(50, 50, 60, 60), "", 1.0, image)}]

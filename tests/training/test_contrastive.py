@@ -26,9 +26,9 @@ from visprog.training.recipe import load_recipe, shipped_recipes  # noqa: E402
 from .recipes import CHANGES, CLIP, SIGLIP  # noqa: E402
 
 
-def built(name: str, *changes: str) -> Contrastive:
+def built(name: str, *changes: str, shape: list[str] = CLIP) -> Contrastive:
     torch.manual_seed(0)
-    found = load_recipe(name, [*CLIP, "init_from=null", *changes]).build()
+    found = load_recipe(name, [*shape, "init_from=null", *changes]).build()
     assert isinstance(found, Contrastive)
     return found
 
@@ -67,11 +67,15 @@ def test_what_is_said_of_a_view_is_true_and_its_negative_is_not(scenes: Contrast
         for vocabulary, place in claimed:
             named = [w for w in words if w in vocabulary and (vocabulary is not TEXTURES or w != "solid")]
             assert named == ([vocabulary[place]] if place >= 0 else []), view.captions
-        assert any(all(s in (-1, f) for s, f in zip(view.claim, facts, strict=True)) for facts in view.objects)
+        assert any(
+            all(s in (-1, f) for s, f in zip(view.claim, facts, strict=True)) for facts in view.objects
+        )
         false = view.false_caption.split()
         assert not any((c, s) in HELD_OUT for c in false for s in false)
         false_claim = [next((v.index(w) for w in false if w in v), -1) for v in (COLORS, TEXTURES, SHAPES)]
-        assert not any(all(s in (-1, f) for s, f in zip(false_claim, facts, strict=True)) for facts in view.objects)
+        assert not any(
+            all(s in (-1, f) for s, f in zip(false_claim, facts, strict=True)) for facts in view.objects
+        )
     assert single > 80 and several > 10
 
 
@@ -100,7 +104,7 @@ def test_a_perfect_model_scores_one_and_chance_is_low(scenes: Contrastive) -> No
 def test_it_learns_and_cached_gradients_are_the_same(model: str) -> None:
     from accelerate import Accelerator
 
-    objective = built("clip", *(SIGLIP if model == "siglip" else ()))
+    objective = built("clip", shape=SIGLIP if model == "siglip" else CLIP)
     batch, accelerator = batch_of(objective, "train", 24), Accelerator(cpu=True)
     run = Runner(objective)
     objective.backward(run, batch, accelerator)
@@ -187,5 +191,7 @@ def test_the_recipes_can_be_read(classes: Path) -> None:
 
 
 def test_a_model_without_what_the_objective_needs_is_refused() -> None:
-    with pytest.raises(DataError, match="a Sam cannot learn by the objective 'contrastive': it has no encode_images"):
+    with pytest.raises(
+        DataError, match="a Sam cannot learn by the objective 'contrastive': it has no encode_images"
+    ):
         load_recipe("clip", [*CHANGES["sam"], "model={type: sam}", "init_from=null"]).build()

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visprog.training.data.masks import decode_mask, decode_polygons, decode_runs, encode_runs, pack, unpack
+from visprog.training.data.run_lengths import (
+    decode_mask,
+    decode_polygons,
+    decode_runs,
+    encode_runs,
+    pack,
+    unpack,
+)
 
 
 def test_run_lengths_go_down_the_columns_and_start_outside() -> None:

@@ -1,9 +1,9 @@
-"""The detector's tasks: phrases that fit what they should, boxes turned with their pictures, and that it learns."""
+"""The detection objective: phrases that fit what they should, boxes turned with their images, and that it learns."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,44 +12,83 @@ torch = pytest.importorskip("torch")
 
 from visprog.scenes import HELD_OUT, Scenes  # noqa: E402
 from visprog.training.data.samples import DataError  # noqa: E402
+from visprog.training.data.scenes.boxes import some_phrase  # noqa: E402
+from visprog.training.objectives.detection import Detection, turned  # noqa: E402
 from visprog.training.optim.optimizers import make_optimizers  # noqa: E402
 from visprog.training.recipe import load_recipe  # noqa: E402
-from visprog.training.task import find_task  # noqa: E402
-from visprog.training.tasks.clip import Shape  # noqa: E402
-from visprog.training.tasks.owl import FileOwl, FileOwlConfig, SceneOwl, SceneOwlConfig, some_phrase, turned  # noqa: E402
 
-SHAPE = Shape(size=32, patch=8, dim=32, layers=1, heads=2, text_dim=32, text_layers=1, text_heads=2)
+from .recipes import OWL, under  # noqa: E402
+
+SHAPE = [
+    *OWL,
+    *under("model.image_encoder", {"dim": 32, "hidden": 128, "project": 32}),
+    *under("model.text_encoder", {"dim": 32, "hidden": 128, "project": 32}),
+]
 
 
-def test_phrases_name_what_they_are_said_to() -> None:
+def built(name: str, *changes: str) -> Detection:
     torch.manual_seed(0)
-    task = SceneOwl(SceneOwlConfig(shape=SHAPE, most=8))
-    data = task.data("train")
+    found = load_recipe(name, [*SHAPE, *changes]).build()
+    assert isinstance(found, Detection)
+    return found
+
+
+def on_scenes() -> Detection:
+    return built("owl", "scale=1", "anchor=0", "data.queries=8")
+
+
+def test_phrases_name_what_they_should() -> None:
+    objective = on_scenes()
+    data: Any = objective.source.split("train", 32)
     rng = np.random.default_rng(0)
     fits = 0
     for key in range(30):
-        scene, (asked, things) = data.scenes[key], data.sample(key, rng)
-        assert things == scene.things
-        assert len(set(asked.phrases)) == task.config.queries
-        for column, phrase in enumerate(asked.phrases):
-            assert np.flatnonzero(asked.named[:, column]).tolist() == scene.find(phrase)
-        assert ((asked.boxes >= 0) & (asked.boxes <= 1)).all()
-        fits += asked.named.any(0).sum()
-    assert 0.35 < fits / (30 * task.config.queries) < 0.85
+        scene, sample = data.scenes[key], data.sample(key, rng)
+        assert sample.objects == scene.objects
+        assert len(set(sample.phrases)) == 8
+        for phrase in sample.phrases:
+            assert np.flatnonzero(sample.fits(phrase)).tolist() == scene.find(phrase)
+            fits += sample.fits(phrase).any()
+        shares = objective.prepare(sample, rng, True).boxes
+        assert ((shares >= 0) & (shares <= 1)).all()
+    assert 0.35 < fits / (30 * 8) < 0.85
 
 
 def test_every_scene_of_a_batch_is_asked_for_all_phrases_of_the_batch() -> None:
-    torch.manual_seed(0)
-    task = SceneOwl(SceneOwlConfig(shape=SHAPE, most=8))
-    data = task.data("train")
+    objective = on_scenes()
+    data: Any = objective.data("train")
     rng = np.random.default_rng(0)
     samples = [data.sample(key, rng) for key in range(5)]
     batch = data.collate(samples)
-    phrases = list(dict.fromkeys(phrase for asked, _ in samples for phrase in asked.phrases))
-    assert batch["tokens"].shape[:2] == (5, len(phrases)) and len(phrases) > task.config.queries
+    phrases = list(dict.fromkeys(phrase for sample in samples for phrase in sample.phrases))
+    assert batch["tokens"].shape[:2] == (5, len(phrases)) and len(phrases) > 8
     for key in range(5):
         for column, phrase in enumerate(phrases):
-            assert np.flatnonzero(batch["named"][key, :, column]).tolist() == data.scenes[key].find(phrase)
+            assert np.flatnonzero(batch["named"][key, :, column]).tolist() == Scenes(32)[key].find(phrase)
+    val: Any = objective.data("val")
+    assert val.collate([val.sample(key, rng) for key in range(5)])["tokens"].shape[:2] == (5, 8)
+
+
+def test_every_phrase_is_scored_by_itself() -> None:
+    """Two texts with equal sums of ids, however these are weighted by place, are two phrases."""
+    objective = on_scenes()
+    box, far = [0.0, 0.0, 0.5, 0.5], [0.6, 0.6, 0.9, 0.9]
+    for one, other in (([9, 1], [1, 2]), ([1, 9], [73, 0])):
+        rows = {
+            "scores": torch.tensor([[[0.9, 0.9], [0.1, 0.1]]]),
+            "boxes": torch.tensor([[box, far]]),
+            "phrases": torch.tensor([[one, other]]),
+            "truth": torch.tensor([[box, far]]),
+            "named": torch.tensor([[[True, False], [False, True]]]),
+            "counts": torch.tensor([2]),
+        }
+        assert objective.score(rows)["map50"] == pytest.approx((1 + 0.5) / 2)
+    texts = [f"{size} {color}" for size in ("small", "large") for color in ("red", "blue", "grey")]
+    data: Any = objective.data("val")
+    batch = data.collate([data.sample(0, np.random.default_rng(0))])
+    batch["tokens"] = objective.tokenizer(texts).ids[None]
+    found = objective.predict(batch)["phrases"]
+    assert found.shape == (1, 6, 8) and len(set(map(tuple, found[0].tolist()))) == 6
 
 
 def test_training_never_names_what_is_held_out() -> None:
@@ -62,7 +101,7 @@ def test_training_never_names_what_is_held_out() -> None:
 
 
 @pytest.mark.parametrize("which", range(8))
-def test_pictures_and_boxes_turn_together(which: int) -> None:
+def test_images_and_boxes_turn_together(which: int) -> None:
     pixels = np.zeros((12, 20, 3), np.uint8)
     pixels[2:5, 3:9] = 255
     box = np.array([[3 / 20, 2 / 12, 9 / 20, 5 / 12]])
@@ -74,8 +113,7 @@ def test_pictures_and_boxes_turn_together(which: int) -> None:
 
 
 def test_it_learns_a_batch_and_is_scored_and_saved(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    task = SceneOwl(SceneOwlConfig(shape=SHAPE, most=8))
+    task = on_scenes()
     data = task.data("train")
     rng = np.random.default_rng(0)
     batch = data.collate([data.sample(key, rng) for key in range(4)])
@@ -103,31 +141,34 @@ def test_files_of_boxes(shared: Path) -> None:
     path = shared / "data/bccd_trainval.zip"
     if not path.is_file():
         pytest.skip(f"there is no {path}")
-    task = FileOwl(FileOwlConfig(shape=SHAPE, data=path))
-    assert sorted(task.train.labels) == ["Platelets", "RBC", "WBC"] and task.config.queries == 3
+    task = built("owl-boxes", "init_from=null", f"data={path}")
+    assert sorted(task.source.phrases) == ["platelets", "rbc", "wbc"]
     data = task.data("train")
     rng = np.random.default_rng(0)
     batch = data.collate([data.sample(key, rng) for key in (0, 1)])
-    assert batch["named"].sum(-1)[0, : batch["things"][0]].tolist() == [1] * int(batch["things"][0])
+    assert batch["named"].sum(-1)[0, : batch["counts"][0]].tolist() == [1] * int(batch["counts"][0])
     assert np.isfinite(task.loss(batch)["loss"].item())
+
+
+LLAVA = "model={type: llava, language_model: {dim: 160, layers: 4, heads: 5, hidden: 432}, merge: 2}"
 
 
 @pytest.mark.parametrize("name", ["clip", "coca", "llava-words", "llava", "owl", "sam"])
 def test_the_recipes_on_scenes_build_their_models(name: str) -> None:
-    recipe = load_recipe(name, ["start=null"] if name == "llava" else [])
-    task = find_task(recipe.task)(recipe.arguments)
+    recipe = load_recipe(name, ["init_from={image_encoder: owl}", LLAVA] if name == "llava" else [])
+    task = recipe.build()
     assert make_optimizers(task, recipe.optimizer)
     data, rng = task.data("train"), np.random.default_rng(0)
     assert isinstance(data.collate([data.sample(key, rng) for key in range(2)]), dict)
 
 
-def test_the_recipe_for_ones_own_boxes(shared: Path) -> None:
+def test_the_recipe_for_your_own_boxes(shared: Path) -> None:
     path = shared / "data/bccd_trainval.zip"
     if not path.is_file():
         pytest.skip(f"there is no {path}")
     recipe = load_recipe("owl-boxes", [f"data={path}", "names={WBC: white blood cell}"])
-    task = find_task(recipe.task)(recipe.arguments)
+    task: Any = recipe.build()
     assert make_optimizers(task, recipe.optimizer)
-    assert sorted(task.phrases) == ["platelets", "rbc", "white blood cell"]  # type: ignore[attr-defined]
-    with pytest.raises(DataError, match="names: there is no 'Leaf'"):
-        find_task(recipe.task)(replace(recipe.arguments, names={"Leaf": "leaf"}))
+    assert sorted(task.source.phrases) == ["platelets", "rbc", "white blood cell"]
+    with pytest.raises(DataError, match=r"data.names: there is no 'Leaf'"):
+        load_recipe("owl-boxes", [f"data={path}", "names={Leaf: leaf}"]).build()

@@ -103,11 +103,16 @@ def _init_image_encoder(encoder: Any, source: str) -> None:
 
 
 def _resized(positions: Tensor, like: Tensor) -> Tensor:
-    """Positions of a class token and a grid, for another grid; without the class token if `like` has none."""
-    side = math.isqrt(len(like))
-    has_class_token = side * side != len(like)
-    grid = resize_positions(positions[1:], (math.isqrt(len(like) - has_class_token),) * 2)
-    return torch.cat([positions[:1], grid]) if has_class_token else grid
+    """Positions of a grid, perhaps after that of a class token, for another grid with a class token or without."""
+    extra = _class_tokens(like)
+    side = math.isqrt(len(like) - extra)
+    grid = resize_positions(positions[_class_tokens(positions) :], (side, side))
+    return torch.cat([positions[:extra], grid])
+
+
+def _class_tokens(positions: Tensor) -> int:
+    """1 if positions are of a class token and a square grid, 0 if they are of the grid alone."""
+    return int(math.isqrt(len(positions)) ** 2 != len(positions))
 
 
 def _same_words(tokenizer: Tokenizer, source: str) -> bool:
