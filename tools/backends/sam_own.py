@@ -19,6 +19,7 @@ from .sam import Ask, PromptedSegmenter, is_point
 from .sam_everything import SamEverything
 
 if TYPE_CHECKING:
+    from ...models.preprocess.image_processor import ImageProcessor
     from ...models.sam.model import Sam
     from ...models.sam.predictor import SamPredictor
 
@@ -143,19 +144,19 @@ def around(box: Box, width: int, height: int, factor: float) -> Box:
 
 def predictor_of(folder: Path) -> SamPredictor:
     """One of a backend's own: it remembers the picture that it looks at."""
-    from ...models.preprocess.image_processor import ImageProcessor
     from ...models.sam.predictor import SamPredictor
 
-    return SamPredictor(load(folder), ImageProcessor.from_pretrained(folder))
+    return SamPredictor(*load(folder))
 
 
 @read_once("SAM model")
-def load(folder: Path) -> Sam:
-    """A model that `visprog train` saved.
+def load(folder: Path) -> tuple[Sam, ImageProcessor]:
+    """A model that `visprog train` saved, and its image processor.
 
     Raises:
         ToolError: the folder holds none.
     """
+    from ...models.preprocess.image_processor import ImageProcessor
     from ...models.sam.model import Sam
 
-    return Sam.from_pretrained(folder)
+    return Sam.from_pretrained(folder), ImageProcessor.from_pretrained(folder)

@@ -11,7 +11,10 @@ torch = pytest.importorskip("torch")
 
 from visprog.errors import ToolError  # noqa: E402
 from visprog.models.sam.model import Sam, SamConfig  # noqa: E402
-from visprog.models.sam.predictor import SamPredictor  # noqa: E402
+from visprog.models.sam.predictor import (
+    SamPredictor,
+    sam_image_processor,
+)
 from visprog.tools.backends.sam_own import EmbeddedEverything, EmbeddedSegmenter, around  # noqa: E402
 from visprog.values import Box, Point, Region  # noqa: E402
 from visprog.values.image import Image  # noqa: E402
@@ -28,6 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     path = tmp_path_factory.mktemp("sam")
     model.save_pretrained(path, torch.float16)
+    sam_image_processor(32).save_pretrained(path)
     return path
 
 
@@ -41,7 +45,7 @@ def best(folder: Path, image: Image, **prompts: torch.Tensor) -> np.ndarray:
     predictor = SamPredictor(Sam.from_pretrained(folder))
     predictor.set_image(image.pixels)
     answer = predictor.predict(**prompts)
-    return (answer.logits[0, answer.iou[0].argmax()] > 0).numpy()
+    return (answer.logits[0, answer.iou_predictions[0].argmax()] > 0).numpy()
 
 
 def test_the_bundled_model_cuts_out_what_scenes_show() -> None:
@@ -120,7 +124,7 @@ def test_masks_of_crops_lie_in_the_root(folder: Path, image: Image) -> None:
 def test_calls_are_answered_together_and_each_picture_encoded_once(folder: Path, image: Image) -> None:
     segmenter = EmbeddedSegmenter(str(folder))
     encoded = []
-    segmenter.predictor.model.encoder.register_forward_hook(lambda *_: encoded.append(1))
+    segmenter.predictor.model.image_encoder.register_forward_hook(lambda *_: encoded.append(1))
     boxes = [Box(5, 6, 40, 30), Box(0, 0, 10, 10), Box(100, 100, 120, 120)]
     places = [*(Region(box, "", 1.0, image) for box in boxes), Point(8, 8)]
     results = segmenter([{"image": image, "region": place} for place in places])
