@@ -24,8 +24,8 @@ from visprog import Agent
 from visprog.errors import Refused
 from visprog.models import WEIGHTS
 from visprog.scenes import COLORS, SHAPES, Scene, Scenes
-from visprog.scenes.kinds import KINDS
-from visprog.scenes.things import OPPOSITE
+from visprog.scenes.objects import OPPOSITE
+from visprog.scenes.wordings import QUESTION_TYPES
 from visprog.tools.backends._gate import to_view
 from visprog.tools.backends.clip import EmbeddedClassifier, EmbeddedMatcher
 from visprog.tools.backends.coca import EmbeddedCaptioner
@@ -43,10 +43,10 @@ LEARNED = Path(__file__).resolve().parents[1] / "examples" / "learned.toml"
 
 
 def scenes(
-    split: str, count: int, size: int, things: tuple[int, int] = (1, 5)
+    split: str, count: int, size: int, objects: tuple[int, int] = (1, 5)
 ) -> Iterator[tuple[Scene, Image]]:
     """The scenes of a test with their pictures, but those that the captioner, the strictest of the models, refuses."""
-    source = Scenes(size, split=split, things=things)
+    source = Scenes(size, split=split, objects=objects)
     for i in range(count):
         image = Image(source[i].pixels)
         with contextlib.suppress(Refused):
@@ -74,11 +74,11 @@ def classify(split: str, count: int, size: int) -> Scores:
     for title, most in (("things", 5), ("pictures", 1)):
         calls, truth = [], []
         for scene, image in scenes(split, count, size, (1, most)):
-            odd = [i for i, thing in enumerate(scene.things) if thing.held_out]
+            odd = [i for i, thing in enumerate(scene.objects) if thing.held_out]
             i = (odd or [0])[0]
             look = image if most == 1 else region(scene, image, i)
             calls.append({"image": look, "options": names})
-            truth.append(f"{scene.things[i].color} {scene.things[i].shape}")
+            truth.append(f"{scene.objects[i].color} {scene.objects[i].shape}")
         said = answers(backend, calls)
         scores[title] = share([a == b for a, b in zip(said, truth, strict=True)])
     return scores
@@ -92,7 +92,7 @@ def detect(split: str, count: int, size: int) -> Scores:
     all_boxes, counting, found = EmbeddedDetector(threshold=0.01), EmbeddedDetector(), []
     counts: list[bool] = []
     for scene, image in scenes(split, count, size):
-        shown = [f"{t.color} {t.shape}" for t in scene.things if t.held_out or not rare]
+        shown = [f"{t.color} {t.shape}" for t in scene.objects if t.held_out or not rare]
         others = [f"{rng.choice(COLORS)} {rng.choice(SHAPES)}" for _ in shown]
         for phrase in dict.fromkeys((*shown, *others)):
             truth = scene.boxes[scene.find(phrase)]
@@ -147,7 +147,7 @@ def vqa(split: str, count: int, size: int) -> Scores:
     """The share of questions answered right, of all kinds alike."""
     calls, truth = [], []
     for n, (scene, image) in enumerate(scenes(split, count, size)):
-        for question in scene.questions(1, [KINDS[n % len(KINDS)]]):
+        for question in scene.questions(1, [QUESTION_TYPES[n % len(QUESTION_TYPES)]]):
             calls.append({"image": image, "question": question.text})
             truth.append(question.answer_text)
     said = answers(EmbeddedVqa(), calls)
@@ -161,7 +161,7 @@ def ask(split: str, count: int, size: int) -> Scores:
     with Agent(config=LEARNED) as agent:
         source = Scenes(size, split=split)
         for n in range(count):
-            for question in source[n].questions(1, [KINDS[n % len(KINDS)]]):
+            for question in source[n].questions(1, [QUESTION_TYPES[n % len(QUESTION_TYPES)]]):
                 answer = agent.ask(question.text, Image(source[n].pixels))
                 answered.append(answer.status == "answered")
                 right.append(answered[-1] and answer.value == question.answer)
@@ -185,13 +185,13 @@ def relations(split: str, count: int, size: int) -> Scores:
     with agent:
         found = [agent.run(question.program, image).value for image, question in asked]
     for title, kinds in (("yes/no", RELATIONAL[:1]), ("which", RELATIONAL[1:])):
-        these = [i for i, (_, question) in enumerate(asked) if question.kind in kinds]
+        these = [i for i, (_, question) in enumerate(asked) if question.type in kinds]
         scores[f"visual program, {title}"] = share([found[i] == asked[i][1].answer for i in these])
         scores[f"end-to-end VQA, {title}"] = share([said[i] == asked[i][1].answer_text for i in these])
         scores[f"questions, {title}"] = float(len(these))
     chosen = []
     for image, question in asked:
-        if question.kind == "relation":
+        if question.type == "relation":
             cosines = (
                 model.encode_classes(list(statements(question.text))) @ model.encode_images([image.pixels])[0]
             )

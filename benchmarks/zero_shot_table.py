@@ -18,8 +18,8 @@ from visprog.models.preprocess.image_processor import ImageArray, ImageProcessor
 from visprog.models.preprocess.tokenizer import Tokenizer
 from visprog.models.zero_shot import ZeroShot, fill_templates
 from visprog.prompts import class_sentences, templates
+from visprog.training.data.captions import Part, divide
 from visprog.training.data.pairs import Pairs, read_classes
-from visprog.training.tasks.captioned import Part, divide
 
 ONE = "a photo of a {}."
 PARTS: tuple[Part, Part] = ("train", "val")
@@ -80,7 +80,7 @@ def _read(
     if limit is not None:
         places = places[:: max(1, len(places) // limit)][:limit]
     found = [pairs[i] for i in places]
-    return [pair.image for pair in found], torch.tensor([names.index(pair.caption) for pair in found])
+    return [pair.image for pair in found], torch.tensor([names.index(pair.captions[0]) for pair in found])
 
 
 def main() -> None:

@@ -414,14 +414,14 @@ def test_scenes_and_what_is_true_of_them() -> None:
         assert tools is not None
         scene, image = item.details["scene"], Image.open(item.images[0])
         found = tools["detect"](image=image, what="thing")
-        assert len(found) == len(scene.things)
-        for region, thing in zip(found, scene.things, strict=True):
+        assert len(found) == len(scene.objects)
+        for region, thing in zip(found, scene.objects, strict=True):
             assert tools["dominant_color"](image=region) == thing.color
             assert tools["classify"](image=region, options=["none of it", thing.shape]) == thing.shape
             assert tools["verify"](image=region, statement=f"a {thing.size} {thing.shape}")
-        circles = [t for t in scene.things if t.shape == "circle"]
+        circles = [t for t in scene.objects if t.shape == "circle"]
         assert len(tools["find_circles"](image=image)) == len(circles)
-        squares = [t for t in scene.things if t.shape in ("square", "rectangle")]
+        squares = [t for t in scene.objects if t.shape in ("square", "rectangle")]
         assert len(tools["find_polygons"](image=image, kind="rectangles")) == len(squares)
 
 

@@ -19,7 +19,7 @@ from visprog.scenes import COLORS, HELD_OUT, SHAPES, SIZES, SPLITS, STYLES, TEXT
 from visprog.scenes.background import NoPhotographs
 from visprog.scenes.colors import palette
 from visprog.scenes.shapes import outline
-from visprog.tools import color
+from visprog.values import colors as color
 
 MANY = 200
 
@@ -85,9 +85,9 @@ def test_silhouettes_are_the_outlines(size: int) -> None:
     scenes = Scenes(size, seed=5)
     wrong, more = [], []
     for scene in (scenes[i] for i in range(16)):
-        for thing, mask in zip(scene.things, scene.silhouettes, strict=True):
-            form = outline(thing.shape, thing.angle)
-            placed = tuple((c * thing.radius + (thing.x, thing.y)) * size for c in form.contours)
+        for obj, mask in zip(scene.objects, scene.silhouettes, strict=True):
+            form = outline(obj.shape, obj.angle)
+            placed = tuple((c * obj.radius + (obj.x, obj.y)) * size for c in form.contours)
             exact = inside(placed, size)
             edge = exact.sum() - cv2.erode(exact.astype(np.uint8), np.ones((3, 3), np.uint8)).sum()
             wrong.append((mask ^ exact).sum() / edge)
@@ -110,7 +110,7 @@ def test_masks_are_what_later_things_leave_visible(some: list[Scene]) -> None:
 
 def test_boxes_fit_the_masks_exactly(some: list[Scene]) -> None:
     for scene in some:
-        assert scene.boxes.shape == (len(scene.things), 4) and scene.boxes.dtype == np.float32
+        assert scene.boxes.shape == (len(scene.objects), 4) and scene.boxes.dtype == np.float32
         for mask, (left, top, right, bottom) in zip(scene.masks, scene.boxes.astype(int), strict=True):
             rows, columns = np.nonzero(mask)
             assert (left, top, right, bottom) == (
@@ -140,15 +140,15 @@ def test_things_are_of_their_colour_and_stand_out(some: list[Scene]) -> None:
     named = total = 0
     for scene in some[:150]:
         anything = np.any(scene.silhouettes, axis=0)
-        for thing, mask in zip(scene.things, scene.masks, strict=True):
+        for obj, mask in zip(scene.objects, scene.masks, strict=True):
             core = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
             around = cv2.dilate(mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) & ~cv2.dilate(
                 anything.astype(np.uint8), np.ones((3, 3), np.uint8)
             ).astype(bool)
-            if core.sum() < 9 or around.sum() < 9 or thing.texture != "solid":
+            if core.sum() < 9 or around.sum() < 9 or obj.texture != "solid":
                 continue
             seen, behind = np.median(scene.pixels[core], axis=0), np.median(scene.pixels[around], axis=0)
-            named += color.name_of(seen) == thing.color
+            named += color.name_of(seen) == obj.color
             total += 1
             assert np.linalg.norm(np.diff(color.to_lab(np.stack([seen, behind])), axis=0)) > 15
     assert total > 200 and named / total > 0.97
@@ -157,19 +157,19 @@ def test_things_are_of_their_colour_and_stand_out(some: list[Scene]) -> None:
 def test_textures_show(some: list[Scene]) -> None:
     spread: dict[str, list[float]] = {name: [] for name in TEXTURES}
     for scene in some:
-        for thing, mask in zip(scene.things, scene.masks, strict=True):
+        for obj, mask in zip(scene.objects, scene.masks, strict=True):
             core = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-            if thing.size != "small" and core.sum() > 20:
+            if obj.size != "small" and core.sum() > 20:
                 lightness = color.to_lab(scene.pixels[core])[:, 0]
-                spread[thing.texture].append(float(lightness.std()) - scene.background.noise / 5)
+                spread[obj.texture].append(float(lightness.std()) - scene.background.noise / 5)
     assert max(np.median(spread["solid"]), 0) + 4 < min(np.median(spread[name]) for name in TEXTURES[1:])
 
 
 def test_every_word_occurs_and_counts_are_spread(some: list[Scene]) -> None:
-    things = [thing for scene in some for thing in scene.things]
+    objects = [obj for scene in some for obj in scene.objects]
     for attribute, words in (("shape", SHAPES), ("color", COLORS), ("size", SIZES), ("texture", TEXTURES)):
-        assert {getattr(thing, attribute) for thing in things} == set(words)
-    counts = Counter(len(scene.things) for scene in some)
+        assert {getattr(obj, attribute) for obj in objects} == set(words)
+    counts = Counter(len(scene.objects) for scene in some)
     assert set(counts) == {1, 2, 3, 4, 5} and min(counts.values()) > MANY / 10
 
 
@@ -188,15 +188,15 @@ def test_styles(style: str) -> None:
 
 
 def test_nine_things_fit() -> None:
-    scenes = Scenes(64, things=(9, 9), overlap=1)
-    assert all(len(scenes[i].things) == 9 and (scenes[i].boxes[:, 2] > 0).all() for i in range(10))
+    scenes = Scenes(64, objects=(9, 9), overlap=1)
+    assert all(len(scenes[i].objects) == 9 and (scenes[i].boxes[:, 2] > 0).all() for i in range(10))
 
 
 # -- what training never sees --------------------------------------------------------------------------
 
 
 def combinations_of(scene: Scene) -> set[tuple[str, str]]:
-    return {pair for t in scene.things for pair in ((t.color, t.shape), (t.texture, t.shape))}
+    return {pair for t in scene.objects for pair in ((t.color, t.shape), (t.texture, t.shape))}
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -243,20 +243,20 @@ def test_real_photographs(shared: Path) -> None:
     assert any(scenes[i].background.kind == "photo" and scenes[i].pixels.std() > 10 for i in range(8))
 
 
-def test_twins_differ_in_one_thing() -> None:
+def test_pairs_differ_in_one_object() -> None:
     scenes = Scenes(64, seed=6)
     kinds = Counter()
     for i in range(80):
-        twins = scenes.pair(i)
-        kinds[twins.kind] += 1
-        before, after = list(twins.first.things), list(twins.second.things)
-        changed = before.pop(twins.index)
-        now = after.pop(twins.index) if twins.kind != "presence" else None
+        pair = scenes.pair(i)
+        kinds[pair.type] += 1
+        before, after = list(pair.first.objects), list(pair.second.objects)
+        changed = before.pop(pair.index)
+        now = after.pop(pair.index) if pair.type != "presence" else None
         assert before == after and changed != now
-        assert changed.name in twins.difference and twins.first.find(changed.name) == [twins.index]
-        if twins.kind in ("color", "shape", "texture", "size"):
-            assert now is not None and getattr(now, twins.kind) in twins.difference
-        assert not np.array_equal(twins.first.pixels, twins.second.pixels)
+        assert changed.name in pair.difference and pair.first.find(changed.name) == [pair.index]
+        if pair.type in ("color", "shape", "texture", "size"):
+            assert now is not None and getattr(now, pair.type) in pair.difference
+        assert not np.array_equal(pair.first.pixels, pair.second.pixels)
     assert set(kinds) == {"color", "shape", "texture", "size", "position", "orientation", "presence"}
 
 
@@ -266,10 +266,10 @@ def test_films_move_smoothly() -> None:
         frames = scenes.sequence(i, 6)
         assert len(frames) == 6
         for a, b in pairwise(frames):
-            for one, other in zip(a.things, b.things, strict=True):
+            for one, other in zip(a.objects, b.objects, strict=True):
                 assert one.name == other.name and np.hypot(one.x - other.x, one.y - other.y) < 0.05
         assert all(np.array_equal(frame.masks, frame.silhouettes) for frame in frames)
-        assert frames[0].things != frames[-1].things
+        assert frames[0].objects != frames[-1].objects
         behind = ~np.any([frame.silhouettes.any(0) for frame in (frames[0], frames[-1])], axis=0)
         behind = cv2.erode(behind.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
         change = frames[0].pixels[behind].astype(int) - frames[-1].pixels[behind]
@@ -310,8 +310,8 @@ def test_batches_are_the_scenes_stacked() -> None:
     [
         ({"size": 16}, "at least 32"),
         ({"split": "valid"}, "unknown split 'valid'"),
-        ({"things": (0, 3)}, "least, greatest"),
-        ({"things": (4, 3)}, "least, greatest"),
+        ({"objects": (0, 3)}, "least, greatest"),
+        ({"objects": (4, 3)}, "least, greatest"),
         ({"style": "cubist"}, "unknown style 'cubist'"),
         ({"overlap": 2}, "chances from 0 to 1"),
     ],

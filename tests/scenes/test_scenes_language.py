@@ -10,7 +10,7 @@ import pytest
 from visprog.scenes import HELD_OUT, Scene, Scenes, facts_of
 from visprog.scenes.facts import Mention, agrees, matches
 from visprog.scenes.language import LEVELS
-from visprog.scenes.things import DIRECTIONS, OPPOSITE, Thing
+from visprog.scenes.objects import DIRECTIONS, OPPOSITE, SceneObject
 
 MANY = 150
 
@@ -21,16 +21,16 @@ def some(request: pytest.FixtureRequest) -> list[Scene]:
     return [scenes[i] for i in range(MANY)]
 
 
-def thing(words: str, x: float = 0.5, y: float = 0.5) -> Thing:
-    """A thing from four words: "small red solid circle"."""
+def obj(words: str, x: float = 0.5, y: float = 0.5) -> SceneObject:
+    """An object from four words: "small red solid circle"."""
     size, color, texture, shape = words.split()
-    return Thing(shape, color, size, texture, x, y, 0.1, 0, 0, 0.0)
+    return SceneObject(shape, color, size, texture, x, y, 0.1, 0, 0, 0.0)
 
 
 PICTURE = [
-    thing("small red solid circle", 0.2, 0.2),
-    thing("large blue striped square", 0.7, 0.3),
-    thing("small red solid circle", 0.3, 0.8),
+    obj("small red solid circle", 0.2, 0.2),
+    obj("large blue striped square", 0.7, 0.3),
+    obj("small red solid circle", 0.3, 0.8),
 ]
 
 
@@ -101,7 +101,7 @@ def test_plain_captions_run_from_left_to_right_first(some: list[Scene]) -> None:
     for scene in some:
         read = facts_of(scene.captions("plain")[0])
         assert read is not None
-        leftmost = [min(t.x for t in scene.things if matches(t, mention)) for mention in read.mentions]
+        leftmost = [min(t.x for t in scene.objects if matches(t, mention)) for mention in read.mentions]
         assert leftmost == sorted(leftmost)
 
 
@@ -110,16 +110,16 @@ def test_full_captions_tell_a_relation_where_there_is_one(some: list[Scene]) -> 
     for scene in some:
         read = facts_of(scene.captions("full")[0])
         assert read is not None and len(read.claims) <= 1
-        if len(scene.things) == 1:
+        if len(scene.objects) == 1:
             assert not read.claims
         telling += len(read.claims)
-    assert telling > 0.6 * sum(len(scene.things) > 1 for scene in some)
+    assert telling > 0.6 * sum(len(scene.objects) > 1 for scene in some)
 
 
 def test_region_captions_fit_their_things(some: list[Scene]) -> None:
     simple = total = 0
     for scene in some:
-        assert len(scene.region_captions) == len(scene.things)
+        assert len(scene.region_captions) == len(scene.objects)
         for k, phrase in enumerate(scene.region_captions):
             assert k in scene.find(phrase)
             simple += len(phrase.split()) == 2
@@ -143,7 +143,7 @@ def test_facts_are_all_that_is_there(some: list[Scene]) -> None:
     for scene in some:
         facts = scene.facts()
         assert [(m.shape, m.color, m.size, m.texture) for m in facts.mentions] == [
-            (t.shape, t.color, t.size, t.texture) for t in scene.things
+            (t.shape, t.color, t.size, t.texture) for t in scene.objects
         ]
         assert len(facts.claims) == len(scene.relations)
 
@@ -195,12 +195,12 @@ def test_words_keep_what_is_held_out() -> None:
 
 def test_find(some: list[Scene]) -> None:
     scene = some[0]
-    assert scene.find("things") == list(range(len(scene.things)))
-    for k, each in enumerate(scene.things):
+    assert scene.find("things") == list(range(len(scene.objects)))
+    for k, each in enumerate(scene.objects):
         assert k in scene.find(each.name) and k in scene.find(f"the {each.color} {each.shape}")
         assert k in scene.find(f"{each.color} things")
     for wrong in ("cat", "a circle and a square", "a circle left of a square", ""):
-        with pytest.raises(ValueError, match="does not name one kind of thing"):
+        with pytest.raises(ValueError, match="does not name one kind of object"):
             scene.find(wrong)
 
 

@@ -14,8 +14,8 @@ from visprog.check import check
 from visprog.errors import Refused
 from visprog.registry import default_registry
 from visprog.scenes import COLORS, SHAPES, Scene, Scenes
-from visprog.scenes.kinds import COLOR_KINDS, KINDS, WORDINGS
 from visprog.scenes.questions import Question, is_worded
+from visprog.scenes.wordings import COLOR_QUESTIONS, QUESTION_TYPES, WORDINGS
 from visprog.tools.color import dominant_color
 from visprog.values import Box, Image, Mask, Region, helpers
 
@@ -27,7 +27,7 @@ def asked() -> list[tuple[Scene, Question]]:
 
 
 def oracle(scene: Scene) -> tuple[Image, dict[str, Any]]:
-    """The picture, and tools that know what is in it; only colours are seen in its pixels."""
+    """The image, and tools that know what is in it; only colours are seen in its pixels."""
     image = Image.open(scene.pixels)
 
     def detect(image: Image, what: str) -> list[Region]:
@@ -69,11 +69,11 @@ def test_programs_give_the_answers(asked: list[tuple[Scene, Question]]) -> None:
     assert np.mean(right[True]) > 0.96 and refused < 0.12 * len(right[True]) and len(right[False]) > 400
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", QUESTION_TYPES)
 def test_every_kind_is_asked_and_passes_the_check(kind: str) -> None:
     scenes, registry = Scenes(64, seed=32), default_registry()
     found = [question for i in range(120) for question in scenes[i].questions(1, [kind])]
-    assert len(found) >= 20 and {question.kind for question in found} == {kind}
+    assert len(found) >= 20 and {question.type for question in found} == {kind}
     types = {type(question.answer) for question in found}
     assert types == {{"count": int}.get(kind, str if kind.split("_")[-1] in ("color", "shape") else bool)}
     for question in found[:12]:
@@ -89,7 +89,7 @@ def test_answers_are_balanced_and_words_do_not_tell_them() -> None:
     asked = [question for i in range(1500) for question in scenes[i].questions(4)]
     answers: dict[str, Counter[str]] = defaultdict(Counter)
     for question in asked:
-        answers[question.kind][question.answer_text] += 1
+        answers[question.type][question.answer_text] += 1
     for kind, counts in answers.items():
         if "yes" in counts:
             assert abs(counts["yes"] / counts.total() - 0.5) < 0.1, (kind, counts)
@@ -99,15 +99,15 @@ def test_answers_are_balanced_and_words_do_not_tell_them() -> None:
     half = len(asked) // 2
     for question in asked[:half]:
         for word in features(question):
-            guesses[question.kind, word][question.answer_text] += 1
+            guesses[question.type, word][question.answer_text] += 1
     right: dict[str, list[bool]] = defaultdict(list)
     for question in asked[half:]:
         told: Counter[str] = Counter()
         for word in features(question):
-            counts = guesses[question.kind, word]
+            counts = guesses[question.type, word]
             for answer, number in counts.items():
                 told[answer] += number / max(counts.total(), 1)
-        right[question.kind].append(bool(told) and told.most_common(1)[0][0] == question.answer_text)
+        right[question.type].append(bool(told) and told.most_common(1)[0][0] == question.answer_text)
     for kind, hits in right.items():
         chance = 0.5 if "yes" in answers[kind] else 0.4 if kind == "count" else 0.16
         assert np.mean(hits) < chance + 0.1, (kind, np.mean(hits))
@@ -118,18 +118,18 @@ def features(question: Question) -> list[str]:
 
 
 def test_questions_are_seeded_and_different() -> None:
-    scene = Scenes(64, seed=34, things=(4, 5))[2]
+    scene = Scenes(64, seed=34, objects=(4, 5))[2]
     questions = scene.questions(20)
     assert len(questions) == 20 == len({question.text for question in questions})
-    assert questions == Scenes(64, seed=34, things=(4, 5))[2].questions(20)
-    assert questions != Scenes(64, seed=35, things=(4, 5))[2].questions(20)
+    assert questions == Scenes(64, seed=34, objects=(4, 5))[2].questions(20)
+    assert questions != Scenes(64, seed=35, objects=(4, 5))[2].questions(20)
 
 
 def test_nothing_is_asked_of_colours_that_cannot_be_seen() -> None:
     scenes = Scenes(64, seed=36, style="infrared")
     for i in range(20):
         for question in scenes[i].questions(6):
-            assert question.kind not in COLOR_KINDS
+            assert question.type not in COLOR_QUESTIONS
             assert not set(features(question)) & set(COLORS)
         assert scenes[i].questions(3, ["color"]) == []
 
@@ -144,13 +144,13 @@ def test_answers_in_words() -> None:
 def test_answers_are_words_of_the_vocabulary(asked: list[tuple[Scene, Question]]) -> None:
     for scene, question in asked:
         if isinstance(question.answer, str):
-            assert question.answer in (COLORS if question.kind.endswith("color") else SHAPES)
+            assert question.answer in (COLORS if question.type.endswith("color") else SHAPES)
         elif not isinstance(question.answer, bool):
-            assert 0 <= question.answer <= len(scene.things)
+            assert 0 <= question.answer <= len(scene.objects)
 
 
 def test_unknown_kind() -> None:
-    with pytest.raises(ValueError, match="unknown kind of question 'riddle'"):
+    with pytest.raises(ValueError, match="unknown type of question 'riddle'"):
         Scenes()[0].questions(2, ["count", "riddle"])
 
 

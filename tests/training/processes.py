@@ -1,4 +1,4 @@
-"""Runs of several tasks in however many processes it is started with: see test_trainer.py."""
+"""Runs of several objectives in however many processes it is started with: see test_trainer.py."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ if __name__ == "__main__":
     for name in ("Tiny",) if fsdp else ("Tiny", "Contrast", "Cached"):
         recipe = make_recipe(
             {
-                "task": f"tests.training.tiny_task:{name}",
+                "objective": f"tests.training.tiny_objective:{name}",
+                "data": {"source": "tests.training.tiny_objective:Points"},
                 "net": {"dropout": 0.0},
                 "steps": 6,
                 "batch_size": batch_size,

@@ -21,38 +21,67 @@ from visprog.models.preprocess.tokenizer import word_tokenizer
 from visprog.training.distributed.failures import leave
 from visprog.training.fit import fit
 from visprog.training.recipe import load_recipe
-from visprog.training.tasks.clip import Shape
-from visprog.training.tasks.owl import SceneOwl, SceneOwlConfig
 
 STEPS = 3
-SMALL = [f"shape.{k}={v}" for k, v in {
-    "size": 32, "dim": 16, "layers": 1, "heads": 2, "text_dim": 16, "text_layers": 1, "text_heads": 2, "stem": "null",
-}.items()]  # fmt: skip
-CLIP = [*SMALL, "shape.project=8"]
-COCA = [f"shape.{k}={v}" for k, v in {
-    "size": 32, "image_dim": 16, "image_layers": 1, "image_heads": 2, "dim": 16, "text_layers": 1, "fusion_layers": 1,
-    "heads": 2, "queries": 4, "stem": "null",
-}.items()]  # fmt: skip
-LLAMA = "text={dim: 16, layers: 1, heads: 2, hidden: 32}"
+ENCODER = {"size": 32, "dim": 16, "layers": 1, "heads": 2, "hidden": 64}
+TEXT = {"dim": 16, "layers": 1, "heads": 2, "hidden": 64}
+
+
+def under(prefix: str, keys: dict[str, object]) -> list[str]:
+    """Overrides of keys below another."""
+    return [f"{prefix}.{name}={value}" for name, value in keys.items()]
+
+
+def image_and_text(project: int) -> list[str]:
+    """What makes a model with an image encoder and a text encoder small."""
+    return [
+        *under("model.image_encoder", {**ENCODER, "project": project, "stem": "null"}),
+        *under("model.text_encoder", {**TEXT, "project": project}),
+    ]
+
+
+CLIP = image_and_text(8)
+SIGLIP = [
+    "loss=sigmoid",
+    "pad_texts=true",
+    f"model={{type: siglip, image_encoder: {json.dumps({**ENCODER, 'patch': 8})}, "
+    f"text_encoder: {json.dumps({**TEXT, 'project': 16})}}}",
+]
+OWL = image_and_text(16)
+COCA = [
+    *under("model.image_encoder", {**ENCODER, "stem": "null"}),
+    *under("model", {
+        "dim": 16, "unimodal_layers": 1, "multimodal_layers": 1, "heads": 2, "hidden": 64, "queries": 4,
+        "pool_heads": 2, "project": 16,
+    }),
+]  # fmt: skip
+LLAVA = ["model={type: llava, language_model: {dim: 16, layers: 1, heads: 2, hidden: 32}, feature_layers: [-1], "
+         "merge: 2}", "init_from={image_encoder: '{data}/owl'}", "position_codes=true"]  # fmt: skip
+HUGE = ["fsdp=false", "data.held=0.2", "epochs=null", "activation_checkpointing=false", "workers=0"]
 CHANGES: dict[str, list[str]] = {
-    "clip": [*CLIP, "tower=null"],
-    "clip-captions": [*CLIP, "pairs={data}/pairs.csv", "vocabulary=300", "length=16"],
-    "clip-cifar10": [*CLIP, "shape.patch=8", "classes={data}/classes.zip"],
-    "coca": [*COCA, "tower=null"],
-    "coca-captions": [*COCA, "pairs={data}/pairs.csv", "vocabulary=300", "length=16"],
-    "llava": [LLAMA, "tower={data}/owl", "start=null", "length=300"],
-    "llava-align": ["conversations={data}/talk.json", "tower={data}/owl", "language={data}/llama", "fsdp=false",
-                    "held=0.2", "epochs=null", "activation_checkpointing=false", "workers=0"],
-    "llava-instruct": ["conversations={data}/talk.json", "checkpoint={data}/llava", "fsdp=false", "held=0.2",
-                       "epochs=null", "activation_checkpointing=false", "workers=0"],
-    "llava-words": [LLAMA, "tower={data}/owl", "length=300"],
-    "owl": [*SMALL],
-    "owl-boxes": [*SMALL, "start=null", "data={data}/voc"],
-    "sam": [f"model.{k}={v}" for k, v in {
+    "clip": [*CLIP, "init_from=null"],
+    "clip-captions": [*CLIP, "data={data}/pairs.csv", "vocabulary=300", "length=16"],
+    "clip-cifar10": [*CLIP, "model.image_encoder.patch=8", "data={data}/classes.zip"],
+    "coca": [*COCA, "init_from=null"],
+    "coca-captions": [*COCA, "data={data}/pairs.csv", "vocabulary=300", "length=16"],
+    "llava": [*LLAVA, "length=300"],
+    "llava-align": [
+        "data={data}/talk.json", "init_from={image_encoder: '{data}/owl', language_model: '{data}/llama'}", *HUGE
+    ],
+    "llava-instruct": ["data={data}/talk.json", "init_from={data}/llava", *HUGE],
+    "llava-words": [*LLAVA, "length=300"],
+    "owl": [*OWL],
+    "owl-boxes": [*OWL, "init_from=null", "data={data}/voc"],
+    "sam": under("model", {
         "image_size": 32, "patch": 8, "dim": 16, "layers": 1, "heads": 2, "hidden": 32, "width": 16,
-        "decoder_heads": 2, "decoder_hidden": 16, "iou_head_hidden_dim": 16}.items()],
+        "decoder_heads": 2, "decoder_hidden": 16, "iou_head_hidden_dim": 16}),
 }  # fmt: skip
 """What makes each shipped recipe small."""
+
+
+def changes(name: str, data: Path) -> list[str]:
+    """The overrides of a recipe, for data made by `make_data`."""
+    return [change.replace("{data}", str(data)) for change in CHANGES[name]]
 
 
 def make_data(folder: Path) -> None:
@@ -102,13 +131,10 @@ def make_models(folder: Path) -> None:
     """A detector as "owl", a language model in the hub's layout as "llama", and both joined as "llava"."""
     from safetensors.torch import save_file
 
-    from visprog.training.tasks.llava import FileLlava, FileLlavaConfig
-
     torch.manual_seed(0)
-    shape = Shape(32, 8, 16, 1, 2, text_dim=16, text_layers=1, text_heads=2)
     for name in ("owl", "llava"):
         (folder / name).mkdir()
-    SceneOwl(SceneOwlConfig(shape=shape)).save(folder / "owl")
+    load_recipe("owl", [*OWL, "scale=1"]).build().save(folder / "owl")
     tokenizer = word_tokenizer(["user : assistant what is this it noise"], 64)
     model = Llama(LlamaConfig(vocab=len(tokenizer), dim=16, layers=1, heads=2, hidden=32, tied=False))
     llama = folder / "llama"
@@ -119,8 +145,7 @@ def make_models(folder: Path) -> None:
               "num_attention_heads": 2, "intermediate_size": 32, "rms_norm_eps": 1e-6}  # fmt: skip
     (llama / "config.json").write_text(json.dumps(config))
     tokenizer.save_pretrained(llama)
-    made = FileLlavaConfig(conversations=folder / "talk.json", tower=str(folder / "owl"), language=str(llama))
-    FileLlava(made).save(folder / "llava")
+    load_recipe("llava-align", changes("llava-align", folder)[:2]).build().save(folder / "llava")
 
 
 if __name__ == "__main__":
@@ -130,11 +155,10 @@ if __name__ == "__main__":
     if state.is_main_process:
         make_data(out / "data")
     state.wait_for_everyone()
-    for name, changes in CHANGES.items():
+    for name in CHANGES:
         if sys.argv[3:] and name not in sys.argv[3:]:
             continue
-        changes = [change.replace("{data}", str(out / "data")) for change in changes]
         common = [f"steps={STEPS}", f"batch_size={batch_size}", "accumulation=1", "precision=fp32",
                   "evaluate_every=null", "schedule.warmup=1"]  # fmt: skip
-        fit(load_recipe(name, [*changes, *common]), out / name)
+        fit(load_recipe(name, [*changes(name, out / "data"), *common]), out / name)
     leave(0)

@@ -117,7 +117,7 @@ def test_metadata_of_a_folder_of_images(write: Write) -> None:
 def test_captions_of_coco(tmp_path: Path) -> None:
     said = [{"image_id": "1", "caption": text} for text in ("a dog", "an animal")]
     pairs = read_pairs(written(tmp_path, coco(annotations=said), turned(1)))
-    assert [pairs[i].caption for i in range(2)] == ["a dog", "an animal"] and len(
+    assert [pairs[i].captions[0] for i in range(2)] == ["a dog", "an animal"] and len(
         {e.image for e in pairs.entries}
     ) == 1
     with pytest.raises(DataError, match="'caption' is missing"):
@@ -137,7 +137,7 @@ def test_byte_order_marks_are_not_part_of_the_data(tmp_path: Path) -> None:
     ):
         (tmp_path / name).write_text(text, encoding="utf-8-sig")
         assert read_conversations(tmp_path / name)[0].turns[1].text == "a\u2028b"
-    assert read_pairs(tmp_path)[0].caption == "a dog"
+    assert read_pairs(tmp_path)[0].captions[0] == "a dog"
     assert len(read_coco(path, tmp_path)) == 1
 
 
@@ -252,7 +252,7 @@ def read_all(pattern: Path) -> tuple[dict[str, str], dict[str, str]]:
     data, good, bad = Shards(pattern), {}, {}
     for place in data.keys(np.random.default_rng(0)):
         try:
-            good[place.name.rpartition(":")[2]] = data.read(place).caption
+            good[place.name.rpartition(":")[2]] = data.read(place).captions[0]
         except BadSample as error:
             bad[error.name] = error.reason
     return good, bad

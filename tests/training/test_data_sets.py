@@ -97,7 +97,7 @@ def test_pairs_with_text_beside_the_picture(write: Write) -> None:
     pairs = read_pairs(
         write({"a/1.png": png(), "a/1.txt": " a cat\n", "b.JPG": b"broken", "b.txt": "x", "c.png": png()})
     )
-    assert len(pairs) == 2 and pairs[0].caption == "a cat" and pairs[0].image.shape == (4, 6, 3)
+    assert len(pairs) == 2 and pairs[0].captions[0] == "a cat" and pairs[0].image.shape == (4, 6, 3)
     with pytest.raises(BadSample, match=r"b.JPG: not a picture"):
         pairs[1]
 
@@ -120,7 +120,7 @@ def test_pairs_in_a_table(tmp_path: Path, write: Write, ending: str, delimiter: 
     rows = [["id", "Path", "CAPTION"], ["0", "x/1.png", written], ["1", "x/2.png", "b"]]
     table.write_text("\n".join(delimiter.join(r) for r in rows), encoding="utf-8-sig")
     pairs = read_pairs(table, images)
-    assert len(pairs) == 2 and pairs[0].caption == caption and (pairs[0].image == 3).all()
+    assert len(pairs) == 2 and pairs[0].captions[0] == caption and (pairs[0].image == 3).all()
     with pytest.raises(BadSample, match=r"x/2.png: the file is missing"):
         pairs[1]
 
@@ -144,14 +144,14 @@ def test_a_folder_a_class(write: Write) -> None:
         "a photo of a cat.",
         "a photo of a polar bear.",
     ]
-    assert read_classes(path, "{}")[0].caption == "cat"
+    assert read_classes(path, "{}")[0].captions[0] == "cat"
 
 
 def test_cifar_in_its_archive(shared: Path) -> None:
     pairs = read_classes(shared / "data" / "cifar10_train.zip")
     counts = Counter(e.caption for e in pairs.entries)
     assert len(counts) == 10 and set(counts.values()) == {5000}
-    assert pairs[0].image.shape == (32, 32, 3) and pairs[0].caption == "a photo of a airplane."
+    assert pairs[0].image.shape == (32, 32, 3) and pairs[0].captions[0] == "a photo of a airplane."
 
 
 # -- shards --------------------------------------------------------------------------------------------
@@ -183,9 +183,9 @@ def test_a_pass_over_shards_holds_every_sample_once(shards: str) -> None:
     orders = []
     for seed in (0, 0, 1):
         pairs = [data.read(k) for k in data.keys(np.random.default_rng(seed))]
-        assert sorted(int(p.caption.split()[1]) for p in pairs) == list(range(20))
-        assert all((p.image == int(p.caption.split()[1])).all() for p in pairs)
-        orders.append([p.caption for p in pairs])
+        assert sorted(int(p.captions[0].split()[1]) for p in pairs) == list(range(20))
+        assert all((p.image == int(p.captions[0].split()[1])).all() for p in pairs)
+        orders.append([p.captions[0] for p in pairs])
     assert orders[0] == orders[1] != orders[2]
 
 
@@ -208,7 +208,7 @@ def test_shards_in_json_and_broken_ones(tmp_path: Path) -> None:
     shard(tmp_path / "a.tar", samples)
     data = Shards(tmp_path / "*.tar")
     places = {k.name.rsplit(":", 1)[1]: k for k in data.keys(np.random.default_rng(0))}
-    assert data.read(places["a"]).caption == "from json"
+    assert data.read(places["a"]).captions[0] == "from json"
     for name, reason in (
         ("b", "no caption"),
         ("c", "not a picture"),

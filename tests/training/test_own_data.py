@@ -1,4 +1,4 @@
-"""Recipes on one's own data: captions, boxes and masks, shards, bad samples, and what is too little or too much."""
+"""Recipes on your own data: captions, boxes and masks, shards, bad samples, and what is too little or too much."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 import PIL.Image  # noqa: E402
 
-from tests.training.recipes import CHANGES  # noqa: E402
-from tests.training.tiny_task import recipe as tiny_recipe  # noqa: E402
-from visprog.training.data.masks import encode_runs  # noqa: E402
+from tests.training.recipes import CHANGES, CLIP, SIGLIP  # noqa: E402
+from tests.training.tiny_objective import recipe as tiny_recipe  # noqa: E402
+from visprog.training.data.run_lengths import encode_runs  # noqa: E402
 from visprog.training.data.samples import DataError  # noqa: E402
 from visprog.training.fit import fit  # noqa: E402
+from visprog.training.objectives.contrastive import pair_numbers, related  # noqa: E402
 from visprog.training.recipe import Recipe, load_recipe  # noqa: E402
-from visprog.training.task import find_task  # noqa: E402
-from visprog.training.tasks.clip import pair_numbers, related  # noqa: E402
 from visprog.training.trainer import Trainer  # noqa: E402
 
 STEPS = ["steps=2", "batch_size=4", "evaluate_every=null", "ema=null"]
@@ -56,12 +55,14 @@ def captions(tmp_path: Path) -> Callable[..., Path]:
 
 
 def of_captions(name: str, **keys: Any) -> Recipe:
-    small = [change for change in CHANGES[name] if not change.startswith("pairs=")]
+    """A recipe of captions; `pairs` are its data."""
+    keys = {"data" if k == "pairs" else k: v for k, v in keys.items()}
+    small = [change for change in CHANGES[name] if not change.startswith("data=")]
     return load_recipe(name, [*small, *STEPS, *(f"{k}={v}" for k, v in keys.items())])
 
 
 def coco(folder: Path, count: int, *, masks: bool = True, name: str = "coco.json", size: int = 24) -> Path:
-    """Images with two things each, in COCO's format."""
+    """Images with two objects each, in COCO's format."""
     images, annotations = [], []
     for i in range(count):
         (folder / f"{i}.png").write_bytes(png(i, (size, 20)))
@@ -95,8 +96,8 @@ def test_a_bad_sample_anywhere_is_skipped_and_named(
     bad = {i: problem for i in range(0, 60, 4)}  # some of them to train on, some to score by
     made = fit(of_captions(name, pairs=captions(bad=bad), steps=14), tmp_path / "run")
     assert made["step"] == 14
-    task = find_task(f"{name}")(of_captions(name, pairs=tmp_path / "pairs.csv").arguments)
-    met = {task.source.train.entries[k].image for part in ("train", "val") for k in task.source.keys[part]}  # type: ignore[attr-defined]
+    source: Any = of_captions(name, pairs=tmp_path / "pairs.csv").build().source
+    met = {source.train.entries[k].image for part in ("train", "val") for k in source.keys[part]}
     assert set(made["skipped"]) == {f"{i}.png" for i in bad} & met
     assert set(json.loads((tmp_path / "run/summary.json").read_text())["skipped"]) == set(made["skipped"])
 
@@ -134,15 +135,16 @@ def test_an_image_is_no_negative_of_itself() -> None:
     ]
 
 
-@pytest.mark.parametrize("objective", ["clip", "siglip"])
-def test_a_batch_that_is_repeated_is_as_good_as_one(captions: Callable[..., Path], objective: str) -> None:
-    given = of_captions("clip-captions", pairs=captions(), objective=objective, **{"shape.project": 16})
-    task = find_task(given.task)(given.arguments)
-    data: Any = task.data("train")
+@pytest.mark.parametrize("model", ["clip", "siglip"])
+def test_a_batch_that_is_repeated_is_as_good_as_one(captions: Callable[..., Path], model: str) -> None:
+    shape = SIGLIP if model == "siglip" else CLIP
+    data_keys = [f"data={captions()}", "vocabulary=300", "length=16"]
+    objective = load_recipe("clip-captions", [*shape, *data_keys, *STEPS]).build()
+    data: Any = objective.data("train")
     batch = data.collate([data.sample(i, np.random.default_rng(0)) for i in range(4)])
     twice = {name: torch.cat([value, value]) for name, value in batch.items()}
-    once, both = (task.loss(b)["loss"].item() for b in (batch, twice))
-    assert both == pytest.approx(once + np.log(2) if objective == "clip" else 2 * once, abs=1e-4)
+    once, both = (objective.loss(b)["loss"].item() for b in (batch, twice))
+    assert both == pytest.approx(once + np.log(2) if model == "clip" else 2 * once, abs=1e-4)
 
 
 def test_a_batch_larger_than_the_data_is_said(
@@ -157,7 +159,9 @@ def test_a_batch_larger_than_the_data_is_said(
 @pytest.mark.parametrize("name", CAPTIONS)
 def test_too_few_captions_are_an_error_with_a_way_out(captions: Callable[..., Path], name: str) -> None:
     path = captions(2)
-    with pytest.raises(DataError, match=r"pairs.csv holds too few images .*: add more, or give val=FILE"):
+    with pytest.raises(
+        DataError, match=r"pairs.csv holds too few images .*: add more, or give data.val=FILE"
+    ):
         Trainer(of_captions(name, pairs=path))
     Trainer(of_captions(name, pairs=path, val=path))
 
@@ -206,30 +210,32 @@ def test_a_detector_learns_from_coco(tmp_path: Path) -> None:
     assert made["step"] == 2 and not made["skipped"]
     other = tmp_path / "other"
     other.mkdir()
-    task: Any = find_task("owl-boxes")(of_boxes(data=path, val=coco(other, 3)).arguments)
-    assert task.phrases == ["cell", "egg"]
+    task: Any = of_boxes(data=path, val=coco(other, 3)).build()
+    assert task.source.phrases == ("cell", "egg")
     assert [len(task.data(split)) for split in ("train", "val")] == [30, 3]
 
 
 def test_equal_names_are_one_phrase(tmp_path: Path) -> None:
-    task: Any = find_task("owl-boxes")(of_boxes(data=coco(tmp_path, 30), names="{Egg: cell}").arguments)
-    assert task.phrases == ["cell"]
-    assert task.data("train").sample(0, np.random.default_rng(0)).named.tolist() == [[True], [True]]
+    task: Any = of_boxes(data=coco(tmp_path, 30), names="{Egg: cell}").build()
+    assert task.source.phrases == ("cell",)
+    data = task.data("train")
+    named = data.collate([data.sample(0, np.random.default_rng(0))])["named"]
+    assert named[0, :3].tolist() == [[True], [True], [False]]
 
 
 def test_kinds_that_only_the_validation_data_have_are_named(tmp_path: Path) -> None:
     path, other = coco(tmp_path, 5), tmp_path / "val.json"
     raw = json.loads(path.read_text().replace("Egg", "unicorn"))
     other.write_text(json.dumps(raw))
-    with pytest.warns(UserWarning, match="^unicorn: only the images to score by show it"):
-        find_task("owl-boxes")(of_boxes(data=path, val=other).arguments)
+    with pytest.warns(UserWarning, match="^unicorn: only the validation images show it"):
+        of_boxes(data=path, val=other).build()
 
 
 def test_sam_learns_from_masks(tmp_path: Path) -> None:
     path = coco(tmp_path, 30, size=48)
     made = fit(of_masks(data=path), tmp_path / "run")
     assert made["step"] == 2 and not made["skipped"]
-    task: Any = find_task("sam")(of_masks(data=path, prompts=2).arguments)
+    task: Any = of_masks(data=path, prompts=2).build()
     batch = task.data("train").collate(
         [task.data("train").sample(0, np.random.default_rng(k)) for k in range(2)]
     )
@@ -244,24 +250,24 @@ def test_sam_learns_from_masks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"masks": False}, "coco.json has boxes alone: SAM learns from masks"),
-        ({"count": 2}, "coco.json holds too few images to set some aside to score by"),
+        ({"masks": False}, "coco.json has boxes without masks: masks are needed"),
+        ({"count": 2}, "coco.json holds too few images to set some aside for validation"),
     ],
 )
 def test_masks_that_cannot_be_used(tmp_path: Path, keys: dict[str, Any], message: str) -> None:
     path = coco(tmp_path, keys.pop("count", 30), **keys)
     with pytest.raises(DataError, match=message):
-        find_task("sam")(of_masks(data=path).arguments)
+        of_masks(data=path).build()
 
 
-def test_things_too_many_or_too_small_are_bad_samples(tmp_path: Path) -> None:
+def test_objects_too_many_or_too_small_are_bad_samples(tmp_path: Path) -> None:
     from visprog.training.data.samples import BadSample
 
     path = coco(tmp_path, 30, size=2400)
-    boxes: Any = find_task("owl-boxes")(of_boxes(data=path, most=1).arguments).data("train")
-    masks: Any = find_task("sam")(of_masks(data=path, **{"model.image_size": 16}).arguments).data("train")
+    boxes: Any = of_boxes(data=path, max_objects=1).build().data("train")
+    masks: Any = of_masks(data=path, **{"model.image_size": 16}).build().data("train")
     for data, message in (
-        (boxes, "it shows 2 things, more than most=1"),
+        (boxes, "it shows 2 objects, more than max_objects=1"),
         (masks, "it has no mask that is seen"),
     ):
         with pytest.raises(BadSample, match=message):

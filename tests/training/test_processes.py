@@ -16,6 +16,7 @@ pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
 from tests.training.recipes import CHANGES, STEPS
+from tests.training.tiny_objective import written
 from visprog.training.recipe import shipped_recipes
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -126,9 +127,7 @@ KILLED = (
     ],
 )
 def test_processes_end_together_with_one_message(tmp_path: Path, ending: str, said: str) -> None:
-    (tmp_path / "tiny.yaml").write_text(
-        "task: tests.training.tiny_task:Ending\nsteps: 5\nbatch_size: 4\naccumulation: 1\ncheckpoint_every: 2\n"
-    )
+    (tmp_path / "tiny.yaml").write_text(written("Ending", batch_size=4, accumulation=1, checkpoint_every=2))
     run = ["visprog", "train", "tiny.yaml", "--allow-code", "--output", "run"]
     done = launch([*run, f"ending={ending}"], tmp_path)
     ours = [line for line in done.stderr.splitlines() if line.startswith(("visprog: ", "interrupted"))]
@@ -143,7 +142,7 @@ def test_processes_end_together_with_one_message(tmp_path: Path, ending: str, sa
 
 @pytest.mark.parametrize("arguments", [["no-such-recipe"], ["tiny.yaml"]])
 def test_an_error_of_all_is_said_once(tmp_path: Path, arguments: list[object]) -> None:
-    (tmp_path / "tiny.yaml").write_text("task: tests.training.tiny_task:Tiny\nsteps: 5\n")
+    (tmp_path / "tiny.yaml").write_text(written())
     done = launch(["visprog", "train", *arguments], tmp_path)
     assert done.returncode == 1
     assert sum(line.startswith("visprog: ") for line in done.stderr.splitlines()) == 1

@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-from tests.training.tiny_task import recipe, rows, weights  # noqa: E402
+from tests.training.tiny_objective import recipe, rows, weights  # noqa: E402
 from visprog.training.checkpoint import Checkpoints, TrainingError, write_folder  # noqa: E402
 from visprog.training.fit import fit  # noqa: E402
 from visprog.training.recipe import Recipe  # noqa: E402
@@ -40,7 +40,7 @@ def start(folder: Path, optimizer: dict[str, object]) -> subprocess.Popen[bytes]
     """A run in a process of its own, slow enough to be met in the middle."""
     code = (
         "import torch; torch.set_num_threads(1)\n"
-        "from pathlib import Path; from tests.training.tiny_task import recipe\n"
+        "from pathlib import Path; from tests.training.tiny_objective import recipe\n"
         "from visprog.training.fit import fit\n"
         f"fit(recipe(sleep=0.02, optimizer={optimizer}), Path({str(folder)!r}))\n"
     )

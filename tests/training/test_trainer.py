@@ -1,4 +1,4 @@
-"""The loop and its parts, on a task of a few hundred parameters."""
+"""The loop and its parts, on an objective of a few hundred parameters."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 from safetensors.torch import load_file  # noqa: E402
 
-import tests.training.tiny_task as tiny  # noqa: E402
-from tests.training.tiny_task import recipe, rows, weights  # noqa: E402
+import tests.training.tiny_objective as tiny  # noqa: E402
+from tests.training.tiny_objective import recipe, rows, weights  # noqa: E402
 from visprog.training.checkpoint import TrainingError  # noqa: E402
 from visprog.training.data.samples import DataError  # noqa: E402
 from visprog.training.dry_run import SavedTensors, dry_run  # noqa: E402
 from visprog.training.fit import conclusion, fit  # noqa: E402
 from visprog.training.from_plain import RecipeError  # noqa: E402
-from visprog.training.optim import schedule  # noqa: E402
 from visprog.training.optim.ema import EMA  # noqa: E402
-from visprog.training.optim.optimizers import learning_rates, make_optimizers, set_factor  # noqa: E402
+from visprog.training.optim.optimizers import learning_rates, make_optimizers, schedule_factor, set_factor  # noqa: E402
 from visprog.training.recipe import OptimizerConfig, load_recipe  # noqa: E402
 from visprog.training.trainer import Trainer  # noqa: E402
 
@@ -43,11 +42,11 @@ def losses(folder: Path) -> list[float]:
 
 
 def test_the_rate_rises_to_its_peak_and_falls_to_its_floor() -> None:
-    rates = [schedule.factor(step, 110, 10, 0.1) for step in range(110)]
+    rates = [schedule_factor(step, 110, 10, 0.1) for step in range(110)]
     assert rates[:2] == pytest.approx([1 / 11, 2 / 11]) and rates[10] == 1
     assert rates[60] == pytest.approx(0.55)  # half way down
     assert rates == sorted(rates[:11]) + sorted(rates[11:], reverse=True)
-    assert schedule.factor(110, 110, 10, 0.1) == pytest.approx(0.1)
+    assert schedule_factor(110, 110, 10, 0.1) == pytest.approx(0.1)
 
 
 def test_rates_are_those_of_the_longest_prefix() -> None:
@@ -60,17 +59,17 @@ def test_rates_are_those_of_the_longest_prefix() -> None:
         RecipeError, match=r"optimizer.lr.block: the model has no such part: did you mean 'blocks'\?"
     ):
         learning_rates(model, {"": 0.1, "block": 0.2})
-    with pytest.raises(RecipeError, match=r"optimizer.lr says nothing of 'inward.weight'"):
+    with pytest.raises(RecipeError, match=r"optimizer.lr gives no rate for 'inward.weight'"):
         learning_rates(model, {"head": 0.1})
 
 
 def test_groups_have_the_decay_and_the_optimizer_that_they_should() -> None:
-    task = tiny.Tiny(tiny.TinyConfig())
-    task.model.embedding = torch.nn.Embedding(3, 4)
-    task.model.position = torch.nn.Parameter(torch.zeros(3, 4))
+    objective = recipe().build()
+    objective.model.embedding = torch.nn.Embedding(3, 4)
+    objective.model.position = torch.nn.Parameter(torch.zeros(3, 4))
     config = OptimizerConfig(name="muon", lr={"": 0.1, "inward": 0.0, "blocks.1": 0.2}, weight_decay=0.3)
-    muon, adam = make_optimizers(task, config)
-    names = {id(p): n for n, p in task.model.named_parameters()}
+    muon, adam = make_optimizers(objective, config)
+    names = {id(p): n for n, p in objective.model.named_parameters()}
     found = {
         names[id(p)]: (kind, g["lr"], g["weight_decay"])
         for kind, optimizer in (("muon", muon), ("adam", adam))
@@ -85,11 +84,11 @@ def test_groups_have_the_decay_and_the_optimizer_that_they_should() -> None:
         "blocks.1.norm.bias": ("adam", 0.2, 0.0), "blocks.1.linear.bias": ("adam", 0.2, 0.0),
         "embedding.weight": ("adam", 0.1, 0.0), "position": ("adam", 0.1, 0.0),
     }  # fmt: skip
-    assert not task.model.inward.weight.requires_grad and not task.model.inward.bias.requires_grad
+    assert not objective.model.inward.weight.requires_grad and not objective.model.inward.bias.requires_grad
     set_factor([muon, adam], 0.5)
     assert {g["lr"] for o in (muon, adam) for g in o.param_groups} == {0.05, 0.1}
     with pytest.raises(RecipeError, match="freezes every parameter"):
-        make_optimizers(task, OptimizerConfig(lr=0.0))
+        make_optimizers(objective, OptimizerConfig(lr=0.0))
 
 
 def test_the_average_forgets_slowly_but_not_at_first() -> None:
@@ -218,12 +217,12 @@ def test_half_precision_trains_and_keeps_full_weights(tmp_path: Path) -> None:
 
 def test_what_is_frozen_stays_and_is_in_evaluation_mode() -> None:
     trainer = Trainer(recipe(optimizer={"lr": {"": 0.1, "blocks": 0}}))
-    before = {n: p.clone() for n, p in trainer.task.model.named_parameters()}
+    before = {n: p.clone() for n, p in trainer.objective.model.named_parameters()}
     trainer.step(trainer.batches())
     trainer.evaluate()
-    changed = {n for n, p in trainer.task.model.named_parameters() if not torch.equal(p, before[n])}
+    changed = {n for n, p in trainer.objective.model.named_parameters() if not torch.equal(p, before[n])}
     assert changed == {"inward.weight", "inward.bias", "head.weight", "head.bias"}
-    model = trainer.task.model
+    model = trainer.objective.model
     assert model.training and model.dropout.training and not any(b.training for b in model.blocks)
 
 
@@ -236,7 +235,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_the_weights_are_lost(tmp_
     assert math.isfinite(losses(tmp_path)[-1]) and state["progress"]["step"] == len(losses(tmp_path))
 
 
-def test_data_without_a_good_sample_and_tasks_without_blocks(tmp_path: Path) -> None:
+def test_data_without_a_good_sample_and_objectives_without_blocks(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="100 bad samples in a row"):
         fit(recipe(length=5, bad=[0, 1, 2, 3, 4]), tmp_path / "bad")
     for key in ("compile", "activation_checkpointing"):
@@ -291,8 +290,8 @@ def test_two_processes_are_one_with_the_double_batch(tmp_path: Path) -> None:
     """Also with a loss over the features of both, and with cached gradients."""
     run_processes([sys.executable], tmp_path / "one", 8)
     run_processes(TORCHRUN, tmp_path / "two", 4)
-    for task in ("Tiny", "Contrast", "Cached"):
-        one, two = tmp_path / "one" / task, tmp_path / "two" / task
+    for name in ("Tiny", "Contrast", "Cached"):
+        one, two = tmp_path / "one" / name, tmp_path / "two" / name
         assert len(rows(one)) == 6
         for key in ("loss", "grad_norm"):
             assert [float(row[key]) for row in rows(two)] == numbers(one, key)
@@ -320,15 +319,16 @@ def test_sharded_weights_learn_the_same_and_resume(tmp_path: Path) -> None:
         run_processes(TORCHRUN, tmp_path / "sharded", 4, "fsdp")
 
 
-def test_a_task_without_validation_data_trains_to_its_last_weights(
+def test_an_objective_without_validation_data_trains_to_its_last_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    train = tiny.Points.split
     monkeypatch.setattr(
-        tiny.Tiny, "data", lambda self, split: tiny.Points(50, 1) if split == "train" else None
+        tiny.Points, "split", lambda self, name, size: train(self, name, size) if name == "train" else None
     )
     made = fit(recipe(steps=6), tmp_path)
     assert made["best"] is None and made["metric"] is None and not (tmp_path / "best").exists()
     assert (tmp_path / "last" / "model.safetensors").is_file()
-    monkeypatch.setattr(tiny.Tiny, "data", lambda self, split: None)
+    monkeypatch.setattr(tiny.Points, "split", lambda self, name, size: None)
     with pytest.raises(TrainingError, match="Tiny must give training data"):
         Trainer(recipe())

@@ -38,11 +38,12 @@ def train_recipe(
     ] = False,
     resume: ResumeOption = None,
     names: Annotated[bool, typer.Option("--list", help="Print the names of the shipped recipes.")] = False,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="Print every key of the recipe: its value, meaning and default.")
+    ] = False,
     allow_code: Annotated[
         bool,
-        typer.Option(
-            "--allow-code", help="Let the recipe import the module that its task names: module:class."
-        ),
+        typer.Option("--allow-code", help="Let the recipe import the modules that it names as module:class."),
     ] = False,
     json: JsonOption = False,
 ) -> Result:
@@ -50,7 +51,8 @@ def train_recipe(
 
     \b
     visprog train clip
-    visprog train detector.yaml data.train=photographs/ steps=2000 optimizer.lr=3e-4
+    visprog train owl-boxes data=photographs/ steps=2000 optimizer.lr=3e-4
+    visprog train clip --keys
     visprog train clip --dry-run
     torchrun --nproc-per-node 4 -m visprog train clip
     """
@@ -73,12 +75,15 @@ def train_recipe(
     from visprog.training.distributed.failures import ProcessFailed, ending_together
     from visprog.training.dry_run import dry_run as try_out
     from visprog.training.fit import conclusion, fit, is_main_process
+    from visprog.training.keys import show_keys
 
     folder = output or Path("runs") / Path(recipe).stem
     try:
         with ending_together():
             loaded = load_recipe(recipe, changes or (), allow_code=allow_code)
-        if dry_run:
+        if keys:
+            text, data = show_keys(loaded), {"status": "ok", "recipe": loaded.to_plain()}
+        elif dry_run:
             report = try_out(loaded)
             text, data = str(report), {"status": "ok", **report.to_plain()}
         else:

@@ -18,15 +18,15 @@ from .scenes import SPLITS, Scenes
 from .styles import STYLES
 
 WORDS = 62
-"""Pixels below each picture, for its caption."""
+"""Pixels below each image, for its caption."""
 
 
 def main() -> None:
-    """Write a contact sheet: pictures with their captions."""
+    """Write a contact sheet: images with their captions."""
     parser = argparse.ArgumentParser(prog="python -m visprog.scenes", description=main.__doc__)
     parser.add_argument("out", type=Path, help="the PNG file to write")
     parser.add_argument("--count", type=int, default=24)
-    parser.add_argument("--size", type=int, default=128, help="of the pictures, in pixels")
+    parser.add_argument("--size", type=int, default=128, help="of the images, in pixels")
     parser.add_argument("--show", type=int, default=192, help="at how many pixels to show them")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--split", choices=SPLITS, default="train")
@@ -51,14 +51,14 @@ def main() -> None:
 
 
 def tile(scene: Scene, side: int, level: str, boxes: bool) -> NDArray[np.uint8]:
-    """A picture at `side` pixels above its caption, RGB (side + WORDS, side + 8, 3)."""
+    """An image at `side` pixels above its caption, RGB (side + WORDS, side + 8, 3)."""
     method = cv2.INTER_NEAREST if side >= scene.size else cv2.INTER_AREA
-    picture = cv2.resize(scene.pixels, (side, side), interpolation=method)
+    image = cv2.resize(scene.pixels, (side, side), interpolation=method)
     if boxes:
         for left, top, right, bottom in np.rint(scene.boxes * side / scene.size).astype(int).tolist():
-            cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), (255, 0, 255), 1)
+            cv2.rectangle(image, (left, top), (right - 1, bottom - 1), (255, 0, 255), 1)
     out = np.full((side + WORDS, side + 8, 3), 255, np.uint8)
-    out[4 : side + 4, 4 : side + 4] = picture
+    out[4 : side + 4, 4 : side + 4] = image
     for k, line in enumerate(textwrap.wrap(scene.caption(level), side // 6)[:5]):
         cv2.putText(
             out, line, (4, side + 15 + 11 * k), cv2.FONT_HERSHEY_SIMPLEX, 0.33, (0, 0, 0), 1, cv2.LINE_AA

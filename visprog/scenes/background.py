@@ -1,4 +1,4 @@
-"""What lies behind the things: plain colours, gradients, patterns, photographs, strokes, light and noise."""
+"""What lies behind the objects: plain colours, gradients, patterns, photographs, strokes, light and noise."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from visprog.values.image import Image
 from ..values.colors import to_lab
 from .colors import CONTRAST, palette
 from .draw import Canvas
-from .things import Thing
+from .objects import SceneObject
 
-KINDS = ("plain", "gradient", "cloudy", "striped", "checkered")
+BACKGROUNDS = ("plain", "gradient", "cloudy", "striped", "checkered")
 PHOTO = 256
 """Side in pixels of the crop of a photograph that a scene keeps."""
 
 
 class NoPhotographs(VisprogError):
-    """The folder given as `backgrounds` holds no picture."""
+    """The folder given as `backgrounds` holds no image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stroke:
-    """A thin bent line, which is none of the things.
+    """A thin bent line, which is none of the objects.
 
     Attributes:
-        points: (x, y) in widths of the picture.
+        points: (x, y) in widths of the image.
         color: RGB.
-        width: in widths of the picture.
+        width: in widths of the image.
     """
 
     points: tuple[tuple[float, float], ...]
@@ -46,13 +46,13 @@ class Stroke:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Background:
-    """Everything but the things.
+    """Everything but the objects.
 
     Attributes:
-        kind: one of KINDS, or "photo".
+        kind: one of BACKGROUNDS, or "photo".
         colors: two RGB colours; of a gradient or pattern both, else the first.
         angle: of a gradient or pattern, in degrees; of clouds, which.
-        period: of a pattern, in widths of the picture.
+        period: of a pattern, in widths of the image.
         strokes: clutter.
         light: brightness at the four corners (top left, top right, bottom left, bottom right), 1 is even.
         noise: standard deviation, in grey levels.
@@ -72,23 +72,27 @@ class Background:
 
 
 def choose(
-    rng: random.Random, things: Sequence[Thing], *, clutter: float = 0.0, photos: Photographs | None = None
+    rng: random.Random,
+    objects: Sequence[SceneObject],
+    *,
+    clutter: float = 0.0,
+    photos: Photographs | None = None,
 ) -> Background:
-    """A background at random that all the things stand out from.
+    """A background at random that all the objects stand out from.
 
     Args:
         clutter: the chance that there are strokes.
         photos: where given, half of the backgrounds are photographs.
     """
     colors = palette()
-    good = colors.contrasting(things)
+    good = colors.contrasting(objects)
     first = int(good[rng.randrange(len(good))])
     apart = np.linalg.norm(colors.backgrounds_lab[good] - colors.backgrounds_lab[first], axis=1)
     near = good[apart < CONTRAST]
     second = int(near[rng.randrange(len(near))])
     even = rng.random() < 0.7
     made = Background(
-        kind=rng.choice(KINDS),
+        kind=rng.choice(BACKGROUNDS),
         colors=(colors.backgrounds[first], colors.backgrounds[second]),
         angle=rng.uniform(0, 360),
         period=rng.uniform(0.06, 0.3),
@@ -100,7 +104,7 @@ def choose(
     )  # fmt: skip
     if photos is None or rng.random() < 0.5:
         return made
-    return replace(made, kind="photo", photo=_faded(photos.crop(rng), things, rng.uniform(0.6, 1)))
+    return replace(made, kind="photo", photo=_faded(photos.crop(rng), objects, rng.uniform(0.6, 1)))
 
 
 def render(background: Background, size: int) -> Canvas:
@@ -126,7 +130,7 @@ def render(background: Background, size: int) -> Canvas:
 
 
 def develop(canvas: Canvas, background: Background) -> NDArray[np.uint8]:
-    """Light and noise over the finished picture (H, W, 3), and its 8-bit pixels."""
+    """Light and noise over the finished image (H, W, 3), and its 8-bit pixels."""
     size = canvas.shape[0]
     if background.light != (1.0,) * 4:
         corners = np.array(background.light, np.float32).reshape(2, 2)
@@ -138,10 +142,10 @@ def develop(canvas: Canvas, background: Background) -> NDArray[np.uint8]:
 
 
 class Photographs:
-    """The pictures of a folder and its subfolders, as backgrounds.
+    """The images of a folder and its subfolders, as backgrounds.
 
     Raises:
-        NoPhotographs: there is no such folder, or no picture in it.
+        NoPhotographs: there is no such folder, or no image in it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -155,13 +159,13 @@ class Photographs:
         """A random square of a random photograph, as float32 RGB (PHOTO, PHOTO, 3).
 
         Raises:
-            NoPhotographs: the file cannot be read as a picture.
+            NoPhotographs: the file cannot be read as an image.
         """
-        picture = self._load(rng.choice(self.paths))
-        height, width = picture.shape[:2]
+        image = self._load(rng.choice(self.paths))
+        height, width = image.shape[:2]
         side = round(min(height, width) * rng.uniform(0.4, 1))
         y, x = rng.randint(0, height - side), rng.randint(0, width - side)
-        part = picture[y : y + side, x : x + side]
+        part = image[y : y + side, x : x + side]
         if rng.random() < 0.5:
             part = np.ascontiguousarray(part[:, ::-1])
         return np.asarray(cv2.resize(part, (PHOTO, PHOTO), interpolation=cv2.INTER_AREA), np.float32)
@@ -169,41 +173,43 @@ class Photographs:
     def _load(self, path: Path) -> NDArray[np.uint8]:
         if path not in self._read:
             try:
-                picture = Image.open(path).pixels
+                image = Image.open(path).pixels
             except ImageError as error:
                 raise NoPhotographs(
-                    f"{path} cannot be read as a picture ({error}): remove it from the folder"
+                    f"{path} cannot be read as an image ({error}): remove it from the folder"
                 ) from None
-            shrink = min(1.0, 2 * PHOTO / min(picture.shape[:2]))
+            shrink = min(1.0, 2 * PHOTO / min(image.shape[:2]))
             if shrink < 1:
-                picture = cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+                image = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
             if len(self._read) >= 64:
                 self._read.clear()
-            self._read[path] = np.asarray(picture, np.uint8)
+            self._read[path] = np.asarray(image, np.uint8)
         return self._read[path]
 
 
-def _faded(photo: NDArray[np.float32], things: Sequence[Thing], strength: float) -> NDArray[np.float32]:
-    """A photograph with its mean moved to a colour that the things stand out from, and its contrast reduced
+def _faded(
+    photo: NDArray[np.float32], objects: Sequence[SceneObject], strength: float
+) -> NDArray[np.float32]:
+    """A photograph with its mean moved to a colour that the objects stand out from, and its contrast reduced
     until they do so where they lie."""
     colors = palette()
     mean = photo.mean((0, 1))
-    good = colors.backgrounds[colors.contrasting(things)]
+    good = colors.backgrounds[colors.contrasting(objects)]
     base = good[np.linalg.norm(good - mean, axis=1).argmin()]
     small = cv2.resize(photo, (32, 32), interpolation=cv2.INTER_AREA) - mean
     for _ in range(6):
         seen = to_lab(np.clip(base + strength * small, 0, 255).reshape(-1, 3)).reshape(32, 32, 3)
-        if all(_stands_out(thing, seen) for thing in things):
+        if all(_stands_out(obj, seen) for obj in objects):
             break
         strength *= 0.6
     return np.asarray(np.clip(base + strength * (photo - mean), 0, 255), np.float32)
 
 
-def _stands_out(thing: Thing, picture: NDArray[np.float32]) -> bool:
-    """True if a thing differs from nearly all of the picture (H, W, 3), in CIELAB, where it lies."""
-    left, top, right, bottom = (round(v * len(picture)) for v in thing.extent)
-    behind = picture[top : max(bottom, top + 1), left : max(right, left + 1)].reshape(-1, 3)
-    distance = np.linalg.norm(behind - to_lab(palette().of(thing)[None]), axis=1)
+def _stands_out(obj: SceneObject, image: NDArray[np.float32]) -> bool:
+    """True if an object differs from nearly all of the image (H, W, 3), in CIELAB, where it lies."""
+    left, top, right, bottom = (round(v * len(image)) for v in obj.extent)
+    behind = image[top : max(bottom, top + 1), left : max(right, left + 1)].reshape(-1, 3)
+    distance = np.linalg.norm(behind - to_lab(palette().of(obj)[None]), axis=1)
     return bool(np.quantile(distance, 0.1) > 0.6 * CONTRAST)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..values.colors import to_lab
-from .things import COLORS, Thing
+from .objects import COLORS, SceneObject
 
 ANCHORS: dict[str, str] = {
     "red": "e61e1e c01420 ee4038", "orange": "ff8c00 f57814 ffa532", "yellow": "ffe600 f0d728 fff064",
@@ -26,12 +26,12 @@ TONES: dict[str, str] = {
     "blue": "8cbeff", "purple": "c89be6", "pink": "d21e78", "brown": "c0874f", "black": "424242",
     "white": "c8c8c8", "grey": "484848",
 }  # fmt: skip
-"""Colour → the darker or lighter tone of the stripes, dots and squares of textured things."""
+"""Colour → the darker or lighter tone of the stripes, dots and squares of textured objects."""
 
 SHADES = 48
 BACKGROUNDS = 1024
 CONTRAST = 32.0
-"""Least distance in CIELAB between a thing and the background; 2 to 3 is what an eye can just tell apart."""
+"""Least distance in CIELAB between an object and the background; 2 to 3 is what an eye can just tell apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +54,17 @@ class Palette:
     backgrounds_lab: NDArray[np.float32]
     distance: NDArray[np.float32]
 
-    def of(self, thing: Thing) -> NDArray[np.float32]:
-        """RGB (3,) of a thing."""
-        return np.asarray(self.rgb[COLORS.index(thing.color), thing.shade])
+    def of(self, obj: SceneObject) -> NDArray[np.float32]:
+        """RGB (3,) of an object."""
+        return np.asarray(self.rgb[COLORS.index(obj.color), obj.shade])
 
-    def tone(self, thing: Thing) -> NDArray[np.float32]:
-        """RGB (3,) of the texture of a thing."""
-        return np.asarray(self.tones[COLORS.index(thing.color)])
+    def tone(self, obj: SceneObject) -> NDArray[np.float32]:
+        """RGB (3,) of the texture of an object."""
+        return np.asarray(self.tones[COLORS.index(obj.color)])
 
-    def contrasting(self, things: Sequence[Thing]) -> NDArray[np.intp]:
-        """The backgrounds that all the things stand out from: indices, at least one."""
-        colors, shades = [COLORS.index(t.color) for t in things], [t.shade for t in things]
+    def contrasting(self, objects: Sequence[SceneObject]) -> NDArray[np.intp]:
+        """The backgrounds that all the objects stand out from: indices, at least one."""
+        colors, shades = [COLORS.index(t.color) for t in objects], [t.shade for t in objects]
         nearest = self.distance[colors, shades].min(0)
         good = np.flatnonzero(nearest >= CONTRAST)
         return good if good.size else np.array([nearest.argmax()])

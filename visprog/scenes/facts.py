@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from .objects import COLORS, SIZES, TEXTURES, SceneObject, lies_inside, offset
 from .shapes import SHAPES
-from .things import COLORS, SIZES, TEXTURES, Thing, lies_inside, offset
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -50,7 +50,7 @@ _CODES = {phrase: "@" + name.replace(" ", "_") for phrase, name in _PHRASES}
 
 
 class Mention(NamedTuple):
-    """Things that a caption speaks of; None where it leaves something open."""
+    """Objects that a caption speaks of; None where it leaves something open."""
 
     shape: str | None = None
     color: str | None = None
@@ -73,7 +73,7 @@ class Claim(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What a caption says: the things that it introduces, and the relations."""
+    """What a caption says: the objects that it introduces, and the relations."""
 
     mentions: tuple[Mention, ...]
     claims: tuple[Claim, ...]
@@ -82,86 +82,88 @@ class Facts(NamedTuple):
 def facts_of(caption: str) -> Facts | None:
     """Read a caption; None if a word is unknown or the words do not make sense together.
 
-    A mention with "the" speaks of things named before, and introduces none.
+    A mention with "the" speaks of objects named before, and introduces none.
     """
     text = re.sub(r"[.,;:!?]", " ", caption.lower().replace("gray", "grey"))
     mentions: list[Mention] = []
     claims: list[Claim] = []
-    said: dict[str, str] = {}
+    named: dict[str, str] = {}
     count, known, last, relation = 1, False, None, ""
     for word in _RELATION.sub(lambda m: _CODES[m[0]], text).split():
-        kind = _kind(word)
+        attribute = _attribute(word)
         if word in ("a", "an"):
             count = 1
         elif word == "the":
             known = True
         elif word in NUMBERS:
             count = NUMBERS.index(word)
-        elif kind and kind not in said:
-            said[kind] = word
+        elif attribute and attribute not in named:
+            named[attribute] = word
         elif word in NOUNS:
-            mention = Mention(NOUNS[word], said.get("color"), said.get("size"), said.get("texture"), count)
+            mention = Mention(NOUNS[word], named.get("color"), named.get("size"), named.get("texture"), count)
             if relation and last is not None:
                 claims.append(Claim(last, relation, mention))
             if not known:
                 mentions.append(mention)
-            last, relation, said, count, known = mention, "", {}, 1, False
-        elif word.startswith("@") and last is not None and not said and not relation:
+            last, relation, named, count, known = mention, "", {}, 1, False
+        elif word.startswith("@") and last is not None and not named and not relation:
             relation = word[1:].replace("_", " ")
-        elif word in FILLERS and not said:
+        elif word in FILLERS and not named:
             known = False
         else:
             return None
-    if said or relation or last is None:
+    if named or relation or last is None:
         return None
     return Facts(tuple(mentions), tuple(claims))
 
 
-def matches(thing: Thing, mention: Mention) -> bool:
-    """True if a thing is as a mention says."""
+def matches(obj: SceneObject, mention: Mention) -> bool:
+    """True if an object is as a mention says."""
     return (
-        mention.shape in (None, thing.shape)
-        and mention.color in (None, thing.color)
-        and mention.size in (None, thing.size)
-        and mention.texture in (None, thing.texture)
+        mention.shape in (None, obj.shape)
+        and mention.color in (None, obj.color)
+        and mention.size in (None, obj.size)
+        and mention.texture in (None, obj.texture)
     )
 
 
-def mention_of(thing: Thing, color: bool = True) -> Mention:
-    """All that can be said of a thing; without its colour, where that cannot be seen."""
-    return Mention(thing.shape, thing.color if color else None, thing.size, thing.texture)
+def mention_of(obj: SceneObject, color: bool = True) -> Mention:
+    """All that can be named of an object; without its colour, where that cannot be seen."""
+    return Mention(obj.shape, obj.color if color else None, obj.size, obj.texture)
 
 
-def agrees(facts: Facts, things: Sequence[Thing], *, complete: bool = False, slack: float = 0.0) -> bool:
-    """True if all that is claimed holds of the things.
+def agrees(
+    facts: Facts, objects: Sequence[SceneObject], *, complete: bool = False, slack: float = 0.0
+) -> bool:
+    """True if all that is claimed holds of the objects.
 
     "A" means at least one, a number means exactly so many.
 
     Args:
-        complete: each thing must also be named, once.
-        slack: by how much a relation may fail and still count as true, in widths of the picture.
+        complete: each object must also be named, once.
+        slack: by how much a relation may fail and still count as true, in widths of the image.
     """
     for mention in facts.mentions:
-        found = sum(matches(thing, mention) for thing in things)
+        found = sum(matches(obj, mention) for obj in objects)
         if found < mention.number or (mention.number != 1 and found != mention.number):
             return False
     for claim in facts.claims:
         if not any(
             (lies_inside(a, b) if claim.relation == "inside" else offset(a, claim.relation, b) > -slack)
-            for a in things
-            for b in things
+            for a in objects
+            for b in objects
             if a is not b and matches(a, claim.subject) and matches(b, claim.object)
         ):
             return False
-    return not complete or _covers(facts.mentions, things)
+    return not complete or _covers(facts.mentions, objects)
 
 
-def _covers(mentions: Sequence[Mention], things: Sequence[Thing]) -> bool:
-    """True if each thing can be given to a mention so that every mention has as many as it counts."""
+def _covers(mentions: Sequence[Mention], objects: Sequence[SceneObject]) -> bool:
+    """True if each object can be given to a mention so that every mention has as many as it counts."""
     places = [mention for mention in mentions for _ in range(mention.number)]
-    if len(places) != len(things):
+    if len(places) != len(objects):
         return False
-    return _assign([[matches(thing, mention) for thing in things] for mention in places])
+    return _assign([[matches(obj, mention) for obj in objects] for mention in places])
 
 
 def _assign(fits: list[list[bool]]) -> bool:
@@ -180,7 +182,7 @@ def _assign(fits: list[list[bool]]) -> bool:
     return all(find(row, set()) for row in range(len(fits)))
 
 
-def _kind(word: str) -> str:
+def _attribute(word: str) -> str:
     """Which attribute a word tells: "color", "size", "texture", or ""."""
     if word in COLORS:
         return "color"

@@ -1,4 +1,4 @@
-"""What can be said of a scene: captions of several lengths, phrases for single things, and near misses."""
+"""What can be said of a scene: captions of several lengths, phrases for single objects, and near misses."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import replace
 from itertools import combinations
 
 from .facts import NOUNS, NUMBERS, RELATION_PHRASES, agrees, facts_of, plural, with_article
+from .objects import COLORS, OPPOSITE, SIZES, TEXTURES, SceneObject, is_held_out
 from .shapes import SHAPES
-from .things import COLORS, OPPOSITE, SIZES, TEXTURES, Thing, is_held_out
 
 LEVELS = ("short", "plain", "full")
 FRAMES = (
@@ -24,7 +24,7 @@ FRAMES = (
 )
 VARIANTS = len(FRAMES) + 1
 NEGATIVE_SLACK = 0.06
-"""A reversed relation is a negative only where it fails by more than this, in widths of the picture."""
+"""A reversed relation is a negative only where it fails by more than this, in widths of the image."""
 
 GRID = 12
 """Columns and rows that `cell` tells places in."""
@@ -33,7 +33,7 @@ Relation = tuple[int, str, int]
 
 
 def caption(
-    things: Sequence[Thing],
+    objects: Sequence[SceneObject],
     relations: Sequence[Relation],
     key: str,
     level: str,
@@ -47,7 +47,7 @@ def caption(
         relations: those that hold clearly; needed for the level "full" only.
         key: seed of the random choices.
         level: "short", "plain" or "full".
-        variant: 0 for the simplest words, things from left to right; up to VARIANTS - 1 for others.
+        variant: 0 for the simplest words, objects from left to right; up to VARIANTS - 1 for others.
         color: name colours.
 
     Raises:
@@ -58,64 +58,71 @@ def caption(
     subject = random.Random(f"{key}/{level}")  # what is spoken of is the same in all variants
     frame = FRAMES[max(variant - 1, 0)]
     if level == "short":
-        return frame.format(with_article(phrase(subject.choice(things), color=color)), be="is")
+        return frame.format(with_article(phrase(subject.choice(objects), color=color)), be="is")
     full = level == "full"
-    related = _relation(things, relations, subject, color) if full else None
-    order = sorted(range(len(things)), key=lambda i: things[i].x)
+    related = _relation(objects, relations, subject, color) if full else None
+    order = sorted(range(len(objects)), key=lambda i: objects[i].x)
     if variant == 0:
-        return _sentence(things, order, related, full, color, frame)
+        return _sentence(objects, order, related, full, color, frame)
     rng = random.Random(f"{key}/{level}/{variant}")
     rng.shuffle(order)
-    return _sentence(things, order, related, full, color, frame, rng)
+    return _sentence(objects, order, related, full, color, frame, rng)
 
 
-def listing(things: Sequence[Thing], *, color: bool = True) -> str:
-    """All that is visible of all things, from left to right, with a thing's cell before and after whatever may be
+def listing(objects: Sequence[SceneObject], *, color: bool = True) -> str:
+    """All that is visible of all objects, from left to right, with an object's cell before and after whatever may be
     asked for: "d 3 small d 3 red d 3 circle d 3 ; k 6 large k 6 striped blue k 6 square k 6". Who writes knows from
     the first where to look; who reads finds what a word is true of right after it."""
-    told = []
-    for thing in from_left(things):
-        looks = phrase(replace(thing, shape=""), color=color, texture=True).strip()
-        parts = [part for part in (thing.size, looks, thing.shape) if part]
-        told.append(f" {cell(thing)} ".join(["", *parts, ""]).strip())
-    return " ; ".join(told)
+    found = []
+    for obj in from_left(objects):
+        looks = phrase(replace(obj, shape=""), color=color, texture=True).strip()
+        parts = [part for part in (obj.size, looks, obj.shape) if part]
+        found.append(f" {cell(obj)} ".join(["", *parts, ""]).strip())
+    return " ; ".join(found)
 
 
-def cell(thing: Thing) -> str:
-    """Where the middle of a thing lies in a grid of GRID columns and rows: a letter from the left and a number from
+def cell(obj: SceneObject) -> str:
+    """Where the middle of an object lies in a grid of GRID columns and rows: a letter from the left and a number from
     the top, "d 3"."""
-    column, row = (min(max(int(at * GRID), 0), GRID - 1) for at in (thing.x, thing.y))
+    column, row = (min(max(int(at * GRID), 0), GRID - 1) for at in (obj.x, obj.y))
     return f"{string.ascii_lowercase[column]} {row + 1}"
 
 
-def from_left(things: Iterable[Thing]) -> list[Thing]:
-    return sorted(things, key=lambda thing: (thing.x, thing.y))
+def from_left(objects: Iterable[SceneObject]) -> list[SceneObject]:
+    return sorted(objects, key=lambda obj: (obj.x, obj.y))
 
 
-def region_caption(thing: Thing, rng: random.Random, *, color: bool = True) -> str:
-    """A phrase for one thing, of random detail: mostly colour and shape."""
+def region_caption(obj: SceneObject, rng: random.Random, *, color: bool = True) -> str:
+    """A phrase for one object, of random detail: mostly colour and shape."""
     detail = rng.random()
     if detail < 0.5:
-        return phrase(thing, color=color)
+        return phrase(obj, color=color)
     if detail < 0.7:
-        return phrase(thing, color=color and detail < 0.6, size=True)
+        return phrase(obj, color=color and detail < 0.6, size=True)
     if detail < 0.9:
-        return phrase(thing, color=color and detail < 0.8, texture=True)
-    return phrase(thing, color=color, size=True, texture=True, texture_last=detail < 0.95)
+        return phrase(obj, color=color and detail < 0.8, texture=True)
+    return phrase(obj, color=color, size=True, texture=True, texture_last=detail < 0.95)
 
 
 def phrase(
-    thing: Thing, *, color: bool = True, size: bool = False, texture: bool = False, texture_last: bool = False
+    obj: SceneObject,
+    *,
+    color: bool = True,
+    size: bool = False,
+    texture: bool = False,
+    texture_last: bool = False,
 ) -> str:
-    """A noun phrase for a thing; that it is solid is not said."""
-    pattern = thing.texture if texture and thing.texture != "solid" else ""
-    hue = thing.color if color else ""
-    words = (thing.size if size else "", *((hue, pattern) if texture_last else (pattern, hue)), thing.shape)
+    """A noun phrase for an object; solid is not named."""
+    pattern = obj.texture if texture and obj.texture != "solid" else ""
+    hue = obj.color if color else ""
+    words = (obj.size if size else "", *((hue, pattern) if texture_last else (pattern, hue)), obj.shape)
     return " ".join(word for word in words if word)
 
 
-def negatives(caption: str, things: Sequence[Thing], rng: random.Random, *, rare: bool = False) -> list[str]:
-    """Near misses of a caption that are not true of the things; see `Scene.negatives`.
+def negatives(
+    caption: str, objects: Sequence[SceneObject], rng: random.Random, *, rare: bool = False
+) -> list[str]:
+    """Near misses of a caption that are not true of the objects; see `Scene.negatives`.
 
     Args:
         rare: they may name combinations that training never shows.
@@ -123,7 +130,7 @@ def negatives(caption: str, things: Sequence[Thing], rng: random.Random, *, rare
     found = []
     for candidate in dict.fromkeys(_edits(caption, rng)):
         read = facts_of(candidate)
-        if read is None or agrees(read, things, slack=NEGATIVE_SLACK):
+        if read is None or agrees(read, objects, slack=NEGATIVE_SLACK):
             continue
         if rare or not any(is_held_out(m.shape, m.color, m.texture) for m in read.mentions):
             found.append(candidate)
@@ -132,7 +139,7 @@ def negatives(caption: str, things: Sequence[Thing], rng: random.Random, *, rare
 
 
 def _sentence(
-    things: Sequence[Thing],
+    objects: Sequence[SceneObject],
     order: Sequence[int],
     related: Relation | None,
     full: bool,
@@ -140,9 +147,9 @@ def _sentence(
     frame: str,
     rng: random.Random | None = None,
 ) -> str:
-    """One caption of all things; without `rng` in the simplest words."""
+    """One caption of all objects; without `rng` in the simplest words."""
     last = rng is not None and rng.random() < 0.3
-    names = [phrase(t, color=color, size=full, texture=full, texture_last=last) for t in things]
+    names = [phrase(t, color=color, size=full, texture=full, texture_last=last) for t in objects]
     if related is None:
         groups = _groups([names[i] for i in order])
         plural_verb = groups[0] != with_article(names[order[0]])
@@ -162,12 +169,12 @@ def _sentence(
 
 
 def _relation(
-    things: Sequence[Thing], relations: Sequence[Relation], rng: random.Random, color: bool
+    objects: Sequence[SceneObject], relations: Sequence[Relation], rng: random.Random, color: bool
 ) -> Relation | None:
-    """A relation between two things whose full names fit no other, if there is one."""
-    names = [phrase(t, color=color, size=True, texture=True) for t in things]
-    told = [(i, r, j) for i, r, j in relations if names.count(names[i]) == 1 == names.count(names[j])]
-    return rng.choice(told) if told else None
+    """A relation between two objects whose full names fit no other, if there is one."""
+    names = [phrase(t, color=color, size=True, texture=True) for t in objects]
+    found = [(i, r, j) for i, r, j in relations if names.count(names[i]) == 1 == names.count(names[j])]
+    return rng.choice(found) if found else None
 
 
 def _groups(names: Sequence[str]) -> list[str]:

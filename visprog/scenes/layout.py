@@ -1,4 +1,4 @@
-"""Which things a scene has, and where they lie."""
+"""Which objects a scene has, and where they lie."""
 
 from __future__ import annotations
 
@@ -11,53 +11,55 @@ import numpy as np
 
 from .colors import SHADES
 from .draw import patch, visible_shares
+from .objects import COLORS, RADIUS, SIZES, TEXTURES, SceneObject, is_held_out
 from .shapes import SHAPES, outline, turn
-from .things import COLORS, RADIUS, SIZES, TEXTURES, Thing, is_held_out
 
-MOST = 9
-"""More things do not fit for sure."""
+MAX_OBJECTS = 9
+"""More may not fit."""
 
-VISIBLE = 0.65
-"""Least share of a thing that others leave visible."""
+MIN_VISIBLE = 0.65
+"""Least share of an object that others leave visible."""
 
-GAP = 0.02
-MARGIN = 0.015
-WHOLE = (0.26, 0.36)
-"""Radius of a thing that holds another."""
+MIN_GAP = 0.02
+MIN_MARGIN = 0.015
+WHOLE_RADIUS = (0.26, 0.36)
+"""Radius of an object that holds another."""
 
 
-def arrange(rng: random.Random, count: int, *, held_out: bool = False, overlap: bool = False) -> list[Thing]:
-    """Things at random, each in full inside the picture; later ones lie in front.
+def arrange(
+    rng: random.Random, count: int, *, held_out: bool = False, overlap: bool = False
+) -> list[SceneObject]:
+    """Objects at random, each in full inside the image; later ones lie in front.
 
     Args:
-        count: how many, at most MOST.
+        count: how many, at most MAX_OBJECTS.
         held_out: at least one is of a combination that training never shows; else none is.
-        overlap: they may hide parts of each other, each at most 1 - VISIBLE.
+        overlap: they may hide parts of each other, each at most 1 - MIN_VISIBLE.
     """
     odd = rng.randrange(count) if held_out else -1
     for attempt in range(100):
-        placed: list[Thing] = []
+        placed: list[SceneObject] = []
         for k in range(count):
-            thing = draw_thing(rng, placed, k == odd, held_out, small=attempt > 2)
-            found = place(rng, thing, placed, overlap)
+            obj = draw_object(rng, placed, k == odd, held_out, small=attempt > 2)
+            found = place(rng, obj, placed, overlap)
             if found is None:
                 break
             placed.append(found)
         if len(placed) == count:
             return placed
-    raise ValueError(f"{count} things do not fit into one picture: ask for at most {MOST}")
+    raise ValueError(f"{count} objects do not fit into one image: ask for at most {MAX_OBJECTS}")
 
 
-def nest(rng: random.Random, *, held_out: bool = False) -> list[Thing]:
-    """A large thing and a smaller one of another colour within its outline.
+def nest(rng: random.Random, *, held_out: bool = False) -> list[SceneObject]:
+    """A large object and a smaller one of another colour within its outline.
 
     Args:
         held_out: the large one is of a combination that training never shows; else none is.
     """
     while True:
-        whole = draw_thing(rng, [], held_out, held_out)
-        whole = replace(whole, size="large", radius=rng.uniform(*WHOLE))
-        part = draw_thing(rng, [], False, held_out)
+        whole = draw_object(rng, [], held_out, held_out)
+        whole = replace(whole, size="large", radius=rng.uniform(*WHOLE_RADIUS))
+        part = draw_object(rng, [], False, held_out)
         part = replace(part, size="small", texture="solid", radius=rng.uniform(*RADIUS["small"]))
         if whole.color == part.color:
             continue
@@ -67,12 +69,12 @@ def nest(rng: random.Random, *, held_out: bool = False) -> list[Thing]:
         for _ in range(20):
             dx, dy = rng.uniform(-0.2, 0.2), rng.uniform(-0.2, 0.2)
             part = replace(part, x=whole.x + dx, y=whole.y + dy)
-            if _within(part, whole) and visible_shares([whole, part])[0] >= VISIBLE:
+            if _within(part, whole) and visible_shares([whole, part])[0] >= MIN_VISIBLE:
                 return [whole, part]
 
 
-def _within(part: Thing, whole: Thing, size: int = 64) -> bool:
-    """True if the outline of one thing lies in full within that of another, holes excepted."""
+def _within(part: SceneObject, whole: SceneObject, size: int = 64) -> bool:
+    """True if the outline of one object lies in full within that of another, holes excepted."""
     outer = np.zeros((size, size), np.uint8)
     where = patch(whole, size)
     outer[where.place] = where.cover
@@ -80,10 +82,10 @@ def _within(part: Thing, whole: Thing, size: int = 64) -> bool:
     return bool(np.all(outer[inner.place][inner.cover > 0] == 255))
 
 
-def draw_thing(
-    rng: random.Random, others: Sequence[Thing], odd: bool, any_combination: bool, small: bool = False
-) -> Thing:
-    """A thing at random, not yet placed: often of the shape or colour of another, so that counts vary."""
+def draw_object(
+    rng: random.Random, others: Sequence[SceneObject], odd: bool, any_combination: bool, small: bool = False
+) -> SceneObject:
+    """An object at random, not yet placed: often of the shape or colour of another, so that counts vary."""
     size = "small" if small else rng.choice(SIZES if len(others) < 4 else SIZES[:2])
     while True:
         shape, color = rng.choice(SHAPES), rng.choice(COLORS)
@@ -97,41 +99,46 @@ def draw_thing(
         if held_out == odd or (held_out and any_combination):
             break
     radius = rng.uniform(*RADIUS[size])
-    return Thing(
+    return SceneObject(
         shape, color, size, texture, 0.5, 0.5, radius, turn(shape, rng), rng.randrange(SHADES), rng.random()
     )
 
 
-def place(rng: random.Random, thing: Thing, others: Sequence[Thing], overlap: bool = False) -> Thing | None:
-    """The thing at a place where it fits, made smaller where it fits nowhere; None if that does not help."""
-    for size in SIZES[SIZES.index(thing.size) :: -1]:
-        if size != thing.size:
-            texture = "solid" if size == "small" else thing.texture
-            if is_held_out(thing.shape, thing.color, texture) != thing.held_out:
+def place(
+    rng: random.Random, obj: SceneObject, others: Sequence[SceneObject], overlap: bool = False
+) -> SceneObject | None:
+    """The object at a place where it fits, made smaller where it fits nowhere; None if that does not help."""
+    for size in SIZES[SIZES.index(obj.size) :: -1]:
+        if size != obj.size:
+            texture = "solid" if size == "small" else obj.texture
+            if is_held_out(obj.shape, obj.color, texture) != obj.held_out:
                 return None
-            thing = replace(thing, size=size, texture=texture, radius=rng.uniform(*RADIUS[size]))
-        for x, y in _free(rng, thing, others, overlap):
-            found = replace(thing, x=x, y=y)
+            obj = replace(obj, size=size, texture=texture, radius=rng.uniform(*RADIUS[size]))
+        for x, y in _free(rng, obj, others, overlap):
+            found = replace(obj, x=x, y=y)
             over = [o for o in others if math.hypot(o.x - x, o.y - y) < o.reach + found.reach]
             if not over:
                 return found
-            if all(o.color != found.color for o in over) and min(visible_shares([*others, found])) >= VISIBLE:
+            if (
+                all(o.color != found.color for o in over)
+                and min(visible_shares([*others, found])) >= MIN_VISIBLE
+            ):
                 return found
     return None
 
 
 def _free(
-    rng: random.Random, thing: Thing, others: Sequence[Thing], overlap: bool
+    rng: random.Random, obj: SceneObject, others: Sequence[SceneObject], overlap: bool
 ) -> Iterator[tuple[float, float]]:
-    """Random centres at which a thing lies in the picture and clear of others, or not too far over them."""
-    form, radius = outline(thing.shape, thing.angle), thing.radius
-    width, height, reach = form.half_width * radius, form.half_height * radius, thing.reach
+    """Random centres at which an object lies in the image and clear of others, or not too far over them."""
+    form, radius = outline(obj.shape, obj.angle), obj.radius
+    width, height, reach = form.half_width * radius, form.half_height * radius, obj.reach
     taken = [(other.x, other.y, other.reach) for other in others]
     for _ in range(20):
-        x = MARGIN + width + rng.random() * (1 - 2 * (MARGIN + width))
-        y = MARGIN + height + rng.random() * (1 - 2 * (MARGIN + height))
+        x = MIN_MARGIN + width + rng.random() * (1 - 2 * (MIN_MARGIN + width))
+        y = MIN_MARGIN + height + rng.random() * (1 - 2 * (MIN_MARGIN + height))
         for u, v, size in taken:
-            least = max(reach, size) + 0.3 * min(reach, size) if overlap else reach + size + GAP
+            least = max(reach, size) + 0.3 * min(reach, size) if overlap else reach + size + MIN_GAP
             if math.hypot(x - u, y - v) < least:
                 break
         else:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from .facts import NOUNS, Mention, matches, plural, with_article
-from .kinds import COLOR_KINDS, KINDS, PROGRAMS, WORDINGS
+from .objects import COLORS, DIRECTIONS, MIN_OFFSET, SIZES, TEXTURES, SceneObject, is_held_out, offset
 from .phrases import Phrases
 from .shapes import SHAPES
-from .things import CLEAR, COLORS, DIRECTIONS, SIZES, TEXTURES, Thing, is_held_out, offset
+from .wordings import COLOR_QUESTIONS, PROGRAMS, QUESTION_TYPES, WORDINGS
 
-LARGER = 1.7
+MIN_AREA_RATIO = 1.7
 """By what factor the areas of two boxes must differ for one to be called larger."""
 
 RELATIVE = {"left of": "to the left of", "right of": "to the right of", "above": "above", "below": "below"}
@@ -28,33 +28,33 @@ class Ground(NamedTuple):
 
     Attributes:
         phrase: in the singular: "red circle", "largest thing", "thing left of".
-        things: all that it fits.
+        objects: all that it fits.
     """
 
     phrase: str
-    things: tuple[Thing, ...]
+    objects: tuple[SceneObject, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question about one picture.
+    """A question about one image.
 
     Attributes:
         text: as a person would ask it.
         answer: a bool for a yes/no question, an int for a count, else a word.
-        kind: one of KINDS.
+        type: one of QUESTION_TYPES.
         program: a visprog program that answers it.
         grounds: what the answer rests on, in the order in which it has to be found.
-        claim: what the question asserts of two things, where it does: an axis, "x", "y" or "size", along which the
+        claim: what the question asserts of two objects, where it does: an axis, "x", "y" or "size", along which the
             first comes before the second.
     """
 
     text: str
     answer: Answer
-    kind: str
+    type: str
     program: str
     grounds: tuple[Ground, ...] = ()
-    claim: tuple[str, Thing, Thing] | None = None
+    claim: tuple[str, SceneObject, SceneObject] | None = None
 
     @property
     def answer_text(self) -> str:
@@ -64,63 +64,63 @@ class Question:
         return str(self.answer)
 
 
-def ask(
-    things: Sequence[Thing],
+def make_questions(
+    objects: Sequence[SceneObject],
     rng: random.Random,
     count: int,
-    kinds: Sequence[str] = KINDS,
+    types: Sequence[str] = QUESTION_TYPES,
     *,
     color: bool = True,
     rare: bool = False,
 ) -> list[Question]:
-    """Up to `count` different questions; fewer where the things do not give more.
+    """Up to `count` different questions; fewer where the objects do not give more.
 
     Yes and no are equally likely whatever is asked, so that the words of a question tell little of its answer.
 
     Args:
-        kinds: to choose from, each as often.
+        types: to choose from, each as often.
         color: colours may be spoken of.
         rare: so may combinations that training never shows.
 
     Raises:
-        ValueError: an unknown kind.
+        ValueError: an unknown type.
     """
-    unknown = set(kinds) - set(KINDS)
+    unknown = set(types) - set(QUESTION_TYPES)
     if unknown:
-        raise ValueError(f"unknown kind of question '{min(unknown)}': use {', '.join(KINDS)}")
-    usable = [kind for kind in kinds if color or kind not in COLOR_KINDS]
-    asker = Asker(things, rng, color, rare)
+        raise ValueError(f"unknown type of question '{min(unknown)}': use {', '.join(QUESTION_TYPES)}")
+    usable = [question_type for question_type in types if color or question_type not in COLOR_QUESTIONS]
+    maker = QuestionMaker(objects, rng, color, rare)
     found: dict[str, Question] = {}
     for _ in range(4 * count if usable else 0):
         if len(found) == count:
             break
-        question = asker.ask(rng.choice(usable))
+        question = maker.make(rng.choice(usable))
         if question is not None:
             found.setdefault(question.text, question)
     return list(found.values())
 
 
-def area(thing: Thing) -> float:
-    """Of the bounding box, in squared widths of the picture."""
-    left, top, right, bottom = thing.extent
+def area(obj: SceneObject) -> float:
+    """Of the bounding box, in squared widths of the image."""
+    left, top, right, bottom = obj.extent
     return (right - left) * (bottom - top)
 
 
-def gap(a: Thing, b: Thing) -> float:
+def gap(a: SceneObject, b: SceneObject) -> float:
     """Between two bounding boxes along the axis where they are farther apart; < 0 where they overlap."""
     p, q = a.extent, b.extent
     return max(p[0] - q[2], q[0] - p[2], p[1] - q[3], q[1] - p[3])
 
 
-EXTREMES: dict[str, tuple[Callable[[Thing], float], float]] = {
-    "largest": (lambda t: -math.log(area(t)), math.log(LARGER)),
-    "smallest": (lambda t: math.log(area(t)), math.log(LARGER)),
-    "leftmost": (lambda t: t.x, CLEAR),
-    "rightmost": (lambda t: -t.x, CLEAR),
-    "topmost": (lambda t: t.y, CLEAR),
-    "bottommost": (lambda t: -t.y, CLEAR),
+EXTREMES: dict[str, tuple[Callable[[SceneObject], float], float]] = {
+    "largest": (lambda t: -math.log(area(t)), math.log(MIN_AREA_RATIO)),
+    "smallest": (lambda t: math.log(area(t)), math.log(MIN_AREA_RATIO)),
+    "leftmost": (lambda t: t.x, MIN_OFFSET),
+    "rightmost": (lambda t: -t.x, MIN_OFFSET),
+    "topmost": (lambda t: t.y, MIN_OFFSET),
+    "bottommost": (lambda t: -t.y, MIN_OFFSET),
 }
-"""Helper of that name → what is least for the thing that it names, and by how much it must be so."""
+"""Helper of that name → what is least for the object that it names, and by how much it must be so."""
 
 
 _PHRASE = rf"(?:an? )?(?:(?:{'|'.join((*SIZES, *COLORS, *TEXTURES[1:]))}) )*(?:{'|'.join(NOUNS)})"
@@ -140,13 +140,13 @@ def is_worded(text: str) -> bool:
     return _WORDED.fullmatch(" ".join(text.split()).rstrip(" ?.!") + "?") is not None
 
 
-class Asker:
-    """Makes questions about some things."""
+class QuestionMaker:
+    """Makes questions about some objects."""
 
-    def __init__(self, things: Sequence[Thing], rng: random.Random, color: bool, rare: bool) -> None:
-        self.things, self.rng, self.rare = things, rng, rare
-        self.phrases = Phrases(things, rng, color, rare)
-        self._kinds: dict[str, Callable[[], Question | None]] = {
+    def __init__(self, objects: Sequence[SceneObject], rng: random.Random, color: bool, rare: bool) -> None:
+        self.objects, self.rng, self.rare = objects, rng, rare
+        self.phrases = Phrases(objects, rng, color, rare)
+        self._makers: dict[str, Callable[[], Question | None]] = {
             "existence": self._existence, "count": self._count, "color": lambda: self._attribute("color"),
             "shape": lambda: self._attribute("shape"), "texture": self._texture, "size": self._size,
             "relation": self._relation, "relation_color": lambda: self._related("color"),
@@ -155,12 +155,12 @@ class Asker:
             "and": lambda: self._logic("and"), "or": lambda: self._logic("or"),
         }  # fmt: skip
 
-    def ask(self, kind: str) -> Question | None:
-        """A question of a kind; None where these things do not seem to give one."""
-        tries = (self._kinds[kind]() for _ in range(6))
+    def make(self, question_type: str) -> Question | None:
+        """A question of a type; None if these objects do not seem to give one."""
+        tries = (self._makers[question_type]() for _ in range(6))
         return next((question for question in tries if question is not None), None)
 
-    # -- kinds -----------------------------------------------------------------------------------
+    # -- types -----------------------------------------------------------------------------------
 
     def _existence(self) -> Question | None:
         answer = self.phrases.coin()
@@ -168,28 +168,28 @@ class Asker:
 
     def _count(self) -> Question | None:
         counts: dict[int, list[Mention]] = {0: [self.phrases.draw(False)]}
-        for mention in [Mention(), *(m for thing in self.things for m in self.phrases.ways(thing))]:
+        for mention in [Mention(), *(m for obj in self.objects for m in self.phrases.ways(obj))]:
             counts.setdefault(self.phrases.fitting(mention), []).append(mention)
         number = self.rng.choice(sorted(counts))
         return self._made("count", number, self.rng.choice(counts[number]))
 
-    def _attribute(self, kind: str) -> Question | None:
-        found = self.phrases.unique(without=kind)
-        return found and self._made(kind, getattr(found[0], kind), found[1])
+    def _attribute(self, question_type: str) -> Question | None:
+        found = self.phrases.unique(without=question_type)
+        return found and self._made(question_type, getattr(found[0], question_type), found[1])
 
     def _texture(self) -> Question | None:
-        large = [thing for thing in self.things if thing.size != "small"]  # the small are never patterned
-        patterned = [thing for thing in large if thing.texture != "solid"]
+        large = [obj for obj in self.objects if obj.size != "small"]  # the small are never patterned
+        patterned = [obj for obj in large if obj.texture != "solid"]
         answer = self.phrases.coin()
         found = self.phrases.unique(patterned if answer or self.phrases.coin() else large)
         if not patterned or found is None:
             return None
-        thing, mention = found
+        obj, mention = found
         others = [
             t for t in TEXTURES[1:]
-            if t != thing.texture and (self.rare or not is_held_out(thing.shape, texture=t))
+            if t != obj.texture and (self.rare or not is_held_out(obj.shape, texture=t))
         ]  # fmt: skip
-        word = thing.texture if answer else self.rng.choice(others)
+        word = obj.texture if answer else self.rng.choice(others)
         ground = self._ground(mention._replace(texture=word))
         return self._made("texture", answer, mention, word=word, ground=ground)
 
@@ -199,7 +199,7 @@ class Asker:
             return None
         (a, first), (b, second) = pair
         ratio = area(a) / area(b)
-        if 1 / LARGER < ratio < LARGER:
+        if 1 / MIN_AREA_RATIO < ratio < MIN_AREA_RATIO:
             return None
         word = self.rng.choice(("larger", "smaller"))
         answer = (ratio > 1) == (word == "larger")
@@ -211,7 +211,7 @@ class Asker:
         if pair is None:
             return None
         (a, first), (b, second) = pair
-        clear = [d for d in DIRECTIONS if abs(offset(a, d, b)) >= CLEAR]
+        clear = [d for d in DIRECTIONS if abs(offset(a, d, b)) >= MIN_OFFSET]
         if not clear:
             return None
         direction = self.rng.choice(clear)
@@ -227,12 +227,12 @@ class Asker:
             return None
         anchor, mention = found
         direction = self.rng.choice(list(DIRECTIONS))
-        others = [thing for thing in self.things if thing is not anchor]
-        there = [thing for thing in others if offset(thing, direction, anchor) > 0]
-        if len(there) != 1 or any(abs(offset(t, direction, anchor)) < CLEAR / 2 for t in others):
+        others = [obj for obj in self.objects if obj is not anchor]
+        there = [obj for obj in others if offset(obj, direction, anchor) > 0]
+        if len(there) != 1 or any(abs(offset(t, direction, anchor)) < MIN_OFFSET / 2 for t in others):
             return None
         (target,) = there
-        if offset(target, direction, anchor) < CLEAR or gap(target, anchor) <= 0.02:
+        if offset(target, direction, anchor) < MIN_OFFSET or gap(target, anchor) <= 0.02:
             return None
         answer = getattr(target, what)
         word = RELATIVE[direction]
@@ -242,10 +242,10 @@ class Asker:
     def _extreme(self, what: str) -> Question | None:
         word = self.rng.choice(list(EXTREMES))
         measure, least = EXTREMES[word]
-        ranked = sorted(map(measure, self.things))
+        ranked = sorted(map(measure, self.objects))
         if len(ranked) > 1 and ranked[1] - ranked[0] < least:
             return None
-        target = min(self.things, key=measure)
+        target = min(self.objects, key=measure)
         ground = Ground(f"{word} thing", (target,))
         return self._made(f"extreme_{what}", getattr(target, what), None, word=word, ground=ground)
 
@@ -260,27 +260,27 @@ class Asker:
                 return self._made("compare_counts", answer, one, other)
         return None
 
-    def _logic(self, kind: str) -> Question:
+    def _logic(self, question_type: str) -> Question:
         answer = self.phrases.coin()
         while True:
-            if answer == (kind == "and"):  # both are there, or neither is
+            if answer == (question_type == "and"):  # both are there, or neither is
                 one, other = (self.phrases.draw(answer), self.phrases.draw(answer))
             else:
                 first = self.phrases.coin()
                 one, other = self.phrases.draw(first), self.phrases.draw(not first)
             if one != other:
-                return self._made(kind, answer, one, other)
+                return self._made(question_type, answer, one, other)
 
     def _made(
         self,
-        kind: str,
+        question_type: str,
         answer: Answer,
         p: Mention | None,
         q: Mention | None = None,
         word: str = "",
         method: str = "",
         ground: Ground | None = None,
-        claim: tuple[str, Thing, Thing] | None = None,
+        claim: tuple[str, SceneObject, SceneObject] | None = None,
     ) -> Question:
         first, second = str(p or Mention()), str(q or "")
         bare, bare2 = (str(m._replace(size=None)) if m else "" for m in (p, q))
@@ -291,10 +291,12 @@ class Asker:
             "compare": ">" if word == "larger" else "<", "shapes": ", ".join(f'"{s}"' for s in SHAPES),
             "statement": with_article(f"{word} {(p and p.shape) or 'thing'}"),
         }  # fmt: skip
-        text = self.rng.choice(WORDINGS[kind]).format(**slots)
+        text = self.rng.choice(WORDINGS[question_type]).format(**slots)
         grounds = [self._ground(mention) for mention in (p, q) if mention is not None]
         grounds += [ground] if ground else []
-        return Question(text, answer, kind, PROGRAMS[kind].format(**slots), tuple(grounds), claim)
+        return Question(
+            text, answer, question_type, PROGRAMS[question_type].format(**slots), tuple(grounds), claim
+        )
 
     def _ground(self, mention: Mention) -> Ground:
-        return Ground(str(mention), tuple(thing for thing in self.things if matches(thing, mention)))
+        return Ground(str(mention), tuple(obj for obj in self.objects if matches(obj, mention)))

@@ -15,20 +15,20 @@ from . import draw, language, styles
 from .background import Background
 from .colors import palette
 from .facts import Claim, Facts, agrees, facts_of, matches, mention_of
-from .kinds import KINDS
-from .questions import Question, ask
-from .things import CLEAR, DIRECTIONS, Thing, lies_inside, offset
+from .objects import DIRECTIONS, MIN_OFFSET, SceneObject, lies_inside, offset
+from .questions import Question, make_questions
+from .wordings import QUESTION_TYPES
 
-Inks = Callable[[Thing, draw.Patch, draw.Canvas], tuple[NDArray[np.float32], NDArray[np.float32]]]
-"""What says with which colours a thing is painted; see `Scene.painted`."""
+Inks = Callable[[SceneObject, draw.Patch, draw.Canvas], tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""What says with which colours an object is painted; see `Scene.painted`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A picture of things on a background, with all that is true of it. Drawn when first asked for.
+    """An image of objects on a background, with all that is true of it. Drawn when first asked for.
 
     Attributes:
-        things: from back to front, in units that do not depend on the size.
+        objects: from back to front, in units that do not depend on the size.
         background: what lies behind them.
         style: one of STYLES.
         size: width and height in pixels.
@@ -36,7 +36,7 @@ class Scene:
         rare: words may name combinations that training never shows.
     """
 
-    things: tuple[Thing, ...]
+    objects: tuple[SceneObject, ...]
     background: Background = field(repr=False)
     style: str
     size: int
@@ -54,32 +54,32 @@ class Scene:
         """uint8 RGB (size, size, 3)."""
         colors = palette()
         if self.style == "infrared":
-            return self.painted(lambda thing, *_: (styles.warm(thing, False), styles.warm(thing, True)))
-        return self.painted(lambda thing, *_: (colors.of(thing), colors.tone(thing)))
+            return self.painted(lambda obj, *_: (styles.warm(obj, False), styles.warm(obj, True)))
+        return self.painted(lambda obj, *_: (colors.of(obj), colors.tone(obj)))
 
     def painted(self, inks: Inks) -> NDArray[np.uint8]:
-        """The picture, uint8 RGB (size, size, 3), with other colours of the things than their own.
+        """The image, uint8 RGB (size, size, 3), with other colours of the objects than their own.
 
         Args:
-            inks: a thing, its outline and the canvas as it is behind it → the colour and the tone of its texture,
+            inks: an object, its outline and the canvas as it is behind it → the colour and the tone of its texture,
                 RGB (3,) or (height, width, 3) of the outline.
         """
         canvas = backgrounds.render(self.background, self.size)
         if self.style == "infrared":
             canvas = styles.cool(canvas)
-        for thing, where in zip(self.things, self._patches, strict=True):
-            draw.paint(canvas, thing, where, *inks(thing, where, canvas))
+        for obj, where in zip(self.objects, self._patches, strict=True):
+            draw.paint(canvas, obj, where, *inks(obj, where, canvas))
         return styles.EFFECTS[self.style](backgrounds.develop(canvas, self.background))
 
     @cached_property
     def masks(self) -> NDArray[np.bool_]:
-        """bool (n, size, size): the visible part of each thing."""
+        """bool (n, size, size): the visible part of each object."""
         return draw.visible_masks(self._patches, self.size)
 
     @cached_property
     def silhouettes(self) -> NDArray[np.bool_]:
-        """bool (n, size, size): each thing in full, as if nothing were in front of it."""
-        full = np.zeros((len(self.things), self.size, self.size), bool)
+        """bool (n, size, size): each object in full, as if nothing were in front of it."""
+        full = np.zeros((len(self.objects), self.size, self.size), bool)
         for mask, each in zip(full, self._patches, strict=True):
             mask[each.place] = each.cover >= 128
         return full
@@ -91,51 +91,53 @@ class Scene:
 
     @cached_property
     def _patches(self) -> list[draw.Patch]:
-        return [draw.patch(thing, self.size) for thing in self.things]
+        return [draw.patch(obj, self.size) for obj in self.objects]
 
     # -- truth -----------------------------------------------------------------------------------
 
     @property
     def colored(self) -> bool:
-        """True if the style shows the colours of the things."""
+        """True if the style shows the colours of the objects."""
         return self.style not in styles.COLORLESS
 
     @cached_property
     def relations(self) -> tuple[tuple[int, str, int], ...]:
-        """All that holds clearly: (i, "left of", j) says that thing i lies left of thing j."""
-        pairs = [(i, a, j, b) for i, a in enumerate(self.things) for j, b in enumerate(self.things) if i != j]
+        """All that holds clearly: (i, "left of", j) says that object i lies left of object j."""
+        pairs = [
+            (i, a, j, b) for i, a in enumerate(self.objects) for j, b in enumerate(self.objects) if i != j
+        ]
         inside = {(i, j) for i, a, j, b in pairs if lies_inside(a, b)}
         found = [
             (i, relation, j)
             for i, a, j, b in pairs
             if (i, j) not in inside and (j, i) not in inside
             for relation in DIRECTIONS
-            if offset(a, relation, b) >= CLEAR
+            if offset(a, relation, b) >= MIN_OFFSET
         ]
         return (*found, *((i, "inside", j) for i, j in sorted(inside)))
 
     def facts(self) -> Facts:
-        """All things with all that is visible of them, and all clear relations."""
-        mentions = tuple(mention_of(thing, self.colored) for thing in self.things)
+        """All objects with all that is visible of them, and all clear relations."""
+        mentions = tuple(mention_of(obj, self.colored) for obj in self.objects)
         claims = tuple(Claim(mentions[i], relation, mentions[j]) for i, relation, j in self.relations)
         return Facts(mentions, claims)
 
     def find(self, phrase: str) -> list[int]:
-        """Indices of the things that a noun phrase fits: "red circle", "striped things", "large square".
+        """Indices of the objects that a noun phrase fits: "red circle", "striped things", "large square".
 
         Raises:
-            ValueError: the phrase is not one of the language of scenes, or says more than what a thing is.
+            ValueError: the phrase is not one of the language of scenes, or says more than what an object is.
         """
         read = facts_of(phrase.removeprefix("the "))
         if read is None or len(read.mentions) != 1 or read.claims:
-            raise ValueError(f"'{phrase}' does not name one kind of thing in the words of scenes")
-        return [i for i, thing in enumerate(self.things) if matches(thing, read.mentions[0])]
+            raise ValueError(f"'{phrase}' does not name one kind of object in the words of scenes")
+        return [i for i, obj in enumerate(self.objects) if matches(obj, read.mentions[0])]
 
     def agrees(self, caption: str, *, complete: bool = False) -> bool:
-        """True if everything that a caption says is true of this picture; with `complete`, if it also names
-        each thing, once. A caption that cannot be read is wrong."""
+        """True if everything that a caption says is true of this image; with `complete`, if it also names
+        each object, once. A caption that cannot be read is wrong."""
         read = facts_of(caption)
-        return read is not None and agrees(read, self.things, complete=complete)
+        return read is not None and agrees(read, self.objects, complete=complete)
 
     # -- words -----------------------------------------------------------------------------------
 
@@ -143,7 +145,7 @@ class Scene:
         """Ways to say the same; the first in the simplest words, from left to right.
 
         Args:
-            level: "short" (one thing), "plain" (all things), "full" (with size, texture and a relation).
+            level: "short" (one object), "plain" (all objects), "full" (with size, texture and a relation).
 
         Raises:
             ValueError: an unknown level.
@@ -156,35 +158,37 @@ class Scene:
 
     @property
     def listing(self) -> str:
-        """All things with all that is visible of them and their places, as `language.listing` writes them."""
-        return language.listing(self.things, color=self.colored)
+        """All objects with all that is visible of them and their places, as `language.listing` writes them."""
+        return language.listing(self.objects, color=self.colored)
 
     def _caption(self, level: str, variant: int) -> str:
         relations = self.relations if level == "full" else ()
-        return language.caption(self.things, relations, self.key, level, variant, color=self.colored)
+        return language.caption(self.objects, relations, self.key, level, variant, color=self.colored)
 
     @cached_property
     def region_captions(self) -> tuple[str, ...]:
-        """One phrase a thing, of varying detail: "red circle", "small circle", "striped blue square"."""
+        """One phrase an object, of varying detail: "red circle", "small circle", "striped blue square"."""
         rng = self._rng("regions")
-        return tuple(language.region_caption(thing, rng, color=self.colored) for thing in self.things)
+        return tuple(language.region_caption(obj, rng, color=self.colored) for obj in self.objects)
 
     def negatives(self, caption: str) -> list[str]:
-        """Captions that differ from this one in few words and are not true of this picture, in random order:
+        """Captions that differ from this one in few words and are not true of this image, in random order:
         colours, shapes, sizes or textures exchanged or replaced, a relation reversed, a number changed."""
-        return language.negatives(caption, self.things, self._rng(caption), rare=self.rare)
+        return language.negatives(caption, self.objects, self._rng(caption), rare=self.rare)
 
-    def questions(self, count: int, kinds: Sequence[str] = KINDS) -> list[Question]:
-        """Different questions with answers and programs, always the same; see `questions.ask`.
+    def questions(self, count: int, types: Sequence[str] = QUESTION_TYPES) -> list[Question]:
+        """Different questions with answers and programs, always the same; see `questions.make_questions`.
 
         Args:
             count: how many; there may be fewer where the scene does not give more.
-            kinds: to choose from, see `kinds.KINDS`.
+            types: to choose from, see `types.QUESTION_TYPES`.
 
         Raises:
-            ValueError: an unknown kind.
+            ValueError: an unknown type.
         """
-        return ask(self.things, self._rng("questions"), count, kinds, color=self.colored, rare=self.rare)
+        return make_questions(
+            self.objects, self._rng("questions"), count, types, color=self.colored, rare=self.rare
+        )
 
     def _rng(self, purpose: str) -> random.Random:
         return random.Random(f"{self.key}/{purpose}")

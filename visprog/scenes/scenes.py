@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import background, layout
+from .changes import CHANGE_TYPES, ScenePair, change
 from .motion import move
+from .objects import SceneObject
 from .scene import Scene
 from .styles import STYLES
-from .things import Thing
-from .twins import TWIN_KINDS, Twins, change
 
 SPLITS = ("train", "val", "test", "held_out")
 
@@ -26,9 +26,9 @@ class Batch(NamedTuple):
 
     Attributes:
         pixels: uint8 (B, size, size, 3).
-        boxes: float32 (B, N, 4), N the most things in one of the scenes.
+        boxes: float32 (B, N, 4), N the most objects in one of the scenes.
         masks: bool (B, N, size, size).
-        counts: int64 (B,), things in each.
+        counts: int64 (B,), objects in each.
         scenes: the scenes themselves, for captions and questions.
     """
 
@@ -40,25 +40,25 @@ class Batch(NamedTuple):
 
 
 class Scenes:
-    """Pictures of simple things with full ground truth. Scene `i` depends on the seed, the split and `i` alone.
+    """Images of simple objects with full ground truth. Scene `i` depends on the seed, the split and `i` alone.
 
-    The splits "train", "val" and "test" show other scenes of one kind. In "held_out" each scene has at least
-    one thing of a combination of HELD_OUT, which the others never show or name: a model that has only
+    The splits "train", "val" and "test" show different scenes of one distribution. In "held_out" each scene has at
+    least one object of a combination of HELD_OUT, which the others never show or name: a model that has only
     memorised what it saw fails there.
 
     Args:
-        size: width and height of the pictures in pixels, at least 32.
+        size: width and height of the images in pixels, at least 32.
         seed: another seed, other scenes.
         split: "train", "val", "test" or "held_out".
-        things: least and greatest number of things in a scene.
+        objects: least and greatest number of objects in a scene.
         style: one of STYLES, "mixed" for all of them, or None for "normal".
         backgrounds: a folder of photographs, which half of the scenes then have behind them.
-        overlap: the chance that a scene lets things hide a part (at most a third) of each other.
+        overlap: the chance that a scene lets objects hide a part (at most a third) of each other.
         clutter: the chance that a scene has thin strokes on its background.
 
     Raises:
         ValueError: an argument out of its range.
-        NoPhotographs: `backgrounds` holds no picture.
+        NoPhotographs: `backgrounds` holds no image.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Scenes:
         size: int = 64,
         seed: int = 0,
         split: str = "train",
-        things: tuple[int, int] = (1, 5),
+        objects: tuple[int, int] = (1, 5),
         style: str | None = None,
         backgrounds: Path | str | None = None,
         overlap: float = 0.25,
@@ -76,13 +76,15 @@ class Scenes:
             raise ValueError(f"scenes need a size of at least 32 pixels, not {size}")
         if split not in SPLITS:
             raise ValueError(f"unknown split '{split}': use one of {', '.join(SPLITS)}")
-        if not 1 <= things[0] <= things[1] <= layout.MOST:
-            raise ValueError(f"things must be (least, greatest) between 1 and {layout.MOST}, not {things}")
+        if not 1 <= objects[0] <= objects[1] <= layout.MAX_OBJECTS:
+            raise ValueError(
+                f"objects must be (least, greatest) between 1 and {layout.MAX_OBJECTS}, not {objects}"
+            )
         if style not in (None, "mixed", *STYLES):
             raise ValueError(f"unknown style '{style}': use 'mixed' or one of {', '.join(STYLES)}")
         if not (0 <= overlap <= 1 and 0 <= clutter <= 1):
             raise ValueError(f"overlap and clutter are chances from 0 to 1, not {overlap} and {clutter}")
-        self.size, self.seed, self.split, self.things, self.style = size, seed, split, things, style
+        self.size, self.seed, self.split, self.objects, self.style = size, seed, split, objects, style
         self.overlap, self.clutter = overlap, clutter
         self.photos = None if backgrounds is None else background.Photographs(Path(backgrounds))
 
@@ -100,7 +102,7 @@ class Scenes:
     def batch(self, indices: Sequence[int]) -> Batch:
         """Several scenes, drawn and stacked."""
         scenes = tuple(self[i] for i in indices)
-        counts = np.array([len(scene.things) for scene in scenes], np.int64)
+        counts = np.array([len(scene.objects) for scene in scenes], np.int64)
         most = int(counts.max(initial=0))
         pixels = np.zeros((len(scenes), self.size, self.size, 3), np.uint8)
         boxes = np.zeros((len(scenes), most, 4), np.float32)
@@ -109,28 +111,28 @@ class Scenes:
             pixels[k], boxes[k, : counts[k]], masks[k, : counts[k]] = scene.pixels, scene.boxes, scene.masks
         return Batch(pixels, boxes, masks, counts, scenes)
 
-    def pair(self, index: int) -> Twins:
-        """Two scenes that differ in one thing, with the difference in words."""
+    def pair(self, index: int) -> ScenePair:
+        """Two scenes that differ in one object, with the difference in words."""
         rng = self._rng(index, "/pair")
         rare = self.split == "held_out"
         while True:
-            things = self._arrange(rng)
-            kind = rng.choice(TWIN_KINDS)
+            objects = self._arrange(rng)
+            change_type = rng.choice(CHANGE_TYPES)
             for _ in range(10):
-                made = change(rng, things, kind)
+                made = change(rng, objects, change_type)
                 if made is None:
                     continue
                 after = [] if made.after is None else [made.after]
-                second = [*things[: made.index], *after, *things[made.index + 1 :]]
-                if any(thing.held_out for thing in second) == rare:
-                    shown = self._scene(rng, [*things, *after], self._key(index) + "/pair")
-                    first = replace(shown, things=tuple(things))
-                    return Twins(
-                        first, replace(first, things=tuple(second)), kind, made.difference, made.index
+                second = [*objects[: made.index], *after, *objects[made.index + 1 :]]
+                if any(obj.held_out for obj in second) == rare:
+                    shown = self._scene(rng, [*objects, *after], self._key(index) + "/pair")
+                    first = replace(shown, objects=tuple(objects))
+                    return ScenePair(
+                        first, replace(first, objects=tuple(second)), change_type, made.difference, made.index
                     )
 
     def sequence(self, index: int, frames: int = 8) -> list[Scene]:
-        """The frames of a film: things that move; thing `k` is the same in all of them.
+        """The frames of a film: objects that move; object `k` is the same in all of them.
 
         Raises:
             ValueError: less than one frame.
@@ -138,15 +140,17 @@ class Scenes:
         if frames < 1:
             raise ValueError(f"a sequence needs at least one frame, not {frames}")
         rng = self._rng(index, "/sequence")
-        things = self._arrange(rng, overlap=False)
-        first = self._scene(rng, things, self._key(index) + "/sequence")
+        objects = self._arrange(rng, overlap=False)
+        first = self._scene(rng, objects, self._key(index) + "/sequence")
         return [
-            replace(first, things=tuple(shot), background=replace(first.background, seed=rng.getrandbits(32)))
-            for shot in move(rng, things, frames)
+            replace(
+                first, objects=tuple(shot), background=replace(first.background, seed=rng.getrandbits(32))
+            )
+            for shot in move(rng, objects, frames)
         ]
 
     def nested(self, index: int) -> Scene:
-        """A large thing (0) with a smaller one (1) on it: a point on the small one may mean either.
+        """A large object (0) with a smaller one (1) on it: a point on the small one may mean either.
 
         `Scene.silhouettes` are the masks of both in full.
         """
@@ -163,13 +167,13 @@ class Scenes:
             raise IndexError(f"scenes are numbered from 0, not {index}")
         return random.Random(self._key(index) + purpose)
 
-    def _arrange(self, rng: random.Random, overlap: bool = True) -> list[Thing]:
+    def _arrange(self, rng: random.Random, overlap: bool = True) -> list[SceneObject]:
         overlap = rng.random() < self.overlap and overlap
         return layout.arrange(
-            rng, rng.randint(*self.things), held_out=self.split == "held_out", overlap=overlap
+            rng, rng.randint(*self.objects), held_out=self.split == "held_out", overlap=overlap
         )
 
-    def _scene(self, rng: random.Random, things: Sequence[Thing], key: str) -> Scene:
+    def _scene(self, rng: random.Random, objects: Sequence[SceneObject], key: str) -> Scene:
         style = rng.choice(STYLES) if self.style == "mixed" else self.style or "normal"
-        behind = background.choose(rng, things, clutter=self.clutter, photos=self.photos)
-        return Scene(tuple(things), behind, style, self.size, key, rare=self.split == "held_out")
+        behind = background.choose(rng, objects, clutter=self.clutter, photos=self.photos)
+        return Scene(tuple(objects), behind, style, self.size, key, rare=self.split == "held_out")

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .draw import Canvas
-from .things import Thing
+from .objects import SceneObject
 
 Pixels = NDArray[np.uint8]
 
 
 def _dark(pixels: Pixels) -> Pixels:
-    """Night: a third of the light, and a blue cast that tells it from dark things."""
+    """Night: a third of the light, and a blue cast that tells it from dark objects."""
     table = np.linspace(0, 0.35 * 255, 256)[:, None] + (2, 6, 26)
     return np.asarray(cv2.LUT(pixels, table.round().astype(np.uint8)[None]), np.uint8)
 
@@ -49,12 +49,12 @@ EFFECTS: dict[str, Callable[[Pixels], Pixels]] = {
 STYLES = tuple(EFFECTS)
 
 COLORLESS = frozenset(("inverted", "sketch", "infrared"))
-"""Styles that do not show which colour a thing has: nothing said of such a scene names one."""
+"""Styles that do not show which colour an object has: nothing said of such a scene names one."""
 
 
-def warm(thing: Thing, textured: bool) -> NDArray[np.float32]:
-    """RGB (3,) of a thing in infrared: its warmth, bright before the cool background."""
-    level = 175 + 75 * (thing.phase * 7 % 1) - (70 if textured else 0)
+def warm(obj: SceneObject, textured: bool) -> NDArray[np.float32]:
+    """RGB (3,) of an object in infrared: its warmth, bright before the cool background."""
+    level = 175 + 75 * (obj.phase * 7 % 1) - (70 if textured else 0)
     return np.full(3, level, np.float32)
 
 

@@ -37,7 +37,7 @@ class Report:
         memory: bytes of one process: weights, gradients, optimizer, ema, activations (the most that was kept for
             the backward pass, without what activation checkpointing computes again), and on a GPU "device peak",
             all that was allocated.
-        rates: samples a second and what else the task counts, over all processes.
+        rates: samples a second and what else the objective counts, over all processes.
         losses: of the steps that were run.
         steps: of the whole run.
         seconds: that the whole run would take, without evaluations.
@@ -151,7 +151,7 @@ class _Counted:
     """The batches of a trainer, and how much of what they held."""
 
     def __init__(self, trainer: Trainer) -> None:
-        self.batches, self.task = trainer.batches(), trainer.task
+        self.batches, self.objective = trainer.batches(), trainer.objective
         self.amounts: Counter[str] = Counter()
 
     def __iter__(self) -> _Counted:
@@ -159,13 +159,13 @@ class _Counted:
 
     def __next__(self) -> Any:
         batch = next(self.batches)
-        self.amounts.update({"samples": len(batch.valid), **self.task.amounts(batch.content)})
+        self.amounts.update({"samples": len(batch.valid), **self.objective.amounts(batch.content)})
         return batch
 
 
 def _components(trainer: Trainer) -> list[Component]:
     found: dict[str, list[int]] = {}
-    for name, parameter in trainer.task.model.named_parameters():
+    for name, parameter in trainer.objective.model.named_parameters():
         counts = found.setdefault(name.split(".")[0], [0, 0])
         counts[0] += parameter.numel()
         counts[1] += parameter.numel() * parameter.requires_grad

@@ -190,7 +190,7 @@ def scenes(split: str, count: int) -> list[Pixels]:
     for size, share in ((96, 0.5), (48, 0.1), (64, 0.1), (160, 0.1), (320, 0.1)):
         source = Scenes(size, seed=size, split=split)
         found += [source[i].pixels for i in range(round(share * count))]
-    single = Scenes(96, seed=1, split=split, things=(1, 1))
+    single = Scenes(96, seed=1, split=split, objects=(1, 1))
     return found + [single[i].pixels for i in range(round(0.1 * count))]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .task import Run
+from .objective import Run
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -31,7 +31,7 @@ def cached_backward(
     dropout included: the second pass draws the same numbers.
 
     Args:
-        run: the prepared module, as a task's `backward` gets it.
+        run: the prepared module, as an objective's `backward` gets it.
         chunks: the parts of a batch.
         embed: of a chunk, tensors (n, …), such as image and text features.
         contrast: losses of the concatenated tensors; it may use parameters itself, such as a temperature.

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from .data.samples import BadSample, DataError
-from .task import Samples, Stream
+from .objective import Samples, Stream
 
 ATTEMPTS = 100
 """So many bad samples in a row mean that the data set, not a sample, is wrong."""

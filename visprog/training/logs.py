@@ -47,7 +47,7 @@ class Table:
         if set(row) != set(self.columns):
             raise TrainingError(
                 f"{self.path.name} has columns {', '.join(self.columns)}, but a step gave {', '.join(row)}: "
-                "a task must always return the same names"
+                "an objective must always return the same names"
             )
         self.writer.writerow([repr(row[c]) for c in self.columns])
         self.file.flush()

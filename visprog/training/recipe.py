@@ -1,10 +1,11 @@
 """Recipes: everything that a training run depends on, as YAML.
 
-task: clip              # what is trained: a name of `TASKS`, or module:class
-steps: 3000             # the trainer's own keys: the fields of `Recipe`
-batch_size: 128
+objective: contrastive          # what is learned: a name of `OBJECTIVES`, or module:class
+model: {type: clip, image: …}   # settings of the model, as its config_class has them
+data: {source: captions, …}     # where samples come from: a name of `SOURCES`, or module:class, and its keys
+steps: 3000                     # the trainer's own keys: the fields of `Recipe`
 optimizer: {lr: {projector: 1e-3, "": 0}}
-data: photographs/      # every other key is the task's: the fields of its Config
+length: 32                      # every other key is the objective's: the fields of its Config
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from typing import Any, Literal
 import yaml
 from yaml.reader import ReaderError
 
-from .from_plain import RecipeError, build, nearest, plain
-from .task import TASKS, find_task
+from .data.source import FILES, SOURCES, find_source
+from .from_plain import RecipeError, Section, build, nearest, plain
+from .models import find_model
+from .objective import OBJECTIVES, Objective, find_objective
 
 FOLDER = Path(__file__).parent / "recipes"
 """The recipes that are shipped, by file name."""
@@ -29,12 +32,11 @@ class OptimizerConfig:
     """How weights are updated.
 
     Attributes:
-        name: "adamw", or "muon": Muon for the matrices of the task's blocks and AdamW for the rest.
-        lr: peak learning rate, or one for each component of the model by the prefix of its parameters' names;
-            the longest prefix holds, "" is all the rest, 0 freezes.
-        weight_decay: decoupled; see `make_optimizers` for what it acts on.
-        betas: of AdamW.
-        eps: of AdamW.
+        name: "adamw", or "muon": Muon for the matrices of the model's blocks and AdamW for the rest.
+        lr: peak learning rate, or one per component of the model by the prefix of its parameters' names; the longest
+            prefix holds, "" is all the rest, 0 freezes.
+        weight_decay: decoupled; it acts on the weights of linear and convolution layers alone.
+        betas, eps: of AdamW.
         clip: greatest norm of the gradient; null does not clip.
     """
 
@@ -57,7 +59,12 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """Learning rate over time: `warmup` steps up to the peak, then a cosine down to `floor` of it."""
+    """Learning rate over time.
+
+    Attributes:
+        warmup: number of steps up to the peak.
+        floor: share of the peak at the end of the cosine that follows.
+    """
 
     warmup: int = 100
     floor: float = 0.0
@@ -72,25 +79,33 @@ class Recipe:
     """A training run.
 
     Attributes:
-        task: what is trained; see `find_task`.
-        arguments: the task's own keys, as its Config.
-        steps: updates of the weights; or `epochs`, passes over the data. One of the two.
-        batch_size: samples in a forward pass of one process.
+        objective: what is learned: contrastive, caption, detection, masks, instruction, or module:class.
+        arguments: the objective's own keys, as its Config.
+        data: `source`, where samples come from, and its keys.
+        model: `type` of the model and its settings; null takes those of `init_from`.
+        steps: number of updates of the weights; or `epochs`, passes over the data. One of the two.
+        epochs: number of passes over the data.
+        batch_size: number of samples in a forward pass of one process.
         accumulation: forward passes in a step; a step sees batch_size × accumulation × processes samples.
+        optimizer: how weights are updated.
+        schedule: learning rate over time.
         ema: decay of the average of the weights that is evaluated and saved; null keeps none.
         precision: of the computation; weights stay in fp32.
-        compile: torch.compile for the task's blocks.
-        activation_checkpointing: forget the activations within the task's blocks and compute them again when needed.
-        fsdp: split weights, gradients and optimizer state over the GPUs (FSDP2).
+        compile: whether the model's blocks are compiled by torch.compile.
+        activation_checkpointing: whether activations within the blocks are computed again in the backward pass instead
+            of kept.
+        fsdp: whether weights, gradients and optimizer state are split over the GPUs (FSDP2).
         seed: of weights, order of the data and everything drawn.
-        workers: processes that prepare the data beside each training process.
-        evaluate_every: in steps; null evaluates at the end only.
-        checkpoint_every: in steps.
-        keep: so many checkpoints are kept.
+        workers: number of processes that prepare the data beside each training process.
+        evaluate_every: number of steps between evaluations; null evaluates at the end only.
+        checkpoint_every: number of steps between checkpoints.
+        keep: number of checkpoints that are kept.
     """
 
-    task: str
+    objective: str
     arguments: Any
+    data: Section
+    model: Section | None = None
     steps: int | None = None
     epochs: float | None = None
     batch_size: int = 32
@@ -129,9 +144,22 @@ class Recipe:
             raise ValueError(f"ema must lie between 0 and 1, not {self.ema}")
 
     def to_plain(self) -> dict[str, Any]:
-        """As it stands in a file: with every key, whether given or default."""
+        """The keys of the file, all of them, whether given or default."""
         own = plain(self)
+        own["data"] = {"source": self.data.name, **own["data"]["config"]}
+        if self.model is not None:
+            own["model"] = {"type": self.model.name, **own["model"]["config"]}
         return {**{k: v for k, v in own.items() if k != "arguments"}, **own["arguments"]}
+
+    def build(self) -> Objective:
+        """The objective with its model and its data.
+
+        Raises:
+            VisprogError: the data cannot be read, or model and data do not fit.
+        """
+        objective = find_objective(self.objective)
+        source = find_source(self.data.name, objective.sample_type)(self.data.config)
+        return objective(self.arguments, self.model, source)
 
 
 def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, allow_code: bool = True) -> Recipe:
@@ -139,8 +167,9 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, allow_code
 
     Args:
         source: path of a YAML file, or the name of a shipped recipe.
-        overrides: "key=value" with a dotted key and a value in YAML: "optimizer.lr=1e-4".
-        allow_code: whether the task may be "module:class", which imports the module.
+        overrides: "key=value" with a dotted key and a value in YAML: "optimizer.lr=1e-4". The key of a section may be
+            given without it, "val=FILE" for "data.val=FILE", and "data=PATH" is the path of the data.
+        allow_code: whether objective and source may be "module:class", which imports the module.
 
     Raises:
         RecipeError: there is no such file, or a key or value in it cannot be used; the message names it.
@@ -155,13 +184,10 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, allow_code
     if not isinstance(raw, dict):
         raise RecipeError(f"{path} must be a mapping of keys to values")
     try:
-        for text in overrides:
-            _override(raw, text)
-        if not allow_code and ":" in str(raw.get("task")):
-            raise RecipeError(
-                f"task {raw['task']!r} runs code of a module: give --allow-code if you trust it, "
-                f"or take one of {', '.join(TASKS)}"
-            )
+        for text in sorted(overrides, key=lambda text: not text.startswith(_NAMING)):
+            _override(raw, text, allow_code)
+        if not allow_code:
+            _refuse_code(raw)
         return make_recipe(raw)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from None
@@ -169,21 +195,60 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, allow_code
 
 def make_recipe(raw: Mapping[str, Any]) -> Recipe:
     """A recipe from plain data. Raises `RecipeError` as `load_recipe` does."""
+    if "task" in raw:
+        raise RecipeError(
+            "task is a key of older recipes: name an objective and a source of data instead (docs/train.md)"
+        )
+    objective = _objective_of(raw)
     own = [f.name for f in fields(Recipe) if f.name != "arguments"]
-    if raw.get("task") is None:
-        raise RecipeError("task is missing: it must be the name of a task, or module:class")
-    task = build(str, raw["task"], "task")
-    config = find_task(task).Config
-    theirs = [f.name for f in fields(config)]
+    theirs = [f.name for f in fields(objective.Config)]
     if both := sorted(set(own) & set(theirs)):
-        raise RecipeError(f"task '{task}' has keys that are the trainer's own: {', '.join(both)}")
+        raise RecipeError(
+            f"objective '{raw['objective']}' has keys that are the trainer's own: {', '.join(both)}"
+        )
     for key in raw:
         if key not in own and key not in theirs:
-            hint = _tasks_with(str(key)) or nearest(str(key), own + theirs)
+            hint = _recipes_with(str(key)) or nearest(str(key), own + theirs)
             raise RecipeError(f"unknown key {_quoted(key)}: {hint}")
-    arguments = build(config, {k: v for k, v in raw.items() if k not in own})
-    recipe: Recipe = build(Recipe, {**{k: v for k, v in raw.items() if k in own}, "arguments": arguments})
+    arguments = build(objective.Config, {k: v for k, v in raw.items() if k not in own})
+    sections = {"data": _data_of(raw, objective.sample_type), "model": _model_of(raw)}
+    rest = {k: v for k, v in raw.items() if k in own and k not in sections}
+    recipe: Recipe = build(Recipe, {**rest, **sections, "arguments": arguments})
     return recipe
+
+
+def _objective_of(raw: Mapping[str, Any]) -> type[Objective]:
+    if raw.get("objective") is None:
+        raise RecipeError("objective is missing: it must be the name of an objective, or module:class")
+    return find_objective(build(str, raw["objective"], "objective"))
+
+
+def _data_of(raw: Mapping[str, Any], sample_type: type) -> Section:
+    """The section `data`; a text is the path of the data."""
+    given = raw.get("data")
+    if isinstance(given, str):
+        given = {"path": given}
+    if not isinstance(given, Mapping):
+        raise RecipeError("data is missing: give the path of the data, or a mapping with a source")
+    name = given.get("source", FILES.get(sample_type))
+    if name is None:
+        raise RecipeError("data.source is missing: it must be the name of a source, or module:class")
+    source = find_source(build(str, name, "data.source"), sample_type)
+    return Section(name, build(source.Config, {k: v for k, v in given.items() if k != "source"}, "data"))
+
+
+def _model_of(raw: Mapping[str, Any]) -> Section | None:
+    """The section `model`."""
+    given = raw.get("model")
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        raise RecipeError(f"model must be a mapping or null, not {given!r}")
+    if given.get("type") is None:
+        raise RecipeError("model.type is missing: it must be the model_type of a model, such as clip")
+    name = build(str, given["type"], "model.type")
+    config = find_model(name).config_class
+    return Section(name, build(config, {k: v for k, v in given.items() if k != "type"}, "model"))
 
 
 def find_recipe(source: str | Path) -> Path:
@@ -210,18 +275,23 @@ def shipped_recipes() -> list[str]:
     return sorted(p.stem for p in FOLDER.glob("*.yaml"))
 
 
-def _tasks_with(key: str) -> str:
-    """Which tasks and shipped recipes have a key that this task has not; empty if none has."""
-    tasks = [name for name in TASKS if key in (f.name for f in fields(find_task(name).Config))]
-    if not tasks:
-        return ""
-    ready = [name for name in shipped_recipes() if load_recipe(name).task in tasks]
-    return (
-        f"it is a key of the tasks {', '.join(tasks)}; shipped recipes with it: {', '.join(ready) or 'none'}"
-    )
+def _recipes_with(key: str) -> str:
+    """Which shipped recipes have a key that this one has not; empty if none has."""
+    ready = [
+        name
+        for name in shipped_recipes()
+        if any(key in (f.name for f in fields(part)) for part in _parts_of(name))
+    ]
+    return f"it is a key of the recipes {', '.join(ready)}" if ready else ""
 
 
-def _override(raw: dict[str, Any], text: str) -> None:
+def _parts_of(name: str) -> tuple[Any, Any]:
+    """The keys of a shipped recipe beside the trainer's: of its objective and of its source."""
+    recipe = load_recipe(name)
+    return recipe.arguments, recipe.data.config
+
+
+def _override(raw: dict[str, Any], text: str, allow_code: bool) -> None:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise RecipeError(f"{_quoted(text)} is no override: write key=value, such as optimizer.lr=1e-4")
@@ -231,6 +301,10 @@ def _override(raw: dict[str, Any], text: str) -> None:
         parsed = value
     except (yaml.YAMLError, RecursionError, ValueError):
         raise RecipeError(f"the value of {_quoted(text)} is not valid YAML: put text in quotes") from None
+    if allow_code or not _code_in(raw):
+        key = _with_section(raw, key)
+        if key == "data" and isinstance(parsed, str):
+            key, parsed = _path_of_data(raw, parsed)
     *parents, last = key.split(".")
     table = raw
     for i, name in enumerate(parents):
@@ -239,6 +313,65 @@ def _override(raw: dict[str, Any], text: str) -> None:
             where = ".".join(parents[: i + 1])
             raise RecipeError(f"'{key}' cannot be set: {where} is {table!r} here, not a mapping")
     table[last] = parsed
+
+
+_NAMING = ("objective=", "data=", "data.source=", "model=", "model.type=")
+"""Overrides that say which keys there are, and so come first."""
+
+
+def _with_section(raw: Mapping[str, Any], key: str) -> str:
+    """A key with the section that it belongs to, if it was given without."""
+    first = key.split(".")[0]
+    try:
+        objective = _objective_of(raw)
+        if first in {f.name for c in (Recipe, objective.Config) for f in fields(c)}:
+            return key
+        for name, section in (("data", _config_of(raw, objective)), ("model", _config_of(raw, None))):
+            if section is not None and first in {f.name for f in fields(section)}:
+                return f"{name}.{key}"
+    except RecipeError:  # said again, with all keys at hand
+        pass
+    return key
+
+
+def _config_of(raw: Mapping[str, Any], objective: type[Objective] | None) -> Any:
+    """The dataclass of the keys of `data`, or of `model` without an objective; None if nothing names it."""
+    given = raw.get("model" if objective is None else "data")
+    if objective is None:
+        return (
+            find_model(str(given["type"])).config_class
+            if isinstance(given, Mapping) and "type" in given
+            else None
+        )
+    name = given.get("source") if isinstance(given, Mapping) else None
+    name = name or FILES.get(objective.sample_type)
+    return find_source(str(name), objective.sample_type).Config if name else None
+
+
+def _path_of_data(raw: Mapping[str, Any], path: str) -> tuple[str, Any]:
+    """The override that makes `path` the data: of the recipe's own source if that reads files, else of the source of
+    files that fits the objective."""
+    config = _config_of(raw, _objective_of(raw))
+    reads_files = isinstance(raw.get("data"), Mapping) and "path" in {f.name for f in fields(config)}
+    return ("data.path", path) if reads_files else ("data", {"path": path})
+
+
+def _code_in(raw: Mapping[str, Any]) -> str:
+    """The first "module:class" in a recipe, with its key; empty if there is none."""
+    data = raw.get("data")
+    given = {
+        "objective": raw.get("objective"),
+        "source": data.get("source") if isinstance(data, Mapping) else None,
+    }
+    return next((f"{key} {name!r}" for key, name in given.items() if ":" in str(name)), "")
+
+
+def _refuse_code(raw: Mapping[str, Any]) -> None:
+    if found := _code_in(raw):
+        known = OBJECTIVES if found.startswith("objective") else SOURCES
+        raise RecipeError(
+            f"{found} runs code of a module: give --allow-code if you trust it, or take one of {', '.join(known)}"
+        )
 
 
 def _quoted(text: object) -> str:

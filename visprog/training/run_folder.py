@@ -77,6 +77,11 @@ class RunFolder:
 
     def _compare(self) -> None:
         before = yaml.safe_load((self.path / "recipe.yaml").read_text(encoding="utf-8"))
+        if "task" in before:
+            raise TrainingError(
+                f"{self.path} holds a run of an older version, whose recipe names a task instead of an objective and a "
+                "source of data: choose another --output, or start it again with --fresh"
+            )
         now = self.recipe.to_plain()
         changed = [k for k in {**before, **now} if k not in CHANGEABLE and before.get(k) != now.get(k)]
         if changed:

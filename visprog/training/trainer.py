@@ -1,4 +1,4 @@
-"""The training loop. It knows no model: a task brings model, loss, data and scores, a recipe says the rest."""
+"""The training loop. It knows no model: an objective brings model, loss, data and scores, a recipe the rest."""
 
 from __future__ import annotations
 
@@ -32,12 +32,11 @@ from .distributed.parallel import make_accelerator, whole_model
 from .interrupt import stop_requested
 from .loader import Batch, Split, training_batches, validation_batches
 from .logs import Reporter, RunLog
-from .optim import schedule
+from .objective import Objective, Runner, Samples, Stream
 from .optim.ema import EMA
-from .optim.optimizers import make_optimizers, set_factor
+from .optim.optimizers import make_optimizers, schedule_factor, set_factor
 from .recipe import Recipe
 from .run_folder import RunFolder
-from .task import Runner, Samples, Stream, Task, find_task
 
 FEW_BAD = 10
 """Number of bad samples up to which their share is not looked at."""
@@ -59,19 +58,19 @@ class Trainer:
     """A recipe made ready: model, optimizers and data on the devices that are there.
 
     Raises:
-        VisprogError: the recipe does not fit the task, the data or the machine.
+        VisprogError: the recipe does not fit the objective, the data or the machine.
     """
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         set_seed(recipe.seed)  # equal weights in all processes
-        self.task: Task = find_task(recipe.task)(recipe.arguments)
-        self.train_data, self.val_data = _splits(self.task)
-        optimizers = make_optimizers(self.task, recipe.optimizer)
-        self.accelerator = make_accelerator(recipe, self.task)
+        self.objective: Objective = recipe.build()
+        self.train_data, self.val_data = _splits(self.objective)
+        optimizers = make_optimizers(self.objective, recipe.optimizer)
+        self.accelerator = make_accelerator(recipe, self.objective)
         main = self.accelerator.is_main_process
-        self.whole = deepcopy(self.task.model) if recipe.fsdp and main else None
-        self.module, *self.optimizers = self.accelerator.prepare(Runner(self.task), *optimizers)
+        self.whole = deepcopy(self.objective.model) if recipe.fsdp and main else None
+        self.module, *self.optimizers = self.accelerator.prepare(Runner(self.objective), *optimizers)
         self.frozen = [m for m in self.module.modules() if _is_frozen(m)]
         trained = [p for p in self.module.parameters() if p.requires_grad]
         self.ema = EMA(trained, recipe.ema) if recipe.ema else None
@@ -163,7 +162,7 @@ class Trainer:
             _check_share(self.bad, self.seen, self.skipped.reasons)
             last = part == recipe.accumulation - 1
             with nullcontext() if last else self.accelerator.no_sync(self.module):
-                losses = self.task.backward(self.module, content, self.accelerator)
+                losses = self.objective.backward(self.module, content, self.accelerator)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value.float() / recipe.accumulation
         norm = self.accelerator.clip_grad_norm_(self.module.parameters(), recipe.optimizer.clip or math.inf)
@@ -174,12 +173,12 @@ class Trainer:
                 f"the loss is {row['loss']} and its gradient {float(norm)} in step {step + 1}: try a lower "
                 "optimizer.lr or a longer schedule.warmup; the last checkpoint is as it was"
             )
-        rate = schedule.factor(step, self.steps, recipe.schedule.warmup, recipe.schedule.floor)
+        rate = schedule_factor(step, self.steps, recipe.schedule.warmup, recipe.schedule.floor)
         set_factor(self.optimizers, rate)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        self.task.after_step()
+        self.objective.after_step()
         if self.ema:
             self.ema.update(step)
         self.progress.step += 1
@@ -188,7 +187,7 @@ class Trainer:
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """The task's scores on the validation data, if it has any, with the averaged weights if there are any.
+        """The objective's scores on the validation data, if it has any, with the averaged weights if there are any.
 
         What is drawn here does not change what the training draws.
         """
@@ -200,20 +199,22 @@ class Trainer:
             bad: dict[str, str] = {}
             for batch in validation_batches(self.val_data, self.split, self.recipe.seed, self.recipe.workers):
                 bad |= batch.skipped
-                rows = dict(self.module(self.task.predict, self._take(batch)))
+                rows = dict(self.module(self.objective.predict, self._take(batch)))
                 valid = gather(batch.valid.to(self.accelerator.device)).cpu()
                 for name, value in rows.items():
                     collected.setdefault(name, []).append(gather(value, name=name).cpu()[valid])
             for part in gather_objects(bad):
                 bad |= part
             _check_share(len(bad), len(self.val_data), bad)
-            scores = self.module(self.task.score, {name: _joined(name, v) for name, v in collected.items()})
+            scores = self.module(
+                self.objective.score, {name: _joined(name, v) for name, v in collected.items()}
+            )
             scores = gather_objects({name: float(value) for name, value in scores.items()})[0]  # all alike
         self._train_mode()
         set_random_state(before)
-        if self.task.metric not in scores:
+        if self.objective.metric not in scores:
             raise TrainingError(
-                f"the scores of task '{self.recipe.task}' lack its metric, '{self.task.metric}'"
+                f"the scores of objective '{self.recipe.objective}' lack its metric, '{self.objective.metric}'"
             )
         return scores
 
@@ -240,19 +241,19 @@ class Trainer:
         scores, progress = self.evaluate(), self.progress
         if not scores:
             return
-        progress.scores, progress.scored, value = scores, progress.step, scores[self.task.metric]
+        progress.scores, progress.scored, value = scores, progress.step, scores[self.objective.metric]
         if log:
             log.evaluation({"step": progress.step, **scores})
         self.reporter.say(f"step {progress.step}: " + ", ".join(f"{k} {v:.4g}" for k, v in scores.items()))
-        sign = -1 if self.task.lower_is_better else 1
+        sign = -1 if self.objective.lower_is_better else 1
         if math.isfinite(value) and (progress.best is None or sign * value > sign * progress.best):
             progress.best, progress.best_step = value, progress.step
             self._export(path / "best")
 
     def _export(self, path: Path) -> None:
-        with self._averaged_weights(), whole_model(self.task, self.module, self.whole):
+        with self._averaged_weights(), whole_model(self.objective, self.module, self.whole):
             if self.accelerator.is_main_process:
-                write_folder(path, self.task.save)
+                write_folder(path, self.objective.save)
         self.accelerator.wait_for_everyone()
 
     def _averaged_weights(self) -> AbstractContextManager[None]:
@@ -297,7 +298,7 @@ class Trainer:
         summary = {
             **asdict(self.progress),
             "steps": self.steps,
-            "metric": self.task.metric if self.val_data is not None else None,
+            "metric": self.objective.metric if self.val_data is not None else None,
             "samples_a_step": self._samples_a_step(),
             "parameters": sum(p.numel() for p in self.module.parameters()),
             "processes": self.accelerator.num_processes,
@@ -335,16 +336,16 @@ class Trainer:
             self.reporter.stop()
 
 
-def _splits(task: Task) -> tuple[Samples | Stream, Samples | None]:
-    train, val = task.data("train"), task.data("val")
+def _splits(objective: Objective) -> tuple[Samples | Stream, Samples | None]:
+    train, val = objective.data("train"), objective.data("val")
     if train is None or not (val is None or isinstance(val, Samples)):
         raise TrainingError(
-            f"{type(task).__name__} must give training data, and validation data of known length or none"
+            f"{type(objective).__name__} must give training data, and validation data of known length or none"
         )
     for split, data in (("train", train), ("val", val)):
         if isinstance(data, Samples) and len(data) == 0:
             raise TrainingError(
-                f"the '{split}' data of {type(task).__name__} are empty: there is nothing to use"
+                f"the '{split}' data of {type(objective).__name__} are empty: there is nothing to use"
             )
     return train, val
 

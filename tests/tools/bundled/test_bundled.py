@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 from visprog import Agent
 from visprog.errors import Refused
 from visprog.scenes import COLORS, SHAPES, Scenes
-from visprog.scenes.kinds import KINDS
+from visprog.scenes.wordings import QUESTION_TYPES
 from visprog.tools.backends.clip import EmbeddedClassifier, EmbeddedMatcher, EmbeddedVerifier
 from visprog.tools.backends.coca import EmbeddedCaptioner
 from visprog.tools.backends.llava import EmbeddedVqa
@@ -26,17 +26,17 @@ NAMES = [f"{color} {shape}" for color in COLORS for shape in SHAPES]
 
 @pytest.mark.parametrize("size", [96, 200])
 def test_single_things_are_named(size: int) -> None:
-    scenes = [Scenes(size, split="test", things=(1, 1))[i] for i in range(40)]
+    scenes = [Scenes(size, split="test", objects=(1, 1))[i] for i in range(40)]
     calls = [{"image": Image(scene.pixels), "options": NAMES} for scene in scenes]
     said = EmbeddedClassifier()(calls)
-    truth = [f"{scene.things[0].color} {scene.things[0].shape}" for scene in scenes]
+    truth = [f"{scene.objects[0].color} {scene.objects[0].shape}" for scene in scenes]
     assert np.mean([a == b for a, b in zip(said, truth, strict=True)]) > 0.9
 
 
 def test_statements_are_told_from_false_ones() -> None:
-    scenes = [Scenes(96, split="test", things=(1, 1))[i] for i in range(20)]
+    scenes = [Scenes(96, split="test", objects=(1, 1))[i] for i in range(20)]
     images = [Image(scene.pixels) for scene in scenes]
-    true = [f"a {scene.things[0].color} {scene.things[0].shape}" for scene in scenes]
+    true = [f"a {scene.objects[0].color} {scene.objects[0].shape}" for scene in scenes]
     false = [true[i - 1] if true[i - 1] != true[i] else "a pink thing" for i in range(len(true))]
     asked = [{"image": i, "statement": s} for i, s in zip(images * 2, true + false, strict=True)]
     verified = EmbeddedVerifier()(asked)
@@ -56,7 +56,7 @@ def test_questions_are_answered() -> None:
     calls, truth = [], []
     for n in range(42):
         scene = Scenes(96, split="test")[n]
-        for question in scene.questions(1, [KINDS[n % len(KINDS)]]):
+        for question in scene.questions(1, [QUESTION_TYPES[n % len(QUESTION_TYPES)]]):
             calls.append({"image": Image(scene.pixels), "question": question.text})
             truth.append(question.answer_text)
     said = EmbeddedVqa()(calls)
@@ -77,7 +77,7 @@ def test_regions_are_described_and_asked_about() -> None:
     for n in range(16):
         scene = Scenes(160, split="test", overlap=0.0)[n]
         image = Image(scene.pixels)
-        for thing, box in zip(scene.things, scene.boxes, strict=True):
+        for thing, box in zip(scene.objects, scene.boxes, strict=True):
             regions.append(Region(Box(*map(float, box)), "", 1.0, image))
             questions.append(f"What shape is the {thing.color} thing?")
             shapes.append(thing.shape)
@@ -94,7 +94,7 @@ def test_programs_see_with_learned_parts_alone() -> None:
     with Agent(config=LEARNED) as agent:
         assert "find_circles" not in agent.registry
         for n in range(16):
-            scene = Scenes(96, split="test", things=(2, 4))[n]
+            scene = Scenes(96, split="test", objects=(2, 4))[n]
             for question in scene.questions(1, ["relation"]) or scene.questions(1, ["count"]):
                 answer = agent.run(question.program, scene.pixels)
                 assert {call.backend for call in answer.trace} <= {"embedded", ""}

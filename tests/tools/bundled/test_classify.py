@@ -27,33 +27,35 @@ ANIMALS = ["raccoon", "frog", "whale"]
 HUES = {"red": (220, 30, 30), "green": (30, 180, 30), "blue": (30, 30, 220)}
 
 
+def untrained() -> Any:
+    """The objective of a tiny CLIP on scenes."""
+    from tests.training.recipes import CLIP
+    from visprog.training.recipe import load_recipe
+
+    torch.manual_seed(0)
+    return load_recipe("clip", [*CLIP, "model.image_encoder.patch=16", "init_from=null"]).build()
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that tells three colours of plain pictures."""
-    from visprog.training.tasks.clip import Shape
-    from visprog.training.tasks.clip_scenes import SceneClip, SceneClipConfig
-
-    torch.manual_seed(0)
-    shape = Shape(
-        size=32, patch=16, dim=16, layers=1, heads=2, text_dim=16, text_layers=1, text_heads=2, project=8
-    )
-    task = SceneClip(SceneClipConfig(shape=shape, negatives=False))
+    objective = untrained()
     texts = [f"a {color} thing" for color in HUES]
     batch = {
-        "images": task.pixels([picture(color).pixels for color in HUES]),
-        "tokens": task.ids(texts),
+        "images": objective.image_processor([picture(color).pixels for color in HUES]),
+        "tokens": objective.ids(texts),
     }
-    others = task.ids([miss for text in texts[:1] for miss in near_misses(text) if miss not in texts])
-    optimizer = torch.optim.AdamW(task.model.parameters(), 1e-2)
+    others = objective.ids([miss for text in texts[:1] for miss in near_misses(text) if miss not in texts])
+    optimizer = torch.optim.AdamW(objective.model.parameters(), 1e-2)
     for _ in range(80):
         optimizer.zero_grad()
-        images, pairs = task.embed(batch)
-        rivals = task.model.encode_texts(others)
-        logits = task.model.logit_scale.exp() * images @ torch.cat([pairs[:, 0], rivals]).T
+        images, pairs = objective.embed(batch)
+        rivals = objective.model.encode_texts(others)
+        logits = objective.model.logit_scale.exp() * images @ torch.cat([pairs[:, 0], rivals]).T
         torch.nn.functional.cross_entropy(logits, torch.arange(3)).backward()
         optimizer.step()
     path = tmp_path_factory.mktemp("clip")
-    task.save(path)
+    objective.save(path)
     return path
 
 
@@ -69,25 +71,26 @@ def animals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def taught(texts: list[str], tokenizer: Callable[[int], Any], path: Path) -> Path:
     """A model that has learned to tell red, green and blue pictures by three texts."""
-    from visprog.training.tasks.clip import Shape
-    from visprog.training.tasks.clip_scenes import SceneClip, SceneClipConfig
+    from visprog.models import Clip
+    from visprog.models.preprocess.tokenizer import END
+    from visprog.training.models import with_vocabulary
 
-    torch.manual_seed(0)
-    shape = Shape(
-        size=32, patch=16, dim=16, layers=1, heads=2, text_dim=16, text_layers=1, text_heads=2, project=8
-    )
-    task = SceneClip(SceneClipConfig(shape=shape, negatives=False))
-    task.tokenizer = tokenizer(task.length)
-    task.model = shape.build("clip", task.tokenizer, task.length)
-    batch = {"images": task.pixels([picture(color).pixels for color in HUES]), "tokens": task.ids(texts)}
-    optimizer = torch.optim.AdamW(task.model.parameters(), 1e-2)
+    objective = untrained()
+    objective.tokenizer = tokenizer(objective.config.length)
+    ids = {"vocab": len(objective.tokenizer), "end": objective.tokenizer.id(END)}
+    objective.model = Clip(with_vocabulary(objective.model.config, **ids))
+    batch = {
+        "images": objective.image_processor([picture(color).pixels for color in HUES]),
+        "tokens": objective.ids(texts),
+    }
+    optimizer = torch.optim.AdamW(objective.model.parameters(), 1e-2)
     for _ in range(80):
         optimizer.zero_grad()
-        images, pairs = task.embed(batch)
-        logits = task.model.logit_scale.exp() * images @ pairs[:, 0].T
+        images, pairs = objective.embed(batch)
+        logits = objective.model.logit_scale.exp() * images @ pairs[:, 0].T
         torch.nn.functional.cross_entropy(logits, torch.arange(3)).backward()
         optimizer.step()
-    task.save(path)
+    objective.save(path)
     return path
 
 

@@ -42,7 +42,7 @@ def test_it_finds_what_scenes_show(detector: EmbeddedDetector) -> None:
     right = wrong = missed = 0
     for i in range(25):
         scene = scenes[i]
-        phrases = dict.fromkeys(f"{t.color} {t.shape}" for t in scene.things)
+        phrases = dict.fromkeys(f"{t.color} {t.shape}" for t in scene.objects)
         calls = [{"image": Image(scene.pixels), "what": phrase} for phrase in phrases]
         for phrase, regions in zip(phrases, detector(calls), strict=True):
             truth = [Box(*map(float, scene.boxes[k])) for k in scene.find(phrase)]
@@ -61,7 +61,7 @@ def test_a_picture_need_not_be_square_and_pictures_need_not_be_alike(detector: E
         calls, truth = [], []
         for down, across in ((0, 0), (0, 40), (30, 0)):
             wide = np.pad(scene.pixels, ((down, down), (across, across), (0, 0)), mode="edge")
-            calls.append({"image": Image(wide), "what": f"{scene.things[0].color} {scene.things[0].shape}"})
+            calls.append({"image": Image(wide), "what": f"{scene.objects[0].color} {scene.objects[0].shape}"})
             moved = scene.boxes[scene.find(calls[-1]["what"])] + [across, down, across, down]
             truth.append([Box(*map(float, box)) for box in moved])
         for regions, boxes in zip(detector(calls), truth, strict=True):
@@ -71,7 +71,7 @@ def test_a_picture_need_not_be_square_and_pictures_need_not_be_alike(detector: E
 
 
 def test_boxes_of_a_crop_lie_in_the_frame_of_the_root(detector: EmbeddedDetector) -> None:
-    scene = Scenes(96, split="test", things=(1, 1))[3]
+    scene = Scenes(96, split="test", objects=(1, 1))[3]
     canvas = np.full((150, 210, 3), 255, np.uint8)
     canvas[40:136, 100:196] = scene.pixels
     crop = Image(canvas).crop(Box(100, 40, 196, 136))

@@ -122,7 +122,7 @@ def test_scenes_are_not_refused(split: str, size: int) -> None:
 
 
 def test_more_objects_than_taught_are_refused_by_those_that_tell_of_all() -> None:
-    full = Image(scene(1, size=160, things=(7, 7), overlap=0.0))
+    full = Image(scene(1, size=160, objects=(7, 7), overlap=0.0))
     assert isinstance(EmbeddedCaptioner()([{"image": full}])[0], Refused)
     with pytest.raises(Refused, match="shows more than 5 objects"):
         to_view(full, WEIGHTS / "llava", "vqa")

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from visprog.errors import ToolError  # noqa: E402
 from visprog.models.sam.model import Sam, SamConfig  # noqa: E402
-from visprog.models.sam.predictor import (
+from visprog.models.sam.predictor import (  # noqa: E402
     SamPredictor,
     sam_image_processor,
 )
@@ -156,7 +156,7 @@ def test_a_missing_model_is_named(tmp_path: Path, image: Image) -> None:
 def test_the_bundled_model_finds_most_things_without_being_told_where() -> None:
     from visprog.scenes import Scenes
 
-    scenes, segmenter, overlaps = Scenes(96, split="test", things=(3, 3)), EmbeddedEverything(), []
+    scenes, segmenter, overlaps = Scenes(96, split="test", objects=(3, 3)), EmbeddedEverything(), []
     for i in range(8):
         image = Image(scenes[i].pixels)
         found = segmenter.everything(image)
@@ -168,7 +168,7 @@ def test_programs_segment_points_and_everything() -> None:
     from visprog import Agent
     from visprog.scenes import Scenes
 
-    image = Image(Scenes(96, split="test", things=(3, 3))[0].pixels)
+    image = Image(Scenes(96, split="test", objects=(3, 3))[0].pixels)
     source = """
 def answer(image):
     return [segment(image, region.center) for region in segment_everything(image)]

@@ -48,11 +48,11 @@ class SceneTruth:
 
     def segment(self, image: Image, region: Region) -> Region:
         """The region with the mask of the object at it."""
-        return self._region(self._thing_at(region), region.label, image)
+        return self._region(self._object_at(region), region.label, image)
 
     def dominant_color(self, image: Any) -> str:
         """The colour of the object at a region."""
-        return str(self.scene.things[self._thing_at(image)].color)
+        return str(self.scene.objects[self._object_at(image)].color)
 
     def has_color(self, image: Any, color: str) -> bool:
         """Whether the object at a region has a colour."""
@@ -61,9 +61,9 @@ class SceneTruth:
     def find_circles(self, image: Image, color: str | None = None) -> list[Circle]:
         """The circles, from left to right."""
         return [
-            Circle(box.center, box.width / 2, thing.color, image.root)
-            for thing, box in self._drawn(color)
-            if thing.shape == "circle"
+            Circle(box.center, box.width / 2, known.color, image.root)
+            for known, box in self._drawn(color)
+            if known.shape == "circle"
         ]
 
     def find_polygons(self, image: Image, kind: str = "polygon", color: str | None = None) -> list[Polygon]:
@@ -71,9 +71,9 @@ class SceneTruth:
         name = kind.lower().removesuffix("s")
         names = {"polygon": _POLYGONS, "rectangle": ("rectangle", "square")}.get(name, (name,))
         return [
-            Polygon(_corners(box), thing.color, image.root)
-            for thing, box in self._drawn(color)
-            if thing.shape in names and thing.shape in _POLYGONS
+            Polygon(_corners(box), known.color, image.root)
+            for known, box in self._drawn(color)
+            if known.shape in names and known.shape in _POLYGONS
         ]
 
     def classify(self, image: Image | Region, options: list[str]) -> str:
@@ -82,43 +82,43 @@ class SceneTruth:
         Raises:
             ToolError: None does.
         """
-        thing = self._thing_at(image)
-        found = next((option for option in options if self._fits(thing, option)), None)
+        index = self._object_at(image)
+        found = next((option for option in options if self._fits(index, option)), None)
         if found is None:
-            raise ToolError(f"none of {', '.join(options)} fits the {self._name(thing)}")
+            raise ToolError(f"none of {', '.join(options)} fits the {self._name(index)}")
         return found
 
     def verify(self, image: Image | Region, statement: str) -> bool:
         """Whether a phrase describes the object at a region."""
-        return self._fits(self._thing_at(image), statement)
+        return self._fits(self._object_at(image), statement)
 
     def _drawn(self, color: str | None) -> list[tuple[Any, Box]]:
         """The objects of a colour, or all, with their boxes, from left to right."""
         boxes = [Box(*map(float, box)) for box in self.scene.boxes]
-        found = [(t, b) for t, b in zip(self.scene.things, boxes, strict=True) if color in (None, t.color)]
+        found = [(t, b) for t, b in zip(self.scene.objects, boxes, strict=True) if color in (None, t.color)]
         return sorted(found, key=lambda pair: pair[1].left)
 
-    def _fits(self, thing: int, text: str) -> bool:
-        known = self.scene.things[thing]
+    def _fits(self, index: int, text: str) -> bool:
+        known = self.scene.objects[index]
         if text in (known.shape, known.color, known.size, known.texture):
             return True
         try:
-            return thing in self.scene.find(text)
+            return index in self.scene.find(text)
         except ValueError:
             return False
 
-    def _region(self, thing: int, label: str, image: Image) -> Region:
-        left, top, right, bottom = (float(v) for v in self.scene.boxes[thing])
-        mask = Mask.tight(self.scene.masks[thing])
+    def _region(self, index: int, label: str, image: Image) -> Region:
+        left, top, right, bottom = (float(v) for v in self.scene.boxes[index])
+        mask = Mask.tight(self.scene.masks[index])
         return Region(Box(left, top, right, bottom), label, 1.0, image.root, mask)
 
-    def _thing_at(self, place: Any) -> int:
+    def _object_at(self, place: Any) -> int:
         """Index of the object whose box a region, a box or a crop covers best."""
         overlaps = [Box(*map(float, b)).iou(place.box) for b in self.scene.boxes]
         return max(range(len(overlaps)), key=overlaps.__getitem__)
 
-    def _name(self, thing: int) -> str:
-        known = self.scene.things[thing]
+    def _name(self, index: int) -> str:
+        known = self.scene.objects[index]
         return f"{known.color} {known.shape}"
 
 

@@ -62,7 +62,7 @@ class SceneQuestions(Benchmark):
                 (Image(scene.pixels, name=f"scene {number}"),),
                 question.answer,
                 type(question.answer),
-                details={"kind": question.kind, "program": question.program, "scene": scene},
+                details={"kind": question.type, "program": question.program, "scene": scene},
             )
 
     def check(self, limit: int | None = None) -> None:

@@ -1,18 +1,20 @@
-"""Data sets: image–text pairs, boxes, masks and conversations, as typed samples."""
+"""Sources of samples: image–text pairs, boxes, masks and conversations."""
 
 from __future__ import annotations
 
+from .annotations import read_detections
 from .coco import read_coco
 from .conversations import Conversations, read_conversations
-from .detection import Detections
-from .layouts import read_detections
+from .detections import Detections
+from .mask_folder import read_mask_folder
 from .pairs import Pairs, read_classes, read_pairs
-from .samples import BadSample, Conversation, DataError, Detection, Masked, Pair, Pixels, Turn
+from .samples import BadSample, Boxes, Conversation, DataError, Masks, Pair, Pixels, Turn
 from .shards import Shards, is_shards
+from .source import Source
 from .voc import read_voc
 
 __all__ = [
-    "BadSample", "Conversation", "Conversations", "DataError", "Detection", "Detections", "Masked", "Pair", "Pairs",
-    "Pixels", "Shards", "Turn", "is_shards", "read_classes", "read_coco", "read_conversations", "read_detections",
-    "read_pairs", "read_voc",
+    "BadSample", "Boxes", "Conversation", "Conversations", "DataError", "Detections", "Masks", "Pair", "Pairs",
+    "Pixels", "Shards", "Source", "Turn", "is_shards", "read_classes", "read_coco", "read_conversations",
+    "read_detections", "read_mask_folder", "read_pairs", "read_voc",
 ]  # fmt: skip

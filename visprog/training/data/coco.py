@@ -12,7 +12,7 @@ from typing import Any
 from visprog.files.archives import spellings
 from visprog.files.plain_text import parse_json, read_text
 
-from .detection import AnnotatedObject, Annotation, Detections
+from .detections import AnnotatedObject, Annotation, Detections
 from .files import Files
 from .samples import BadSample, DataError
 

@@ -1,15 +1,21 @@
-"""Conversations about images, as LLaVA's JSON has them."""
+"""Conversations about images, as LLaVA's JSON has them, and captions as conversations."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
+
+import numpy as np
 
 from visprog.files.plain_text import numbered_lines, parse_json, read_text
 
+from .captions import MAX_CAPTIONS, CaptionedConfig, CaptionedImages
 from .files import Files
 from .samples import BadSample, Conversation, DataError, Turn, decode
+from .source import ConversationSource, Items, ItemStream, SplitName
 
 IMAGE = "<image>"
 """Stands in the text where an image goes."""
@@ -79,6 +85,126 @@ def read_conversations(path: str | Path, images: str | Path | None = None) -> Co
     if not isinstance(records, list) or not records:
         raise DataError(f"{path} must hold a list of conversations")
     return Conversations(Files(images or path.parent), records)
+
+
+@dataclass(frozen=True)
+class ConversationConfig:
+    """Keys of the source `conversations`.
+
+    Attributes:
+        path: JSON or JSON Lines file in LLaVA's format.
+        images: folder or zip that the names of images are relative to; null for that of the file.
+        held: share of conversations, from the first, that are kept to validate by.
+    """
+
+    path: Path
+    images: Path | None = None
+    held: float = 0.02
+
+
+class FileConversations(ConversationSource):
+    """Conversations of a file.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+
+    Config: ClassVar[Any] = ConversationConfig
+
+    def __init__(self, config: ConversationConfig) -> None:
+        super().__init__(config)
+        self.found = read_conversations(config.path, config.images)
+
+    def split(self, name: SplitName, size: int) -> ConversationSplit | None:
+        held = round(self.config.held * len(self.found))
+        if name == "val":
+            return ConversationSplit(self.found, range(held)) if held else None
+        return ConversationSplit(self.found, range(held, len(self.found)))
+
+    def texts(self) -> Iterator[str]:
+        """What is said in the conversations."""
+        for record in islice(self.found.records, MAX_CAPTIONS):
+            try:
+                yield from (turn.text for turn in _turns(record["conversations"], ""))
+            except (BadSample, KeyError, TypeError):  # met again, and named, in training
+                continue
+
+
+class ConversationSplit:
+    """Some of the conversations."""
+
+    def __init__(self, found: Conversations, places: Sequence[int]) -> None:
+        self.found, self.places = found, places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def sample(self, key: int, rng: np.random.Generator) -> Conversation:
+        """One conversation."""
+        return self.found[self.places[key]]
+
+
+@dataclass(frozen=True)
+class CaptionConversationConfig(CaptionedConfig):
+    """Keys of the source `captions` for conversations.
+
+    Attributes:
+        request: question whose answer is the caption.
+    """
+
+    request: str = "Describe the image."
+
+
+class CaptionConversations(ConversationSource):
+    """Captioned images, each as the answer to one request."""
+
+    Config: ClassVar[Any] = CaptionConversationConfig
+
+    def __init__(self, config: CaptionConversationConfig) -> None:
+        super().__init__(config)
+        self.captions = CaptionedImages(config)
+
+    def split(self, name: SplitName, size: int) -> Items | ItemStream | None:
+        found = self.captions.split(name, size)
+        if found is None:
+            return None
+        return (AnswerItems if isinstance(found, Items) else AnswerStream)(found, self.config.request)
+
+    def texts(self) -> Iterable[str]:
+        """The captions, and the request."""
+        yield self.config.request
+        yield from self.captions.texts()
+
+
+class AnswerStream:
+    """Captioned images of shards as conversations."""
+
+    def __init__(self, found: Any, request: str) -> None:
+        self.found, self.request = found, request
+
+    def keys(self, rng: np.random.Generator, part: int, parts: int) -> Iterator[Any]:
+        """As the stream of images."""
+        return iter(self.found.keys(rng, part, parts))
+
+    def sample(self, key: Any, rng: np.random.Generator) -> Conversation:
+        """One request and its answer."""
+        pair = self.found.sample(key, rng)
+        turns = (Turn("user", f"{IMAGE}\n{self.request}"), Turn("assistant", pair.captions[0]))
+        return Conversation((pair.image,), turns, pair.name)
+
+
+class AnswerItems:
+    """Captioned images of known number as conversations."""
+
+    def __init__(self, found: Any, request: str) -> None:
+        self.found, self.answers = found, AnswerStream(found, request)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def sample(self, key: int, rng: np.random.Generator) -> Conversation:
+        """One request and its answer."""
+        return self.answers.sample(key, rng)
 
 
 def _turns(raw: Any, name: str) -> tuple[Turn, ...]:

@@ -42,7 +42,7 @@ class Pairs:
 
     def __getitem__(self, index: int) -> Pair:
         entry, caption = self.entries[index], self.caption(index)
-        return Pair(decode(self.files.read(entry.image), entry.image), caption, entry.image)
+        return Pair(decode(self.files.read(entry.image), entry.image), (caption,), entry.image)
 
     def caption(self, index: int) -> str:
         """The caption of an entry, without its image being read. Raises `BadSample` if there is none."""

@@ -40,21 +40,40 @@ class BadSample(VisprogError):
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """An image and a caption of it."""
+    """An image and captions of it.
+
+    Attributes:
+        captions: true of the image; training draws one at each visit.
+        name: of the image, equal for equal images.
+        false_caption: differs from a true one in a word or two and is false; "" for none.
+        objects: facts about each object of the image, whole numbers; -2 and -3 stand for a fact that is not seen.
+        claim: what the caption says of one object, in the same order of facts; -1 for what it leaves open. None: the
+            caption says more than facts can, and is compared by its words.
+        label: index of the class among those of the source; -1 for none.
+        key: number by which the source judges captions of this image.
+        groups: titles of the scores that a validation sample counts for.
+    """
 
     image: Pixels
-    caption: str
+    captions: tuple[str, ...]
     name: str = ""
+    false_caption: str = ""
+    objects: tuple[tuple[int, ...], ...] = ()
+    claim: tuple[int, ...] | None = None
+    label: int = -1
+    key: int = -1
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
-class Detection:
-    """An image and the things in it.
+class Boxes:
+    """An image and the boxes of its objects.
 
     Attributes:
         boxes: float32 (N, 4).
         labels: N names.
-        crowd: bool (N,), True for a box around many things, which is neither found nor missed.
+        crowd: bool (N,), True for a box around many objects, which is neither found nor missed.
+        phrases: what this image is asked for; empty for the names of all classes of the source.
     """
 
     image: Pixels
@@ -62,17 +81,22 @@ class Detection:
     labels: tuple[str, ...]
     crowd: NDArray[np.bool_]
     name: str = ""
+    phrases: tuple[str, ...] = ()
+
+    def fits(self, phrase: str) -> NDArray[np.bool_]:
+        """Which objects a phrase names, (N,)."""
+        return np.array([label == phrase for label in self.labels], bool)
 
 
 @dataclass(frozen=True, eq=False)
-class Masked:
-    """An image and the exact pixels of the things in it.
+class Masks:
+    """An image and the exact pixels of its objects.
 
     Attributes:
         masks: bool (N, H, W).
         boxes: float32 (N, 4), tight around the masks.
         labels: N names.
-        crowd: as in `Detection`.
+        crowd: as in `Boxes`.
     """
 
     image: Pixels
@@ -93,11 +117,18 @@ class Turn:
 
 @dataclass(frozen=True, eq=False)
 class Conversation:
-    """Messages in turn, user first, about no, one or several images."""
+    """Messages in turn, user first, about no, one or several images.
+
+    Attributes:
+        given: number of answers, from the first, that are not learned.
+        groups: titles of the scores that a validation sample counts for.
+    """
 
     images: tuple[Pixels, ...]
     turns: tuple[Turn, ...]
     name: str = ""
+    given: int = 0
+    groups: tuple[str, ...] = ()
 
 
 @dataclass

@@ -87,7 +87,7 @@ class Shards:
         image = next((e for e in place.parts if e in IMAGE_ENDINGS), None)
         if image is None:
             raise BadSample(place.name, "the shard has no image under this name")
-        return Pair(decode(_content(place, image), place.name), caption, place.name)
+        return Pair(decode(_content(place, image), place.name), (caption,), place.name)
 
     def caption(self, place: Place) -> str:
         """The caption at a place, without its image being read. Raises `BadSample` if it is missing or broken."""

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from visprog.files.plain_text import MAX_TEXT_BYTES, split_lines
 from visprog.values.endings import IMAGE_ENDINGS
 
-from .detection import AnnotatedObject, Annotation, Detections
+from .detections import AnnotatedObject, Annotation, Detections
 from .files import Files, join
 from .samples import BadSample, DataError
 

@@ -1,4 +1,4 @@
-"""One process, several GPUs or several machines: what a recipe asks of `accelerate`, and of the task's blocks."""
+"""One process, several GPUs or several machines: what a recipe asks of `accelerate`, and of the model's blocks."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ..checkpoint import TrainingError, weights
+from ..objective import Objective
 from ..recipe import Recipe
-from ..task import Task
 
 
-def make_accelerator(recipe: Recipe, task: Task) -> Accelerator:
-    """The `Accelerator` of a recipe; compiles the task's blocks or makes them recompute, if the recipe says so.
+def make_accelerator(recipe: Recipe, objective: Objective) -> Accelerator:
+    """The `Accelerator` of a recipe; compiles the model's blocks or makes them recompute, if the recipe says so.
 
     Raises:
-        TrainingError: the recipe asks for what the task or the machine does not have.
+        TrainingError: the recipe asks for what the model or the machine does not have.
     """
-    blocks = list(task.blocks())
+    blocks = list(objective.blocks())
     for key in ("compile", "activation_checkpointing", "fsdp"):
         if getattr(recipe, key) and not blocks:
             raise TrainingError(
-                f"task '{recipe.task}' names no blocks, so '{key}' cannot be used: set it to false"
+                f"objective '{recipe.objective}' names no blocks, so '{key}' cannot be used: set it to false"
             )
     if recipe.fsdp and recipe.optimizer.name == "muon":
         raise TrainingError("muon needs whole matrices, which fsdp splits: take optimizer.name adamw")
@@ -65,8 +65,8 @@ def make_accelerator(recipe: Recipe, task: Task) -> Accelerator:
 
 
 @contextmanager
-def whole_model(task: Task, runner: nn.Module, copy: nn.Module | None) -> Iterator[None]:
-    """Within, the task's model is whole in the main process, also where FSDP2 has sharded it.
+def whole_model(objective: Objective, runner: nn.Module, copy: nn.Module | None) -> Iterator[None]:
+    """Within, the objective's model is whole in the main process, also where FSDP2 has sharded it.
 
     Args:
         runner: the prepared `Runner`. All processes must enter.
@@ -77,11 +77,11 @@ def whole_model(task: Task, runner: nn.Module, copy: nn.Module | None) -> Iterat
     if not isinstance(runner, FSDPModule):
         yield
         return
-    sharded, state = task.model, weights(runner)
+    sharded, state = objective.model, weights(runner)
     if copy is not None:
         copy.load_state_dict({name.removeprefix("model."): value for name, value in state.items()})
-        task.model = copy
+        objective.model = copy
     try:
         yield
     finally:
-        task.model = sharded
+        objective.model = sharded

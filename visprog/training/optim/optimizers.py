@@ -1,7 +1,8 @@
-"""Which parameters learn, how fast, and by which optimizer."""
+"""Which parameters learn, at which rate over the run, and by which optimizer."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..from_plain import RecipeError, nearest
+from ..objective import Objective
 from ..recipe import OptimizerConfig
-from ..task import Task
 from .muon import Muon
 
 Optimizers = list[torch.optim.Optimizer]
@@ -26,20 +27,20 @@ class _Group:
     decay: float
 
 
-def make_optimizers(task: Task, config: OptimizerConfig) -> Optimizers:
+def make_optimizers(objective: Objective, config: OptimizerConfig) -> Optimizers:
     """Freeze what has rate 0 and make the optimizers of the rest. Each group holds its peak rate as "peak".
 
     Weight decay acts on the weights of linear and convolution layers alone: not on biases, norms, embeddings and
-    parameters that a module holds directly. With `muon` the matrices within `task.blocks()` are trained by Muon.
+    parameters that a module holds directly. With `muon` the matrices within `objective.blocks()` are trained by Muon.
 
     Raises:
         RecipeError: a component that has no parameters, a parameter without a rate, or nothing that learns.
     """
-    rates = learning_rates(task.model, config.lr)
-    embeddings = {id(m.weight) for m in task.model.modules() if isinstance(m, nn.Embedding)}
-    matrices = {id(p) for b in task.blocks() for p in b.parameters() if p.ndim == 2}
+    rates = learning_rates(objective.model, config.lr)
+    embeddings = {id(m.weight) for m in objective.model.modules() if isinstance(m, nn.Embedding)}
+    matrices = {id(p) for b in objective.blocks() for p in b.parameters() if p.ndim == 2}
     groups: dict[_Group, list[Tensor]] = {}
-    for name, parameter in task.model.named_parameters():
+    for name, parameter in objective.model.named_parameters():
         parameter.requires_grad_(rates[name] > 0)
         if rates[name] > 0:
             decays = name.endswith("weight") and parameter.ndim > 1 and id(parameter) not in embeddings
@@ -75,7 +76,7 @@ def learning_rates(model: nn.Module, lr: float | Mapping[str, float]) -> dict[st
         matching = [c for c in by_component if _within(name, c)]
         if not matching:
             raise RecipeError(
-                f"optimizer.lr says nothing of '{name}': add \"\": RATE for all that is not named"
+                f"optimizer.lr gives no rate for '{name}': add \"\": RATE for all that is not named"
             )
         rates[name] = float(by_component[max(matching, key=len)])
     return rates
@@ -86,6 +87,20 @@ def set_factor(optimizers: Optimizers, factor: float) -> None:
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * factor
+
+
+def schedule_factor(step: int, steps: int, warmup: int, floor: float) -> float:
+    """The learning rate of a step as a share of its peak: linear from 0 over `warmup` steps, then a half cosine down to
+    `floor` at the end (Loshchilov & Hutter 2017).
+
+    Args:
+        step: number of updates already made, 0 … steps - 1.
+        floor: share of the peak that is left at the end.
+    """
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    progress = (step - warmup) / max(1, steps - warmup)
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 def _settings(groups: Mapping[_Group, list[Tensor]], *, muon: bool) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""Drawn scenes as a source of every sample type."""

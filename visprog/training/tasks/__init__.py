@@ -1,1 +1,0 @@
-"""What can be trained: for each system its model, its losses, its data and its scores."""
