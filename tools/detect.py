@@ -46,8 +46,8 @@ SUMMARY = (
         "opencv": "visprog.tools.detect:OpenCVDetector",
         "embedded": "visprog.tools.backends.owl:EmbeddedDetector",
         "onnx": "visprog.tools.backends.onnx:OnnxDetector",
-        "owlv2": "visprog.tools.backends.zero_shot_detector:ZeroShotDetector",
-        "grounding-dino": "visprog.tools.backends.zero_shot_detector:GroundingDinoDetector",
+        "owlv2": "visprog.tools.backends.owl:OwlDetector",
+        "grounding-dino": "visprog.tools.backends.grounding_dino:GroundingDinoDetector",
     },
     default="opencv",
 )

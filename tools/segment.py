@@ -32,7 +32,7 @@ CUT_SIDE = 320
 @tool(
     backends={
         "grabcut": "visprog.tools.segment:GrabCut",
-        "embedded": "visprog.tools.backends.sam_own:EmbeddedSegmenter",
+        "embedded": "visprog.tools.backends.sam:EmbeddedSegmenter",
         "sam": "visprog.tools.backends.sam:SamSegmenter",
         "segment-anything": "visprog.tools.backends.sam:SegmentAnythingSegmenter",
     },
@@ -46,8 +46,8 @@ def segment(image: Image, region: Region | Point) -> Region:
 @tool(
     backends={
         "none": "visprog.tools.segment:NothingSegmented",
-        "embedded": "visprog.tools.backends.sam_own:EmbeddedEverything",
-        "sam": "visprog.tools.backends.sam_everything:SamEverything",
+        "embedded": "visprog.tools.backends.sam:EmbeddedEverything",
+        "sam": "visprog.tools.backends.sam:SamEverything",
     },
     default="none",
 )

@@ -15,7 +15,7 @@ from visprog.values.image import Image
     backends={
         "none": "visprog.tools.vqa:NoVqa",
         "embedded": "visprog.tools.backends.llava:EmbeddedVqa",
-        "llava": "visprog.tools.backends.vlm:LlavaVqa",
+        "llava": "visprog.tools.backends.llava:LlavaVqa",
         "openai": "visprog.tools.backends.endpoint:EndpointVqa",
     },
     default="none",
