@@ -27,11 +27,11 @@ from visprog.scenes import COLORS, SHAPES, Scene, Scenes
 from visprog.scenes.kinds import KINDS
 from visprog.scenes.things import OPPOSITE
 from visprog.tools.backends._gate import to_view
-from visprog.tools.backends.clip import EmbeddedClassifier, EmbeddedMatcher
-from visprog.tools.backends.coca import EmbeddedCaptioner
+from visprog.tools.backends.clip import Comparison, EmbeddedClassifier, EmbeddedMatcher
+from visprog.tools.backends.coca import CocaCaptioner
 from visprog.tools.backends.llava import EmbeddedVqa
 from visprog.tools.backends.owl import EmbeddedDetector
-from visprog.tools.backends.sam_own import EmbeddedSegmenter
+from visprog.tools.backends.sam import EmbeddedSegmenter
 from visprog.training.metrics.average_precision import Found, average_precision
 from visprog.values import Box, Region
 from visprog.values.image import Image
@@ -122,7 +122,7 @@ def segment(split: str, count: int, size: int) -> Scores:
         predictor.image = predictor.set_image(scene.pixels)
         answer = predictor.predict(points=torch.from_numpy(points)[:, None])
         ious = mask_iou(answer.logits > 0, masks[:, None])
-        by_point += ious.gather(1, answer.iou.argmax(1, keepdim=True))[:, 0].tolist()
+        by_point += ious.gather(1, answer.iou_predictions.argmax(1, keepdim=True))[:, 0].tolist()
         best += ious.amax(1).tolist()
     return {
         "IoU by box": float(np.mean(by_box)),
@@ -134,7 +134,7 @@ def segment(split: str, count: int, size: int) -> Scores:
 def caption(split: str, count: int, size: int) -> Scores:
     """The share of captions that name each thing with its colour and shape, and nothing else."""
     pairs = list(scenes(split, count, size))
-    backend = EmbeddedCaptioner()
+    backend = CocaCaptioner()
     said = answers(backend, [{"image": image} for _, image in pairs])
     return {
         "all facts right": share(
@@ -181,7 +181,7 @@ def relations(split: str, count: int, size: int) -> Scores:
         for question in scene.questions(1, [kind])
     ]
     said = answers(speaker, [{"image": image, "question": question.text} for image, question in asked])
-    model, scores = matcher.zero_shot, dict[str, float]()
+    scores = dict[str, float]()
     with agent:
         found = [agent.run(question.program, image).value for image, question in asked]
     for title, kinds in (("yes/no", RELATIONAL[:1]), ("which", RELATIONAL[1:])):
@@ -192,7 +192,7 @@ def relations(split: str, count: int, size: int) -> Scores:
     chosen = []
     for image, question in asked:
         if question.kind == "relation":
-            cosines = model.classes(list(statements(question.text))) @ model.images([image.pixels])[0]
+            (cosines,) = matcher.cosines([Comparison(image, list(statements(question.text)))])
             chosen.append(bool(cosines[0] > cosines[1]) == question.answer)
     return {**scores, "CLIP score, yes/no": share(chosen)}
 

@@ -23,7 +23,7 @@ from visprog.models.llava.chat import IMAGE, Chat  # noqa: E402
 from visprog.models.preprocess.tokenizer import word_tokenizer  # noqa: E402
 from visprog.scenes import Scenes  # noqa: E402
 from visprog.scenes.language import cell, from_left  # noqa: E402
-from visprog.tools.backends.llava import EmbeddedVqa  # noqa: E402
+from visprog.tools.backends.llava import LlavaVqa  # noqa: E402
 from visprog.training.data.samples import BadSample, DataError  # noqa: E402
 from visprog.training.optim.optimizers import make_optimizers  # noqa: E402
 from visprog.training.recipe import OptimizerConfig, load_recipe  # noqa: E402
@@ -191,7 +191,7 @@ def test_it_learns_scenes_by_heart_and_the_backend_answers(scenes: SceneLlava, t
         optimizer.step()
     assert loss.item() < 0.05
     scenes.save(tmp_path)
-    backend = EmbeddedVqa(str(tmp_path))
+    backend = LlavaVqa(str(tmp_path))
     calls: list[dict[str, Any]] = [
         {"image": Image(s.pictures[0]), "question": s.turns[1][0]} for s in samples
     ]
@@ -288,10 +288,10 @@ def test_what_does_not_fit_is_said(files: Path, tower: Path, tmp_path: Path) -> 
     )
     with pytest.raises(BadSample, match="9 are the most"):
         task.data("train").sample(0, np.random.default_rng(0))
-    (error,) = EmbeddedVqa(str(tmp_path))(
+    (error,) = LlavaVqa(str(tmp_path))(
         [{"image": Image(np.zeros((8, 8, 3), np.uint8)), "question": "why?"}]
     )
-    assert isinstance(error, ToolError) and "there is no LLaVA in" in str(error)
+    assert isinstance(error, ToolError) and "holds no config.json" in str(error)
 
 
 def test_a_tower_is_told_where_its_tokens_are() -> None:

@@ -93,9 +93,9 @@ def crop_to(seen: Image | Region, margin: float, frame: float = 0.0) -> Image:
     crop = seen.image.crop(seen.box.expand(max(margin * max(seen.width, seen.height), 1.0)))
     if not frame:
         return crop
-    from visprog.models.preprocess.image_processor import framed
+    from visprog.models.preprocess.image_processor import pad_to_square
 
-    return Image(framed(crop.pixels, frame))
+    return Image(pad_to_square(crop.pixels, frame))
 
 
 def to_rgb(image: Image) -> PIL.Image.Image:

@@ -248,11 +248,11 @@ def load_by_transformers(
 
 def read_processor(source: Source, network: Any) -> Processor:
     """The tokenizer and the image processor of a checkpoint, as far as its folder has them."""
-    from visprog.models.checkpoint.hub import fetch
+    from visprog.models.checkpoint.hub import locate
     from visprog.models.preprocess.image_processor import ImageProcessor
     from visprog.models.preprocess.tokenizer import Tokenizer
 
-    folder = fetch(source.place)
+    folder = locate(source.place)
 
     def has(*names: str) -> bool:
         return any((folder / f"{name}.json").is_file() for name in names)
@@ -260,14 +260,14 @@ def read_processor(source: Source, network: Any) -> Processor:
     tokenizer = image_processor = None
     if has("tokenizer", "vocab"):
         siglip = source.model_type == "siglip"
-        tokenizer = Tokenizer.load(
+        tokenizer = Tokenizer.from_pretrained(
             folder,
-            length=getattr(getattr(network.config, "text", None), "length", None),
+            length=getattr(getattr(network.config, "text_encoder", None), "length", None),
             full=siglip,  # it was trained on texts filled up to full length
             clean=_siglip_cleaner(folder) if siglip else None,
         )
     if has("image_processor", "processor_config", "preprocessor_config"):
-        image_processor = ImageProcessor.load(folder)
+        image_processor = ImageProcessor.from_pretrained(folder)
     return Processor(tokenizer, image_processor)
 
 

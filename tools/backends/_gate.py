@@ -122,12 +122,12 @@ def _plain_until(lines: NDArray[np.uint8]) -> int:
 def _score(image: Image, gate: Path) -> float:
     """How unlike the images of the training an image is, by a detector's features of it as a square; above 0 it is of
     another kind."""
-    from visprog.models.preprocess.image_processor import framed
+    from visprog.models.preprocess.image_processor import pad_to_square
 
     checkpoint = _detector(gate).checkpoint
-    inputs = checkpoint.processor.image_processor([framed(image.pixels)])
+    inputs = checkpoint.processor.image_processor([pad_to_square(image.pixels)])
     with checkpoint.running():
-        features = checkpoint.network.encode_image(checkpoint.send(inputs))[1][0].float().cpu().numpy()
+        features = checkpoint.network.encode_images(checkpoint.send(inputs))[1][0].float().cpu().numpy()
     weights, bias = _classifier(gate)
     pooled = np.concatenate([features.mean(0), features.std(0), features.max(0), features.min(0)])
     return float(pooled @ weights + bias)

@@ -140,7 +140,7 @@ def is_llava(config: Mapping[str, Any]) -> bool:
     """Whether a `config.json` is that of a LLaVA which `visprog.models` implements: on CLIP and LLaMA."""
 
     def part(name: str, model_type: str) -> bool:
-        return (config.get(name) or {}).get("model_type", model_type) == model_type
+        return bool((config.get(name) or {}).get("model_type", model_type) == model_type)
 
     return (
         config.get("model_type") == "llava"
@@ -150,12 +150,13 @@ def is_llava(config: Mapping[str, Any]) -> bool:
 
 
 def _chat(source: Source, network: Any) -> Processor:
-    from visprog.models.checkpoint.hub import fetch
     from visprog.models.llava.chat import Chat
     from visprog.models.preprocess.image_processor import ImageProcessor
 
-    folder = fetch(source.place)
-    return Processor(Chat.load(folder, network.config.per_image), ImageProcessor.load(folder))
+    return Processor(
+        Chat.from_pretrained(source.place, network.config.tokens_per_image),
+        ImageProcessor.from_pretrained(source.place),
+    )
 
 
 def _public_processor(source: Source, network: Any) -> Any:

@@ -107,13 +107,13 @@ class OwlDetector(PhraseDetector):
             groups.setdefault(None if processor.fixed else array.shape, []).append(digest)
         found: dict[str, Found] = {}
         with checkpoint.running():
-            _, queries = network.encode_queries(checkpoint.send(ids))
+            _, queries = network.encode_texts(checkpoint.send(ids))
             for part in (part for group in groups.values() for part in chunks(group, self.batch_size)):
                 inputs = checkpoint.send(processor([arrays[digest] for digest in part]))
-                _, features = network.encode_image(inputs)
-                patch = network.config.image.patch
-                boxes = network.locate(features, (inputs.shape[-2] // patch, inputs.shape[-1] // patch))
-                scores = network.classify(features, queries[None])[0].float().sigmoid()
+                _, features = network.encode_images(inputs)
+                patch = network.config.image_encoder.patch
+                boxes = network.predict_boxes(features, (inputs.shape[-2] // patch, inputs.shape[-1] // patch))
+                scores = network.class_head(features, queries[None])[0].float().sigmoid()
                 pairs = zip(scores.cpu().numpy(), boxes.float().cpu().numpy(), strict=True)
                 found |= dict(zip(part, pairs, strict=True))
         return found

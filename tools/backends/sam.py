@@ -139,7 +139,7 @@ class SamSegmenter(SamBackend):
                 answer = predictor.predict(points=corners[:, None, :2])
             else:
                 answer = predictor.predict(boxes=corners)
-            best = answer.iou.argmax(-1)
+            best = answer.iou_predictions.argmax(-1)
             yield from (answer.logits[torch.arange(len(part), device=best.device), best] > 0).cpu().numpy()
 
 
@@ -202,21 +202,21 @@ class SamEverything(SamBackend):
         Raises:
             ToolError: there is no such model.
         """
-        from visprog.models.sam.automatic import automatic_masks
+        from visprog.models.sam.automatic import SamAutomaticMaskGenerator
 
         checkpoint = self.checkpoint
         with checkpoint.running():
-            found = automatic_masks(
+            generator = SamAutomaticMaskGenerator(
                 _predictor(checkpoint),
-                image.pixels,
                 points_per_side=self.points_per_side,
-                least_iou=self.pred_iou_thresh,
-                least_stability=self.stability_score_thresh,
+                pred_iou_thresh=self.pred_iou_thresh,
+                stability_score_thresh=self.stability_score_thresh,
             )
+            found = generator.generate(image.pixels)
         origin = image.origin
         masks = [Mask.tight(f.pixels, int(origin.x) + f.box[0], int(origin.y) + f.box[1]) for f in found]
         return [
-            Region(mask.box, "", min(1.0, max(0.0, f.iou)), image.root, mask)
+            Region(mask.box, "", min(1.0, max(0.0, f.predicted_iou)), image.root, mask)
             for mask, f in zip(masks, found, strict=True)
         ]
 

@@ -59,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         optimizer.zero_grad()
         images, pairs = task.embed(batch)
         rivals = task.model.encode_texts(others)
-        logits = task.model.scale.exp() * images @ torch.cat([pairs[:, 0], rivals]).T
+        logits = task.model.logit_scale.exp() * images @ torch.cat([pairs[:, 0], rivals]).T
         torch.nn.functional.cross_entropy(logits, torch.arange(3)).backward()
         optimizer.step()
     path = tmp_path_factory.mktemp("clip")
@@ -96,7 +96,7 @@ def taught(texts: list[str], tokenizer: Callable[[int], Any], path: Path) -> Pat
     for _ in range(80):
         optimizer.zero_grad()
         images, pairs = task.embed(batch)
-        logits = task.model.scale.exp() * images @ pairs[:, 0].T
+        logits = task.model.logit_scale.exp() * images @ pairs[:, 0].T
         torch.nn.functional.cross_entropy(logits, torch.arange(3)).backward()
         optimizer.step()
     task.save(path)

@@ -28,12 +28,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     model = Sam(
         SamConfig(
-            image_size=32, patch=8, dim=16, layers=1, heads=2, hidden=16, window=2, global_layers=(0,), width=16,
-            mask_channels=8, decoder_heads=2, decoder_hidden=16, iou_hidden=8,
+            image_size=32, patch=8, dim=16, layers=1, heads=2, hidden=16, window_size=2, global_attn_indexes=(0,), width=16,
+            mask_channels=8, decoder_heads=2, decoder_hidden=16, iou_head_hidden_dim=8,
         )
     )  # fmt: skip
     path = tmp_path_factory.mktemp("sam")
-    model.save(path)
+    model.save_pretrained(path, torch.float16)
     return path
 
 
@@ -44,10 +44,10 @@ def image() -> Image:
 
 def best(folder: Path, image: Image, **prompts: torch.Tensor) -> np.ndarray:
     """What the model itself says."""
-    predictor = SamPredictor(Sam.load(folder))
+    predictor = SamPredictor(Sam.from_pretrained(folder))
     predictor.set_image(image.pixels)
     answer = predictor.predict(**prompts)
-    return (answer.logits[0, answer.iou[0].argmax()] > 0).numpy()
+    return (answer.logits[0, answer.iou_predictions[0].argmax()] > 0).numpy()
 
 
 def test_the_bundled_model_cuts_out_what_scenes_show() -> None:
@@ -147,7 +147,7 @@ def test_everything_lies_in_the_picture(folder: Path, image: Image) -> None:
 
 
 def test_a_missing_model_is_named(tmp_path: Path, image: Image) -> None:
-    with pytest.raises(ToolError, match="segment: .* holds no config.json"):
+    with pytest.raises(ToolError, match=r"segment: .* holds no config.json"):
         one(SamSegmenter(str(tmp_path)), image, Region(Box(1, 1, 5, 5)))
     (error,) = SamEverything(str(tmp_path))([{"image": image}])
     assert isinstance(error, ToolError) and "holds no config.json" in str(error)
