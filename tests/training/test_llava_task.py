@@ -288,9 +288,7 @@ def test_what_does_not_fit_is_said(files: Path, tower: Path, tmp_path: Path) -> 
     )
     with pytest.raises(BadSample, match="9 are the most"):
         task.data("train").sample(0, np.random.default_rng(0))
-    (error,) = LlavaVqa(str(tmp_path))(
-        [{"image": Image(np.zeros((8, 8, 3), np.uint8)), "question": "why?"}]
-    )
+    (error,) = LlavaVqa(str(tmp_path))([{"image": Image(np.zeros((8, 8, 3), np.uint8)), "question": "why?"}])
     assert isinstance(error, ToolError) and "holds no config.json" in str(error)
 
 

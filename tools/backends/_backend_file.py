@@ -127,7 +127,7 @@ def backend_file(folder: Path | None) -> BackendFile:
     if file is None or not file.is_file():
         return BackendFile()
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
+        raw = _read_json(file)
         parts = {name: _PARTS[name](**raw[name]) for name in _PARTS.keys() & raw.keys()}
         return BackendFile(**{**raw, **parts})
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -139,22 +139,32 @@ _PARTS: Mapping[str, Any] = {"vocabulary": Vocabulary, "questions": Questions, "
 
 
 @cache
+def is_trained_here(folder: Path | None) -> bool:
+    """Whether the model in a folder was saved by this package; else it is a public checkpoint."""
+    try:
+        return folder is not None and _read_json(folder / "config.json").get("layout") == LAYOUT
+    except (OSError, ValueError):
+        return False
+
+
+@cache
 def known_words(folder: Path | None) -> frozenset[str] | None:
     """All words that a model trained here knows, from its `tokenizer.json`; None if it reads any word in pieces, or is
     a public checkpoint."""
-    if folder is None:
+    if folder is None or not is_trained_here(folder):
         return None
     try:
-        config, tokenizer = (
-            json.loads((folder / name).read_text(encoding="utf-8"))
-            for name in ("config.json", "tokenizer.json")
-        )
-        model = tokenizer["model"]
+        model = _read_json(folder / "tokenizer.json")["model"]
     except (OSError, ValueError, KeyError):
         return None
-    if config.get("layout") != LAYOUT or model.get("type") != "WordLevel":
-        return None
-    return frozenset(model["vocab"])
+    return frozenset(model["vocab"]) if model.get("type") == "WordLevel" else None
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    raw = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(raw, dict):
+        raise ValueError(f"{file} holds no JSON object")
+    return raw
 
 
 def words_summary(folder: Path | None) -> str:

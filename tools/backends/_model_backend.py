@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from ._backend_file import backend_file, folder_of
 from ._batching import answer_batch
 from ._checkpoint import Source, find, unload
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 class ModelBackend:
@@ -28,7 +30,7 @@ class ModelBackend:
     _prepare: Callable[..., Any]
     _answer: Callable[[list[Any]], Sequence[Any]]
 
-    def __init__(self, model: str | None = None, *, device: str = "auto", dtype: str = "auto") -> None:
+    def __init__(self, model: str | None = None, *, device: str = "auto", dtype: Precision = "auto") -> None:
         self.model = model or self.default_model
         self.folder = folder_of(self.model)
         self.settings = backend_file(self.folder)
@@ -41,5 +43,13 @@ class ModelBackend:
         """Let go of the weights."""
         unload(self.model)
 
-    def _find(self) -> Source:
-        return find(self.model, self.tool)
+    def _find(self, *model_types: str) -> Source:
+        """The model, if it is of one of the types; of any if none is given.
+
+        Raises:
+            ToolError: there is no such model, or it is of another type.
+        """
+        source = find(self.model, self.tool)
+        if model_types and source.model_type not in model_types:
+            raise source.refusal(model_types)
+        return source

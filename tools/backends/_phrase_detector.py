@@ -30,13 +30,14 @@ class PhraseDetector(ModelBackend):
     """What the detectors share.
 
     Args:
-        threshold: minimum score of an object, 0 to 1; by default that of `backend.json`, else of the class.
+        threshold: minimum score of an object, 0 to 1; by default that of `backend.json`, else one that fits
+            the model.
         nms: intersection over union from which two boxes are one object.
         batch_size: number of images that the network sees at once; by default that of `backend.json`, else 4.
     """
 
     tool = "detect"
-    default_threshold: float
+    default_threshold: float = 0.2
 
     def __init__(
         self,

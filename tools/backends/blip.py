@@ -11,8 +11,6 @@ from ._batching import chunks, crop_to, to_rgb
 from ._checkpoint import load_by_transformers
 from ._model_backend import ModelBackend
 
-MODEL_TYPES = ("blip",)
-
 
 class BlipCaptioner(ModelBackend):
     """BLIP's captions, decoded greedily.
@@ -42,10 +40,9 @@ class BlipCaptioner(ModelBackend):
         return crop_to(image, self.margin)
 
     def _answer(self, images: list[Image]) -> list[str]:
-        source = self._find()
-        if source.model_type not in MODEL_TYPES:
-            raise source.refusal(MODEL_TYPES)
-        checkpoint = load_by_transformers(source, "BlipForConditionalGeneration", self.device, self.dtype)
+        checkpoint = load_by_transformers(
+            self._find("blip"), "BlipForConditionalGeneration", self.device, self.dtype
+        )
         captions: list[str] = []
         for part in chunks(images, self.batch_size):
             inputs = checkpoint.processor.image_processor(

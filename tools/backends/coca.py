@@ -18,8 +18,6 @@ from ._model_backend import ModelBackend
 if TYPE_CHECKING:
     from torch import Tensor
 
-MODEL_TYPES = ("coca",)
-
 
 class CocaCaptioner(ModelBackend):
     """The likeliest caption, word by word. The bundled model names the simple shapes of a drawing and their colours,
@@ -61,10 +59,7 @@ class CocaCaptioner(ModelBackend):
         return crop_to(to_view(image, self.folder, self.tool), self.margin, self.frame)
 
     def _answer(self, images: list[Image]) -> list[str]:
-        source = self._find()
-        if source.model_type not in MODEL_TYPES:
-            raise source.refusal(MODEL_TYPES)
-        checkpoint = load(source, self.device, self.dtype)
+        checkpoint = load(self._find("coca"), self.device, self.dtype)
         return [text for part in chunks(images, self.batch_size) for text in self._captions(checkpoint, part)]
 
     def _captions(self, checkpoint: Checkpoint, images: Any) -> list[str]:

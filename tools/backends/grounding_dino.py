@@ -13,8 +13,6 @@ from ._batching import chunks, to_rgb
 from ._checkpoint import Checkpoint, load_by_transformers
 from ._phrase_detector import PhraseDetector, Search, corners_of
 
-MODEL_TYPES = ("grounding-dino", "mm-grounding-dino")
-
 
 class GroundingDinoDetector(PhraseDetector):
     """Any phrase, read word by word.
@@ -31,9 +29,7 @@ class GroundingDinoDetector(PhraseDetector):
         self.text_threshold = text_threshold
 
     def _answer(self, asked: list[Search]) -> list[list[Region]]:
-        source = self._find()
-        if source.model_type not in MODEL_TYPES:
-            raise source.refusal(MODEL_TYPES)
+        source = self._find("grounding-dino", "mm-grounding-dino")
         checkpoint = load_by_transformers(
             source, "AutoModelForZeroShotObjectDetection", self.device, self.dtype
         )

@@ -41,8 +41,6 @@ class LlavaBackend(VlmBackend):
         return crop_to(to_view(image, self.folder, self.tool), self.margin, self.frame)
 
     def _load(self, source: Source) -> Checkpoint:
-        if source.trained_here and source.model_type != "llava":
-            raise source.refusal(["llava"])
         if not is_llava(source.config):
             return super()._load(source)
         processor = _chat if source.trained_here else _public_processor
@@ -52,7 +50,7 @@ class LlavaBackend(VlmBackend):
         source = self._find()
         if not source.trained_here:
             return super()._answer(asked)
-        checkpoint = self._load(source)
+        checkpoint = self._load(self._find("llava"))
         chat, processor = checkpoint.processor
         texts: list[str | ToolError] = []
         for part in chunks(asked, self.batch_size):

@@ -15,13 +15,11 @@ from visprog.values.image import Image
 
 from ..words.meaning import near
 from ..words.phrase import Phrase, read_phrase, read_yaml
-from ._backend_file import Vocabulary, known_words, words_summary
+from ._backend_file import Vocabulary, folder_of, is_trained_here, known_words, words_summary
 from ._batching import chunks
 from ._checkpoint import Checkpoint, load
 from ._gate import to_view
 from ._phrase_detector import PhraseDetector, Search, corners_of
-
-MODEL_TYPES = ("owlv2", "owlvit")
 
 Found = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Scores (tokens, phrases), and boxes (tokens, 4) as centre and size in shares of what the network saw."""
@@ -32,7 +30,11 @@ class OwlDetector(PhraseDetector):
     that it was taught."""
 
     default_model = "google/owlv2-base-patch16-ensemble"
-    default_threshold = 0.2
+
+    def __init__(self, model: str | None = None, **options: Any) -> None:
+        if is_trained_here(folder_of(model or self.default_model)):
+            self.default_threshold = 0.28  # of its scores, more than of a public checkpoint's are high
+        super().__init__(model, **options)
 
     @property
     def sees(self) -> Sees:
@@ -48,10 +50,7 @@ class OwlDetector(PhraseDetector):
         Raises:
             ToolError: there is no such model.
         """
-        source = self._find()
-        if source.model_type not in MODEL_TYPES:
-            raise source.refusal(MODEL_TYPES)
-        return load(source, self.device, self.dtype)
+        return load(self._find("owlv2", "owlvit"), self.device, self.dtype)
 
     def _prepare(self, image: Image, what: str) -> Search:
         phrase = self._read(what)
@@ -112,7 +111,9 @@ class OwlDetector(PhraseDetector):
                 inputs = checkpoint.send(processor([arrays[digest] for digest in part]))
                 _, features = network.encode_images(inputs)
                 patch = network.config.image_encoder.patch
-                boxes = network.predict_boxes(features, (inputs.shape[-2] // patch, inputs.shape[-1] // patch))
+                boxes = network.predict_boxes(
+                    features, (inputs.shape[-2] // patch, inputs.shape[-1] // patch)
+                )
                 scores = network.class_head(features, queries[None])[0].float().sigmoid()
                 pairs = zip(scores.cpu().numpy(), boxes.float().cpu().numpy(), strict=True)
                 found |= dict(zip(part, pairs, strict=True))

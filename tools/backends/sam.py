@@ -23,8 +23,6 @@ from ._model_backend import ModelBackend
 if TYPE_CHECKING:
     from visprog.models.sam.predictor import SamPredictor
 
-MODEL_TYPES = ("sam",)
-
 FILES = (".pth", ".safetensors")
 """Endings of the files that the authors of SAM publish, and of the same tensors as safetensors."""
 
@@ -49,10 +47,7 @@ class SamBackend(ModelBackend):
         """
         if Path(self.model).suffix in FILES:
             return load_file(self.model, self.tool, _read_file, self.device, self.dtype)
-        source = self._find()
-        if source.model_type not in MODEL_TYPES:
-            raise source.refusal(MODEL_TYPES)
-        return load(source, self.device, self.dtype)
+        return load(self._find("sam"), self.device, self.dtype)
 
     @property
     def predictor(self) -> SamPredictor:

@@ -28,8 +28,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     model = Sam(
         SamConfig(
-            image_size=32, patch=8, dim=16, layers=1, heads=2, hidden=16, window_size=2, global_attn_indexes=(0,), width=16,
-            mask_channels=8, decoder_heads=2, decoder_hidden=16, iou_head_hidden_dim=8,
+            image_size=32, patch=8, dim=16, layers=1, heads=2, hidden=16, window_size=2, global_attn_indexes=(0,),
+            width=16, mask_channels=8, decoder_heads=2, decoder_hidden=16, iou_head_hidden_dim=8,
         )
     )  # fmt: skip
     path = tmp_path_factory.mktemp("sam")
