@@ -55,19 +55,19 @@ def nothing(image: Image, n: int) -> int:
 
 
 class Tower:
-    """An image tower that answers a batch of calls at once."""
+    """An image encoder that answers a batch of calls at once."""
 
     def __init__(self, model: str | None = None, device: str = "cpu", size: int = 64, dim: int = 192) -> None:
         import torch
 
-        from visprog.models.clip.model import ImageConfig, ImageTower
+        from visprog.models.clip.model import ImageEncoder, ImageEncoderConfig
 
         torch.manual_seed(0)
-        config = ImageConfig(
+        config = ImageEncoderConfig(
             size=size, patch=16, dim=dim, layers=6, heads=dim // 64, hidden=4 * dim, project=len(WORDS)
         )
         self.device, self.size = device, size
-        self.tower = ImageTower(config).to(device).eval()
+        self.tower = ImageEncoder(config).to(device).eval()
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         import torch

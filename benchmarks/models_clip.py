@@ -65,9 +65,11 @@ def main() -> None:
             ours.zero_grad(set_to_none=True)
             out = ours(images, tokens)
             if kind == "clip":
-                loss = info_nce(out.image_embeds, out.text_embeds, ours.scale.exp())
+                loss = info_nce(out.image_embeds, out.text_embeds, ours.logit_scale.exp())
             else:
-                loss = sigmoid_pair_loss(out.image_embeds, out.text_embeds, ours.scale.exp(), ours.bias)
+                loss = sigmoid_pair_loss(
+                    out.image_embeds, out.text_embeds, ours.logit_scale.exp(), ours.logit_bias
+                )
             loss.backward()
 
         def their_step(theirs: Any = theirs, images: Any = images, tokens: Any = tokens) -> None:

@@ -19,7 +19,7 @@ import torch
 import transformers
 from timing import Run, peak, ratio
 
-from visprog.models.sam.hub import AUTHORS_KEYS
+from visprog.models.sam.hub import SEGMENT_ANYTHING_KEYS
 from visprog.models.sam.model import Sam
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -54,7 +54,7 @@ def make(size: int) -> tuple[Sam, Any, Any]:
             transformer=TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=2048, num_heads=8),
         ),
     )  # fmt: skip
-    authors.load_state_dict(AUTHORS_KEYS.to_theirs(ours.state_dict()))
+    authors.load_state_dict(SEGMENT_ANYTHING_KEYS.to_theirs(ours.state_dict()))
     return ours, hub, authors.eval()
 
 
@@ -73,7 +73,7 @@ def main() -> None:
     points = arguments.size * torch.rand(1, arguments.points, 1, 2)
     labels = torch.ones(1, arguments.points, 1)
     with torch.inference_mode():
-        embedding = ours.encoder(image)[0]
+        embedding = ours.image_encoder(image)[0]
 
     def decode_authors(points: Any, labels: Any) -> Any:
         sparse, dense = authors.prompt_encoder((points[0], labels[0]), None, None)
@@ -84,7 +84,7 @@ def main() -> None:
         return hub(image_embeddings=embedding, input_points=points, input_labels=labels)
 
     def decode(points: Any, labels: Any) -> Any:
-        return ours(embedding=embedding, points=points, labels=labels)
+        return ours(image_embeddings=embedding, points=points, labels=labels)
 
     def quiet(run: Run) -> Run:
         return torch.inference_mode()(run)  # type: ignore[no-any-return]
@@ -92,7 +92,7 @@ def main() -> None:
     many, one = (points, labels), (points[:, :1], labels[:, :1])
     runs: dict[str, tuple[Run, Run, Run]] = {
         "image": (
-            lambda: ours.encoder(image),
+            lambda: ours.image_encoder(image),
             lambda: hub.vision_encoder(image),
             lambda: authors.image_encoder(image),
         ),

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from visprog.models import linear_probe
 from visprog.models.clip.model import Clip
-from visprog.models.preprocess.image_processor import Picture, Pixels
+from visprog.models.preprocess.image_processor import ImageArray, ImageProcessor
 from visprog.models.preprocess.tokenizer import Tokenizer
-from visprog.models.zero_shot import ZeroShot, in_templates
+from visprog.models.zero_shot import ZeroShot, fill_templates
 from visprog.prompts import class_sentences, templates
 from visprog.training.data.pairs import Pairs, read_classes
 from visprog.training.tasks.captioned import Part, divide
@@ -36,8 +36,8 @@ def table(folder: Path, data: Path, limit: int | None = None) -> dict[str, float
     Raises:
         DataError: there are no such pictures.
     """
-    model = Clip.load(folder).eval()
-    tokenizer, pixels = Tokenizer.load(folder), Pixels.load(folder)
+    model = Clip.from_pretrained(folder).eval()
+    tokenizer, pixels = Tokenizer.from_pretrained(folder), ImageProcessor.from_pretrained(folder)
     pairs = read_classes(data, "{}")
     names = sorted({entry.caption for entry in pairs.entries})
     known = class_sentences()
@@ -47,16 +47,16 @@ def table(folder: Path, data: Path, limit: int | None = None) -> dict[str, float
         "7 templates": templates("simple"),
         "80 templates": templates("imagenet"),
     }
-    ways = {title: in_templates(frames) for title, frames in said.items()}
+    ways = {title: fill_templates(frames) for title, frames in said.items()}
     if all(name in known for name in names):
         ways["CuPL sentences"] = lambda name: known[name]
-        ways["CuPL and 80 templates"] = lambda name: [*known[name], *in_templates(templates())(name)]
+        ways["CuPL and 80 templates"] = lambda name: [*known[name], *fill_templates(templates())(name)]
     images, labels = _read(pairs, names, "test", limit)
     zero_shot = ZeroShot(model, tokenizer, pixels)
-    features = zero_shot.images(images)
+    features = zero_shot.encode_images(images)
     found = {}
     for title, describe in ways.items():
-        classes = ZeroShot(model, tokenizer, pixels, describe=describe).classes(names)
+        classes = ZeroShot(model, tokenizer, pixels, describe=describe).encode_classes(names)
         found[title] = float(((features @ classes.T).argmax(1) == labels).double().mean())
     train, validation = (_read(pairs, names, part, limit) for part in PARTS)
     probe = linear_probe.choose(
@@ -67,13 +67,15 @@ def table(folder: Path, data: Path, limit: int | None = None) -> dict[str, float
 
 
 @torch.inference_mode()
-def _pooled(model: Clip, pixels: Pixels, pictures: Sequence[Picture]) -> Tensor:
+def _pooled(model: Clip, pixels: ImageProcessor, pictures: Sequence[ImageArray]) -> Tensor:
     """Features before the projection."""
     parts = [pictures[i : i + 256] for i in range(0, len(pictures), 256)]
-    return torch.cat([model.image(pixels(part)).pooled for part in parts])
+    return torch.cat([model.image_encoder(pixels(part)).pooled for part in parts])
 
 
-def _read(pairs: Pairs, names: Sequence[str], part: Part, limit: int | None) -> tuple[list[Picture], Tensor]:
+def _read(
+    pairs: Pairs, names: Sequence[str], part: Part, limit: int | None
+) -> tuple[list[ImageArray], Tensor]:
     places = divide(pairs, part)
     if limit is not None:
         places = places[:: max(1, len(places) // limit)][:limit]

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from visprog.models.clip.model import ImageConfig, ImageTower  # noqa: E402
+from visprog.models.clip.model import ImageEncoder, ImageEncoderConfig  # noqa: E402
 from visprog.models.nn import ConvStem  # noqa: E402
 
 
@@ -32,8 +32,8 @@ def test_it_refuses_what_it_cannot_divide() -> None:
 
 
 def test_a_tower_with_a_stem_has_the_tokens_of_one_without() -> None:
-    tower = ImageTower(
-        ImageConfig(size=32, patch=8, dim=32, layers=1, heads=2, hidden=64, project=None, stem=1)
+    tower = ImageEncoder(
+        ImageEncoderConfig(size=32, patch=8, dim=32, layers=1, heads=2, hidden=64, project=None, stem=1)
     )
     out = tower(torch.randn(2, 3, 32, 32))
     assert out.tokens.shape == (2, 17, 32)

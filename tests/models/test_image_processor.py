@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from visprog.models.preprocess.hub import KINDS  # noqa: E402
-from visprog.models.preprocess.image_processor import Pixels, centre_crop, framed, resize  # noqa: E402
+from visprog.models.preprocess.image_processor import ImageProcessor, centre_crop, pad_to_square, resize  # noqa: E402
 from visprog.models.preprocess.resample import GAUSSIAN, smooth  # noqa: E402
 
 SIZES = [(37, 61), (61, 37), (224, 224), (100, 33), (225, 300), (9, 200)]
@@ -55,11 +55,11 @@ def test_as_transformers_prepares_them(name: str, tmp_path: Path) -> None:
     kind, options = PROCESSORS[name]
     theirs = getattr(transformers, kind)(**options)
     theirs.save_pretrained(tmp_path)
-    ours = Pixels.load(tmp_path)
+    ours = ImageProcessor.from_pretrained(tmp_path)
     assert_alike(ours, theirs)
 
 
-def assert_alike(ours: Pixels, theirs: Any) -> None:
+def assert_alike(ours: ImageProcessor, theirs: Any) -> None:
     rng = np.random.default_rng(0)
     for height, width in SIZES:
         picture = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -74,7 +74,7 @@ def test_what_a_file_leaves_out_is_as_in_transformers(kind: str, ending: str) ->
     key = "feature_extractor_type" if ending == "FeatureExtractor" else "image_processor_type"
     theirs = getattr(transformers, f"{kind}ImageProcessorPil")()
     settings = {k: v for k, v in theirs.to_dict().items() if not k.startswith("mask_")}
-    assert Pixels.from_hub({key: kind + ending}) == Pixels.from_hub(settings)
+    assert ImageProcessor.from_hub({key: kind + ending}) == ImageProcessor.from_hub(settings)
 
 
 def test_a_processor_in_one_file_with_the_tokenizer(tmp_path: Path) -> None:
@@ -84,11 +84,11 @@ def test_a_processor_in_one_file_with_the_tokenizer(tmp_path: Path) -> None:
     )
     transformers.SamProcessor(nested).save_pretrained(tmp_path)
     assert not (tmp_path / "preprocessor_config.json").exists()
-    assert_alike(Pixels.load(tmp_path), nested)
+    assert_alike(ImageProcessor.from_pretrained(tmp_path), nested)
     transformers.CLIPImageProcessorPil().save_pretrained(tmp_path)
-    assert Pixels.load(tmp_path).longest == 64
+    assert ImageProcessor.from_pretrained(tmp_path).longest == 64
     (tmp_path / "processor_config.json").write_text('{"processor_class": "LlavaProcessor", "patch_size": 14}')
-    assert Pixels.load(tmp_path).shortest == 224
+    assert ImageProcessor.from_pretrained(tmp_path).shortest == 224
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_what_is_not_implemented_is_refused_by_name(
     raw = transformers.CLIPImageProcessorPil().to_dict() | changes
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(raw))
     with pytest.raises(ValueError, match=rf"preprocessor_config\.json: .*{message}"):
-        Pixels.load(tmp_path)
+        ImageProcessor.from_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["Siglip2", "LlavaNext"])
@@ -137,7 +137,7 @@ def test_settings_alone_betray_a_kind_that_is_not_implemented(kind: str) -> None
     raw = getattr(transformers, f"{kind}ImageProcessorPil")().to_dict()
     del raw["image_processor_type"]
     with pytest.raises(ValueError, match="is not implemented"):
-        Pixels.from_hub(raw)
+        ImageProcessor.from_hub(raw)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_filters_by_name(named: str, number: int) -> None:
         "resample": named,
         "size": {"shortest_edge": 9, "height": None},
     }
-    assert (Pixels.from_hub(raw).resample, Pixels.from_hub(raw).shortest) == (number, 9)
+    assert (ImageProcessor.from_hub(raw).resample, ImageProcessor.from_hub(raw).shortest) == (number, 9)
 
 
 @pytest.mark.parametrize("size", [(5, 7), (40, 3), (64, 64), (1, 1), (31, 200)])
@@ -160,40 +160,40 @@ def test_a_smooth_resize_is_that_of_scipy(size: tuple[int, int]) -> None:
     blurred = ndimage.gaussian_filter(picture.astype(float), np.maximum(0, (factors - 1) / 2), mode="mirror")
     want = ndimage.zoom(blurred, 1 / factors, order=1, mode="mirror", grid_mode=True)
     np.testing.assert_allclose(smooth(picture, size), want, atol=1e-3)
-    assert Pixels(size=size, resample=GAUSSIAN).fit(picture).dtype == np.uint8
+    assert ImageProcessor(size=size, resample=GAUSSIAN).fit(picture).dtype == np.uint8
 
 
 def test_old_files_are_understood() -> None:
     """As CLIP's and OWL-ViT's first files on the hub have it."""
-    clip = Pixels.from_hub({"feature_extractor_type": "CLIPFeatureExtractor", "size": 224, "crop_size": 224,
+    clip = ImageProcessor.from_hub({"feature_extractor_type": "CLIPFeatureExtractor", "size": 224, "crop_size": 224,
                             "do_center_crop": True, "resample": 3})  # fmt: skip
     assert (clip.shortest, clip.crop) == (224, (224, 224))
-    owl = Pixels.from_hub({"feature_extractor_type": "OwlViTFeatureExtractor", "size": [768, 768],
+    owl = ImageProcessor.from_hub({"feature_extractor_type": "OwlViTFeatureExtractor", "size": [768, 768],
                            "crop_size": 768, "do_center_crop": False})  # fmt: skip
     assert (owl.size, owl.crop) == ((768, 768), None)
-    rescaled = Pixels.from_hub({"feature_extractor_type": "OwlViTFeatureExtractor", "rescale": False})
+    rescaled = ImageProcessor.from_hub({"feature_extractor_type": "OwlViTFeatureExtractor", "rescale": False})
     assert rescaled.scale == 1
     with pytest.raises(ValueError, match="no size of pictures"):
-        Pixels.from_hub({"size": {"max_height": 3, "max_width": 4}})
+        ImageProcessor.from_hub({"size": {"max_height": 3, "max_width": 4}})
     with pytest.raises(ValueError, match="neither an image_processor_type nor a size"):
-        Pixels.from_hub({"do_resize": True})
+        ImageProcessor.from_hub({"do_resize": True})
 
 
 def test_saved_settings_load_again_and_wrong_input_is_named(tmp_path: Path) -> None:
-    pixels = Pixels(size=(8, 12), mean=(0.5,) * 3, std=(0.25,) * 3)
-    pixels.save(tmp_path)
-    assert Pixels.load(tmp_path) == pixels
-    (tmp_path / "pixels.json").write_text('{"size": [8, 12], "blur": 2}')
+    pixels = ImageProcessor(size=(8, 12), mean=(0.5,) * 3, std=(0.25,) * 3)
+    pixels.save_pretrained(tmp_path)
+    assert ImageProcessor.from_pretrained(tmp_path) == pixels
+    (tmp_path / "image_processor.json").write_text('{"size": [8, 12], "blur": 2}')
     with pytest.raises(ValueError, match="blur is not known"):
-        Pixels.load(tmp_path)
+        ImageProcessor.from_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"uint8 array .* not float64 \(4, 4, 3\)"):
         pixels([np.zeros((4, 4, 3))])
     with pytest.raises(ValueError, match="several sizes"):
-        Pixels()([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)])
+        ImageProcessor()([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)])
     with pytest.raises(ValueError, match="5 x 4 does not fit into 4 x 4"):
-        Pixels(pad=(4, 4))([np.zeros((4, 5, 3), np.uint8)])
-    with pytest.raises(ValueError, match=r"preprocessor_config\.json is missing"):
-        Pixels.load(tmp_path / "nowhere")
+        ImageProcessor(pad=(4, 4))([np.zeros((4, 5, 3), np.uint8)])
+    with pytest.raises(ValueError, match=r"there is no folder .*nowhere"):
+        ImageProcessor.from_pretrained(tmp_path / "nowhere")
 
 
 def test_a_crop_larger_than_the_picture_is_black_around_it() -> None:
@@ -214,16 +214,16 @@ def test_a_crop_larger_than_the_picture_is_black_around_it() -> None:
     ],
 )
 def test_the_aspect_ratio_is_kept_in_whole_patches(given: tuple[int, int], expected: tuple[int, int]) -> None:
-    pixels = Pixels(shortest=96, longest=384, divisor=8)
+    pixels = ImageProcessor(shortest=96, longest=384, divisor=8)
     assert pixels([np.zeros((*given, 3), np.uint8)]).shape[2:] == expected
-    assert not pixels.fixed and Pixels(longest=96, pad=(96, 96)).fixed
+    assert not pixels.fixed and ImageProcessor(longest=96, pad=(96, 96)).fixed
 
 
 def test_edges_are_drawn_out_to_a_square() -> None:
     pixels = np.arange(2 * 4 * 3, dtype=np.uint8).reshape(2, 4, 3)
-    wide = framed(pixels, 3)
+    wide = pad_to_square(pixels, 3)
     assert wide.shape == (12, 12, 3)
     assert np.array_equal(wide[5:7, 4:8], pixels)
     assert (wide[:6, :5] == pixels[0, 0]).all() and (wide[6:, 7:] == pixels[1, 3]).all()
-    assert np.array_equal(framed(pixels, 0), pixels)
-    assert np.array_equal(Pixels(size=(4, 4), square=True).fit(pixels), framed(pixels))
+    assert np.array_equal(pad_to_square(pixels, 0), pixels)
+    assert np.array_equal(ImageProcessor(size=(4, 4), square=True).fit(pixels), pad_to_square(pixels))

@@ -12,15 +12,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests.parity.segment_anything_package import import_package  # noqa: E402
-from visprog.models.sam.automatic import FoundMask, automatic_masks, crop_boxes, point_grid  # noqa: E402
-from visprog.models.sam.hub import AUTHORS_KEYS  # noqa: E402
+from visprog.models.sam.automatic import FoundMask, SamAutomaticMaskGenerator, crop_boxes, point_grid  # noqa: E402
+from visprog.models.sam.hub import SEGMENT_ANYTHING_KEYS  # noqa: E402
 from visprog.models.sam.model import Sam, SamConfig  # noqa: E402
-from visprog.models.sam.predictor import SamPredictor, sam_pixels  # noqa: E402
+from visprog.models.sam.predictor import SamPredictor, sam_image_processor  # noqa: E402
 from visprog.models.sam.training import interactive_losses  # noqa: E402
 
 CONFIG = SamConfig(
-    image_size=64, patch=8, dim=24, layers=2, heads=3, hidden=48, window=3, global_layers=(1,), width=32,
-    mask_channels=8, decoder_heads=4, decoder_hidden=40, iou_hidden=24,
+    image_size=64, patch=8, dim=24, layers=2, heads=3, hidden=48, window_size=3, global_attn_indexes=(1,), width=32,
+    mask_channels=8, decoder_heads=4, decoder_hidden=40, iou_head_hidden_dim=24,
 )  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def package(model: Sam) -> tuple[Any, Any]:
             transformer=TwoWayTransformer(depth=2, embedding_dim=32, mlp_dim=40, num_heads=4),
         ),
     )  # fmt: skip
-    theirs.load_state_dict(AUTHORS_KEYS.to_theirs(model.state_dict()))
+    theirs.load_state_dict(SEGMENT_ANYTHING_KEYS.to_theirs(model.state_dict()))
     return package, theirs.eval()
 
 
@@ -88,11 +88,11 @@ def test_predictions_equal_the_authors(model: Sam, package: tuple[Any, Any], siz
             labels=torch.tensor(labels)[None] if "points" in given else None,
             boxes=torch.tensor(box)[None] if "box" in given else None,
             masks=torch.tensor(small[:1]) if "masks" in given else None,
-            multimask=len(given) < 3,
+            multimask_output=len(given) < 3,
         )
         np.testing.assert_allclose(have.logits[0].numpy(), want[0], atol=2e-5, rtol=1e-5)
-        np.testing.assert_allclose(have.iou[0].numpy(), want[1], atol=2e-5, rtol=1e-5)
-        np.testing.assert_allclose(have.small[0].numpy(), want[2], atol=2e-5, rtol=1e-5)
+        np.testing.assert_allclose(have.iou_predictions[0].numpy(), want[1], atol=2e-5, rtol=1e-5)
+        np.testing.assert_allclose(have.low_res_masks[0].numpy(), want[2], atol=2e-5, rtol=1e-5)
         small = want[2]
 
 
@@ -106,22 +106,22 @@ def test_pictures_are_prepared_and_masks_enlarged_as_by_transformers(
     )
     image = picture(*size)
     want = processor([image], return_tensors="pt")
-    have = sam_pixels(64)([image])
+    have = sam_image_processor(64)([image])
     torch.testing.assert_close(have, want["pixel_values"], atol=1e-5, rtol=1e-5)
     predictor = SamPredictor(model)
     encoded = predictor.set_image(image)
-    assert list(encoded.resized) == want["reshaped_input_sizes"][0].tolist()
-    assert encoded.original == size
+    assert list(encoded.input_size) == want["reshaped_input_sizes"][0].tolist()
+    assert encoded.original_size == size
     small = torch.randn(2, 3, 32, 32)
     enlarged = processor.post_process_masks(
         [small], want["original_sizes"], want["reshaped_input_sizes"], binarize=False
     )[0]
-    torch.testing.assert_close(predictor.enlarge(small, encoded), enlarged)
+    torch.testing.assert_close(predictor.postprocess_masks(small, encoded), enlarged)
 
 
 def test_a_picture_is_encoded_once(model: Sam) -> None:
     calls = []
-    hook = model.encoder.register_forward_hook(lambda *_: calls.append(1))
+    hook = model.image_encoder.register_forward_hook(lambda *_: calls.append(1))
     predictor = SamPredictor(model)
     first = predictor.set_image(picture(40, 50))
     one = predictor.predict(points=torch.tensor([[[10.0, 12.0]]]))
@@ -160,7 +160,7 @@ def taught() -> Sam:
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
     for step in range(200):
         image, masks = rectangles(64, 64, step)
-        images = sam_pixels(64)([image])
+        images = sam_image_processor(64)([image])
         (answer,) = interactive_losses(model, images, masks[None], [], box_limit=1.0, every_iou=True)
         optimizer.zero_grad()
         answer.loss.backward()
@@ -189,10 +189,15 @@ def placed(mask: FoundMask, image: np.ndarray) -> np.ndarray:
 
 
 AUTOMATIC: dict[str, dict[str, Any]] = {
-    "plain": {"side": 6},
-    "picky": {"side": 7, "batch": 10, "overlap": 0.3},
-    "crops": {"side": 4, "crop_layers": 1},
-    "crops of two layers, thinned": {"side": 6, "crop_layers": 2, "crop_thinning": 2, "crop_overlap": 0.2},
+    "plain": {"points_per_side": 6},
+    "picky": {"points_per_side": 7, "points_per_batch": 10, "box_nms_thresh": 0.3},
+    "crops": {"points_per_side": 4, "crop_n_layers": 1},
+    "crops of two layers, thinned": {
+        "points_per_side": 6,
+        "crop_n_layers": 2,
+        "crop_n_points_downscale_factor": 2,
+        "crop_overlap_ratio": 0.2,
+    },
 }
 
 
@@ -200,27 +205,31 @@ AUTOMATIC: dict[str, dict[str, Any]] = {
 def test_automatic_masks_equal_the_authors(taught: Sam, package: tuple[Any, Any], name: str) -> None:
     options = AUTOMATIC[name]
     theirs = copy.deepcopy(package[1])
-    theirs.load_state_dict(AUTHORS_KEYS.to_theirs(taught.state_dict()))
+    theirs.load_state_dict(SEGMENT_ANYTHING_KEYS.to_theirs(taught.state_dict()))
     image = np.kron(rectangles(64, 80, 500)[0], np.ones((3, 3, 1), np.uint8))
     generator = package[0].SamAutomaticMaskGenerator(
         theirs,
-        points_per_side=options["side"],
-        points_per_batch=options.get("batch", 64),
+        points_per_side=options["points_per_side"],
+        points_per_batch=options.get("points_per_batch", 64),
         pred_iou_thresh=0.5,
         stability_score_thresh=0.6,
         stability_score_offset=0.5,
-        box_nms_thresh=options.get("overlap", 0.7),
-        crop_nms_thresh=options.get("overlap", 0.7),
-        crop_n_layers=options.get("crop_layers", 0),
-        crop_overlap_ratio=options.get("crop_overlap", 512 / 1500),
-        crop_n_points_downscale_factor=options.get("crop_thinning", 1),
+        box_nms_thresh=options.get("box_nms_thresh", 0.7),
+        crop_nms_thresh=options.get("box_nms_thresh", 0.7),
+        crop_n_layers=options.get("crop_n_layers", 0),
+        crop_overlap_ratio=options.get("crop_overlap_ratio", 512 / 1500),
+        crop_n_points_downscale_factor=options.get("crop_n_points_downscale_factor", 1),
     )
     want = generator.generate(image)
-    have = automatic_masks(
-        SamPredictor(taught), image, least_iou=0.5, least_stability=0.6, offset=0.5, **options
-    )
+    have = SamAutomaticMaskGenerator(
+        SamPredictor(taught),
+        pred_iou_thresh=0.5,
+        stability_score_thresh=0.6,
+        stability_score_offset=0.5,
+        **options,
+    ).generate(image)
     assert len(have) == len(want) > 2
-    assert len({mask.crop for mask in have}) > (1 if "crop_layers" in options else 0)
+    assert len({mask.crop_box for mask in have}) > (1 if "crop_n_layers" in options else 0)
     if name == "plain":  # what is compared are things: how well each is found hangs on how the machine rounds
         truth = rectangles(64, 80, 500)[1].numpy().repeat(3, 1).repeat(3, 2)
         found = np.stack([placed(mask, image) for mask in have])
@@ -230,11 +239,11 @@ def test_automatic_masks_equal_the_authors(taught: Sam, package: tuple[Any, Any]
         left, top, right, bottom = mine.box
         assert (placed(mine, image) != their["segmentation"]).mean() < 1e-3
         assert [left, top, right - 1 - left, bottom - 1 - top] == their["bbox"]
-        assert mine.iou == pytest.approx(their["predicted_iou"], abs=1e-4)
-        assert mine.stability == pytest.approx(their["stability_score"], abs=1e-2)
+        assert mine.predicted_iou == pytest.approx(their["predicted_iou"], abs=1e-4)
+        assert mine.stability_score == pytest.approx(their["stability_score"], abs=1e-2)
         assert list(mine.point) == pytest.approx(their["point_coords"][0])
         x, y, width, height = their["crop_box"]
-        assert mine.crop == (x, y, x + width, y + height)
+        assert mine.crop_box == (x, y, x + width, y + height)
 
 
 def test_grids_and_crops() -> None:

@@ -12,18 +12,18 @@ from visprog.models.nn import dice_loss, focal_loss, mask_iou, nms  # noqa: E402
 from visprog.models.sam.model import Sam, SamConfig  # noqa: E402
 from visprog.models.sam.training import (  # noqa: E402
     best_masks,
-    boxes_of,
-    corrections,
+    correction_points,
     interactive_losses,
     interactive_rounds,
+    mask_boxes,
     mask_loss,
     noisy_boxes,
     random_points,
 )
 
 TINY = SamConfig(
-    image_size=32, patch=8, dim=16, layers=1, heads=2, hidden=16, window=2, global_layers=(), width=16,
-    mask_channels=8, decoder_heads=2, decoder_hidden=16, iou_hidden=8,
+    image_size=32, patch=8, dim=16, layers=1, heads=2, hidden=16, window_size=2, global_attn_indexes=(), width=16,
+    mask_channels=8, decoder_heads=2, decoder_hidden=16, iou_head_hidden_dim=8,
 )  # fmt: skip
 
 
@@ -132,7 +132,7 @@ def test_boxes_are_tight() -> None:
     masks = torch.zeros(3, 6, 8, dtype=torch.bool)
     masks[0, 1:4, 2:7] = True
     masks[1, 5, 0] = masks[1, 0, 7] = True
-    assert boxes_of(masks).tolist() == [[2, 1, 7, 4], [0, 0, 8, 6], [0, 0, 0, 0]]
+    assert mask_boxes(masks).tolist() == [[2, 1, 7, 4], [0, 0, 8, 6], [0, 0, 0, 0]]
 
 
 def test_noise_of_boxes_follows_their_sides_up_to_a_limit() -> None:
@@ -148,7 +148,7 @@ def test_corrections_are_clicks_on_what_is_wrong() -> None:
     torch.manual_seed(0)
     targets, masks = blobs(4, 5, 12, 12, seed=1), blobs(4, 5, 12, 12, seed=2)
     masks[0, 0] = targets[0, 0]
-    points, labels = corrections(masks, targets)
+    points, labels = correction_points(masks, targets)
     assert points.shape == (4, 5, 1, 2) and labels.shape == (4, 5, 1)
     for i in range(4):
         for j in range(5):
@@ -175,16 +175,16 @@ def test_a_training_step_follows_the_published_loop(monkeypatch: pytest.MonkeyPa
     torch.manual_seed(0)
     model = Sam(TINY)
     seen = []
-    decode = type(model.decoder).forward
+    decode = type(model.mask_decoder).forward
 
-    def spy(self, image, places, sparse, dense, multimask):
-        answer = decode(self, image, places, sparse, dense, multimask)
-        seen.append((sparse, dense, multimask, answer))
+    def spy(self, image, image_pe, sparse, dense, multimask_output):
+        answer = decode(self, image, image_pe, sparse, dense, multimask_output)
+        seen.append((sparse, dense, multimask_output, answer))
         return answer
 
     encodes = []
-    model.encoder.register_forward_hook(lambda *_: encodes.append(1))
-    monkeypatch.setattr(type(model.decoder), "forward", spy)
+    model.image_encoder.register_forward_hook(lambda *_: encodes.append(1))
+    monkeypatch.setattr(type(model.mask_decoder), "forward", spy)
     targets = blobs(2, 40, 32, 32, chance=0.3)
     rounds = [True, False, True, False]
     losses = interactive_losses(model, torch.randn(2, 3, 32, 32), targets, rounds)
@@ -193,12 +193,12 @@ def test_a_training_step_follows_the_published_loop(monkeypatch: pytest.MonkeyPa
     assert [s[3][0].shape[2] for s in seen] == [3, 1, 1, 1, 1]
     assert [s[0].shape[2] for s in seen] == [2, 3, 3, 4, 4]
     first = seen[0][0]
-    no_point = (first[:, :, 1] == model.prompts.not_a_point).all(-1)
+    no_point = (first[:, :, 1] == model.prompt_encoder.not_a_point_embed).all(-1)
     assert 20 < no_point.sum() < 60  # about half of 80 are points, the others boxes
     assert seen[0][1].shape[1] == 1
     for before, after in pairwise(seen):
         fed = best_masks(before[3][0], before[3][1])
-        torch.testing.assert_close(after[1], model.prompts.masks(fed))
+        torch.testing.assert_close(after[1], model.prompt_encoder.embed_masks(fed))
         assert torch.equal(after[0][:, :, : before[0].shape[2]], before[0])
     torch.stack([loss.loss for loss in losses]).mean().backward()
     assert all(p.grad is not None for p in model.parameters())

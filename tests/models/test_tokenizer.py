@@ -34,22 +34,22 @@ def test_clip_tokens_are_those_of_transformers(files: str, tmp_path: Path) -> No
     theirs = transformers.CLIPTokenizer.from_pretrained(tmp_path, model_max_length=20)
     theirs.save_pretrained(tmp_path / "saved")
     if files == "vocab.json":
-        ours = Tokenizer.load(tmp_path, length=20)
+        ours = Tokenizer.from_pretrained(tmp_path, length=20)
     else:
-        ours = Tokenizer.load(tmp_path / "saved")
+        ours = Tokenizer.from_pretrained(tmp_path / "saved")
     want = theirs(TEXTS, padding=True, truncation=True, return_tensors="pt")
     have = ours(TEXTS)
     assert torch.equal(have.ids, want["input_ids"])
     assert torch.equal(have.mask, want["attention_mask"].bool())
-    whole = Tokenizer.load(tmp_path, length=33, full=True)(TEXTS[:1])
+    whole = Tokenizer.from_pretrained(tmp_path, length=33, full=True)(TEXTS[:1])
     want = theirs(TEXTS[:1], padding="max_length", max_length=33, return_tensors="pt")
     assert torch.equal(whole.ids, want["input_ids"])
     assert ours.decode(have.ids[0]).strip() == "a photo of a cat ."
 
 
 def test_padding_can_go_to_the_left(tmp_path: Path) -> None:
-    word_tokenizer(["a b c"], 8).save(tmp_path)
-    batch = Tokenizer.load(tmp_path, side="left")(["a", "a b c"])
+    word_tokenizer(["a b c"], 8).save_pretrained(tmp_path)
+    batch = Tokenizer.from_pretrained(tmp_path, side="left")(["a", "a b c"])
     assert batch.mask.tolist() == [[False, False, True, True, True], [True] * 5]
     assert batch.ids[0].tolist()[:2] == [0, 0]
 
@@ -61,8 +61,10 @@ def test_words_are_tokens(tmp_path: Path) -> None:
     assert batch.ids[1].tolist()[2] == tokenizer.id("<image>") == 4
     assert len(batch.ids[1]) == 7 and batch.ids[1, -1] == tokenizer.id("<end>")
     assert tokenizer.decode(batch.ids[0]) == "a red"
-    tokenizer.save(tmp_path)
-    assert torch.equal(Tokenizer.load(tmp_path)(["a red circle"]).ids, tokenizer(["a red circle"]).ids)
+    tokenizer.save_pretrained(tmp_path)
+    assert torch.equal(
+        Tokenizer.from_pretrained(tmp_path)(["a red circle"]).ids, tokenizer(["a red circle"]).ids
+    )
     assert word_tokenizer(["a b"], 5)(["b a"], special=False).ids.tolist() == [[5, 4]]
     with pytest.raises(ValueError, match="no token 'zebra'"):
         tokenizer.id("zebra")
@@ -78,4 +80,4 @@ def test_byte_pairs_know_every_word() -> None:
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"neither tokenizer\.json nor vocab\.json"):
-        Tokenizer.load(tmp_path)
+        Tokenizer.from_pretrained(tmp_path)

@@ -16,11 +16,11 @@ from visprog.models.clip.hub import KEYS  # noqa: E402
 from visprog.models.clip.model import (  # noqa: E402
     Clip,
     ClipConfig,
-    ImageConfig,
-    ImageTower,
-    TextConfig,
-    TextTower,
-    clamp_temperature,
+    ImageEncoder,
+    ImageEncoderConfig,
+    TextEncoder,
+    TextEncoderConfig,
+    clamp_logit_scale,
 )
 from visprog.models.nn import info_nce  # noqa: E402
 
@@ -122,7 +122,7 @@ def test_intermediates_outputs_loss_and_gradients_agree(variant: str, masked: bo
     close(have.image_embeds, want.image_embeds)
     close(have.text_embeds, want.text_embeds)
     close(have.logits, want.logits_per_image)
-    loss = info_nce(have.image_embeds, have.text_embeds, ours.scale.exp())
+    loss = info_nce(have.image_embeds, have.text_embeds, ours.logit_scale.exp())
     close(loss, want.loss)
     loss.backward()
     want.loss.backward()
@@ -142,7 +142,7 @@ def test_more_texts_than_images_and_one_of_each(tmp_path: Path) -> None:
         close(ours(images, tokens).logits, theirs(input_ids=tokens, pixel_values=images).logits_per_image)
     short = tokens[:, :6].clone()
     short[:, -1] = 63
-    close(ours.text(short).projected, theirs.get_text_features(short).pooler_output)
+    close(ours.text_encoder(short).projected, theirs.get_text_features(short).pooler_output)
 
 
 def test_padding_on_the_left_agrees(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_padding_on_the_left_agrees(tmp_path: Path) -> None:
     tokens[:, -1] = 63
     mask = torch.ones(3, 9, dtype=torch.bool)
     mask[1, :4] = False
-    have, want = ours.text(tokens, mask), theirs.text_model(tokens, mask.long())
+    have, want = ours.text_encoder(tokens, mask), theirs.text_model(tokens, mask.long())
     close(have.pooled, want.pooler_output)
     close(have.tokens[mask], want.last_hidden_state[mask])
 
@@ -165,7 +165,7 @@ def test_other_image_sizes_interpolate_the_positions(size: tuple[int, int], tmp_
     ours = Clip.from_pretrained(tmp_path).eval()
     images = torch.randn(2, 3, *size)
     want = theirs.vision_model(images, interpolate_pos_encoding=True)
-    have = ours.image(images)
+    have = ours.image_encoder(images)
     close(have.tokens, want.last_hidden_state)
     close(have.pooled, want.pooler_output)
 
@@ -185,7 +185,7 @@ def test_towers_load_alone(projected: bool, tmp_path: Path) -> None:
     whole = make("plain", 7)
     images, tokens, _ = inputs(whole, 2, 3, 8)
     kind = "WithProjection" if projected else ""
-    for name, tower, x in (("Vision", ImageTower, images), ("Text", TextTower, tokens)):
+    for name, tower, x in (("Vision", ImageEncoder, images), ("Text", TextEncoder, tokens)):
         section = getattr(whole.config, f"{name.lower()}_config")
         theirs = getattr(transformers, f"CLIP{name}Model{kind}")(section).eval()
         theirs.save_pretrained(tmp_path / name)
@@ -196,7 +196,7 @@ def test_towers_load_alone(projected: bool, tmp_path: Path) -> None:
         close(ours(x).projected, want.pooler_output if output is None else output)
     whole.save_pretrained(tmp_path / "whole")
     close(
-        ImageTower.from_pretrained(tmp_path / "whole")(images).projected,
+        ImageEncoder.from_pretrained(tmp_path / "whole")(images).projected,
         whole.get_image_features(images).pooler_output,
     )
 
@@ -209,16 +209,16 @@ def test_missing_and_unexpected_keys_and_kinds_are_named(tmp_path: Path) -> None
     state["vision_model.extra.weight"] = state.pop("vision_model.post_layernorm.weight")
     state["text_model.embeddings.position_ids"] = torch.arange(12)[None]  # a buffer of old checkpoints
     save_file(state, tmp_path / "model.safetensors")
-    for load in (Clip, ImageTower):
+    for load in (Clip, ImageEncoder):
         with pytest.raises(
-            ValueError, match=r"missing key (image\.)?norm\.weight.*unexpected key .*extra\.weight"
+            ValueError, match=r"missing key (image_encoder\.)?norm\.weight.*unexpected key .*extra\.weight"
         ):
             load.from_pretrained(tmp_path)
-    TextTower.from_pretrained(tmp_path)
+    TextEncoder.from_pretrained(tmp_path)
     raw = json.loads((tmp_path / "config.json").read_text())
     with pytest.raises(ValueError, match="'swish2'"):
         Clip(ClipConfig.from_hub(raw | {"vision_config": raw["vision_config"] | {"hidden_act": "swish2"}}))
-    with pytest.raises(ValueError, match="kind 'siglip'"):
+    with pytest.raises(ValueError, match="model_type 'siglip'"):
         ClipConfig.from_hub(raw | {"model_type": "siglip"})
     with pytest.raises(ValueError, match="not square"):
         ClipConfig.from_hub(raw | {"vision_config": raw["vision_config"] | {"image_size": [20, 30]}})
@@ -235,60 +235,68 @@ def test_old_configurations_with_two_sections_read_as_transformers_reads_them() 
     }
     theirs = transformers.CLIPConfig(**{k: v for k, v in raw.items() if k != "model_type"})
     ours = ClipConfig.from_hub(raw)
-    assert (ours.text.dim, ours.text.heads, ours.text.end) == (768, 12, theirs.text_config.eos_token_id)
+    assert (ours.text_encoder.dim, ours.text_encoder.heads, ours.text_encoder.end) == (
+        768,
+        12,
+        theirs.text_config.eos_token_id,
+    )
     assert theirs.text_config.hidden_size == 768
-    assert (ours.image.dim, ours.image.patch, ours.image.project) == (1024, 14, 768)
+    assert (ours.image_encoder.dim, ours.image_encoder.patch, ours.image_encoder.project) == (1024, 14, 768)
 
 
 def test_initial_weights_are_as_published() -> None:
     torch.manual_seed(0)
-    model = Clip(ClipConfig(ImageConfig(dim=256, heads=4, layers=2, hidden=512), TextConfig(layers=4)))
-    width = model.text.config.dim
+    model = Clip(
+        ClipConfig(ImageEncoderConfig(dim=256, heads=4, layers=2, hidden=512), TextEncoderConfig(layers=4))
+    )
+    width = model.text_encoder.config.dim
     std = {name: float(p.detach().std()) for name, p in model.named_parameters() if p.ndim}
     for name, want in {
-        "image.class_token": 256**-0.5,
-        "image.positions": 256**-0.5,
-        "image.projection.weight": 256**-0.5,
-        "image.blocks.1.attention.k.weight": math.sqrt(2 / (4 * 256)),  # Xavier of a (768, 256) matrix
-        "text.embed.weight": 0.02,
-        "text.positions": 0.01,
-        "text.blocks.3.attention.q.weight": width**-0.5,
-        "text.blocks.3.attention.out.weight": width**-0.5 * 8**-0.5,
-        "text.blocks.3.mlp.layers.0.weight": (2 * width) ** -0.5,
-        "text.blocks.3.mlp.layers.1.weight": width**-0.5 * 8**-0.5,
-        "text.projection.weight": width**-0.5,
+        "image_encoder.class_token": 256**-0.5,
+        "image_encoder.positions": 256**-0.5,
+        "image_encoder.projection.weight": 256**-0.5,
+        "image_encoder.blocks.1.attention.k.weight": math.sqrt(
+            2 / (4 * 256)
+        ),  # Xavier of a (768, 256) matrix
+        "text_encoder.embed.weight": 0.02,
+        "text_encoder.positions": 0.01,
+        "text_encoder.blocks.3.attention.q.weight": width**-0.5,
+        "text_encoder.blocks.3.attention.out.weight": width**-0.5 * 8**-0.5,
+        "text_encoder.blocks.3.mlp.layers.0.weight": (2 * width) ** -0.5,
+        "text_encoder.blocks.3.mlp.layers.1.weight": width**-0.5 * 8**-0.5,
+        "text_encoder.projection.weight": width**-0.5,
     }.items():
         assert std[name] == pytest.approx(want, rel=0.12), name
-    assert float(model.scale.detach()) == pytest.approx(math.log(1 / 0.07))
-    model.scale.data.fill_(7)
-    clamp_temperature(model.scale)
-    assert float(model.scale.detach().exp()) == pytest.approx(100)
+    assert float(model.logit_scale.detach()) == pytest.approx(math.log(1 / 0.07))
+    model.logit_scale.data.fill_(7)
+    clamp_logit_scale(model.logit_scale)
+    assert float(model.logit_scale.detach().exp()) == pytest.approx(100)
 
 
 def test_saved_models_load_again(tmp_path: Path) -> None:
     config = ClipConfig(
-        ImageConfig(size=16, patch=4, dim=16, layers=1, heads=2, hidden=32, project=8),
-        TextConfig(vocab=20, length=6, dim=16, layers=1, heads=2, hidden=32, end=None, project=8),
+        ImageEncoderConfig(size=16, patch=4, dim=16, layers=1, heads=2, hidden=32, project=8),
+        TextEncoderConfig(vocab=20, length=6, dim=16, layers=1, heads=2, hidden=32, end=None, project=8),
     )
     model = Clip(config)
-    model.save(tmp_path, torch.float32)
-    again = Clip.load(tmp_path)
+    model.save_pretrained(tmp_path, torch.float32)
+    again = Clip.from_pretrained(tmp_path)
     assert again.config == config
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
 
 
 def test_wrong_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="cannot be divided among 3 heads"):
-        ImageTower(ImageConfig(dim=32, heads=3))
-    tower = TextTower(TextConfig(vocab=20, length=6, dim=16, layers=1, heads=2, hidden=32))
+        ImageEncoder(ImageEncoderConfig(dim=32, heads=3))
+    tower = TextEncoder(TextEncoderConfig(vocab=20, length=6, dim=16, layers=1, heads=2, hidden=32))
     with pytest.raises(ValueError, match="7 tokens, 6 are the most"):
         tower(torch.zeros(1, 7, dtype=torch.long))
 
 
 def test_it_compiles_as_one_graph_and_runs_in_bfloat16() -> None:
     torch.manual_seed(0)
-    image = ImageConfig(size=16, patch=4, dim=16, layers=1, heads=2, hidden=32, project=8)
-    model = Clip(ClipConfig(image, TextConfig(20, 6, 16, 1, 2, 32, end=None, project=8))).eval()
+    image = ImageEncoderConfig(size=16, patch=4, dim=16, layers=1, heads=2, hidden=32, project=8)
+    model = Clip(ClipConfig(image, TextEncoderConfig(20, 6, 16, 1, 2, 32, end=None, project=8))).eval()
     images, tokens = torch.randn(2, 3, 16, 16), torch.randint(0, 20, (3, 6))
     mask = torch.ones(3, 6, dtype=torch.bool)
     want = model(images, tokens, mask).logits

@@ -14,13 +14,13 @@ from safetensors.torch import load_file  # noqa: E402
 
 from visprog.models.checkpoint.checkpoint import load_exactly  # noqa: E402
 from visprog.models.checkpoint.keymap import KeyMap  # noqa: E402
-from visprog.models.coca import Coca, CocaConfig, caption_loss, class_mask, coca_loss  # noqa: E402
+from visprog.models.coca import Coca, CocaConfig, CocaImageEncoderConfig, caption_loss, class_mask, coca_loss  # noqa: E402
 from visprog.models.nn.generate import Beams  # noqa: E402
 from visprog.models.nn.pool import AttentionPool  # noqa: E402
 
 TINY = CocaConfig(
-    size=12, patch=4, image_dim=12, image_layers=2, image_heads=2, image_hidden=24,
-    vocab=41, length=8, dim=16, text_layers=2, fusion_layers=3, heads=4, hidden=32,
+    CocaImageEncoderConfig(size=12, patch=4, dim=12, layers=2, heads=2, hidden=24),
+    vocab=41, length=8, dim=16, unimodal_layers=2, multimodal_layers=3, heads=4, hidden=32,
     queries=5, pool_heads=2, project=16,
 )  # fmt: skip
 
@@ -53,22 +53,22 @@ def pool(theirs: str, ours: str) -> list[tuple[str, str]]:
     return [*pairs, (f"{theirs}.query", f"{ours}.queries")]
 
 
-QKV = tuple(f"image_blocks.{{}}.attention.{x}.{{}}" for x in "qkv")
+QKV = tuple(f"image_encoder.blocks.{{}}.attention.{x}.{{}}" for x in "qkv")
 KEYS = KeyMap(
     [
-        ("vision_encoder.embeddings.conv_projection.{}", "patches.projection.{}"),
+        ("vision_encoder.embeddings.conv_projection.{}", "image_encoder.patches.projection.{}"),
         ("vision_encoder.encoder.layer.{}.attention.input_proj.{}", QKV),
-        *layers("vision_encoder.encoder", "image_blocks"),
+        *layers("vision_encoder.encoder", "image_encoder.blocks"),
         *pool("vision_pooler.poolers.0", "caption_pool"),
         *pool("vision_pooler.poolers.1", "contrast_pool"),
         ("vision_proj.weight", "image_projection.weight"),
         ("text_decoder.embeddings.cls_embedding", "class_token"),
         ("text_decoder.embeddings.position_embeddings", "positions"),
         ("text_decoder.embeddings.token_embeddings.weight", "embed.weight"),
-        *layers("text_decoder.transformer_decoder", "text_blocks"),
+        *layers("text_decoder.transformer_decoder", "unimodal_blocks"),
         ("text_decoder.ln_final.{}", "text_norm.{}"),
         ("text_decoder.text_projection.weight", "text_projection.weight"),
-        *layers("multimodal_decoder.transformer_decoder", "fusion_blocks"),
+        *layers("multimodal_decoder.transformer_decoder", "multimodal_blocks"),
         ("multimodal_decoder.transformer_decoder.final_layer_norm.{}", "norm.{}"),
         ("multimodal_decoder.output_projection.weight", "head.weight"),
     ]
@@ -86,7 +86,7 @@ def part(stored: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor
     positions = found.pop("vision_encoder.embeddings.position_embeddings")[0]
     scale = stored["scale" if prefix == "weight." else "grad.scale"]
     found.pop("scale", None)
-    return KEYS.to_ours(found) | {"image_positions": positions, "scale": scale}
+    return KEYS.to_ours(found) | {"image_encoder.positions": positions, "logit_scale": scale}
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_outputs_losses_and_gradients_are_those_of_torchmultimodal(stored) -> No
     losses = coca_loss(
         out._replace(logits=torch.nn.functional.pad(out.logits, (0, 0, 0, 1))),
         texts,
-        model.scale.exp(),
+        model.logit_scale.exp(),
         pad=0,
     )
     torch.testing.assert_close(losses["contrast"], stored["contrast"], atol=1e-5, rtol=1e-5)
@@ -202,8 +202,8 @@ def test_several_looks_are_averaged(model: Coca) -> None:
 
 
 def test_saved_and_loaded_is_the_same(model: Coca, tmp_path: Path) -> None:
-    model.save(tmp_path, dtype=None)
+    model.save_pretrained(tmp_path, dtype=None)
     images, tokens = torch.randn(1, 3, 12, 12), torch.randint(1, 41, (1, 5))
-    torch.testing.assert_close(Coca.load(tmp_path)(images, tokens), model(images, tokens))
+    torch.testing.assert_close(Coca.from_pretrained(tmp_path)(images, tokens), model(images, tokens))
     larger = model(torch.randn(1, 3, 20, 16), tokens)
     assert larger.image_tokens.shape == (1, 20, 12)

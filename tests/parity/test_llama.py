@@ -141,19 +141,19 @@ def test_old_files_say_it_in_other_words() -> None:
 
 def test_scaled_positions_are_saved(tmp_path: Path) -> None:
     config = LlamaConfig(vocab=11, dim=8, layers=1, heads=2, hidden=8, scaling=RopeScaling("llama3", 8.0))
-    Llama(config).save(tmp_path)
-    assert Llama.load(tmp_path).config == config
+    Llama(config).save_pretrained(tmp_path)
+    assert Llama.from_pretrained(tmp_path).config == config
 
 
 def test_missing_keys_are_named(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    Llama(LlamaConfig(vocab=11, dim=8, layers=1, heads=2, hidden=8)).save(tmp_path)
+    Llama(LlamaConfig(vocab=11, dim=8, layers=1, heads=2, hidden=8)).save_pretrained(tmp_path)
     state = load_file(tmp_path / "model.safetensors")
     del state["norm.weight"]
     save_file({**state, "surplus": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match=r"missing key norm.weight; unexpected key surplus"):
-        Llama.load(tmp_path)
+        Llama.from_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -162,8 +162,8 @@ def test_numpy_decoder_agrees(tmp_path: Path, tied: bool) -> None:
     model = Llama(LlamaConfig(vocab=53, dim=24, layers=3, heads=4, hidden=40, tied=tied))
     for parameter in model.parameters():
         parameter.data.normal_(std=0.3)
-    model.save(tmp_path)
-    model = Llama.load(tmp_path).eval()  # float16 on disk: compare with what was read back
+    model.save_pretrained(tmp_path)
+    model = Llama.from_pretrained(tmp_path).eval()  # float16 on disk: compare with what was read back
     tokens = list(range(1, 20))
     want = model(torch.tensor([tokens])).logits[0].detach().numpy()
     decoder = Decoder(tmp_path)

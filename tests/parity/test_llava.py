@@ -12,7 +12,7 @@ transformers = pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from visprog.models.clip.model import ImageConfig  # noqa: E402
+from visprog.models.clip.model import ImageEncoderConfig  # noqa: E402
 from visprog.models.llama import LlamaConfig, next_token_loss  # noqa: E402
 from visprog.models.llava.model import VIT_L_336, Llava, LlavaConfig, to_ours, to_theirs  # noqa: E402
 
@@ -58,7 +58,7 @@ def batch(ours: Llava, seed: int = 0):
     """Two prompts, one with two images and one shorter, left-padded, with one; and which tokens are answers."""
     generator = torch.Generator().manual_seed(seed)
     words = torch.randint(6, VOCAB, (20,), generator=generator).tolist()
-    image = [IMAGE] * ours.config.per_image
+    image = [IMAGE] * ours.config.tokens_per_image
     rows = [[words[0], *image, *words[1:4], *image, *words[4:9]], [*words[9:12], *image, *words[12:18]]]
     length = max(map(len, rows))
     tokens = torch.tensor([[0] * (length - len(row)) + row for row in rows])
@@ -80,7 +80,7 @@ def test_outputs_intermediates_loss_and_gradients_agree(pair) -> None:
     torch.testing.assert_close(have.logits[mask], want.logits[mask], **close)
     seen = want.image_hidden_states  # one tensor up to transformers 5.23, then a list of one an image
     seen = torch.cat(seen) if isinstance(seen, list) else seen.flatten(0, -2)
-    torch.testing.assert_close(have.image_features.flatten(0, 1), seen, **close)
+    torch.testing.assert_close(have.image_embeds.flatten(0, 1), seen, **close)
     torch.testing.assert_close(have.embeddings[mask], want.hidden_states[0][mask], **close)
     torch.testing.assert_close(have.hidden[0][mask], want.hidden_states[1][mask], **close)
     torch.testing.assert_close(have.features[mask], want.hidden_states[-1][mask], **close)
@@ -96,7 +96,7 @@ def test_outputs_intermediates_loss_and_gradients_agree(pair) -> None:
             continue
         reached += 1
         torch.testing.assert_close(gradients[name], parameter.grad, atol=1e-5, rtol=1e-4, msg=name)
-    assert reached >= len(list(ours.language.parameters())) + len(list(ours.projector.parameters())) + 4
+    assert reached >= len(list(ours.language_model.parameters())) + len(list(ours.projector.parameters())) + 4
 
 
 def test_text_alone_and_features_that_were_kept(pair) -> None:
@@ -104,8 +104,8 @@ def test_text_alone_and_features_that_were_kept(pair) -> None:
     tokens = torch.randint(6, VOCAB, (2, 7), generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(ours(tokens).logits, theirs(tokens).logits, atol=1e-5, rtol=1e-5)
     tokens, images, mask, _ = batch(ours, 2)
-    kept = ours.see(images)
-    assert torch.equal(ours(tokens, mask=mask, seen=kept).logits, ours(tokens, images, mask).logits)
+    kept = ours.encode_images(images)
+    assert torch.equal(ours(tokens, mask=mask, image_features=kept).logits, ours(tokens, images, mask).logits)
     with pytest.raises(ValueError, match=r"placeholders for 0 features"):
         ours(tokens)
     with pytest.raises(ValueError, match=r"placeholders for \d+ features"):
@@ -140,8 +140,8 @@ def test_weights_go_both_ways_and_every_layout_is_read(pair, tmp_path: Path) -> 
         (folder / "config.json").write_text((tmp_path / "config.json").read_text())
         again = Llava.from_pretrained(folder)
         assert all(torch.equal(a, b) for a, b in zip(again.parameters(), ours.parameters(), strict=True))
-    ours.save(tmp_path / "own", dtype=None)
-    again = Llava.load(tmp_path / "own")
+    ours.save_pretrained(tmp_path / "own", dtype=None)
+    again = Llava.from_pretrained(tmp_path / "own")
     assert again.config == ours.config
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), ours.parameters(), strict=True))
 
@@ -166,11 +166,14 @@ def test_configurations_of_public_files() -> None:
             "intermediate_size": 4096, "num_attention_heads": 16, "num_hidden_layers": 24, "projection_dim": 768,
         },
     }  # fmt: skip
-    assert LlavaConfig.from_hub(raw) == LlavaConfig() and LlavaConfig().per_image == 576
-    assert LlavaConfig.from_hub({"text_config": raw["text_config"]}).image == VIT_L_336
+    assert LlavaConfig.from_hub(raw) == LlavaConfig() and LlavaConfig().tokens_per_image == 576
+    assert LlavaConfig.from_hub({"text_config": raw["text_config"]}).image_encoder == VIT_L_336
     for part, message in (
-        ({"vision_config": {"model_type": "siglip_vision_model"}}, "tower of kind 'siglip_vision_model'"),
-        ({"text_config": {"model_type": "qwen2"}}, "model_type 'qwen2' is not implemented"),
+        (
+            {"vision_config": {"model_type": "siglip_vision_model"}},
+            "image encoder of model_type 'siglip_vision_model'",
+        ),
+        ({"text_config": {"model_type": "qwen2"}}, "model_type 'qwen2', not 'llama'"),
         ({"model_type": "vipllava"}, "checkpoint of kind 'vipllava'"),
         ({"vision_feature_select_strategy": "cls"}, "'default' or 'full', not 'cls'"),
     ):
@@ -187,29 +190,29 @@ def test_one_linear_map_as_in_the_first_llava(pair) -> None:
     tokens, images, mask, _ = batch(ours)
     (layer,) = linear.projector.layers
     out = linear(tokens, images, mask)
-    want = linear.see(images) @ layer.weight.T + (0 if layer.bias is None else layer.bias)
-    torch.testing.assert_close(out.image_features, want)
+    want = linear.encode_images(images) @ layer.weight.T + (0 if layer.bias is None else layer.bias)
+    torch.testing.assert_close(out.image_embeds, want)
     torch.testing.assert_close(out.embeddings[tokens == IMAGE], want.flatten(0, 1))
 
 
 def test_merged_patches_are_squares_side_by_side(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    image = ImageConfig(size=16, patch=4, dim=8, layers=2, heads=2, hidden=16, project=None)
+    image = ImageEncoderConfig(size=16, patch=4, dim=8, layers=2, heads=2, hidden=16, project=None)
     text = LlamaConfig(vocab=11, dim=12, layers=1, heads=2, hidden=16)
     single = Llava(LlavaConfig(image, text, image_token=IMAGE))
     merged = Llava(LlavaConfig(image, text, image_token=IMAGE, merge=2))
-    merged.tower.load_state_dict(single.tower.state_dict())
+    merged.image_encoder.load_state_dict(single.image_encoder.state_dict())
     images = torch.randn(3, 3, 16, 16)
-    each, squares = single.see(images).unflatten(1, (4, 4)), merged.see(images)
-    assert squares.shape == (3, merged.config.per_image, 4 * 8) and merged.config.per_image == 4
+    each, squares = single.encode_images(images).unflatten(1, (4, 4)), merged.encode_images(images)
+    assert squares.shape == (3, merged.config.tokens_per_image, 4 * 8) and merged.config.tokens_per_image == 4
     for row in range(2):
         for column in range(2):
             patches = each[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
             square = squares[:, 2 * row + column].unflatten(1, (8, 2, 2))
             assert torch.equal(square, patches.permute(0, 3, 1, 2))
     assert merged(torch.tensor([[1, 5, 5, 5, 5, 2]]), images[:1]).logits.shape == (1, 6, 11)
-    merged.save(tmp_path)
-    assert Llava.load(tmp_path).config == merged.config
+    merged.save_pretrained(tmp_path)
+    assert Llava.from_pretrained(tmp_path).config == merged.config
     for wrong in ({"merge": 3}, {"merge": 2, "class_token": True}):
         with pytest.raises(ValueError, match=r"merge = \d needs"):
             LlavaConfig(image, text, **wrong)

@@ -123,8 +123,8 @@ def test_key_map_is_its_own_reverse(pair: Any) -> None:
 
 def test_what_is_saved_loads(pair: Any, tmp_path: Path) -> None:
     _, ours = pair
-    ours.save(tmp_path / "ours", None)
-    again = OwlVit.load(tmp_path / "ours")
+    ours.save_pretrained(tmp_path / "ours", None)
+    again = OwlVit.from_pretrained(tmp_path / "ours")
     assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), again.parameters(), strict=True))
 
 
@@ -133,7 +133,7 @@ def test_another_kind_of_checkpoint_is_refused(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match="kind 'detr'"):
+    with pytest.raises(ValueError, match="model_type 'detr'"):
         OwlVit.from_pretrained(tmp_path)
 
 
@@ -176,13 +176,13 @@ def test_the_assignment_is_the_cheapest(pair: Any) -> None:
 
 
 def test_the_loss_by_hand_and_that_it_can_be_learned() -> None:
-    from visprog.models.clip.model import ImageConfig, TextConfig
-    from visprog.models.owlvit import OwlConfig
+    from visprog.models.clip.model import ImageEncoderConfig, TextEncoderConfig
+    from visprog.models.owlvit import OwlVitConfig
 
     torch.manual_seed(0)
-    image = ImageConfig(size=16, patch=8, dim=16, layers=1, heads=2, hidden=32, project=16)
-    text = TextConfig(vocab=20, length=4, dim=16, layers=1, heads=2, hidden=32, end=None, project=16)
-    model = OwlVit(OwlConfig(image, text, objectness=True))
+    image = ImageEncoderConfig(size=16, patch=8, dim=16, layers=1, heads=2, hidden=32, project=16)
+    text = TextEncoderConfig(vocab=20, length=4, dim=16, layers=1, heads=2, hidden=32, end=None, project=16)
+    model = OwlVit(OwlVitConfig(image, text, objectness=True))
     images, tokens = torch.randn(2, 3, 16, 16), torch.tensor([[[1, 5, 19], [1, 6, 19]]] * 2)
     targets = [
         Target(torch.tensor([[0.25, 0.25, 0.2, 0.2], [0.7, 0.7, 0.3, 0.4]]), torch.eye(2).bool()),

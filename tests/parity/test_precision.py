@@ -13,32 +13,32 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from visprog.models.clip.model import Clip, ClipConfig, ImageConfig, TextConfig  # noqa: E402
-from visprog.models.coca import Coca, CocaConfig  # noqa: E402
+from visprog.models.clip.model import Clip, ClipConfig, ImageEncoderConfig, TextEncoderConfig  # noqa: E402
+from visprog.models.coca import Coca, CocaConfig, CocaImageEncoderConfig  # noqa: E402
 from visprog.models.llama import Llama, LlamaConfig, RopeScaling  # noqa: E402
 from visprog.models.llava.model import Llava, LlavaConfig  # noqa: E402
 from visprog.models.nn.generate import Beams, Sampling  # noqa: E402
-from visprog.models.owlvit import OwlConfig, OwlVit  # noqa: E402
+from visprog.models.owlvit import OwlVit, OwlVitConfig  # noqa: E402
 from visprog.models.sam.model import Sam, SamConfig  # noqa: E402
 from visprog.models.sam.predictor import SamPredictor  # noqa: E402
-from visprog.models.siglip import Siglip, SiglipConfig, SiglipImageConfig, SiglipTextConfig  # noqa: E402
+from visprog.models.siglip import Siglip, SiglipConfig, SiglipImageEncoderConfig, SiglipTextEncoderConfig  # noqa: E402
 
-IMAGE = ImageConfig(size=16, patch=4, dim=16, layers=2, heads=2, hidden=32, project=8)
-TEXT = TextConfig(vocab=20, length=6, dim=16, layers=2, heads=2, hidden=32, end=None, project=8)
+IMAGE = ImageEncoderConfig(size=16, patch=4, dim=16, layers=2, heads=2, hidden=32, project=8)
+TEXT = TextEncoderConfig(vocab=20, length=6, dim=16, layers=2, heads=2, hidden=32, end=None, project=8)
 LLAMA = LlamaConfig(
     vocab=31, dim=16, layers=2, heads=4, kv_heads=2, hidden=24, scaling=RopeScaling("llama3", 8.0)
 )
 SAM = SamConfig(
-    image_size=32, patch=4, dim=16, layers=2, heads=2, hidden=32, window=3, global_layers=(1,), width=32,
-    mask_channels=8, decoder_heads=4, decoder_hidden=32, iou_hidden=16,
+    image_size=32, patch=4, dim=16, layers=2, heads=2, hidden=32, window_size=3, global_attn_indexes=(1,), width=32,
+    mask_channels=8, decoder_heads=4, decoder_hidden=32, iou_head_hidden_dim=16,
 )  # fmt: skip
 COCA = CocaConfig(
-    size=16, patch=4, image_dim=16, image_layers=2, image_heads=2, image_hidden=32, vocab=20, length=8, dim=16,
-    text_layers=1, fusion_layers=1, heads=2, hidden=32, queries=3, pool_heads=2, project=8,
+    CocaImageEncoderConfig(size=16, patch=4, dim=16, layers=2, heads=2, hidden=32), vocab=20, length=8, dim=16,
+    unimodal_layers=1, multimodal_layers=1, heads=2, hidden=32, queries=3, pool_heads=2, project=8,
 )  # fmt: skip
 
 generator = torch.Generator().manual_seed(0)
-IMAGES = torch.randn(2, 3, 16, 16, generator=generator)  # float32, as `Pixels` makes them
+IMAGES = torch.randn(2, 3, 16, 16, generator=generator)  # float32, as `ImageProcessor` makes them
 LARGER = torch.randn(2, 3, 24, 20, generator=generator)
 TOKENS = torch.randint(1, 20, (2, 6), generator=generator)
 PADDED = torch.tensor([[False, False, True, True, True, True], [True] * 6])
@@ -51,20 +51,20 @@ MODELS: Models = {
         lambda m: [m(IMAGES, TOKENS).logits, m(LARGER, TOKENS, PADDED).logits],
     ),
     "clip, convolutional stem": (
-        lambda: Clip(ClipConfig(ImageConfig(16, 4, 32, 1, 2, 32, project=8, stem=1), TEXT)),
+        lambda: Clip(ClipConfig(ImageEncoderConfig(16, 4, 32, 1, 2, 32, project=8, stem=1), TEXT)),
         lambda m: [m(IMAGES, TOKENS).logits],
     ),
     "siglip": (
         lambda: Siglip(
             SiglipConfig(
-                SiglipImageConfig(size=16, patch=4, dim=16, layers=2, heads=2, hidden=32),
-                SiglipTextConfig(vocab=20, length=6, dim=16, layers=2, heads=2, hidden=32, project=16),
+                SiglipImageEncoderConfig(size=16, patch=4, dim=16, layers=2, heads=2, hidden=32),
+                SiglipTextEncoderConfig(vocab=20, length=6, dim=16, layers=2, heads=2, hidden=32, project=16),
             )
         ),
         lambda m: [m(IMAGES, TOKENS).logits, m(LARGER, TOKENS, PADDED).logits],
     ),
     "owlv2": (
-        lambda: OwlVit(OwlConfig(replace(IMAGE, project=16), replace(TEXT, project=16), objectness=True)),
+        lambda: OwlVit(OwlVitConfig(replace(IMAGE, project=16), replace(TEXT, project=16), objectness=True)),
         lambda m: [
             getattr(m(images, TOKENS[:, None], PADDED[:, None]), name)
             for images in (IMAGES, LARGER)
@@ -78,7 +78,7 @@ MODELS: Models = {
             for prompts in (
                 {"points": torch.tensor([[[[3.0, 7.0]]]]).expand(2, 1, 1, 2)},
                 {"boxes": torch.tensor([[[3.0, 4.0, 20.0, 9.0]]]).expand(2, 1, 4)},
-                {"masks": torch.ones(2, 1, 32, 32, dtype=m.prompts.no_mask.dtype)},
+                {"masks": torch.ones(2, 1, 32, 32, dtype=m.prompt_encoder.no_mask_embed.dtype)},
             )
             for value in m(torch.nn.functional.interpolate(IMAGES, 32), **prompts)[:2]
         ],
@@ -90,7 +90,7 @@ MODELS: Models = {
     "llama": (lambda: Llama(LLAMA), lambda m: [m(TOKENS).logits, m(TOKENS, PADDED).logits[PADDED]]),
     "llava": (
         lambda: Llava(LlavaConfig(IMAGE, LLAMA, image_token=5)),
-        lambda m: [m(PROMPTS, IMAGES).logits, m(PROMPTS, seen=m.see(IMAGES)).logits],
+        lambda m: [m(PROMPTS, IMAGES).logits, m(PROMPTS, image_features=m.encode_images(IMAGES)).logits],
     ),
 }
 HALF = pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
@@ -133,10 +133,12 @@ def test_texts_are_written_in_half_precision(search: Any, dtype: Any) -> None:
 @HALF
 def test_frequencies_stay_as_they_are(dtype: Any) -> None:
     llama, sam = make("llama"), make("sam")
-    rotary, prompts = llama.rotary.frequencies.clone(), sam.prompts.frequencies.clone()
+    rotary, prompts = llama.rotary.frequencies.clone(), sam.prompt_encoder.frequencies.clone()
     for model in (llama.to(dtype), sam.to(dtype)):
         assert all(parameter.dtype == dtype for parameter in model.parameters())
-    assert torch.equal(llama.rotary.frequencies, rotary) and torch.equal(sam.prompts.frequencies, prompts)
+    assert torch.equal(llama.rotary.frequencies, rotary) and torch.equal(
+        sam.prompt_encoder.frequencies, prompts
+    )
     far = torch.tensor([[8191]])
     want = (far.double() * rotary.double()).cos()
     torch.testing.assert_close(
@@ -176,7 +178,9 @@ def test_sam_answers_in_half_precision(dtype: Any) -> None:
         predictor = SamPredictor(model)
         predictor.set_image(picture)
         first = predictor.predict(boxes=box)
-        answers.append([first, predictor.predict(points=point), predictor.predict(masks=first.small[:, 0])])
+        answers.append(
+            [first, predictor.predict(points=point), predictor.predict(masks=first.low_res_masks[:, 0])]
+        )
     for whole, half in zip(*answers, strict=True):
         assert half.logits.shape == whole.logits.shape and half.logits.dtype == torch.float32
         close = 0.05 * float(whole.logits.abs().max())

@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from visprog.models.sam.hub import AUTHORS_KEYS, POSITIONS, from_hub, to_hub  # noqa: E402
+from visprog.models.sam.hub import POSITIONS, SEGMENT_ANYTHING_KEYS, from_hub, to_hub  # noqa: E402
 from visprog.models.sam.model import Sam, SamConfig  # noqa: E402
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
@@ -133,28 +133,31 @@ def test_every_output_and_gradient_equals_the_hubs(pair: tuple[Any, Sam]) -> Non
         images = torch.randn(batch, channels, side, side, generator=torch.Generator().manual_seed(number))
         given = prompts(kind, batch, count, side, side // ours.config.patch)
         want, embedded, tokens = run_and_record(theirs, images, given, multimask)
-        have = ours(images, **given, multimask=multimask, collect=True)
+        have = ours(images, **given, multimask_output=multimask, collect=True)
         torch.testing.assert_close(have.masks, want.pred_masks, **CLOSE)
-        torch.testing.assert_close(have.iou, want.iou_scores, **CLOSE)
+        torch.testing.assert_close(have.iou_predictions, want.iou_scores, **CLOSE)
         torch.testing.assert_close(have.tokens, tokens, **CLOSE)
         sparse, dense = embedded
         if sparse is not None:
-            torch.testing.assert_close(have.sparse, sparse, **CLOSE)
-        torch.testing.assert_close(have.dense[:, 0], dense.expand(batch, -1, -1, -1), **CLOSE)
+            torch.testing.assert_close(have.sparse_embeddings, sparse, **CLOSE)
+        torch.testing.assert_close(have.dense_embeddings[:, 0], dense.expand(batch, -1, -1, -1), **CLOSE)
         for mine, hidden in zip(have.hidden, want.vision_hidden_states[1:], strict=True):
             torch.testing.assert_close(mine, hidden, **CLOSE)
         embedding = theirs.get_image_embeddings(images)
-        torch.testing.assert_close(have.image, embedding, **CLOSE)
-        again = ours(embedding=have.image, **given, multimask=multimask)
+        torch.testing.assert_close(have.image_embeddings, embedding, **CLOSE)
+        again = ours(image_embeddings=have.image_embeddings, **given, multimask_output=multimask)
         torch.testing.assert_close(again.masks, have.masks)
 
         draw = torch.Generator().manual_seed(7)
-        weight, other = (torch.randn(t.shape, generator=draw) for t in (have.masks, have.iou))
-        for model, masks, iou in ((ours, have.masks, have.iou), (theirs, want.pred_masks, want.iou_scores)):
+        weight, other = (torch.randn(t.shape, generator=draw) for t in (have.masks, have.iou_predictions))
+        for model, masks, iou in (
+            (ours, have.masks, have.iou_predictions),
+            (theirs, want.pred_masks, want.iou_scores),
+        ):
             model.zero_grad()
             ((masks * weight).mean() + (iou * other).mean()).backward()
         compare_gradients(
-            to_hub(gradients(ours), ours.config.iou_layers),
+            to_hub(gradients(ours), ours.config.iou_head_depth),
             {k: p.grad for k, p in theirs.named_parameters() if k != POSITIONS},  # fixed, as in the paper
         )
 
@@ -186,16 +189,16 @@ def test_the_hubs_own_initial_weights_agree(tmp_path: Path) -> None:
         want = run_hub(theirs, images, given, True)
         have = ours(images, **given)
         torch.testing.assert_close(have.masks, want.pred_masks, **CLOSE)
-        torch.testing.assert_close(have.iou, want.iou_scores, **CLOSE)
+        torch.testing.assert_close(have.iou_predictions, want.iou_scores, **CLOSE)
 
 
 def test_weights_go_to_the_hub_and_back(pair: tuple[Any, Sam]) -> None:
     theirs, ours = pair
-    state = to_hub(ours.state_dict(), ours.config.iou_layers)
+    state = to_hub(ours.state_dict(), ours.config.iou_head_depth)
     copy.deepcopy(theirs).load_state_dict(state, strict=True)
     for key, value in theirs.state_dict().items():
         assert torch.equal(state[key], value), key
-    assert set(from_hub(theirs.state_dict(), ours.config.iou_layers)) == set(ours.state_dict())
+    assert set(from_hub(theirs.state_dict(), ours.config.iou_head_depth)) == set(ours.state_dict())
 
 
 def test_files_may_hold_the_positions_under_either_name(tmp_path: Path) -> None:
@@ -210,7 +213,7 @@ def test_files_may_hold_the_positions_under_either_name(tmp_path: Path) -> None:
     for present in ([POSITIONS], [twin], [POSITIONS, twin]):
         rest = {k: v for k, v in state.items() if k not in (POSITIONS, twin)}
         save_file(rest | {k: both[k].clone() for k in present}, file, metadata={"format": "pt"})
-        assert torch.equal(Sam.from_pretrained(tmp_path).prompts.frequencies, both[POSITIONS])
+        assert torch.equal(Sam.from_pretrained(tmp_path).prompt_encoder.frequencies, both[POSITIONS])
 
 
 def test_what_is_missing_or_too_much_is_named(tmp_path: Path) -> None:
@@ -221,7 +224,7 @@ def test_what_is_missing_or_too_much_is_named(tmp_path: Path) -> None:
     state = load_file(file)
     del state["mask_decoder.iou_token.weight"]
     save_file({**state, "surplus": torch.zeros(1)}, file)
-    with pytest.raises(ValueError, match=r"missing key decoder.iou_token; unexpected key surplus"):
+    with pytest.raises(ValueError, match=r"missing key mask_decoder.iou_token; unexpected key surplus"):
         Sam.from_pretrained(tmp_path)
 
 
@@ -282,12 +285,12 @@ def authors_model(height: int, width: int, *, window: int = 3, absolute: bool = 
 
 def from_authors(theirs: Any, side: int, **changes: Any) -> Sam:
     config = SamConfig(
-        image_size=side, patch=8, dim=24, layers=3, heads=3, hidden=48, window=3, global_layers=(1,), width=32,
-        mask_channels=8, decoder_heads=4, decoder_hidden=40, iou_hidden=24,
+        image_size=side, patch=8, dim=24, layers=3, heads=3, hidden=48, window_size=3, global_attn_indexes=(1,),
+        width=32, mask_channels=8, decoder_heads=4, decoder_hidden=40, iou_head_hidden_dim=24,
     )  # fmt: skip
     ours = Sam(SamConfig(**{**vars(config), **changes}))
-    ours.load_state_dict(AUTHORS_KEYS.to_ours(theirs.state_dict()), strict=True)
-    back = AUTHORS_KEYS.to_theirs(ours.state_dict())
+    ours.load_state_dict(SEGMENT_ANYTHING_KEYS.to_ours(theirs.state_dict()), strict=True)
+    back = SEGMENT_ANYTHING_KEYS.to_theirs(ours.state_dict())
     assert all(torch.equal(back[k], v) for k, v in theirs.state_dict().items()) and len(back) == len(
         theirs.state_dict()
     )
@@ -309,7 +312,7 @@ def test_outputs_and_gradients_equal_the_authors(shape: str) -> None:
     theirs = authors_model(height, width, **options)
     side = 8 * options.get("table", 0) or max(height, width)
     ours = from_authors(
-        theirs, side, window=options.get("window", 3), absolute=options.get("absolute", False)
+        theirs, side, window_size=options.get("window", 3), use_abs_pos=options.get("absolute", False)
     )
     draw = torch.Generator().manual_seed(3)
     images = torch.randn(1, 3, height, width, generator=draw)
@@ -340,22 +343,23 @@ def test_outputs_and_gradients_equal_the_authors(shape: str) -> None:
             labels=None if p is None else labels[None],
             boxes=None if b is None else b[None],
             masks=None if m is None else m[None, :, 0],
-            multimask=bool(multimask % 2),
+            multimask_output=bool(multimask % 2),
         )
-        torch.testing.assert_close(have.image, embedding, **CLOSE)
-        torch.testing.assert_close(have.sparse[0], sparse, **CLOSE)
-        torch.testing.assert_close(have.dense[0].expand(count, -1, -1, -1), dense, **CLOSE)
+        torch.testing.assert_close(have.image_embeddings, embedding, **CLOSE)
+        torch.testing.assert_close(have.sparse_embeddings[0], sparse, **CLOSE)
+        torch.testing.assert_close(have.dense_embeddings[0].expand(count, -1, -1, -1), dense, **CLOSE)
         torch.testing.assert_close(
-            ours.prompts.grid(height // 8, width // 8).permute(2, 0, 1)[None], places, **CLOSE
+            ours.prompt_encoder.image_pe(height // 8, width // 8).permute(2, 0, 1)[None], places, **CLOSE
         )
         torch.testing.assert_close(have.masks[0], want, **CLOSE)
-        torch.testing.assert_close(have.iou[0], iou, **CLOSE)
+        torch.testing.assert_close(have.iou_predictions[0], iou, **CLOSE)
         weight = torch.randn(want.shape, generator=draw)
-        for model, y, score in ((ours, have.masks[0], have.iou[0]), (theirs, want, iou)):
+        for model, y, score in ((ours, have.masks[0], have.iou_predictions[0]), (theirs, want, iou)):
             model.zero_grad()
             ((y * weight).mean() + score.square().mean()).backward()
         compare_gradients(
-            AUTHORS_KEYS.to_theirs(gradients(ours)), {k: v.grad for k, v in theirs.named_parameters()}
+            SEGMENT_ANYTHING_KEYS.to_theirs(gradients(ours)),
+            {k: v.grad for k, v in theirs.named_parameters()},
         )
 
 
@@ -368,7 +372,7 @@ def test_prompts_of_different_number_are_refused() -> None:
         ours(images, points=torch.zeros(2, 3, 1, 2), boxes=torch.zeros(2, 2, 4))
     with pytest.raises(ValueError, match="2 images, 3 prompts"):
         ours(images, boxes=torch.zeros(1, 3, 4))
-    with pytest.raises(ValueError, match="either images or their embedding"):
+    with pytest.raises(ValueError, match="either images or their embeddings"):
         ours(boxes=torch.zeros(1, 3, 4))
 
 
@@ -376,8 +380,8 @@ def test_prompts_of_different_number_are_refused() -> None:
 def small() -> Sam:
     torch.manual_seed(0)
     config = SamConfig(
-        image_size=32, patch=8, dim=16, layers=3, heads=2, hidden=16, window=3, global_layers=(1,), width=16,
-        mask_channels=8, decoder_heads=2, decoder_hidden=16, iou_hidden=8, drop_path=0.5,
+        image_size=32, patch=8, dim=16, layers=3, heads=2, hidden=16, window_size=3, global_attn_indexes=(1,), width=16,
+        mask_channels=8, decoder_heads=2, decoder_hidden=16, iou_head_hidden_dim=8, drop_path=0.5,
     )  # fmt: skip
     return noisy(Sam(config))
 
@@ -408,21 +412,21 @@ def test_recomputed_activations_and_dropped_paths(small: Sam) -> None:
     def gradients_of(checkpointing: bool) -> list[Any]:
         torch.manual_seed(1)
         small.zero_grad()
-        small.encoder.blocks.checkpointing = checkpointing
-        small.encoder(images)[0].square().sum().backward()
-        return [p.grad.clone() for p in small.encoder.parameters() if p.grad is not None]
+        small.image_encoder.blocks.checkpointing = checkpointing
+        small.image_encoder(images)[0].square().sum().backward()
+        return [p.grad.clone() for p in small.image_encoder.parameters() if p.grad is not None]
 
     for a, b in zip(gradients_of(False), gradients_of(True), strict=True):
         torch.testing.assert_close(a, b)
-    first, second = (small.encoder(images)[0] for _ in range(2))
+    first, second = (small.image_encoder(images)[0] for _ in range(2))
     assert not torch.allclose(first, second)  # other paths are dropped
     small.eval()
-    assert torch.equal(small.encoder(images)[0], small.encoder(images)[0])
+    assert torch.equal(small.image_encoder(images)[0], small.image_encoder(images)[0])
 
 
 def test_what_is_saved_is_read_again(small: Sam, tmp_path: Path) -> None:
-    small.save(tmp_path)
-    again = Sam.load(tmp_path)
+    small.save_pretrained(tmp_path)
+    again = Sam.from_pretrained(tmp_path)
     assert again.config == small.config
     for key, value in small.state_dict().items():
         torch.testing.assert_close(again.state_dict()[key], value, atol=1e-3, rtol=1e-3)

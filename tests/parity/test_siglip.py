@@ -96,7 +96,7 @@ def test_intermediates_outputs_loss_and_gradients_agree(variant: str, masked: bo
     close(have.logits, want.logits_per_image)
     for chunk in (None, 2):
         loss = sigmoid_pair_loss(
-            have.image_embeds, have.text_embeds, ours.scale.exp(), ours.bias, chunk=chunk
+            have.image_embeds, have.text_embeds, ours.logit_scale.exp(), ours.logit_bias, chunk=chunk
         )
         close(loss, want.loss)
     loss.backward()
@@ -115,7 +115,7 @@ def test_other_image_sizes_interpolate_the_positions(size: tuple[int, int], tmp_
     ours = Siglip.from_pretrained(tmp_path).eval()
     images = torch.randn(1, 3, *size)
     close(
-        ours.image(images).projected,
+        ours.image_encoder(images).projected,
         theirs.vision_model(images, interpolate_pos_encoding=True).pooler_output,
     )
 
@@ -136,10 +136,10 @@ def test_missing_keys_and_kinds_are_named(tmp_path: Path) -> None:
     state = load_file(tmp_path / "model.safetensors")
     del state["vision_model.head.attention.in_proj_weight"]
     save_file(state, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match=r"missing key image\.pool\.attention\.q\.weight"):
+    with pytest.raises(ValueError, match=r"missing key image_encoder\.pool\.attention\.q\.weight"):
         Siglip.from_pretrained(tmp_path)
     raw = json.loads((tmp_path / "config.json").read_text())
-    with pytest.raises(ValueError, match="kind 'clip'"):
+    with pytest.raises(ValueError, match="model_type 'clip'"):
         SiglipConfig.from_hub(raw | {"model_type": "clip"})
     with pytest.raises(ValueError, match="without the pooling head"):
         SiglipConfig.from_hub(raw | {"vision_config": {"vision_use_head": False}})
@@ -149,12 +149,12 @@ def test_saved_models_load_again_and_start_as_published(tmp_path: Path) -> None:
     make("plain").save_pretrained(tmp_path)
     raw = json.loads((tmp_path / "config.json").read_text())
     model = Siglip(SiglipConfig.from_hub(raw))
-    assert float(model.scale) == pytest.approx(math.log(10))
-    assert float(model.bias) == -10
-    assert float(model.text.projection.weight.std()) == pytest.approx(32**-0.5, rel=0.1)
-    assert float(model.image.blocks[0].attention.q.weight.abs().max()) <= math.sqrt(6 / 64)
-    model.save(tmp_path, torch.float32)
-    again = Siglip.load(tmp_path)
+    assert float(model.logit_scale) == pytest.approx(math.log(10))
+    assert float(model.logit_bias) == -10
+    assert float(model.text_encoder.projection.weight.std()) == pytest.approx(32**-0.5, rel=0.1)
+    assert float(model.image_encoder.blocks[0].attention.q.weight.abs().max()) <= math.sqrt(6 / 64)
+    model.save_pretrained(tmp_path, torch.float32)
+    again = Siglip.from_pretrained(tmp_path)
     assert again.config == model.config
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
 

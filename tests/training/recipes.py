@@ -16,7 +16,6 @@ import PIL.Image
 import torch
 from accelerate import PartialState
 
-from visprog.models.checkpoint.checkpoint import save_model
 from visprog.models.llama import KEYS, Llama, LlamaConfig
 from visprog.models.preprocess.tokenizer import word_tokenizer
 from visprog.training.distributed.failures import leave
@@ -113,13 +112,13 @@ def make_models(folder: Path) -> None:
     tokenizer = word_tokenizer(["user : assistant what is this it noise"], 64)
     model = Llama(LlamaConfig(vocab=len(tokenizer), dim=16, layers=1, heads=2, hidden=32, tied=False))
     llama = folder / "llama"
-    save_model(model, model.config, llama)
+    model.save_pretrained(llama)
     state = {k: v.contiguous() for k, v in KEYS.to_theirs(model.state_dict()).items()}
     save_file(state, llama / "model.safetensors")
     config = {"model_type": "llama", "vocab_size": len(tokenizer), "hidden_size": 16, "num_hidden_layers": 1,
               "num_attention_heads": 2, "intermediate_size": 32, "rms_norm_eps": 1e-6}  # fmt: skip
     (llama / "config.json").write_text(json.dumps(config))
-    tokenizer.save(llama)
+    tokenizer.save_pretrained(llama)
     made = FileLlavaConfig(conversations=folder / "talk.json", tower=str(folder / "owl"), language=str(llama))
     FileLlava(made).save(folder / "llava")
 

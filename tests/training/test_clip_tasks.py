@@ -119,9 +119,9 @@ def test_it_learns_and_cached_gradients_are_the_same(objective: str) -> None:
 
 def test_the_temperature_is_clamped(scenes: SceneClip) -> None:
     with torch.no_grad():
-        scenes.model.scale.fill_(9.0)
+        scenes.model.logit_scale.fill_(9.0)
     scenes.after_step()
-    assert float(scenes.model.scale.detach().exp()) == pytest.approx(100)
+    assert float(scenes.model.logit_scale.detach().exp()) == pytest.approx(100)
 
 
 @pytest.fixture

@@ -136,12 +136,12 @@ def test_a_trained_tower_is_where_it_begins(learned: tuple[SceneCoca, Path], tmp
     owl.save(tmp_path)
     tower = trained_tower(tmp_path)
     task = SceneCoca(SceneCocaConfig(shape=SHAPE, tower=str(tmp_path)))
-    half = owl.model.image.blocks[0].mlp.layers[0].weight.half().float()
-    assert torch.equal(task.model.image_blocks[0].mlp.layers[0].weight, half)
+    half = owl.model.image_encoder.blocks[0].mlp.layers[0].weight.half().float()
+    assert torch.equal(task.model.image_encoder.blocks[0].mlp.layers[0].weight, half)
     assert torch.equal(tower.blocks[0].mlp.layers[0].weight, half)
     with pytest.raises(Exception, match=r"it cannot begin with .* does not fit"):
         SceneCoca(SceneCocaConfig(shape=CocaShape(image_dim=64), tower=str(tmp_path)))
-    with pytest.raises(Exception, match="holds no image tower"):
+    with pytest.raises(Exception, match="holds no image encoder"):
         trained_tower(tmp_path / "nothing")
 
 

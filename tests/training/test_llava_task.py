@@ -16,8 +16,7 @@ pytest.importorskip("accelerate")
 import PIL.Image  # noqa: E402
 
 from visprog.errors import Refused, ToolError  # noqa: E402
-from visprog.models.checkpoint.checkpoint import save_model  # noqa: E402
-from visprog.models.clip.model import ImageConfig, ImageTower  # noqa: E402
+from visprog.models.clip.model import ImageEncoder, ImageEncoderConfig  # noqa: E402
 from visprog.models.llama import Llama, LlamaConfig  # noqa: E402
 from visprog.models.llava.chat import IMAGE, Chat  # noqa: E402
 from visprog.models.preprocess.tokenizer import word_tokenizer  # noqa: E402
@@ -64,7 +63,7 @@ def test_only_what_the_assistant_says_is_learned() -> None:
     tokenizer = word_tokenizer(
         ["user : assistant how many stars two what else nothing ."], 16, special=[IMAGE]
     )
-    chat = Chat(tokenizer, per_image=3)
+    chat = Chat(tokenizer, tokens_per_image=3)
     ids, spoken = chat.write([(f"{IMAGE}\nHow many stars", "Two."), ("What else", "Nothing")])
     words = [tokenizer.backend.id_to_token(i) for i in ids]
     image = [IMAGE] * 3
@@ -79,17 +78,17 @@ def test_only_what_the_assistant_says_is_learned() -> None:
 
 def test_prompts_are_padded_on_the_left() -> None:
     tokenizer = word_tokenizer(["user : assistant one two three"], 16, special=[IMAGE])
-    chat = Chat(tokenizer, per_image=2)
+    chat = Chat(tokenizer, tokens_per_image=2)
     ids, mask = chat.prompts([[(f"{IMAGE}\n{asked}", None)] for asked in ("one two three", "one")])
     assert mask.sum(1).tolist() == [len(ids[0]), len(ids[0]) - 2]
     assert not mask[1, :2].any() and ids[1, 2] == chat.start and ids[0, 0] == chat.start
     assert torch.equal(ids[0, -2:], ids[1, -2:])
     with pytest.raises(ValueError, match="<image>"):
-        Chat(word_tokenizer(["one"], 16), per_image=2)
+        Chat(word_tokenizer(["one"], 16), tokens_per_image=2)
 
 
 def test_nothing_long_is_cut_off() -> None:
-    chat = Chat(word_tokenizer(["user : assistant one"], 4, special=[IMAGE]), per_image=1)
+    chat = Chat(word_tokenizer(["user : assistant one"], 4, special=[IMAGE]), tokens_per_image=1)
     assert len(chat.write([("one " * 50, "one " * 60)]).ids) == 1 + 2 + 50 + 2 + 60 + 1
 
 
@@ -182,7 +181,7 @@ def test_it_learns_scenes_by_heart_and_the_backend_answers(scenes: SceneLlava, t
     samples = [data.sample(key, rng) for key in range(3)]
     samples = [s._replace(turns=s.turns[:2]) for s in samples]
     batch = scenes.collate(samples)
-    scenes.model.tower.requires_grad_(False)
+    scenes.model.image_encoder.requires_grad_(False)
     optimizer = torch.optim.Adam([p for p in scenes.model.parameters() if p.requires_grad], 3e-3)
     for _ in range(200):
         optimizer.zero_grad()
@@ -229,7 +228,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     llama = folder / "llama"
     tokenizer = word_tokenizer(["user : assistant what is this it noise"], 64)
     model = Llama(LlamaConfig(vocab=len(tokenizer), dim=16, layers=1, heads=2, hidden=32, tied=False))
-    save_model(model, model.config, llama)
+    model.save_pretrained(llama)
     from safetensors.torch import save_file
 
     save_file(
@@ -239,7 +238,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = {"model_type": "llama", "vocab_size": len(tokenizer), "hidden_size": 16, "num_hidden_layers": 1,
               "num_attention_heads": 2, "intermediate_size": 32, "rms_norm_eps": 1e-6}  # fmt: skip
     (llama / "config.json").write_text(json.dumps(config))
-    tokenizer.save(llama)
+    tokenizer.save_pretrained(llama)
     return folder
 
 
@@ -254,7 +253,7 @@ def test_the_two_stages_train_what_they_should(files: Path, tower: Path, tmp_pat
     torch.manual_seed(0)
     first = FileLlava(config)
     assert len(first.data("train")) == 4 and len(first.data("val")) == 2
-    assert first.model.language.config.vocab == len(first.chat.tokenizer)
+    assert first.model.language_model.config.vocab == len(first.chat.tokenizer)
     assert changed(*step(first, load_recipe("llava-align").optimizer)) == {"projector"}
     first.save(tmp_path)
     second = FileLlava(FileLlavaConfig(conversations=files / "data.json", checkpoint=str(tmp_path)))
@@ -294,7 +293,9 @@ def test_what_does_not_fit_is_said(files: Path, tower: Path, tmp_path: Path) -> 
 
 def test_a_tower_is_told_where_its_tokens_are() -> None:
     """Row and column can be read off linearly, and the class token stays as it was."""
-    tower = ImageTower(ImageConfig(size=48, patch=8, dim=64, layers=1, heads=2, hidden=64, project=None))
+    tower = ImageEncoder(
+        ImageEncoderConfig(size=48, patch=8, dim=64, layers=1, heads=2, hidden=64, project=None)
+    )
     before = tower.positions.detach().clone()
     tell_places(tower)
     assert torch.equal(tower.positions[0], before[0])

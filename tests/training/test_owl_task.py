@@ -95,7 +95,7 @@ def test_it_learns_a_batch_and_is_scored_and_saved(tmp_path: Path) -> None:
         "model.safetensors",
         "config.json",
         "tokenizer.json",
-        "pixels.json",
+        "image_processor.json",
     }
 
 

@@ -178,7 +178,7 @@ def test_training_from_runs_goes_on_from_weights_that_are_there(tmp_path: Path) 
     train(replace(recipe, steps=3), tmp_path / "run")
     more = Vocabulary.load(tmp_path / "run" / "vocabulary.json").fragments
     assert "find_panels(" in more
-    model = Llama.load(tmp_path / "run")
+    model = Llama.from_pretrained(tmp_path / "run")
     assert all(torch.isfinite(p).all() for p in model.parameters())
     plan = EmbeddedPlanner(tmp_path / "run", sure=0.0).plan(Task("How many dogs are there?"))[0]
     assert plan.program == 'def answer(image):\n    return len(detect(image, "dogs"))\n'

@@ -154,7 +154,7 @@ def test_training_resumes_exactly(tmp_path: Path) -> None:
     stopped = replace(small, steps=6)
     _killed_after(3, stopped, tmp_path / "resumed")
     train(stopped, tmp_path / "resumed")
-    whole, resumed = Llama.load(tmp_path / "whole"), Llama.load(tmp_path / "resumed")
+    whole, resumed = Llama.from_pretrained(tmp_path / "whole"), Llama.from_pretrained(tmp_path / "resumed")
     for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b)
     with pytest.raises(ValueError, match="dim"):

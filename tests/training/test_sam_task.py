@@ -12,8 +12,8 @@ from visprog.scenes import Scenes  # noqa: E402
 from visprog.training.tasks.sam import SamTask, SamTaskConfig  # noqa: E402
 
 TINY = SamConfig(
-    image_size=64, patch=8, dim=16, layers=1, heads=2, hidden=16, window=0, global_layers=(), width=16,
-    mask_channels=8, decoder_heads=2, decoder_hidden=16, iou_hidden=8,
+    image_size=64, patch=8, dim=16, layers=1, heads=2, hidden=16, window_size=0, global_attn_indexes=(), width=16,
+    mask_channels=8, decoder_heads=2, decoder_hidden=16, iou_head_hidden_dim=8,
 )  # fmt: skip
 
 

@@ -135,16 +135,16 @@ class Contrast(Tiny):
 
     def __init__(self, config: TinyConfig) -> None:
         super().__init__(config)
-        self.model.scale = nn.Parameter(torch.tensor(1.0))
+        self.model.logit_scale = nn.Parameter(torch.tensor(1.0))
 
     def embed(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         return self.model.embed(batch["x"]), self.model.embed(batch["x"].flip(1))
 
     def contrast(self, first: Tensor, second: Tensor) -> dict[str, Tensor]:
         first, second = (nn.functional.normalize(gather(f), dim=-1) for f in (first, second))
-        logits = self.model.scale.exp() * first @ second.T
+        logits = self.model.logit_scale.exp() * first @ second.T
         target = torch.arange(len(logits))
-        return {"loss": nn.functional.cross_entropy(logits, target), "scale": self.model.scale}
+        return {"loss": nn.functional.cross_entropy(logits, target), "scale": self.model.logit_scale}
 
     def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return self.contrast(*self.embed(batch))

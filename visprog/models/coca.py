@@ -1,27 +1,26 @@
 """CoCa: one network that scores texts against images and writes captions (Yu et al. 2022, arXiv:2205.01917).
 
-A vision transformer reads the image. A decoder in two halves reads the text: the first half sees the text alone and
-ends in a class token, whose feature is contrasted with the image as in CLIP; the second half also looks at the
-image and predicts each next word. Both losses come from one forward pass. The image is pooled twice, one pooler on
-top of the other: `queries` vectors for the captions, and from those one for the contrast.
+A vision transformer encodes the image. A decoder in two halves reads the text: the unimodal half attends to the text
+alone and ends in a class token, whose feature is contrasted with the image as in CLIP; the multimodal half also attends
+to the image and predicts each next token. Both losses come from one forward pass. The image is pooled twice, one pooler
+on top of the other: `queries` vectors for the captions, and from those one for the contrast.
 
 Checkpoints of open_clip (laion/CoCa-ViT-…) have another layout and are not loaded here: there one pooler does both,
-and each layer of the second half has two feed-forward parts and a norm of the image's tokens.
+and each layer of the multimodal half has two feed-forward parts and a norm of the image's tokens.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checkpoint.checkpoint import load_model, read_own, save_model
+from .base import PretrainedModel
 from .clip.model import whole_patches
 from .nn import Attention, Block, ConvStem, Mlp, PatchEmbed, Transformer, info_nce, resize_positions
 from .nn.generate import Averaged, Beams, Decoding, Sampling, generate
@@ -29,31 +28,48 @@ from .nn.pool import AttentionPool
 
 
 @dataclass(frozen=True)
-class CocaConfig:
-    """The shape of a model; the defaults are CoCa with a ViT-B/32.
+class CocaImageEncoderConfig:
+    """The shape of an image encoder, which has no class token; the defaults are those of ViT-B/32.
 
     Attributes:
-        size: the side of the square images that the positions are learned for, in pixels.
-        length: the most tokens of a text.
-        text_layers: of the half of the decoder that sees the text alone.
-        fusion_layers: of the half that also sees the image.
-        queries: vectors that captions are written from.
-        project: width of the space of the contrast, for texts and images.
-        pad: id of the token that fills shorter texts.
-        stem: as in `ImageConfig`.
+        size: side of the square images that the positions are learned for, in pixels.
+        patch: side of a patch, in pixels.
+        dim, layers, heads, hidden: shape of the blocks.
+        stem: as in `clip.model.ImageEncoderConfig`.
     """
 
     size: int = 224
     patch: int = 32
-    image_dim: int = 768
-    image_layers: int = 12
-    image_heads: int = 12
-    image_hidden: int = 3072
+    dim: int = 768
+    layers: int = 12
+    heads: int = 12
+    hidden: int = 3072
+    eps: float = 1e-5
+    stem: int | None = None
+
+
+@dataclass(frozen=True)
+class CocaConfig:
+    """The shape of a model; the defaults are CoCa with a ViT-B/32.
+
+    Attributes:
+        vocab: number of token ids.
+        length: greatest number of tokens of a text.
+        dim, heads, hidden: shape of the decoder's blocks.
+        unimodal_layers: number of blocks that attend to the text alone.
+        multimodal_layers: number of blocks that also attend to the image.
+        queries: number of vectors that captions are written from.
+        pool_heads: number of attention heads of the poolers.
+        project: width of the space of the contrast, for texts and images.
+        pad: id of the token that fills shorter texts.
+    """
+
+    image_encoder: CocaImageEncoderConfig = field(default_factory=CocaImageEncoderConfig)
     vocab: int = 49408
     length: int = 76
     dim: int = 512
-    text_layers: int = 12
-    fusion_layers: int = 12
+    unimodal_layers: int = 12
+    multimodal_layers: int = 12
     heads: int = 8
     hidden: int = 2048
     queries: int = 256
@@ -61,17 +77,16 @@ class CocaConfig:
     project: int = 512
     pad: int = 0
     eps: float = 1e-5
-    stem: int | None = None
 
 
 class CocaOutput(NamedTuple):
     """Named intermediates of a forward pass.
 
     Attributes:
-        image_tokens: (batch, patches, image_dim), after the last block of the image encoder.
-        caption_tokens: (batch, queries, dim), what captions are written from.
+        image_tokens: (batch, patches, image dim), after the last block of the image encoder.
+        caption_tokens: (batch, queries, dim), pooled for the captions.
         image_embeds: (batch, project), rows of length 1.
-        text_tokens: (batch, length, dim), after the text half.
+        text_tokens: (batch, length, dim), after the unimodal half.
         text_embeds: (batch, project), rows of length 1.
         logits: (batch, length, vocab), of the token after each.
     """
@@ -84,75 +99,99 @@ class CocaOutput(NamedTuple):
     logits: Tensor
 
 
-class Coca(nn.Module):
-    """The model. `scale` is the logarithm of what cosines are multiplied by; it starts at ln(1 / 0.07)."""
+class CocaImageEncoder(nn.Module):
+    """A vision transformer without class token and without norms outside its blocks.
+
+    Shapes: (batch, 3, height, width) → (batch, patches, dim).
+    """
+
+    def __init__(self, config: CocaImageEncoderConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.patches: nn.Module = (
+            PatchEmbed(c.dim, c.patch) if c.stem is None else ConvStem(c.dim, c.patch, c.stem)
+        )
+        self.positions = nn.Parameter(torch.zeros((c.size // c.patch) ** 2, c.dim))
+        self.blocks = _blocks(c.layers, c.dim, c.heads, c.hidden, c.eps)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Encode images. Positions are interpolated if the size is not that of the configuration."""
+        images, grid = whole_patches(images, self.config.patch)
+        tokens, _ = self.blocks(self.patches(images) + resize_positions(self.positions, grid))
+        return tokens
+
+
+class Coca(PretrainedModel):
+    """The model. `logit_scale` is the logarithm of the factor of the cosines; it starts at ln(1 / 0.07)."""
+
+    model_type = "coca"
+    config_class = CocaConfig
+    config: CocaConfig
 
     def __init__(self, config: CocaConfig) -> None:
-        super().__init__()
-        self.config = config
-        c, grid = config, config.size // config.patch
-        self.patches: nn.Module = (
-            PatchEmbed(c.image_dim, c.patch) if c.stem is None else ConvStem(c.image_dim, c.patch, c.stem)
-        )
-        self.image_positions = nn.Parameter(torch.zeros(grid**2, c.image_dim))
-        self.image_blocks = _blocks(c.image_layers, c.image_dim, c.image_heads, c.image_hidden, c.eps)
-        self.caption_pool = AttentionPool(c.dim, c.pool_heads, c.queries, c.image_dim, c.eps)
+        super().__init__(config)
+        c = config
+        self.image_encoder = CocaImageEncoder(c.image_encoder)
+        self.caption_pool = AttentionPool(c.dim, c.pool_heads, c.queries, c.image_encoder.dim, c.eps)
         self.contrast_pool = AttentionPool(c.dim, c.pool_heads, 1, eps=c.eps)
         self.image_projection = nn.Linear(c.dim, c.project, bias=False)
         self.embed = nn.Embedding(c.vocab, c.dim, c.pad)
         self.class_token = nn.Parameter(torch.full((c.dim,), 0.01))
         self.positions = nn.Parameter(torch.empty(c.length + 1, c.dim))  # the last is the class token's
-        self.text_blocks = _blocks(c.text_layers, c.dim, c.heads, c.hidden, c.eps)
+        self.unimodal_blocks = _blocks(c.unimodal_layers, c.dim, c.heads, c.hidden, c.eps)
         self.text_norm = nn.LayerNorm(c.dim, c.eps)
         self.text_projection = nn.Linear(c.dim, c.project, bias=False)
-        self.fusion_blocks = _blocks(c.fusion_layers, c.dim, c.heads, c.hidden, c.eps, cross=True)
+        self.multimodal_blocks = _blocks(c.multimodal_layers, c.dim, c.heads, c.hidden, c.eps, cross=True)
         self.norm = nn.LayerNorm(c.dim, c.eps)
         self.head = nn.Linear(c.dim, c.vocab, bias=False)
-        self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self._init()
 
     def _init(self) -> None:
         """As in CLIP: std shrinks with width, and with depth for what writes to the residual stream."""
-        if isinstance(self.patches, PatchEmbed):
-            nn.init.trunc_normal_(self.patches.projection.weight, std=(3 * self.config.patch**2) ** -0.5)
-            nn.init.zeros_(self.patches.projection.bias)
-        nn.init.normal_(self.image_positions, std=0.02)
+        encoder = self.image_encoder
+        if isinstance(encoder.patches, PatchEmbed):
+            nn.init.trunc_normal_(
+                encoder.patches.projection.weight, std=(3 * encoder.config.patch**2) ** -0.5
+            )
+            nn.init.zeros_(encoder.patches.projection.bias)
+        nn.init.normal_(encoder.positions, std=0.02)
         nn.init.normal_(self.embed.weight, std=0.02)
         nn.init.normal_(self.positions, std=0.01)
         for layer in (self.image_projection, self.text_projection, self.head):
             nn.init.normal_(layer.weight, std=self.config.dim**-0.5)
-        for blocks in (self.image_blocks, self.text_blocks, self.fusion_blocks):
+        for blocks in (encoder.blocks, self.unimodal_blocks, self.multimodal_blocks):
             for block in blocks:
                 _init_block(block, len(blocks))
         for pool in (self.caption_pool, self.contrast_pool):
             _init_attention(pool.attention, self.config.dim**-0.5)
 
     def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Images (batch, 3, height, width) → `image_tokens`, `caption_tokens` and `image_embeds`."""
-        images, grid = whole_patches(images, self.config.patch)
-        tokens, _ = self.image_blocks(self.patches(images) + resize_positions(self.image_positions, grid))
-        caption = self.caption_pool(tokens)
+        """`image_tokens`, `caption_tokens` and `image_embeds` of images (batch, 3, height, width)."""
+        tokens = self.image_encoder(images)
+        caption = self.caption_pool(tokens)  # (batch, queries, dim)
         contrast = self.image_projection(self.contrast_pool(caption)[:, 0])
         return tokens, caption, F.normalize(contrast, dim=-1)
 
     def encode_texts(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Ids (batch, length) → `text_tokens` and `text_embeds`."""
+        """`text_tokens` and `text_embeds` of texts, ids (batch, length)."""
         length = tokens.shape[1]
         x = self._embed(tokens, 0)
         last = (self.class_token + self.positions[-1]).expand(len(x), 1, -1)
-        x, _ = self.text_blocks(torch.cat([x, last], 1), mask=class_mask(tokens != self.config.pad))
+        x, _ = self.unimodal_blocks(torch.cat([x, last], 1), mask=class_mask(tokens != self.config.pad))
         projected = self.text_projection(self.text_norm(x[:, length]))
         return x[:, :length], F.normalize(projected, dim=-1)
 
     def forward(self, images: Tensor, tokens: Tensor) -> CocaOutput:
-        """Args:
-        images: (batch, 3, height, width). Positions are interpolated where the size is not that of the
-            configuration.
-        tokens: ids (batch, length), from the start token on, padded on the right.
+        """Features of images and texts for the contrast, and the token after each for the captions.
+
+        Args:
+            images: (batch, 3, height, width).
+            tokens: ids (batch, length), from the start token on, padded on the right.
         """
         image_tokens, caption_tokens, image_embeds = self.encode_images(images)
         text_tokens, text_embeds = self.encode_texts(tokens)
-        x, _ = self.fusion_blocks(text_tokens, causal=True, context=caption_tokens)
+        x, _ = self.multimodal_blocks(text_tokens, causal=True, context=caption_tokens)
         logits = self.head(self.norm(x))
         return CocaOutput(image_tokens, caption_tokens, image_embeds, text_tokens, text_embeds, logits)
 
@@ -167,24 +206,24 @@ class Coca(nn.Module):
         pad: int | None = None,
         search: Sampling | Beams | None = None,
     ) -> Tensor:
-        """Captions of images, as new ids (batch, at most max_new).
+        """Write captions of images, as new ids (batch, at most max_new).
 
         Args:
-            images: (batch, 3, height, width), or several looks at each, (looks, batch, 3, height, width), whose log
+            images: (batch, 3, height, width), or several views of each, (views, batch, 3, height, width), whose log
                 probabilities are averaged.
             prompt: ids (length) or (batch, length) that every caption begins with: the start token at least.
-            max_new: at most so many tokens; where not given, as many as a text can have.
+            max_new: greatest number of tokens; if not given, as many as a text can have.
             stop, search: as `visprog.models.nn.generate`.
-            pad: what follows a stop token; the configuration's where not given.
+            pad: id after a stop token; the configuration's if not given.
         """
-        looks = len(images) if images.ndim == 5 else 1
-        prompt = prompt.expand(images.shape[-4], -1).repeat(looks, 1)
+        views = len(images) if images.ndim == 5 else 1
+        prompt = prompt.expand(images.shape[-4], -1).repeat(views, 1)
         room = self.config.length - prompt.shape[1] + 1  # the last token is not read
         max_new = min(max_new or room, room)
         context = self.encode_images(images.flatten(0, -4))[1]
         decoding: Decoding = CocaDecoding(self, context, prompt, max_new)
-        if looks > 1:
-            decoding = Averaged(decoding, looks)
+        if views > 1:
+            decoding = Averaged(decoding, views)
         pad = self.config.pad if pad is None else pad
         return generate(decoding, max_new, stop=stop, pad=pad, search=search)
 
@@ -194,25 +233,16 @@ class Coca(nn.Module):
             raise ValueError(f"a text has {end} tokens, {self.config.length} are the most")
         return self.embed(tokens) + self.positions[start:end]
 
-    def save(self, folder: str | Path, dtype: torch.dtype | None = torch.float16) -> None:
-        """Write `model.safetensors` and `config.json`."""
-        save_model(self, self.config, folder, dtype)
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Coca:
-        """Read what `save` wrote, as float32."""
-        config = CocaConfig(**read_own(folder))
-        return load_model(lambda: cls(config), folder)
-
 
 class CocaDecoding:
     """Captions that a CoCa is writing (see `visprog.models.nn.generate.Decoding`). Keys and values of the image are
     computed once.
 
     Args:
-        context: what captions are written from, (batch, queries, dim).
+        model: the CoCa.
+        context: `caption_tokens`, (batch, queries, dim).
         prompt: ids (batch, length).
-        max_new: how many tokens may follow.
+        max_new: greatest number of further tokens.
     """
 
     logits: Tensor
@@ -220,9 +250,9 @@ class CocaDecoding:
     def __init__(self, model: Coca, context: Tensor, prompt: Tensor, max_new: int) -> None:
         self.model, self.context = model, context
         batch, capacity = len(prompt), prompt.shape[1] + max_new - 1
-        self.text = [b.attention.new_cache(batch, capacity) for b in model.text_blocks]
-        self.fusion = [b.attention.new_cache(batch, capacity) for b in model.fusion_blocks]
-        self.image = [b.cross.new_cache(batch, context.shape[1]) for b in model.fusion_blocks]
+        self.text = [b.attention.new_cache(batch, capacity) for b in model.unimodal_blocks]
+        self.fusion = [b.attention.new_cache(batch, capacity) for b in model.multimodal_blocks]
+        self.image = [b.cross.new_cache(batch, context.shape[1]) for b in model.multimodal_blocks]
         self._read(prompt)
 
     def advance(self, tokens: Tensor) -> None:
@@ -238,16 +268,16 @@ class CocaDecoding:
     def _read(self, tokens: Tensor) -> None:
         model, causal = self.model, tokens.shape[1] > 1
         x = model._embed(tokens, self.text[0].length)
-        x, _ = model.text_blocks(x, causal=causal, caches=self.text)
-        x, _ = model.fusion_blocks(
+        x, _ = model.unimodal_blocks(x, causal=causal, caches=self.text)
+        x, _ = model.multimodal_blocks(
             x, causal=causal, caches=self.fusion, context=self.context, context_caches=self.image
         )
         self.logits = model.head(model.norm(x[:, -1]))
 
 
 def class_mask(real: Tensor) -> Tensor:
-    """What may be seen in the text half: each token sees those before it and itself, and the class token at the end
-    sees all but the padding.
+    """The attention mask of the unimodal half: each token attends to itself and to those before it, and the class
+    token at the end to all but the padding.
 
     Shapes: bool (batch, length), True for real tokens → bool (batch, 1, length + 1, length + 1).
     """
@@ -283,9 +313,9 @@ def coca_loss(
 
     Args:
         tokens: (batch, length), as given to the model.
-        scale: what cosines are multiplied by (not its logarithm).
+        scale: factor of the cosines (the exponential of `logit_scale`).
         pad: id of padding.
-        positives: bool (batch, batch), where other pairs than (i, i) belong together.
+        positives: bool (batch, batch), which pairs belong together; (i, i) alone if not given.
     """
     contrastive = info_nce(output.image_embeds, output.text_embeds, scale, positives)
     captioning = caption_loss(output.logits, tokens, pad)

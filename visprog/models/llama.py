@@ -7,17 +7,16 @@ embedded planner is one of these, small; the same code loads public LLaMA checkp
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checkpoint.checkpoint import assemble, load_model, read_checkpoint, read_own, save_model
-from .checkpoint.hub_config import check_keys, check_kind
+from .base import PretrainedModel, Rename
+from .checkpoint.hub_config import check_keys, check_model_type
 from .checkpoint.keymap import KeyMap
 from .nn import Attention, Block, KVCache, RMSNorm, Rotary, SwiGLU, Transformer
 from .nn.generate import Beams, Sampling, generate
@@ -34,7 +33,7 @@ class RopeScaling:
         original: "llama3" only: the length of the first training.
     """
 
-    kind: Literal["linear", "llama3"]
+    rope_type: Literal["linear", "llama3"]
     factor: float
     low: float = 1.0
     high: float = 4.0
@@ -42,7 +41,7 @@ class RopeScaling:
 
     def __call__(self, frequencies: Tensor) -> Tensor:
         """Frequencies in radians a position, any shape → the same."""
-        if self.kind == "linear":
+        if self.rope_type == "linear":
             return frequencies / self.factor
         turns = self.original * frequencies / (2 * math.pi)
         kept = ((turns - self.low) / (self.high - self.low)).clamp(0, 1)
@@ -66,10 +65,6 @@ class LlamaConfig:
     attention_bias: bool = False
     tied: bool = True
 
-    def __post_init__(self) -> None:
-        if isinstance(self.scaling, dict):  # as read from JSON
-            object.__setattr__(self, "scaling", RopeScaling(**self.scaling))
-
     @classmethod
     def from_hub(cls, raw: dict[str, Any]) -> LlamaConfig:
         """From the `config.json` of a hub checkpoint; what it leaves out is as in LLaMA 7B.
@@ -79,7 +74,6 @@ class LlamaConfig:
         """
         raw = {key: value for key, value in raw.items() if value is not None}
         for key, known in {
-            "model_type": ("llama",),
             "hidden_act": ("silu", "swish"),
             "mlp_bias": (False,),
         }.items():
@@ -87,7 +81,7 @@ class LlamaConfig:
                 raise ValueError(
                     f"{key} {raw[key]!r} is not implemented, only {' or '.join(map(repr, known))}"
                 )
-        check_kind(raw, "llama")
+        check_model_type(raw, "llama")
         check_keys(raw, HUB_KEYS)
         rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
         return cls(
@@ -155,12 +149,15 @@ class LlamaOutput(NamedTuple):
     hidden: list[Tensor]
 
 
-class Llama(nn.Module):
+class Llama(PretrainedModel):
     """The model. Shapes: token ids (batch, length) → logits (batch, length, vocab)."""
 
+    model_type = "llama"
+    config_class = LlamaConfig
+    config: LlamaConfig
+
     def __init__(self, config: LlamaConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.embed = nn.Embedding(config.vocab, config.dim)
         self.blocks = Transformer(
             Block(
@@ -203,25 +200,27 @@ class Llama(nn.Module):
         collect: bool = False,
         embeddings: Tensor | None = None,
     ) -> LlamaOutput:
-        """Args:
-        tokens: ids (batch, length).
-        mask: bool (batch, length), True for real tokens, for left-padded batches; None where all are real.
-        cache: from `new_cache`; then `tokens` are the next ones, and `mask` covers past and new.
-        collect: keep the hidden states.
-        embeddings: (batch, length, dim), in place of `tokens`.
+        """Predict the token after each.
+
+        Args:
+            tokens: ids (batch, length).
+            mask: bool (batch, length), True for real tokens, for left-padded batches; None if all are real.
+            cache: from `new_cache`; then `tokens` are the next ones, and `mask` covers past and new.
+            collect: whether to keep the hidden states.
+            embeddings: (batch, length, dim), in place of `tokens`.
         """
         x = self.embed(tokens) if embeddings is None else embeddings
-        features, hidden = self.read(x, mask, cache, collect)
+        features, hidden = self.forward_features(x, mask, cache, collect)
         return LlamaOutput(self.head(features), features, hidden)
 
-    def read(
+    def forward_features(
         self,
         x: Tensor,
         mask: Tensor | None = None,
         cache: list[KVCache] | None = None,
         collect: bool = False,
     ) -> tuple[Tensor, list[Tensor]]:
-        """As `forward`, without the logits: embeddings (batch, length, dim) → `features` and `hidden`."""
+        """`features` and `hidden`, without the logits, of embeddings (batch, length, dim), as `forward`."""
         past = cache[0].length if cache else 0
         positions, allowed = attended(mask, past, x.shape[1], x.device)
         x, hidden = self.blocks(
@@ -262,34 +261,9 @@ class Llama(nn.Module):
         x = self.embed(tokens) if embeddings is None else embeddings
         return generate(LlamaDecoding(self, x, mask, max_new), max_new, stop=stop, pad=pad, search=search)
 
-    # -- checkpoints -----------------------------------------------------------------------------
-
-    def save(self, folder: str | Path) -> None:
-        """Write `model.safetensors` (float16) and `config.json`."""
-        save_model(self, self.config, folder, torch.float16)
-
     @classmethod
-    def load(cls, folder: str | Path) -> Llama:
-        """Read what `save` wrote, as float32."""
-        config = LlamaConfig(**read_own(folder))
-        return load_model(lambda: cls(config), folder)
-
-    @classmethod
-    def from_pretrained(
-        cls, source: str | Path, *, dtype: str | torch.dtype = "float32", revision: str | None = None
-    ) -> Llama:
-        """Load a public LLaMA checkpoint.
-
-        Args:
-            source: a hub id, or a folder in the hub's layout.
-            dtype: precision of the weights: "float32", "bfloat16", "float16", or "auto", that of the file.
-            revision: branch, tag or commit of a hub id.
-
-        Raises:
-            ValueError: what is not implemented here, or keys missing or unexpected; the message names them.
-        """
-        config, state = read_checkpoint(source, LlamaConfig.from_hub, revision)
-        return assemble(lambda: cls(config), state, source, dtype, KEYS.to_ours)
+    def from_public(cls, raw: Mapping[str, Any]) -> tuple[LlamaConfig, Rename]:
+        return LlamaConfig.from_hub(dict(raw)), KEYS.to_ours
 
 
 class LlamaDecoding:

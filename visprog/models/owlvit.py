@@ -1,72 +1,73 @@
 """OWL-ViT and OWLv2: detection of whatever a text names (Minderer et al. 2022, arXiv:2205.06230, and 2023,
 arXiv:2306.09683).
 
-CLIP without its pooling: every patch token may become a box. Its class is told by the cosine between a linear
-map of the token and the text's feature, its place by a small network. OWLv2 adds how much a token looks like a
-thing at all, learned on features that it does not shape.
+CLIP without its pooling: every patch token may become a box. Its class is the text whose feature has the greatest
+cosine with a linear map of the token, its position is predicted by a small network. OWLv2 adds objectness: how much a
+token looks like any object, learned on features that it does not shape.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checkpoint.checkpoint import assemble, load_model, read_checkpoint, read_own, save_model
-from .checkpoint.hub_config import check_keys, check_kind
+from .base import PretrainedModel, Rename
+from .checkpoint.hub_config import architecture, check_keys, check_model_type
 from .checkpoint.keymap import KeyMap
-from .clip.hub import TOP, hub_section, tower_keys
-from .clip.model import ClipConfig, Features, ImageConfig, ImageTower, TextConfig, TextTower
+from .clip.hub import TOP, encoder_keys, hub_section
+from .clip.model import Features, ImageEncoder, ImageEncoderConfig, TextEncoder, TextEncoderConfig
 from .nn import Mlp, focal_loss
 from .nn.boxes import generalized_iou, to_corners
 
 
 @dataclass(frozen=True)
-class OwlConfig:
+class OwlVitConfig:
     """The shape of a detector; the defaults are those of OWL-ViT B/32.
 
     Attributes:
-        objectness: whether there is a head for it, as in OWLv2.
+        objectness: whether the model has a head for it, as OWLv2 has.
     """
 
-    image: ImageConfig = field(default_factory=lambda: ImageConfig(size=768))
-    text: TextConfig = field(default_factory=lambda: TextConfig(length=16, end=None))
+    image_encoder: ImageEncoderConfig = field(default_factory=lambda: ImageEncoderConfig(size=768))
+    text_encoder: TextEncoderConfig = field(default_factory=lambda: TextEncoderConfig(length=16, end=None))
     objectness: bool = False
 
     @classmethod
-    def from_hub(cls, raw: dict[str, Any]) -> OwlConfig:
-        """From the `config.json` of a hub checkpoint of either kind.
+    def from_hub(cls, raw: dict[str, Any]) -> OwlVitConfig:
+        """From the `config.json` of a hub checkpoint of either type.
 
         Raises:
-            ValueError: it is of another kind.
+            ValueError: it is of another type.
         """
-        check_kind(raw, "owlvit", "owlv2")
+        check_model_type(raw, "owlvit", "owlv2")
         check_keys(raw, TOP)
-        kind = raw.get("model_type")
-        if kind is None:
-            raise ValueError("config.json has no model_type, which tells OWL-ViT and OWLv2 apart")
+        kind = architecture(raw)
         project = raw.get("projection_dim", 512)
         image = {"image_size": 768, "patch_size": 16 if kind == "owlv2" else 32, **hub_section(raw, "vision")}
         text = {"max_position_embeddings": 16, **hub_section(raw, "text"), "eos_token_id": 2}
-        return cls(ImageConfig.from_hub(image, project), TextConfig.from_hub(text, project), kind == "owlv2")
+        return cls(
+            ImageEncoderConfig.from_hub(image, project),
+            TextEncoderConfig.from_hub(text, project),
+            kind == "owlv2",
+        )
 
 
-class OwlOutput(NamedTuple):
-    """Named intermediates of a forward pass, for `patches` tokens and `queries` texts an image.
+class OwlVitOutput(NamedTuple):
+    """Named intermediates of a forward pass, for `patches` tokens and `queries` texts per image.
 
     Attributes:
-        image: of the image tower.
-        text: of the text tower, rows image after image.
-        features: (batch, patches, dim), what the heads see.
+        image: intermediates of the image encoder.
+        text: intermediates of the text encoder, rows image after image.
+        features: (batch, patches, dim), the input of the heads.
         class_embeds: (batch, patches, text dim), rows of length 1.
         query_embeds: (batch, queries, project), rows of length 1.
-        logits: (batch, patches, queries); those of padded queries are the smallest number there is.
+        logits: (batch, patches, queries); those of padded queries are the smallest number of the precision.
         boxes: (batch, patches, 4), centre, width and height in shares of the image.
         objectness: (batch, patches) logits, or None.
     """
@@ -81,19 +82,46 @@ class OwlOutput(NamedTuple):
     objectness: Tensor | None
 
 
-class OwlVit(nn.Module):
-    """The model: images (batch, 3, height, width) and token ids (batch, queries, length) → logits and boxes."""
+class ClassHead(nn.Module):
+    """Compares tokens with texts: cosines, which each token shifts and scales for itself.
 
-    def __init__(self, config: OwlConfig) -> None:
+    Args:
+        dim: width of the tokens.
+        text_dim: width of the features of texts.
+    """
+
+    def __init__(self, dim: int, text_dim: int) -> None:
         super().__init__()
-        self.config = config
-        dim, text_dim = config.image.dim, config.text.dim
-        self.image = ImageTower(config.image)
-        self.text = TextTower(config.text)
-        self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # of CLIP; detection does not use it
-        self.merged_norm = nn.LayerNorm(dim, config.image.eps)
-        self.class_embed = nn.Linear(dim, text_dim)
+        self.projection = nn.Linear(dim, text_dim)
         self.logit_shift, self.logit_scale = nn.Linear(dim, 1), nn.Linear(dim, 1)
+
+    def forward(self, features: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (batch, patches, dim) and queries (batch or 1, queries, text_dim) → logits (batch, patches,
+        queries), and the projected features, rows of length 1 (batch, patches, text_dim)."""
+        embeds = _unit(self.projection(features))
+        cosines = embeds @ _unit(queries).transpose(1, 2)
+        return (cosines + self.logit_shift(features)) * (F.elu(self.logit_scale(features)) + 1), embeds
+
+
+class OwlVit(PretrainedModel):
+    """The model: images (batch, 3, height, width) and token ids (batch, queries, length) → logits and boxes.
+
+    `logit_scale` is that of the CLIP that a detector begins with, which detection does not use; the scale of the
+    detector's logits is `class_head.logit_scale`, a linear map of each token.
+    """
+
+    model_type = "owlvit"
+    config_class = OwlVitConfig
+    config: OwlVitConfig
+
+    def __init__(self, config: OwlVitConfig) -> None:
+        super().__init__(config)
+        dim = config.image_encoder.dim
+        self.image_encoder = ImageEncoder(config.image_encoder)
+        self.text_encoder = TextEncoder(config.text_encoder)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.merged_norm = nn.LayerNorm(dim, config.image_encoder.eps)
+        self.class_head = ClassHead(dim, config.text_encoder.dim)
         self.box_head = Mlp([dim, dim, dim, 4])
         self.objectness_head = Mlp([dim, dim, dim, 1]) if config.objectness else None
         self._init()
@@ -101,98 +129,67 @@ class OwlVit(nn.Module):
     def _init(self) -> None:
         """As published: class features start near 0, every token as background with probability 0.99, and every
         box as the patch of its token."""
-        nn.init.normal_(self.class_embed.weight, std=1e-3)
-        nn.init.zeros_(self.class_embed.bias)
-        nn.init.constant_(self.logit_shift.bias, -math.log(0.99 / 0.01))
-        for layer in (self.logit_shift, self.logit_scale):
+        head = self.class_head
+        nn.init.normal_(head.projection.weight, std=1e-3)
+        nn.init.zeros_(head.projection.bias)
+        nn.init.constant_(head.logit_shift.bias, -math.log(0.99 / 0.01))
+        for layer in (head.logit_shift, head.logit_scale):
             nn.init.zeros_(layer.weight)
-        nn.init.zeros_(self.logit_scale.bias)
+        nn.init.zeros_(head.logit_scale.bias)
         nn.init.zeros_(self.box_head.layers[-1].weight)
         nn.init.zeros_(self.box_head.layers[-1].bias)
 
-    def encode_image(self, images: Tensor, collect: bool = False) -> tuple[Features, Tensor]:
-        """What the image tower gives, and what the heads see (batch, patches, dim): each token times the class
-        token, then normalised."""
-        image = self.image(images, collect)
-        tokens = self.image.norm(image.tokens)
+    def encode_images(self, images: Tensor, collect: bool = False) -> tuple[Features, Tensor]:
+        """Intermediates of the image encoder, and the input of the heads (batch, patches, dim): each token times the
+        class token, then normalised."""
+        image = self.image_encoder(images, collect)
+        tokens = self.image_encoder.norm(image.tokens)  # (batch, 1 + patches, dim)
         return image, self.merged_norm(tokens[:, 1:] * tokens[:, :1])
 
-    def encode_queries(
+    def encode_texts(
         self, tokens: Tensor, mask: Tensor | None = None, collect: bool = False
     ) -> tuple[Features, Tensor]:
-        """Ids (n, length) → what the text tower gives, and rows of length 1 (n, project)."""
-        text = self.text(tokens, mask, collect)
+        """Intermediates of the text encoder for ids (n, length), and features of the texts, rows of length 1
+        (n, project)."""
+        text = self.text_encoder(tokens, mask, collect)
         return text, F.normalize(text.projected, dim=-1)
 
-    def classify(self, features: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (batch, patches, dim) against queries (batch or 1, queries, project).
-
-        Returns:
-            logits (batch, patches, queries), and rows of length 1 (batch, patches, text dim).
-        """
-        embeds = _unit(self.class_embed(features))
-        cosines = embeds @ _unit(queries).transpose(1, 2)
-        return (cosines + self.logit_shift(features)) * (F.elu(self.logit_scale(features)) + 1), embeds
-
-    def locate(self, features: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Boxes (batch, patches, 4), relative to the patches of a grid of (rows, columns)."""
+    def predict_boxes(self, features: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Boxes (batch, patches, 4) of features (batch, patches, dim) on a grid of (rows, columns) patches; each is
+        predicted relative to its patch."""
         return (self.box_head(features) + _box_bias(grid).to(features)).sigmoid()
 
     def forward(
         self, images: Tensor, tokens: Tensor, mask: Tensor | None = None, collect: bool = False
-    ) -> OwlOutput:
-        """Args:
-        images: (batch, 3, height, width).
-        tokens: ids (batch, queries, length); a query that starts with 0 is padding.
-        mask: bool like `tokens`, True for real tokens.
-        collect: keep the hidden states.
-        """
-        real = tokens[..., 0] > 0
-        if mask is not None:
-            mask = (mask.bool() | ~real[..., None]).flatten(
-                0, 1
-            )  # padding sees itself: a softmax of nothing is NaN
-        image, features = self.encode_image(images, collect)
-        text, queries = self.encode_queries(tokens.flatten(0, 1), mask, collect)
-        queries = queries.view(*tokens.shape[:2], -1)
-        logits, embeds = self.classify(features, queries)
-        logits = logits.masked_fill(~real[:, None], torch.finfo(logits.dtype).min)
-        patch = self.config.image.patch
-        boxes = self.locate(features, (images.shape[-2] // patch, images.shape[-1] // patch))
-        objectness = self.objectness_head(features.detach())[..., 0] if self.objectness_head else None
-        return OwlOutput(image, text, features, embeds, queries, logits, boxes, objectness)
-
-    def save(self, folder: str | Path, dtype: torch.dtype | None = torch.float16) -> None:
-        """Write `model.safetensors` and `config.json`."""
-        save_model(self, self.config, folder, dtype)
-
-    @classmethod
-    def load(cls, folder: str | Path) -> OwlVit:
-        """Read what `save` wrote, as float32."""
-        raw = read_own(folder)
-        towers = ClipConfig.from_dict(raw)
-        config = OwlConfig(towers.image, towers.text, raw["objectness"])
-        return load_model(lambda: cls(config), folder)
-
-    @classmethod
-    def from_pretrained(
-        cls, source: str | Path, *, dtype: str | torch.dtype = "float32", revision: str | None = None
-    ) -> OwlVit:
-        """Load a public OWL-ViT or OWLv2 checkpoint.
+    ) -> OwlVitOutput:
+        """Detect in each image what its queries name.
 
         Args:
-            source: a hub id, or a folder in the hub's layout.
-            dtype: precision of the weights: "float32", "bfloat16", "float16", or "auto", that of the file.
-            revision: branch, tag or commit of a hub id.
-
-        Raises:
-            ValueError: it is neither, or keys are missing or unexpected; the message names them.
+            images: (batch, 3, height, width).
+            tokens: ids (batch, queries, length); a query that starts with 0 is padding.
+            mask: bool (batch, queries, length), True for real tokens.
+            collect: whether to keep the hidden states.
         """
-        config, state = read_checkpoint(source, OwlConfig.from_hub, revision)
-        return assemble(lambda: cls(config), state, source, dtype, keys(config).to_ours)
+        real = tokens[..., 0] > 0  # (batch, queries)
+        if mask is not None:  # a padded query attends to itself: a softmax of nothing is NaN
+            mask = (mask.bool() | ~real[..., None]).flatten(0, 1)
+        image, features = self.encode_images(images, collect)
+        text, queries = self.encode_texts(tokens.flatten(0, 1), mask, collect)
+        queries = queries.view(*tokens.shape[:2], -1)  # (batch, queries, project)
+        logits, embeds = self.class_head(features, queries)
+        logits = logits.masked_fill(~real[:, None], torch.finfo(logits.dtype).min)
+        patch = self.config.image_encoder.patch
+        boxes = self.predict_boxes(features, (images.shape[-2] // patch, images.shape[-1] // patch))
+        objectness = self.objectness_head(features.detach())[..., 0] if self.objectness_head else None
+        return OwlVitOutput(image, text, features, embeds, queries, logits, boxes, objectness)
+
+    @classmethod
+    def from_public(cls, raw: Mapping[str, Any]) -> tuple[OwlVitConfig, Rename]:
+        config = OwlVitConfig.from_hub(dict(raw))
+        return config, keys(config).to_ours
 
 
-def keys(config: OwlConfig) -> KeyMap:
+def keys(config: OwlVitConfig) -> KeyMap:
     """Names in the hub's checkpoints ↔ names here."""
     base = "owlv2." if config.objectness else "owlvit."
     vision, text = f"{base}vision_model.", f"{base}text_model."
@@ -201,23 +198,23 @@ def keys(config: OwlConfig) -> KeyMap:
         heads.append(("objectness_head", "objectness_head"))
     return KeyMap(
         [
-            (f"{vision}embeddings.class_embedding", "image.class_token"),
-            (f"{vision}embeddings.patch_embedding.weight", "image.patches.projection.weight"),
-            (f"{vision}embeddings.position_embedding.weight", "image.positions"),
-            (f"{vision}pre_layernorm.{{}}", "image.pre_norm.{}"),
-            *tower_keys(vision, "image."),
-            (f"{vision}post_layernorm.{{}}", "image.norm.{}"),
-            (f"{base}visual_projection.weight", "image.projection.weight"),
-            (f"{text}embeddings.token_embedding.weight", "text.embed.weight"),
-            (f"{text}embeddings.position_embedding.weight", "text.positions"),
-            *tower_keys(text, "text."),
-            (f"{text}final_layer_norm.{{}}", "text.norm.{}"),
-            (f"{base}text_projection.weight", "text.projection.weight"),
-            (f"{base}logit_scale", "scale"),
+            (f"{vision}embeddings.class_embedding", "image_encoder.class_token"),
+            (f"{vision}embeddings.patch_embedding.weight", "image_encoder.patches.projection.weight"),
+            (f"{vision}embeddings.position_embedding.weight", "image_encoder.positions"),
+            (f"{vision}pre_layernorm.{{}}", "image_encoder.pre_norm.{}"),
+            *encoder_keys(vision, "image_encoder."),
+            (f"{vision}post_layernorm.{{}}", "image_encoder.norm.{}"),
+            (f"{base}visual_projection.weight", "image_encoder.projection.weight"),
+            (f"{text}embeddings.token_embedding.weight", "text_encoder.embed.weight"),
+            (f"{text}embeddings.position_embedding.weight", "text_encoder.positions"),
+            *encoder_keys(text, "text_encoder."),
+            (f"{text}final_layer_norm.{{}}", "text_encoder.norm.{}"),
+            (f"{base}text_projection.weight", "text_encoder.projection.weight"),
+            (f"{base}logit_scale", "logit_scale"),
             ("layer_norm.{}", "merged_norm.{}"),
-            ("class_head.dense0.{}", "class_embed.{}"),
-            ("class_head.logit_shift.{}", "logit_shift.{}"),
-            ("class_head.logit_scale.{}", "logit_scale.{}"),
+            ("class_head.dense0.{}", "class_head.projection.{}"),
+            ("class_head.logit_shift.{}", "class_head.logit_shift.{}"),
+            ("class_head.logit_scale.{}", "class_head.logit_scale.{}"),
             *((f"{t}.dense{i}.{{}}", f"{o}.layers.{i}.{{}}") for t, o in heads for i in range(3)),
         ],
         ignored=[f"{text}embeddings.position_ids", f"{vision}embeddings.position_ids", "box_bias"],
@@ -279,7 +276,7 @@ def detection_loss(
     how many things it shows.
 
     Args:
-        logits, boxes, objectness: as in `OwlOutput`.
+        logits, boxes, objectness: as in `OwlVitOutput`.
         targets: one an image.
         more: costs of `assign` to add, one an image.
 

@@ -22,8 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..models.owlvit import OwlVit
-from ..models.preprocess.image_processor import Pixels as Preparation
-from ..models.preprocess.image_processor import framed
+from ..models.preprocess.image_processor import ImageProcessor, pad_to_square
 from ..scenes import Scenes
 from ..scenes import background as grounds
 
@@ -198,11 +197,11 @@ def scenes(split: str, count: int) -> list[Pixels]:
 @torch.inference_mode()
 def pooled(folder: Path, images: list[Pixels]) -> Floats:
     """Mean, deviation, maximum and minimum of each feature of a detector, (images, 4 x features)."""
-    model, pixels = OwlVit.load(folder).eval(), Preparation.load(folder)
+    model, pixels = OwlVit.from_pretrained(folder).eval(), ImageProcessor.from_pretrained(folder)
     rows = []
     for at in range(0, len(images), 32):
-        _, features = model.encode_image(
-            pixels([pixels.fit(framed(image)) for image in images[at : at + 32]])
+        _, features = model.encode_images(
+            pixels([pixels.fit(pad_to_square(image)) for image in images[at : at + 32]])
         )
         values = features.float().numpy()
         rows.append(np.concatenate([values.mean(1), values.std(1), values.max(1), values.min(1)], 1))

@@ -124,8 +124,8 @@ class Task(ABC):
         return {}
 
     def save(self, folder: Path) -> None:
-        """Write the model so that the tools can load it: `model.save(folder)`, where nothing else is said."""
-        self.model.save(folder)
+        """Write the model so that the tools can load it: `model.save_pretrained(folder)`, if not overridden."""
+        self.model.save_pretrained(folder)
 
 
 class Runner(nn.Module):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .hub import fetch as fetch
-from .weights import SINGLE, few, read_tensors, read_weights
+from .weights import SINGLE, few
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -22,25 +20,6 @@ FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 QUANTISED = (".qweight", ".qzeros", ".SCB", ".absmax", ".weight_scale", ".weight_scale_inv", ".weight_packed")
 """How the names of quantised weights and of their scales end (GPTQ, AWQ, bitsandbytes, compressed-tensors)."""
-
-
-def read_checkpoint(
-    source: str | Path, parse: Callable[[dict[str, Any]], Any] = dict, revision: str | None = None
-) -> tuple[Any, dict[str, Tensor]]:
-    """The configuration and the weights of a public checkpoint.
-
-    Args:
-        source: a folder with `config.json` and `model.safetensors` or its parts, or an id on the Hugging Face hub
-            (``openai/clip-vit-base-patch32``), which is downloaded once and then kept.
-        parse: makes a configuration of `config.json`; called before the weights are read.
-        revision: as `fetch`.
-
-    Raises:
-        ValueError: as `fetch`, `parse` and `read_weights`.
-    """
-    folder = fetch(source, revision)
-    config = parse(read_json(folder / "config.json"))
-    return config, read_weights(folder)
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -55,18 +34,6 @@ def read_json(file: Path) -> dict[str, Any]:
         raise ValueError(f"{file} is no JSON: {error}") from error
     if not isinstance(raw, dict):
         raise ValueError(f"{file} holds no JSON object")
-    return raw
-
-
-def read_own(folder: str | Path) -> dict[str, Any]:
-    """The `config.json` that `save_model` wrote.
-
-    Raises:
-        ValueError: it is one of the hub.
-    """
-    raw = read_json(Path(folder) / "config.json")
-    if "model_type" in raw or "architectures" in raw:
-        raise ValueError(f"{folder} is a hub checkpoint, which `from_pretrained` reads, not `load`")
     return raw
 
 
@@ -125,28 +92,19 @@ def load_exactly(model: nn.Module, state: Mapping[str, Tensor], where: str | Pat
     model.load_state_dict(state)
 
 
-def save_model(model: nn.Module, config: Any, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-    """Write `config.json` (of a dataclass) and `model.safetensors`; weights that are one tensor are written once.
+def save_weights(model: nn.Module, folder: Path, dtype: torch.dtype | None = None) -> None:
+    """Write `model.safetensors`; weights that are one tensor are written once.
 
     Args:
-        dtype: of the floating-point weights on disk; as they are where not given.
+        dtype: precision of the floating-point weights on disk; their own if not given.
     """
     from safetensors.torch import save_file
 
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {name: value.detach().to(dtype or value.dtype).contiguous() for name, value in unique(model)}
+    state = {}
+    for name, value in unique(model):
+        kept = value.detach()
+        state[name] = (kept.to(dtype) if dtype and kept.is_floating_point() else kept).contiguous()
     save_file(state, folder / SINGLE)
-    (folder / "config.json").write_text(json.dumps(asdict(config), indent=1) + "\n")
-
-
-def load_model(make: Callable[[], M], folder: str | Path) -> M:
-    """A model with the weights that `save_model` wrote, as float32.
-
-    Raises:
-        ValueError: as `assemble`.
-    """
-    return assemble(make, read_tensors(Path(folder) / SINGLE), folder)
 
 
 def unique(model: nn.Module) -> Iterable[tuple[str, Tensor]]:

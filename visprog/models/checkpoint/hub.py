@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .. import BUNDLED, WEIGHTS
 from .weights import INDEX, SINGLE, found_instead, read_index
 
 SETTINGS = (
-    "config.json", "adapter_config.json", "preprocessor_config.json", "processor_config.json", "pixels.json",
+    "config.json", "adapter_config.json", "preprocessor_config.json", "processor_config.json", "image_processor.json",
     "chat.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt",
 )  # fmt: skip
 """The files of a checkpoint that are read here, besides its weights."""
@@ -16,26 +17,38 @@ CONVERTER, CONVERSION = "SFconvertbot", "Adding `safetensors` variant of this mo
 """Author and title of the pull requests with which the hub offers pickled weights as safetensors."""
 
 
+def locate(source: str | Path) -> Path:
+    """The folder of a processor or a tokenizer: as `fetch`, for folders also without `config.json`.
+
+    Raises:
+        ValueError: there is no such folder or id.
+    """
+    return Path(source) if source not in BUNDLED and Path(source).is_dir() else fetch(source)
+
+
 def fetch(source: str | Path, revision: str | None = None) -> Path:
-    """The folder of a checkpoint: the given one, or that of a hub id, downloaded once and then kept.
+    """The folder of a checkpoint: the given one, that of a bundled model, or that of a hub id, downloaded once and
+    then kept.
 
     If the main branch of a hub id has pickled weights alone, the hub's own conversion of them is taken, an open pull
     request of its bot.
 
     Args:
-        source: folder, or an id such as "openai/clip-vit-base-patch32".
+        source: a folder, the name of a bundled model ("clip"), or a hub id ("openai/clip-vit-base-patch32"). A folder
+            with the name of a bundled model is given as "./clip".
         revision: branch, tag, commit or "refs/pr/N" on the hub; the main branch if not given.
 
     Raises:
         ValueError: there is no such folder or id, or it is no checkpoint.
     """
-    folder = Path(source)
+    folder = WEIGHTS / source if source in BUNDLED else Path(source)
     if folder.is_dir():
         if revision is not None:
             raise ValueError(f"{folder} is a folder, which has no revision '{revision}'")
     elif folder.is_absolute() or str(source).count("/") != 1:
         raise ValueError(
-            f"there is no folder {source}, and it is no hub id (like openai/clip-vit-base-patch32)"
+            f"there is no folder {source}, and it is neither a hub id (like openai/clip-vit-base-patch32) nor a "
+            f"bundled model ({', '.join(BUNDLED)})"
         )
     else:
         folder = _download(str(source), revision)

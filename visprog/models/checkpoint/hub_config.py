@@ -1,4 +1,4 @@
-"""The `config.json` of hub checkpoints: its kind is checked first, and no setting is passed over in silence."""
+"""The `config.json` of public checkpoints: its type is checked first, and no setting is ignored."""
 
 from __future__ import annotations
 
@@ -34,19 +34,26 @@ ABSENT = frozenset(
 """Settings of every configuration for what none of the models here has: fine as long as they are off."""
 
 
-def check_kind(raw: Mapping[str, Any], *kinds: str) -> None:
-    """Refuse a checkpoint of another kind, by its `model_type` or, if there is none, by its `architectures`.
-
-    Raises:
-        ValueError: it is of another kind.
-    """
-    found = raw.get("model_type")
+def architecture(raw: Mapping[str, Any]) -> str | None:
+    """The `model_type` of a configuration or, if it has none, that of the class in its `architectures`; None if it
+    has neither."""
+    found: str | None = raw.get("model_type")
     if found is None and raw.get("architectures"):
         name = re.match(r"(.+?)(?:Text|Vision)?(?:Model|For[A-Z]|$)", str(raw["architectures"][0]))
         found = name[1].lower() if name else None
-    if found is not None and found not in kinds:
-        wanted = " or ".join(f"'{kind}'" for kind in kinds)
-        raise ValueError(f"this is a checkpoint of kind '{found}', not {wanted}")
+    return found
+
+
+def check_model_type(raw: Mapping[str, Any], *types: str) -> None:
+    """Refuse a configuration of another type. One that names none, such as a part of another, passes.
+
+    Raises:
+        ValueError: it is of another type.
+    """
+    found = architecture(raw)
+    if found is not None and found not in types:
+        wanted = " or ".join(f"'{name}'" for name in types)
+        raise ValueError(f"this is a checkpoint of model_type '{found}', not {wanted}")
 
 
 def check_keys(raw: Mapping[str, Any], known: Iterable[str], where: str = "config.json") -> None:
@@ -72,12 +79,7 @@ def check_keys(raw: Mapping[str, Any], known: Iterable[str], where: str = "confi
     others = sorted(on + [key for key, value in raw.items() if key not in known and value is not None])
     if others:
         named = few(f"{key} = {_short(raw[key])}" for key in others)
-        hint = (
-            ""
-            if "model_type" in raw or "architectures" in raw or where != "config.json"
-            else " (a folder that `save` wrote is read by `load`)"
-        )
-        raise ValueError(f"{where} asks for {named}, which is not implemented here{hint}")
+        raise ValueError(f"{where} asks for {named}, which is not implemented here")
 
 
 def _short(value: object) -> str:

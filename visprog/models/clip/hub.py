@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..checkpoint.hub_config import check_keys, check_kind
+from ..checkpoint.hub_config import check_keys, check_model_type
 from ..checkpoint.keymap import KeyMap
 
 TOP = ("projection_dim", "text_config", "text_config_dict", "vision_config", "vision_config_dict")
@@ -29,35 +29,35 @@ def renamed(raw: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     return {ours: raw[theirs] for theirs, ours in names.items() if raw.get(theirs) is not None}
 
 
-def check_tower(raw: Mapping[str, Any], names: Mapping[str, str], where: str) -> None:
-    """Refuse settings of one tower besides those in `names`, as `check_keys`. What a file of both towers has of them
-    says nothing of the tower: the width that it is projected to, and the vocabulary of a LLaVA among the images."""
+def check_encoder(raw: Mapping[str, Any], names: Mapping[str, str], where: str) -> None:
+    """Refuse settings of one encoder besides those in `names`, as `check_keys`, but for the width that it is projected
+    to and for the vocabulary of a LLaVA, which a configuration of images may repeat."""
     check_keys(raw, (*names, "projection_dim", "vocab_size"), where)
 
 
 def hub_section(raw: dict[str, Any], name: str) -> dict[str, Any]:
-    """The part on one tower of a `config.json`. Old checkpoints have it twice; `*_config_dict` then counts."""
+    """The part on one encoder of a `config.json`. Old checkpoints have it twice; `*_config_dict` then counts."""
     old: dict[str, Any] | None = raw.get(f"{name}_config_dict")
     new: dict[str, Any] | None = raw.get(f"{name}_config")
     return old if old is not None else new or {}
 
 
-def tower_section(raw: dict[str, Any], name: str) -> dict[str, Any]:
-    """The part on one tower ("vision", "text") of a `config.json` of a whole CLIP, or of that tower alone.
+def encoder_section(raw: dict[str, Any], name: str) -> dict[str, Any]:
+    """The part on one encoder ("vision", "text") of a `config.json` of a whole CLIP, or of that encoder alone.
 
     Raises:
-        ValueError: it is of another kind, or asks for what is not implemented.
+        ValueError: it is of another type, or asks for what is not implemented.
     """
     alone = f"clip_{name}_model"
-    check_kind(raw, "clip", alone)
+    check_model_type(raw, "clip", alone)
     if raw.get("model_type") == alone:
         return raw
     check_keys(raw, TOP)
     return {**hub_section(raw, name), "projection_dim": raw.get("projection_dim", 512)}
 
 
-def tower_keys(theirs: str, ours: str) -> list[tuple[str, str]]:
-    """Key pairs of the blocks of one tower, as CLIP, SigLIP and OWL-ViT checkpoints share them."""
+def encoder_keys(theirs: str, ours: str) -> list[tuple[str, str]]:
+    """Key pairs of the blocks of one encoder, as CLIP, SigLIP and OWL-ViT checkpoints share them."""
     layer, block = f"{theirs}encoder.layers.{{}}.", f"{ours}blocks.{{}}."
     return [
         (f"{layer}layer_norm1.{{}}", f"{block}attention_norm.{{}}"),
@@ -70,30 +70,30 @@ def tower_keys(theirs: str, ours: str) -> list[tuple[str, str]]:
 
 
 _IMAGE = [
-    ("vision_model.embeddings.class_embedding", "image.class_token"),
-    ("vision_model.embeddings.patch_embedding.weight", "image.patches.projection.weight"),
-    ("vision_model.embeddings.position_embedding.weight", "image.positions"),
-    ("vision_model.pre_layrnorm.{}", "image.pre_norm.{}"),
-    *tower_keys("vision_model.", "image."),
-    ("vision_model.post_layernorm.{}", "image.norm.{}"),
-    ("visual_projection.weight", "image.projection.weight"),
+    ("vision_model.embeddings.class_embedding", "image_encoder.class_token"),
+    ("vision_model.embeddings.patch_embedding.weight", "image_encoder.patches.projection.weight"),
+    ("vision_model.embeddings.position_embedding.weight", "image_encoder.positions"),
+    ("vision_model.pre_layrnorm.{}", "image_encoder.pre_norm.{}"),
+    *encoder_keys("vision_model.", "image_encoder."),
+    ("vision_model.post_layernorm.{}", "image_encoder.norm.{}"),
+    ("visual_projection.weight", "image_encoder.projection.weight"),
 ]
 _TEXT = [
-    ("text_model.embeddings.token_embedding.weight", "text.embed.weight"),
-    ("text_model.embeddings.position_embedding.weight", "text.positions"),
-    *tower_keys("text_model.", "text."),
-    ("text_model.final_layer_norm.{}", "text.norm.{}"),
-    ("text_projection.weight", "text.projection.weight"),
+    ("text_model.embeddings.token_embedding.weight", "text_encoder.embed.weight"),
+    ("text_model.embeddings.position_embedding.weight", "text_encoder.positions"),
+    *encoder_keys("text_model.", "text_encoder."),
+    ("text_model.final_layer_norm.{}", "text_encoder.norm.{}"),
+    ("text_projection.weight", "text_encoder.projection.weight"),
 ]
 KEYS = KeyMap(
-    [*_IMAGE, *_TEXT, ("logit_scale", "scale")],
+    [*_IMAGE, *_TEXT, ("logit_scale", "logit_scale")],
     ignored=["text_model.embeddings.position_ids", "vision_model.embeddings.position_ids"],
 )
 """Names in the hub's checkpoints ↔ names here."""
 
 
-def one_tower(state: dict[str, Tensor], theirs: str, ours: str) -> dict[str, Tensor]:
-    """The weights of one tower, of a state of both or of that tower, with or without its prefix."""
+def one_encoder(state: dict[str, Tensor], theirs: str, ours: str) -> dict[str, Tensor]:
+    """The weights of one encoder, of a state of both or of that encoder, with or without its prefix."""
     if not any(key.startswith(theirs) for key in state):
         state = {theirs + key: value for key, value in state.items()}
     state = {key: value for key, value in state.items() if key != "logit_scale"}

@@ -1,38 +1,47 @@
-"""CLIP: an image tower and a text tower whose outputs lie in one space (Radford et al. 2021, arXiv:2103.00020).
+"""CLIP: an image encoder and a text encoder whose outputs lie in one space (Radford et al. 2021, arXiv:2103.00020).
 
 Both are pre-norm transformers. The image is cut into patches, and a class token in front of them carries its
 feature; the text is read from left to right, and its feature stands at the end token. The loss is
-`visprog.models.nn.info_nce`. SigLIP, the same idea with other towers, is in `siglip.py`; OWL-ViT, CoCa and
-LLaVA build on the towers here.
+`visprog.models.nn.info_nce`. SigLIP, the same idea with other encoders, is in `siglip.py`; OWL-ViT and LLaVA build
+on the encoders here.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoint.checkpoint import assemble, load_model, read_checkpoint, read_own, save_model
-from ..checkpoint.hub_config import check_keys, check_kind
+from ..base import PretrainedModel, Rename, check_type, from_json, is_own, model_type
+from ..checkpoint.checkpoint import assemble, read_json
+from ..checkpoint.hub import fetch
+from ..checkpoint.hub_config import check_keys, check_model_type
+from ..checkpoint.weights import read_weights
 from ..nn import Attention, Block, ConvStem, Mlp, PatchEmbed, Transformer, activation, resize_positions
-from .hub import HUB_NAMES, KEYS, TOP, check_tower, hub_section, one_tower, renamed, tower_section
-from .hub import tower_keys as tower_keys
+from .hub import HUB_NAMES, KEYS, TOP, check_encoder, encoder_section, hub_section, one_encoder, renamed
+from .hub import encoder_keys as encoder_keys
 
 
 @dataclass(frozen=True)
-class ImageConfig:
-    """The shape of an image tower; the defaults are those of ViT-B/32.
+class ImageEncoderConfig:
+    """The shape of an image encoder; the defaults are those of ViT-B/32.
 
     Attributes:
-        size: the side of the square images that the positions are learned for, in pixels.
-        project: width of the shared space; None for a tower without projection.
-        stem: None: patches become tokens by a linear map, as published. A number: by a `ConvStem` that refines them
-            so many times, which learns from far fewer pictures.
+        size: side of the square images that the positions are learned for, in pixels.
+        patch: side of a patch, in pixels.
+        dim: width of the tokens.
+        layers: number of blocks.
+        heads: number of attention heads per block.
+        hidden: inner width of the MLPs.
+        project: width of the shared space; None for an encoder without projection.
+        stem: number of refining convolutions of a `ConvStem`, which learns from far fewer images; None if patches
+            become tokens by a linear map, as published.
     """
 
     size: int = 224
@@ -48,14 +57,14 @@ class ImageConfig:
     stem: int | None = None
 
     @classmethod
-    def from_hub(cls, raw: dict[str, Any], project: int | None) -> ImageConfig:
+    def from_hub(cls, raw: dict[str, Any], project: int | None) -> ImageEncoderConfig:
         """From a `vision_config` of the hub; what it leaves out is as in ViT-B/32.
 
         Raises:
             ValueError: it asks for what is not implemented; the message names it.
         """
         names = HUB_NAMES | {"image_size": "size", "patch_size": "patch", "num_channels": "channels"}
-        check_tower(raw, names, "vision_config")
+        check_encoder(raw, names, "vision_config")
         config = cls(**renamed(raw, names), project=project)
         if not isinstance(config.size, int) or not isinstance(config.patch, int):
             raise ValueError("images and patches that are not square are not implemented")
@@ -68,14 +77,15 @@ class ImageConfig:
 
 
 @dataclass(frozen=True)
-class TextConfig:
-    """The shape of a text tower; the defaults are those of CLIP B.
+class TextEncoderConfig:
+    """The shape of a text encoder; the defaults are those of CLIP B.
 
     Attributes:
-        length: the most tokens of a text.
-        end: id of the token that carries the feature of the text, at its first place; None: the largest id of
-            a text is that token.
-        project: width of the shared space; None for a tower without projection.
+        vocab: number of token ids.
+        length: greatest number of tokens of a text.
+        end: id of the token that carries the feature of the text, at its first place; None if it is the largest id
+            of each text.
+        project: width of the shared space; None for an encoder without projection.
     """
 
     vocab: int = 49408
@@ -90,7 +100,7 @@ class TextConfig:
     project: int | None = 512
 
     @classmethod
-    def from_hub(cls, raw: dict[str, Any], project: int | None) -> TextConfig:
+    def from_hub(cls, raw: dict[str, Any], project: int | None) -> TextEncoderConfig:
         """From a `text_config` of the hub; what it leaves out is as in CLIP B. An end id of 2, which the first
         checkpoints have by mistake, stands for the largest id.
 
@@ -98,7 +108,7 @@ class TextConfig:
             ValueError: it asks for what is not implemented; the message names it.
         """
         names = HUB_NAMES | {"vocab_size": "vocab", "max_position_embeddings": "length"}
-        check_tower(raw, names, "text_config")
+        check_encoder(raw, names, "text_config")
         end = raw.get("eos_token_id", 49407)
         if not isinstance(end, int):
             raise ValueError(f"one end token is needed for the feature of a text, not {end}")
@@ -113,8 +123,8 @@ class TextConfig:
 class ClipConfig:
     """The shape of a CLIP."""
 
-    image: ImageConfig = field(default_factory=ImageConfig)
-    text: TextConfig = field(default_factory=TextConfig)
+    image_encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
+    text_encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
 
     @classmethod
     def from_hub(cls, raw: dict[str, Any]) -> ClipConfig:
@@ -123,30 +133,25 @@ class ClipConfig:
         Raises:
             ValueError: it is no CLIP, or of a kind that is not implemented.
         """
-        check_kind(raw, "clip")
+        check_model_type(raw, "clip")
         check_keys(raw, TOP)
         project = raw.get("projection_dim", 512)
         return cls(
-            ImageConfig.from_hub(hub_section(raw, "vision"), project),
-            TextConfig.from_hub(hub_section(raw, "text"), project),
+            ImageEncoderConfig.from_hub(hub_section(raw, "vision"), project),
+            TextEncoderConfig.from_hub(hub_section(raw, "text"), project),
         )
-
-    @classmethod
-    def from_dict(cls, raw: dict[str, Any]) -> ClipConfig:
-        """From what `dataclasses.asdict` made of one."""
-        return cls(ImageConfig(**raw["image"]), TextConfig(**raw["text"]))
 
 
 class Features(NamedTuple):
-    """Named intermediates of a tower.
+    """Named intermediates of an encoder.
 
     Attributes:
         embedded: (batch, length, dim), what enters the first block. Of an image, the class token comes first,
             and then the patches, row by row.
-        hidden: after each block, likewise, the last one included; empty unless asked for.
-        tokens: likewise: of an image, after the last block; of a text, after the last norm.
+        hidden: (batch, length, dim) after each block, the last one included; empty unless asked for.
+        tokens: (batch, length, dim): of an image, after the last block; of a text, after the last norm.
         pooled: (batch, dim): the class token after the last norm, or the end token.
-        projected: (batch, project), not normalised; `pooled` where the tower has no projection.
+        projected: (batch, project), not normalised; `pooled` if the encoder has no projection.
     """
 
     embedded: Tensor
@@ -156,12 +161,66 @@ class Features(NamedTuple):
     projected: Tensor
 
 
-class ImageTower(nn.Module):
+class _Encoder(PretrainedModel):
+    """An encoder that is also read from the folder of a whole model that has one.
+
+    Attributes:
+        part: its name in such models.
+        owners: their types.
+        public: prefix of its weights, and key of its projection, in public checkpoints.
+    """
+
+    part: ClassVar[str]
+    owners: ClassVar[tuple[str, ...]]
+    public: ClassVar[tuple[str, str]]
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, *, dtype: str | torch.dtype = "float32", revision: str | None = None
+    ) -> Self:
+        """Load an encoder that was saved alone, or that of a whole model of one of the types in `owners`.
+
+        Arguments and errors as `PretrainedModel.from_pretrained`.
+        """
+        folder = fetch(source, revision)
+        raw = read_json(folder / "config.json")
+        found = model_type(raw, source)
+        if found not in cls.owners or not (is_own(raw) or found == "clip"):
+            check_type(found, cls, source)
+        if not is_own(raw):
+            return cls._from_public(raw, folder, source, dtype)
+        if found == cls.model_type:
+            return super().from_pretrained(folder, dtype=dtype)
+        config = from_json(cls.config_class, raw[cls.part], source)
+        prefix = f"{cls.part}."
+        state = {k.removeprefix(prefix): v for k, v in read_weights(folder).items() if k.startswith(prefix)}
+        return assemble(lambda: cls(config), state, source, dtype)
+
+    @classmethod
+    def _from_public(
+        cls, raw: dict[str, Any], folder: Path, source: str | Path, dtype: str | torch.dtype
+    ) -> Self:
+        prefix, projection = cls.public
+        section = encoder_section(raw, prefix.removesuffix("_model."))
+        state = read_weights(folder)
+        project = section.get("projection_dim", 512) if projection in state else None
+        config = cls.config_class.from_hub(section, project)
+        return assemble(
+            lambda: cls(config), state, source, dtype, lambda s: one_encoder(s, prefix, f"{cls.part}.")
+        )
+
+
+class ImageEncoder(_Encoder):
     """A vision transformer with a class token and a norm before the first block."""
 
-    def __init__(self, config: ImageConfig) -> None:
-        super().__init__()
-        self.config = config
+    model_type = "clip_vision_model"
+    config_class = ImageEncoderConfig
+    part, owners = "image_encoder", ("clip", "llava", "owlvit")
+    public = ("vision_model.", "visual_projection.weight")
+    config: ImageEncoderConfig
+
+    def __init__(self, config: ImageEncoderConfig) -> None:
+        super().__init__(config)
         dim = config.dim
         self.patches: nn.Module = (
             PatchEmbed(dim, config.patch, config.channels, bias=False)
@@ -188,44 +247,36 @@ class ImageTower(nn.Module):
             _no_bias(block)
 
     def forward(self, images: Tensor, collect: bool = False) -> Features:
-        """Args:
-        images: (batch, channels, height, width). Positions are interpolated where the size is not that of
-            the configuration; pixels beyond the last whole patch are not seen.
-        collect: keep the hidden states.
+        """Encode images.
+
+        Args:
+            images: (batch, channels, height, width). Positions are interpolated if the size is not that of the
+                configuration; pixels beyond the last whole patch are left out.
+            collect: whether to keep the hidden states.
         """
         images, grid = whole_patches(images, self.config.patch)
-        places = self.positions
+        positions = self.positions  # (1 + rows * columns, dim)
         if images.shape[-2:] != (self.config.grid * self.config.patch,) * 2:
-            places = torch.cat([places[:1], resize_positions(places[1:], grid)])
-        x = self.patches(images)
-        x = torch.cat([self.class_token.expand(len(x), 1, -1).to(x.dtype), x], 1) + places
+            positions = torch.cat([positions[:1], resize_positions(positions[1:], grid)])
+        x = self.patches(images)  # (batch, patches, dim)
+        x = torch.cat([self.class_token.expand(len(x), 1, -1).to(x.dtype), x], 1) + positions
         x = self.pre_norm(x)
-        tokens, hidden = self.blocks(x, collect=collect)
-        pooled = self.norm(tokens[:, 0])
+        tokens, hidden = self.blocks(x, collect=collect)  # (batch, 1 + patches, dim)
+        pooled = self.norm(tokens[:, 0])  # (batch, dim)
         return Features(x, hidden, tokens, pooled, self.projection(pooled))
 
-    @classmethod
-    def from_pretrained(
-        cls, source: str | Path, *, dtype: str | torch.dtype = "float32", revision: str | None = None
-    ) -> ImageTower:
-        """The image tower of a public CLIP checkpoint, or of one that holds only that tower.
 
-        Arguments and errors as of `Clip.from_pretrained`.
-        """
-        section, state = read_checkpoint(source, lambda raw: tower_section(raw, "vision"), revision)
-        project = section.get("projection_dim", 512) if "visual_projection.weight" in state else None
-        config = ImageConfig.from_hub(section, project)
-        return assemble(
-            lambda: cls(config), state, source, dtype, lambda s: one_tower(s, "vision_model.", "image.")
-        )
-
-
-class TextTower(nn.Module):
+class TextEncoder(_Encoder):
     """A transformer that reads from left to right."""
 
-    def __init__(self, config: TextConfig) -> None:
-        super().__init__()
-        self.config = config
+    model_type = "clip_text_model"
+    config_class = TextEncoderConfig
+    part, owners = "text_encoder", ("clip", "owlvit")
+    public = ("text_model.", "text_projection.weight")
+    config: TextEncoderConfig
+
+    def __init__(self, config: TextEncoderConfig) -> None:
+        super().__init__(config)
         self.embed = nn.Embedding(config.vocab, config.dim)
         self.positions = nn.Parameter(torch.empty(config.length, config.dim))
         self.blocks = make_blocks(config)
@@ -252,11 +303,16 @@ class TextTower(nn.Module):
             nn.init.normal_(parameter, std=width**-0.5)
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None, collect: bool = False) -> Features:
-        """Args:
-        tokens: ids (batch, length).
-        mask: bool (batch, length), True for real tokens. The feature is the same without it where padding
-            comes after the end token.
-        collect: keep the hidden states.
+        """Encode texts.
+
+        Args:
+            tokens: ids (batch, length).
+            mask: bool (batch, length), True for real tokens. The feature is the same without it if padding comes
+                after the end token.
+            collect: whether to keep the hidden states.
+
+        Raises:
+            ValueError: the texts are longer than the configuration allows.
         """
         if tokens.shape[1] > self.config.length:
             raise ValueError(f"a text has {tokens.shape[1]} tokens, {self.config.length} are the most")
@@ -269,31 +325,16 @@ class TextTower(nn.Module):
         x, hidden = self.blocks(embedded, mask=allowed, causal=allowed is None, collect=collect)
         x = self.norm(x)
         ends = tokens if self.config.end is None else (tokens == self.config.end).int()
-        pooled = x[torch.arange(len(x), device=x.device), ends.argmax(1)]
+        pooled = x[torch.arange(len(x), device=x.device), ends.argmax(1)]  # (batch, dim), at the end token
         return Features(embedded, hidden, x, pooled, self.projection(pooled))
-
-    @classmethod
-    def from_pretrained(
-        cls, source: str | Path, *, dtype: str | torch.dtype = "float32", revision: str | None = None
-    ) -> TextTower:
-        """The text tower of a public CLIP checkpoint, or of one that holds only that tower.
-
-        Arguments and errors as of `Clip.from_pretrained`.
-        """
-        section, state = read_checkpoint(source, lambda raw: tower_section(raw, "text"), revision)
-        project = section.get("projection_dim", 512) if "text_projection.weight" in state else None
-        config = TextConfig.from_hub(section, project)
-        return assemble(
-            lambda: cls(config), state, source, dtype, lambda s: one_tower(s, "text_model.", "text.")
-        )
 
 
 class ClipOutput(NamedTuple):
     """Named intermediates of a forward pass.
 
     Attributes:
-        image: of the image tower.
-        text: of the text tower.
+        image: intermediates of the image encoder.
+        text: intermediates of the text encoder.
         image_embeds: (images, project), rows of length 1.
         text_embeds: (texts, project), rows of length 1.
         logits: (images, texts), cosines times the learned scale.
@@ -306,69 +347,49 @@ class ClipOutput(NamedTuple):
     logits: Tensor
 
 
-class Clip(nn.Module):
-    """The model. `scale` is the logarithm of what cosines are multiplied by; it starts at ln(1 / 0.07)."""
+class Clip(PretrainedModel):
+    """The model. `logit_scale` is the logarithm of the factor of the cosines; it starts at ln(1 / 0.07)."""
+
+    model_type = "clip"
+    config_class = ClipConfig
+    config: ClipConfig
 
     def __init__(self, config: ClipConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.image = ImageTower(config.image)
-        self.text = TextTower(config.text)
-        self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        super().__init__(config)
+        self.image_encoder = ImageEncoder(config.image_encoder)
+        self.text_encoder = TextEncoder(config.text_encoder)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
     def encode_images(self, images: Tensor) -> Tensor:
-        """(batch, channels, height, width) → (batch, project), rows of length 1."""
-        return F.normalize(self.image(images).projected, dim=-1)
+        """Features of images: (batch, channels, height, width) → (batch, project), rows of length 1."""
+        return F.normalize(self.image_encoder(images).projected, dim=-1)
 
     def encode_texts(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Ids (batch, length) → (batch, project), rows of length 1."""
-        return F.normalize(self.text(tokens, mask).projected, dim=-1)
+        """Features of texts: ids (batch, length) → (batch, project), rows of length 1."""
+        return F.normalize(self.text_encoder(tokens, mask).projected, dim=-1)
 
     def forward(
         self, images: Tensor, tokens: Tensor, mask: Tensor | None = None, collect: bool = False
     ) -> ClipOutput:
-        """Images (n, channels, height, width) against texts (m, length); n and m may differ."""
-        image, text = self.image(images, collect), self.text(tokens, mask, collect)
+        """Compare each image with each text: (n, channels, height, width) and (m, length); n and m may differ."""
+        image, text = self.image_encoder(images, collect), self.text_encoder(tokens, mask, collect)
         image_embeds, text_embeds = F.normalize(image.projected, dim=-1), F.normalize(text.projected, dim=-1)
-        logits = self.scale.exp() * image_embeds @ text_embeds.T
+        logits = self.logit_scale.exp() * image_embeds @ text_embeds.T
         return ClipOutput(image, text, image_embeds, text_embeds, logits)
 
-    def save(self, folder: str | Path, dtype: torch.dtype | None = torch.float16) -> None:
-        """Write `model.safetensors` and `config.json`."""
-        save_model(self, self.config, folder, dtype)
-
     @classmethod
-    def load(cls, folder: str | Path) -> Clip:
-        """Read what `save` wrote, as float32."""
-        config = ClipConfig.from_dict(read_own(folder))
-        return load_model(lambda: cls(config), folder)
-
-    @classmethod
-    def from_pretrained(
-        cls, source: str | Path, *, dtype: str | torch.dtype = "float32", revision: str | None = None
-    ) -> Clip:
-        """Load a public CLIP checkpoint.
-
-        Args:
-            source: a hub id, or a folder in the hub's layout.
-            dtype: precision of the weights: "float32", "bfloat16", "float16", or "auto", that of the file.
-            revision: branch, tag or commit of a hub id.
-
-        Raises:
-            ValueError: it is no CLIP, or keys are missing or unexpected; the message names them.
-        """
-        config, state = read_checkpoint(source, ClipConfig.from_hub, revision)
-        return assemble(lambda: cls(config), state, source, dtype, KEYS.to_ours)
+    def from_public(cls, raw: Mapping[str, Any]) -> tuple[ClipConfig, Rename]:
+        return ClipConfig.from_hub(dict(raw)), KEYS.to_ours
 
 
 @torch.no_grad()
-def clamp_temperature(scale: Tensor, highest: float = 100.0) -> None:
+def clamp_logit_scale(logit_scale: Tensor, highest: float = 100.0) -> None:
     """Keep the logarithm of the scale in [0, ln highest], in place; done after every step of training."""
-    scale.clamp_(0, math.log(highest))
+    logit_scale.clamp_(0, math.log(highest))
 
 
 def make_blocks(config: Any) -> Transformer:
-    """The blocks of a tower, by its `dim`, `heads`, `hidden`, `layers`, `activation` and `eps`.
+    """The blocks of an encoder, by its `dim`, `heads`, `hidden`, `layers`, `activation` and `eps`.
 
     Raises:
         ValueError: the heads do not divide the width.

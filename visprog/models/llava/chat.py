@@ -1,4 +1,4 @@
-"""How LLaVA-1.5 writes a conversation down, "USER: <image> question ASSISTANT: answer</s>USER: …", and goes on."""
+"""The conversation template of LLaVA-1.5, "USER: <image> question ASSISTANT: answer</s>USER: …"."""
 
 from __future__ import annotations
 
@@ -10,44 +10,45 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from ..checkpoint.hub import locate
 from ..preprocess.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from .model import Llava
 
 IMAGE = "<image>"
-"""Stands in a question where a picture goes; a special token of the tokenizer."""
+"""Special token that stands for an image in a question."""
 
 STARTS, ENDS = ("<start>", "<s>", "<|begin_of_text|>"), ("<end>", "</s>", "<|eot_id|>", "<|end_of_text|>")
-"""The tokens that begin and end a text, in our tokenizers and in those of LLaMA."""
+"""Tokens that begin and end a text, in the tokenizers made here and in those of LLaMA."""
 
 
-class Written(NamedTuple):
+class EncodedChat(NamedTuple):
     """A conversation as token ids.
 
     Attributes:
-        ids: one for each token; a picture takes as many placeholders as the model has features of it.
-        spoken: whether the assistant speaks the token, so that it is learned.
+        ids: token ids; an image takes as many placeholders as the model has features of it.
+        assistant_mask: whether each token belongs to an answer of the assistant, so that it is learned.
     """
 
     ids: list[int]
-    spoken: list[bool]
+    assistant_mask: list[bool]
 
 
-Turn = tuple[str, str | None]
-"""A question, and the answer to it where there is one already."""
+QuestionAnswer = tuple[str, str | None]
+"""A question and its answer, None if the model is to give it."""
 
 
 class Chat:
-    """Writes conversations for a model.
+    """Encodes conversations for a model, and decodes its answers.
 
     Args:
-        tokenizer: of the language model, with the token "<image>".
-        per_image: placeholders that a picture takes.
-        first: what is asked about every picture before anything else, such as to list what it shows with places; the
-            model's own answer then stands before the question.
-        mark: what stands between the reasons that the model gives, such as the places of what it looked at, and
-            the answer itself. Both together are a grounded chain of thought (Chen et al. 2023, Shikra,
+        tokenizer: tokenizer of the language model, with the token "<image>".
+        tokens_per_image: number of placeholders per image.
+        first_question: question about every image that comes before all others, such as to list its objects with
+            their positions; the model's own answer to it then stands before the user's question.
+        answer_mark: text between the reasons that the model gives, such as the positions of the objects in question,
+            and the answer itself. Both together are a grounded chain of thought (Chen et al. 2023, Shikra,
             arXiv:2306.15195).
 
     Raises:
@@ -55,83 +56,104 @@ class Chat:
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, per_image: int, first: str | None = None, mark: str | None = None
+        self,
+        tokenizer: Tokenizer,
+        tokens_per_image: int,
+        first_question: str | None = None,
+        answer_mark: str | None = None,
     ) -> None:
-        self.tokenizer, self.per_image, self.first, self.mark = tokenizer, per_image, first, mark
+        self.tokenizer, self.tokens_per_image = tokenizer, tokens_per_image
+        self.first_question, self.answer_mark = first_question, answer_mark
         self.image = tokenizer.id(IMAGE)
-        tokenizer.backend.no_truncation()  # a conversation is written whole, or refused by who has no room for it
-        self.start, self.end = _first(tokenizer, STARTS), _first(tokenizer, ENDS)
+        tokenizer.backend.no_truncation()  # a conversation is encoded whole; the caller refuses one that is too long
+        self.start, self.end = _first_known(tokenizer, STARTS), _first_known(tokenizer, ENDS)
 
-    def write(self, turns: Iterable[Turn]) -> Written:
-        """Questions with their answers; an answer of None is left for the model to give."""
-        ids, spoken = [self.start], [False]
+    def encode(self, turns: Iterable[QuestionAnswer]) -> EncodedChat:
+        """Questions with their answers as token ids; an answer of None is left to the model."""
+        ids, assistant_mask = [self.start], [False]
         for question, answer in turns:
             asked = self._ids(f"USER: {question} ASSISTANT:")
             ids += asked
-            spoken += [False] * len(asked)
+            assistant_mask += [False] * len(asked)
             if answer is not None:
-                said = [*self._ids(answer), self.end]
-                ids += said
-                spoken += [True] * len(said)
-        return Written(ids, spoken)
+                answered = [*self._ids(answer), self.end]
+                ids += answered
+                assistant_mask += [True] * len(answered)
+        return EncodedChat(ids, assistant_mask)
 
-    def prompts(self, conversations: Iterable[Iterable[Turn]]) -> tuple[Tensor, Tensor]:
-        """Conversations to go on with: ids (n, length) padded on the left, and the mask of real tokens."""
-        written = [self.write(turns).ids for turns in conversations]
-        length = max(map(len, written))
-        ids = torch.full((len(written), length), self.end)
-        mask = torch.zeros(len(written), length, dtype=torch.bool)
-        for row, found in enumerate(written):
+    def encode_batch(self, conversations: Iterable[Iterable[QuestionAnswer]]) -> tuple[Tensor, Tensor]:
+        """Conversations to continue: ids (n, length) padded on the left, and the mask of real tokens."""
+        encoded = [self.encode(turns).ids for turns in conversations]
+        length = max(map(len, encoded))
+        ids = torch.full((len(encoded), length), self.end)
+        mask = torch.zeros(len(encoded), length, dtype=torch.bool)
+        for row, found in enumerate(encoded):
             ids[row, length - len(found) :] = torch.tensor(found)
             mask[row, length - len(found) :] = True
         return ids, mask
 
     @torch.no_grad()
-    def answer(self, model: Llava, images: Tensor, questions: Sequence[str], longest: int) -> list[str]:
-        """Answers to one question about each of some images, after what is asked first.
+    def answer(self, model: Llava, images: Tensor, questions: Sequence[str], max_new: int) -> list[str]:
+        """Answers to one question per image, after the first question.
 
         Args:
+            model: the LLaVA.
             images: (n, 3, height, width).
-            questions: n.
-            longest: tokens of an answer at most.
+            questions: n texts.
+            max_new: greatest number of tokens of an answer.
         """
-        seen = model.see(images)
-        turns: list[list[Turn]] = [[] for _ in questions]
-        if self.first:
-            said = self._say(model, seen, [[(f"{IMAGE}\n{self.first}", None)] for _ in questions], longest)
-            texts = [self.tokenizer.decode(ids[ids != self.end]) for ids in said]
-            turns = [[(f"{IMAGE}\n{self.first}", text)] for text in texts]
+        features = model.encode_images(images)
+        turns: list[list[QuestionAnswer]] = [[] for _ in questions]
+        if self.first_question:
+            first = f"{IMAGE}\n{self.first_question}"
+            answers = self._generate(model, features, [[(first, None)] for _ in questions], max_new)
+            turns = [[(first, text)] for text in self._decode(answers)]
         for before, question in zip(turns, questions, strict=True):
             before.append((question if before else f"{IMAGE}\n{question}", None))
-        return self.finals(self._say(model, seen, turns, longest))
+        return self.final_answers(self._generate(model, features, turns, max_new))
 
-    def finals(self, said: Tensor) -> list[str]:
-        """The answers in what was said (n, length): all of it, or what follows the mark."""
-        texts = [self.tokenizer.decode(ids[ids != self.end]) for ids in said]
-        return [text.rpartition(self.mark)[2].strip() for text in texts] if self.mark else texts
+    def final_answers(self, ids: Tensor) -> list[str]:
+        """The answers in generated ids (n, length): the whole text, or the part after `answer_mark`."""
+        texts = self._decode(ids)
+        return [text.rpartition(self.answer_mark)[2].strip() for text in texts] if self.answer_mark else texts
 
-    def _say(self, model: Llava, seen: Tensor, turns: Sequence[Sequence[Turn]], longest: int) -> Tensor:
-        tokens, mask = (x.to(seen.device) for x in self.prompts(turns))
-        return model.generate(tokens, mask=mask, seen=seen, max_new=longest, stop=[self.end])
+    def _generate(
+        self, model: Llava, image_features: Tensor, turns: Sequence[Sequence[QuestionAnswer]], max_new: int
+    ) -> Tensor:
+        tokens, mask = (x.to(image_features.device) for x in self.encode_batch(turns))
+        return model.generate(
+            tokens, mask=mask, image_features=image_features, max_new=max_new, stop=[self.end]
+        )
 
-    def save(self, folder: str | Path) -> None:
-        """Write `chat.json` and what the tokenizer writes."""
-        (Path(folder) / "chat.json").write_text(json.dumps({"first": self.first, "mark": self.mark}))
-        self.tokenizer.save(folder)
+    def _decode(self, ids: Tensor) -> list[str]:
+        return [self.tokenizer.decode(row[row != self.end]) for row in ids]
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write `chat.json` and the files of the tokenizer."""
+        settings = {"first_question": self.first_question, "answer_mark": self.answer_mark}
+        (Path(folder) / "chat.json").write_text(json.dumps(settings))
+        self.tokenizer.save_pretrained(folder)
 
     @classmethod
-    def load(cls, folder: str | Path, per_image: int) -> Chat:
-        """What `save` wrote; a folder without `chat.json` asks nothing first."""
-        path = Path(folder) / "chat.json"
+    def from_pretrained(cls, source: str | Path, tokens_per_image: int) -> Chat:
+        """Load what `save_pretrained` wrote, or the tokenizer of a public checkpoint, which has no first question.
+
+        Args:
+            source: a folder, the name of a bundled model, or a hub id.
+            tokens_per_image: number of placeholders per image.
+        """
+        path = locate(source) / "chat.json"
         settings = json.loads(path.read_text()) if path.is_file() else {}
-        return cls(Tokenizer.load(folder), per_image, **settings)
+        return cls(Tokenizer.from_pretrained(source), tokens_per_image, **settings)
 
     def _ids(self, text: str) -> list[int]:
         found = self.tokenizer.backend.encode(text, add_special_tokens=False).ids
-        return [i for token in found for i in ([token] * (self.per_image if token == self.image else 1))]
+        return [
+            i for token in found for i in ([token] * (self.tokens_per_image if token == self.image else 1))
+        ]
 
 
-def _first(tokenizer: Tokenizer, names: tuple[str, ...]) -> int:
+def _first_known(tokenizer: Tokenizer, names: tuple[str, ...]) -> int:
     found = [tokenizer.backend.token_to_id(name) for name in names]
     known = [i for i in found if i is not None]
     if not known:

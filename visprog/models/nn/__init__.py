@@ -2,7 +2,7 @@
 
 from .activation import activation
 from .attention import Attention, KVCache
-from .block import Block, Transformer
+from .block import Block, DropPath, Transformer
 from .losses import info_nce, sigmoid_pair_loss
 from .mask_losses import dice_loss, focal_loss, mask_iou
 from .mlp import Mlp, SwiGLU, quick_gelu
@@ -17,6 +17,7 @@ __all__ = [
     "Attention",
     "Block",
     "ConvStem",
+    "DropPath",
     "KVCache",
     "LayerNorm2d",
     "Mlp",

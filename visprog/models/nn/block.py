@@ -11,6 +11,26 @@ from torch.utils.checkpoint import checkpoint
 from .attention import Attention, KVCache
 
 
+class DropPath(nn.Module):
+    """Stochastic depth: in training, a sample skips a residual branch (Huang et al. 2016).
+
+    Shapes: (batch, …) → the same.
+
+    Args:
+        rate: probability to skip.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, branch: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return branch
+        keep = torch.rand(len(branch), *[1] * (branch.ndim - 1), device=branch.device) >= self.rate
+        return branch * keep.to(branch.dtype) / (1 - self.rate)
+
+
 class Block(nn.Module):
     """Pre-norm block: x + attention(norm(x)), then x + cross(norm(x), context) where there is a `cross`, then
     x + mlp(norm(x)).
@@ -22,7 +42,7 @@ class Block(nn.Module):
         mlp: (…, dim) → (…, dim).
         norm: makes one normalisation layer.
         cross: attention of x to a context.
-        drop_path: chance that a sample skips a residual branch in training (Huang et al. 2016).
+        drop_path: rate of `DropPath`.
     """
 
     def __init__(
@@ -38,7 +58,7 @@ class Block(nn.Module):
         if cross is not None:
             self.cross_norm, self.cross = norm(), cross
         self.mlp_norm, self.mlp = norm(), mlp
-        self.drop_path = drop_path
+        self.drop_path = DropPath(drop_path)
 
     def forward(
         self,
@@ -54,20 +74,14 @@ class Block(nn.Module):
     ) -> Tensor:
         """As `Attention.forward`; `context` (batch, keys, kv_dim), `context_mask` and `context_cache` are those
         of the cross-attention."""
-        x = x + self._drop(
+        x = x + self.drop_path(
             self.attention(self.attention_norm(x), mask=mask, causal=causal, rotary=rotary, cache=cache)
         )
         if context is not None:
-            x = x + self._drop(
+            x = x + self.drop_path(
                 self.cross(self.cross_norm(x), context, mask=context_mask, cache=context_cache)
             )
-        return x + self._drop(self.mlp(self.mlp_norm(x)))
-
-    def _drop(self, branch: Tensor) -> Tensor:
-        if not self.training or self.drop_path == 0:
-            return branch
-        keep = torch.rand(branch.shape[0], 1, 1, device=branch.device) >= self.drop_path
-        return branch * keep.to(branch.dtype) / (1 - self.drop_path)
+        return x + self.drop_path(self.mlp(self.mlp_norm(x)))
 
 
 class Transformer(nn.ModuleList):
@@ -93,13 +107,17 @@ class Transformer(nn.ModuleList):
         context_caches: Sequence[KVCache] | None = None,
         collect: bool = False,
     ) -> tuple[Tensor, list[Tensor]]:
-        """Args:
-        x: (batch, length, dim).
-        caches: one a block; so `context_caches`.
-        collect: keep the output of every block.
+        """Apply all blocks.
+
+        Args:
+            x: (batch, length, dim).
+            mask, causal, rotary, context, context_mask: as `Block.forward`.
+            caches: one per block.
+            context_caches: one per block.
+            collect: whether to keep the output of every block.
 
         Returns:
-            The output, and after each block its output where asked for (else an empty list).
+            The output, and the outputs of all blocks, an empty list unless asked for.
         """
         hidden = []
         recompute = self.checkpointing and self.training and torch.is_grad_enabled()

@@ -9,8 +9,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-NEVER = -1e9
-"""The score of what cannot be chosen."""
+IMPOSSIBLE = -1e9
+"""Score of a token that cannot be chosen."""
 
 
 class Decoding(Protocol):
@@ -30,33 +30,32 @@ class Decoding(Protocol):
 
 
 class Averaged:
-    """Sequences that are written from several looks at each: a token is as likely as the mean of its log
-    probabilities says.
+    """Sequences that are written from several views of each: the log probability of a token is the mean over views.
 
     Args:
-        looks: the sequences of the first look, then those of the second, and so on.
-        count: how many looks.
+        views: the sequences of the first view, then those of the second, and so on.
+        count: number of views.
     """
 
     logits: Tensor
 
-    def __init__(self, looks: Decoding, count: int) -> None:
-        self.looks, self.count = looks, count
+    def __init__(self, views: Decoding, count: int) -> None:
+        self.views, self.count = views, count
         self._average()
 
     def advance(self, tokens: Tensor) -> None:
         """As `Decoding.advance`."""
-        self.looks.advance(tokens.repeat(self.count))
+        self.views.advance(tokens.repeat(self.count))
         self._average()
 
     def reorder(self, rows: Tensor) -> None:
         """As `Decoding.reorder`."""
         before = len(self.logits)
-        self.looks.reorder(torch.cat([rows + look * before for look in range(self.count)]))
+        self.views.reorder(torch.cat([rows + view * before for view in range(self.count)]))
         self.logits = self.logits.index_select(0, rows)
 
     def _average(self) -> None:
-        logs = self.looks.logits.float().log_softmax(-1)
+        logs = self.views.logits.float().log_softmax(-1)
         self.logits = logs.unflatten(0, (self.count, -1)).mean(0)
 
 
@@ -176,9 +175,9 @@ def _beam_search(decoding: Decoding, max_new: int, stops: Tensor, pad: int, sear
     first = torch.arange(batch, device=device)[:, None] * beams
     decoding.reorder(torch.arange(batch, device=device).repeat_interleave(beams))
     running = torch.full((batch, beams, max_new), pad, device=device)
-    scores = torch.tensor([0.0] + [NEVER] * (beams - 1), device=device).repeat(batch, 1)
+    scores = torch.tensor([0.0] + [IMPOSSIBLE] * (beams - 1), device=device).repeat(batch, 1)
     done = running.clone()  # finished sequences, best first, with their scores and lengths
-    done_scores = torch.full((batch, beams), NEVER, device=device)
+    done_scores = torch.full((batch, beams), IMPOSSIBLE, device=device)
     lengths = torch.zeros(batch, beams, dtype=torch.long, device=device)
     improvable = torch.ones(batch, 1, dtype=torch.bool, device=device)
     for step in range(max_new):
@@ -194,16 +193,16 @@ def _beam_search(decoding: Decoding, max_new: int, stops: Tensor, pad: int, sear
             closed = closed | (lengths > 0).all(1, keepdim=True)
         final = top / (step + 1) ** penalty
         # Candidates beyond the first `beams` are there to go on, not to finish.
-        final = final.masked_fill(~ended | closed | (torch.arange(kept, device=device) >= beams), NEVER)
-        length = torch.where(final > NEVER, step + 1, 0)
+        final = final.masked_fill(~ended | closed | (torch.arange(kept, device=device) >= beams), IMPOSSIBLE)
+        length = torch.where(final > IMPOSSIBLE, step + 1, 0)
         done_scores, best = torch.cat([done_scores, final], 1).topk(beams)
         done = _take(torch.cat([done, candidates], 1), best)
         lengths = torch.cat([lengths, length], 1).gather(1, best)
 
-        scores, chosen = (top + NEVER * ended).topk(beams)
+        scores, chosen = (top + IMPOSSIBLE * ended).topk(beams)
         running = _take(candidates, chosen)
         possible = max_new if search.early_stopping == "never" and penalty > 0 else step + 1
-        worst = torch.where((lengths > 0).all(1), done_scores[:, -1], NEVER)[:, None]
+        worst = torch.where((lengths > 0).all(1), done_scores[:, -1], IMPOSSIBLE)[:, None]
         improvable = improvable & (scores[:, :1] / possible**penalty > worst)
         over = ~improvable.any() | ended.all()
         if search.early_stopping is True:

@@ -18,9 +18,9 @@ def info_nce(images: Tensor, texts: Tensor, scale: Tensor, positives: Tensor | N
     Args:
         images: (n, dim).
         texts: (m, dim) with m >= n; text i belongs to image i.
-        scale: what cosines are multiplied by (not its logarithm).
-        positives: bool (n, m), where more than one text is right for an image, such as equal ones; the right
-            answer is then spread evenly over them (UniCL, Yang et al. 2022).
+        scale: factor of the cosines (the exponential of a model's `logit_scale`).
+        positives: bool (n, m), which texts are right for which images, if an image has more than one, such as equal
+            ones; the target is then spread evenly over them (UniCL, Yang et al. 2022).
     """
     logits = scale * images @ texts.T
     n = len(images)
@@ -49,10 +49,10 @@ def sigmoid_pair_loss(
     Args:
         images: (n, dim).
         texts: (m, dim) with m >= n; text i belongs to image i, those beyond belong to none.
-        scale: what cosines are multiplied by (not its logarithm).
-        bias: what is then added.
-        positives: bool (n, m), where other pairs than (i, i) belong together.
-        chunk: texts looked at together, so that memory grows with n * chunk and not with n * m.
+        scale: factor of the cosines (the exponential of a model's `logit_scale`).
+        bias: number that is then added (a model's `logit_bias`).
+        positives: bool (n, m), which pairs belong together; (i, i) alone if not given.
+        chunk: number of texts compared at once, so that memory grows with n * chunk and not with n * m.
     """
     n, m = len(images), len(texts)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 class WindowAttention(nn.Module):
     """Self-attention over a feature map: within windows (ViTDet, Li et al. 2022, arXiv:2203.16527) or over all of
     it, with decomposed relative positions (MViTv2, Li et al. 2022, arXiv:2112.01526): to the logit of each query
-    and key, q · rows[dy] + q · columns[dx] is added.
+    and key, q · rel_pos_h[dy] + q · rel_pos_w[dx] is added.
 
     Shapes: (batch, height, width, dim) → the same. A map that windows do not divide is padded with zeros on the
     right and below, and the padding is attended to, as it was in training of the public checkpoints.
@@ -33,8 +33,8 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim, bias=bias)
         self.out = nn.Linear(dim, dim)
         if relative:
-            self.rows = nn.Parameter(torch.zeros(2 * size - 1, dim // heads))
-            self.columns = nn.Parameter(torch.zeros(2 * size - 1, dim // heads))
+            self.rel_pos_h = nn.Parameter(torch.zeros(2 * size - 1, dim // heads))
+            self.rel_pos_w = nn.Parameter(torch.zeros(2 * size - 1, dim // heads))
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.window:
@@ -51,10 +51,13 @@ class WindowAttention(nn.Module):
         return y.transpose(1, 2).reshape(batch, height, width, dim)
 
     def _bias(self, q: Tensor, height: int, width: int) -> Tensor:
-        """What is added to the logits: (batch, heads, height * width, height * width)."""
-        q = q.unflatten(2, (height, width))
-        down = torch.einsum("bnyxd,ykd->bnyxk", q, _between(self.rows, height))
-        across = torch.einsum("bnyxd,xkd->bnyxk", q, _between(self.columns, width))
+        """Relative positions as logits: (batch, heads, height * width, height * width)."""
+        q = q.unflatten(2, (height, width))  # (batch, heads, height, width, head_dim)
+        down = torch.einsum("bnyxd,ykd->bnyxk", q, _between(self.rel_pos_h, height))  # k: rows of the keys
+        across = torch.einsum(
+            "bnyxd,xkd->bnyxk", q, _between(self.rel_pos_w, width)
+        )  # k: columns of the keys
+        # (…, rows, 1) + (…, 1, columns): (batch, heads, height, width, rows, columns)
         return (down[..., :, None] + across[..., None, :]).flatten(4).flatten(2, 3)
 
 

@@ -60,8 +60,8 @@ FILTERS = {
 }  # fmt: skip
 
 
-def hub_pixels(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a `Pixels`, from the settings of an image processor.
+def hub_image_processor(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an `ImageProcessor`, from the settings of an image processor.
 
     Raises:
         ValueError: it is of a kind, or has a setting, that is not implemented; the message names it.

@@ -1,4 +1,4 @@
-"""Pictures to tensors: resized by PIL, cropped or padded, normalised, as a checkpoint was trained with."""
+"""Images to tensors: resized by PIL, cropped or padded, normalised, as a checkpoint was trained with."""
 
 from __future__ import annotations
 
@@ -14,34 +14,35 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..checkpoint.checkpoint import read_json
+from ..checkpoint.hub import locate
 from ..checkpoint.weights import few
-from .hub import CLIP_MEAN, CLIP_STD, hub_pixels
+from .hub import CLIP_MEAN, CLIP_STD, hub_image_processor
 from .resample import BICUBIC
 from .resample import BILINEAR as BILINEAR
 from .resample import resize as resize
 
-Picture = NDArray[np.uint8]
+ImageArray = NDArray[np.uint8]
 """(height, width, 3), RGB."""
 
 
 @dataclass(frozen=True)
-class Pixels:
-    """How a model wants its pictures; call it with some to get them as one tensor.
+class ImageProcessor:
+    """Prepares images as a model was trained with them; call it with images to get one tensor.
 
     Attributes:
-        size: (height, width), made so by stretching; None: left as it is, or by one of the next two.
-        shortest: of the shorter edge, the aspect ratio kept.
-        longest: of the longer edge, likewise; with `shortest`, what it may have at most.
-        divisor: of edges that follow from the aspect ratio: they are rounded to multiples of it.
+        size: (height, width) that an image is stretched to; None to leave it, or to follow the next two.
+        shortest: length of the shorter edge, the aspect ratio kept.
+        longest: length of the longer edge, the aspect ratio kept; with `shortest`, its greatest length.
+        divisor: number that edges which follow from the aspect ratio are rounded to multiples of.
         resample: PIL's number of the filter, or `GAUSSIAN`.
-        crop: (height, width) from the centre, black around a picture that is smaller.
-        scale: what 0…255 is multiplied by.
-        mean: then taken off, a channel each.
-        std: then divided by.
-        pad: (height, width), filled up with zeros at the right and the bottom, last of all.
-        square: made square, before all else.
-        fill: colour of what is added to make it square; None: its edges are drawn out.
-        corner: whether it lies in the top left corner of its square; else in the middle.
+        crop: (height, width) cut from the centre, black around an image that is smaller.
+        scale: factor of the levels 0…255.
+        mean: level per channel that is then subtracted.
+        std: number per channel that is then divided by.
+        pad: (height, width) filled up with zeros at the right and the bottom, as the last step.
+        square: whether the image is made square, as the first step.
+        fill: colour of what is added to make it square; None to repeat the pixels of its edges.
+        corner: whether it lies in the top left corner of its square, or in the middle.
     """
 
     size: tuple[int, int] | None = None
@@ -59,24 +60,28 @@ class Pixels:
     corner: bool = False
 
     @classmethod
-    def from_hub(cls, raw: dict[str, Any]) -> Pixels:
+    def from_hub(cls, raw: dict[str, Any]) -> ImageProcessor:
         """From the settings of an image processor, the `preprocessor_config.json` of a hub checkpoint.
 
         Raises:
             ValueError: it is of a kind, or has a setting, that is not implemented; the message names it.
         """
-        return cls(**hub_pixels(raw))
+        return cls(**hub_image_processor(raw))
 
     @classmethod
-    def load(cls, folder: str | Path) -> Pixels:
-        """What `save` wrote, or the image processor of a hub checkpoint: `processor_config.json`, if it holds one, or
-        `preprocessor_config.json`.
+    def from_pretrained(cls, source: str | Path) -> ImageProcessor:
+        """Load what `save_pretrained` wrote, or the image processor of a public checkpoint: `processor_config.json`, if
+        it holds one, or `preprocessor_config.json`.
+
+        Args:
+            source: a folder, the name of a bundled model, or a hub id.
 
         Raises:
             ValueError: the folder has none of them, or one that is not implemented.
         """
+        folder = locate(source)
         own, nested, hub = (
-            Path(folder) / f"{name}.json" for name in ("pixels", "processor_config", "preprocessor_config")
+            folder / f"{name}.json" for name in ("image_processor", "processor_config", "preprocessor_config")
         )
         if own.is_file():
             raw = read_json(own)
@@ -94,42 +99,40 @@ class Pixels:
                 except ValueError as error:
                     raise ValueError(f"{file}: {error}") from None
         raise ValueError(
-            f"{folder} does not say how pictures are prepared: preprocessor_config.json is missing"
+            f"{source} does not say how images are prepared: preprocessor_config.json is missing"
         )
 
-    def save(self, folder: str | Path) -> None:
-        """Write `pixels.json`."""
-        (Path(folder) / "pixels.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write `image_processor.json`."""
+        (Path(folder) / "image_processor.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
 
     @property
     def fixed(self) -> bool:
-        """True if all pictures come out with one size."""
+        """Whether all images come out with one size."""
         return bool(self.size or self.crop or self.pad)
 
-    def __call__(self, pictures: Sequence[Picture]) -> Tensor:
-        """N pictures → float32 (N, 3, height, width).
+    def __call__(self, images: Sequence[ImageArray]) -> Tensor:
+        """N images → float32 (N, 3, height, width).
 
         Raises:
             ValueError: one is no uint8 array (height, width, 3), or they come out with several sizes.
         """
-        planes = [torch.from_numpy(self._fit(picture)) for picture in pictures]
+        planes = [torch.from_numpy(self._fit(image)) for image in images]
         if len({plane.shape for plane in planes}) > 1 and not self.fixed:
-            raise ValueError("pictures of several sizes make no batch: give a size, a crop or a pad")
+            raise ValueError("images of several sizes make no batch: give a size, a crop or a pad")
         return torch.stack([self._normalise(plane) for plane in planes])
 
-    def fit(self, picture: Picture) -> Picture:
-        """A picture resized and cropped, still uint8 (height, width, 3)."""
-        return self._fit(picture).round().astype(np.uint8, copy=False)
+    def fit(self, image: ImageArray) -> ImageArray:
+        """An image resized and cropped, still uint8 (height, width, 3)."""
+        return self._fit(image).round().astype(np.uint8, copy=False)
 
-    def _fit(self, picture: Picture) -> NDArray[Any]:
+    def _fit(self, image: ImageArray) -> NDArray[Any]:
         """As `fit`, but not rounded."""
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-            raise ValueError(
-                f"a picture is a uint8 array (height, width, 3), not {picture.dtype} {picture.shape}"
-            )
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"an image is a uint8 array (height, width, 3), not {image.dtype} {image.shape}")
         if self.square:
-            picture = framed(picture, fill=self.fill, corner=self.corner)
-        resized = resize(picture, self._target(picture.shape[0], picture.shape[1]), self.resample)
+            image = pad_to_square(image, fill=self.fill, corner=self.corner)
+        resized = resize(image, self._target(image.shape[0], image.shape[1]), self.resample)
         return resized if self.crop is None else centre_crop(resized, self.crop)
 
     def _target(self, height: int, width: int) -> tuple[int, int]:
@@ -156,36 +159,39 @@ class Pixels:
         bottom, right = self.pad[0] - values.shape[1], self.pad[1] - values.shape[2]
         if bottom < 0 or right < 0:
             raise ValueError(
-                f"a picture of {values.shape[2]} x {values.shape[1]} does not fit into {self.pad[1]} x {self.pad[0]}"
+                f"an image of {values.shape[2]} x {values.shape[1]} does not fit into {self.pad[1]} x {self.pad[0]}"
             )
         return torch.nn.functional.pad(values, (0, right, 0, bottom))
 
 
-def framed(
-    picture: Picture, times: float = 1.0, fill: tuple[int, ...] | None = None, corner: bool = False
-) -> Picture:
-    """A picture in the middle of a square, or in its top left corner, `times` its longer side, with a colour or its
-    edges drawn out to the square's; as it is, where there is no room."""
-    height, width = picture.shape[:2]
+def pad_to_square(
+    image: ImageArray, times: float = 1.0, fill: tuple[int, ...] | None = None, corner: bool = False
+) -> ImageArray:
+    """Put an image into a square of `times` its longer side, in the middle or in the top left corner.
+
+    What is added has the colour `fill` or, if that is None, repeats the pixels of the image's edges. A square that is
+    smaller than a side is not cut.
+    """
+    height, width = image.shape[:2]
     side = round(times * max(height, width))
     down, across = max(side - height, 0), max(side - width, 0)
     above, left = (0, 0) if corner else (down // 2, across // 2)
     if fill is None:
-        return np.pad(picture, ((above, down - above), (left, across - left), (0, 0)), mode="edge")
+        return np.pad(image, ((above, down - above), (left, across - left), (0, 0)), mode="edge")
     canvas = np.full((height + down, width + across, 3), fill, np.uint8)
-    canvas[above : above + height, left : left + width] = picture
+    canvas[above : above + height, left : left + width] = image
     return canvas
 
 
-def centre_crop(picture: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """The (height, width) in the middle of a picture, black where there is no picture."""
-    out = np.zeros((*size, 3), picture.dtype)
+def centre_crop(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """The (height, width) in the middle of an image, black beyond its edges."""
+    out = np.zeros((*size, 3), image.dtype)
     source, target = [], []
-    for have, want in zip(picture.shape[:2], size, strict=True):
+    for have, want in zip(image.shape[:2], size, strict=True):
         count = min(have, want)
         start, gap = (have - count) // 2, want - count
         begin = (gap + 1) // 2  # of an odd gap, the larger part comes first
         source.append(slice(start, start + count))
         target.append(slice(begin, begin + count))
-    out[target[0], target[1]] = picture[source[0], source[1]]
+    out[target[0], target[1]] = image[source[0], source[1]]
     return out

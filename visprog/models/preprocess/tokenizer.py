@@ -12,6 +12,8 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, pro
 from tokenizers import Tokenizer as Backend
 from torch import Tensor
 
+from ..checkpoint.hub import locate
+
 PAD, START, END, UNKNOWN = SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")
 """The special tokens of tokenizers that are made here, with ids 0 to 3."""
 
@@ -20,9 +22,11 @@ CLIP_WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]
 
 
 class TextBatch(NamedTuple):
-    """Attributes:
-    ids: (batch, length).
-    mask: bool (batch, length), True for real tokens.
+    """Texts as tokens.
+
+    Attributes:
+        ids: (batch, length).
+        mask: bool (batch, length), True for real tokens.
     """
 
     ids: Tensor
@@ -30,22 +34,22 @@ class TextBatch(NamedTuple):
 
 
 class Tokenizer:
-    """Call it with texts to get them as one `TextBatch`.
+    """Texts to token ids; call it with texts to get one `TextBatch`.
 
     Args:
-        backend: of the `tokenizers` library. How it pads and truncates is part of its file.
-        clean: done to every text first.
+        backend: tokenizer of the `tokenizers` library. How it pads and truncates is part of its file.
+        clean: function that every text passes through first.
     """
 
     def __init__(self, backend: Backend, clean: Callable[[str], str] | None = None) -> None:
         self.backend, self.clean = backend, clean
 
     def __call__(self, texts: Sequence[str], special: bool = True) -> TextBatch:
-        """Ids of texts, padded to the longest (or to the full length where the tokenizer says so), cut at its
-        length.
+        """Ids of texts, padded to the longest (or to the full length if the tokenizer says so), cut at its length.
 
         Args:
-            special: with start and end tokens, where the tokenizer has such.
+            texts: any number of them.
+            special: whether to add start and end tokens, if the tokenizer has them.
         """
         clean = [self.clean(text) for text in texts] if self.clean else list(texts)
         encoded = self.backend.encode_batch_fast(clean, add_special_tokens=special)
@@ -53,7 +57,7 @@ class Tokenizer:
         return TextBatch(ids, torch.tensor([e.attention_mask for e in encoded], dtype=torch.bool))
 
     def __len__(self) -> int:
-        """How many ids there are."""
+        """Number of ids."""
         return int(self.backend.get_vocab_size())
 
     def id(self, token: str) -> int:
@@ -73,32 +77,35 @@ class Tokenizer:
         suffix = getattr(self.backend.model, "end_of_word_suffix", None)
         return text.replace(suffix, " ").strip() if suffix else text
 
-    def save(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path) -> None:
         """Write `tokenizer.json`."""
         self.backend.save(str(Path(folder) / "tokenizer.json"))
 
     @classmethod
-    def load(
+    def from_pretrained(
         cls,
-        folder: str | Path,
+        source: str | Path,
         *,
         length: int | None = None,
         full: bool = False,
         side: str | None = None,
         clean: Callable[[str], str] | None = None,
     ) -> Tokenizer:
-        """What `save` wrote, or the tokenizer of a hub checkpoint: `tokenizer.json`, or CLIP's `vocab.json` with
-        `merges.txt`. What is not given comes from `tokenizer.json`, then from `tokenizer_config.json`.
+        """Load what `save_pretrained` wrote, or the tokenizer of a public checkpoint: `tokenizer.json`, or CLIP's
+        `vocab.json` with `merges.txt`. Settings that are not given come from `tokenizer.json`, then from
+        `tokenizer_config.json`.
 
         Args:
-            length: the most tokens of a text.
-            full: pad every text to `length`.
-            side: where padding goes, "right" or "left".
+            source: a folder, the name of a bundled model, or a hub id.
+            length: greatest number of tokens of a text.
+            full: whether to pad every text to `length`.
+            side: side of the padding, "right" or "left".
+            clean: as in the constructor.
 
         Raises:
             ValueError: the folder holds no tokenizer of these kinds.
         """
-        folder = Path(folder)
+        folder = locate(source)
         settings: dict[str, Any] = {}
         for name in ("special_tokens_map.json", "tokenizer_config.json"):
             if (folder / name).is_file():
@@ -134,8 +141,8 @@ def word_tokenizer(texts: Iterable[str], length: int | None, special: Sequence[s
     """A tokenizer whose tokens are the words and signs that occur in texts, lower-cased.
 
     Args:
-        length: the most tokens of a text, start and end included; None where texts may be of any length.
-        special: tokens more, such as "<image>", after the usual four.
+        length: greatest number of tokens of a text, start and end included; None if texts may be of any length.
+        special: further tokens, such as "<image>", after the usual four.
     """
     splitter = pre_tokenizers.Whitespace()
     words = sorted({word for text in texts for word, _ in splitter.pre_tokenize_str(text.lower())})

@@ -1,9 +1,10 @@
-"""Masks of everything in a picture: SAM is asked about a grid of points (Kirillov et al. 2023, appendix B)."""
+"""Masks of all objects of an image: SAM is prompted with a grid of points (Kirillov et al. 2023, appendix B)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
 from itertools import product
 from typing import NamedTuple
 
@@ -13,89 +14,112 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..nn import nms
-from ..preprocess.image_processor import Picture
+from ..preprocess.image_processor import ImageArray
 from .predictor import SamPredictor
 
-EDGE = 20
-"""A mask whose box ends so many pixels or less from the edge of a crop is taken for cut off, and dropped."""
+CROP_EDGE = 20
+"""Distance in pixels from an edge of a crop, up to which a mask that ends there is taken for cut off, and dropped."""
 
 
 class FoundMask(NamedTuple):
-    """A thing, or a part of one.
+    """Mask of an object, or of a part of one.
 
     Attributes:
         pixels: bool (height, width) within `box`.
-        box: left, top, right, bottom in the picture, right and bottom past the last pixel.
-        iou: how well the mask fits, as the model sees it.
-        stability: intersection over union of the mask at a higher and at a lower threshold.
+        box: left, top, right, bottom in the image, right and bottom past the last pixel.
+        predicted_iou: the model's own estimate of how well the mask fits.
+        stability_score: intersection over union of the mask at a higher and at a lower threshold.
         point: x and y of the prompt.
-        crop: the part of the picture that was looked at, as `box`.
+        crop_box: crop of the image that the mask was predicted in, as `box`.
     """
 
     pixels: NDArray[np.bool_]
     box: tuple[int, int, int, int]
-    iou: float
-    stability: float
+    predicted_iou: float
+    stability_score: float
     point: tuple[float, float]
-    crop: tuple[int, int, int, int]
+    crop_box: tuple[int, int, int, int]
 
 
-def automatic_masks(
-    predictor: SamPredictor,
-    picture: Picture,
-    *,
-    side: int = 32,
-    batch: int = 64,
-    least_iou: float = 0.88,
-    least_stability: float = 0.95,
-    offset: float = 1.0,
-    overlap: float = 0.7,
-    crop_layers: int = 0,
-    crop_overlap: float = 512 / 1500,
-    crop_thinning: int = 1,
-) -> list[FoundMask]:
-    """Masks of all that a grid of points finds; of each crop the surest first.
+@dataclass(frozen=True)
+class SamAutomaticMaskGenerator:
+    """Finds masks of all objects of an image.
 
     Args:
-        picture: uint8 (height, width, 3).
-        side: points along each side of the grid.
-        batch: points asked about at once.
-        least_iou: masks whose predicted IoU is not above this are dropped.
-        least_stability: those whose stability is below this, too.
-        offset: of the two thresholds of stability from 0.
-        overlap: of two masks whose boxes have a greater IoU, the one rated higher stays.
-        crop_layers: how often to look closer: layer i looks at 2^i by 2^i crops, which find smaller things.
-        crop_overlap: how far the crops of the first layer overlap, as a share of the shorter side.
-        crop_thinning: the grid of layer i has `side` / crop_thinning^i points along a side.
+        predictor: a model with its image processor.
+        points_per_side: number of points along each side of the grid.
+        points_per_batch: number of points per forward pass.
+        pred_iou_thresh: masks whose predicted IoU is not above this are dropped.
+        stability_score_thresh: masks whose stability is below this are dropped.
+        stability_score_offset: distance of the two thresholds of stability from 0.
+        box_nms_thresh: IoU of the boxes of two masks above which only the one rated higher stays.
+        crop_n_layers: number of layers of crops: layer i has 2^i by 2^i crops, in which smaller objects are found.
+        crop_overlap_ratio: overlap of the crops of the first layer, as a share of the shorter side.
+        crop_n_points_downscale_factor: the grid of layer i has `points_per_side` / this^i points per side.
     """
-    found = []
-    crops = list(crop_boxes(picture.shape[0], picture.shape[1], crop_layers, crop_overlap))
-    for crop, layer in crops:
-        left, top, right, bottom = crop
-        predictor.set_image(picture[top:bottom, left:right])
-        grid = point_grid(side // crop_thinning**layer) * torch.tensor([right - left, bottom - top])
-        masks = [
-            _uncrop(mask, crop)
-            for points in grid.split(batch)
-            for mask in _masks_at(predictor, points, least_iou, least_stability, offset)
-        ]
-        whole = [mask for mask in masks if not _cut_off(mask, picture)]
-        found += _surest(whole, [mask.iou for mask in whole], overlap)
-    if len(crops) > 1:  # what a smaller crop shows is drawn more finely
-        found = _surest(found, [1 / _area(mask.crop) for mask in found], overlap)
-    return found
+
+    predictor: SamPredictor
+    _: KW_ONLY
+    points_per_side: int = 32
+    points_per_batch: int = 64
+    pred_iou_thresh: float = 0.88
+    stability_score_thresh: float = 0.95
+    stability_score_offset: float = 1.0
+    box_nms_thresh: float = 0.7
+    crop_n_layers: int = 0
+    crop_overlap_ratio: float = 512 / 1500
+    crop_n_points_downscale_factor: int = 1
+
+    def generate(self, image: ImageArray) -> list[FoundMask]:
+        """Masks of an image, uint8 (height, width, 3); of each crop the one rated highest first."""
+        found = []
+        crops = list(crop_boxes(image.shape[0], image.shape[1], self.crop_n_layers, self.crop_overlap_ratio))
+        for crop, layer in crops:
+            left, top, right, bottom = crop
+            self.predictor.set_image(image[top:bottom, left:right])
+            per_side = self.points_per_side // self.crop_n_points_downscale_factor**layer
+            grid = point_grid(per_side) * torch.tensor([right - left, bottom - top])
+            masks = [
+                _uncrop(mask, crop)
+                for points in grid.split(self.points_per_batch)
+                for mask in self._masks_at(points)
+            ]
+            whole = [mask for mask in masks if not _is_cut_off(mask, image)]
+            found += _suppress(whole, [mask.predicted_iou for mask in whole], self.box_nms_thresh)
+        if len(crops) > 1:  # masks of a smaller crop are finer
+            found = _suppress(found, [1 / _area(mask.crop_box) for mask in found], self.box_nms_thresh)
+        return found
+
+    def _masks_at(self, points: Tensor) -> Iterator[FoundMask]:
+        """The good masks at points (N, 2), in the frame of the crop."""
+        prediction = self.predictor.predict(points[:, None])
+        logits, iou = prediction.logits.flatten(0, 1), prediction.iou_predictions.flatten()  # (N * M, …)
+        points = points.repeat_interleave(prediction.iou_predictions.shape[1], 0)
+        good = (iou > self.pred_iou_thresh).nonzero()[:, 0]
+        logits, iou = logits[good], iou[good]
+        offset = self.stability_score_offset
+        stability = (logits > offset).sum((1, 2)) / (logits > -offset).sum((1, 2))
+        masks = logits > 0
+        keep = (stability >= self.stability_score_thresh) & masks.flatten(1).any(1)
+        for i in keep.nonzero()[:, 0].tolist():
+            mask = masks[i].cpu().numpy()
+            rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
+            box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+            x, y = points[good[i].cpu()].tolist()
+            pixels = mask[box[1] : box[3], box[0] : box[2]].copy()
+            yield FoundMask(pixels, box, float(iou[i]), float(stability[i]), (x, y), box)
 
 
-def point_grid(side: int) -> Tensor:
-    """Centres (side², 2) of the cells of a grid over [0, 1] × [0, 1], row by row."""
-    places = (torch.arange(side, dtype=torch.float64) + 0.5) / side
-    return torch.stack(torch.meshgrid(places, places, indexing="xy"), -1).flatten(0, 1)
+def point_grid(points_per_side: int) -> Tensor:
+    """Centres (points_per_side², 2) of the cells of a grid over [0, 1] × [0, 1], row by row."""
+    centres = (torch.arange(points_per_side, dtype=torch.float64) + 0.5) / points_per_side
+    return torch.stack(torch.meshgrid(centres, centres, indexing="xy"), -1).flatten(0, 1)
 
 
 def crop_boxes(
     height: int, width: int, layers: int, overlap: float
 ) -> Iterator[tuple[tuple[int, int, int, int], int]]:
-    """The whole picture, layer 0, and the crops of the layers from 1."""
+    """Boxes of the whole image, layer 0, and of the crops of the layers from 1, each with its layer."""
     yield (0, 0, width, height), 0
     for layer in range(1, layers + 1):
         count = 2**layer
@@ -106,48 +130,30 @@ def crop_boxes(
             yield (left, top, min(left + across, width), min(top + down, height)), layer
 
 
-def _masks_at(
-    predictor: SamPredictor, points: Tensor, least_iou: float, least_stability: float, offset: float
-) -> Iterator[FoundMask]:
-    """The good masks at points (N, 2), in the frame of the crop."""
-    answer = predictor.predict(points[:, None])
-    logits, iou = answer.logits.flatten(0, 1), answer.iou.flatten()
-    points = points.repeat_interleave(answer.iou.shape[1], 0)
-    good = (iou > least_iou).nonzero()[:, 0]
-    logits, iou = logits[good], iou[good]
-    stability = (logits > offset).sum((1, 2)) / (logits > -offset).sum((1, 2))
-    masks = logits > 0
-    keep = (stability >= least_stability) & masks.flatten(1).any(1)
-    for i in keep.nonzero()[:, 0].tolist():
-        mask = masks[i].cpu().numpy()
-        rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
-        box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-        x, y = points[good[i].cpu()].tolist()
-        pixels = mask[box[1] : box[3], box[0] : box[2]].copy()
-        yield FoundMask(pixels, box, float(iou[i]), float(stability[i]), (x, y), box)
-
-
-def _surest(masks: list[FoundMask], scores: list[float], overlap: float) -> list[FoundMask]:
-    """Without those that one with a higher score covers; sizes of boxes are counted between pixel centres."""
+def _suppress(masks: list[FoundMask], scores: list[float], overlap: float) -> list[FoundMask]:
+    """Masks without those whose box overlaps that of a mask with a higher score; sizes of boxes are counted between
+    pixel centres."""
     if not masks:
         return []
     boxes = torch.tensor([mask.box for mask in masks]) - torch.tensor([0, 0, 1, 1])
     return [masks[i] for i in nms(boxes.float(), torch.tensor(scores), overlap).tolist()]
 
 
-def _cut_off(mask: FoundMask, picture: Picture) -> bool:
-    """Whether a mask ends at an edge of its crop that is no edge of the picture."""
+def _is_cut_off(mask: FoundMask, image: ImageArray) -> bool:
+    """Whether a mask ends at an edge of its crop that is no edge of the image."""
     left, top, right, bottom = mask.box
     edges = left, top, right - 1, bottom - 1
-    far = 0, 0, picture.shape[1], picture.shape[0]
-    return any(abs(at - c) <= EDGE < abs(at - f) for at, c, f in zip(edges, mask.crop, far, strict=True))
+    far = 0, 0, image.shape[1], image.shape[0]
+    return any(
+        abs(at - c) <= CROP_EDGE < abs(at - f) for at, c, f in zip(edges, mask.crop_box, far, strict=True)
+    )
 
 
 def _uncrop(mask: FoundMask, crop: tuple[int, int, int, int]) -> FoundMask:
-    """In the frame of the picture."""
+    """The mask in the frame of the image."""
     left, top = crop[:2]
     box = mask.box[0] + left, mask.box[1] + top, mask.box[2] + left, mask.box[3] + top
-    return mask._replace(box=box, point=(mask.point[0] + left, mask.point[1] + top), crop=crop)
+    return mask._replace(box=box, point=(mask.point[0] + left, mask.point[1] + top), crop_box=crop)
 
 
 def _area(box: tuple[int, int, int, int]) -> int:

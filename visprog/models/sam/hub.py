@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..checkpoint.hub_config import check_keys, check_kind
+from ..checkpoint.hub_config import check_keys, check_model_type
 from ..checkpoint.keymap import KeyMap, Names
 
 POSITIONS = "shared_image_embedding.positional_embedding"
@@ -39,7 +39,7 @@ def hub_config(raw: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: its parts do not fit together, or it asks for what is not implemented.
     """
-    check_kind(raw, "sam")
+    check_model_type(raw, "sam")
     check_keys(raw, (*HUB_KEYS, "tie_word_embeddings"))
     vision, prompts, decoder = (raw.get(part) or {} for part in HUB_KEYS)
     for (part, known), section in zip(HUB_KEYS.items(), (vision, prompts, decoder), strict=True):
@@ -79,11 +79,11 @@ def hub_config(raw: Mapping[str, Any]) -> dict[str, Any]:
         layers=vision.get("num_hidden_layers", 12),
         heads=vision.get("num_attention_heads", 12),
         hidden=vision.get("mlp_dim") or int(dim * vision.get("mlp_ratio", 4.0)),
-        window=vision.get("window_size", 14),
-        global_layers=tuple(vision.get("global_attn_indexes", (2, 5, 8, 11))),
+        window_size=vision.get("window_size", 14),
+        global_attn_indexes=tuple(vision.get("global_attn_indexes", (2, 5, 8, 11))),
         qkv_bias=vision.get("qkv_bias", True),
-        absolute=vision.get("use_abs_pos", True),
-        relative=vision.get("use_rel_pos", True),
+        use_abs_pos=vision.get("use_abs_pos", True),
+        use_rel_pos=vision.get("use_rel_pos", True),
         activation=vision.get("hidden_act", "gelu"),
         eps=vision.get("layer_norm_eps", 1e-6),
         width=width,
@@ -97,9 +97,9 @@ def hub_config(raw: Mapping[str, Any]) -> dict[str, Any]:
         decoder_eps=decoder.get("layer_norm_eps", 1e-6),
         downsample=2,  # theirs reads the rate for the last attention alone
         last_downsample=decoder.get("attention_downsample_rate", 2),
-        masks=decoder.get("num_multimask_outputs", 3),
-        iou_layers=max(2, decoder.get("iou_head_depth", 3)),
-        iou_hidden=decoder.get("iou_head_hidden_dim", 256),
+        num_multimask_outputs=decoder.get("num_multimask_outputs", 3),
+        iou_head_depth=max(2, decoder.get("iou_head_depth", 3)),
+        iou_head_hidden_dim=decoder.get("iou_head_hidden_dim", 256),
     )
 
 
@@ -107,97 +107,115 @@ def _shared(norm: str, blocks: str) -> list[tuple[str, Names]]:
     """What both layouts call alike, but for the name of their norms and of the encoder's blocks."""
     block, layer = f"{blocks}.{{}}", "mask_decoder.transformer.layers.{}"
     return [
-        (f"{block}.{norm}1.{{}}", "encoder.blocks.{}.attention_norm.{}"),
-        (f"{block}.attn.qkv.{{}}", "encoder.blocks.{}.attention.qkv.{}"),
-        (f"{block}.attn.proj.{{}}", "encoder.blocks.{}.attention.out.{}"),
-        (f"{block}.attn.rel_pos_h", "encoder.blocks.{}.attention.rows"),
-        (f"{block}.attn.rel_pos_w", "encoder.blocks.{}.attention.columns"),
-        (f"{block}.{norm}2.{{}}", "encoder.blocks.{}.mlp_norm.{}"),
-        (f"{block}.mlp.lin1.{{}}", "encoder.blocks.{}.mlp.layers.0.{}"),
-        (f"{block}.mlp.lin2.{{}}", "encoder.blocks.{}.mlp.layers.1.{}"),
-        ("prompt_encoder.not_a_point_embed.weight", "prompts.not_a_point"),
-        ("prompt_encoder.no_mask_embed.weight", "prompts.no_mask"),
-        ("mask_decoder.iou_token.weight", "decoder.iou_token"),
-        ("mask_decoder.mask_tokens.weight", "decoder.mask_tokens"),
-        (f"{layer}.self_attn.{{}}_proj.{{}}", "decoder.blocks.{}.self_attention.{}.{}"),
-        (f"{layer}.cross_attn_token_to_image.{{}}_proj.{{}}", "decoder.blocks.{}.to_image.{}.{}"),
-        (f"{layer}.cross_attn_image_to_token.{{}}_proj.{{}}", "decoder.blocks.{}.to_tokens.{}.{}"),
-        (f"{layer}.mlp.lin1.{{}}", "decoder.blocks.{}.mlp.layers.0.{}"),
-        (f"{layer}.mlp.lin2.{{}}", "decoder.blocks.{}.mlp.layers.1.{}"),
-        *((f"{layer}.{norm}{i + 1}.{{}}", f"decoder.blocks.{{}}.norms.{i}.{{}}") for i in range(4)),
-        ("mask_decoder.transformer.final_attn_token_to_image.{}_proj.{}", "decoder.to_image.{}.{}"),
-        (f"mask_decoder.transformer.{norm}_final_attn.{{}}", "decoder.norm.{}"),
+        (f"{block}.{norm}1.{{}}", "image_encoder.blocks.{}.attention_norm.{}"),
+        (f"{block}.attn.qkv.{{}}", "image_encoder.blocks.{}.attention.qkv.{}"),
+        (f"{block}.attn.proj.{{}}", "image_encoder.blocks.{}.attention.out.{}"),
+        (f"{block}.attn.rel_pos_h", "image_encoder.blocks.{}.attention.rel_pos_h"),
+        (f"{block}.attn.rel_pos_w", "image_encoder.blocks.{}.attention.rel_pos_w"),
+        (f"{block}.{norm}2.{{}}", "image_encoder.blocks.{}.mlp_norm.{}"),
+        (f"{block}.mlp.lin1.{{}}", "image_encoder.blocks.{}.mlp.layers.0.{}"),
+        (f"{block}.mlp.lin2.{{}}", "image_encoder.blocks.{}.mlp.layers.1.{}"),
+        ("prompt_encoder.not_a_point_embed.weight", "prompt_encoder.not_a_point_embed"),
+        ("prompt_encoder.no_mask_embed.weight", "prompt_encoder.no_mask_embed"),
+        ("mask_decoder.iou_token.weight", "mask_decoder.iou_token"),
+        ("mask_decoder.mask_tokens.weight", "mask_decoder.mask_tokens"),
+        (f"{layer}.self_attn.{{}}_proj.{{}}", "mask_decoder.blocks.{}.self_attention.{}.{}"),
+        (f"{layer}.cross_attn_token_to_image.{{}}_proj.{{}}", "mask_decoder.blocks.{}.token_to_image.{}.{}"),
+        (f"{layer}.cross_attn_image_to_token.{{}}_proj.{{}}", "mask_decoder.blocks.{}.image_to_token.{}.{}"),
+        (f"{layer}.mlp.lin1.{{}}", "mask_decoder.blocks.{}.mlp.layers.0.{}"),
+        (f"{layer}.mlp.lin2.{{}}", "mask_decoder.blocks.{}.mlp.layers.1.{}"),
+        *((f"{layer}.{norm}{i + 1}.{{}}", f"mask_decoder.blocks.{{}}.norms.{i}.{{}}") for i in range(4)),
+        (
+            "mask_decoder.transformer.final_attn_token_to_image.{}_proj.{}",
+            "mask_decoder.final_token_to_image.{}.{}",
+        ),
+        (f"mask_decoder.transformer.{norm}_final_attn.{{}}", "mask_decoder.final_norm.{}"),
     ]
 
 
-def hub_keys(iou_layers: int) -> KeyMap:
+def hub_keys(iou_head_depth: int) -> KeyMap:
     """The layout of `transformers` (facebook/sam-vit-…), for an IoU head of so many layers."""
     return KeyMap(
         [
-            (POSITIONS, "prompts.frequencies"),
-            ("vision_encoder.patch_embed.projection.{}", "encoder.patches.projection.{}"),
-            ("vision_encoder.pos_embed", "encoder.positions"),
+            (POSITIONS, "prompt_encoder.frequencies"),
+            ("vision_encoder.patch_embed.projection.{}", "image_encoder.patches.projection.{}"),
+            ("vision_encoder.pos_embed", "image_encoder.positions"),
             *_shared("layer_norm", "vision_encoder.layers"),
-            ("vision_encoder.neck.conv1.weight", "encoder.neck.0.weight"),
-            ("vision_encoder.neck.layer_norm1.{}", "encoder.neck.1.{}"),
-            ("vision_encoder.neck.conv2.weight", "encoder.neck.2.weight"),
-            ("vision_encoder.neck.layer_norm2.{}", "encoder.neck.3.{}"),
-            ("prompt_encoder.point_embed.{}.weight", "prompts.types.{}"),
-            ("prompt_encoder.mask_embed.conv1.{}", "prompts.convs.0.{}"),
-            ("prompt_encoder.mask_embed.conv2.{}", "prompts.convs.1.{}"),
-            ("prompt_encoder.mask_embed.conv3.{}", "prompts.convs.2.{}"),
-            ("prompt_encoder.mask_embed.layer_norm1.{}", "prompts.norms.0.{}"),
-            ("prompt_encoder.mask_embed.layer_norm2.{}", "prompts.norms.1.{}"),
-            ("mask_decoder.upscale_conv1.{}", "decoder.upscale.0.{}"),
-            ("mask_decoder.upscale_layer_norm.{}", "decoder.upscale.1.{}"),
-            ("mask_decoder.upscale_conv2.{}", "decoder.upscale.3.{}"),
-            ("mask_decoder.output_hypernetworks_mlps.{}.proj_in.{}", "decoder.mask_heads.{}.layers.0.{}"),
-            ("mask_decoder.output_hypernetworks_mlps.{}.layers.0.{}", "decoder.mask_heads.{}.layers.1.{}"),
-            ("mask_decoder.output_hypernetworks_mlps.{}.proj_out.{}", "decoder.mask_heads.{}.layers.2.{}"),
-            ("mask_decoder.iou_prediction_head.proj_in.{}", "decoder.iou_head.layers.0.{}"),
+            ("vision_encoder.neck.conv1.weight", "image_encoder.neck.0.weight"),
+            ("vision_encoder.neck.layer_norm1.{}", "image_encoder.neck.1.{}"),
+            ("vision_encoder.neck.conv2.weight", "image_encoder.neck.2.weight"),
+            ("vision_encoder.neck.layer_norm2.{}", "image_encoder.neck.3.{}"),
+            ("prompt_encoder.point_embed.{}.weight", "prompt_encoder.point_embeddings.{}"),
+            ("prompt_encoder.mask_embed.conv1.{}", "prompt_encoder.mask_convs.0.{}"),
+            ("prompt_encoder.mask_embed.conv2.{}", "prompt_encoder.mask_convs.1.{}"),
+            ("prompt_encoder.mask_embed.conv3.{}", "prompt_encoder.mask_convs.2.{}"),
+            ("prompt_encoder.mask_embed.layer_norm1.{}", "prompt_encoder.mask_norms.0.{}"),
+            ("prompt_encoder.mask_embed.layer_norm2.{}", "prompt_encoder.mask_norms.1.{}"),
+            ("mask_decoder.upscale_conv1.{}", "mask_decoder.output_upscaling.0.{}"),
+            ("mask_decoder.upscale_layer_norm.{}", "mask_decoder.output_upscaling.1.{}"),
+            ("mask_decoder.upscale_conv2.{}", "mask_decoder.output_upscaling.3.{}"),
+            (
+                "mask_decoder.output_hypernetworks_mlps.{}.proj_in.{}",
+                "mask_decoder.output_hypernetworks.{}.layers.0.{}",
+            ),
+            (
+                "mask_decoder.output_hypernetworks_mlps.{}.layers.0.{}",
+                "mask_decoder.output_hypernetworks.{}.layers.1.{}",
+            ),
+            (
+                "mask_decoder.output_hypernetworks_mlps.{}.proj_out.{}",
+                "mask_decoder.output_hypernetworks.{}.layers.2.{}",
+            ),
+            ("mask_decoder.iou_prediction_head.proj_in.{}", "mask_decoder.iou_prediction_head.layers.0.{}"),
             *(
-                (f"mask_decoder.iou_prediction_head.layers.{i}.{{}}", f"decoder.iou_head.layers.{i + 1}.{{}}")
-                for i in range(iou_layers - 2)
+                (
+                    f"mask_decoder.iou_prediction_head.layers.{i}.{{}}",
+                    f"mask_decoder.iou_prediction_head.layers.{i + 1}.{{}}",
+                )
+                for i in range(iou_head_depth - 2)
             ),
             (
                 "mask_decoder.iou_prediction_head.proj_out.{}",
-                f"decoder.iou_head.layers.{iou_layers - 1}.{{}}",
+                f"mask_decoder.iou_prediction_head.layers.{iou_head_depth - 1}.{{}}",
             ),
         ]
     )
 
 
-AUTHORS_KEYS = KeyMap(
+SEGMENT_ANYTHING_KEYS = KeyMap(
     [
-        ("prompt_encoder.pe_layer.positional_encoding_gaussian_matrix", "prompts.frequencies"),
-        ("image_encoder.patch_embed.proj.{}", "encoder.patches.projection.{}"),
-        ("image_encoder.pos_embed", "encoder.positions"),
+        ("prompt_encoder.pe_layer.positional_encoding_gaussian_matrix", "prompt_encoder.frequencies"),
+        ("image_encoder.patch_embed.proj.{}", "image_encoder.patches.projection.{}"),
+        ("image_encoder.pos_embed", "image_encoder.positions"),
         *_shared("norm", "image_encoder.blocks"),
-        ("image_encoder.neck.{}.{}", "encoder.neck.{}.{}"),
-        ("prompt_encoder.point_embeddings.{}.weight", "prompts.types.{}"),
-        ("prompt_encoder.mask_downscaling.0.{}", "prompts.convs.0.{}"),
-        ("prompt_encoder.mask_downscaling.3.{}", "prompts.convs.1.{}"),
-        ("prompt_encoder.mask_downscaling.6.{}", "prompts.convs.2.{}"),
-        ("prompt_encoder.mask_downscaling.1.{}", "prompts.norms.0.{}"),
-        ("prompt_encoder.mask_downscaling.4.{}", "prompts.norms.1.{}"),
-        ("mask_decoder.output_upscaling.{}.{}", "decoder.upscale.{}.{}"),
-        ("mask_decoder.output_hypernetworks_mlps.{}.layers.{}.{}", "decoder.mask_heads.{}.layers.{}.{}"),
-        ("mask_decoder.iou_prediction_head.layers.{}.{}", "decoder.iou_head.layers.{}.{}"),
+        ("image_encoder.neck.{}.{}", "image_encoder.neck.{}.{}"),
+        ("prompt_encoder.point_embeddings.{}.weight", "prompt_encoder.point_embeddings.{}"),
+        ("prompt_encoder.mask_downscaling.0.{}", "prompt_encoder.mask_convs.0.{}"),
+        ("prompt_encoder.mask_downscaling.3.{}", "prompt_encoder.mask_convs.1.{}"),
+        ("prompt_encoder.mask_downscaling.6.{}", "prompt_encoder.mask_convs.2.{}"),
+        ("prompt_encoder.mask_downscaling.1.{}", "prompt_encoder.mask_norms.0.{}"),
+        ("prompt_encoder.mask_downscaling.4.{}", "prompt_encoder.mask_norms.1.{}"),
+        ("mask_decoder.output_upscaling.{}.{}", "mask_decoder.output_upscaling.{}.{}"),
+        (
+            "mask_decoder.output_hypernetworks_mlps.{}.layers.{}.{}",
+            "mask_decoder.output_hypernetworks.{}.layers.{}.{}",
+        ),
+        ("mask_decoder.iou_prediction_head.layers.{}.{}", "mask_decoder.iou_prediction_head.layers.{}.{}"),
     ]
 )
 """The layout of the authors' package `segment_anything`."""
 
 
-def from_hub(state: Mapping[str, Tensor], iou_layers: int) -> dict[str, Tensor]:
+def from_hub(state: Mapping[str, Tensor], iou_head_depth: int) -> dict[str, Tensor]:
     """A hub checkpoint's weights under our names."""
     state = dict(state)
     if TWIN in state:
         state.setdefault(POSITIONS, state[TWIN])
         del state[TWIN]
-    return hub_keys(iou_layers).to_ours(state)
+    return hub_keys(iou_head_depth).to_ours(state)
 
 
-def to_hub(state: Mapping[str, Tensor], iou_layers: int) -> dict[str, Tensor]:
+def to_hub(state: Mapping[str, Tensor], iou_head_depth: int) -> dict[str, Tensor]:
     """Our weights under the names of a hub checkpoint."""
-    theirs = hub_keys(iou_layers).to_theirs(state)
+    theirs = hub_keys(iou_head_depth).to_theirs(state)
     return {**theirs, TWIN: theirs[POSITIONS]}

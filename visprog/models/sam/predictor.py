@@ -1,4 +1,4 @@
-"""Ask SAM about a picture: it is encoded once, and then prompted as often as one likes."""
+"""SAM on one image: it is encoded once, and then prompted any number of times."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..preprocess.image_processor import BILINEAR, Picture, Pixels
+from ..preprocess.image_processor import BILINEAR, ImageArray, ImageProcessor
 from .model import Sam
 
 
-class Encoded(NamedTuple):
-    """A picture as SAM sees it.
+class EncodedImage(NamedTuple):
+    """An image as SAM encodes it.
 
     Attributes:
         embedding: (1, width, h, w).
-        original: height and width of the picture.
-        resized: those of the picture as it was given to the model, before padding.
+        original_size: height and width of the image.
+        input_size: height and width of the image as it was given to the model, before padding.
     """
 
     embedding: Tensor
-    original: tuple[int, int]
-    resized: tuple[int, int]
+    original_size: tuple[int, int]
+    input_size: tuple[int, int]
 
 
 class Prediction(NamedTuple):
-    """Answers to N prompts, M masks each; a mask is where logits are positive.
+    """Predictions for N prompts, M masks each; a mask is where its logits are positive.
 
     Attributes:
-        logits: of the size of the picture, (N, M, height, width).
-        iou: how well each mask fits, as the model sees it, (N, M).
-        small: the decoder's own logits (N, M, 4 h, 4 w): a further prompt.
+        logits: (N, M, height, width), of the size of the image.
+        iou_predictions: predicted IoU of each mask with the object, (N, M).
+        low_res_masks: logits of the decoder (N, M, 4 h, 4 w), which a further prompt may contain.
     """
 
     logits: Tensor
-    iou: Tensor
-    small: Tensor
+    iou_predictions: Tensor
+    low_res_masks: Tensor
 
 
-def sam_pixels(size: int = 1024) -> Pixels:
-    """How SAM wants its pictures: the longer side `size` pixels, padded to a square on the right and below."""
-    return Pixels(
+def sam_image_processor(size: int = 1024) -> ImageProcessor:
+    """The image processor of SAM: the longer side `size` pixels, padded to a square on the right and below."""
+    return ImageProcessor(
         longest=size,
         resample=BILINEAR,
         mean=(0.485, 0.456, 0.406),
@@ -52,28 +52,28 @@ def sam_pixels(size: int = 1024) -> Pixels:
 
 
 class SamPredictor:
-    """A model and the picture it looks at.
+    """A model and the image that it is prompted about.
 
     Args:
         model: put into evaluation mode.
-        pixels: how pictures are prepared; `sam_pixels` of the model's size where not given.
+        image_processor: prepares images; `sam_image_processor` of the model's size if not given.
 
     Attributes:
-        image: the picture that prompts are about; what `set_image` once returned may be put here again.
+        image: the image that prompts are about; a return value of `set_image` may be put here again.
     """
 
-    def __init__(self, model: Sam, pixels: Pixels | None = None) -> None:
+    def __init__(self, model: Sam, image_processor: ImageProcessor | None = None) -> None:
         self.model = model.eval()
-        self.pixels = pixels or sam_pixels(model.config.image_size)
-        self.image: Encoded | None = None
+        self.image_processor = image_processor or sam_image_processor(model.config.image_size)
+        self.image: EncodedImage | None = None
 
     @torch.no_grad()
-    def set_image(self, picture: Picture) -> Encoded:
-        """Encode a picture, uint8 (height, width, 3), and make it the one that prompts are about."""
-        fitted = self.pixels.fit(picture)
-        device = self.model.prompts.frequencies.device
-        embedding, _ = self.model.encoder(self.pixels([picture]).to(device))
-        self.image = Encoded(embedding, picture.shape[:2], fitted.shape[:2])
+    def set_image(self, image: ImageArray) -> EncodedImage:
+        """Encode an image, uint8 (height, width, 3), and make it the one that prompts are about."""
+        resized = self.image_processor.fit(image)
+        device = self.model.prompt_encoder.frequencies.device
+        embedding, _ = self.model.image_encoder(self.image_processor([image]).to(device))
+        self.image = EncodedImage(embedding, image.shape[:2], resized.shape[:2])
         return self.image
 
     @torch.no_grad()
@@ -84,27 +84,27 @@ class SamPredictor:
         boxes: Tensor | None = None,
         masks: Tensor | None = None,
         *,
-        multimask: bool = True,
+        multimask_output: bool = True,
     ) -> Prediction:
-        """Masks for N prompts, in pixels of the picture.
+        """Masks for N prompts, in pixels of the image.
 
         Args:
             points: (N, K, 2), x and y.
-            labels: (N, K), as in `Sam`; 1 where not given.
+            labels: (N, K), as in `Sam`; all 1 if not given.
             boxes: (N, 4).
-            masks: `small` logits of an earlier answer, (N, 4 h, 4 w).
-            multimask: several masks each, for prompts that may mean several things.
+            masks: `low_res_masks` of an earlier prediction, (N, 4 h, 4 w).
+            multimask_output: whether to predict several masks each, for prompts that may mean several objects.
 
         Raises:
-            ValueError: no picture was set, or the prompts are of different number.
+            ValueError: no image was set, or the numbers of prompts differ.
         """
         image = self.image
         if image is None:
-            raise ValueError("set_image comes first: there is no picture that the prompts could be about")
+            raise ValueError("set_image comes first: there is no image that the prompts could be about")
         embedding = image.embedding
         # Coordinates are float32 in a model of any precision: bfloat16 has no 1001, only 1000 and 1004.
         scale = torch.tensor(
-            [new / old for new, old in zip(image.resized, image.original, strict=True)],
+            [new / old for new, old in zip(image.input_size, image.original_size, strict=True)],
             device=embedding.device,
         ).flip(0)
         given = {
@@ -114,18 +114,17 @@ class SamPredictor:
             "masks": None if masks is None else masks.to(embedding),
         }
         output = self.model(
-            embedding=embedding,
-            multimask=multimask,
+            image_embeddings=embedding,
+            multimask_output=multimask_output,
             **{name: None if prompt is None else prompt[None] for name, prompt in given.items()},
         )
-        small = output.masks[0]
-        return Prediction(self.enlarge(small, image), output.iou[0], small)
+        low_res = output.masks[0]
+        return Prediction(self.postprocess_masks(low_res, image), output.iou_predictions[0], low_res)
 
-    def enlarge(self, small: Tensor, image: Encoded) -> Tensor:
-        """The decoder's logits (N, M, 4 h, 4 w) at the size of the picture, without the padding."""
+    def postprocess_masks(self, low_res_masks: Tensor, image: EncodedImage) -> Tensor:
+        """Logits of the decoder (N, M, 4 h, 4 w) at the size of the image, without the padding."""
         patch = self.model.config.patch
         padded = [side * patch for side in image.embedding.shape[2:]]
-        whole = F.interpolate(small.float(), padded, mode="bilinear")
-        return F.interpolate(
-            whole[..., : image.resized[0], : image.resized[1]], image.original, mode="bilinear"
-        )
+        whole = F.interpolate(low_res_masks.float(), padded, mode="bilinear")
+        height, width = image.input_size
+        return F.interpolate(whole[..., :height, :width], image.original_size, mode="bilinear")

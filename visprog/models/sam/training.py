@@ -76,7 +76,7 @@ def random_points(regions: Tensor) -> Tensor:
     return torch.cat([index % regions.shape[-1], index // regions.shape[-1]], -1).float()
 
 
-def boxes_of(masks: Tensor) -> Tensor:
+def mask_boxes(masks: Tensor) -> Tensor:
     """Tight boxes: bool (…, H, W) → left, top, right, bottom (…, 4), right and bottom past the last pixel; zeros for
     an empty mask."""
     edges = []
@@ -96,7 +96,7 @@ def noisy_boxes(boxes: Tensor, share: float = 0.1, limit: float = 20.0) -> Tenso
     return boxes + noise.clamp(-limit, limit)
 
 
-def corrections(masks: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def correction_points(masks: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """A click that corrects each answer: a point of what it got wrong, 1 if it lies on the thing, else 0. Where
     nothing is wrong, a point beside the thing.
 
@@ -145,24 +145,28 @@ def interactive_losses(
         box_limit: as `limit` of `noisy_boxes`.
         wta_eps, every_iou: as in `mask_loss`.
     """
-    embedding, _ = model.encoder(images)
+    image_embeddings, _ = model.image_encoder(images)
     size = torch.tensor(images.shape[:1:-1], device=images.device)
-    places = model.prompts.grid(*embedding.shape[2:])
-    boxes = model.prompts.boxes(noisy_boxes(boxes_of(targets), limit=box_limit), size)
+    encoder = model.prompt_encoder
+    image_pe = encoder.image_pe(*image_embeddings.shape[2:])
+    boxes = encoder.embed_boxes(noisy_boxes(mask_boxes(targets), limit=box_limit), size)
     ones = torch.ones(*targets.shape[:2], 1, device=images.device)
-    points = model.prompts.points(random_points(targets)[..., None, :], ones, size)
-    points = torch.cat([points, model.prompts.not_a_point.expand_as(points)], 2)
+    points = encoder.embed_points(random_points(targets)[..., None, :], ones, size)
+    points = torch.cat([points, encoder.not_a_point_embed.expand_as(points)], 2)
     sparse = torch.where(torch.rand_like(ones)[..., None] < 0.5, boxes, points)
-    dense = model.prompts.nothing(embedding)
+    dense = encoder.embed_no_mask(image_embeddings)
     losses: list[SamLoss] = []
     fed: Tensor | None = None
     for click in [False, *rounds]:
         if fed is not None:
-            dense = model.prompts.masks(fed)
+            dense = encoder.embed_masks(fed)
             if click:
                 answer = F.interpolate(fed, targets.shape[-2:], mode="bilinear") > 0
-                sparse = torch.cat([sparse, model.prompts.points(*corrections(answer, targets), size)], 2)
-        masks, iou, _ = model.decoder(embedding, places, sparse, dense, multimask=fed is None)
+                points = encoder.embed_points(*correction_points(answer, targets), size)
+                sparse = torch.cat([sparse, points], 2)
+        masks, iou, _ = model.mask_decoder(
+            image_embeddings, image_pe, sparse, dense, multimask_output=fed is None
+        )
         losses.append(mask_loss(masks, iou, targets, wta_eps=wta_eps, every_iou=every_iou))
         fed = best_masks(masks, iou).detach()
     return losses

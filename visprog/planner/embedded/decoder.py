@@ -13,6 +13,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import PlannerError
+
 Array: TypeAlias = NDArray[np.float32]
 
 
@@ -20,13 +22,21 @@ class Decoder:
     """A LLaMA decoder.
 
     Args:
-        folder: holds `model.safetensors` and `config.json`, as `Llama.save` writes them.
+        folder: holds `model.safetensors` and `config.json`, as `Llama.save_pretrained` writes them.
+
+    Raises:
+        PlannerError: the folder holds another model.
     """
 
     def __init__(self, folder: Path) -> None:
         from safetensors.numpy import load_file
 
         config = json.loads((folder / "config.json").read_text())
+        if config.get("model_type") != "llama":
+            raise PlannerError(
+                f"the model_type in {folder / 'config.json'} is {config.get('model_type')!r}, not 'llama': "
+                "name a folder that 'visprog train planner' wrote"
+            )
         self.layers, self.heads, self.eps = config["layers"], config["heads"], config["eps"]
         self.head_dim = config["dim"] // self.heads
         half = np.arange(0, self.head_dim, 2, dtype=np.float32) / self.head_dim

@@ -162,7 +162,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool = True) -> Path:
                 log.writerow([step, f"{mean:.4f}", f"{exact:.4f}", kept])
                 file.flush()
                 _save(checkpoint, recipe, model, optimizers, step)
-    model.save(out)
+    model.save_pretrained(out, torch.float16)
     return out
 
 

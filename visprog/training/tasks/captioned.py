@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from visprog.models.preprocess.image_processor import Pixels
+from visprog.models.preprocess.image_processor import ImageProcessor
 
 from ..data.pairs import Pairs, read_pairs
 from ..data.samples import BadSample, DataError, Pair
@@ -29,7 +29,7 @@ Captioned = tuple[NDArray[np.uint8], str, int, str]
 class CaptionTask(Protocol):
     """What the data need of their task."""
 
-    pixels: Pixels
+    pixels: ImageProcessor
 
     def collate(self, samples: Sequence[Captioned]) -> dict[str, Tensor]: ...
 

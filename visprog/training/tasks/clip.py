@@ -13,11 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from visprog.models.clip.model import Clip, ClipConfig, ImageConfig, TextConfig, clamp_temperature
+from visprog.models.clip.model import (
+    Clip,
+    ClipConfig,
+    ImageEncoderConfig,
+    TextEncoderConfig,
+    clamp_logit_scale,
+)
 from visprog.models.nn import info_nce, sigmoid_pair_loss
-from visprog.models.preprocess.image_processor import Pixels
+from visprog.models.preprocess.image_processor import ImageProcessor
 from visprog.models.preprocess.tokenizer import END, Tokenizer
-from visprog.models.siglip import Siglip, SiglipConfig, SiglipImageConfig, SiglipTextConfig
+from visprog.models.siglip import Siglip, SiglipConfig, SiglipImageEncoderConfig, SiglipTextEncoderConfig
 
 from ..data.samples import DataError
 from ..distributed.collectives import gather
@@ -37,7 +43,7 @@ class Shape:
         dim, layers, heads: of the image tower; its MLPs are four times as wide.
         text_dim, text_layers, text_heads: of the text tower.
         project: width of the shared space; SigLIP has that of the image tower.
-        stem: of CLIP's image tower, as in `ImageConfig`.
+        stem: of CLIP's image tower, as in `ImageEncoderConfig`.
     """
 
     size: int = 64
@@ -63,13 +69,15 @@ class Shape:
         }  # fmt: skip
         if kind == "siglip":
             return Siglip(
-                SiglipConfig(SiglipImageConfig(**image), SiglipTextConfig(**text, project=self.dim))
+                SiglipConfig(
+                    SiglipImageEncoderConfig(**image), SiglipTextEncoderConfig(**text, project=self.dim)
+                )
             )
         end = tokenizer.id(END)
         return Clip(
             ClipConfig(
-                ImageConfig(**image, project=self.project, activation="gelu", stem=self.stem),
-                TextConfig(**text, project=self.project, activation="gelu", end=end),
+                ImageEncoderConfig(**image, project=self.project, activation="gelu", stem=self.stem),
+                TextEncoderConfig(**text, project=self.project, activation="gelu", end=end),
             )
         )
 
@@ -112,12 +120,12 @@ class PairTask(Task):
     def __init__(self, config: PairConfig, tokenizer: Tokenizer, length: int) -> None:
         super().__init__(config)
         self.tokenizer, self.length = tokenizer, length
-        self.pixels = Pixels(size=(config.shape.size, config.shape.size))
+        self.pixels = ImageProcessor(size=(config.shape.size, config.shape.size))
         self.model = config.shape.build(config.objective, tokenizer, length)
         if config.tower:
             if not isinstance(self.model, Clip):
                 raise DataError("tower: only CLIP can begin with a trained tower; leave it out for SigLIP")
-            start_tower(self.model.image, config.tower)
+            start_tower(self.model.image_encoder, config.tower)
 
     @abstractmethod
     def data(self, split: Literal["train", "val"]) -> Any:
@@ -141,9 +149,9 @@ class PairTask(Task):
         if positives is not None:
             positives = F.pad(positives, (0, len(images) * (texts.shape[1] - 1)))
         texts = texts.transpose(0, 1).flatten(0, 1)
-        scale = self.model.scale.exp()
+        scale = self.model.logit_scale.exp()
         if isinstance(self.model, Siglip):
-            loss = sigmoid_pair_loss(images, texts, scale, self.model.bias, positives)
+            loss = sigmoid_pair_loss(images, texts, scale, self.model.logit_bias, positives)
         else:
             loss = info_nce(images, texts, scale, positives)
         return {"loss": loss, "scale": scale.mean()}
@@ -160,18 +168,18 @@ class PairTask(Task):
         return cached_backward(run, chunks, self.embed, partial(self.contrast, batch), accelerator)
 
     def after_step(self) -> None:
-        clamp_temperature(self.model.scale, self.config.highest)
+        clamp_logit_scale(self.model.logit_scale, self.config.highest)
 
     def blocks(self) -> Sequence[nn.Module]:
-        return [*self.model.image.blocks, *self.model.text.blocks]
+        return [*self.model.image_encoder.blocks, *self.model.text_encoder.blocks]
 
     def amounts(self, batch: Mapping[str, Tensor]) -> Mapping[str, int]:
         return {"images": len(batch["images"])}
 
     def save(self, folder: Path) -> None:
-        self.model.save(folder)
-        self.tokenizer.save(folder)
-        self.pixels.save(folder)
+        self.model.save_pretrained(folder, torch.float16)
+        self.tokenizer.save_pretrained(folder)
+        self.pixels.save_pretrained(folder)
 
     def ids(self, texts: Sequence[str]) -> Tensor:
         """Token ids (n, length): as long as the longest text, or as the model (SigLIP)."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visprog.models.preprocess.tokenizer import bpe_tokenizer, word_tokenizer
-from visprog.models.zero_shot import ensemble, in_templates
+from visprog.models.zero_shot import ensemble, fill_templates
 from visprog.prompts import class_sentences, templates
 
 from ..data.pairs import read_classes
@@ -83,7 +83,7 @@ class ClassClip(PairTask):
     def __init__(self, config: ClassClipConfig) -> None:
         self.pairs = read_classes(config.classes, "{}")
         self.names = sorted({entry.caption.strip() for entry in self.pairs.entries})
-        said = [s for name in self.names for s in in_templates(templates(config.templates))(name)]
+        said = [s for name in self.names for s in fill_templates(templates(config.templates))(name)]
         said += [s for name in self.names for s in class_sentences().get(name, ())]
         super().__init__(config, word_tokenizer(said, 24), 24)
 
@@ -95,7 +95,7 @@ class ClassClip(PairTask):
 
     def score(self, predictions: Mapping[str, Tensor]) -> Mapping[str, float]:
         describe, device = (
-            in_templates(templates(self.config.templates)),
+            fill_templates(templates(self.config.templates)),
             next(self.model.parameters()).device,
         )
         classes = torch.stack(

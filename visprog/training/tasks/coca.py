@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from visprog.models.coca import Coca, CocaConfig, coca_loss
-from visprog.models.preprocess.image_processor import Pixels
+from visprog.models.coca import Coca, CocaConfig, CocaImageEncoderConfig, coca_loss
+from visprog.models.preprocess.image_processor import ImageProcessor
 from visprog.models.preprocess.tokenizer import END, START, Tokenizer, bpe_tokenizer, word_tokenizer
 
 from ...scenes import Scenes
@@ -38,7 +38,7 @@ class CocaShape:
         image_dim, image_layers, image_heads: of the image encoder; all MLPs are four times as wide.
         dim, text_layers, fusion_layers, heads: of the decoder.
         queries: vectors that captions are written from.
-        stem: as in `ImageConfig`.
+        stem: as in `ImageEncoderConfig`.
     """
 
     size: int = 96
@@ -55,11 +55,14 @@ class CocaShape:
 
     def build(self, tokenizer: Tokenizer, length: int) -> Coca:
         """A model for the ids of a tokenizer."""
+        image_encoder = CocaImageEncoderConfig(
+            self.size, self.patch, self.image_dim, self.image_layers, self.image_heads, 4 * self.image_dim,
+            stem=self.stem,
+        )  # fmt: skip
         return Coca(
             CocaConfig(
-                self.size, self.patch, self.image_dim, self.image_layers, self.image_heads, 4 * self.image_dim,
-                len(tokenizer), length, self.dim, self.text_layers, self.fusion_layers, self.heads,
-                4 * self.dim, self.queries, self.heads, self.dim, stem=self.stem,
+                image_encoder, len(tokenizer), length, self.dim, self.text_layers, self.fusion_layers, self.heads,
+                4 * self.dim, self.queries, self.heads, self.dim,
             )
         )  # fmt: skip
 
@@ -91,7 +94,7 @@ class CocaTask(Task):
     def __init__(self, config: CocaTaskConfig, tokenizer: Tokenizer, length: int) -> None:
         super().__init__(config)
         self.tokenizer = tokenizer
-        self.pixels = Pixels(size=(config.shape.size, config.shape.size))
+        self.pixels = ImageProcessor(size=(config.shape.size, config.shape.size))
         self.model = config.shape.build(tokenizer, length)
         if config.tower:
             start_coca(self.model, config.tower)
@@ -123,7 +126,7 @@ class CocaTask(Task):
         # The mean over the caption tokens of all processes, not the mean of their means.
         part = share((tokens[:, 1:] != pad).sum())
         losses = coca_loss(
-            output, tokens, self.model.scale.exp(), pad,
+            output, tokens, self.model.logit_scale.exp(), pad,
             contrast=self.config.contrast, caption=self.config.caption * part, positives=positives,
         )  # fmt: skip
         return losses | {"caption": losses["caption"] * part}
@@ -137,15 +140,15 @@ class CocaTask(Task):
         return {"written": written, "key": batch["key"]}
 
     def blocks(self) -> Sequence[nn.Module]:
-        return [*self.model.image_blocks, *self.model.text_blocks, *self.model.fusion_blocks]
+        return [*self.model.image_encoder.blocks, *self.model.unimodal_blocks, *self.model.multimodal_blocks]
 
     def amounts(self, batch: Mapping[str, Tensor]) -> Mapping[str, int]:
         return {"images": len(batch["images"])}
 
     def save(self, folder: Path) -> None:
-        self.model.save(folder)
-        self.tokenizer.save(folder)
-        self.pixels.save(folder)
+        self.model.save_pretrained(folder, torch.float16)
+        self.tokenizer.save_pretrained(folder)
+        self.pixels.save_pretrained(folder)
 
 
 # -- scenes ------------------------------------------------------------------------------------------

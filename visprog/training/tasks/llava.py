@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from visprog.models.checkpoint.checkpoint import fetch
+from visprog.models.checkpoint.hub import fetch
 from visprog.models.llama import Llama, LlamaConfig
 from visprog.models.llava.chat import IMAGE, Chat
 from visprog.models.llava.model import Llava, LlavaConfig
-from visprog.models.preprocess.image_processor import Pixels
+from visprog.models.preprocess.image_processor import ImageProcessor
 from visprog.models.preprocess.tokenizer import Tokenizer, word_tokenizer
 
 from ...scenes import Scene, Scenes
@@ -75,7 +75,7 @@ class LlavaTask(Task):
 
     model: Llava
 
-    def __init__(self, config: LlavaTaskConfig, model: Llava, chat: Chat, pixels: Pixels) -> None:
+    def __init__(self, config: LlavaTaskConfig, model: Llava, chat: Chat, pixels: ImageProcessor) -> None:
         super().__init__(config)
         self.model, self.chat, self.pixels = model, chat, pixels
 
@@ -85,7 +85,7 @@ class LlavaTask(Task):
 
     def collate(self, samples: Sequence[Spoken]) -> dict[str, Tensor]:
         """Ids (n, length) padded on the right, labels (n, length) of what the assistant says, and all pictures."""
-        written = [self.chat.write(sample.turns) for sample in samples]
+        written = [self.chat.encode(sample.turns) for sample in samples]
         length = max(len(w.ids) for w in written)
         tokens = torch.full((len(written), length), self.chat.end)
         labels = torch.full((len(written), length), IGNORED)
@@ -93,14 +93,14 @@ class LlavaTask(Task):
             tokens[row, : len(ids)] = torch.tensor(ids)
             said = torch.tensor([t if s else IGNORED for t, s in zip(ids, spoken, strict=True)])
             labels[row, : len(ids)] = said
-            labels[row, : len(self.chat.write(samples[row].turns[: samples[row].given]).ids)] = IGNORED
+            labels[row, : len(self.chat.encode(samples[row].turns[: samples[row].given]).ids)] = IGNORED
         batch = {"tokens": tokens, "labels": labels}
         pictures = [picture for sample in samples for picture in sample.pictures]
         return batch | ({"images": self.pixels(pictures)} if pictures else {})
 
     def check(self, sample: Spoken, name: str) -> Spoken:
         """The sample. Raises `BadSample` where it is too long."""
-        length = len(self.chat.write(sample.turns).ids)
+        length = len(self.chat.encode(sample.turns).ids)
         if length > self.config.length:
             raise BadSample(name, f"it has {length} tokens, {self.config.length} are the most")
         return sample
@@ -113,22 +113,22 @@ class LlavaTask(Task):
     def _losses(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Of every next token (n, length - 1); 0 where it is not the assistant's."""
         x, _ = self.model.embed(batch["tokens"], batch.get("images"))
-        features, _ = self.model.language.read(x)
+        features, _ = self.model.language_model.forward_features(x)
         spoken = batch["labels"][:, 1:] != IGNORED
-        logits = self.model.language.head(features[:, :-1][spoken])  # only where they are needed
+        logits = self.model.language_model.head(features[:, :-1][spoken])  # only where they are needed
         losses = F.cross_entropy(logits.float(), batch["labels"][:, 1:][spoken], reduction="none")
         return torch.zeros(spoken.shape, device=losses.device).masked_scatter(spoken, losses)
 
     def blocks(self) -> Sequence[nn.Module]:
-        return [*self.model.tower.blocks, *self.model.language.blocks]
+        return [*self.model.image_encoder.blocks, *self.model.language_model.blocks]
 
     def amounts(self, batch: Mapping[str, Tensor]) -> Mapping[str, int]:
         return {"conversations": len(batch["tokens"]), "tokens": batch["tokens"].numel()}
 
     def save(self, folder: Path) -> None:
-        self.model.save(folder)
-        self.chat.save(folder)
-        self.pixels.save(folder)
+        self.model.save_pretrained(folder, torch.float16)
+        self.chat.save_pretrained(folder)
+        self.pixels.save_pretrained(folder)
 
 
 # -- scenes ------------------------------------------------------------------------------------------
@@ -243,12 +243,12 @@ class SceneLlava(LlavaTask):
         model = Llava(shape)
         if config.start is None:
             state = {k: v for k, v in tower.state_dict().items() if not k.startswith("projection")}
-            model.tower.load_state_dict(state)
-            tell_places(model.tower)
+            model.image_encoder.load_state_dict(state)
+            tell_places(model.image_encoder)
         else:
             start_llava(model, config.start)
-        chat = Chat(tokenizer, shape.per_image, first=LIST, mark=":")
-        super().__init__(config, model, chat, Pixels(size=(self.side, self.side), square=True))
+        chat = Chat(tokenizer, shape.tokens_per_image, first_question=LIST, answer_mark=":")
+        super().__init__(config, model, chat, ImageProcessor(size=(self.side, self.side), square=True))
 
     def data(self, split: Literal["train", "val"]) -> SpokenScenes | AskedScenes:
         return SpokenScenes(self) if split == "train" else AskedScenes(self, 512)
@@ -260,8 +260,8 @@ class SceneLlava(LlavaTask):
             answers = self.chat.answer(self.model, images, texts, LONGEST)
         else:
             turns = [[(LIST, s.listing), (q, None)] for s, q in zip(scenes, texts, strict=True)]
-            tokens, mask = (x.to(images.device) for x in self.chat.prompts(turns))
-            answers = self.chat.finals(
+            tokens, mask = (x.to(images.device) for x in self.chat.encode_batch(turns))
+            answers = self.chat.final_answers(
                 self.model.generate(tokens, max_new=LONGEST, mask=mask, stop=[self.chat.end])
             )
         right = [a == q.answer_text for a, q in zip(answers, questions, strict=True)]
@@ -364,7 +364,7 @@ class FileLlava(LlavaTask):
     def __init__(self, config: FileLlavaConfig) -> None:
         self.found = read_conversations(config.conversations, config.images)
         model, tokenizer, pixels = _resumed(config) if config.checkpoint else _joined(config)
-        super().__init__(config, model, Chat(tokenizer, model.config.per_image), pixels)
+        super().__init__(config, model, Chat(tokenizer, model.config.tokens_per_image), pixels)
 
     def data(self, split: Literal["train", "val"]) -> SpokenFiles | None:
         held = round(self.config.held * len(self.found))
@@ -379,20 +379,19 @@ class FileLlava(LlavaTask):
         return {"loss": float(predictions["nats"].sum() / predictions["tokens"].sum())}
 
 
-def _resumed(config: FileLlavaConfig) -> tuple[Llava, Tokenizer, Pixels]:
+def _resumed(config: FileLlavaConfig) -> tuple[Llava, Tokenizer, ImageProcessor]:
     """The parts of a LLaVA that is there already."""
     folder = fetch(config.checkpoint or "")
-    own = (folder / "pixels.json").is_file()
-    model = Llava.load(folder) if own else Llava.from_pretrained(folder)
-    return model, Tokenizer.load(folder), Pixels.load(folder)
+    model = Llava.from_pretrained(folder)
+    return model, Tokenizer.from_pretrained(folder), ImageProcessor.from_pretrained(folder)
 
 
-def _joined(config: FileLlavaConfig) -> tuple[Llava, Tokenizer, Pixels]:
+def _joined(config: FileLlavaConfig) -> tuple[Llava, Tokenizer, ImageProcessor]:
     """A tower and a language model that have not met; the token "<image>" is added to the latter's."""
     if config.language is None:
         raise DataError("language: give the LLaMA that shall speak, or a checkpoint of LLaVA to go on with")
     folder = fetch(config.language)
-    tokenizer, language = Tokenizer.load(folder), Llama.from_pretrained(folder)
+    tokenizer, language = Tokenizer.from_pretrained(folder), Llama.from_pretrained(folder)
     tokenizer.backend.add_special_tokens([IMAGE])
     tower = trained_tower(config.tower)
     vocab = max(len(tokenizer), language.config.vocab)
@@ -404,22 +403,22 @@ def _joined(config: FileLlavaConfig) -> tuple[Llava, Tokenizer, Pixels]:
         )
     )
     state = {k: v for k, v in tower.state_dict().items() if not k.startswith("projection")}
-    model.tower.load_state_dict(state)
+    model.image_encoder.load_state_dict(state)
     words = language.state_dict()
     for name in ("embed.weight", "head.weight"):
         more = words[name].mean(0).expand(vocab - len(words[name]), -1)
         words[name] = torch.cat([words[name], more])
-    model.language.load_state_dict(words)
+    model.language_model.load_state_dict(words)
     side = tower.config.size
     pixels = folder_pixels(config.tower)
     if pixels is None or not pixels.fixed:  # a picture has so many tokens, whatever its shape
-        pixels = Pixels(size=(side, side))
+        pixels = ImageProcessor(size=(side, side))
     return model, tokenizer, pixels
 
 
-def folder_pixels(source: str) -> Pixels | None:
+def folder_pixels(source: str) -> ImageProcessor | None:
     """How a tower wants its pictures, where its folder says so."""
     try:
-        return Pixels.load(fetch(source))
+        return ImageProcessor.from_pretrained(fetch(source))
     except ValueError:
         return None

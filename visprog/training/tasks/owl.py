@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from visprog.models.clip.model import ImageConfig, TextConfig
+from visprog.models.clip.model import ImageEncoderConfig, TextEncoderConfig
 from visprog.models.nn.boxes import to_center, to_corners
-from visprog.models.owlvit import OwlConfig, OwlVit, Target, detection_loss
-from visprog.models.preprocess.image_processor import Pixels
+from visprog.models.owlvit import OwlVit, OwlVitConfig, Target, detection_loss
+from visprog.models.preprocess.image_processor import ImageProcessor
 from visprog.models.preprocess.tokenizer import END, Tokenizer, word_tokenizer
 
 from ...scenes import COLORS, SHAPES, SIZES, TEXTURES, Scene, Scenes, Thing
@@ -89,19 +89,19 @@ class OwlTask(Task):
     def __init__(self, config: OwlTaskConfig, tokenizer: Tokenizer) -> None:
         super().__init__(config)
         shape = config.shape
-        self.tokenizer, self.pixels = tokenizer, Pixels(size=(shape.size, shape.size))
-        image = ImageConfig(
+        self.tokenizer, self.pixels = tokenizer, ImageProcessor(size=(shape.size, shape.size))
+        image = ImageEncoderConfig(
             shape.size, shape.patch, shape.dim, shape.layers, shape.heads, 4 * shape.dim, "gelu",
             project=shape.text_dim, stem=shape.stem,
         )  # fmt: skip
-        text = TextConfig(
+        text = TextEncoderConfig(
             len(tokenizer), LENGTH, shape.text_dim, shape.text_layers, shape.text_heads, 4 * shape.text_dim,
             "gelu", end=tokenizer.id(END), project=shape.text_dim,
         )  # fmt: skip
-        self.model = OwlVit(OwlConfig(image, text, config.objectness))
+        self.model = OwlVit(OwlVitConfig(image, text, config.objectness))
         with torch.no_grad():  # every token still starts as background with the same probability
-            self.model.logit_shift.bias /= config.scale
-            self.model.logit_scale.bias += config.scale - 1
+            self.model.class_head.logit_shift.bias /= config.scale
+            self.model.class_head.logit_scale.bias += config.scale - 1
         if config.start:
             start_detector(self.model, config.start)
 
@@ -130,13 +130,13 @@ class OwlTask(Task):
         """Logits, boxes and objectness; a text that several images ask for is read once."""
         tokens = batch["tokens"]
         texts, place = tokens.flatten(0, 1).unique(dim=0, return_inverse=True)
-        queries = self.model.encode_queries(texts)[1][place].view(*tokens.shape[:2], -1)
-        _, features = self.model.encode_image(batch["images"])
-        logits, _ = self.model.classify(features, queries)
-        grid = self.model.config.image.grid
+        queries = self.model.encode_texts(texts)[1][place].view(*tokens.shape[:2], -1)
+        _, features = self.model.encode_images(batch["images"])
+        logits, _ = self.model.class_head(features, queries)
+        grid = self.model.config.image_encoder.grid
         head = self.model.objectness_head
         objectness = head(features.detach())[..., 0] if head else None
-        return logits, self.model.locate(features, (grid, grid)), objectness
+        return logits, self.model.predict_boxes(features, (grid, grid)), objectness
 
     def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         counts = batch["things"].tolist()
@@ -146,7 +146,7 @@ class OwlTask(Task):
         ]
         more = None
         if self.config.anchor:
-            places = _centres(self.model.config.image.grid, batch["boxes"])
+            places = _centres(self.model.config.image_encoder.grid, batch["boxes"])
             more = [self.config.anchor * torch.cdist(places, target.boxes[:, :2]) for target in targets]
         return detection_loss(*self.answer(batch), targets, more)
 
@@ -171,15 +171,15 @@ class OwlTask(Task):
         return {"ap50": pooled, "map50": float(np.nanmean(each)) if each else float("nan")}
 
     def blocks(self) -> Sequence[nn.Module]:
-        return [*self.model.image.blocks, *self.model.text.blocks]
+        return [*self.model.image_encoder.blocks, *self.model.text_encoder.blocks]
 
     def amounts(self, batch: Mapping[str, Tensor]) -> Mapping[str, int]:
         return {"images": len(batch["images"])}
 
     def save(self, folder: Path) -> None:
-        self.model.save(folder)
-        self.tokenizer.save(folder)
-        self.pixels.save(folder)
+        self.model.save_pretrained(folder, torch.float16)
+        self.tokenizer.save_pretrained(folder)
+        self.pixels.save_pretrained(folder)
 
 
 def _centres(grid: int, like: Tensor) -> Tensor:
@@ -265,7 +265,7 @@ class SceneOwl(OwlTask):
         super().__init__(config, word_tokenizer([words], LENGTH))
         # Scenes are square. Other pictures are not stretched, nor made smaller: they have more patches.
         side, patch = config.shape.size, config.shape.patch
-        self.pixels = Pixels(shortest=side, longest=4 * side, divisor=patch)
+        self.pixels = ImageProcessor(shortest=side, longest=4 * side, divisor=patch)
 
     def data(self, split: Literal["train", "val"]) -> ScenePhrases:
         return ScenePhrases(self, split, self.config.scenes if split == "train" else 512)

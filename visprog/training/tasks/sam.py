@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from visprog.models.nn import mask_iou
 from visprog.models.sam.model import Sam, SamConfig
-from visprog.models.sam.predictor import sam_pixels
-from visprog.models.sam.training import boxes_of, interactive_losses, interactive_rounds, random_points
+from visprog.models.sam.predictor import sam_image_processor
+from visprog.models.sam.training import interactive_losses, interactive_rounds, mask_boxes, random_points
 
 from ...scenes import Scenes
 from ..data.detection import Detections
@@ -130,7 +130,7 @@ class SamTask(Task):
         super().__init__(config)
         self.model = Sam.from_pretrained(config.checkpoint) if config.checkpoint else Sam(config.model)
         size, patch = self.model.config.image_size, self.model.config.patch
-        self.pixels = sam_pixels(size)
+        self.pixels = sam_image_processor(size)
         self.found = None if config.data is None else open_annotated(config, config.data)
         if self.found and not all(part.has_masks for part in self.found):
             raise DataError(
@@ -168,15 +168,15 @@ class SamTask(Task):
 
     def predict(self, batch: dict[str, Tensor]) -> Mapping[str, Tensor]:
         targets = batch["targets"]
-        embedding, _ = self.model.encoder(batch["images"])
+        embeddings, _ = self.model.image_encoder(batch["images"])
 
         def ious(**prompts: Any) -> tuple[Tensor, Tensor]:
-            output = self.model(embedding=embedding, **prompts)
+            output = self.model(image_embeddings=embeddings, **prompts)
             masks = F.interpolate(output.masks.flatten(0, 1), targets.shape[-2:], mode="bilinear") > 0
             found = mask_iou(masks.view(*output.masks.shape[:3], *masks.shape[2:]), targets[:, :, None])
-            return found, found.gather(-1, output.iou.argmax(-1, keepdim=True))[..., 0]
+            return found, found.gather(-1, output.iou_predictions.argmax(-1, keepdim=True))[..., 0]
 
-        by_box, best_by_box = ious(boxes=boxes_of(targets))
+        by_box, best_by_box = ious(boxes=mask_boxes(targets))
         by_point, best_by_point = ious(points=random_points(targets)[:, :, None])
         return {
             "box": best_by_box,
@@ -189,11 +189,11 @@ class SamTask(Task):
         return {name: float(ious.mean()) for name, ious in predictions.items()}
 
     def save(self, folder: Path) -> None:
-        super().save(folder)
-        self.pixels.save(folder)
+        self.model.save_pretrained(folder, torch.float16)
+        self.pixels.save_pretrained(folder)
 
     def blocks(self) -> Sequence[nn.Module]:
-        return [*self.model.encoder.blocks, *self.model.decoder.blocks]
+        return [*self.model.image_encoder.blocks, *self.model.mask_decoder.blocks]
 
     def amounts(self, batch: dict[str, Tensor]) -> Mapping[str, int]:
         return {

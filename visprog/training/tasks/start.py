@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from visprog.models import WEIGHTS
 from visprog.models.checkpoint.checkpoint import load_exactly
-from visprog.models.clip.model import ImageConfig, ImageTower
+from visprog.models.clip.model import ImageEncoder
 from visprog.models.coca import Coca
 from visprog.models.llava.model import Llava
 from visprog.models.nn import resize_positions
@@ -20,8 +18,8 @@ from visprog.models.owlvit import OwlVit
 from ..data.samples import DataError
 
 
-def trained_tower(source: str | Path) -> ImageTower:
-    """The image tower of a CLIP, an OWL-ViT or a LLaVA.
+def trained_tower(source: str | Path) -> ImageEncoder:
+    """The image encoder of a CLIP, an OWL-ViT or a LLaVA.
 
     Args:
         source: a folder that `visprog train` wrote; the name of a bundled model ("owl"); or a public CLIP, as a
@@ -30,24 +28,13 @@ def trained_tower(source: str | Path) -> ImageTower:
     Raises:
         DataError: it is none of these.
     """
-    folder = bundled(source)
     try:
-        raw = json.loads((folder / "config.json").read_text()) if (folder / "config.json").is_file() else {}
-        if not isinstance(raw.get("image"), dict):
-            return ImageTower.from_pretrained(source)
-        from safetensors.torch import load_file
-
-        state = load_file(folder / "model.safetensors")
-        prefix = "tower." if "tower.positions" in state else "image."
-        tower = ImageTower(ImageConfig(**raw["image"]))
-        own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        load_exactly(tower, own, folder)
+        return ImageEncoder.from_pretrained(source)
     except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"tower: {source} holds no image tower to begin with: {error}") from None
-    return tower
+        raise DataError(f"tower: {source} holds no image encoder to begin with: {error}") from None
 
 
-def tell_places(tower: ImageTower, amplitude: float = 0.6) -> None:
+def tell_places(tower: ImageEncoder, amplitude: float = 0.6) -> None:
     """Add sines of row and column (Vaswani et al. 2017) to the positions of a tower.
 
     A detector's boxes are offsets from their tokens, so that what its tower says of a token tells little of where the
@@ -63,13 +50,7 @@ def tell_places(tower: ImageTower, amplitude: float = 0.6) -> None:
         tower.positions[1:] += amplitude * places @ mixed * places.shape[1] ** -0.5
 
 
-def bundled(source: str | Path) -> Path:
-    """The folder of a bundled model, if `source` is the name of one; else the path itself."""
-    found = WEIGHTS / source
-    return found if (found / "model.safetensors").is_file() else Path(source)
-
-
-def start_tower(tower: ImageTower, source: str | Path) -> None:
+def start_tower(tower: ImageEncoder, source: str | Path) -> None:
     """Copy a trained tower into another of the same width and depth, without its projection. Positions are
     interpolated where the grids differ.
 
@@ -89,11 +70,12 @@ def start_detector(model: OwlVit, source: str | Path) -> None:
         DataError: there is no detector, or it has another shape.
     """
     try:
-        state = OwlVit.load(bundled(source)).state_dict()
+        state = OwlVit.from_pretrained(source).state_dict()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"start: {source} holds no detector to begin with: {error}") from None
-    state["image.positions"] = _positions(state["image.positions"], model.config.image.grid)
-    state["text.embed.weight"] = model.text.embed.weight
+    grid = model.config.image_encoder.grid
+    state["image_encoder.positions"] = _positions(state["image_encoder.positions"], grid)
+    state["text_encoder.embed.weight"] = model.text_encoder.embed.weight
     _copy(model, state, source)
 
 
@@ -105,10 +87,10 @@ def start_coca(model: Coca, source: str | Path) -> None:
         DataError: there is no tower, or it has another shape.
     """
     state = _without_projection(trained_tower(source))
-    side = model.config.size // model.config.patch
-    found = {"image_positions": resize_positions(state["positions"][1:], (side, side))}
-    found |= {k: v for k, v in state.items() if k.startswith("patches.")}
-    found |= {f"image_{k}": v for k, v in state.items() if k.startswith("blocks.")}
+    side = model.config.image_encoder.size // model.config.image_encoder.patch
+    found = {"positions": resize_positions(state["positions"][1:], (side, side))}
+    found |= {k: v for k, v in state.items() if k.startswith(("patches.", "blocks."))}
+    found = {f"image_encoder.{k}": v for k, v in found.items()}
     _copy(model, model.state_dict() | found, source)
 
 
@@ -119,7 +101,7 @@ def start_llava(model: Llava, source: str | Path) -> None:
         DataError: there is none, or it has another shape.
     """
     try:
-        state = Llava.load(bundled(source)).state_dict()
+        state = Llava.from_pretrained(source).state_dict()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"start: {source} holds no LLaVA to begin with: {error}") from None
     _copy(model, state, source)
@@ -130,7 +112,7 @@ def _positions(positions: Tensor, grid: int) -> Tensor:
     return torch.cat([positions[:1], resize_positions(positions[1:], (grid, grid))])
 
 
-def _without_projection(tower: ImageTower) -> dict[str, Tensor]:
+def _without_projection(tower: ImageEncoder) -> dict[str, Tensor]:
     return {k: v.detach() for k, v in tower.state_dict().items() if not k.startswith("projection")}
 
 
