@@ -40,7 +40,9 @@ class Source:
 
     @property
     def model_type(self) -> str:
-        return str(self.config.get("model_type", "unknown"))
+        from visprog.models.checkpoint.hub_config import architecture
+
+        return architecture(self.config) or "unknown"
 
     @property
     def trained_here(self) -> bool:

@@ -14,7 +14,7 @@ from visprog.registry.sees import Parsed, Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
-from ._backend_file import known_words, words_summary
+from ._backend_file import folder_of, is_trained_here, known_words, words_summary
 from ._batching import chunks, crop_to
 from ._checkpoint import Checkpoint, Processor, Source, generation_config, load, transformers_processor
 from ._gate import to_view
@@ -34,6 +34,8 @@ class LlavaBackend(VlmBackend):
     default_model = "llava-hf/llava-1.5-7b-hf"
 
     def __init__(self, model: str | None = None, *, frame: float | None = None, **options: Any) -> None:
+        if is_trained_here(folder_of(model or self.default_model)):
+            self.default_max_tokens = 96
         super().__init__(model, **options)
         self.frame = self.settings.option("frame", frame, 0.0)
 

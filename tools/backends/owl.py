@@ -33,7 +33,7 @@ class OwlDetector(PhraseDetector):
 
     def __init__(self, model: str | None = None, **options: Any) -> None:
         if is_trained_here(folder_of(model or self.default_model)):
-            self.default_threshold = 0.28  # of its scores, more than of a public checkpoint's are high
+            self.default_threshold = 0.28
         super().__init__(model, **options)
 
     @property

@@ -57,9 +57,12 @@ class VlmBackend(ModelBackend):
 
     Args:
         margin: width added to a region on each side, as a share of its longer side.
-        max_tokens: maximum number of tokens of one answer; by default that of `backend.json`, else 64.
+        max_tokens: maximum number of tokens of one answer; by default that of `backend.json`, else 64, or 96 for a
+            LLaVA that was trained here, whose answers may begin with their reasons.
         batch_size: number of images that the network sees at once; by default that of `backend.json`, else 4.
     """
+
+    default_max_tokens = 64
 
     def __init__(
         self,
@@ -71,7 +74,7 @@ class VlmBackend(ModelBackend):
         **options: Any,
     ) -> None:
         super().__init__(model, **options)
-        self.max_tokens = self.settings.option("max_tokens", max_tokens, 64)
+        self.max_tokens = self.settings.option("max_tokens", max_tokens, self.default_max_tokens)
         self.batch_size = self.settings.option("batch_size", batch_size, 4)
         self.margin = margin
 
