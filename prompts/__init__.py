@@ -1,4 +1,4 @@
-"""Everything an LLM is told, as text and YAML that can be edited without Python."""
+"""Texts that language models read, as text and YAML that can be edited without Python."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Example:
     Attributes:
         question: in plain language.
         program: Python source.
-        images: how many pictures the program is given.
+        images: number of images that the program is given.
         returns: the type of its answer, as written in Python.
-        draw: a picture to try it on, as shapes (see `prompts/examples.yaml`); empty where there is none.
-        answer: the right answer on that picture.
+        draw: an image to try it on, as shapes (see `prompts/examples.yaml`); empty if there is none.
+        answer: the right answer on that image.
     """
 
     question: str
@@ -59,7 +59,7 @@ def examples(name: str = "examples.yaml") -> tuple[Example, ...]:
 @cache
 def templates(name: str = "imagenet") -> tuple[str, ...]:
     """Sentences with "{}" in the place of a class: "imagenet" are the 80 that CLIP was published with, "simple" the
-    7 of them that do a little better, "crops" a few for phrases and cut-out things.
+    7 of them that do a little better, "crops" a few for phrases and objects cut out.
 
     Raises:
         ValueError: there is no set of that name.

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from visprog.errors import PlannerError, Refused
-from visprog.planner.base import Feedback, Plan, Task, Tokens
+from visprog.llm.chat import Tokens
+from visprog.planner.base import Feedback, Plan, Task
 from visprog.registry import Registry, describe_function, tool
 from visprog.values import Box, Circle, Grid, Line, Mask, Point, Polygon, Region, helpers
 from visprog.values.image import Image

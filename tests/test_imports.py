@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,8 +43,25 @@ def modules(folder: str) -> Iterator[tuple[Path, str]]:
         yield file, ".".join((FOLDERS[folder], *inner.with_suffix("").parts)).removesuffix(".__init__")
 
 
-def imports(file: Path, name: str, *, at_import: bool = False) -> Iterator[tuple[str, int]]:
-    """Absolute names of what a file imports; with `at_import`, only what it needs to be imported itself."""
+@cache
+def is_module(name: str) -> bool:
+    """Whether a dotted name is one of our modules, not something that a module defines."""
+    for folder, package in sorted(FOLDERS.items(), key=lambda each: -len(each[1])):
+        if within(name, package):
+            path = ROOT.joinpath(folder, *name.removeprefix(package).split("."))
+            return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+    return False
+
+
+def imports(
+    file: Path, name: str, *, at_import: bool = False, typing: bool = False
+) -> Iterator[tuple[str, int]]:
+    """Absolute names of what a file imports.
+
+    Args:
+        at_import: only what it needs to be imported itself.
+        typing: also what type checkers alone import.
+    """
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
 
     def walk(node: ast.AST) -> Iterator[ast.stmt]:
@@ -52,7 +70,7 @@ def imports(file: Path, name: str, *, at_import: bool = False) -> Iterator[tuple
                 yield child
             if at_import and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
                 continue
-            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            if not typing and isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
                 continue
             yield from walk(child)
 
@@ -62,7 +80,8 @@ def imports(file: Path, name: str, *, at_import: bool = False) -> Iterator[tuple
         elif isinstance(node, ast.ImportFrom):
             parts = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
             base = ".".join([*parts, *([node.module] if node.module else [])])
-            yield base, node.lineno
+            if not all(is_module(f"{base}.{alias.name}") for alias in node.names):
+                yield base, node.lineno
             yield from ((f"{base}.{alias.name}", node.lineno) for alias in node.names)
 
 
@@ -102,18 +121,10 @@ def test_what_the_worker_loads_is_the_standard_library() -> None:
                 assert allowed, f"{file.name}:{line} imports {imported}"
 
 
-def test_the_framework_reaches_tools_through_the_registry_alone() -> None:
-    for file, name in modules("visprog"):
-        for imported, line in imports(file, name, at_import=True):
-            assert not within(imported, "visprog.tools"), f"{file}:{line} imports {imported}"
-        # `visprog train` starts the training, `visprog eval scenes` asks about the scenes that it learns from.
-        if name not in ("visprog.commands.train", "visprog.evaluation.loaders.scenes"):
-            for imported, line in imports(file, name):
-                assert not within(imported, "visprog.tools"), f"{file}:{line} imports {imported}"
-
-
 def test_the_framework_imports_nothing_heavy() -> None:
     for file, name in modules("visprog"):
+        if within(name, "visprog.models", "visprog.training", "visprog.scenes"):
+            continue
         allowed = LIGHT | SERVER if within(name, "visprog.server") else LIGHT
         for imported, line in imports(file, name, at_import=True):
             assert not foreign(imported) or top(imported) in allowed, f"{file}:{line} imports {imported}"
@@ -126,55 +137,126 @@ def test_prompts_are_text() -> None:
             assert top(imported) != "visprog" or within(imported, "visprog.prompts"), f"{file.name}:{line}"
 
 
-def test_layers_and_models_know_torch_and_each_other_alone() -> None:
-    # How checkpoints and inputs are read, and the assignment of boxes to things.
-    more = {"safetensors", "huggingface_hub", "tokenizers", "PIL", "yaml", "scipy"}
-    for file, name in modules("tools"):
-        nn, models = within(name, "visprog.models.nn"), within(name, "visprog.models")
-        if not (nn or models):
-            continue
-        for imported, line in imports(file, name):
-            where = f"{file}:{line} imports {imported}"
-            known = {"torch", "numpy"} | (more if models else set())
-            assert not foreign(imported) or top(imported) in known, where
-            allowed = (
-                ("visprog.models.nn",) if nn else ("visprog.models.nn", "visprog.models", "visprog.prompts")
-            )
-            assert top(imported) != "visprog" or within(imported, *allowed), where
+LAYERS = (
+    {"errors"},
+    {"plugins", "files", "prompts", "sandbox", "models"},
+    {"trust", "report", "llm"},
+    {"config", "values"},
+    {"registry"},
+    {"program"},
+    {"check", "runtime"},
+    {"answer"},
+    {"planner"},
+    {"mapping"},
+    {"agent"},
+    {"integrations", "server", "evaluation"},
+    {"commands"},
+    {"cli"},
+    {"__main__"},
+)
+"""Packages and modules of `visprog`, the lowest first. Each may import its own layer and those below it."""
+
+BESIDE = {
+    "models": {"models", "errors"},
+    "scenes": {"scenes", "values", "errors"},
+    "training": {
+        "training",
+        "models",
+        "scenes",
+        "planner",
+        "llm",
+        "registry",
+        "values",
+        "prompts",
+        "files",
+        "errors",
+    },
+    "tools": {"tools", "registry", "models", "llm", "values", "prompts", "files", "errors"},
+}
+"""What stands beside the layers, and all that it may import."""
+
+ABOVE = {"evaluation": {"scenes"}, "commands": {"training"}}
+"""What a layer may import of that."""
 
 
-def test_tools_do_not_reach_into_the_framework() -> None:
-    allowed = (
-        "visprog.values",
-        "visprog.registry",
-        "visprog.registry.sees",
-        "visprog.errors",
-        "visprog.prompts",
-        "visprog.tools",
-        "visprog.registry.types",
-    )
-    for file, name in modules("tools"):
-        if within(name, "visprog.training"):
-            continue
-        for imported, line in imports(file, name):
-            ours = top(imported) == "visprog" and imported not in (
-                "visprog",
-                "visprog.Image",
-                "visprog.tool",
-                "visprog.prompts",
-            )
-            # One adapter for endpoints is enough: that of the planner serves the tools as well. So does the reading
-            # of what reasoning models write.
-            shared = name == "visprog.tools.backends.endpoint" and within(imported, "visprog.llm.openai")
-            shared |= name == "visprog.tools.backends.vlm" and imported.startswith("visprog.llm.thoughts")
-            shared |= name == "visprog.tools.cupl" and within(imported, "visprog.planner")
-            assert not ours or shared or within(imported, *allowed), f"{file}:{line} imports {imported}"
+LAZY = {"visprog", "visprog.models"}
+"""Packages that import nothing before it is asked for."""
+
+
+def room(name: str) -> str:
+    """The package or module of `visprog` that a module belongs to; empty for `visprog` itself."""
+    return name.split(".")[1] if "." in name else ""
+
+
+def every_module() -> Iterator[tuple[Path, str]]:
+    for folder in FOLDERS:
+        yield from modules(folder)
+
+
+def test_no_arrow_runs_upwards() -> None:
+    wrong = []
+    for file, name in every_module():
+        own = room(name)
+        allowed = set(BESIDE.get(own, ()))
+        if not allowed:
+            for layer in LAYERS:
+                allowed |= layer
+                if own in layer:
+                    break
+            allowed |= ABOVE.get(own, set())
+        for imported, line in imports(file, name, typing=True):
+            if own and within(imported, "visprog") and room(imported) not in {*allowed, "", "__version__"}:
+                wrong.append(f"{file.relative_to(ROOT)}:{line} imports {imported}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_circles() -> None:
+    names = {name for _, name in every_module()}
+    graph = {
+        name: {imported for imported, _ in imports(file, name, typing=True)} & names - {name} - LAZY
+        for file, name in every_module()
+    }
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " → ".join((*path[path.index(name) :], name))
+        if name not in done:
+            for each in sorted(graph[name]):
+                visit(each, (*path, name))
+            done.add(name)
+
+    for name in sorted(graph):
+        visit(name, ())
+
+
+def test_models_know_torch_and_each_other_alone() -> None:
+    known = {"torch", "numpy"}
+    # How checkpoints and inputs are read, and the assignment of boxes to objects.
+    more = known | {"safetensors", "huggingface_hub", "tokenizers", "PIL", "yaml", "scipy"}
+    for file, name in modules("visprog"):
+        if within(name, "visprog.models"):
+            for imported, line in imports(file, name):
+                allowed = known if within(name, "visprog.models.nn") else more
+                where = f"{file}:{line} imports {imported}"
+                assert not foreign(imported) or top(imported) in allowed, where
+                inside = within(imported, "visprog.models.nn")
+                assert not within(name, "visprog.models.nn") or top(imported) != "visprog" or inside, where
 
 
 def test_tools_import_the_heavy_packages_when_they_are_called() -> None:
     heavy = {"torch", "transformers", "openai", "segment_anything", "rapidocr", "langchain", "torchvision"}
     for file, name in modules("tools"):
-        if within(name, "visprog.models.nn", "visprog.models", "visprog.training"):
-            continue
         for imported, line in imports(file, name, at_import=True):
             assert top(imported) not in heavy, f"{file}:{line} imports {imported}"
+
+
+def test_declaration_import_no_backend() -> None:
+    shared, backends = ("imaging", "words", "drawing"), "visprog.tools.backends"
+    for file, name in modules("tools"):
+        inside = name.removeprefix("visprog.tools").lstrip(".").partition(".")[0]
+        for imported, line in imports(file, name, typing=True):
+            if inside == "backends" or not within(imported, "visprog.tools"):
+                continue
+            where = f"{file.relative_to(ROOT)}:{line} imports {imported}"
+            assert not within(imported, backends), where
+            assert inside not in shared or within(imported, *(f"visprog.tools.{s}" for s in shared)), where

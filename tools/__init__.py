@@ -1,1 +1,17 @@
-"""The vision tools, one file a family."""
+"""The vision tools, one file per family."""
+
+MODULES = (
+    "detect",
+    "faces",
+    "segment",
+    "classify",
+    "cupl",
+    "caption",
+    "vqa",
+    "text",
+    "crop",
+    "color",
+    "shapes",
+    "edit",
+)
+"""The modules that declare tools, in the order in which planners and people are shown them."""

@@ -25,7 +25,15 @@ from .planner.factory import make_planner
 from .planner.repair import Mend, plans_checked, replan
 from .planner.vote import vote
 from .program import mismatch, named, open_images
-from .registry import Registry, Tool, chosen_registry, default_registry, further_tools
+from .registry import (
+    BACKENDS,
+    BackendLoader,
+    Registry,
+    Tool,
+    chosen_registry,
+    default_registry,
+    further_tools,
+)
 from .registry.types import accepts, answer_type, describe, render
 from .runtime.cautions import cautions_on, missed
 from .runtime.host import Host, RunEnded, Session, with_backends
@@ -58,6 +66,7 @@ class Agent:
         backends: of tools, by their names: "owlv2", "onnx:FILE", "module:Class", a mapping with options, or a
             class of the user's.
         standby: sandbox workers that wait ready; as many as programs run at once make `map` the quickest.
+        loader: what builds the backends of tools and holds them; a server gives its own.
         settings: any other field of `Config`, such as `votes=3` or `allow_url=True`.
 
     Raises:
@@ -77,6 +86,7 @@ class Agent:
         replay: str | os.PathLike[str] | None = None,
         backends: Mapping[str, Any] | None = None,
         standby: int = 1,
+        loader: BackendLoader = BACKENDS,
         **settings: Any,
     ) -> None:
         misplaced = next((name for name in settings if name in default_registry().called), None)
@@ -91,7 +101,7 @@ class Agent:
         if backends is not None:
             self.registry, self.config = with_backends(self.registry, self.config, backends)
         self.recording = _recording(record, replay)
-        self.host = Host(self.registry, self.config, self.recording)
+        self.host = Host(self.registry, self.config, self.recording, loader)
         spec = self.config.planner if planner is None else planner
         # Options in a file belong to the planner that the file names.
         options = self.config.planner_options if spec == self.config.planner else {}

@@ -379,6 +379,10 @@ def test_tools(visprog: Any) -> None:
     assert listed["my_detect"]["parameters"]["required"] == ["image", "what"]
     one = visprog("tools", "detect", "--backend", "detect=onnx:net.onnx", "--json").data
     assert (one["backend"], one["default_backend"]) == ("onnx", "opencv")
+    nms = "Intersection over union from which two boxes of one class are one object."
+    assert one["options"]["nms"] == {"type": "float", "default": 0.4, "description": nms}
+    shown = " ".join(visprog("tools", "detect", "--backend", "detect=onnx:net.onnx").out.split())
+    assert f"nms: float = 0.4 {nms}" in shown
 
 
 def test_doctor(visprog: Any) -> None:

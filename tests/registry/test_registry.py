@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pytest
 
+from tests.plugin_packages import install
 from tests.small_tools import REGISTRY, detect, picture
 from visprog.errors import ToolDefinitionError, ToolError
 from visprog.registry import Registry, Tool, default_registry, load_tools, tool
@@ -243,18 +244,10 @@ def test_modules_that_cannot_be_imported(tmp_path: Any, monkeypatch: pytest.Monk
             load_tools(name)
 
 
-def install(folder: Path, name: str, value: str) -> None:
-    """Write what an installed package with one plugin leaves in a folder of packages."""
-    info = folder / f"{name}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[visprog.tools]\n{name} = {value}\n")
-
-
 def test_entry_points_add_tools(
     module: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(tmp_path, "colours", "module_of_tools:several")
+    install(tmp_path, "colours", colours="module_of_tools:several")
     monkeypatch.syspath_prepend(tmp_path)
     default_registry.cache_clear()
     try:
@@ -268,7 +261,7 @@ def test_entry_points_add_tools(
 def test_what_lies_in_the_working_folder_is_no_installed_plugin(
     searched: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(tmp_path, "holiday", "holiday_module")
+    install(tmp_path, "holiday", holiday="holiday_module")
     (tmp_path / "holiday_module.py").write_text("raise SystemExit('was run')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [searched, str(tmp_path), *sys.path])
@@ -302,7 +295,7 @@ def test_a_broken_plugin_is_a_warning_that_names_it(
     (tmp_path / "broken_plugin.py").write_text(body)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "broken_plugin", raising=False)
-    install(tmp_path, "broken", "broken_plugin")
+    install(tmp_path, "broken", broken="broken_plugin")
     default_registry.cache_clear()
     try:
         with pytest.warns(

@@ -16,8 +16,8 @@ from tests.small_tools import REGISTRY, FakePlanner, picture
 from visprog.agent import Agent
 from visprog.answer import Answer
 from visprog.errors import ConfigError, PlannerError, Refused, VisprogError
-from visprog.llm.chat import Reply
-from visprog.planner.base import Plan, Task, Tokens
+from visprog.llm.chat import Reply, Tokens
+from visprog.planner.base import Plan, Task
 from visprog.planner.llm import LLMPlanner
 from visprog.registry import Registry, tool
 from visprog.runtime.recording import Recording

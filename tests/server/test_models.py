@@ -10,16 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.server.heavy import MIB, Heavy, measure, weigh
+from tests.server.heavy import MIB, Heavy, Measured, measure, weigh
 from tests.small_tools import REGISTRY, picture
 from visprog import Config
 from visprog.errors import ConfigError, ToolError
-from visprog.registry import Registry
+from visprog.registry import BackendLoader, Registry
 from visprog.runtime.host import Host
-from visprog.server.engine import run_by
 from visprog.server.models import Models
-
-HEAVY = "tests.server.heavy:Heavy"
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +28,7 @@ def events() -> Iterator[list[str]]:
 
 
 def heavy(models: Models, name: str, mib: int = 10, **options: Any) -> Any:
-    return models.backend(name, HEAVY, tuple(sorted({"name": name, "mib": mib, **options}.items())))
+    return models.get(Heavy, tuple(sorted({"name": name, "mib": mib, **options}.items())), name)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -123,11 +120,10 @@ def test_sizes_are_measured_and_shared_weights_count_once(tmp_path: Path) -> Non
     (tmp_path / "model.safetensors").write_bytes(b"x" * 3000)
     (tmp_path / "config.json").write_text("{}")
     models = Models()
-    path = "tests.server.heavy:Measured"
-    one = models.backend("one", path, (("model", str(tmp_path)),))
-    two = models.backend("two", path, (("model", f"{tmp_path}/"),))
-    three = models.backend("three", path, (("model", str(tmp_path / "model.safetensors")),))
-    assert one is not two and one is models.backend("again", path, (("model", str(tmp_path)),))
+    one = models.get(Measured, (("model", str(tmp_path)),), "one")
+    two = models.get(Measured, (("model", f"{tmp_path}/"),), "two")
+    three = models.get(Measured, (("model", str(tmp_path / "model.safetensors")),), "three")
+    assert one is not two and one is models.get(Measured, (("model", str(tmp_path)),), "again")
     for backend in (one, two, three):
         backend([{}])
     assert models.loaded() == {"one": 3000, "three": 3000}
@@ -135,28 +131,31 @@ def test_sizes_are_measured_and_shared_weights_count_once(tmp_path: Path) -> Non
 
 def test_weights_that_come_with_the_first_call_are_measured_after_it(tmp_path: Path) -> None:
     models = Models()
-    late = models.backend("late", "tests.server.heavy:Measured", (("model", str(tmp_path / "late.onnx")),))
+    late = models.get(Measured, (("model", str(tmp_path / "late.onnx")),), "late")
     assert models.loaded() == {}
     (tmp_path / "late.onnx").write_bytes(b"x" * 70)
     late([{}])
     assert models.loaded() == {"late": 70}
 
 
-def test_the_host_calls_managed_tools_like_others() -> None:
+def test_the_host_calls_managed_backends_like_others() -> None:
     models = Models()
-    registry = run_by(models, REGISTRY | [weigh])
-    assert registry["detect"] is REGISTRY["detect"]  # no backends, no change
-    assert registry.prompt() == (REGISTRY | [weigh]).prompt()
-    host = Host(registry, Config.of({"tools": {"weigh": {"backend": "heavy", "name": "chosen", "mib": 7}}}))
-    session = host.session()
-    assert session.call(registry["weigh"], picture()) == "chosen"
+    registry = REGISTRY | [weigh]
+    config = Config.of({"tools": {"weigh": {"backend": "heavy", "name": "chosen", "mib": 7}}})
+    host = Host(registry, config, loader=models)
+    assert host.session().call(weigh, picture()) == "chosen"
     assert models.loaded() == {"weigh:heavy": 7 * MIB}
-    assert registry["weigh"](picture()) == "heavy"
     with pytest.raises(ToolError, match="no backend 'light'"):
-        registry["weigh"].load("light")
+        weigh.load("light", loader=models)
+
+
+def test_hosts_share_the_backends_of_one_loader() -> None:
+    loader = BackendLoader()
+    hosts = [Host(Registry([weigh]), loader=loader) for _ in range(2)]
+    assert hosts[0].batcher(weigh).backend is hosts[1].batcher(weigh).backend is weigh.load(loader=loader)
+    assert weigh.load(loader=loader) is not weigh.load()
 
 
 def test_wrong_options_are_told_of_before_anything_loads() -> None:
-    registry = run_by(Models(), Registry([measure]))
     with pytest.raises(ConfigError, match="speed"):
-        Host(registry, Config.of({"tools": {"measure": {"speed": 3}}}))
+        Host(Registry([measure]), Config.of({"tools": {"measure": {"speed": 3}}}))

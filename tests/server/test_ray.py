@@ -21,7 +21,6 @@ from visprog.errors import ConfigError, Refused, ToolError
 from visprog.registry import Registry
 from visprog.runtime.host import Host
 from visprog.server.client import Client
-from visprog.server.engine import run_by
 from visprog.server.replicas import Replicas
 
 
@@ -37,26 +36,24 @@ def replicas() -> Iterator[Replicas]:
 
 
 def test_calls_of_many_threads_are_answered_by_replicas(replicas: Replicas) -> None:
-    registry = run_by(replicas, Registry([measure]))
-    host = Host(registry, Config.of({"cache": 0, "tools": {"measure": {"offset": 1000}}}))
+    config = Config.of({"cache": 0, "tools": {"measure": {"offset": 1000}}})
+    host = Host(Registry([measure]), config, loader=replicas)
     pictures = [picture(width, 9) for width in range(10, 60)]
     with ThreadPoolExecutor(8) as pool:
-        widths = list(pool.map(lambda p: host.session().call(registry["measure"], p, "dog"), pictures))
+        widths = list(pool.map(lambda p: host.session().call(measure, p, "dog"), pictures))
     assert widths == [p.width + 1000 for p in pictures]
 
 
 def test_what_fails_on_a_replica_fails_here(replicas: Replicas) -> None:
-    registry = run_by(replicas, Registry([measure]))
-    session = Host(registry, Config.of({"cache": 0})).session()
-    tool = registry["measure"]
+    session = Host(Registry([measure]), Config.of({"cache": 0}), loader=replicas).session()
     with pytest.raises(ToolError, match="nothing there"):
-        session.call(tool, picture(), "tool")
+        session.call(measure, picture(), "tool")
     with pytest.raises(ToolError, match="ZeroDivisionError: by zero"):
-        session.call(tool, picture(), "bug")
+        session.call(measure, picture(), "bug")
     for what, words in (("refuse", "cannot see that"), ("extra", r"visprog\[hf\]")):
         with pytest.raises(Refused, match=words):
-            session.call(tool, picture(), what)
-    assert session.call(tool, picture(33, 5), "dog") == 33
+            session.call(measure, picture(), what)
+    assert session.call(measure, picture(33, 5), "dog") == 33
 
 
 def test_a_server_on_a_cluster_that_is_there(
@@ -76,4 +73,5 @@ def test_a_server_on_a_cluster_that_is_there(
         assert served.process.wait(60) == 0
     finally:
         stop(served)
-    assert run_by(replicas, Registry([measure]))["measure"](picture(21, 5), "dog") == 21  # it goes on
+    host = Host(Registry([measure]), loader=replicas)
+    assert host.session().call(measure, picture(21, 5), "dog") == 21  # its cluster is still there

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from visprog.errors import Refused
-from visprog.tools.classify import BasicClassifier, BasicVerifier
+from visprog.tools.backends.basic import BasicClassifier, BasicVerifier
 from visprog.tools.color import dominant_color, has_color
 from visprog.values import Box, Circle, Point, Region
 from visprog.values.colors import NAMES, name_of, parse
@@ -129,7 +129,7 @@ def test_shapes_know_their_colour() -> None:
 
 
 def test_a_bare_box_is_refused() -> None:
-    with pytest.raises(Refused, match=r"a Box does not know its picture: give crop\(image, it\)"):
+    with pytest.raises(Refused, match=r"a Box does not know its image: give crop\(image, it\)"):
         dominant_color(Box(0, 0, 5, 5))
 
 

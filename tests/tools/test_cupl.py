@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from visprog.errors import PlannerError, Refused, ToolError
+from visprog.errors import ConfigError, PlannerError, Refused, ToolError
 from visprog.llm.chat import Reply
 from visprog.prompts import class_sentences
-from visprog.tools import cupl
-from visprog.tools.cupl import CuPL, cupl_prompts, first_sentence, questions, with_article
+from visprog.tools.backends import sentences
+from visprog.tools.backends.sentences import CuPL, first_sentence, questions, with_article
+from visprog.tools.cupl import cupl_prompts
+from visprog.tools.words.phrase import read_yaml
 
 
 class Script:
@@ -79,7 +80,7 @@ def test_what_was_said_is_kept_and_an_interrupted_run_goes_on(tmp_path: Path) ->
 
 
 def test_a_model_that_says_nothing_is_named() -> None:
-    with pytest.raises(ToolError, match="script said nothing about 'ball'"):
+    with pytest.raises(ToolError, match="script gave no sentence about 'ball'"):
         CuPL(Script(["", " . "])).sentences("ball")
     with pytest.raises(ToolError, match="empty category"):
         CuPL(Script(["x."])).sentences("  ")
@@ -89,10 +90,7 @@ def test_the_bundled_sentences_cover_what_is_shown() -> None:
     from visprog import prompts
     from visprog.scenes import COLORS, SHAPES, TEXTURES
 
-    coco = [
-        c["name"]
-        for c in yaml.safe_load((Path(cupl.__file__).parent / "words/coco.yaml").read_text())["classes"]
-    ]
+    coco = [c["name"] for c in read_yaml("coco")["classes"]]
     cifar = "airplane automobile bird cat deer dog frog horse ship truck".split()
     for name in (*coco, *cifar, *SHAPES, *COLORS, *TEXTURES):
         said = class_sentences()[name]
@@ -107,14 +105,13 @@ def test_the_tool_gives_the_bundled_sentences_or_says_what_to_set() -> None:
         cupl_prompts("wug")
     with pytest.raises(ToolError, match=r"which language model\?"):
         cupl_prompts.load("chat")
-    with pytest.raises(ToolError, match="'embedded' is no language model"):
-        (result,) = cupl_prompts.load("chat", (("model", "embedded"),))([{"category": "cat"}])
-        raise result
+    with pytest.raises(ConfigError, match="there is no chat model 'embedded': write 'openai:MODEL'"):
+        cupl_prompts.load("chat", (("model", "embedded"),))
 
 
 def test_the_chat_backend_asks_and_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = Script(["A cat has whiskers."])
-    monkeypatch.setattr(cupl, "_chat", lambda model, options: script)
-    backend = cupl.ChatSentences("openai:any", folder=str(tmp_path), samples=2)
+    monkeypatch.setattr(sentences, "make_chat", lambda model, **options: script)
+    backend = sentences.ChatSentences("openai:any", folder=str(tmp_path), samples=2)
     assert backend([{"category": "cat"}, {"category": "cat"}]) == [["A cat has whiskers."]] * 2
     assert len(script.requests) == 5 == len(list(tmp_path.glob("*.json")))

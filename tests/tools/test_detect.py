@@ -10,9 +10,11 @@ import pytest
 
 from visprog.errors import Refused, ToolError
 from visprog.registry.sees import Near
-from visprog.tools.backends._overlap import suppress
-from visprog.tools.backends.onnx import OnnxDetector, fastestdet, named, read_layout, yolo
-from visprog.tools.detect import OpenCVDetector, detect
+from visprog.tools.backends.onnx import OnnxDetector
+from visprog.tools.backends.onnx_layouts import fastestdet, named, read_layout, yolo
+from visprog.tools.backends.opencv import OpenCVDetector
+from visprog.tools.detect import detect
+from visprog.tools.imaging.suppression import suppress
 from visprog.tools.words.labels import Labels
 from visprog.tools.words.phrase import read_phrase
 from visprog.values import Box
@@ -233,7 +235,7 @@ def test_models_that_cannot_be_used_are_errors(tmp_path: Path, shared: Path) -> 
         (OnnxDetector(), "set model = "),
         (OnnxDetector(str(tmp_path / "none.onnx")), "there is no model file"),
         (OnnxDetector(str(broken)), "cannot be used"),
-        (OnnxDetector(model, labels=str(names)), "no layout that is understood with 2 classes"),
+        (OnnxDetector(model, labels=str(names)), "no layout that is known with 2 classes"),
     ):
         with pytest.raises(ToolError, match=message):
             backend.detect(image, "dog")

@@ -11,11 +11,11 @@ import PIL.ImageDraw
 import pytest
 
 from visprog.errors import Refused
-from visprog.tools.backends.drawings import Drawn, read_drawn
+from visprog.tools.backends.opencv import OpenCVDetector, read_what
 from visprog.tools.crop import crop
-from visprog.tools.detect import OpenCVDetector, read_what
 from visprog.tools.imaging.flatness import is_drawing
 from visprog.tools.shapes import find_polygons
+from visprog.tools.words.drawn import Drawn, read_drawn
 from visprog.tools.words.phrase import read_phrase
 from visprog.values import Box, Region
 from visprog.values.image import Image

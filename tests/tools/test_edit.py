@@ -64,7 +64,7 @@ def test_color_pop_is_grey_elsewhere(noise: Image) -> None:
 def test_nothing_to_keep_is_an_error(edit: Callable[..., Image], noise: Image) -> None:
     with pytest.raises(ToolError, match="nothing was found"):
         edit(noise, [])
-    with pytest.raises(ToolError, match="outside the picture"):
+    with pytest.raises(ToolError, match="outside the image"):
         edit(noise, [region(noise, 500, 500, 520, 520)])
 
 

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from visprog.errors import ToolError
-from visprog.tools.detect import OpenCVDetector, detect
+from visprog.tools.backends.cascades import HaarFaces
+from visprog.tools.backends.opencv import OpenCVDetector
+from visprog.tools.backends.yunet import BestFaces, YuNetFaces, yunet_beside_opencv
+from visprog.tools.detect import detect
 from visprog.tools.edit import cover
-from visprog.tools.faces import BestFaces, HaarFaces, YuNetFaces, find_faces, yunet_beside_opencv
+from visprog.tools.faces import find_faces
 from visprog.values import Box, Region
 from visprog.values.image import Image
 

@@ -82,7 +82,7 @@ REFUSED = {
     "class numbers without a label": (3, finished(300, *BOX, 0.9, 7), "class number 7"),
     "boxes outside": (3, finished(300, *(v + 900 for v in BOX), 0.9, 0), "wrong layout"),
     "either of two": (1, finished(300, *BOX, 0.9, 5), "several layouts"),
-    "a batch of answers": (3, rows(84, *CENTER, 0.9).repeat(2, 0), "no layout that is understood"),
+    "a batch of answers": (3, rows(84, *CENTER, 0.9).repeat(2, 0), "no layout that is known"),
 }
 
 
@@ -170,7 +170,7 @@ def test_a_segmentation_export_is_refused(tmp_path: Path) -> None:
         "output0": np.zeros((1, 116, 84), np.float32),
         "output1": np.zeros((1, 32, 16, 16), np.float32),
     }
-    with pytest.raises(ToolError, match="no layout that is understood"):
+    with pytest.raises(ToolError, match="no layout that is known"):
         OnnxDetector(write_network(tmp_path / "n.onnx", outputs)).detect(IMAGE, "dog")
 
 

@@ -47,7 +47,7 @@ def test_codes_beside_one_another_keep_their_encodings() -> None:
 
 
 def test_a_code_that_cannot_be_read_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("visprog.tools.backends.qr_codes.ENCODINGS", {9: "ascii"})
+    monkeypatch.setattr("visprog.tools.imaging.qr_codes.ENCODINGS", {9: "ascii"})
     assert labels(drawn(CODES["Ωmega"])) == []
     assert labels(drawn(CODES["Ωmega"]), drawn(CODES["Grüße"])) == ["Grüße"]
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from visprog.errors import Refused, ToolError
+from visprog.tools.backends.opencv import GrabCut
 from visprog.tools.imaging.geodesic import geodesic_distance
-from visprog.tools.segment import GrabCut, segment, segment_everything
+from visprog.tools.segment import segment, segment_everything
 from visprog.values import Box, Point, Region
 from visprog.values.image import Image
 
@@ -71,7 +72,7 @@ def test_where_there_is_nothing_to_cut_the_box_is_the_mask(box: Box) -> None:
 
 
 def test_a_region_outside_is_an_error() -> None:
-    with pytest.raises(ToolError, match="outside the picture"):
+    with pytest.raises(ToolError, match="outside the image"):
         segment(Image(np.zeros((20, 20, 3), np.uint8)), Region(Box(30, 30, 40, 40)))
 
 

@@ -10,8 +10,9 @@ import PIL.ImageFont
 import pytest
 
 from visprog.errors import ToolError
+from visprog.tools.backends.text_lines import TextLine, rows_of
 from visprog.tools.detect import detect
-from visprog.tools.text import TextLine, find_qr_codes, find_text, read_text, rows_of
+from visprog.tools.text import find_qr_codes, find_text, read_text
 from visprog.values import Box, Region
 from visprog.values.image import Image
 

@@ -8,8 +8,9 @@ import PIL.ImageDraw
 import PIL.ImageFont
 import pytest
 
+from visprog.tools.backends.text_lines import TextLine, without_parts
 from visprog.tools.backends.text_tiles import MAX_ASPECT, MAX_SIDE, OVERLAP, find_lines
-from visprog.tools.text import TextLine, find_text, read_text, without_parts
+from visprog.tools.text import find_text, read_text
 from visprog.values import Box
 from visprog.values.image import Image
 

@@ -1,1 +1,11 @@
-"""What serves the tools, by architecture. Each module is imported when its backend is first used."""
+"""Backends: the classes that answer the calls of model-backed tools, one module per architecture or library.
+
+A backend is a class `__init__(self, model: str | None = None, **options)`, quick to build, whose instance is called
+with a batch of calls (arguments by name) and returns one result per call, or the exception of a call that failed. A
+tool names it as "module:Class", and its module is imported at the first use. `visprog tools NAME` shows its options:
+the parameters of the constructor, with their types, and the descriptions under `Args:` of the class. Its attribute
+`sees` says what it can see, and `unload()`, if it has one, frees its weights.
+
+Backends may import the declarations of tools, and call them: such a call goes through the host. Nothing else imports
+backends.
+"""

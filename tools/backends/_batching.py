@@ -8,10 +8,9 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from visprog.errors import ToolError
+from visprog.registry import answer_each
 from visprog.values import Region
 from visprog.values.image import Image
-
-from ._each import answer_each
 
 if TYPE_CHECKING:
     import PIL.Image

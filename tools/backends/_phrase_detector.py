@@ -11,9 +11,9 @@ from visprog.registry.sees import Sees
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
+from ..imaging.suppression import suppress
 from ..words.phrase import read_phrase
 from ._model_backend import ModelBackend
-from ._overlap import suppress
 
 MAX_BOXES = 300
 """Number of boxes of one image that are looked at, those with the highest scores."""

@@ -1,4 +1,4 @@
-"""Layouts in which networks for detection give boxes, scores and classes, and how each is read."""
+"""Layouts in which detection networks give boxes, scores and classes, and how each is read."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ YOLO_LAYOUTS = ("yolov5", "yolov8", "rt-detr", "end-to-end")
 """Choices of the option `layout`."""
 
 MAX_QUERIES = 1000
-"""Rows of exports that end in their own suppression, or look for a fixed number of objects, at most."""
+"""Number of rows of exports that end in their own suppression, or look for a fixed number of objects."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a network sees in one image: boxes (N, 4) as left, top, right, bottom in pixels, scores (N,),
-    classes (N,)."""
+    """Objects that a network sees in one image.
+
+    Attributes:
+        boxes: (N, 4) left, top, right, bottom in pixels.
+        scores: (N,).
+        classes: (N,).
+    """
 
     boxes: Array
     scores: Array
@@ -30,6 +35,7 @@ class Found:
 
     @classmethod
     def join(cls, parts: list[Found]) -> Found:
+        """The objects of several parts together."""
         return cls(
             np.concatenate([p.boxes for p in parts]),
             np.concatenate([p.scores for p in parts]),
@@ -37,13 +43,14 @@ class Found:
         )
 
     def where(self, keep: NDArray[Any]) -> Found:
+        """The objects that a mask (N,) or an index keeps."""
         return Found(self.boxes[keep], self.scores[keep], self.classes[keep])
 
     def checked(self, size: tuple[int, int], classes: int, model: str) -> Found:
-        """The same, if it can be true: boxes in pixels of the input (width, height), known classes.
+        """The same, if the boxes can be in pixels of the input (width, height), and the classes have names.
 
         Raises:
-            ToolError: no box has a pixel within the input, or a class has no name.
+            ToolError: No box has a pixel within the input, or a class has no name.
         """
         if not len(self.boxes):
             return self
@@ -62,8 +69,7 @@ class Found:
 
 
 def read_layout(outputs: dict[str, Array], classes: int) -> str | None:
-    """The layout of outputs by name, for a network of so many classes: "fastestdet", "yolo", "named", or None if
-    it is not known."""
+    """The layout of outputs by name, for a number of classes: "fastestdet", "yolo", "named"; None if it is unknown."""
     if len(outputs) == 1:
         (value,) = outputs.values()
         if value.ndim == 4 and value.shape[1] == classes + 5:
@@ -75,10 +81,10 @@ def read_layout(outputs: dict[str, Array], classes: int) -> str | None:
 
 
 def yolo_layout(values: Array, classes: int) -> str:
-    """Which of `YOLO_LAYOUTS` an output without its batch axis has, by its shape and its numbers.
+    """One of `YOLO_LAYOUTS`: that of an output without its batch axis, by its shape and its numbers.
 
     Raises:
-        ToolError: it is not one of them, or can be several; the message names the option.
+        ToolError: It is not one of them, or can be several; the message names the option.
     """
     rows, columns = values.shape
     if columns not in (classes + 4, classes + 5, 6):
@@ -112,7 +118,7 @@ def yolo(values: Array, classes: int, layout: str | None = None, size: tuple[int
     "end-to-end" is (N, 6) after the network's own suppression: left, top, right, bottom, score, class.
 
     Raises:
-        ToolError: the layout is not given and cannot be known, or the numbers cannot be of this layout.
+        ToolError: The layout is not given and cannot be known, or the numbers cannot be of this layout.
     """
     layout = layout or yolo_layout(values, classes)
     columns = {"yolov5": classes + 5, "end-to-end": 6}.get(layout, classes + 4)
@@ -203,7 +209,7 @@ def _centers(rows: Array) -> str:
     """ "yolov8", if boxes are not as good as certainly left, top, right, bottom.
 
     Raises:
-        ToolError: they are.
+        ToolError: They are.
     """
     if len(_live(rows)) >= 64 and _ordered(rows):
         raise ToolError(

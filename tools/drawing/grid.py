@@ -29,7 +29,7 @@ class Rule:
     drawn: float
 
 
-def grid(image: Image) -> Grid:
+def read_grid(image: Image) -> Grid:
     """The grid of the largest ruled table.
 
     Raises:

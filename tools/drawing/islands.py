@@ -14,7 +14,7 @@ Array = NDArray[Any]
 MARGIN = 12
 """Pixels of ground around an island; islands less than two margins apart are one."""
 
-MOST = 48
+MAX_ISLANDS = 48
 """Number of islands above which those that lie near each other are joined."""
 
 SMALL = 8
@@ -39,7 +39,7 @@ def islands(pixels: Array, ground: Array, contrast: float) -> list[Box]:
     if not painted.any():
         return []
     margin, boxes = MARGIN, _around(painted, MARGIN)
-    while len(boxes) > MOST:
+    while len(boxes) > MAX_ISLANDS:
         margin *= 2
         boxes = _around(painted, margin)
     return sorted(_disjoint(boxes), key=lambda b: (b.left, b.top))

@@ -430,7 +430,7 @@ def _loosened(found: list[Side]) -> list[Side]:
     return done
 
 
-def drawn(
+def drawn_lines(
     drawing: Drawing, rounds: list[Round], wanted: tuple[str, str] | None
 ) -> list[tuple[list[Array], str]]:
     """The polylines of the strokes, with their colours; of one colour only, where wanted, followed beneath

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from visprog.values import Box
 
 Array = NDArray[Any]
-ALIKE = 12
+MAX_SPREAD = 12
 """How far each channel of a gutter's pixels may lie from its colour."""
 
 ONLY_GUTTERS = 0.9
@@ -31,7 +31,7 @@ def panels(rgb: Array) -> list[Box]:
     height, width = rgb.shape[:2]
     most, found = 0.0, [Box(0, 0, width, height)]
     for color in _bar_colors(rgb):
-        same = np.asarray((np.abs(rgb.astype(np.int16) - color) <= ALIKE).all(2))
+        same = np.asarray((np.abs(rgb.astype(np.int16) - color) <= MAX_SPREAD).all(2))
         boxes = _cut(same, 0, 0)
         inside = sum(int(same[_inside(b)].sum()) for b in boxes)
         area = sum(b.area for b in boxes)
@@ -49,9 +49,9 @@ def _bar_colors(rgb: Array) -> list[Array]:
     found: list[Array] = []
     for lines in (rgb, rgb.transpose(1, 0, 2)):
         low, high = lines.min(1).astype(np.int16), lines.max(1).astype(np.int16)
-        flat = (high - low).max(1) <= ALIKE
+        flat = (high - low).max(1) <= MAX_SPREAD
         for color in ((low + high) // 2)[flat]:
-            if all(np.abs(color - other).max() > ALIKE for other in found):
+            if all(np.abs(color - other).max() > MAX_SPREAD for other in found):
                 found.append(color)
     return found
 

@@ -19,7 +19,7 @@ from ..words.phrase import singular
 from .lines import Corner, Side, corners
 
 Array = NDArray[Any]
-MOST_SIDES = 12
+MAX_SIDES = 12
 NUMBER = {3: "triangle", 4: "quadrilateral", 5: "pentagon", 6: "hexagon", 7: "heptagon", 8: "octagon"}
 KINDS = (
     "polygon", "triangle", "square", "rectangle", "diamond", "rhombus", "parallelogram", "trapezoid",
@@ -94,7 +94,7 @@ def _cycles(found: list[Side], proper: dict[tuple[int, int], list[Corner]]) -> l
             if into == path[0]:
                 if end == 0 and len(path) >= 3:
                     _keep(path, [*points, (corner.x, corner.y)], cost + corner.gap)
-            elif into > path[0] and into not in path and len(path) < MOST_SIDES:
+            elif into > path[0] and into not in path and len(path) < MAX_SIDES:
                 walk([*path, into], [*points, (corner.x, corner.y)], (into, 1 - end), cost + corner.gap)
 
     def _keep(path: list[int], points: list[tuple[float, float]], cost: float) -> None:

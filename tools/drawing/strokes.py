@@ -30,7 +30,7 @@ from .skeleton import chains, thin
 from .solids import Solid, solids
 
 Array = NDArray[Any]
-LONGEST, SHORTEST = 1300, 700
+MAX_ISLAND_SIDE, MIN_ISLAND_SIDE = 1300, 700
 """Islands whose longer side has more pixels than the first are read at a smaller size, with fewer than the second at
 twice their size."""
 
@@ -129,7 +129,7 @@ class Drawing:
 
 
 @lru_cache(maxsize=2)  # a program often asks for several kinds of shape in one image
-def read(image: Image) -> tuple[Drawing, ...]:
+def read_drawing(image: Image) -> tuple[Drawing, ...]:
     """Take an image apart into ink, areas and curves, island by island.
 
     Each island is read at a size that suits it, so that what is seen of it does not depend on the canvas.
@@ -253,14 +253,14 @@ def _working(pixels: Array, noise: float) -> tuple[Array, float, float]:
     longest = max(height, width)
     rgb = pixels.astype(np.float32)
     scale = 1.0
-    if longest > LONGEST:
-        scale = LONGEST / longest
+    if longest > MAX_ISLAND_SIDE:
+        scale = MAX_ISLAND_SIDE / longest
         noise *= scale
         rgb = cv2.resize(rgb, _scaled(width, height, scale), interpolation=cv2.INTER_AREA)
     if noise > 2:  # before it is spread over several pixels, where it would pass for areas
         rgb = cv2.bilateralFilter(rgb, 5, 20 + 5 * noise, 1.5)
         noise /= 2
-    if longest < SHORTEST:
+    if longest < MIN_ISLAND_SIDE:
         scale = 2.0
         rgb = cv2.resize(rgb, _scaled(width, height, scale), interpolation=cv2.INTER_LINEAR)
     return rgb, scale, noise

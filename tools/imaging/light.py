@@ -66,7 +66,7 @@ TO_LAB = np.array(
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
 
-class Seen(NamedTuple):
+class LitColors(NamedTuple):
     """Colours of an object in a photograph.
 
     Attributes:
@@ -80,8 +80,8 @@ class Seen(NamedTuple):
     lightness: Floats
 
 
-def see(rgb: NDArray[np.uint8], weights: Floats, root: Image) -> Seen:
-    """Colours of an object by its pixels (N, 3), how much each counts (N,), and the photograph that it lies in."""
+def colors_in_light(rgb: NDArray[np.uint8], weights: Floats, root: Image) -> LitColors:
+    """Colours of an object by its pixels (N, 3), their weights (N,), and the photograph that it lies in."""
     lit = linear(rgb) * light(root)
     lab = to_oklab(
         lit / np.maximum(lit.max(1, keepdims=True), 1)
@@ -116,7 +116,7 @@ def see(rgb: NDArray[np.uint8], weights: Floats, root: Image) -> Seen:
         found = ("black", *plain)
     else:
         found = plain
-    return Seen(tuple(dict.fromkeys(map(str, found))), names, lightness)
+    return LitColors(tuple(dict.fromkeys(map(str, found))), names, lightness)
 
 
 def name_lit(lab: Floats) -> NDArray[np.str_]:

@@ -61,10 +61,10 @@ def eval_benchmark(
     visprog eval csv questions.csv -o runs/mine
     visprog eval compare runs/eval-nlvr runs/eval-nlvr-oracle
     """
-    from ..evaluation.benchmark import BENCHMARKS, load_class, open_benchmark
+    from ..evaluation.benchmark import benchmark_names, load_class, open_benchmark
 
     if names:
-        about = {name: _about(load_class(name)) for name in BENCHMARKS}
+        about = {name: _about(load_class(name)) for name in benchmark_names()}
         if not json:
             for name, text in about.items():
                 print(f"{name:<12}{text}")

@@ -79,7 +79,7 @@ def serve(
 
     from ..agent import Agent
     from ..errors import MissingExtra
-    from ..registry import chosen_registry
+    from ..registry import BackendLoader
 
     try:
         import fastapi  # noqa: F401
@@ -88,7 +88,6 @@ def serve(
     except ImportError:
         raise MissingExtra("the server", "server") from None
     from ..server.app import Limits, Service
-    from ..server.engine import Engine, run_by
     from ..server.guard import check_token
     from ..server.models import Models
     from ..server.queue import Line
@@ -101,14 +100,13 @@ def serve(
     models = Models(memory << 20)
     with ExitStack() as stack:
         bound = stack.enter_context(bind(host, port))
-        engine: Engine = models
+        loader: BackendLoader = models
         if ray:
             from ..server.replicas import Replicas
 
-            engine = Replicas(replicas, gpus)
-            stack.callback(engine.close)
-        registry = run_by(engine, chosen_registry(settings))
-        agent = stack.enter_context(Agent(planner, settings, registry=registry, standby=workers))
+            loader = replicated = Replicas(replicas, gpus)
+            stack.callback(replicated.close)
+        agent = stack.enter_context(Agent(planner, settings, standby=workers, loader=loader))
         limits = Limits(upload_limit << 20, pixel_limit * 1_000_000, timeout)
         service = Service(agent, Line(workers, queue), limits, models.loaded)
         run_server(service, bound, host, token, lambda: print(f"serving on {url_of(bound)}", flush=True))

@@ -43,7 +43,8 @@ def list_tools(
     if name is not None:
         tool = registry.find(name)
         if not json:
-            print_tool(tool, backends[tool.name], _options(tool, backends[tool.name]))
+            options = _options(tool, backends[tool.name]).values()
+            print_tool(tool, backends[tool.name], {str(option): option.description for option in options})
         return Result({"status": "ok", **_described(tool, backends[tool.name])})
     if not json:
         print_tools(registry, backends)
@@ -84,19 +85,25 @@ def _described(tool: Any, backend: str) -> dict[str, Any]:
         "backend": backend,
         "default_backend": tool.default_backend,
         "backends": tool.backend_paths,
-        "options": _options(tool, backend),
+        "options": {n: _described_option(o) for n, o in _options(tool, backend).items()},
     }
 
 
-def _options(tool: Any, backend: str) -> dict[str, str]:
-    """The options of the backend in force, as they are declared; none if it takes any, or is not installed."""
+def _options(tool: Any, backend: str) -> dict[str, Any]:
+    """The options of the backend in force by name; none if it is not installed."""
     from ..errors import VisprogError
     from ..registry import backend_options
 
     if not tool.backends:
         return {}
     try:
-        known = backend_options(tool, backend)
+        return dict(backend_options(tool, backend).known)
     except (VisprogError, ImportError):
         return {}
-    return {name: str(option) for name, option in (known or {}).items()}
+
+
+def _described_option(option: Any) -> dict[str, Any]:
+    from ..registry.types import render
+
+    default = {} if option.required else {"default": option.default}
+    return {"type": render(option.type), **default, "description": option.description}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..errors import VisprogError
+from ..plugins import plugin_named, plugins
 from ..values import Box, Region
 from .metrics import means
 
@@ -147,15 +148,31 @@ def open_benchmark(name: str, data: Path, split: str | None = None) -> Benchmark
     Raises:
         VisprogError: there is no such benchmark, or its data cannot be read.
     """
-    if name not in BENCHMARKS:
-        close = difflib.get_close_matches(name, BENCHMARKS, 1)
-        hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(BENCHMARKS)}"
-        raise VisprogError(f"there is no benchmark '{name}'; {hint}")
     return load_class(name)(data, split)
 
 
 def load_class(name: str) -> type[Benchmark]:
-    """The class of a benchmark that is in `BENCHMARKS`."""
-    module, _, cls = BENCHMARKS[name].partition(":")
-    found: type[Benchmark] = getattr(importlib.import_module(module), cls)
+    """The class of a benchmark: one of `BENCHMARKS`, or a plugin's.
+
+    Raises:
+        VisprogError: there is no benchmark of that name, or its plugin cannot be used.
+    """
+    if name in BENCHMARKS:
+        module, _, cls = BENCHMARKS[name].partition(":")
+        found: type[Benchmark] = getattr(importlib.import_module(module), cls)
+        return found
+    plugin = plugin_named("benchmarks", name)
+    if plugin is None:
+        names = benchmark_names()
+        close = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(names)}"
+        raise VisprogError(f"there is no benchmark '{name}'; {hint}")
+    found = plugin.load()
+    if not (isinstance(found, type) and issubclass(found, Benchmark)):
+        raise VisprogError(f"{plugin} cannot be used: {plugin.reference} is no subclass of Benchmark")
     return found
+
+
+def benchmark_names() -> list[str]:
+    """Names of all benchmarks: those that come with visprog, then those of plugins."""
+    return [*BENCHMARKS, *(p.name for p in plugins("benchmarks"))]

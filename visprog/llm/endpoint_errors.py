@@ -66,10 +66,12 @@ def refused_option(error: Any, options: Container[str]) -> str | None:
     exact = next((w for w in words if w in options), None)
     if exact is not None:
         return exact
-    said = " ".join(words)
+    message = " ".join(words)
     named = (o for o in ("temperature", "seed", "n", "max_tokens", "max_completion_tokens") if o in options)
-    found = next((o for o in named if _mentions(said, o)), None)
-    return "temperature" if found is None and "temperature" in options and _SAMPLING.search(said) else found
+    found = next((o for o in named if _mentions(message, o)), None)
+    return (
+        "temperature" if found is None and "temperature" in options and _SAMPLING.search(message) else found
+    )
 
 
 def names(error: Any, option: str) -> bool:
@@ -77,11 +79,11 @@ def names(error: Any, option: str) -> bool:
     return option in _text(error)
 
 
-def _mentions(said: str, option: str) -> bool:
-    if option == "n" and _SEVERAL.search(said):
+def _mentions(message: str, option: str) -> bool:
+    if option == "n" and _SEVERAL.search(message):
         return True
     pattern = r"['\"`]n['\"`]|\bn\s*(?:>|=|must|is not)" if option == "n" else rf"\b{option}\b"
-    return re.search(pattern, said, re.IGNORECASE) is not None
+    return re.search(pattern, message, re.IGNORECASE) is not None
 
 
 def _text(error: Any) -> str:

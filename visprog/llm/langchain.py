@@ -77,9 +77,9 @@ class LangChainChat:
         return self._made[temperature, max_tokens]
 
 
-def is_langchain_model(thing: object) -> bool:
+def is_langchain_model(model: object) -> bool:
     """True for what looks like a LangChain chat model (without importing LangChain)."""
-    return all(callable(getattr(thing, name, None)) for name in ("invoke", "batch", "ainvoke"))
+    return all(callable(getattr(model, name, None)) for name in ("invoke", "batch", "ainvoke"))
 
 
 def _reply(answer: Any) -> Reply:

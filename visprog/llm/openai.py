@@ -249,26 +249,26 @@ class OpenAIChat:
 
     def _explain_status(self, status: int, error: Any) -> PlannerError:
         tries = f"after {self.max_retries + 1} tries" if self.max_retries else "at the first try"
-        said = first_line(Exception(_server_message(error)))
+        reason = first_line(Exception(_server_message(error)))
         if status in (401, 403):  # what the server says may quote a part of the key
             return PlannerError(f"{self.where} refused the API key ({status}): check {KEY_VARIABLE}")
         if status == 404:
             return PlannerError(
-                f"{self.where} knows no model '{self.model}', or takes no chat completions there: {said}"
+                f"{self.where} knows no model '{self.model}', or takes no chat completions there: {reason}"
             )
         if status == 429:
             if getattr(error, "code", None) == "insufficient_quota":
-                return PlannerError(f"the account behind {self.name} has no quota left: {said}")
+                return PlannerError(f"the account behind {self.name} has no quota left: {reason}")
             return PlannerError(
-                f"{self.name} is rate limited ({tries}; {said}): wait a while, or ask less often"
+                f"{self.name} is rate limited ({tries}; {reason}): wait a while, or ask less often"
             )
         if getattr(error, "code", None) == "context_length_exceeded":
             return PlannerError(
                 f"the prompt is too long for {self.name}: lower max_examples, or offer fewer tools"
             )
         if status >= 500:
-            return PlannerError(f"{self.where} failed with status {status} ({tries}): {said}")
-        return PlannerError(f"{self.where} refused the request ({status}): {said}")
+            return PlannerError(f"{self.where} failed with status {status} ({tries}): {reason}")
+        return PlannerError(f"{self.where} refused the request ({status}): {reason}")
 
     def _not_sent(self, why: Exception) -> PlannerError:
         return PlannerError(f"nothing could be sent to {self.where}: {first_line(why, 120)}")

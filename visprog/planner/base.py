@@ -11,7 +11,7 @@ from ..errors import PlannerError
 if TYPE_CHECKING:
     from ..check import Diagnostic
     from ..llm.chat import Tokens
-from ..registry import Registry
+    from ..registry import Registry
 
 
 def _default_registry() -> Registry:

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import inspect
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import ConfigError
+from ..llm import factory as chat_models
 from ..llm.chat import ChatModel
+from ..llm.factory import chat_adapter, check_options, in_words, option_names
 from ..llm.langchain import LangChainChat, is_langchain_model
-from ..llm.openai import OpenAIChat
-from ..llm.transformers import TransformersChat
+from ..plugins import plugin_named
 from .base import Planner
 from .llm import LLMPlanner
 from .replay import ReplayPlanner
 
 FORMS = {
     "embedded": "the bundled planner: no network, no key",
-    "openai:MODEL": "any OpenAI-compatible endpoint",
-    "langchain:PROVIDER:MODEL": "any LangChain chat model",
-    "transformers:FOLDER_OR_ID": "a language model on this machine",
+    **chat_models.FORMS,
     "replay:FILE": "recorded programs",
 }
-"""How a planner is named, and what it is."""
-
-_CHATS = {"openai": OpenAIChat, "langchain": LangChainChat, "transformers": TransformersChat}
+"""How the planners that come with visprog are named, and what they are."""
 
 
 def make_planner(spec: Any, **options: Any) -> Planner:
     """A planner from its name, from a chat model, from a LangChain model, or as it is.
 
     Args:
-        spec: a name as in `FORMS`, a `Planner`, a `ChatModel`, or a LangChain chat model.
+        spec: a name as in `FORMS`, or of a plugin; a `Planner`, a `ChatModel`, or a LangChain chat model.
         options: for the planner and its chat model: `max_examples`, `temperature`, `base_url`, `timeout`, …
 
     Raises:
@@ -42,49 +39,38 @@ def make_planner(spec: Any, **options: Any) -> Planner:
         if options:
             raise ConfigError(f"{', '.join(options)}: set this on the planner object itself")
         return spec
-    if isinstance(spec, ChatModel):
-        return LLMPlanner(spec, **_take(options, _options(LLMPlanner), type(spec).__name__))
-    if is_langchain_model(spec):
-        return LLMPlanner(LangChainChat(spec), **_take(options, _options(LLMPlanner), type(spec).__name__))
+    if isinstance(spec, ChatModel) or is_langchain_model(spec):
+        check_options(f"the planner '{type(spec).__name__}'", options, option_names(LLMPlanner))
+        return LLMPlanner(spec if isinstance(spec, ChatModel) else LangChainChat(spec), **options)
     raise ConfigError(
-        f"{type(spec).__name__} is no planner: give {_forms()}, a chat model, or an object with a plan method"
+        f"{type(spec).__name__} is no planner: give {in_words(FORMS)}, a chat model, or an object with a plan method"
     )
 
 
 def _by_name(spec: str, options: dict[str, Any]) -> Planner:
-    kind, _, rest = spec.partition(":")
+    name, _, rest = spec.partition(":")
+    owner = f"the planner '{name}'"
     if spec == "embedded":
         from .embedded.planner import EmbeddedPlanner
 
-        return EmbeddedPlanner(**_take(options, _options(EmbeddedPlanner, 0), kind))
-    if kind == "replay":
-        return ReplayPlanner(rest, **_take(options, _options(ReplayPlanner), kind))
-    if kind not in _CHATS:
-        raise ConfigError(f"there is no planner '{spec}': write {_forms()}")
-    of_planner, of_chat = _options(LLMPlanner), _options(_CHATS[kind])
-    if kind != "langchain":  # LangChain's own options are open
-        _take(options, of_planner | of_chat, kind)
-    chat = _CHATS[kind](rest, **{k: v for k, v in options.items() if k not in of_planner})
+        check_options(owner, options, option_names(EmbeddedPlanner, 0))
+        return EmbeddedPlanner(**options)
+    make = _planner_class(name)
+    if make is not None:
+        check_options(owner, options, option_names(make))
+        return make(rest, **options)
+    adapter = chat_adapter(name)
+    if adapter is None:
+        raise ConfigError(f"there is no planner '{spec}': write {in_words(FORMS)}")
+    of_planner, of_chat = option_names(LLMPlanner) or set(), option_names(adapter)
+    check_options(owner, options, None if of_chat is None else of_planner | of_chat)
+    chat = adapter(rest, **{k: v for k, v in options.items() if k not in of_planner})
     return LLMPlanner(chat, **{k: v for k, v in options.items() if k in of_planner})
 
 
-def _options(cls: type, positional: int = 1) -> set[str]:
-    """What a class's constructor takes by keyword, after its first `positional` parameters."""
-    return set(list(inspect.signature(cls).parameters)[positional:])
-
-
-def _take(options: dict[str, Any], allowed: set[str], kind: str) -> dict[str, Any]:
-    unknown = set(options) - allowed
-    if unknown:
-        raise ConfigError(_unknown(kind, unknown, allowed))
-    return options
-
-
-def _unknown(kind: str, names: set[str], allowed: set[str]) -> str:
-    has = f"it has {', '.join(sorted(allowed))}" if allowed else "it has none"
-    return f"the planner '{kind}' has no option {', '.join(map(repr, sorted(names)))}; {has}"
-
-
-def _forms() -> str:
-    *most, last = (f"'{form}'" for form in FORMS)
-    return f"{', '.join(most)} or {last}"
+def _planner_class(name: str) -> Callable[..., Planner] | None:
+    """What makes the planners of a name that are no chat models; None if there is none."""
+    if name == "replay":
+        return ReplayPlanner
+    plugin = plugin_named("planners", name)
+    return None if plugin is None else plugin.load()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_said: ContextVar[list[str] | None] = ContextVar("visprog_cautions", default=None)
+_collected: ContextVar[list[str] | None] = ContextVar("visprog_cautions", default=None)
 
 
 def caution(sentence: str) -> None:
@@ -14,17 +14,17 @@ def caution(sentence: str) -> None:
 
     Outside of a call by a program it has no effect.
     """
-    said = _said.get()
-    if said is not None and sentence not in said:
-        said.append(sentence)
+    collected = _collected.get()
+    if collected is not None and sentence not in collected:
+        collected.append(sentence)
 
 
 @contextmanager
 def cautions() -> Iterator[list[str]]:
-    """Collect what is said while a tool works."""
-    said: list[str] = []
-    token = _said.set(said)
+    """Collect the cautions of a tool while it works."""
+    collected: list[str] = []
+    token = _collected.set(collected)
     try:
-        yield said
+        yield collected
     finally:
-        _said.reset(token)
+        _collected.reset(token)

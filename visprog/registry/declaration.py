@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
 import importlib
 import inspect
 import os
@@ -15,13 +14,14 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, overload
+from typing import TYPE_CHECKING, Any, Generic, overload
 
 from ..errors import ToolDefinitionError, ToolError, contained
 from ..values import Region
 from ..values.image import Image
 from . import function as _function
 from .function import REQUIRED
+from .loader import BACKENDS, Backend, BackendLoader, Options
 from .results import MAKE_REGION, alone, images_of, placed
 from .sees import NOT_SAID, Sees
 from .types import Type, Unfit, coerce, json_schema, mentions, render
@@ -43,19 +43,6 @@ through_host: ContextVar[Callable[..., Any] | None] = ContextVar("visprog_throug
 
 in_use: weakref.WeakSet[Tool] = weakref.WeakSet()
 """The tools in registries."""
-
-
-class Backend(Protocol):
-    """What does the work of a model-backed tool: a class built once from configuration, called with batches.
-
-    `__init__(self, model: str | None = None, **options)` must be quick; weights are loaded at the first call.
-    One that cannot see everything says so in its attribute `sees`, a `visprog.registry.sees.Sees`.
-    """
-
-    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
-        """Results, in order, for a batch of calls (arguments by name). A call that fails alone returns its
-        exception in its place."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -92,7 +79,7 @@ class Tool(Generic[P, R]):
         doc: its docstring.
         parameters: in order.
         returns: the type of its result.
-        limits: what it cannot do, told to the planner.
+        limits: what it cannot do, for the planner.
         backends: name → "module:Class", or the class itself, of each `Backend`; empty for a plain function.
         default_backend: the one in force if the configuration names none.
         pure: runs inside the sandbox, on values alone, with no call out.
@@ -233,18 +220,22 @@ class Tool(Generic[P, R]):
             raise ToolError(f"{self.name} must return {render(self.returns)}, not {error}{hint}") from None
         return placed(made, images, own_pixels=own_pixels, tool=self.name)
 
-    def load(self, backend: str = "", options: tuple[tuple[str, Any], ...] = ()) -> Backend:
-        """The backend of that name (the default if empty), built once for each set of options.
+    def load(self, backend: str = "", options: Options = (), loader: BackendLoader = BACKENDS) -> Backend:
+        """The backend of that name (the default if empty), built once per set of options.
 
         Args:
             backend: a name among `backends`, or "module:Class".
+            loader: what builds and holds it.
 
         Raises:
             ToolError: no such backend.
+            TypeError: it takes no such options.
         """
         if not self.backends:
             return _Plain(self)
-        return _build(self.backend_class(backend), options)
+        return loader.get(
+            self.backend_class(backend), options, f"{self.name}:{backend or self.default_backend}"
+        )
 
     def backend_class(self, backend: str = "") -> Callable[..., Backend]:
         """The class of a backend, imported.
@@ -327,11 +318,6 @@ class _Plain:
             except BaseException as error:  # handed to the one caller that it concerns
                 results.append(contained(error))
         return results
-
-
-@functools.cache
-def _build(backend: Callable[..., Backend], options: tuple[tuple[str, Any], ...]) -> Backend:
-    return backend(**dict(options))
 
 
 @overload

@@ -63,8 +63,8 @@ def plain_type(annotation: Type, within: tuple[Type, ...] = ()) -> tuple[Type, s
 
 def told_keys(of: str, keys: Mapping[str, Type]) -> str:
     """A sentence for a docstring on the keys of a dict; empty if they are not known."""
-    told = ", ".join(f"{name} ({render(kind)})" for name, kind in keys.items())
-    return f"\n\nKeys of {of}: {told}." if told else ""
+    listed = ", ".join(f"{name} ({render(kind)})" for name, kind in keys.items())
+    return f"\n\nKeys of {of}: {listed}." if listed else ""
 
 
 def typed_dict(name: str, kinds: dict[str, Type]) -> Type:

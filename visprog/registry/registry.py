@@ -1,4 +1,4 @@
-"""The registry: the tools that a program may call, and the one source of everything said about them.
+"""The registry: the tools that a program may call, and the one source of everything that is known of them.
 
 The planner's prompt, the static check, the validation of arguments, the JSON schemas, the LangChain and
 OpenAI descriptions and the `visprog tools` page are all made from what is declared here.

@@ -54,7 +54,7 @@ class Phrases(ABC):
         return None
 
     def elsewhere(self, phrase: str) -> str:
-        """The name of another tool that finds such things by itself; empty if none is known."""
+        """The name of another tool that finds such objects by itself; empty if none is known."""
         return ""
 
     def can_see(self, phrase: str) -> bool:

@@ -122,7 +122,13 @@ def print_tools(registry: Registry, backends: Mapping[str, str]) -> None:
 
 
 def print_tool(tool: Tool, backend: str, options: Mapping[str, str]) -> None:
-    """Everything that is known of one tool; `options` are those of the backend in force, as declared."""
+    """Everything that is known of one tool.
+
+    Args:
+        tool: The tool.
+        backend: Name of its backend in force.
+        options: Options of that backend, each as it is declared, with its description.
+    """
     out = _console()
     out.print(Text(tool.signature, style="bold"))
     out.print()
@@ -143,7 +149,9 @@ def print_tool(tool: Tool, backend: str, options: Mapping[str, str]) -> None:
         ]
         out.print(Text(f"\nbackend {name}  {path}" + (f"  ({', '.join(marks)})" if marks else "")), end="")
     if options:
-        out.print(Text("\n\noptions of the backend in force: " + ", ".join(options.values())), end="")
+        out.print(Text("\n\noptions of the backend in force:"), end="")
+    for declared, description in options.items():
+        out.print(Text.assemble("\n  ", (declared, "bold"), f"  {description}".rstrip()), end="")
     if tool.backends:
         out.print(
             Text(

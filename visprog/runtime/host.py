@@ -23,7 +23,7 @@ from visprog.sandbox import StopProgram, current_line
 
 from ..config import Config, ToolConfig
 from ..errors import BudgetExceeded, ConfigError, MissingExtra, NotRecorded, ToolError, VisprogError, readable
-from ..registry import Registry, Tool, backend_options, cautions, through_host
+from ..registry import BACKENDS, BackendLoader, Registry, Tool, backend_options, cautions, through_host
 from ..registry.sees import NOT_SAID, Sees
 from ..registry.types import Unfit, coerce, render
 from .batcher import Batcher, Traffic
@@ -78,6 +78,7 @@ class Host:
 
     Args:
         recording: where results are written down, or replayed from.
+        loader: what builds and holds the backends.
 
     Attributes:
         discreet: what an unexpected error of a tool says goes to the log alone, since it may hold paths or keys;
@@ -88,11 +89,16 @@ class Host:
     """
 
     def __init__(
-        self, registry: Registry, config: Config | None = None, recording: Recording | None = None
+        self,
+        registry: Registry,
+        config: Config | None = None,
+        recording: Recording | None = None,
+        loader: BackendLoader = BACKENDS,
     ) -> None:
         self.registry = registry
         self.config = _resolved(registry, config or Config())
         self.recording = recording
+        self.loader = loader
         self.discreet = False
         self.cache = Cache(self.config.cache)
         self.traffic = Traffic()
@@ -116,7 +122,7 @@ class Host:
     def _sees(self, tool: Tool) -> Sees:
         chosen = self.config.tools.get(tool.name, ToolConfig())
         try:
-            sees = getattr(tool.load(chosen.backend, chosen.key), "sees", NOT_SAID)
+            sees = getattr(tool.load(chosen.backend, chosen.key, self.loader), "sees", NOT_SAID)
         except Exception:  # a backend that cannot be made says why when it is called, as it always did
             return NOT_SAID
         return sees if isinstance(sees, Sees) else NOT_SAID
@@ -143,7 +149,7 @@ class Host:
             if tool not in self._batchers:
                 chosen = self.config.tools.get(tool.name, ToolConfig())
                 try:
-                    backend = tool.load(chosen.backend, chosen.key)
+                    backend = tool.load(chosen.backend, chosen.key, self.loader)
                 except TypeError as error:
                     name = self.backend_of(tool)
                     raise ConfigError(
@@ -402,7 +408,7 @@ def _check_options(tool: Tool, chosen: ToolConfig) -> None:
     """Options that the backend's constructor does not take are named before anything runs."""
     where, name_in_force = f"[tools.{tool.name}]", chosen.backend or tool.default_backend
     try:
-        known = backend_options(tool, chosen.backend)
+        options = backend_options(tool, chosen.backend)
     except MissingExtra:  # said when it is called: the rest of the tools can work
         return
     except ImportError as error:
@@ -411,9 +417,10 @@ def _check_options(tool: Tool, chosen: ToolConfig) -> None:
         raise ConfigError(f"{where}: the backend '{chosen.backend}' cannot be imported: {error}") from None
     except ToolError as error:
         raise ConfigError(f"{where}: {error}") from None
-    if known is None:
-        return
+    known = options.known
     for name, value in chosen.options.items():
+        if name not in known and options.takes_others:
+            continue
         if name not in known:
             close = get_close_matches(name, known, 1)
             hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(known) or 'none'}"

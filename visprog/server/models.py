@@ -6,16 +6,15 @@ import gc
 import itertools
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from visprog.errors import ToolError
-from visprog.registry import Backend
-
-from .engine import Options, build
+from visprog.registry import Backend, BackendLoader
+from visprog.registry.loader import Options
 
 WEIGHTS = ("*.safetensors", "*.onnx")
 
@@ -40,8 +39,8 @@ class Weights:
     backends: list[Managed] = field(default_factory=list)
 
 
-class Models:
-    """An engine that keeps the weights of backends within a budget.
+class Models(BackendLoader):
+    """Loads backends and keeps their weights within a budget.
 
     Backends load at their first call, which is made in the thread of whoever asks: others go on meanwhile. To make
     room, the weights that were not used for longest leave, never those in use; where only such are left, the
@@ -55,23 +54,21 @@ class Models:
     """
 
     def __init__(self, budget: int = 0) -> None:
+        super().__init__()
         self.budget = budget
         self._weights: dict[object, Weights] = {}
-        self._managed: dict[tuple[str, Options], Managed] = {}
         self._changed = threading.Condition()
         self._clock = itertools.count(1)
 
-    def backend(self, name: str, path: str, options: Options) -> Backend:
-        """The backend, one for each path and options. Raises `TypeError` where it does not take the options."""
+    def hold(self, name: str, make: Callable[..., Backend], options: Options) -> Backend:
+        """A backend that is built again if it had to leave memory."""
+        built = make(**dict(options))
+        key = weights_of(built) or weights_name(built) or (make, options)
         with self._changed:
-            if (path, options) not in self._managed:
-                built = build(path, options)
-                key = weights_of(built) or weights_name(built) or (path, options)
-                weights = self._weights.setdefault(key, Weights(name, footprint(built)))
-                managed = Managed(self, weights, path, options, built)
-                weights.backends.append(managed)
-                self._managed[path, options] = managed
-            return self._managed[path, options]
+            weights = self._weights.setdefault(key, Weights(name, footprint(built)))
+            managed = Managed(self, weights, make, options, built)
+            weights.backends.append(managed)
+        return managed
 
     @contextmanager
     def using(self, weights: Weights) -> Iterator[None]:
@@ -135,11 +132,16 @@ class Managed:
     """A backend that is built again where it was forgotten."""
 
     def __init__(
-        self, models: Models, weights: Weights, path: str, options: Options, backend: Backend
+        self,
+        models: Models,
+        weights: Weights,
+        make: Callable[..., Backend],
+        options: Options,
+        backend: Backend,
     ) -> None:
         self.models = models
         self.weights = weights
-        self.path = path
+        self.make = make
         self.options = options
         self._backend: Backend | None = backend
         self._building = threading.Lock()
@@ -147,7 +149,7 @@ class Managed:
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         with self.models.using(self.weights):
             with self._building:
-                backend = self._backend = self._backend or build(self.path, self.options)
+                backend = self._backend = self._backend or self.make(**dict(self.options))
             results = backend(calls)
             self.models.measure(self.weights, backend)
             return results

@@ -1,4 +1,4 @@
-"""An engine that runs the models of tools on Ray Serve: on several devices or machines, behind the same server."""
+"""Backends of tools on Ray Serve: on several devices or machines, behind the same server."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import logging
 import os
 import secrets
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from visprog.errors import ConfigError, MissingExtra, Refused, ToolError, VisprogError
-from visprog.registry import Backend
-
-from .engine import Options, build
+from visprog.registry import Backend, BackendLoader
+from visprog.registry.loader import Options
 
 LARGEST = 32
 """Calls in a batch."""
@@ -20,7 +20,7 @@ PATIENCE = 0.01
 """Seconds that a replica waits for a batch to fill."""
 
 
-class Replicas:
+class Replicas(BackendLoader):
     """Each backend is a Ray Serve deployment, made when it is first asked for.
 
     Where a Ray cluster is running that RAY_ADDRESS names, it is used; otherwise one is started on this machine.
@@ -41,10 +41,10 @@ class Replicas:
             from ray import serve
         except ImportError:
             raise MissingExtra("serving models on several machines", "ray") from None
+        super().__init__()
         self.count = count
         self.gpus = gpus
-        self._deployed: dict[tuple[str, Options], Deployed] = {}
-        self._lock = threading.Lock()
+        self._deployed: list[Deployed] = []
         self._connected = not ray.is_initialized()
         if self._connected:
             try:
@@ -53,22 +53,22 @@ class Replicas:
                 raise ConfigError(f"Ray does not start here: {str(error).splitlines()[0]}") from error
         serve.start(proxy_location="Disabled")  # visprog's own server is the one that answers
 
-    def backend(self, name: str, path: str, options: Options) -> Backend:
-        """A backend that hands its calls to the replicas. Raises `TypeError` where it takes no such options."""
-        with self._lock:
-            if (path, options) not in self._deployed:
-                build(path, options)  # here wrong options are told of; weights are not loaded yet
-                self._deployed[path, options] = Deployed(name, path, options, self.count, self.gpus)
-            return self._deployed[path, options]
+    def hold(self, name: str, make: Callable[..., Backend], options: Options) -> Backend:
+        """A backend that hands its calls to the replicas."""
+        make(**dict(options))  # raises here if the options are wrong; weights are not loaded yet
+        deployed = Deployed(name, make, options, self.count, self.gpus)
+        self._deployed.append(deployed)
+        return deployed
 
     def close(self) -> None:
         """End the replicas, and the cluster where it was started for them."""
         import ray
 
         with self._lock:
-            for deployed in self._deployed.values():
+            for deployed in self._deployed:
                 deployed.close()
             self._deployed.clear()
+            self._held.clear()
         if self._connected:
             ray.shutdown()
 
@@ -76,10 +76,12 @@ class Replicas:
 class Deployed:
     """One backend, deployed at its first call."""
 
-    def __init__(self, name: str, path: str, options: Options, count: int, gpus: float) -> None:
+    def __init__(
+        self, name: str, make: Callable[..., Backend], options: Options, count: int, gpus: float
+    ) -> None:
         # Other servers may use the cluster too: what is not ours must not be replaced or ended.
         self.name = f"visprog-{name.replace(':', '-')}-{secrets.token_hex(4)}"
-        self.path = path
+        self.make = make
         self.options = options
         self.count = count
         self.gpus = gpus
@@ -111,7 +113,7 @@ class Deployed:
                     max_ongoing_requests=2 * LARGEST,
                     ray_actor_options={"num_cpus": 0, "num_gpus": self.gpus},
                 )(_replica())
-                bound = deployment.bind(self.path, self.options)
+                bound = deployment.bind(self.make, self.options)
                 self._handle = serve.run(bound, name=self.name, route_prefix=None)
             return self._handle
 
@@ -123,8 +125,8 @@ def _replica() -> type:
     class Replica:
         """A backend in a process of its own, which is given calls one by one and takes them in batches."""
 
-        def __init__(self, path: str, options: Options) -> None:
-            self.backend = build(path, options)
+        def __init__(self, make: Callable[..., Backend], options: Options) -> None:
+            self.backend = make(**dict(options))
 
         @serve.batch(max_batch_size=LARGEST, batch_wait_timeout_s=PATIENCE)  # type: ignore[untyped-decorator]
         async def __call__(self, calls: list[dict[str, Any]]) -> list[tuple[Any, str, str]]:

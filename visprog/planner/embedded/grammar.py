@@ -19,25 +19,25 @@ _FIXED = r"""
 start: program | "unsure\n"
 program: HEADER statement* "    return " answer "\n"
 statement: "    " (NAME | "image") " = " answer "\n"
-answer: things | thing | image | text | texts | number | truth | numbers | grid | points
-things: NAME | "[" VAR each "]" | "[" thing "]" | things " + " things
-thing: VAR | NAME
+answer: objects | object | image | text | texts | number | truth | numbers | grid | points
+objects: NAME | "[" VAR each "]" | "[" object "]" | objects " + " objects
+object: VAR | NAME
 image: "image" | "images[" INT "]"
 points: NAME
 grid: NAME
-text: STRING | thing ".label" | text " if " truth " else " text | text ".split(\"\\n\")[0]" | "str(" number ")"
+text: STRING | object ".label" | text " if " truth " else " text | text ".split(\"\\n\")[0]" | "str(" number ")"
 texts: "[" text (", " text)* "]" | "[" text each "]" | text ".split()" | NAME
 numbers: "[" number (", " number)* "]" | "[" number each "]" | "[" "image" each "]" | NAME
-number: INT | NAME | VAR | "0.2" | "1.5" | image SIZE | thing MEASURE | grid GRID | number OP number | "(" number ")"
-      | "len(" (things | numbers | texts | points | "images") ")" | "len(set(" answer each "))"
+number: INT | NAME | VAR | "0.2" | "1.5" | image SIZE | object MEASURE | grid GRID | number OP number | "(" number ")"
+      | "len(" (objects | numbers | texts | points | "images") ")" | "len(set(" answer each "))"
       | "abs(" number ")" | "sum(" number each ")" | "max(" numbers ")" | "min(" numbers ")"
       | numbers "[" INT "]" | numbers ".index(" number ")" | number " if " (truth | NAME) " else " number
-truth: number COMPARE number | text EQUAL text | thing EQUAL thing | thing RELATION "(" thing ")" | "not " truth
+truth: number COMPARE number | text EQUAL text | object EQUAL object | object RELATION "(" object ")" | "not " truth
      | truth " and " truth | truth " or " truth | "(" truth ")" | truth EQUAL truth
-     | ("any(" | "all(") truth each+ ")" | points | things
+     | ("any(" | "all(") truth each+ ")" | points | objects
 each: " for " item " in " loop (" if " truth)?
 item: VAR | "image" | "i, image"
-loop: things | numbers | "range(" number ")" | "images" | "enumerate(images)"
+loop: objects | numbers | "range(" number ")" | "images" | "enumerate(images)"
 INT: /-?(0|[1-9][0-9]{0,3})/
 NAME: "a" | "b" | "c" | "grid" | "counts"
 VAR: "x" | "y" | "i"
@@ -107,7 +107,7 @@ def _value(annotation: Type) -> str:
     origin: Any = get_origin(annotation)
     if origin is Literal:
         return " | ".join(json.dumps(json.dumps(a)) for a in get_args(annotation))
-    return _category(annotation) or "thing"
+    return _category(annotation) or "object"
 
 
 def _category(annotation: Type) -> str | None:
@@ -122,10 +122,10 @@ def _category(annotation: Type) -> str | None:
     if is_union(annotation) or origin is Literal:
         return None
     if origin is None:  # a class of values, or the type variable of a helper
-        return "thing" if not isinstance(annotation, type) or issubclass(annotation, Located) else None
+        return "object" if not isinstance(annotation, type) or issubclass(annotation, Located) else None
     inner = get_args(annotation)[0]
     if inner is Point:
         return "points"
     if inner in _SCALARS:
         return "texts" if inner is str else "numbers"
-    return "things"
+    return "objects"

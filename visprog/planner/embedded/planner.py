@@ -54,7 +54,7 @@ LONGEST = 160
 _STRING = r'"(?:[^"\\\n]|\\.)*"'
 
 MOST_TRIED = 300
-"""Of the next token's candidates, the most likely ones, so many are tried on the grammar."""
+"""Number of the most likely next tokens that are tried on the grammar."""
 
 _SEVERAL = re.compile(
     r"\b(?:which|what(?= \w+ (?:has|have|shows?|contains?)\b)) (?:one )?(?:of (?:the|these|those) )?"
@@ -221,8 +221,8 @@ class EmbeddedPlanner:
 def _because(reasons: Sequence[str]) -> str:
     """What the most likely program does not account for, as the end of a message."""
     words = [r for r in dict.fromkeys(reasons) if r.startswith("'") and r.endswith("'")]
-    told = f"not understood: {', '.join(words[:4])}" if words else "; ".join(reasons[:2])
-    return f" ({told})" if told else ""
+    reason = f"not understood: {', '.join(words[:4])}" if words else "; ".join(reasons[:2])
+    return f" ({reason})" if reason else ""
 
 
 def finish(text: str, question: str) -> str:

@@ -20,7 +20,7 @@ _BOTH = re.compile(rf'{_CIRCLES.pattern} \+ (?=find_polygons\((?P=image), "shape
 """Circles, and all shapes: `detect` counts circles among the shapes."""
 
 _ROUND = re.compile(r"\b(circle|disc|disk|dot|ring)s?\b")
-"""What `find_circles` finds: a ring is a circle by its measures, and another thing to look at."""
+"""Nouns for what `find_circles` finds. A ring measures as a circle, but people see another object."""
 
 
 def missing(registry: Registry) -> Registry:

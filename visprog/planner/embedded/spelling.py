@@ -34,7 +34,7 @@ _PHRASES = (
     (re.compile(r"\b(?:a|one) dozen\b", re.IGNORECASE), "twelve"),
     # "between 3 and 5" is inclusive as it stands.
     (re.compile(r"\s*(?:\(inclusive(?:ly)?\)|,? ?\binclusive(?:ly)?\b)", re.IGNORECASE), ""),
-    # Vehicles on a photograph are parked, or not to be told from such as are.
+    # Vehicles in a photograph are parked, or look as if they were.
     (re.compile(r"\bparked (?=(?:here|there|outside|on|in|along|at|cars|vans|bikes|lorries|trucks)\b)"), ""),
 )
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|(?<!\w)'[^']*'(?!\w)|(?<!\w)‘[^’]*’")

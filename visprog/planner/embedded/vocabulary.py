@@ -117,7 +117,7 @@ class Vocabulary:
         return [i + self._offset for i in self._tokenizer.encode(text, add_special_tokens=False).ids]
 
     def question(self, question: str, several: bool) -> list[int]:
-        """Ids of a question, from the mark of one or several pictures to the mark that the program begins."""
+        """Ids of a question, from the mark of one or several images to the mark at which the program begins."""
         start = SPECIAL.index(SEVERAL if several else ONE)
         return [start, *self.words(normal_text(question)), SPECIAL.index(PROGRAM)]
 

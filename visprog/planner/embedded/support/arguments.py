@@ -69,7 +69,7 @@ def misplaced(asked: Question, done: Program, known: Words) -> Iterator[str]:
             yield f"'{text}' is looked for in itself"
         elif tool == "verify":
             if any(len(noun) > 2 and re.search(rf"\b{re.escape(noun)}\b", text) for noun in looked_for):
-                yield f"'{text}' is said of itself"
+                yield f"'{text}' describes itself"
             if re.match(
                 r"(?:in|on|under|inside|above|below|at|behind|near|next to|beside|over|by|from|to)\b", text
             ) and not known_words.states.fullmatch(text):

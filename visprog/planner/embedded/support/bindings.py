@@ -39,7 +39,7 @@ def bindings(asked: Question, done: Program) -> Iterator[str]:
     for color, nouns in owners.items():
         named = {_following(asked, end, phrases, colors) for _, end in asked.find(color)} - {None, "<panel>"}
         if named and not named & nouns:
-            yield f"'{color}' is said of '{next(iter(named))}'"
+            yield f"'{color}' is about '{next(iter(named))}'"
     for node in ast.walk(done.tree):
         if _same_twice(node):
             yield "something is compared with itself"
@@ -121,7 +121,7 @@ def _anchored(
         if named & anchors:
             return
         if named or not any(re.match(_PRONOUN, " ".join(asked.words[end:])) for end in ends):
-            yield f"'{name.replace('_', ' ')}' is said of another object"
+            yield f"'{name.replace('_', ' ')}' is about another object"
     elif name in _SUPERLATIVE and node.args:
         yield from _modifies(asked, done.nouns(node.args[0]), _SUPERLATIVE[name], phrases, colors)
     elif name == "nth" and node.args:
@@ -137,7 +137,7 @@ def _anchored(
             if (noun and (match[1] or match[2]) and noun not in anchor) or (
                 noun and not (match[1] or match[2]) and noun not in list_
             ):
-                yield f"'{match[0]}' is said of '{noun}'"
+                yield f"'{match[0]}' is about '{noun}'"
 
 
 _SIDE_WORDS = ("left", "right", "above", "below", "of", "side", "either", "further", "up", "down")
@@ -156,7 +156,7 @@ def _modifies(
     for match in re.finditer(rf"(?<!\S)(?:{words})(?!\S)", asked.text):
         noun = _following(asked, len(asked.span(0, match.end())), phrases, colors)
         if noun and noun not in nouns:
-            yield f"'{match[0]}' is said of '{noun}'"
+            yield f"'{match[0]}' is about '{noun}'"
 
 
 _GREATER = r"more|bigger|larger|taller|wider|greater|higher|longer|broader|farther|further|outnumber\w*"
@@ -249,8 +249,8 @@ def _chosen(asked: Question, done: Program, node: ast.IfExp) -> Iterator[str]:
             if labels not in (wanted, edges) or op[0] != "<":
                 yield f"'{body.value}' is not on that side"
             return
-        said = [bool(re.search(rf"(?<!\S)(?:{words})(?!\S)", asked.text)) for words in (lesser, greater_)]
-        if said[0] != said[1] and said[0] != (op[0] == "<"):
+        found = [bool(re.search(rf"(?<!\S)(?:{words})(?!\S)", asked.text)) for words in (lesser, greater_)]
+        if found[0] != found[1] and found[0] != (op[0] == "<"):
             yield "the sides are turned round"
         return
     if "distance(" in ast.unparse(test):

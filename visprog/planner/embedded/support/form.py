@@ -83,7 +83,7 @@ def form(asked: Question, done: Program) -> Iterator[str]:
         yield "a colour is asked for"
     elif (
         re.search(r"(?<!\S)how (?:many|much)(?!\S)", text)
-        and kind in ("truth", "text", "things", "thing", "image")
+        and kind in ("truth", "text", "objects", "object", "image")
         and not (
             kind == "truth"
             and re.search(r"(?<!\S)(?:as|same|whether|equal|even|odd|statement|true)(?!\S)", text)
@@ -131,7 +131,7 @@ _TRUTHS = frozenset(
 def type_of(done: Program, node: ast.expr, depth: int = 0) -> str:
     """What sort of value an expression has."""
     if depth > 8:
-        return "things"
+        return "objects"
     if isinstance(node, ast.Compare | ast.BoolOp) or (
         isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
     ):
@@ -151,18 +151,18 @@ def type_of(done: Program, node: ast.expr, depth: int = 0) -> str:
         if name.startswith(("crop", "blur", "color_pop", "cover", "tag")):
             return "image"
         return (
-            "things"
+            "objects"
             if name.startswith(("detect", "find_")) or name in ("left_to_right", "by_size", "top_to_bottom")
-            else "thing"
+            else "object"
         )
     if isinstance(node, ast.BinOp):
         return type_of(done, node.left, depth + 1) if isinstance(node.op, ast.Add) else "number"
     if isinstance(node, ast.Attribute):
         return "text" if node.attr == "label" else "number"
     if isinstance(node, ast.List):
-        return "numbers" if node.elts and type_of(done, node.elts[0], depth + 1) == "number" else "things"
+        return "numbers" if node.elts and type_of(done, node.elts[0], depth + 1) == "number" else "objects"
     if isinstance(node, ast.ListComp):
-        return {"number": "numbers", "text": "texts"}.get(type_of(done, node.elt, depth + 1), "things")
+        return {"number": "numbers", "text": "texts"}.get(type_of(done, node.elt, depth + 1), "objects")
     if isinstance(node, ast.Name) and node.id in done.names:
         return type_of(done, done.names[node.id], depth + 1)
-    return "things"
+    return "objects"

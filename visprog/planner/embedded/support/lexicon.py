@@ -89,7 +89,7 @@ class Words:
         vocabulary: all words that are spelled right.
         nouns: words that name objects, in singular and plural.
         states: words that say how an object looks, or what it does.
-        worn: what is worn or held, and parts of things.
+        worn: clothes, objects that are held, and parts of objects.
     """
 
     def __init__(self, table: Mapping[str, Any]) -> None:

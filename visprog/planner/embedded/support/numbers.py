@@ -23,7 +23,7 @@ _AFTER = (
     (r"^\+", (">=",)),
     (r"^(?:or|and) (?:fewer|less|below)", ("<=",)),
 )
-_PICTURES = r"(?:pictures|images|photos|photographs|pics|shots)\b"
+_IMAGES = r"(?:pictures|images|photos|photographs|pics|shots)\b"
 _DEFINITE = r"(?:the|these|those|both|my|our|all|first|last|between|of|any|same)$"
 
 
@@ -32,7 +32,7 @@ def numbers(asked: Question, done: Program) -> Iterator[str]:
     compared = [_closed(op, n) for op, n in done.compared]
     left = list(compared)  # those that no word of the question has asked for yet
     aside = {i for match in lexicon().tags.finditer(asked.text) for i in asked.span(*match.span())}
-    pictures: set[int] = set()  # numbers of images, not of objects
+    of_images: set[int] = set()  # numbers of images, not of objects
     times = [
         n for n in range(2, 21) if f"* {n}" in ast.unparse(done.tree) or f"{n} *" in ast.unparse(done.tree)
     ]
@@ -52,8 +52,8 @@ def numbers(asked: Question, done: Program) -> Iterator[str]:
         ):
             operators = ("<=",)
         operators = operators or next((ops for p, ops in _AFTER if re.search(p, after)), ())
-        if "images" in done.features and re.match(_PICTURES, after):
-            pictures.add(i)
+        if "images" in done.features and re.match(_IMAGES, after):
+            of_images.add(i)
             continue
         exact = re.search(
             r"(?<!\S)(?:number|count|amount|total|sum|quantity|exact|how many)(?!\S)", asked.text
@@ -73,7 +73,7 @@ def numbers(asked: Question, done: Program) -> Iterator[str]:
             continue
         if n == 0 and {"none", "not"} & done.features:
             continue
-        if n in times or re.search(rf"(?:^| ){_DEFINITE}", before) or re.match(rf"{_PICTURES}|of\b", after):
+        if n in times or re.search(rf"(?:^| ){_DEFINITE}", before) or re.match(rf"{_IMAGES}|of\b", after):
             continue
         if (
             f"ordinal:{n}" in done.features
@@ -82,22 +82,22 @@ def numbers(asked: Question, done: Program) -> Iterator[str]:
         ):
             continue
         yield f"the number '{word}'"
-    said = {
-        NUMBERS.get(w, int(w) if w.isdigit() else -1) for i, w in enumerate(asked.words) if i not in pictures
+    asked_numbers = {
+        NUMBERS.get(w, int(w) if w.isdigit() else -1) for i, w in enumerate(asked.words) if i not in of_images
     }
     for op, n in left:
-        if n not in said and (op, n) not in (("==", 1), (">=", 2)):
+        if n not in asked_numbers and (op, n) not in (("==", 1), (">=", 2)):
             yield f"nothing asks for the number {n}"
         elif (
             (op, n) == ("==", 1)
-            and n not in said
+            and n not in asked_numbers
             and not re.search(r"\b(?:one|single|only|just|exactly|alone|lone|unique|sole|once)\b", asked.text)
         ):
             yield "nothing asks for exactly one"
         elif (
             (op, n) == (">=", 2)
             and "find_panels" not in done.features
-            and n not in said
+            and n not in asked_numbers
             and not re.search(
                 r"\b(?:several|multiple|many|more|plural|two|both|number of|couple|pair|repeated\w*|twice|group|few)\b",
                 asked.text,

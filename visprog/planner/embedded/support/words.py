@@ -1,4 +1,4 @@
-"""Each word of the question is said by the program, each tool of the program is asked for by a word."""
+"""Each word of the question stands for something in the program, and each tool of the program for a word."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def unaccounted(asked: Question, done: Program, known: Words) -> Iterator[str]:
         if i in aside and not known_words.strict.fullmatch(word) and word not in known.states - known.nouns:
             continue
         if restricting and word in ("only", "just"):
-            continue  # no more is said of what is looked for than the rest says
+            continue  # it adds nothing to the other words about the object
         if i in asked.known or not re.search(r"[^\W_]", word) or is_number(word):
             continue
         if known_words.strict.fullmatch(word) or not known.accounts(word, done.kind, known_words.asks(word)):

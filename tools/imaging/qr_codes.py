@@ -1,4 +1,4 @@
-"""Contents of QR codes, in whatever encoding they are written."""
+"""QR codes: their places, and their contents in any encoding."""
 
 from __future__ import annotations
 
@@ -8,6 +8,18 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from visprog.values import Box
+from visprog.values.image import Image
+
+MIN_SIDE = 21
+"""Side, in pixels, of the smallest QR code: a pixel per module."""
+
+RIM = 16
+"""Pixels around an image: a code that fills it lacks the quiet rim that its finder patterns need."""
+
+MAX_DOUBLED_SIDE = 1000
+"""Longer side, in pixels, up to which an image is also searched at twice its size."""
+
 ENCODINGS = {i + 2: f"iso8859-{i}" for i in range(1, 17) if i != 12} | {
     20: "shift_jis", 21: "cp1250", 22: "cp1251", 23: "cp1252", 24: "cp1256", 25: "utf-16-be", 26: "utf-8",
     27: "ascii", 28: "big5", 29: "gb18030", 30: "euc-kr",
@@ -15,9 +27,30 @@ ENCODINGS = {i + 2: f"iso8859-{i}" for i in range(1, 17) if i != 12} | {
 """Encodings of a QR code, by the number that the code gives for them."""
 
 
+def find_codes(image: Image) -> Iterator[tuple[str, Box]]:
+    """Contents and boxes, in the frame of the root, of the QR codes in an image. Some come more than once."""
+    import cv2
+
+    if min(image.size) < MIN_SIDE:
+        return
+    grey = cv2.cvtColor(np.ascontiguousarray(image.pixels), cv2.COLOR_RGB2GRAY)
+    grey = cv2.copyMakeBorder(grey, RIM, RIM, RIM, RIM, cv2.BORDER_REPLICATE)
+    for scale in (1.0, 2.0) if max(image.size) <= MAX_DOUBLED_SIDE else (1.0,):
+        pixels = grey
+        if scale != 1:
+            pixels = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        for content, points in read_codes(pixels):
+            x, y = points.T / scale - RIM
+            box = Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+            yield content, image.to_root(box.clip(Box(0, 0, image.width, image.height)))
+
+
 def read_codes(pixels: NDArray[np.uint8]) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Contents of the QR codes in grey pixels, with their corners (4, 2). Codes that cannot be read are left out,
-    and some come twice: each of OpenCV's two finders sees codes that the other misses."""
+    """Contents of the QR codes in grey pixels (H, W), with their corners (4, 2).
+
+    Codes that cannot be read are left out, and some come twice: each of OpenCV's two finders sees codes that the other
+    misses.
+    """
     import cv2
 
     for finder in (cv2.QRCodeDetector(), cv2.QRCodeDetectorAruco()):
@@ -38,7 +71,7 @@ def _joined(
     corners: NDArray[np.float32],
     found: list[tuple[str, NDArray[np.float32]]],
 ) -> list[tuple[str, NDArray[np.float32]]]:
-    """The codes with a message that several of them hold together at the first of these."""
+    """The codes, with a message that several of them hold together at the first of these."""
     import cv2
 
     try:
@@ -55,7 +88,7 @@ def _joined(
 
 
 def _content(pixels: NDArray[np.uint8], corners: NDArray[np.float32]) -> str:
-    """What one QR code says; "" if it cannot be read."""
+    """The content of one QR code; "" if it cannot be read."""
     import cv2
 
     detector = cv2.QRCodeDetector()  # a used one still has the encoding of the code before
@@ -71,7 +104,7 @@ def _content(pixels: NDArray[np.uint8], corners: NDArray[np.float32]) -> str:
 
 
 def _without_controls(text: str) -> str:
-    """Bytes that OpenCV took for Latin-1, in the encoding in which they are text."""
+    """The text of bytes that OpenCV took for Latin-1, in the encoding in which they have no control characters."""
     if not re.search("[\x80-\x9f]", text) or max(text) > "\xff":
         return text
     content = text.encode("latin-1")

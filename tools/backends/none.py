@@ -1,0 +1,66 @@
+"""The default backends of tools that need a model: they refuse, and say which backends would answer."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from visprog.errors import Refused, ToolError
+from visprog.registry.sees import Sees
+
+
+class _NoModel:
+    """Refuses every call.
+
+    Args:
+        model: Must be None.
+    """
+
+    sees: ClassVar[Sees]
+    model_error: ClassVar[str]
+
+    def __init__(self, model: str | None = None) -> None:
+        if model is not None:
+            raise ToolError(self.model_error)
+
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        return [Refused(self.sees.nothing)] * len(calls)
+
+
+class NoCaptioner(_NoModel):
+    """Refuses: a caption takes a model, and none is chosen."""
+
+    model_error = 'caption: a model needs its backend: set backend = "blip" under [tools.caption]'
+    sees = Sees(
+        nothing="no model that describes images is chosen: under [tools.caption] in visprog.toml set "
+        'backend = "blip" or "llava" (after pip install \'visprog[hf]\'), or "openai" with the model of an endpoint'
+    )
+
+
+class NoVqa(_NoModel):
+    """Refuses: free questions take a vision-language model, and none is chosen."""
+
+    model_error = 'vqa: a model needs its backend: set backend = "llava" under [tools.vqa]'
+    way_out = (
+        "under [tools.vqa] in visprog.toml set backend = \"llava\" (after pip install 'visprog[hf]'), "
+        'or "openai" with the model of an endpoint'
+    )
+    sees = Sees(nothing=f"no model that answers free questions is chosen, so vqa cannot answer: {way_out}")
+
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        return [
+            Refused(
+                "no model that answers free questions is chosen, "
+                f"so vqa cannot answer '{call['question']}': {self.way_out}"
+            )
+            for call in calls
+        ]
+
+
+class NothingSegmented(_NoModel):
+    """Refuses: segmenting everything takes a model, and none is chosen."""
+
+    model_error = 'segment_everything: a model needs its backend: set backend = "sam"'
+    sees = Sees(
+        nothing="no model that finds everything is chosen: under [tools.segment_everything] in visprog.toml set "
+        'backend = "sam" (after pip install \'visprog[hf]\'), or "embedded" for drawn shapes'
+    )

@@ -1,0 +1,186 @@
+"""Reading text with RapidOCR, whose models come with its wheel."""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visprog.errors import ToolError
+from visprog.registry import answer_each
+from visprog.values import Box, Region
+from visprog.values.image import Image
+
+from .text_lines import TextLine, Word, box_of, in_order, rows_of, without_parts
+from .text_tiles import MAX_SIDE, find_lines
+
+MIN_CONFIDENCE = 0.7
+"""Confidence of the engine below which a line is dropped."""
+
+LOW_HEIGHT, LOW_CONFIDENCE = 14, 0.9
+"""Height of a line's box, in pixels, below which letters are guessed, and the least confidence there."""
+
+ENGINE_SIDE = 736
+"""Shorter side, in pixels, to which RapidOCR enlarges images."""
+
+MAX_READ_PIXELS = 24_000_000
+"""Number of pixels to which larger images are shrunk before they are read: it bounds time and memory."""
+
+MIN_SIDE = 8
+"""Shorter side, in pixels, below which an image cannot hold a letter that is read."""
+
+RIM = 24
+"""Pixels around an image, so that letters at its edge are read."""
+
+_ENGINE_LOCK = threading.Lock()
+
+
+class _RapidOcr:
+    """RapidOCR with the models of its wheel.
+
+    Args:
+        model: Must be None; the models come with RapidOCR.
+    """
+
+    def __init__(self, model: str | None = None) -> None:
+        if model is not None:
+            raise ToolError("the rapidocr backend takes no model: its models come with RapidOCR")
+
+
+class TextReader(_RapidOcr):
+    """Text in reading order."""
+
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        return answer_each(calls, self.read)
+
+    def read(self, image: Image | Region) -> str:
+        """The text of one image or region, lines joined by newline.
+
+        Raises:
+            ToolError: The region does not know its image.
+        """
+        if isinstance(image, Region):
+            if image.image is None:
+                raise ToolError("this region does not know its image: call the tool with crop(image, region)")
+            image = image.image.crop(image)
+        return "\n".join(" ".join(line.text for line in row) for row in rows_of(read_lines(image)))
+
+
+class TextFinder(_RapidOcr):
+    """Lines of text as regions."""
+
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        return answer_each(calls, self.find)
+
+    def find(self, image: Image, text: str) -> list[Region]:
+        """The lines of one image in reading order; with a text, the boxes of the words that match it."""
+        if not text:
+            return text_regions(image)
+        boxes = [(line, box_of(line, text)) for line in in_order(read_lines(image))]
+        return [Region(box, line.text, line.score, image.root) for line, box in boxes if box is not None]
+
+
+def text_regions(image: Image) -> list[Region]:
+    """Every line of text as a region labelled with what it says, in reading order."""
+    return [Region(line.box, line.text, line.score, image.root) for line in in_order(read_lines(image))]
+
+
+def read_lines(image: Image) -> list[TextLine]:
+    """Lines of text in the frame of the root, in no order."""
+    import cv2
+
+    if min(image.size) < MIN_SIDE:
+        return []
+    # scale
+    bgr = cv2.cvtColor(np.ascontiguousarray(image.pixels), cv2.COLOR_RGB2BGR)
+    scale = max(1.0, min(2.0, 960 / max(image.size)), min(4.0, 64 / min(image.size), 8000 / max(image.size)))
+    scale = min(scale, math.sqrt(MAX_READ_PIXELS / (image.width * image.height)))
+    if scale != 1:
+        method = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+        bgr = cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=method)
+    # The engine enlarges a small cut-out until its letters are too large for it: put a frame around it instead.
+    height, width = bgr.shape[:2]
+    small = min(height, width) < ENGINE_SIDE / 2
+    rim = np.array([max(RIM, (ENGINE_SIDE - side) // 2) if small else RIM for side in (width, height)])
+    bgr = _framed(bgr, (rim[0], rim[1], rim[0], rim[1]))
+    # read
+    with _ENGINE_LOCK:
+        result = _engine()(bgr, return_word_box=True)
+    if result.txts is None:
+        return []
+
+    def place(points: Any) -> Box:
+        x, y = ((np.asarray(points, float) - rim) / scale).T
+        box = Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+        return image.to_root(box.clip(Box(0, 0, image.width, image.height)))
+
+    # keep what is sure
+    lines = []
+    words_of = result.word_results or ()
+    if len(words_of) != len(result.txts):  # the engine leaves out lines without words
+        words_of = ((),) * len(result.txts)
+    for text, score, points, words in zip(result.txts, result.scores, result.boxes, words_of, strict=True):
+        box = place(points)
+        needed = LOW_CONFIDENCE if min(box.width, box.height) < LOW_HEIGHT else MIN_CONFIDENCE
+        if text.strip() and score >= needed:
+            parts = tuple(Word(w[0], place(w[2])) for w in words if w[0] and w[2] is not None)
+            lines.append(TextLine(text.strip(), box, float(score), parts))
+    return without_parts(lines) if max(bgr.shape) > MAX_SIDE else lines
+
+
+def _framed(pixels: NDArray[np.uint8], rim: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    """Pixels with a rim (left, top, right, bottom) in the colour of their edge."""
+    import cv2
+
+    left, top, right, bottom = rim
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    color = tuple(int(v) for v in np.median(edge, axis=0))
+    framed: NDArray[np.uint8] = cv2.copyMakeBorder(
+        pixels, top, bottom, left, right, cv2.BORDER_CONSTANT, value=color
+    )
+    return framed
+
+
+class _AnySize:
+    """RapidOCR's detector, for images of any size."""
+
+    def __init__(self, detector: Any) -> None:
+        self.detector = detector
+        self.postprocess_op = detector.postprocess_op  # the engine sets thresholds there
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> Any:
+        if max(pixels.shape[:2]) <= MAX_SIDE:
+            return self.detector(pixels)
+
+        def detect(part: NDArray[np.uint8]) -> NDArray[np.float32]:
+            # A rim costs less than the enlargement of a narrow part.
+            right, bottom = (max(0, ENGINE_SIDE - side) for side in (part.shape[1], part.shape[0]))
+            boxes = self.detector(_framed(part, (0, 0, right, bottom))).boxes
+            return np.zeros((0, 4, 2), np.float32) if boxes is None else np.asarray(boxes, np.float32)
+
+        nothing = self.detector(np.zeros((64, 64, 3), np.uint8))
+        boxes = find_lines(pixels, detect)
+        return replace(nothing, img=pixels, boxes=boxes, scores=[1.0] * len(boxes)) if len(boxes) else nothing
+
+
+@cache
+def _engine() -> Any:
+    """RapidOCR, quiet, on two threads; it shrinks no image."""
+    from rapidocr import RapidOCR
+
+    engine = RapidOCR(
+        params={
+            "Global.log_level": "critical",
+            "Global.max_side_len": MAX_READ_PIXELS,
+            "Global.width_height_ratio": -1,
+            "EngineConfig.onnxruntime.intra_op_num_threads": 2,
+            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+        }
+    )
+    engine.text_det = _AnySize(engine.text_det or engine._load_det_model())
+    return engine

@@ -1,0 +1,65 @@
+"""Boxes and labels drawn on an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visprog.values import Box, Located
+from visprog.values.image import Image
+
+if TYPE_CHECKING:
+    import PIL.ImageDraw
+    import PIL.ImageFont
+
+COLORS = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#e67300", "#008080", "#c2185b", "#5d4037")
+"""Colours of boxes and plates, one per label."""
+
+
+def draw_tags(image: Image, regions: Sequence[Located], texts: Sequence[str]) -> NDArray[np.uint8]:
+    """Pixels (H, W, 3) of an image with a box around each region, and its text on a plate."""
+    import PIL.Image
+    import PIL.ImageDraw
+    import PIL.ImageFont
+
+    canvas = PIL.Image.fromarray(image.pixels)
+    draw = PIL.ImageDraw.Draw(canvas)
+    side = max(image.size)
+    stroke = max(1, round(side / 350))
+    font = PIL.ImageFont.load_default(size=max(10, round(side / 42)))
+    colors = {text: COLORS[i % len(COLORS)] for i, text in enumerate(dict.fromkeys(texts))}
+    taken: list[Box] = []
+    for region, text in zip(regions, texts, strict=True):
+        box = image.to_local(region).clip(Box(0, 0, image.width - 1, image.height - 1))
+        draw.rectangle((box.left, box.top, box.right, box.bottom), outline=colors[text], width=stroke)
+    for region, text in zip(regions, texts, strict=True):
+        if text:
+            _draw_plate(draw, image.to_local(region), text, font, colors[text], image.size, taken)
+    return np.array(canvas)
+
+
+def _draw_plate(
+    draw: PIL.ImageDraw.ImageDraw,
+    box: Box,
+    text: str,
+    font: PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont,
+    color: str,
+    size: tuple[int, int],
+    taken: list[Box],
+) -> None:
+    """Draw a label above the box, inside it, or below it: at the first place that is free."""
+    left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+    pad = max(2.0, 0.2 * (bottom - top))
+    width, height = right - left + 2 * pad, bottom - top + 2 * pad
+    x = min(max(box.left, 0.0), max(0.0, size[0] - width))
+    places = []
+    for y in (box.top - height, box.top, box.bottom - height, box.bottom):
+        y = min(max(y, 0.0), max(0.0, size[1] - height))
+        places.append(Box(x, y, x + width, y + height))
+    place = next((p for p in places if not any(p.overlaps(t) for t in taken)), places[0])
+    taken.append(place)
+    draw.rectangle((place.left, place.top, place.right, place.bottom), fill=color)
+    draw.text((place.left + pad - left, place.top + pad - top), text, "#ffffff", font=font)
