@@ -29,8 +29,8 @@ class Vocabulary:
     """Words in which a model was trained to describe an object.
 
     Attributes:
-        kinds: name of a property → its words, of which an object has one; in the order in which a phrase names them.
-        noun: noun for an object of any kind.
+        kinds: Name of a property → its words, of which an object has one; in the order in which a phrase names them.
+        noun: Noun for an object of any kind.
     """
 
     kinds: Mapping[str, tuple[str, ...]]
@@ -42,9 +42,9 @@ class Questions:
     """Questions that a model was trained to answer.
 
     Attributes:
-        wordings: the questions, with slots such as "{phrase}".
-        slots: name of a slot → regular expression of the words that fill it.
-        examples: two questions, for messages.
+        wordings: The questions, with slots such as "{phrase}".
+        slots: Name of a slot → regular expression of the words that fill it.
+        examples: Two questions, for messages.
     """
 
     wordings: tuple[str, ...]
@@ -69,12 +69,12 @@ class Domain:
     """Images that a model was trained on.
 
     Attributes:
-        images: description of them, for messages.
-        gate: folder, relative to the model's, of a detector whose image features tell such images from others by the
+        images: Description of them, for messages.
+        gate: Folder, relative to the model's, of a detector whose image features tell such images from others by the
             linear classifier in its `gate.json`.
-        brightness: minimum level, 0 to 255, that 1 % of the pixels reach in one of their channels; 0 for any.
-        aspect: maximum ratio of the longer side to the shorter one.
-        objects: maximum number of objects in one image, counted by that detector; None for any number.
+        brightness: Minimum level, 0 to 255, that 1 % of the pixels reach in one of their channels; 0 for any.
+        aspect: Maximum ratio of the longer side to the shorter one.
+        objects: Maximum number of objects in one image, counted by that detector; None for any number.
     """
 
     images: str
@@ -89,11 +89,11 @@ class BackendFile:
     """The contents of `backend.json`.
 
     Attributes:
-        device: device of the model if the configuration names none; "auto" for a GPU if there is one.
-        options: defaults of the backend's options, by name.
-        vocabulary: words that describe an object; None for any text.
-        questions: questions that are answered; None for any question.
-        domain: images that are taken; None for any image.
+        device: Device of the model if the configuration names none; "auto" for a GPU if there is one.
+        options: Defaults of the backend's options, by name.
+        vocabulary: Words that describe an object; None for any text.
+        questions: Questions that are answered; None for any question.
+        domain: Images that are taken; None for any image.
     """
 
     device: str = "auto"
@@ -121,7 +121,7 @@ def backend_file(folder: Path | None) -> BackendFile:
     """What a folder says about its weights; nothing if it has no `backend.json`.
 
     Raises:
-        ToolError: the file cannot be read, or has fields that are not known.
+        ToolError: The file cannot be read, or has fields that are not known.
     """
     file = folder / FILE if folder else None
     if file is None or not file.is_file():

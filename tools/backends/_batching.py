@@ -26,8 +26,8 @@ def answer_batch(
     """Results of a batch of calls, in order, with an exception in the place of each that failed.
 
     Args:
-        prepare: the arguments of a call → what `answer` takes of it; its exceptions concern that call alone.
-        answer: everything that was prepared → as many results.
+        prepare: The arguments of a call → what `answer` takes of it; its exceptions concern that call alone.
+        answer: Everything that was prepared → as many results.
     """
     results = answer_each(calls, prepare)
     good = [i for i, prepared in enumerate(results) if not isinstance(prepared, Exception)]
@@ -45,7 +45,7 @@ class LRUCache(Generic[K, V]):
     """Results of costly work by key; the least recently used leave first.
 
     Args:
-        capacity: maximum number of results.
+        capacity: Maximum number of results.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -77,13 +77,13 @@ def crop_to(seen: Image | Region, margin: float, frame: float = 0.0) -> Image:
     """The image to look at: an image itself; a region's crop.
 
     Args:
-        margin: width added to a region on each side, as a share of its longer side.
-        frame: side of a square around the crop, as a multiple of its longer side, filled with the pixels of its edges;
+        margin: Width added to a region on each side, as a share of its longer side.
+        frame: Side of a square around the crop, as a multiple of its longer side, filled with the pixels of its edges;
             0 for none.
 
     Raises:
-        ToolError: the region does not know its image.
-        ImageError: the region lies outside its image.
+        ToolError: The region does not know its image.
+        ImageError: The region lies outside its image.
     """
     if isinstance(seen, Image):
         return seen

@@ -27,10 +27,10 @@ class Source:
     """Where a checkpoint lies, and what its `config.json` says.
 
     Attributes:
-        name: the model as it was configured.
-        tool: the tool that asks, for messages.
-        folder: its folder; None for a hub id.
-        config: the object in `config.json`.
+        name: The model as it was configured.
+        tool: The tool that asks, for messages.
+        folder: Its folder; None for a hub id.
+        config: The object in `config.json`.
     """
 
     name: str
@@ -89,9 +89,9 @@ class Checkpoint:
     """A network ready to run, and the processor that prepares its inputs.
 
     Attributes:
-        source: where it came from.
-        network: the model, in evaluation mode on its device.
-        processor: for images and text: a `Processor`, or that of transformers.
+        source: Where it came from.
+        network: The model, in evaluation mode on its device.
+        processor: For images and text: a `Processor`, or that of transformers.
     """
 
     source: Source
@@ -115,7 +115,7 @@ class Checkpoint:
         """The network for one thread at a time, without gradients.
 
         Raises:
-            ToolError: the device has too little memory.
+            ToolError: The device has too little memory.
         """
         import torch
 
@@ -137,12 +137,12 @@ def find(model: str, tool: str) -> Source:
     """What a model is, before its weights are read.
 
     Args:
-        model: name of a bundled model, a folder, or a hub id ("ORG/NAME").
-        tool: the tool that asks, for messages.
+        model: Name of a bundled model, a folder, or a hub id ("ORG/NAME").
+        tool: The tool that asks, for messages.
 
     Raises:
-        MissingExtra: torch is not installed.
-        ToolError: there is no such checkpoint, or it holds only pickled weights or none.
+        MissingExtra: Torch is not installed.
+        ToolError: There is no such checkpoint, or it holds only pickled weights or none.
     """
     if find_spec("torch") is None:
         raise MissingExtra(f"a model for {tool}", "torch")
@@ -171,11 +171,11 @@ def load(
         device: "cpu", "cuda", "cuda:1", "mps"; "auto" takes that of `backend.json`, else a GPU if there is one.
         dtype: "float32", "bfloat16", "float16"; "auto" is float32 for a model that was trained here, else the
             checkpoint's own.
-        processor: makes the processor of the source and its network; `read_processor` if not given.
-        half_on_cpu: precision that "auto" gives a float16 checkpoint on a CPU, where float16 is slow.
+        processor: Makes the processor of the source and its network; `read_processor` if not given.
+        half_on_cpu: Precision that "auto" gives a float16 checkpoint on a CPU, where float16 is slow.
 
     Raises:
-        ToolError: it cannot be read, or the device cannot take it.
+        ToolError: It cannot be read, or the device cannot take it.
     """
 
     def read() -> tuple[Any, Any]:
@@ -195,11 +195,11 @@ def load_file(model: str, tool: str, read: Callable[[Path], Any], device: str, d
     """A checkpoint that is one file in a layout of its authors, from memory if it was loaded before.
 
     Args:
-        read: makes the network of the file; a ValueError says that it is another.
+        read: Makes the network of the file; a ValueError says that it is another.
         device, dtype: as `load`.
 
     Raises:
-        ToolError: there is no such file, it cannot be read, or the device cannot take it.
+        ToolError: There is no such file, it cannot be read, or the device cannot take it.
     """
     if find_spec("torch") is None:
         raise MissingExtra(f"a model for {tool}", "torch")
@@ -226,12 +226,12 @@ def load_by_transformers(
     """A public checkpoint in the implementation of transformers, from memory if it was loaded before.
 
     Args:
-        architecture: the class of transformers that builds the network, such as "AutoModel".
+        architecture: The class of transformers that builds the network, such as "AutoModel".
         device, dtype, half_on_cpu: as `load`.
 
     Raises:
-        MissingExtra: transformers is not installed.
-        ToolError: it cannot be read, lacks weights, or the device cannot take it.
+        MissingExtra: Transformers is not installed.
+        ToolError: It cannot be read, lacks weights, or the device cannot take it.
     """
 
     def read() -> tuple[Any, Any]:
@@ -288,8 +288,8 @@ def transformers_processor(source: Source) -> Any:
     """The processor of transformers for a public checkpoint.
 
     Raises:
-        MissingExtra: transformers is not installed.
-        ToolError: it cannot be read.
+        MissingExtra: Transformers is not installed.
+        ToolError: It cannot be read.
     """
     return _transformers(source, "AutoProcessor")
 
@@ -298,7 +298,7 @@ def generation_config(source: Source) -> Any:
     """The settings of generation of a public checkpoint, as transformers reads them.
 
     Raises:
-        MissingExtra: transformers is not installed.
+        MissingExtra: Transformers is not installed.
     """
     try:
         return _transformers(source, "GenerationConfig")
@@ -339,7 +339,7 @@ def _place(network: Any, name: str, device: str, dtype: str = "auto", half_on_cp
     """A network on a device, as `load` says.
 
     Raises:
-        ToolError: the device cannot take it.
+        ToolError: The device cannot take it.
     """
     import torch
 

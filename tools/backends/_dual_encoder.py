@@ -112,7 +112,7 @@ def dual_encoder(source: Source, device: str, dtype: str) -> DualEncoder:
     """The encoder of a checkpoint; tools share it, and the features that it keeps.
 
     Raises:
-        ToolError: the checkpoint is of another type, or cannot be loaded.
+        ToolError: The checkpoint is of another type, or cannot be loaded.
     """
     if source.model_type in OURS:
         return encoder_of(load(source, device, dtype))

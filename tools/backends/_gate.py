@@ -45,10 +45,10 @@ def to_view(seen: Image | Region, folder: Path | None, tool: str) -> Image | Reg
     A crop, and a region, is of the kind that the whole image is; a crop of another image must surely be of the kind.
 
     Args:
-        folder: that of the model; None for a hub id, which takes any image.
+        folder: That of the model; None for a hub id, which takes any image.
 
     Raises:
-        Refused: the image is not like those that the model was trained on.
+        Refused: The image is not like those that the model was trained on.
     """
     domain = backend_file(folder).domain
     image = seen if isinstance(seen, Image) else seen.image

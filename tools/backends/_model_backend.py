@@ -19,7 +19,7 @@ class ModelBackend:
     of what was prepared.
 
     Args:
-        model: name of a bundled model, a folder, such as one that `visprog train` or `save_pretrained` wrote, or a hub
+        model: Name of a bundled model, a folder, such as one that `visprog train` or `save_pretrained` wrote, or a hub
             id.
         device: "cpu", "cuda", "cuda:1", "mps"; "auto" takes a GPU if there is one.
         dtype: "float32", "bfloat16", "float16"; "auto" is the checkpoint's own.
@@ -47,7 +47,7 @@ class ModelBackend:
         """The model, if it is of one of the types; of any if none is given.
 
         Raises:
-            ToolError: there is no such model, or it is of another type.
+            ToolError: There is no such model, or it is of another type.
         """
         source = find(self.model, self.tool)
         if model_types and source.model_type not in model_types:

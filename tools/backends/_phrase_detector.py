@@ -30,10 +30,10 @@ class PhraseDetector(ModelBackend):
     """What the detectors share.
 
     Args:
-        threshold: minimum score of an object, 0 to 1; by default that of `backend.json`, else 0.2 for OWL, 0.28
+        threshold: Minimum score of an object, 0 to 1; by default that of `backend.json`, else 0.2 for OWL, 0.28
             for one that was trained here, and 0.35 for Grounding DINO.
-        nms: intersection over union from which two boxes are one object.
-        batch_size: number of images that the network sees at once; by default that of `backend.json`, else 4.
+        nms: Intersection over union from which two boxes are one object.
+        batch_size: Number of images that the network sees at once; by default that of `backend.json`, else 4.
     """
 
     tool = "detect"

@@ -16,9 +16,9 @@ class BlipCaptioner(ModelBackend):
     """BLIP's captions, decoded greedily.
 
     Args:
-        margin: width added to a region on each side, as a share of its longer side.
-        max_tokens: maximum number of tokens of one caption.
-        batch_size: number of images that the network sees at once.
+        margin: Width added to a region on each side, as a share of its longer side.
+        max_tokens: Maximum number of tokens of one caption.
+        batch_size: Number of images that the network sees at once.
     """
 
     tool = "caption"

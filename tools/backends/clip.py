@@ -48,8 +48,8 @@ class ClipBackend(ModelBackend):
     """What the three tools share.
 
     Args:
-        margin: width added to a region on each side, as a share of its longer side.
-        batch_size: number of images or texts that the network encodes at once.
+        margin: Width added to a region on each side, as a share of its longer side.
+        batch_size: Number of images or texts that the network encodes at once.
     """
 
     default_model = CLIP
@@ -80,7 +80,7 @@ class ClipBackend(ModelBackend):
         """The model, loaded when it is first used; the tools share it.
 
         Raises:
-            ToolError: there is no such model.
+            ToolError: There is no such model.
         """
         return dual_encoder(self._find(), self.device, self.dtype)
 
@@ -101,8 +101,8 @@ class ClipBackend(ModelBackend):
         """A text in the words of the training.
 
         Raises:
-            Refused: it has words that the model does not know.
-            ToolError: it is empty.
+            Refused: It has words that the model does not know.
+            ToolError: It is empty.
         """
         if not text.strip():
             raise ToolError(f"{self.tool} was given an empty text: say what to look for")
@@ -131,7 +131,7 @@ class ClipBackend(ModelBackend):
         any word.
 
         Raises:
-            Refused: the text has no word that could be exchanged.
+            Refused: The text has no word that could be exchanged.
         """
         known = known_words(self.folder)
         if self.vocabulary:
@@ -193,7 +193,7 @@ class ClipVerifier(ClipBackend):
     with "not" is true if the one without is false.
 
     Args:
-        threshold: minimum probability, from the softmax over the statement and the best of the others.
+        threshold: Minimum probability, from the softmax over the statement and the best of the others.
     """
 
     tool = "verify"

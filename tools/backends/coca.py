@@ -24,13 +24,13 @@ class CocaCaptioner(ModelBackend):
     from left to right.
 
     Args:
-        margin: width added to a region on each side, as a share of its longer side.
-        frame: side of the square around the crop of a region, as a multiple of its longer side, filled with the pixels
+        margin: Width added to a region on each side, as a share of its longer side.
+        frame: Side of the square around the crop of a region, as a multiple of its longer side, filled with the pixels
             of its edges, for a model that never saw an object that fills an image; 0 for none; by default that of
             `backend.json`, else 0.
-        shift: number of pixels by which an image is moved each way, so that it is seen five times and no word rests on
+        shift: Number of pixels by which an image is moved each way, so that it is seen five times and no word rests on
             how patches lie over objects; 0 to see it once.
-        batch_size: number of images that the network sees at once.
+        batch_size: Number of images that the network sees at once.
     """
 
     tool = "caption"

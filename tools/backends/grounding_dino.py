@@ -18,7 +18,7 @@ class GroundingDinoDetector(PhraseDetector):
     """Any phrase, read word by word.
 
     Args:
-        text_threshold: minimum score of a word of the phrase, for the box to count as naming it.
+        text_threshold: Minimum score of a word of the phrase, for the box to count as naming it.
     """
 
     default_model = "IDEA-Research/grounding-dino-tiny"

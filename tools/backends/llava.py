@@ -26,7 +26,7 @@ class LlavaBackend(VlmBackend):
     """What both tools share.
 
     Args:
-        frame: side of the square around the crop of a region, as a multiple of its longer side, filled with the pixels
+        frame: Side of the square around the crop of a region, as a multiple of its longer side, filled with the pixels
             of its edges, for a model that never saw an object that fills an image; 0 for none; by default that of
             `backend.json`, else 0.
     """

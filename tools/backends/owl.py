@@ -48,7 +48,7 @@ class OwlDetector(PhraseDetector):
         """The model, loaded when it is first used.
 
         Raises:
-            ToolError: there is no such model.
+            ToolError: There is no such model.
         """
         return load(self._find("owlv2", "owlvit"), self.device, self.dtype)
 

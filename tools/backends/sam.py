@@ -43,7 +43,7 @@ class SamBackend(ModelBackend):
         """The model, loaded when it is first used; the tools share it.
 
         Raises:
-            ToolError: there is no such model.
+            ToolError: There is no such model.
         """
         if Path(self.model).suffix in FILES:
             return load_file(self.model, self.tool, _read_file, self.device, self.dtype)
@@ -68,10 +68,10 @@ class SamSegmenter(SamBackend):
     image is encoded once; its boxes and points are then cheap.
 
     Args:
-        window: side of the square around a box that is looked at, as a multiple of its longer side; 0 for the whole
+        window: Side of the square around a box that is looked at, as a multiple of its longer side; 0 for the whole
             image; by default that of `backend.json`, else 0. The mask is finer in a window.
-        batch_size: number of boxes or points of one image that the decoder sees at once.
-        cache_size: number of encoded images, or windows of images, that are kept.
+        batch_size: Number of boxes or points of one image that the decoder sees at once.
+        cache_size: Number of encoded images, or windows of images, that are kept.
     """
 
     tool = "segment"
@@ -142,7 +142,7 @@ class SegmentAnythingSegmenter(SamSegmenter):
     """SAM from a checkpoint file of its authors.
 
     Args:
-        model: path of the file, *.pth or *.safetensors; the size of the network is read from its tensors.
+        model: Path of the file, *.pth or *.safetensors; the size of the network is read from its tensors.
     """
 
     default_model = ""
@@ -163,9 +163,9 @@ class SamEverything(SamBackend):
     Options that are not given are those of `backend.json`, else the published ones.
 
     Args:
-        points_per_side: number of points along each side of the grid.
-        pred_iou_thresh: minimum of the predicted intersection over union of a mask.
-        stability_score_thresh: minimum stability of a mask when its threshold changes.
+        points_per_side: Number of points along each side of the grid.
+        pred_iou_thresh: Minimum of the predicted intersection over union of a mask.
+        stability_score_thresh: Minimum stability of a mask when its threshold changes.
     """
 
     tool = "segment_everything"
@@ -195,7 +195,7 @@ class SamEverything(SamBackend):
         """All regions of an image, those with the best masks first.
 
         Raises:
-            ToolError: there is no such model.
+            ToolError: There is no such model.
         """
         from visprog.models.sam.automatic import SamAutomaticMaskGenerator
 

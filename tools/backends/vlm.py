@@ -28,7 +28,7 @@ def question_prompt(question: str) -> str:
     """The prompt for a question.
 
     Raises:
-        ToolError: the question is empty.
+        ToolError: The question is empty.
     """
     if not question.strip():
         raise ToolError("vqa was given an empty question")
@@ -56,10 +56,10 @@ class VlmBackend(ModelBackend):
     """What both tools share.
 
     Args:
-        margin: width added to a region on each side, as a share of its longer side.
-        max_tokens: maximum number of tokens of one answer; by default that of `backend.json`, else 64, or 96 for a
+        margin: Width added to a region on each side, as a share of its longer side.
+        max_tokens: Maximum number of tokens of one answer; by default that of `backend.json`, else 64, or 96 for a
             LLaVA that was trained here, whose answers may begin with their reasons.
-        batch_size: number of images that the network sees at once; by default that of `backend.json`, else 4.
+        batch_size: Number of images that the network sees at once; by default that of `backend.json`, else 4.
     """
 
     default_max_tokens = 64
