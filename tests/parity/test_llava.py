@@ -174,7 +174,7 @@ def test_configurations_of_public_files() -> None:
             "image encoder of model_type 'siglip_vision_model'",
         ),
         ({"text_config": {"model_type": "qwen2"}}, "model_type 'qwen2', not 'llama'"),
-        ({"model_type": "vipllava"}, "checkpoint of kind 'vipllava'"),
+        ({"model_type": "vipllava"}, "checkpoint of model_type 'vipllava'"),
         ({"vision_feature_select_strategy": "cls"}, "'default' or 'full', not 'cls'"),
     ):
         with pytest.raises(ValueError, match=message):

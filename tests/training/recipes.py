@@ -50,7 +50,7 @@ CHANGES: dict[str, list[str]] = {
     "owl-boxes": [*SMALL, "start=null", "data={data}/voc"],
     "sam": [f"model.{k}={v}" for k, v in {
         "image_size": 32, "patch": 8, "dim": 16, "layers": 1, "heads": 2, "hidden": 32, "width": 16,
-        "decoder_heads": 2, "decoder_hidden": 16, "iou_hidden": 16}.items()],
+        "decoder_heads": 2, "decoder_hidden": 16, "iou_head_hidden_dim": 16}.items()],
 }  # fmt: skip
 """What makes each shipped recipe small."""
 

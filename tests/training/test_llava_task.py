@@ -64,7 +64,7 @@ def test_only_what_the_assistant_says_is_learned() -> None:
         ["user : assistant how many stars two what else nothing ."], 16, special=[IMAGE]
     )
     chat = Chat(tokenizer, tokens_per_image=3)
-    ids, spoken = chat.write([(f"{IMAGE}\nHow many stars", "Two."), ("What else", "Nothing")])
+    ids, spoken = chat.encode([(f"{IMAGE}\nHow many stars", "Two."), ("What else", "Nothing")])
     words = [tokenizer.backend.id_to_token(i) for i in ids]
     image = [IMAGE] * 3
     assert words == [
@@ -72,14 +72,14 @@ def test_only_what_the_assistant_says_is_learned() -> None:
         "user", ":", "what", "else", "assistant", ":", "nothing", "<end>",
     ]  # fmt: skip
     assert [w for w, s in zip(words, spoken, strict=True) if s] == ["two", ".", "<end>", "nothing", "<end>"]
-    open_end = chat.write([("What else", None)])
-    assert not any(open_end.spoken) and open_end.ids[-2:] == ids[-4:-2]
+    open_end = chat.encode([("What else", None)])
+    assert not any(open_end.assistant_mask) and open_end.ids[-2:] == ids[-4:-2]
 
 
 def test_prompts_are_padded_on_the_left() -> None:
     tokenizer = word_tokenizer(["user : assistant one two three"], 16, special=[IMAGE])
     chat = Chat(tokenizer, tokens_per_image=2)
-    ids, mask = chat.prompts([[(f"{IMAGE}\n{asked}", None)] for asked in ("one two three", "one")])
+    ids, mask = chat.encode_batch([[(f"{IMAGE}\n{asked}", None)] for asked in ("one two three", "one")])
     assert mask.sum(1).tolist() == [len(ids[0]), len(ids[0]) - 2]
     assert not mask[1, :2].any() and ids[1, 2] == chat.start and ids[0, 0] == chat.start
     assert torch.equal(ids[0, -2:], ids[1, -2:])
@@ -89,7 +89,7 @@ def test_prompts_are_padded_on_the_left() -> None:
 
 def test_nothing_long_is_cut_off() -> None:
     chat = Chat(word_tokenizer(["user : assistant one"], 4, special=[IMAGE]), tokens_per_image=1)
-    assert len(chat.write([("one " * 50, "one " * 60)]).ids) == 1 + 2 + 50 + 2 + 60 + 1
+    assert len(chat.encode([("one " * 50, "one " * 60)]).ids) == 1 + 2 + 50 + 2 + 60 + 1
 
 
 def test_conversations_about_scenes_are_true_and_known(scenes: SceneLlava) -> None:
@@ -108,7 +108,7 @@ def test_conversations_about_scenes_are_true_and_known(scenes: SceneLlava) -> No
         ]
         for question, answer in turns:
             assert answer.rpartition(" : ")[2] == truth[question]
-        assert unknown not in scenes.chat.write(spoken.turns).ids
+        assert unknown not in scenes.chat.encode(spoken.turns).ids
 
 
 def test_reasons_name_what_the_answer_rests_on() -> None:
@@ -258,7 +258,7 @@ def test_the_two_stages_train_what_they_should(files: Path, tower: Path, tmp_pat
     first.save(tmp_path)
     second = FileLlava(FileLlavaConfig(conversations=files / "data.json", checkpoint=str(tmp_path)))
     assert second.data("val") is None
-    assert changed(*step(second, load_recipe("llava-instruct").optimizer)) == {"projector", "language"}
+    assert changed(*step(second, load_recipe("llava-instruct").optimizer)) == {"projector", "language_model"}
     data = first.data("val")
     batch = data.collate([data.sample(i, np.random.default_rng(0)) for i in range(2)])
     assert first.score(first.predict(batch))["loss"] == pytest.approx(

@@ -191,11 +191,11 @@ def load(
     return _once(source, "visprog", device, dtype, half_on_cpu, read)
 
 
-def load_file(model: str, tool: str, read: Callable[[Path], Any], device: str, dtype: str) -> Checkpoint:
+def load_file(model: str, tool: str, read: Callable[[Path, str], Any], device: str, dtype: str) -> Checkpoint:
     """A checkpoint that is one file in a layout of its authors, from memory if it was loaded before.
 
     Args:
-        read: Makes the network of the file; a ValueError says that it is another.
+        read: Makes the network of the file, in a precision; a ValueError says that it is another.
         device, dtype: as `load`.
 
     Raises:
@@ -209,13 +209,10 @@ def load_file(model: str, tool: str, read: Callable[[Path], Any], device: str, d
     source = Source(model, tool, None, {})
 
     def make() -> tuple[Any, Any]:
-        import torch
-
         try:
-            network = read(file).eval()
-        except (OSError, ValueError, KeyError) as error:
+            return read(file, dtype).eval(), Processor(None, None)
+        except ValueError as error:
             raise ToolError(f"{tool}: cannot load {model}: {first_line(error)}") from error
-        return network if dtype == "auto" else network.to(getattr(torch, dtype)), Processor(None, None)
 
     return _once(source, "file", device, dtype, "float32", make)
 

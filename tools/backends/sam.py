@@ -275,7 +275,7 @@ def _predictor(checkpoint: Checkpoint) -> SamPredictor:
     return SamPredictor(checkpoint.network, checkpoint.processor.image_processor)
 
 
-def _read_file(file: Path) -> Any:
+def _read_file(file: Path, dtype: str) -> Any:
     from visprog.models.sam.model import Sam
 
-    return Sam.from_segment_anything(file)
+    return Sam.from_segment_anything(file, dtype=dtype)

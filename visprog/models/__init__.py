@@ -15,23 +15,45 @@ if TYPE_CHECKING:
     from .clip.model import ImageEncoderConfig as ImageEncoderConfig
     from .clip.model import TextEncoder as TextEncoder
     from .clip.model import TextEncoderConfig as TextEncoderConfig
+    from .clip.model import clip_vit_b_16 as clip_vit_b_16
+    from .clip.model import clip_vit_b_32 as clip_vit_b_32
+    from .clip.model import clip_vit_l_14 as clip_vit_l_14
+    from .clip.model import clip_vit_l_14_336 as clip_vit_l_14_336
     from .coca import Coca as Coca
     from .coca import CocaConfig as CocaConfig
+    from .coca import CocaImageEncoderConfig as CocaImageEncoderConfig
+    from .coca import coca_base as coca_base
+    from .coca import coca_large as coca_large
     from .llama import Llama as Llama
     from .llama import LlamaConfig as LlamaConfig
+    from .llama import llama_2_7b as llama_2_7b
+    from .llama import llama_7b as llama_7b
     from .llava.chat import Chat as Chat
     from .llava.model import Llava as Llava
     from .llava.model import LlavaConfig as LlavaConfig
+    from .llava.model import llava_1_5_7b as llava_1_5_7b
     from .owlvit import OwlVit as OwlVit
     from .owlvit import OwlVitConfig as OwlVitConfig
+    from .owlvit import owlv2_base as owlv2_base
+    from .owlvit import owlvit_base_patch16 as owlvit_base_patch16
+    from .owlvit import owlvit_base_patch32 as owlvit_base_patch32
+    from .owlvit import owlvit_large_patch14 as owlvit_large_patch14
     from .preprocess.image_processor import ImageProcessor as ImageProcessor
     from .preprocess.tokenizer import Tokenizer as Tokenizer
     from .sam.automatic import SamAutomaticMaskGenerator as SamAutomaticMaskGenerator
     from .sam.model import Sam as Sam
     from .sam.model import SamConfig as SamConfig
+    from .sam.model import sam_vit_b as sam_vit_b
+    from .sam.model import sam_vit_h as sam_vit_h
+    from .sam.model import sam_vit_l as sam_vit_l
     from .sam.predictor import SamPredictor as SamPredictor
     from .siglip import Siglip as Siglip
     from .siglip import SiglipConfig as SiglipConfig
+    from .siglip import SiglipImageEncoderConfig as SiglipImageEncoderConfig
+    from .siglip import SiglipTextEncoderConfig as SiglipTextEncoderConfig
+    from .siglip import siglip_base_patch16_224 as siglip_base_patch16_224
+    from .siglip import siglip_large_patch16_256 as siglip_large_patch16_256
+    from .siglip import siglip_so400m_patch14_384 as siglip_so400m_patch14_384
     from .zero_shot import ZeroShot as ZeroShot
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
@@ -40,40 +62,40 @@ WEIGHTS = Path(__file__).resolve().parent / "weights"
 BUNDLED = ("clip", "coca", "llava", "owl", "planner", "sam")
 """Names of the bundled models, which are their folders in `WEIGHTS`."""
 
-_MODULES = {
-    "Chat": "llava.chat",
-    "Clip": "clip.model",
-    "ClipConfig": "clip.model",
-    "Coca": "coca",
-    "CocaConfig": "coca",
-    "ImageEncoder": "clip.model",
-    "ImageEncoderConfig": "clip.model",
-    "ImageProcessor": "preprocess.image_processor",
-    "Llama": "llama",
-    "LlamaConfig": "llama",
-    "Llava": "llava.model",
-    "LlavaConfig": "llava.model",
-    "OwlVit": "owlvit",
-    "OwlVitConfig": "owlvit",
-    "PretrainedModel": "base",
-    "Sam": "sam.model",
-    "SamAutomaticMaskGenerator": "sam.automatic",
-    "SamConfig": "sam.model",
-    "SamPredictor": "sam.predictor",
-    "Siglip": "siglip",
-    "SiglipConfig": "siglip",
-    "TextEncoder": "clip.model",
-    "TextEncoderConfig": "clip.model",
-    "Tokenizer": "preprocess.tokenizer",
-    "ZeroShot": "zero_shot",
-    "load_model": "base",
+_NAMES = {
+    "base": "PretrainedModel load_model",
+    "clip.model": """
+        Clip ClipConfig ImageEncoder ImageEncoderConfig TextEncoder TextEncoderConfig clip_vit_b_16
+        clip_vit_b_32 clip_vit_l_14 clip_vit_l_14_336
+    """,
+    "coca": "Coca CocaConfig CocaImageEncoderConfig coca_base coca_large",
+    "llama": "Llama LlamaConfig llama_2_7b llama_7b",
+    "llava.chat": "Chat",
+    "llava.model": "Llava LlavaConfig llava_1_5_7b",
+    "owlvit": "OwlVit OwlVitConfig owlv2_base owlvit_base_patch16 owlvit_base_patch32 owlvit_large_patch14",
+    "preprocess.image_processor": "ImageProcessor",
+    "preprocess.tokenizer": "Tokenizer",
+    "sam.automatic": "SamAutomaticMaskGenerator",
+    "sam.model": "Sam SamConfig sam_vit_b sam_vit_h sam_vit_l",
+    "sam.predictor": "SamPredictor",
+    "siglip": """
+        Siglip SiglipConfig SiglipImageEncoderConfig SiglipTextEncoderConfig siglip_base_patch16_224
+        siglip_large_patch16_256 siglip_so400m_patch14_384
+    """,
+    "zero_shot": "ZeroShot",
 }
+"""Module → names that are imported from it at their first use, since they need torch."""
+
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [*_MODULES, "BUNDLED", "WEIGHTS"]
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when first used, since they need torch.
     if name in _MODULES:
         return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -234,6 +234,28 @@ class Coca(PretrainedModel):
         return self.embed(tokens) + self.positions[start:end]
 
 
+# -- published sizes, with fresh weights ---------------------------------------------------------------
+
+
+def coca_base() -> Coca:
+    """CoCa-Base of the paper (383 M parameters)."""
+    return _coca(CocaImageEncoderConfig(288, 18), dim=768, layers=12, heads=12)
+
+
+def coca_large() -> Coca:
+    """CoCa-Large of the paper (787 M parameters)."""
+    encoder = CocaImageEncoderConfig(288, 18, dim=1024, layers=24, heads=16, hidden=4096)
+    return _coca(encoder, dim=1024, layers=12, heads=16)
+
+
+def _coca(encoder: CocaImageEncoderConfig, dim: int, layers: int, heads: int) -> Coca:
+    return Coca(
+        CocaConfig(
+            encoder, 64000, 64, dim, layers, layers, heads, hidden=4 * dim, pool_heads=heads, project=dim
+        )
+    )
+
+
 class CocaDecoding:
     """Captions that a CoCa is writing (see `visprog.models.nn.generate.Decoding`). Keys and values of the image are
     computed once.

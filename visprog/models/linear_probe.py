@@ -91,7 +91,7 @@ def choose(
 
     Args:
         train: features (n, dim) and labels (n).
-        validation: likewise.
+        validation: features (n, dim) and labels (n).
     """
     probes = [fit(*train, c) for c in sorted(sweep)]
     return max(probes, key=lambda probe: probe.accuracy(*validation))
@@ -99,11 +99,11 @@ def choose(
 
 @dataclass(frozen=True)
 class Robustness:
-    """How an accuracy holds when the pictures are of another kind (ObjectNet, Barbu et al. 2019).
+    """An accuracy on usual images beside that on shifted ones (ObjectNet, Barbu et al. 2019).
 
     Attributes:
         name: of the model.
-        usual: accuracy on pictures like those of training.
+        usual: accuracy on images like those of training.
         shifted: accuracy of the same classifier on the others.
         effective: by how much `shifted` lies above what the line through the baselines expects at `usual`
             (effective robustness, Taori et al. 2020); NaN with fewer than two baselines.

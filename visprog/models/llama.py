@@ -253,7 +253,7 @@ class Llama(PretrainedModel):
 
         Args:
             tokens: ids (batch, length), shorter prompts padded on the left.
-            max_new: at most so many tokens.
+            max_new: greatest number of new tokens.
             mask: bool (batch, length), True for real tokens.
             embeddings: (batch, length, dim), in place of `tokens`.
             stop, pad, search: as `visprog.models.nn.generate`.
@@ -266,13 +266,26 @@ class Llama(PretrainedModel):
         return LlamaConfig.from_hub(dict(raw)), KEYS.to_ours
 
 
+# -- published sizes, with fresh weights ---------------------------------------------------------------
+
+
+def llama_7b() -> Llama:
+    """LLaMA 7B (6.7 G parameters)."""
+    return Llama(LlamaConfig(32000, 4096, 32, 32, hidden=11008, tied=False))
+
+
+def llama_2_7b() -> Llama:
+    """LLaMA 2 7B (6.7 G parameters)."""
+    return Llama(LlamaConfig(32000, 4096, 32, 32, hidden=11008, eps=1e-5, tied=False))
+
+
 class LlamaDecoding:
     """A batch of sequences that a LLaMA is writing (see `visprog.models.nn.generate.Decoding`).
 
     Args:
         embeddings: of the prompts, (batch, length, dim), shorter ones padded on the left.
-        mask: bool (batch, length), True for real positions; None where all are real.
-        max_new: how many tokens may follow.
+        mask: bool (batch, length), True for real positions; None if all are real.
+        max_new: greatest number of new tokens.
     """
 
     logits: Tensor
@@ -320,21 +333,21 @@ class LlamaDecoding:
 def attended(
     mask: Tensor | None, past: int, length: int, device: torch.device
 ) -> tuple[Tensor, Tensor | None]:
-    """Positions of the next `length` tokens after `past`, and which keys they may see.
+    """Positions of the next `length` tokens after `past`, and which keys they may attend to.
 
     Args:
-        mask: bool (batch, past + length), True for real tokens; None where all are real.
+        mask: bool (batch, past + length), True for real tokens; None if all are real.
 
     Returns:
-        Positions (batch or 1, length), and bool (batch or 1, 1, length, past + length); None where plain causal
-        attention says the same.
+        Positions (batch or 1, length), and bool (batch or 1, 1, length, past + length); None if plain causal
+        attention is the same.
     """
     index = torch.arange(past + length, device=device)
     causal = index[None] <= index[past:, None]
     if mask is None:
         return index[None, past:], causal[None, None] if past and length > 1 else None
     positions = (mask.long().cumsum(-1) - 1).clamp(min=0)[:, past:]
-    # A padded query sees no key at all; letting it see itself keeps the softmax finite.
+    # A padded query has no key at all; attending to itself keeps the softmax finite.
     itself = index[None] == index[past:, None]
     return positions, causal[None, None] & mask[:, None, None, :] | itself
 
@@ -366,7 +379,7 @@ def next_token_loss(logits: Tensor, tokens: Tensor, weight: Tensor) -> Tensor:
     Args:
         logits: (batch, length, vocab).
         tokens: (batch, length).
-        weight: (batch, length), how much predicting each token counts; 0 for prompt and padding.
+        weight: (batch, length), weight of the loss of each token; 0 for prompt and padding.
     """
     losses = F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
     weight = weight[:, 1:].flatten().to(losses.dtype)
@@ -374,12 +387,12 @@ def next_token_loss(logits: Tensor, tokens: Tensor, weight: Tensor) -> Tensor:
 
 
 def answer_loss(features: Tensor, head: Tensor, tokens: Tensor, weight: Tensor) -> Tensor:
-    """`next_token_loss` with logits for the tokens that count only, which spares most of its memory where the
-    vocabulary is large.
+    """`next_token_loss` with logits for the counted tokens alone, which saves most of its memory if the vocabulary is
+    large.
 
     Args:
         features: (batch, length, dim), after the final norm.
-        head: (vocab, dim), the weight that makes logits of them.
+        head: (vocab, dim), weight of the linear map to logits.
         tokens, weight: as `next_token_loss`.
     """
     counted = weight[:, 1:] > 0

@@ -189,6 +189,34 @@ class OwlVit(PretrainedModel):
         return config, keys(config).to_ours
 
 
+# -- published sizes, with fresh weights ---------------------------------------------------------------
+
+
+def owlvit_base_patch32() -> OwlVit:
+    """OWL-ViT B/32 (153 M parameters)."""
+    return OwlVit(OwlVitConfig())
+
+
+def owlvit_base_patch16() -> OwlVit:
+    """OWL-ViT B/16 (153 M parameters)."""
+    return OwlVit(OwlVitConfig(ImageEncoderConfig(768, 16)))
+
+
+def owlvit_large_patch14() -> OwlVit:
+    """OWL-ViT L/14 (434 M parameters)."""
+    image = ImageEncoderConfig(840, 14, dim=1024, layers=24, heads=16, hidden=4096, project=768)
+    text = TextEncoderConfig(length=16, dim=768, heads=12, hidden=3072, project=768, end=None)
+    return OwlVit(OwlVitConfig(image, text))
+
+
+def owlv2_base() -> OwlVit:
+    """OWLv2 B/16 (155 M parameters)."""
+    return OwlVit(OwlVitConfig(ImageEncoderConfig(960, 16), objectness=True))
+
+
+# -- names in public checkpoints -----------------------------------------------------------------------
+
+
 def keys(config: OwlVitConfig) -> KeyMap:
     """Names in the hub's checkpoints ↔ names here."""
     base = "owlv2." if config.objectness else "owlvit."
@@ -225,11 +253,11 @@ def keys(config: OwlVitConfig) -> KeyMap:
 
 
 class Target(NamedTuple):
-    """What an image shows, of what its queries ask for.
+    """The objects of an image that its queries name.
 
     Attributes:
-        boxes: (things, 4), centre, width and height in shares of the image.
-        queries: (things, queries) bool: which of the image's queries name the thing.
+        boxes: (objects, 4), centre, width and height in shares of the image.
+        queries: (objects, queries) bool: which of the image's queries name the object.
     """
 
     boxes: Tensor
@@ -238,18 +266,19 @@ class Target(NamedTuple):
 
 @torch.no_grad()
 def assign(
-    logits: Tensor, boxes: Tensor, target: Target, more: Tensor | None = None
+    logits: Tensor, boxes: Tensor, target: Target, extra_cost: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The pairs of tokens and things of one image that cost least in all (Carion et al. 2020, arXiv:2005.12872;
-    the cost of a class as in Zhu et al. 2021, arXiv:2010.04159).
+    """Pairs of tokens and objects of one image with the least total cost (Carion et al. 2020, arXiv:2005.12872; the
+    cost of a class as in Zhu et al. 2021, arXiv:2010.04159).
 
     Args:
         logits: (patches, queries).
         boxes: (patches, 4).
-        more: costs to add, (patches, things).
+        target: the objects of the image.
+        extra_cost: costs to add, (patches, objects).
 
     Returns:
-        indices of tokens and of things, each (pairs,).
+        Indices of tokens and of objects, each (pairs,).
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -259,7 +288,7 @@ def assign(
     cost = gain @ named.T / named.sum(1).clamp(min=1)
     cost = cost + torch.cdist(boxes.float(), target.boxes.float(), p=1)
     cost = cost - generalized_iou(to_corners(boxes.float())[:, None], to_corners(target.boxes.float())[None])
-    cost = cost if more is None else cost + more
+    cost = cost if extra_cost is None else cost + extra_cost
     rows, columns = linear_sum_assignment(cost.cpu().numpy())
     return torch.as_tensor(rows, device=boxes.device), torch.as_tensor(columns, device=boxes.device)
 
@@ -269,41 +298,41 @@ def detection_loss(
     boxes: Tensor,
     objectness: Tensor | None,
     targets: Sequence[Target],
-    more: Sequence[Tensor | None] | None = None,
+    extra_costs: Sequence[Tensor | None] | None = None,
 ) -> dict[str, Tensor]:
     """Focal loss of the classes (alpha 0.3, gamma 2), L1 and generalised IoU of the boxes, weighted 1 each, and the
-    focal loss of objectness where there is a head for it. Every image counts the same: its sums are divided by
-    how many things it shows.
+    focal loss of objectness if there is a head for it. Every image counts the same: its sums are divided by its
+    number of objects.
 
     Args:
         logits, boxes, objectness: as in `OwlVitOutput`.
-        targets: one an image.
-        more: costs of `assign` to add, one an image.
+        targets: one per image.
+        extra_costs: `extra_cost` of `assign`, one per image.
 
     Returns:
-        scalars: "loss", their sum, and "class", "l1", "giou" and "objectness".
+        Scalars: "loss", their sum, and "class", "l1", "giou" and "objectness".
     """
-    more = more or [None] * len(targets)
-    pairs = [assign(*row) for row in zip(logits, boxes, targets, more, strict=True)]
+    extra_costs = extra_costs or [None] * len(targets)
+    pairs = [assign(*row) for row in zip(logits, boxes, targets, extra_costs, strict=True)]
     named = torch.zeros_like(logits)
-    for i, (tokens, things) in enumerate(pairs):
-        named[i, tokens] = targets[i].queries[things].to(named)
+    for i, (tokens, objects) in enumerate(pairs):
+        named[i, tokens] = targets[i].queries[objects].to(named)
     counts = torch.tensor([max(len(t.boxes), 1) for t in targets], device=named.device, dtype=torch.float32)
     patches, queries = logits.shape[1:]
     losses = {"class": (focal_loss(logits, named, 0.3) * patches * queries / counts).mean()}
     image = torch.cat([torch.full_like(tokens, i) for i, (tokens, _) in enumerate(pairs)])
     found = boxes[image, torch.cat([tokens for tokens, _ in pairs])]
-    truth = torch.cat([target.boxes[things] for target, (_, things) in zip(targets, pairs, strict=True)]).to(
-        found
-    )
+    truth = torch.cat(
+        [target.boxes[objects] for target, (_, objects) in zip(targets, pairs, strict=True)]
+    ).to(found)
     share = 1 / counts[image] / len(targets)
     losses["l1"] = ((found - truth).abs().sum(-1) * share).sum()
     losses["giou"] = ((1 - generalized_iou(to_corners(found), to_corners(truth))) * share).sum()
     if objectness is not None:
-        thing = torch.zeros_like(objectness)
-        thing[image, torch.cat([tokens for tokens, _ in pairs])] = 1
+        is_object = torch.zeros_like(objectness)
+        is_object[image, torch.cat([tokens for tokens, _ in pairs])] = 1
         losses["objectness"] = (
-            focal_loss(objectness[..., None], thing[..., None], 0.3) * patches / counts
+            focal_loss(objectness[..., None], is_object[..., None], 0.3) * patches / counts
         ).mean()
     return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 

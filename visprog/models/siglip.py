@@ -225,6 +225,28 @@ class Siglip(PretrainedModel):
         return SiglipConfig.from_hub(dict(raw)), KEYS.to_ours
 
 
+# -- published sizes, with fresh weights ---------------------------------------------------------------
+
+
+def siglip_base_patch16_224() -> Siglip:
+    """SigLIP B/16 for images of 224 pixels (203 M parameters)."""
+    return Siglip(SiglipConfig())
+
+
+def siglip_large_patch16_256() -> Siglip:
+    """SigLIP L/16 for images of 256 pixels (652 M parameters)."""
+    image = SiglipImageEncoderConfig(256, 16, dim=1024, layers=24, heads=16, hidden=4096)
+    text = SiglipTextEncoderConfig(dim=1024, layers=24, heads=16, hidden=4096, project=1024)
+    return Siglip(SiglipConfig(image, text))
+
+
+def siglip_so400m_patch14_384() -> Siglip:
+    """SigLIP SO-400M/14 for images of 384 pixels (878 M parameters)."""
+    image = SiglipImageEncoderConfig(384, 14, dim=1152, layers=27, heads=16, hidden=4304)
+    text = SiglipTextEncoderConfig(dim=1152, layers=27, heads=16, hidden=4304, project=1152)
+    return Siglip(SiglipConfig(image, text))
+
+
 _HEAD = "vision_model.head."
 _FUSED = tuple(f"image_encoder.pool.attention.{n}.{{}}" for n in "qkv")
 KEYS = KeyMap(

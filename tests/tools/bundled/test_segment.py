@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from visprog.errors import ToolError  # noqa: E402
 from visprog.models.sam.model import Sam, SamConfig  # noqa: E402
-from visprog.models.sam.predictor import SamPredictor  # noqa: E402
+from visprog.models.sam.predictor import SamPredictor, sam_image_processor  # noqa: E402
 from visprog.tools.backends.sam import (  # noqa: E402
     EmbeddedEverything,
     EmbeddedSegmenter,
@@ -34,6 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     path = tmp_path_factory.mktemp("sam")
     model.save_pretrained(path, torch.float16)
+    sam_image_processor(32).save_pretrained(path)
     return path
 
 

@@ -382,6 +382,37 @@ class Clip(PretrainedModel):
         return ClipConfig.from_hub(dict(raw)), KEYS.to_ours
 
 
+# -- published sizes, with fresh weights ---------------------------------------------------------------
+
+
+def clip_vit_b_32() -> Clip:
+    """CLIP with a ViT-B/32 (151 M parameters)."""
+    return Clip(ClipConfig())
+
+
+def clip_vit_b_16() -> Clip:
+    """CLIP with a ViT-B/16 (150 M parameters)."""
+    return Clip(ClipConfig(ImageEncoderConfig(patch=16)))
+
+
+def clip_vit_l_14() -> Clip:
+    """CLIP with a ViT-L/14 (428 M parameters)."""
+    return _clip_large(224)
+
+
+def clip_vit_l_14_336() -> Clip:
+    """CLIP with a ViT-L/14 for images of 336 pixels (428 M parameters)."""
+    return _clip_large(336)
+
+
+def _clip_large(size: int) -> Clip:
+    image = ImageEncoderConfig(size, 14, dim=1024, layers=24, heads=16, hidden=4096, project=768)
+    return Clip(ClipConfig(image, TextEncoderConfig(dim=768, heads=12, hidden=3072, project=768)))
+
+
+# -- shared with the other systems ---------------------------------------------------------------------
+
+
 @torch.no_grad()
 def clamp_logit_scale(logit_scale: Tensor, highest: float = 100.0) -> None:
     """Keep the logarithm of the scale in [0, ln highest], in place; done after every step of training."""

@@ -228,6 +228,11 @@ class Llava(PretrainedModel):
         return LlavaConfig.from_hub(dict(raw)), to_ours
 
 
+def llava_1_5_7b() -> Llava:
+    """LLaVA-1.5 7B, with fresh weights (7.1 G parameters)."""
+    return Llava(LlavaConfig())
+
+
 HUB_KEYS = (
     "image_seq_length", "image_token_id", "image_token_index", "multimodal_projector_bias", "projector_hidden_act",
     "text_config", "tie_word_embeddings", "vision_config", "vision_feature_layer", "vision_feature_select_strategy",

@@ -10,8 +10,8 @@ from .rotary import rotate
 
 
 class KVCache:
-    """Keys and values of one layer, written in place as decoding goes on, of the precision and on the device of the
-    first ones.
+    """Keys and values of one layer, written in place while decoding, in the precision and on the device of the first
+    ones.
 
     Args:
         shape: (batch, kv_heads, capacity, head_dim).
@@ -22,7 +22,7 @@ class KVCache:
         self.length = 0
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store new keys and values (batch, kv_heads, n, head_dim); all so far, as views.
+        """Store new keys and values (batch, kv_heads, n, head_dim), and return all of them so far, as views.
 
         Raises:
             ValueError: the cache is full.
@@ -38,13 +38,13 @@ class KVCache:
         return self.keys[:, :, :end], self.values[:, :, :end]
 
     def reserve(self, capacity: int) -> None:
-        """Make room for so many positions in all. What is stored stays; views that `append` gave do not follow."""
+        """Enlarge the cache to `capacity` positions. What is stored stays; earlier views of `append` do not follow."""
         more = capacity - self.keys.shape[2]
         self.keys = F.pad(self.keys, (0, 0, 0, more))
         self.values = F.pad(self.values, (0, 0, 0, more))
 
     def reorder(self, rows: Tensor) -> None:
-        """Row i of the batch becomes what row `rows[i]` was: the beams that live on."""
+        """Replace row i of the batch by row `rows[i]`, as beam search does with the beams that it keeps."""
         self.keys = self.keys.index_select(0, rows)
         self.values = self.values.index_select(0, rows)
 
@@ -56,12 +56,12 @@ class Attention(nn.Module):
     Shapes: query (batch, length, dim), key and value (batch, keys, kv_dim) → (batch, length, dim).
 
     Args:
-        dim: of queries and output.
-        heads: of queries.
-        kv_heads: of keys and values; `heads` where not given.
-        head_dim: dim / heads where not given.
-        kv_dim: of keys and values before projection; `dim` where not given.
-        bias: of the four projections.
+        dim: width of queries and output.
+        heads: number of heads of the queries.
+        kv_heads: number of heads of keys and values; `heads` if not given.
+        head_dim: width of a head; dim / heads if not given.
+        kv_dim: width of keys and values before projection; `dim` if not given.
+        bias: whether the four projections have one.
     """
 
     def __init__(
@@ -93,17 +93,20 @@ class Attention(nn.Module):
         rotary: tuple[Tensor, Tensor] | None = None,
         cache: KVCache | None = None,
     ) -> Tensor:
-        """Args:
-        key: where not given, `query`: self-attention.
-        value: where not given, `key`.
-        mask: broadcastable to (batch, heads, length, keys): bool, True where a key may be seen, or a float
-            that is added to the logits.
-        causal: each query sees the keys up to its own position; not together with `mask`.
-        rotary: cosines and sines, broadcastable to (batch, 1, length, head_dim), for self-attention.
-        cache: of self-attention, keys and values so far, to which those of `query` are appended; of
-            cross-attention, those of `key`, computed at the first call and then kept.
+        """Attend from queries to keys.
+
+        Args:
+            query: (batch, length, dim).
+            key: (batch, keys, kv_dim); `query` if not given, which is self-attention.
+            value: (batch, keys, kv_dim); `key` if not given.
+            mask: broadcastable to (batch, heads, length, keys): bool, True if the query may attend to the key, or a
+                float that is added to the logits.
+            causal: whether each query attends only to the keys up to its own position; not together with `mask`.
+            rotary: cosines and sines, broadcastable to (batch, 1, length, head_dim), for self-attention.
+            cache: of self-attention, the earlier keys and values, to which those of `query` are appended; of
+                cross-attention, those of `key`, computed at the first call and then kept.
         """
-        q = self._split(self.q(query), self.heads)
+        q = self._split(self.q(query), self.heads)  # (batch, heads, length, head_dim)
         if cache is not None and key is not None and cache.length:
             k, v = cache.keys, cache.values
         else:

@@ -1,4 +1,4 @@
-"""Boxes as tensors: (left, top, right, bottom), or (centre x, centre y, width, height) where it is said."""
+"""Boxes as tensors: (left, top, right, bottom), or (centre x, centre y, width, height) if a docstring says so."""
 
 from __future__ import annotations
 

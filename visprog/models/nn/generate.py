@@ -67,7 +67,7 @@ class Sampling:
         temperature: divides the logits.
         top_k: keep the k likeliest tokens.
         top_p: keep the likeliest tokens whose probabilities add up to p (Holtzman et al. 2020).
-        generator: of the random numbers; torch's own where not given.
+        generator: generator of the random numbers; torch's own if not given.
     """
 
     temperature: float = 1.0
@@ -130,14 +130,14 @@ def generate(
     pad: int | None = None,
     search: Sampling | Beams | None = None,
 ) -> Tensor:
-    """Write on, each sequence until a stop token or `max_new` tokens.
+    """Generate tokens, for each sequence until a stop token or `max_new` tokens.
 
     Args:
-        decoding: has read the prompts.
-        max_new: at most so many tokens.
+        decoding: a batch of sequences that has read its prompts.
+        max_new: greatest number of new tokens.
         stop: ids after which a sequence is finished.
-        pad: what follows a stop token; the first of `stop` (else 0) where not given.
-        search: how tokens are chosen; where not given, the likeliest each time.
+        pad: id after a stop token; the first of `stop` (else 0) if not given.
+        search: how tokens are chosen; the likeliest each time if not given.
 
     Returns:
         The new tokens (batch, at most max_new), stop tokens included.

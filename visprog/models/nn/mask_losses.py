@@ -8,7 +8,7 @@ from torch import Tensor
 
 def focal_loss(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
     """Mean over pixels of the focal loss (Lin et al. 2017, arXiv:1708.02002): cross-entropy times (1 - p)^gamma, p
-    being the probability given to the truth; pixels of the thing count alpha, the others 1 - alpha."""
+    being the probability of the truth; pixels of the object have weight alpha, the others 1 - alpha."""
     wrong = logits * (1 - 2 * targets)  # the logit of being wrong
     weight = (1 - alpha) + (2 * alpha - 1) * targets
     return (weight * F.softplus(wrong) * wrong.sigmoid().pow(gamma)).mean((-2, -1))
@@ -22,6 +22,6 @@ def dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def mask_iou(masks: Tensor, targets: Tensor) -> Tensor:
-    """Intersection over union of two bool masks; 0 where both are empty."""
+    """Intersection over union of two bool masks; 0 if both are empty."""
     shared = (masks & targets).sum((-2, -1))
     return shared / (masks | targets).sum((-2, -1)).clamp(min=1)

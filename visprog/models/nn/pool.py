@@ -9,16 +9,16 @@ from .attention import Attention
 
 
 class AttentionPool(nn.Module):
-    """Learned queries look at a sequence and bring back as many vectors (Lee et al. 2019; CoCa's poolers).
+    """Learned queries attend to a sequence and give as many vectors (Lee et al. 2019; CoCa's poolers).
 
     Shapes: (batch, length, kv_dim) → (batch, queries, dim).
 
     Args:
-        dim: of queries and output.
-        heads: of the attention.
-        queries: how many.
-        kv_dim: of the sequence; `dim` where not given.
-        eps: of the three norms: of the queries, of the sequence and of the output.
+        dim: width of queries and output.
+        heads: number of attention heads.
+        queries: number of queries.
+        kv_dim: width of the sequence; `dim` if not given.
+        eps: epsilon of the three norms: of the queries, of the sequence and of the output.
     """
 
     def __init__(
@@ -32,6 +32,6 @@ class AttentionPool(nn.Module):
         self.norm = nn.LayerNorm(dim, eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, length, kv_dim) → (batch, queries, dim)."""
+        """Pool (batch, length, kv_dim) → (batch, queries, dim)."""
         queries = self.query_norm(self.queries).expand(len(x), -1, -1)
         return self.norm(self.attention(queries, self.context_norm(x)))

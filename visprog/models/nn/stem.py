@@ -7,18 +7,18 @@ from torch import Tensor, nn
 
 
 class ConvStem(nn.Module):
-    """Convolutions in the place of the linear map of patches: a transformer trained on few pictures learns what is
-    where far sooner (Xiao et al. 2021, "Early convolutions help transformers see better").
+    """Convolutions in place of the linear map of patches: a transformer trained on few images learns positions and
+    shapes far sooner (Xiao et al. 2021, "Early convolutions help transformers see better").
 
-    The picture is halved until a token is left of each patch, and then refined where it is.
+    The image is halved until each patch is one token, and then refined at that size.
 
     Shapes: (batch, channels, height, width) → (batch, height / patch * width / patch, dim), row by row.
 
     Args:
-        dim: of the tokens, a multiple of 32.
-        patch: pixels a side that become one token: a power of two.
-        refine: residual convolutions at the size of the grid.
-        channels: of the image.
+        dim: width of the tokens, a multiple of 32.
+        patch: side of the patch that becomes one token, in pixels, a power of two.
+        refine: number of residual convolutions at the size of the grid.
+        channels: number of channels of the image.
 
     Raises:
         ValueError: `dim` or `patch` is no such number.

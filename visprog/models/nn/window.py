@@ -16,12 +16,12 @@ class WindowAttention(nn.Module):
     right and below, and the padding is attended to, as it was in training of the public checkpoints.
 
     Args:
-        dim: of input and output.
-        heads: of attention.
+        dim: width of input and output.
+        heads: number of attention heads.
         size: side of the map, or of the window, that the tables of relative positions are made for; for another
             side they are interpolated.
         window: side of the windows; 0 for none.
-        bias: of the projection to queries, keys and values.
+        bias: whether the projection to queries, keys and values has one.
         relative: whether there are relative positions. They start at zero.
     """
 
@@ -39,13 +39,15 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.window:
             return self.out(self._attend(x))
-        windows, (rows, columns) = partition(x, self.window)
+        windows, (rows, columns) = partition(x, self.window)  # (batch * rows * columns, window, window, dim)
         return self.out(merge(self._attend(windows), rows, columns)[:, : x.shape[1], : x.shape[2]])
 
     def _attend(self, x: Tensor) -> Tensor:
         batch, height, width, dim = x.shape
         shape = batch, height * width, 3, self.heads, dim // self.heads
-        q, k, v = self.qkv(x).view(shape).permute(2, 0, 3, 1, 4)
+        q, k, v = (
+            self.qkv(x).view(shape).permute(2, 0, 3, 1, 4)
+        )  # (batch, heads, height * width, head_dim) each
         bias = self._bias(q, height, width) if self.relative else None
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return y.transpose(1, 2).reshape(batch, height, width, dim)
@@ -63,7 +65,7 @@ class WindowAttention(nn.Module):
 
 def _between(table: Tensor, size: int) -> Tensor:
     """Embeddings (2 n - 1, dim) of the distances -(n - 1) … n - 1 → of each query and key of a line (size, size,
-    dim); interpolated where n is not `size`."""
+    dim); interpolated if n is not `size`."""
     if table.shape[0] != 2 * size - 1:
         wide = table.to(torch.promote_types(table.dtype, torch.float32))
         table = F.interpolate(wide.T[None], size=2 * size - 1, mode="linear")[0].T.to(table.dtype)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..checkpoint.hub_config import check_keys, check_model_type
 from ..checkpoint.keymap import KeyMap, Names
+from ..checkpoint.weights import read_tensors
 
 POSITIONS = "shared_image_embedding.positional_embedding"
 TWIN = "prompt_encoder.shared_embedding.positional_embedding"
@@ -219,3 +222,66 @@ def to_hub(state: Mapping[str, Tensor], iou_head_depth: int) -> dict[str, Tensor
     """Our weights under the names of a hub checkpoint."""
     theirs = hub_keys(iou_head_depth).to_theirs(state)
     return {**theirs, TWIN: theirs[POSITIONS]}
+
+
+def read_state(file: Path) -> dict[str, Tensor]:
+    """The tensors of a `.pth` or `.safetensors` file; of a pickled file nothing else is read.
+
+    Raises:
+        ValueError: the file is missing or damaged, or holds anything but tensors by name.
+    """
+    if not file.is_file():
+        raise ValueError(f"there is no file {file}")
+    if file.suffix == ".safetensors":
+        return read_tensors(file)
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # the readers of zip and pickle each raise their own kinds
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(f"{file} is no file of tensors: {reason}") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"{file} holds no tensors by name: it is no checkpoint of segment_anything")
+    return state
+
+
+def segment_anything_config(state: Mapping[str, Tensor], source: str | Path) -> dict[str, Any]:
+    """The fields of a `SamConfig`, from the shapes of the weights of the package `segment_anything`.
+
+    Raises:
+        ValueError: the weights are not SAM's.
+    """
+
+    def shape(key: str) -> tuple[int, ...]:
+        return tuple(state[key].shape)
+
+    def count(prefix: str) -> int:
+        """Number of the numbered parts under a prefix."""
+        return len({key.removeprefix(prefix).split(".")[0] for key in state if key.startswith(prefix)})
+
+    try:
+        dim, channels, _, patch = shape("image_encoder.patch_embed.proj.weight")
+        side = shape("image_encoder.pos_embed")[1]
+        layers = count("image_encoder.blocks.")
+        # Tables of relative positions from -(n - 1) to n - 1, n being the side of the window or of the map
+        tables = [shape(f"image_encoder.blocks.{i}.attn.rel_pos_h") for i in range(layers)]
+        windows = [(table[0] + 1) // 2 for table in tables]
+        return dict(
+            image_size=side * patch,
+            patch=patch,
+            channels=channels,
+            dim=dim,
+            layers=layers,
+            heads=dim // tables[0][1],
+            hidden=shape("image_encoder.blocks.0.mlp.lin1.weight")[0],
+            window_size=min(windows) if min(windows) < side else 0,
+            global_attn_indexes=tuple(i for i, window in enumerate(windows) if window == side),
+            width=shape("image_encoder.neck.0.weight")[0],
+            mask_channels=4 * shape("prompt_encoder.mask_downscaling.0.weight")[0],
+            decoder_layers=count("mask_decoder.transformer.layers."),
+            decoder_hidden=shape("mask_decoder.transformer.layers.0.mlp.lin1.weight")[0],
+            num_multimask_outputs=shape("mask_decoder.mask_tokens.weight")[0] - 1,
+            iou_head_depth=count("mask_decoder.iou_prediction_head.layers."),
+            iou_head_hidden_dim=shape("mask_decoder.iou_prediction_head.layers.0.weight")[0],
+        )
+    except (KeyError, IndexError, ValueError) as error:
+        raise ValueError(f"{source} is no checkpoint of segment_anything: it lacks {error}") from None

@@ -1,7 +1,8 @@
-"""SAM: masks of whatever points, boxes and masks point at (Segment Anything, Kirillov et al. 2023, arXiv:2304.02643).
+"""SAM: masks of the objects that points, boxes and masks prompt for (Segment Anything, Kirillov et al. 2023,
+arXiv:2304.02643).
 
 An image is encoded once; a light decoder then turns each prompt into masks, three for a prompt that may mean
-several things, and predicts how well each fits. Coordinates are pixels of the image given to the model.
+several objects, and predicts how well each fits. Coordinates are pixels of the image given to the model.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ..base import PretrainedModel, Rename
+from ..checkpoint.checkpoint import assemble
 from ..nn import (
     Attention,
     DropPath,
@@ -27,7 +30,7 @@ from ..nn import (
     resize_positions,
 )
 from ..nn.frequencies import Frequencies
-from .hub import from_hub, hub_config
+from .hub import SEGMENT_ANYTHING_KEYS, from_hub, hub_config, read_state, segment_anything_config
 
 NOT_A_POINT, PADDING = -1, -10
 """Labels besides 0 (background) and 1 (object): a point that stands for no point, and one that is left out."""
@@ -437,3 +440,39 @@ class Sam(PretrainedModel):
     def from_public(cls, raw: Mapping[str, Any]) -> tuple[SamConfig, Rename]:
         config = SamConfig.from_hub(dict(raw))
         return config, lambda state: from_hub(state, config.iou_head_depth)
+
+    @classmethod
+    def from_segment_anything(cls, file: str | Path, *, dtype: str | torch.dtype = "float32") -> Sam:
+        """Load a checkpoint of the authors' package `segment_anything`, such as `sam_vit_b_01ec64.pth`.
+
+        The sizes of the model follow from the shapes of its weights. Of a pickled file only tensors are read, never
+        objects.
+
+        Args:
+            file: a `.pth` or `.safetensors` file.
+            dtype: as `from_pretrained`.
+
+        Raises:
+            ValueError: the file is missing, damaged, or holds other weights.
+        """
+        state = read_state(Path(file))
+        config = SamConfig(**segment_anything_config(state, file))
+        return assemble(lambda: cls(config), state, file, dtype, SEGMENT_ANYTHING_KEYS.to_ours)
+
+
+# -- published sizes, with fresh weights ---------------------------------------------------------------
+
+
+def sam_vit_b() -> Sam:
+    """SAM with a ViT-B (94 M parameters)."""
+    return Sam(SamConfig())
+
+
+def sam_vit_l() -> Sam:
+    """SAM with a ViT-L (312 M parameters)."""
+    return Sam(SamConfig(dim=1024, layers=24, heads=16, hidden=4096, global_attn_indexes=(5, 11, 17, 23)))
+
+
+def sam_vit_h() -> Sam:
+    """SAM with a ViT-H (641 M parameters)."""
+    return Sam(SamConfig(dim=1280, layers=32, heads=16, hidden=5120, global_attn_indexes=(7, 15, 23, 31)))

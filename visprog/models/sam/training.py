@@ -1,7 +1,7 @@
-"""How SAM is trained (Kirillov et al. 2023, appendix A): a prompt is drawn from the true mask, the model answers, and
-points in what it got wrong are drawn as further prompts, as a person would click them.
+"""The training of SAM (Kirillov et al. 2023, appendix A): a prompt is drawn from the true mask, the model predicts
+masks, and points in the wrong pixels are drawn as further prompts, as a person would click them.
 
-All of it acts on N masks of each image at once: they share one image embedding.
+All functions work on N masks of each image at once: they share one image embedding.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from .model import Sam
 
 
 class SamLoss(NamedTuple):
-    """The loss of one answer; means over all masks, but for the last two.
+    """The loss of one prediction; means over all masks, but for the last two.
 
     Attributes:
         loss: 20 focal + dice + iou_error.
-        focal, dice: of the best mask.
+        focal, dice: losses of the best mask.
         iou_error: squared error of its predicted IoU.
-        best: which of its masks fits each target best, (batch, N).
-        iou: how well that one fits, (batch, N).
+        best: index of the mask that fits each target best, (batch, N).
+        iou: intersection over union of that mask and the target, (batch, N).
     """
 
     loss: Tensor
@@ -38,7 +38,7 @@ class SamLoss(NamedTuple):
 def mask_loss(
     masks: Tensor, iou: Tensor, targets: Tensor, *, wta_eps: float = 0.0, every_iou: bool = False
 ) -> SamLoss:
-    """Loss of an answer that may mean several things: only the mask that fits best is trained.
+    """Loss of a prediction of several masks per prompt: only the mask that fits best is trained.
 
     Args:
         masks: logits (batch, N, M, h, w); enlarged to the size of the targets.
@@ -97,8 +97,8 @@ def noisy_boxes(boxes: Tensor, share: float = 0.1, limit: float = 20.0) -> Tenso
 
 
 def correction_points(masks: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """A click that corrects each answer: a point of what it got wrong, 1 if it lies on the thing, else 0. Where
-    nothing is wrong, a point beside the thing.
+    """A click that corrects each mask: a point among its wrong pixels, with label 1 if it lies on the object, else 0.
+    If no pixel is wrong, a point beside the object.
 
     Args:
         masks, targets: bool (batch, N, H, W).
@@ -114,8 +114,8 @@ def correction_points(masks: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def interactive_rounds(clicks: int) -> list[bool]:
-    """Whether each round after the first brings a new click: `clicks` of them, one more round without at a random
-    place, and one at the end."""
+    """Whether each round after the first has a new click: `clicks` rounds have one; one more round without is at a
+    random place among them, and one at the end."""
     rounds = [True] * clicks
     if clicks:
         rounds.insert(int(torch.randint(clicks + 1, ())), False)
@@ -132,17 +132,17 @@ def interactive_losses(
     wta_eps: float = 0.0,
     every_iou: bool = False,
 ) -> list[SamLoss]:
-    """The losses of a training step, one an answer.
+    """The losses of a training step, one per prediction.
 
-    First each mask is asked for by a point in it or by its box, with equal chance; the answer is several masks. Then
-    each round feeds back the logits of the mask that the model itself rated best, with or without a click on what is
-    wrong in it; the answer is one mask. Logits are fed back without gradient.
+    First each mask is prompted for by a point in it or by its box, with equal probability; several masks are predicted.
+    Then each round feeds back the logits of the mask that the model itself rated best, with or without a click on its
+    wrong pixels; one mask is predicted. Logits are fed back without gradient.
 
     Args:
         images: (batch, channels, H, W).
         targets: bool (batch, N, H, W).
-        rounds: from `interactive_rounds`; none for the first prompt alone.
-        box_limit: as `limit` of `noisy_boxes`.
+        rounds: from `interactive_rounds`; empty for the first prompt alone.
+        box_limit: `limit` of `noisy_boxes`.
         wta_eps, every_iou: as in `mask_loss`.
     """
     image_embeddings, _ = model.image_encoder(images)
