@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from visprog.tools.backends.owl import EmbeddedDetector
+from visprog.tools.backends.owl import OwlDetector
 from visprog.training.data import read_voc
 from visprog.values.image import Image
 
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("phrase", help="that the detector is asked for")
     parser.add_argument("--split", default="val")
     arguments = parser.parse_args()
-    detector, found = EmbeddedDetector(arguments.model), read_voc(arguments.data, arguments.split)
+    detector, found = OwlDetector(arguments.model), read_voc(arguments.data, arguments.split)
     right = 0
     for i in range(len(found)):
         photograph = found[i]

@@ -27,11 +27,11 @@ from visprog.scenes import COLORS, SHAPES, Scene, Scenes
 from visprog.scenes.objects import OPPOSITE
 from visprog.scenes.wordings import QUESTION_TYPES
 from visprog.tools.backends._gate import to_view
-from visprog.tools.backends.clip import EmbeddedClassifier, EmbeddedMatcher
-from visprog.tools.backends.coca import EmbeddedCaptioner
+from visprog.tools.backends.clip import Comparison, EmbeddedClassifier, EmbeddedMatcher
+from visprog.tools.backends.coca import CocaCaptioner
 from visprog.tools.backends.llava import EmbeddedVqa
 from visprog.tools.backends.owl import EmbeddedDetector
-from visprog.tools.backends.sam_own import EmbeddedSegmenter
+from visprog.tools.backends.sam import EmbeddedSegmenter
 from visprog.training.metrics.average_precision import Found, average_precision
 from visprog.values import Box, Region
 from visprog.values.image import Image
@@ -134,7 +134,7 @@ def segment(split: str, count: int, size: int) -> Scores:
 def caption(split: str, count: int, size: int) -> Scores:
     """The share of captions that name each thing with its colour and shape, and nothing else."""
     pairs = list(scenes(split, count, size))
-    backend = EmbeddedCaptioner()
+    backend = CocaCaptioner()
     said = answers(backend, [{"image": image} for _, image in pairs])
     return {
         "all facts right": share(
@@ -181,7 +181,7 @@ def relations(split: str, count: int, size: int) -> Scores:
         for question in scene.questions(1, [kind])
     ]
     said = answers(speaker, [{"image": image, "question": question.text} for image, question in asked])
-    model, scores = matcher.zero_shot, dict[str, float]()
+    scores = dict[str, float]()
     with agent:
         found = [agent.run(question.program, image).value for image, question in asked]
     for title, kinds in (("yes/no", RELATIONAL[:1]), ("which", RELATIONAL[1:])):
@@ -192,9 +192,7 @@ def relations(split: str, count: int, size: int) -> Scores:
     chosen = []
     for image, question in asked:
         if question.type == "relation":
-            cosines = (
-                model.encode_classes(list(statements(question.text))) @ model.encode_images([image.pixels])[0]
-            )
+            (cosines,) = matcher.cosines([Comparison(image, list(statements(question.text)))])
             chosen.append(bool(cosines[0] > cosines[1]) == question.answer)
     return {**scores, "CLIP score, yes/no": share(chosen)}
 

@@ -9,8 +9,10 @@ that tensors took beside weights and inputs. Below 1 is faster, or smaller.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +21,10 @@ from timing import Run, peak, ratio
 
 from visprog.models.sam.hub import SEGMENT_ANYTHING_KEYS
 from visprog.models.sam.model import Sam
-from visprog.tools.backends.sam_package import import_package
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from tests.parity.segment_anything_package import import_package
 
 
 def make(size: int) -> tuple[Sam, Any, Any]:

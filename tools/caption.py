@@ -10,9 +10,10 @@ from visprog.values.image import Image
 @tool(
     backends={
         "none": "visprog.tools.backends.none:NoCaptioner",
-        "embedded": "visprog.tools.backends.coca:EmbeddedCaptioner",
+        "embedded": "visprog.tools.backends.coca:CocaCaptioner",
+        "coca": "visprog.tools.backends.coca:CocaCaptioner",
         "blip": "visprog.tools.backends.blip:BlipCaptioner",
-        "llava": "visprog.tools.backends.vlm:LlavaCaptioner",
+        "llava": "visprog.tools.backends.llava:LlavaCaptioner",
         "openai": "visprog.tools.backends.endpoint:EndpointCaptioner",
     },
     default="none",

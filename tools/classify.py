@@ -11,8 +11,8 @@ from visprog.values.image import Image
     backends={
         "basic": "visprog.tools.backends.basic:BasicClassifier",
         "embedded": "visprog.tools.backends.clip:EmbeddedClassifier",
-        "clip": "visprog.tools.backends.dual_encoder:ClipClassifier",
-        "siglip": "visprog.tools.backends.dual_encoder:SiglipClassifier",
+        "clip": "visprog.tools.backends.clip:ClipClassifier",
+        "siglip": "visprog.tools.backends.siglip:SiglipClassifier",
     },
     default="basic",
 )
@@ -25,8 +25,8 @@ def classify(image: Image | Region, options: list[str]) -> str:
     backends={
         "basic": "visprog.tools.backends.basic:BasicMatcher",
         "embedded": "visprog.tools.backends.clip:EmbeddedMatcher",
-        "clip": "visprog.tools.backends.dual_encoder:ClipMatcher",
-        "siglip": "visprog.tools.backends.dual_encoder:SiglipMatcher",
+        "clip": "visprog.tools.backends.clip:ClipMatcher",
+        "siglip": "visprog.tools.backends.siglip:SiglipMatcher",
     },
     default="basic",
 )
@@ -39,8 +39,8 @@ def match(image: Image | Region, text: str) -> float:
     backends={
         "basic": "visprog.tools.backends.basic:BasicVerifier",
         "embedded": "visprog.tools.backends.clip:EmbeddedVerifier",
-        "clip": "visprog.tools.backends.dual_encoder:ClipVerifier",
-        "siglip": "visprog.tools.backends.dual_encoder:SiglipVerifier",
+        "clip": "visprog.tools.backends.clip:ClipVerifier",
+        "siglip": "visprog.tools.backends.siglip:SiglipVerifier",
     },
     default="basic",
 )

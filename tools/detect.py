@@ -12,8 +12,8 @@ from visprog.values.image import Image
         "opencv": "visprog.tools.backends.opencv:OpenCVDetector",
         "embedded": "visprog.tools.backends.owl:EmbeddedDetector",
         "onnx": "visprog.tools.backends.onnx:OnnxDetector",
-        "owlv2": "visprog.tools.backends.zero_shot_detector:ZeroShotDetector",
-        "grounding-dino": "visprog.tools.backends.zero_shot_detector:GroundingDinoDetector",
+        "owlv2": "visprog.tools.backends.owl:OwlDetector",
+        "grounding-dino": "visprog.tools.backends.grounding_dino:GroundingDinoDetector",
     },
     default="opencv",
 )

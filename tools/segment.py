@@ -10,7 +10,7 @@ from visprog.values.image import Image
 @tool(
     backends={
         "grabcut": "visprog.tools.backends.opencv:GrabCut",
-        "embedded": "visprog.tools.backends.sam_own:EmbeddedSegmenter",
+        "embedded": "visprog.tools.backends.sam:EmbeddedSegmenter",
         "sam": "visprog.tools.backends.sam:SamSegmenter",
         "segment-anything": "visprog.tools.backends.sam:SegmentAnythingSegmenter",
     },
@@ -24,8 +24,8 @@ def segment(image: Image, region: Region | Point) -> Region:
 @tool(
     backends={
         "none": "visprog.tools.backends.none:NothingSegmented",
-        "embedded": "visprog.tools.backends.sam_own:EmbeddedEverything",
-        "sam": "visprog.tools.backends.sam_everything:SamEverything",
+        "embedded": "visprog.tools.backends.sam:EmbeddedEverything",
+        "sam": "visprog.tools.backends.sam:SamEverything",
     },
     default="none",
 )

@@ -11,7 +11,7 @@ from visprog.values.image import Image
     backends={
         "none": "visprog.tools.backends.none:NoVqa",
         "embedded": "visprog.tools.backends.llava:EmbeddedVqa",
-        "llava": "visprog.tools.backends.vlm:LlavaVqa",
+        "llava": "visprog.tools.backends.llava:LlavaVqa",
         "openai": "visprog.tools.backends.endpoint:EndpointVqa",
     },
     default="none",

@@ -11,13 +11,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from visprog.errors import MissingExtra  # noqa: E402
+from tests.parity.segment_anything_package import import_package  # noqa: E402
 from visprog.models.sam.automatic import FoundMask, SamAutomaticMaskGenerator, crop_boxes, point_grid  # noqa: E402
 from visprog.models.sam.hub import SEGMENT_ANYTHING_KEYS  # noqa: E402
 from visprog.models.sam.model import Sam, SamConfig  # noqa: E402
 from visprog.models.sam.predictor import SamPredictor, sam_image_processor  # noqa: E402
 from visprog.models.sam.training import interactive_losses  # noqa: E402
-from visprog.tools.backends.sam_package import import_package  # noqa: E402
 
 CONFIG = SamConfig(
     image_size=64, patch=8, dim=24, layers=2, heads=3, hidden=48, window_size=3, global_attn_indexes=(1,), width=32,
@@ -38,10 +37,7 @@ def model() -> Sam:
 @pytest.fixture(scope="module")
 def package(model: Sam) -> tuple[Any, Any]:
     """The authors' package, and the same model in it."""
-    try:
-        package = import_package()
-    except MissingExtra as error:
-        pytest.skip(str(error))
+    package = import_package()
     from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
     from segment_anything.modeling import Sam as Theirs
 

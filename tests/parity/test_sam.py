@@ -259,13 +259,9 @@ def test_a_bare_configuration_is_sam_b() -> None:
 
 def authors_model(height: int, width: int, *, window: int = 3, absolute: bool = False, table: int = 0) -> Any:
     """On images that need not be square; with tables of relative positions for a side of `table`, where given."""
-    from visprog.errors import MissingExtra
-    from visprog.tools.backends.sam_package import import_package
+    from tests.parity.segment_anything_package import import_package
 
-    try:
-        import_package()
-    except MissingExtra as error:
-        pytest.skip(str(error))
+    import_package()
     from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
     return noisy(

@@ -14,7 +14,7 @@ pytest.importorskip("accelerate")
 import PIL.Image  # noqa: E402
 
 from visprog.errors import ToolError  # noqa: E402
-from visprog.tools.backends.coca import EmbeddedCaptioner, moved, sentence  # noqa: E402
+from visprog.tools.backends.coca import CocaCaptioner, moved, sentence  # noqa: E402
 from visprog.training.data.samples import DataError  # noqa: E402
 from visprog.training.init_from import load_image_encoder  # noqa: E402
 from visprog.training.objectives.caption import Captioning  # noqa: E402
@@ -98,11 +98,11 @@ def test_it_writes_what_it_learned_and_the_backend_says_it(learned: tuple[Captio
     task, folder = learned
     data, rng = task.data("train"), np.random.default_rng(0)
     samples = [data.sample(key, rng) for key in range(4)]
-    backend = EmbeddedCaptioner(str(folder))
+    backend = CocaCaptioner(str(folder))
     said = backend([{"image": Image(pixels)} for pixels, _, _ in samples])
     assert [s.lower() for s in said] == [sentence(text).lower() for _, text, _ in samples]
     whole = Image(samples[0][0])
-    (again,) = EmbeddedCaptioner(str(folder), margin=0)([{"image": Region(whole.box, "", 1.0, whole)}])
+    (again,) = CocaCaptioner(str(folder), margin=0)([{"image": Region(whole.box, "", 1.0, whole)}])
     assert again == said[0]
 
 
@@ -193,8 +193,8 @@ def test_files_of_captions(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_captioner(tmp_path: Path) -> None:
-    (error,) = EmbeddedCaptioner(str(tmp_path))([{"image": Image(np.zeros((8, 8, 3), np.uint8))}])
-    assert isinstance(error, ToolError) and "there is no captioner in" in str(error)
+    (error,) = CocaCaptioner(str(tmp_path))([{"image": Image(np.zeros((8, 8, 3), np.uint8))}])
+    assert isinstance(error, ToolError) and "holds no config.json" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_words_become_a_sentence(words: str, expected: str) -> None:
 
 def test_a_region_outside_its_image_concerns_its_call_alone(learned: tuple[Captioning, Path]) -> None:
     image = Image(np.zeros((16, 16, 3), np.uint8))
-    results = EmbeddedCaptioner(str(learned[1]))(
+    results = CocaCaptioner(str(learned[1]))(
         [{"image": image}, {"image": Region(Box(50, 50, 60, 60), "", 1.0, image)}]
     )
     assert isinstance(results[0], str) and isinstance(results[1], Exception)

@@ -22,7 +22,7 @@ from visprog.models.llava.chat import IMAGE, Chat  # noqa: E402
 from visprog.models.preprocess.tokenizer import word_tokenizer  # noqa: E402
 from visprog.scenes import Scenes  # noqa: E402
 from visprog.scenes.language import cell, from_left  # noqa: E402
-from visprog.tools.backends.llava import EmbeddedVqa  # noqa: E402
+from visprog.tools.backends.llava import LlavaVqa  # noqa: E402
 from visprog.training.data.samples import BadSample, DataError  # noqa: E402
 from visprog.training.data.scenes.conversations import LIST, reasoned  # noqa: E402
 from visprog.training.init_from import add_position_codes  # noqa: E402
@@ -213,7 +213,7 @@ def test_it_learns_scenes_by_heart_and_the_backend_answers(scenes: Instruction, 
         optimizer.step()
     assert loss.item() < 0.05
     scenes.save(tmp_path)
-    backend = EmbeddedVqa(str(tmp_path))
+    backend = LlavaVqa(str(tmp_path))
     calls: list[dict[str, Any]] = [
         {"image": Image(s.images[0]), "question": s.turns[2].text} for s in samples
     ]
@@ -315,10 +315,8 @@ def test_what_does_not_fit_is_named(files: Path, encoder: Path, tmp_path: Path) 
     data: Any = joined(files, encoder, "length=9").data("train")
     with pytest.raises(BadSample, match="9 are the most"):
         data.sample(0, np.random.default_rng(0))
-    (error,) = EmbeddedVqa(str(tmp_path))(
-        [{"image": Image(np.zeros((8, 8, 3), np.uint8)), "question": "why?"}]
-    )
-    assert isinstance(error, ToolError) and "there is no LLaVA in" in str(error)
+    (error,) = LlavaVqa(str(tmp_path))([{"image": Image(np.zeros((8, 8, 3), np.uint8)), "question": "why?"}])
+    assert isinstance(error, ToolError) and "holds no config.json" in str(error)
 
 
 def test_an_image_encoder_says_where_its_tokens_are() -> None:

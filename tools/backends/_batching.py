@@ -1,4 +1,4 @@
-"""What backends on large networks share: batches answered together, work remembered, pictures cut."""
+"""What backends on large networks share: batches, a cache of features, crops, and the base of their classes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ V = TypeVar("V")
 T = TypeVar("T")
 
 
-def answer_together(
-    calls: list[dict[str, Any]], prepare: Callable[..., Any], answer: Callable[[list[Any]], list[Any]]
+def answer_batch(
+    calls: list[dict[str, Any]], prepare: Callable[..., Any], answer: Callable[[list[Any]], Sequence[Any]]
 ) -> list[Any]:
     """Results of a batch of calls, in order, with an exception in the place of each that failed.
 
     Args:
-        prepare: a call's arguments → what `answer` takes of it; its exceptions concern that call alone.
-        answer: all that was prepared → as many results.
+        prepare: The arguments of a call → what `answer` takes of it; its exceptions concern that call alone.
+        answer: Everything that was prepared → as many results.
     """
     results = answer_each(calls, prepare)
     good = [i for i, prepared in enumerate(results) if not isinstance(prepared, Exception)]
@@ -41,11 +41,11 @@ def answer_together(
     return results
 
 
-class Memory(Generic[K, V]):
-    """The results of costly work by key; those that were not used for longest are forgotten.
+class LRUCache(Generic[K, V]):
+    """Results of costly work by key; the least recently used leave first.
 
     Args:
-        capacity: how many are kept.
+        capacity: Maximum number of results.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -73,23 +73,32 @@ def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (items[i : i + size] for i in range(0, len(items), max(size, 1)))
 
 
-def look(thing: Image | Region, margin: float) -> Image:
-    """The picture to look at: an image itself; a region's crop, with `margin` (a share of its longer side).
+def crop_to(seen: Image | Region, margin: float, frame: float = 0.0) -> Image:
+    """The image to look at: an image itself; a region's crop.
+
+    Args:
+        margin: Width added to a region on each side, as a share of its longer side.
+        frame: Side of a square around the crop, as a multiple of its longer side, filled with the pixels of its edges;
+            0 for none.
 
     Raises:
-        ToolError: the region does not know its picture.
-        ImageError: the region lies outside its picture.
+        ToolError: The region does not know its image.
+        ImageError: The region lies outside its image.
     """
-    if isinstance(thing, Image):
-        return thing
-    if thing.image is None:
-        raise ToolError("this region does not know its picture: give crop(image, region)")
-    part: Image = thing.image.crop(thing.box.expand(max(margin * max(thing.width, thing.height), 1.0)))
-    return part
+    if isinstance(seen, Image):
+        return seen
+    if seen.image is None:
+        raise ToolError("this region does not know its image: give crop(image, region)")
+    crop: Image = seen.image.crop(seen.box.expand(max(margin * max(seen.width, seen.height), 1.0)))
+    if not frame:
+        return crop
+    from visprog.models.preprocess.image_processor import pad_to_square
+
+    return Image(pad_to_square(crop.pixels, frame))
 
 
 def to_rgb(image: Image) -> PIL.Image.Image:
-    """The picture as PIL wants it, RGB; what is transparent is white."""
+    """An image as RGB for PIL; what is transparent is white."""
     import PIL.Image
 
     return PIL.Image.fromarray(image.pixels)

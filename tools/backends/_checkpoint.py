@@ -1,19 +1,87 @@
-"""Pretrained weights from a local folder or the Hugging Face hub: loaded once, shared by the tools.
+"""Pretrained weights from a folder or the Hugging Face hub: loaded once, shared by the tools.
 
-A checkpoint is data: weights are safetensors, and no code that comes with one is run. With HF_HUB_OFFLINE=1
-nothing is downloaded, and what the local cache holds is used.
+Checkpoints of the types that `visprog.models` implements are loaded by it, the others by transformers; the
+`model_type` in `config.json` decides. A checkpoint is data: weights are safetensors, and no code that comes with one is
+run. With HF_HUB_OFFLINE=1 nothing is downloaded, and the local cache is used.
 """
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from visprog.errors import MissingExtra, ToolError
+
+from ._backend_file import LAYOUT, backend_file, folder_of
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a checkpoint lies, and what its `config.json` says.
+
+    Attributes:
+        name: The model as it was configured.
+        tool: The tool that asks, for messages.
+        folder: Its folder; None for a hub id.
+        config: The object in `config.json`.
+    """
+
+    name: str
+    tool: str
+    folder: Path | None
+    config: Mapping[str, Any]
+
+    @property
+    def model_type(self) -> str:
+        from visprog.models.checkpoint.hub_config import architecture
+
+        return architecture(self.config) or "unknown"
+
+    @property
+    def trained_here(self) -> bool:
+        """Whether the folder was saved by this package; else it is a public checkpoint."""
+        return bool(self.config.get("layout") == LAYOUT)
+
+    @property
+    def place(self) -> str:
+        """What to hand to a loader: the path of the folder, or the hub id."""
+        return str(self.folder or self.name)
+
+    def refusal(self, model_types: Sequence[str]) -> ToolError:
+        """The error for a checkpoint that a backend cannot run."""
+        return ToolError(
+            f"{self.tool}: '{self.name}' is of model_type {self.model_type}; this backend takes "
+            f"{' or '.join(model_types)}"
+        )
+
+    def failure(self, error: Exception) -> ToolError:
+        """The error for a checkpoint that cannot be fetched or read."""
+        reason = first_line(error)
+        if self.folder is not None:
+            return ToolError(f"{self.tool}: cannot load {self.name}: {reason}")
+        return ToolError(
+            f"{self.tool}: cannot get '{self.name}' from the hub ({reason}): download it where there is a "
+            f'network, and set model = "FOLDER" under [tools.{self.tool}] in visprog.toml'
+        )
+
+
+class Processor(NamedTuple):
+    """What prepares the inputs of a model of `visprog.models`.
+
+    Attributes:
+        tokenizer: None for a model without texts.
+        image_processor: None if the folder does not say how images are prepared.
+    """
+
+    tokenizer: Any
+    image_processor: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,38 +89,33 @@ class Checkpoint:
     """A network ready to run, and the processor that prepares its inputs.
 
     Attributes:
-        name: the folder or hub id that it came from.
-        network: the model of transformers, in evaluation mode on its device.
-        processor: its processor (images and text).
+        source: Where it came from.
+        network: The model, in evaluation mode on its device.
+        processor: For images and text: a `Processor`, or that of transformers.
     """
 
-    name: str
+    source: Source
     network: Any
     processor: Any
     lock: threading.RLock = field(default_factory=threading.RLock)
 
-    @property
-    def kind(self) -> str:
-        """The architecture, as transformers calls it: "clip", "sam", …"""
-        return str(self.network.config.model_type)
+    def send(self, value: Any) -> Any:
+        """A tensor on the network's device, floats in its precision."""
+        weight = next(self.network.parameters())
+        return value.to(weight.device, weight.dtype if value.is_floating_point() else value.dtype)
 
-    def send(self, inputs: Any) -> dict[str, Any]:
-        """A processor's output on the network's device, floats in its precision."""
+    def send_all(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The tensors in a processor's output, as `send` gives them."""
         import torch
 
-        device, dtype = self.network.device, self.network.dtype
-        return {
-            key: value.to(device, dtype if value.is_floating_point() else value.dtype)
-            for key, value in inputs.items()
-            if isinstance(value, torch.Tensor)
-        }
+        return {key: self.send(value) for key, value in inputs.items() if isinstance(value, torch.Tensor)}
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """The network for one thread at a time, without gradients.
 
         Raises:
-            ToolError: the device has too little memory.
+            ToolError: The device has too little memory.
         """
         import torch
 
@@ -61,7 +124,7 @@ class Checkpoint:
                 yield
             except torch.OutOfMemoryError as error:
                 raise ToolError(
-                    f"'{self.name}' needs more memory than {self.network.device} has: "
+                    f"'{self.source.name}' needs more memory than its device has: "
                     f'lower batch_size, or set device = "cpu"'
                 ) from error
 
@@ -70,45 +133,184 @@ _loaded: dict[tuple[str, ...], Checkpoint] = {}
 _loading = threading.Lock()
 
 
-def load(
-    model: str,
-    tool: str,
-    architecture: str,
-    kinds: Sequence[str],
-    *,
-    device: str = "auto",
-    dtype: str = "auto",
-    half_on_cpu: str = "float32",
-) -> Checkpoint:
-    """The checkpoint, from memory where it was loaded before.
+def find(model: str, tool: str) -> Source:
+    """What a model is, before its weights are read.
 
     Args:
-        model: a folder that `save_pretrained` wrote, or a hub id ("ORG/NAME").
-        tool: the tool that asks, for messages.
-        architecture: the class of transformers that builds the network, for example "AutoModel".
-        kinds: model types that the caller can run; empty for any.
-        device: "cpu", "cuda", "cuda:1", "mps"; "auto" takes a GPU where there is one.
-        dtype: "float32", "bfloat16", "float16"; "auto" is the checkpoint's own.
-        half_on_cpu: what "auto" makes of a float16 checkpoint on a CPU, where float16 is slow.
+        model: Name of a bundled model, a folder, or a hub id ("ORG/NAME").
+        tool: The tool that asks, for messages.
 
     Raises:
-        MissingExtra: torch or transformers is not installed.
-        ToolError: there is no such checkpoint, it is of another kind, holds only pickled weights or lacks
-            some, or the device cannot take it.
+        MissingExtra: Torch is not installed.
+        ToolError: There is no such checkpoint, or it holds only pickled weights or none.
     """
-    source = _locate(model, tool)
-    with _loading:
-        key = (source, architecture, device, dtype, half_on_cpu)
-        if key not in _loaded:
-            network, processor = _read(source, model, tool, architecture, kinds, dtype)
-            _loaded[key] = Checkpoint(model, _place(network, model, device, dtype, half_on_cpu), processor)
-        return _loaded[key]
+    if find_spec("torch") is None:
+        raise MissingExtra(f"a model for {tool}", "torch")
+    folder = _checked(model, tool)
+    source = Source(model, tool, folder, {})
+    try:
+        config = _hub_config(model) if folder is None else _read_config(folder / "config.json")
+    except MissingExtra:
+        raise
+    except Exception as error:  # the hub's client and the HTTP library each raise their own kinds
+        raise source.failure(error) from error
+    return Source(model, tool, folder, config)
+
+
+def load(
+    source: Source,
+    device: str,
+    dtype: str,
+    *,
+    processor: Callable[[Source, Any], Any] | None = None,
+    half_on_cpu: str = "float32",
+) -> Checkpoint:
+    """A checkpoint in the implementation of `visprog.models`, from memory if it was loaded before.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1", "mps"; "auto" takes that of `backend.json`, else a GPU if there is one.
+        dtype: "float32", "bfloat16", "float16"; "auto" is float32 for a model that was trained here, else the
+            checkpoint's own.
+        processor: Makes the processor of the source and its network; `read_processor` if not given.
+        half_on_cpu: Precision that "auto" gives a float16 checkpoint on a CPU, where float16 is slow.
+
+    Raises:
+        ToolError: It cannot be read, or the device cannot take it.
+    """
+
+    def read() -> tuple[Any, Any]:
+        from visprog.models.base import load_model
+
+        precision = "float32" if source.trained_here and dtype == "auto" else dtype
+        try:
+            network = load_model(source.place, dtype=precision).eval()
+            return network, (processor or read_processor)(source, network)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise source.failure(error) from error
+
+    return _once(source, "visprog", device, dtype, half_on_cpu, read)
+
+
+def load_file(model: str, tool: str, read: Callable[[Path, str], Any], device: str, dtype: str) -> Checkpoint:
+    """A checkpoint that is one file in a layout of its authors, from memory if it was loaded before.
+
+    Args:
+        read: Makes the network of the file, in a precision; a ValueError says that it is another.
+        device, dtype: as `load`.
+
+    Raises:
+        ToolError: There is no such file, it cannot be read, or the device cannot take it.
+    """
+    if find_spec("torch") is None:
+        raise MissingExtra(f"a model for {tool}", "torch")
+    file = Path(model).expanduser()
+    if not file.is_file():
+        raise ToolError(f"{tool}: no such file: {model}")
+    source = Source(model, tool, None, {})
+
+    def make() -> tuple[Any, Any]:
+        try:
+            return read(file, dtype).eval(), Processor(None, None)
+        except ValueError as error:
+            raise ToolError(f"{tool}: cannot load {model}: {first_line(error)}") from error
+
+    return _once(source, "file", device, dtype, "float32", make)
+
+
+def load_by_transformers(
+    source: Source, architecture: str, device: str, dtype: str, *, half_on_cpu: str = "float32"
+) -> Checkpoint:
+    """A public checkpoint in the implementation of transformers, from memory if it was loaded before.
+
+    Args:
+        architecture: The class of transformers that builds the network, such as "AutoModel".
+        device, dtype, half_on_cpu: as `load`.
+
+    Raises:
+        MissingExtra: Transformers is not installed.
+        ToolError: It cannot be read, lacks weights, or the device cannot take it.
+    """
+
+    def read() -> tuple[Any, Any]:
+        network, report = _transformers(
+            source, architecture, use_safetensors=True, dtype=dtype, output_loading_info=True
+        )
+        if missing := report["missing_keys"]:
+            raise ToolError(
+                f"{source.tool}: '{source.name}' lacks {len(missing)} of the weights that "
+                f"{type(network).__name__} needs, such as {min(missing)}: it is for another task"
+            )
+        return network.eval(), transformers_processor(source)
+
+    return _once(source, architecture, device, dtype, half_on_cpu, read)
+
+
+def read_processor(source: Source, network: Any) -> Processor:
+    """The tokenizer and the image processor of a checkpoint, as far as its folder has them."""
+    from visprog.models.checkpoint.hub import locate
+    from visprog.models.preprocess.image_processor import ImageProcessor
+    from visprog.models.preprocess.tokenizer import Tokenizer
+
+    folder = locate(source.place)
+
+    def has(*names: str) -> bool:
+        return any((folder / f"{name}.json").is_file() for name in names)
+
+    tokenizer = image_processor = None
+    if has("tokenizer", "vocab"):
+        siglip = source.model_type == "siglip"
+        tokenizer = Tokenizer.from_pretrained(
+            folder,
+            length=getattr(getattr(network.config, "text_encoder", None), "length", None),
+            full=siglip,  # it was trained on texts filled up to full length
+            clean=_siglip_cleaner(folder) if siglip else None,
+        )
+    if has("image_processor", "processor_config", "preprocessor_config"):
+        image_processor = ImageProcessor.from_pretrained(folder)
+    return Processor(tokenizer, image_processor)
+
+
+def _siglip_cleaner(folder: Path) -> Callable[[str], str] | None:
+    """What the tokenizer of a public SigLIP does in code, and not in its `tokenizer.json`: that of SigLIP drops
+    punctuation, that of SigLIP 2 lowers the case."""
+    from visprog.models.siglip import canonical
+
+    file = folder / "tokenizer_config.json"
+    settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    cleaners = {"SiglipTokenizer": canonical, "GemmaTokenizer": str.lower, "Siglip2Tokenizer": str.lower}
+    return cleaners.get(settings.get("tokenizer_class", "").removesuffix("Fast"))
+
+
+def transformers_processor(source: Source) -> Any:
+    """The processor of transformers for a public checkpoint.
+
+    Raises:
+        MissingExtra: Transformers is not installed.
+        ToolError: It cannot be read.
+    """
+    return _transformers(source, "AutoProcessor")
+
+
+def generation_config(source: Source) -> Any:
+    """The settings of generation of a public checkpoint, as transformers reads them.
+
+    Raises:
+        MissingExtra: Transformers is not installed.
+    """
+    try:
+        return _transformers(source, "GenerationConfig")
+    except ToolError:  # older checkpoints have no generation_config.json
+        from transformers import GenerationConfig
+
+        text = source.config.get("text_config") or {}
+        return GenerationConfig(eos_token_id=source.config.get("eos_token_id", text.get("eos_token_id")))
 
 
 def unload(model: str) -> None:
-    """Forget a checkpoint: it leaves memory as soon as nobody uses it any more."""
+    """Forget a checkpoint: it leaves memory when its last user is done."""
+    place = str(folder_of(model) or model)
     with _loading:
-        for key in [key for key, checkpoint in _loaded.items() if checkpoint.name == model]:
+        for key in [key for key in _loaded if key[0] == place]:
             del _loaded[key]
 
 
@@ -124,25 +326,61 @@ def pick_device(device: str) -> str:
 
 
 def first_line(error: BaseException, limit: int = 200) -> str:
-    """The first line of what an error says, shortened, without its full stop."""
+    """The first line of the message of an error, shortened, without its full stop."""
     lines = str(error).strip().splitlines()
     line = lines[0].strip().rstrip(".") if lines else type(error).__name__
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def _locate(model: str, tool: str) -> str:
-    """What to hand to transformers: the path of a folder that looks right, or a hub id."""
-    folder = Path(model).expanduser()
-    if not folder.is_dir():
-        if folder.exists():
+def _place(network: Any, name: str, device: str, dtype: str = "auto", half_on_cpu: str = "float32") -> Any:
+    """A network on a device, as `load` says.
+
+    Raises:
+        ToolError: The device cannot take it.
+    """
+    import torch
+
+    device = pick_device(device)
+    if dtype == "auto" and device == "cpu" and next(network.parameters()).dtype == torch.float16:
+        network = network.to(getattr(torch, half_on_cpu))
+    try:
+        return network.to(device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        raise ToolError(f"cannot put '{name}' on the device '{device}': {first_line(error)}") from error
+
+
+def _once(
+    source: Source,
+    architecture: str,
+    device: str,
+    dtype: str,
+    half_on_cpu: str,
+    read: Callable[[], tuple[Any, Any]],
+) -> Checkpoint:
+    if device == "auto":
+        device = backend_file(source.folder).device
+    key = (source.place, architecture, device, dtype, half_on_cpu)
+    with _loading:
+        if key not in _loaded:
+            network, processor = read()
+            network = _place(network, source.name, device, dtype, half_on_cpu)
+            _loaded[key] = Checkpoint(source, network, processor)
+        return _loaded[key]
+
+
+def _checked(model: str, tool: str) -> Path | None:
+    """The folder of a model, if it looks right; None for a hub id."""
+    folder = folder_of(model)
+    if folder is None:
+        if Path(model).expanduser().exists():
             raise ToolError(
                 f"{tool}: {model} is a file; give the folder that holds config.json and *.safetensors"
             )
         if model.startswith((".", "/", "~", "\\")) or model.count("/") > 1:
             raise ToolError(f"{tool}: no such folder: {model}")
-        return model
+        return None
     if not (folder / "config.json").is_file():
-        raise ToolError(f"{tool}: {model} holds no config.json: it is not a checkpoint saved by transformers")
+        raise ToolError(f"{tool}: {model} holds no config.json: it is not the folder of a model")
     if (folder / "adapter_config.json").is_file():
         raise ToolError(
             f"{tool}: {model} holds a LoRA adapter (adapter_config.json): merge it into its base model with peft's "
@@ -161,60 +399,44 @@ def _locate(model: str, tool: str) -> str:
             if pickled
             else f"{tool}: {model} holds no *.safetensors: save the model again with save_pretrained"
         )
-    return str(folder)
+    return folder
 
 
-def _read(
-    source: str, model: str, tool: str, architecture: str, kinds: Sequence[str], dtype: str
-) -> tuple[Any, Any]:
+@cache
+def _hub_config(model: str) -> dict[str, Any]:
+    """The `config.json` of a hub id; its file is downloaded once."""
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError:
+        raise MissingExtra("a model of the Hugging Face hub", "hf") from None
+    return _read_config(Path(hf_hub_download(model, "config.json")))
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    config = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(config, dict):
+        raise ValueError("config.json holds no JSON object")
+    return config
+
+
+def _transformers(source: Source, name: str, **options: Any) -> Any:
+    """What a class of transformers reads from a checkpoint."""
     try:
         import torch  # noqa: F401  # transformers hides its models where torch is missing
         import transformers
     except ImportError:
-        raise MissingExtra(f"a pretrained model for {tool}", "hf") from None
-    local = Path(source).is_dir()
-    common = {"trust_remote_code": False, "local_files_only": local}
+        raise MissingExtra(f"a pretrained model for {source.tool}", "hf") from None
     with _quiet(transformers):
         try:
-            config = transformers.AutoConfig.from_pretrained(source, **common)
-            if kinds and config.model_type not in kinds:
-                raise ToolError(
-                    f"{tool}: '{model}' is of kind {config.model_type}; this backend takes "
-                    f"{' or '.join(kinds)}"
-                )
-            network, report = getattr(transformers, architecture).from_pretrained(
-                source, use_safetensors=True, dtype=dtype, output_loading_info=True, **common
+            return getattr(transformers, name).from_pretrained(
+                source.place,
+                trust_remote_code=False,
+                local_files_only=source.folder is not None,
+                **options,
             )
-            processor = transformers.AutoProcessor.from_pretrained(source, **common)
-        except ToolError:
-            raise
         except Exception as error:
             # transformers, the hub's client, safetensors and the HTTP library each raise their own kinds.
-            said = first_line(error)
-            if not local:
-                raise ToolError(
-                    f"{tool}: cannot get '{model}' from the hub ({said}): download it where there is a "
-                    f'network, and set model = "FOLDER" under [tools.{tool}] in visprog.toml'
-                ) from error
-            raise ToolError(f"{tool}: cannot load {model}: {said}") from error
-    if report["missing_keys"]:
-        raise ToolError(
-            f"{tool}: '{model}' lacks {len(report['missing_keys'])} of the weights that "
-            f"{type(network).__name__} needs, such as {min(report['missing_keys'])}: it is for another task"
-        )
-    return network.eval(), processor
-
-
-def _place(network: Any, model: str, device: str, dtype: str, half_on_cpu: str) -> Any:
-    import torch
-
-    device = pick_device(device)
-    if dtype == "auto" and device == "cpu" and network.dtype == torch.float16:
-        network = network.to(getattr(torch, half_on_cpu))
-    try:
-        return network.to(device)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        raise ToolError(f"cannot put '{model}' on the device '{device}': {first_line(error)}") from error
+            raise source.failure(error) from error
 
 
 @contextmanager

@@ -1,17 +1,16 @@
-"""Whether an image is of the kind that a model was taught: small models answer surely whatever they are shown.
+"""Whether an image is like those that a model was trained on: small models answer surely whatever they are shown.
 
-`taught.json` in a model's folder says what that was; a folder without it is asked about any image. The bundled models
-were taught drawn scenes, and are asked about nothing else: not about photographs, nor about scenes that are darker,
-wider or fuller than any that they were taught.
+The `domain` in the `backend.json` of a folder says which images these were; a folder without one is asked about any
+image. The bundled models were taught drawn scenes, and are asked about nothing else: not about photographs, nor about
+scenes that are darker, wider or fuller than any that they were taught.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,86 +19,68 @@ from visprog.errors import Refused
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
-ABLE = {
+from ._backend_file import Domain, backend_file
+
+if TYPE_CHECKING:
+    from .owl import EmbeddedDetector
+
+PHOTO_BACKENDS = {
     "detect": "owlv2", "segment": "sam", "segment_everything": "sam", "classify": "siglip", "match": "siglip",
     "verify": "siglip", "caption": "blip", "vqa": "llava",
 }  # fmt: skip
-"""Tool → a backend that sees photographs, too."""
+"""Tool → a backend that takes photographs, too."""
 
-SURE = -1.0
-"""Greatest unlikeness of a crop of an image that is of another kind: part of a photograph may be rather plain."""
-
-
-@dataclass(frozen=True)
-class Taught:
-    """What a model was taught: the fields of `taught.json`.
-
-    Attributes:
-        images: in words, for messages.
-        gate: folder, relative to the model's, of a detector whose image features tell such images from others by the
-            linear classifier in its `gate.json`.
-        brightness: least level, 0 to 255, that 1 % of the pixels reach in one of their channels; 0 for any.
-        aspect: greatest ratio of the longer side to the shorter one.
-        objects: most objects in one image, counted by that detector; None for any number.
-    """
-
-    images: str
-    gate: str
-    brightness: float
-    aspect: float
-    objects: int | None
-
-
-@cache
-def taught(folder: Path) -> Taught | None:
-    """What the model in a folder was taught; None if the folder does not say."""
-    file = folder / "taught.json"
-    return Taught(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+MAX_CROP_SCORE = -1.0
+"""Maximum score of a crop of an image that is of another kind: part of a photograph may be rather plain."""
 
 
 @overload
-def to_view(thing: Image, folder: Path, tool: str) -> Image: ...
+def to_view(seen: Image, folder: Path | None, tool: str) -> Image: ...
 @overload
-def to_view(thing: Image | Region, folder: Path, tool: str) -> Image | Region: ...
-def to_view(thing: Image | Region, folder: Path, tool: str) -> Image | Region:
-    """What a model is to look at: the image or region as it is; of an image that is wider than taught, the part with
-    all that lies on its plain ground.
+def to_view(seen: Image | Region, folder: Path | None, tool: str) -> Image | Region: ...
+def to_view(seen: Image | Region, folder: Path | None, tool: str) -> Image | Region:
+    """What to show to a model: the image or region as it is; of an image that is wider than those of the training, the
+    part with everything that lies on its plain ground.
 
     A crop, and a region, is of the kind that the whole image is; a crop of another image must surely be of the kind.
 
+    Args:
+        folder: That of the model; None for a hub id, which takes any image.
+
     Raises:
-        Refused: the image is not of the kind that the model was taught.
+        Refused: The image is not like those that the model was trained on.
     """
-    known = taught(folder)
-    image = thing if isinstance(thing, Image) else thing.image
-    if known is None or image is None:
-        return thing
-    gate = (folder / known.gate).resolve()
-    whole, most = _trimmed(image.root, known.aspect), 0.0
-    if image.parent is not None and (whole is None or _unlikeness(whole, gate) > most):
-        whole, most = _trimmed(image, known.aspect), SURE
+    domain = backend_file(folder).domain
+    image = seen if isinstance(seen, Image) else seen.image
+    if domain is None or folder is None or image is None:
+        return seen
+    gate = (folder / domain.gate).resolve()
+    whole, threshold = _trimmed(image.root, domain.aspect), 0.0
+    if image.parent is not None and (whole is None or _score(whole, gate) > threshold):
+        whole, threshold = _trimmed(image, domain.aspect), MAX_CROP_SCORE
     if whole is None:
         raise _refusal(
-            known, tool, f"is wider or higher than {known.aspect:g}:1, and not for its ground alone"
+            domain, tool, f"is wider or higher than {domain.aspect:g}:1, and not for its ground alone"
         )
-    if _brightness(whole) < known.brightness:
-        raise _refusal(known, tool, "is darker")
-    if _unlikeness(whole, gate) > most:
-        raise _refusal(known, tool, "is of another kind")
-    if isinstance(thing, Region):
-        return thing
-    seen = whole if image.parent is None else thing
-    if known.objects is not None and _count(seen, gate) > known.objects:
+    if _brightness(whole) < domain.brightness:
+        raise _refusal(domain, tool, "is darker")
+    if _score(whole, gate) > threshold:
+        raise _refusal(domain, tool, "is of another kind")
+    if isinstance(seen, Region):
+        return seen
+    view = whole if image.parent is None else seen
+    if domain.objects is not None and _count(view, gate) > domain.objects:
         raise _refusal(
-            known, tool, f"shows more than {known.objects} objects (crop parts of it, if that helps)"
+            domain, tool, f"shows more than {domain.objects} objects (crop parts of it, if that helps)"
         )
-    return seen
+    return view
 
 
-def _refusal(known: Taught, tool: str, why: str) -> Refused:
+def _refusal(domain: Domain, tool: str, why: str) -> Refused:
     return Refused(
-        f"the model of {tool} was taught {known.images}, and this image {why}: "
-        f"set backend = \"{ABLE[tool]}\" under [tools.{tool}] in visprog.toml, after pip install 'visprog[hf]'"
+        f"the model of {tool} was taught {domain.images}, and this image {why}: "
+        f'set backend = "{PHOTO_BACKENDS[tool]}" under [tools.{tool}] in visprog.toml, '
+        "after pip install 'visprog[hf]'"
     )
 
 
@@ -138,16 +119,15 @@ def _plain_until(lines: NDArray[np.uint8]) -> int:
 
 
 @lru_cache(maxsize=8)
-def _unlikeness(image: Image, gate: Path) -> float:
-    """How unlike those taught an image is, by a detector's features of it as a square; above 0 it is none of them."""
-    import torch
+def _score(image: Image, gate: Path) -> float:
+    """How unlike the images of the training an image is, by a detector's features of it as a square; above 0 it is of
+    another kind."""
+    from visprog.models.preprocess.image_processor import pad_to_square
 
-    from ...models.preprocess.image_processor import pad_to_square
-    from .owl import load
-
-    model, _, pixels = load(gate)
-    with torch.inference_mode():
-        features = model.encode_images(pixels([pad_to_square(image.pixels)]))[1][0].float().numpy()
+    checkpoint = _detector(gate).checkpoint
+    inputs = checkpoint.processor.image_processor([pad_to_square(image.pixels)])
+    with checkpoint.running():
+        features = checkpoint.network.encode_images(checkpoint.send(inputs))[1][0].float().cpu().numpy()
     weights, bias = _classifier(gate)
     pooled = np.concatenate([features.mean(0), features.std(0), features.max(0), features.min(0)])
     return float(pooled @ weights + bias)
@@ -155,12 +135,19 @@ def _unlikeness(image: Image, gate: Path) -> float:
 
 def _count(image: Image, gate: Path) -> int:
     """Number of objects of any kind in an image."""
-    from .owl import NOUN, EmbeddedDetector
-
-    (found,) = EmbeddedDetector(str(gate))([{"image": image, "what": NOUN}])
+    detector = _detector(gate)
+    vocabulary = backend_file(gate).vocabulary
+    (found,) = detector([{"image": image, "what": vocabulary.noun if vocabulary else "object"}])
     if isinstance(found, Exception):
         raise found
     return len(found)
+
+
+@cache
+def _detector(gate: Path) -> EmbeddedDetector:
+    from .owl import EmbeddedDetector
+
+    return EmbeddedDetector(str(gate))
 
 
 @cache

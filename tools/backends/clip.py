@@ -1,271 +1,247 @@
-"""`classify`, `match` and `verify` with the bundled CLIP, in the words that it was trained on."""
+"""`classify`, `match` and `verify` with CLIP: bundled, trained by `visprog train clip`, or public."""
 
 from __future__ import annotations
 
-import math
 import re
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from visprog.errors import Refused, ToolError
 from visprog.registry.sees import Parsed, Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
-from ._batching import answer_together, look
-from ._bundled import in_words, model_folder, read_once, words_of
+from ._backend_file import known_words, words_summary
+from ._batching import crop_to
+from ._dual_encoder import DualEncoder, dual_encoder, encoder_of, plain, templates_for
 from ._gate import to_view
-from .dual_encoder import CONTRASTS
+from ._model_backend import ModelBackend
+from ._vocabulary import FILLERS, SIGNS, as_caption, exchanged, near_misses, nouns_in
 
-if TYPE_CHECKING:
-    from torch import Tensor
+CLIP = "openai/clip-vit-base-patch32"
 
-    from ...models.zero_shot import ZeroShot
+CLIPSCORE = 2.5
+"""CLIPScore (Hessel et al., 2021): cosines of good captions lie near 0.3, and this brings them near 1."""
 
-FILLERS = frozenset(
-    "a an the is are it this that there its in of on with color colour colored coloured shape shaped".split()
+CONTRASTS = ("something", "something else", "a scene", "a thing")
+"""What a statement must fit better than, to be held for true."""
+
+HEAD = re.compile(
+    r"^(?:there (?:is|are) )?(.+?) (?:is|are|has|have|with|without|in|on|at|of|near|that|who|which|\w+ing)\b"
 )
-VAGUE = frozenset("thing something picture image photo".split())
-"""Words that say nothing of what is seen."""
-
-SIGNS = frozenset(".,;:!?\"'")
-"""Signs that a text may have where the captions of training had none."""
-
-MOST_RIVALS = 200
-"""Words of a model of one's own that each word of a text is exchanged for."""
+"""The part of a statement that names an object, before what is said about it."""
 
 DENIALS = re.compile(r"\b(?:not|no|isn't|isnt|aren't|arent)\b")
 
 
-class Ask(NamedTuple):
-    """One call: the picture, and the texts to hold against it."""
+class Comparison(NamedTuple):
+    """One call: an image, and the texts to compare it with."""
 
-    picture: Image
+    image: Image
     texts: list[str]
     denied: bool = False
 
 
-class _OnClip:
+class ClipBackend(ModelBackend):
     """What the three tools share.
 
     Args:
-        model: folder of a model trained with `visprog train clip`; the bundled one where not given.
-        margin: how much wider than a region its crop is, as a share of its longer side.
+        margin: Width added to a region on each side, as a share of its longer side.
+        batch_size: Number of images or texts that the network encodes at once.
     """
 
-    tool: ClassVar[str]
-    parameter: ClassVar[str]
+    default_model = CLIP
+    parameter: str
 
-    def __init__(self, model: str | None = None, *, margin: float = 0.05) -> None:
-        self.folder = model_folder(model, "clip")
-        self.bundled = model is None
-        self.margin = margin
+    def __init__(
+        self, model: str | None = None, *, margin: float = 0.05, batch_size: int = 32, **options: Any
+    ) -> None:
+        super().__init__(model, **options)
+        self.margin, self.batch_size = margin, batch_size
+        self.vocabulary = self.settings.vocabulary
 
-    @property
-    def zero_shot(self) -> ZeroShot:
-        """The model, loaded at the first use; the tools share it.
-
-        Raises:
-            ToolError: the folder holds no such model.
-        """
-        return load(self.folder)
-
-    def _read(self, text: str) -> str:
-        """The text as it was said in training. Raises `Refused` where it has words that the model does not know.
-
-        What scenes call things is put as their captions put it; a model that was taught other captions is given the
-        text as it is, cut into the words that its tokenizer cuts it into.
-        """
-        known = words_of(self.folder)
-        if self._on_scenes:
-            plain = _phrase(" ".join(re.findall(r"[a-z]+|[,;]", text.lower().replace("gray", "grey"))))
-        elif known is None:
-            plain = " ".join(text.split())
-        else:
-            plain = " ".join(re.findall(r"\w+|[^\w\s]+", text.lower()))
-        if known is not None:
-            plain = " ".join(w for w in plain.split() if w in known or w not in FILLERS | SIGNS)
-        unknown = [word for word in plain.split() if known is not None and word not in known]
-        if unknown or not plain:
-            which = "bundled model" if self.bundled else f"model in {self.folder.name}"
-            raise Refused(
-                f"the {which} of {self.tool} was not taught what "
-                f'{", ".join(repr(w) for w in unknown) or "an empty text"} is: set backend = "siglip" under '
-                f"[tools.{self.tool}] in visprog.toml, after pip install 'visprog[hf]'"
-            )
-        return plain
-
-    def _look(self, image: Image | Region) -> Image:
-        """What the model is shown. Raises `Refused` if it was not taught such images."""
-        return look(to_view(image, self.folder, self.tool), self.margin)
-
-    @property
-    def _on_scenes(self) -> bool:
-        """Whether the model was taught the words of scenes: a model of one's own may have been taught others."""
-        known = words_of(self.folder) or frozenset()
-        colors, _, shapes = kinds()
-        return known.issuperset((*colors, *shapes))
+    def unload(self) -> None:
+        """Let go of the weights."""
+        encoder_of.cache_clear()
+        super().unload()
 
     @property
     def sees(self) -> Sees:
-        """The words that the model was taught."""
-        phrases = {self.parameter: Parsed(self._read_bare)} if words_of(self.folder) else {}
-        return Sees(in_words(self.folder), phrases)
+        """The words that the model was taught; any text if it reads any word."""
+        if known_words(self.folder) is None:
+            return Sees("any short text about how a thing looks.")
+        read = Parsed(lambda text: self._read(DENIALS.sub(" ", text.lower())))
+        return Sees(words_summary(self.folder), {self.parameter: read})
 
-    def _read_bare(self, text: str) -> str:
-        return self._read(DENIALS.sub(" ", text.lower()))
+    @property
+    def encoder(self) -> DualEncoder:
+        """The model, loaded when it is first used; the tools share it.
 
-    def _cosines(self, asked: list[Ask]) -> list[Tensor]:
-        """For each call, the cosines between its picture and its texts."""
-        model = self.zero_shot
-        images = model.encode_images([ask.picture.pixels for ask in asked])
-        return [model.encode_classes(ask.texts) @ image for ask, image in zip(asked, images, strict=True)]
+        Raises:
+            ToolError: There is no such model.
+        """
+        return dual_encoder(self._find(), self.device, self.dtype)
 
-    def _against(self, image: Image | Region, text: str, denied: bool = False) -> Ask:
-        """A text, and what it would be with one word of its kind exchanged."""
-        text = self._read(text)
-        rivals = near_misses(text) if self._on_scenes else []
-        if not rivals and not self.bundled:
-            rivals = self._rivals(text)
-        if not rivals:
-            what = "no colour, texture or shape" if self._on_scenes else "nothing"
-            which = "bundled model" if self.bundled else f"model in {self.folder.name}"
-            raise Refused(f"{self.tool}: '{text}' names {what} that the {which} knows")
-        return Ask(self._look(image), [text, *rivals], denied)
+    def cosines(self, asked: list[Comparison]) -> list[NDArray[np.float32]]:
+        """For each call, the cosines between its image and its texts."""
+        encoder = self.encoder
+        images = encoder.encode_images([ask.image for ask in asked], self.batch_size)
+        texts = [text for ask in asked for text in ask.texts]
+        templates = ("{}",) if self.vocabulary else templates_for(self.folder, encoder.trained_here)
+        if templates != ("{}",):
+            texts = [plain(text) for text in texts]
+        features = encoder.encode_texts(texts, templates, self.batch_size)
+        ends = np.cumsum([len(ask.texts) for ask in asked])
+        parts = np.split(features, ends[:-1])
+        return [part @ image for part, image in zip(parts, images, strict=True)]
 
-    def _rivals(self, text: str) -> list[str]:
-        """What a text of a model of one's own is held against: itself with one word exchanged for other words that the
-        model was taught, or, if it reads any word in pieces, texts that say nothing and those with another colour or
-        shape. None for a text that says nothing."""
-        words = text.split()
-        said = [word for word in words if re.search(r"\w", word) and word not in FILLERS | VAGUE]
-        others = [w for w in sorted(words_of(self.folder) or ()) if w.isalnum() and w not in FILLERS | VAGUE]
-        if not said:
+    def _read(self, text: str) -> str:
+        """A text in the words of the training.
+
+        Raises:
+            Refused: It has words that the model does not know.
+            ToolError: It is empty.
+        """
+        if not text.strip():
+            raise ToolError(f"{self.tool} was given an empty text: say what to look for")
+        known = known_words(self.folder)
+        if self.vocabulary:
+            text = as_caption(text, self.vocabulary)
+        if known is None:
+            return " ".join(text.split())
+        words = re.findall(r"\w+|[^\w\s]+", text.lower())
+        unknown = [word for word in words if word not in known | FILLERS | SIGNS]
+        read = " ".join(word for word in words if word in known)
+        if unknown or not read:
+            raise Refused(
+                f"the model '{self.model}' of {self.tool} was not taught what "
+                f'{", ".join(map(repr, unknown)) or repr(text)} is: set backend = "siglip" under '
+                f"[tools.{self.tool}] in visprog.toml, after pip install 'visprog[hf]'"
+            )
+        return read
+
+    def _crop(self, image: Image | Region) -> Image:
+        """What the model is shown. Raises `Refused` if it was not taught such images."""
+        return crop_to(to_view(image, self.folder, self.tool), self.margin)
+
+    def _near_misses(self, text: str) -> list[str]:
+        """What a text is compared with if the model knows few words: itself with one word exchanged. Empty if it reads
+        any word.
+
+        Raises:
+            Refused: The text has no word that could be exchanged.
+        """
+        known = known_words(self.folder)
+        if self.vocabulary:
+            *kinds, last = self.vocabulary.kinds
+            misses, named = near_misses(text, self.vocabulary), f"no {', '.join(kinds)} or {last}"
+        elif known is not None:
+            misses, named = exchanged(text, known), "nothing"
+        else:
             return []
-        if len(others) < 2:
-            return [*CONTRASTS, *near_misses(text)]
-        others = others[:: math.ceil(len(others) / MOST_RIVALS)]  # of many, some from all over the alphabet
-        rivals = [
-            [other if w == word else w for w in words]
-            for word in said
-            for other in others
-            if other not in words
-        ]
-        return [re.sub(r"\ban? (?=(\w))", _article, " ".join(rival)) for rival in rivals]
+        if not misses:
+            raise Refused(f"{self.tool}: '{text}' names {named} that the model '{self.model}' knows")
+        return misses
 
 
-class EmbeddedClassifier(_OnClip):
-    """The option whose text lies nearest to the picture."""
+class ClipClassifier(ClipBackend):
+    """The option whose text is nearest to the image."""
 
     tool = "classify"
     parameter = "options"
 
-    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
-        return answer_together(calls, self._prepare, self._answer)
-
-    def _prepare(self, image: Image | Region, options: list[str]) -> tuple[Ask, list[str]]:
+    def _prepare(self, image: Image | Region, options: list[str]) -> tuple[Comparison, list[str]]:
         if not options:
             raise ToolError("classify was given no options to choose from")
-        return Ask(self._look(image), [self._read(o) for o in options]), list(options)
+        return Comparison(self._crop(image), [self._read(option) for option in options]), list(options)
 
-    def _answer(self, asked: list[tuple[Ask, list[str]]]) -> list[str]:
-        rows = self._cosines([ask for ask, _ in asked])
+    def _answer(self, asked: list[tuple[Comparison, list[str]]]) -> list[str]:
+        rows = self.cosines([comparison for comparison, _ in asked])
         return [options[int(row.argmax())] for (_, options), row in zip(asked, rows, strict=True)]
 
 
-class EmbeddedMatcher(_OnClip):
-    """The probability of a text among its near misses: those with another colour, texture or shape."""
+class ClipMatcher(ClipBackend):
+    """How well a text fits: SigLIP's own probability; of CLIP, which has none, the CLIPScore, at most 1. Of a model
+    that knows few words, the probability of the text among those with one word exchanged."""
 
     tool = "match"
     parameter = "text"
 
-    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
-        return answer_together(calls, self._prepare, self._answer)
+    def _prepare(self, image: Image | Region, text: str) -> Comparison:
+        text = self._read(text)
+        return Comparison(self._crop(image), [text, *self._near_misses(text)])
 
-    def _prepare(self, image: Image | Region, text: str) -> Ask:
-        return self._against(image, text)
+    def _answer(self, asked: list[Comparison]) -> list[float]:
+        encoder = self.encoder
+        return [self._probability(encoder, row) for row in self.cosines(asked)]
 
-    def _answer(self, asked: list[Ask]) -> list[float]:
-        scale = float(self.zero_shot.model.logit_scale.detach().exp())  # type: ignore[attr-defined]
-        return [float((scale * row).softmax(0)[0]) for row in self._cosines(asked)]
+    def _probability(self, encoder: DualEncoder, cosines: NDArray[np.float32]) -> float:
+        if len(cosines) > 1:
+            return float(1 / np.exp(encoder.logit_scale * (cosines - cosines[0])).sum())
+        if encoder.logit_bias is None:
+            return min(max(CLIPSCORE * float(cosines[0]), 0.0), 1.0)
+        return _sigmoid(encoder.logit_scale * float(cosines[0]) + encoder.logit_bias)
 
 
-class EmbeddedVerifier(_OnClip):
-    """True where a statement fits better than each of its near misses."""
+class ClipVerifier(ClipBackend):
+    """True if a statement fits better than empty phrases and than the bare name of its object; of a model that
+    knows few words, than each statement with one word exchanged.
+
+    "a person wearing a hat" is compared with "a person", so that a person alone does not make it true. A statement
+    with "not" is true if the one without is false.
+
+    Args:
+        threshold: Minimum probability, from the softmax over the statement and the best of the others.
+    """
 
     tool = "verify"
     parameter = "statement"
 
-    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
-        return answer_together(calls, self._prepare, self._answer)
+    def __init__(self, model: str | None = None, *, threshold: float = 0.5, **options: Any) -> None:
+        super().__init__(model, **options)
+        self.threshold = threshold
 
-    def _prepare(self, image: Image | Region, statement: str) -> Ask:
-        denied = len(DENIALS.findall(statement.lower())) % 2 == 1
-        bare = DENIALS.sub(" ", statement.lower())
-        if self._on_scenes and isinstance(image, Region) and image.label and not _shapes(bare):
-            bare = f"{bare} {' '.join(_shapes(image.label)[:1])}"
-        return self._against(image, bare, denied)
+    def _prepare(self, image: Image | Region, statement: str) -> Comparison:
+        bare, denials = DENIALS.subn(" ", statement.lower())
+        label = image.label.strip() if isinstance(image, Region) else ""
+        if self.vocabulary and not nouns_in(bare, self.vocabulary):
+            bare = " ".join([bare, *nouns_in(label, self.vocabulary)[:1]])
+        text = self._read(bare if denials or self.vocabulary else statement)
+        others = self._near_misses(text)
+        if not others:
+            head = HEAD.match(bare.strip())
+            names = [name for name in (head[1] if head else "", label) if name]
+            others = [*CONTRASTS, *(name for name in names if name.lower() != bare.strip())]
+        return Comparison(self._crop(image), [text, *others], denials % 2 == 1)
 
-    def _answer(self, asked: list[Ask]) -> list[bool]:
-        rows = self._cosines(asked)
-        return [(int(row.argmax()) == 0) != ask.denied for ask, row in zip(asked, rows, strict=True)]
-
-
-@read_once("CLIP")
-def load(folder: Path) -> ZeroShot:
-    """A model that `visprog train` saved, CLIP or SigLIP."""
-    from ...models.base import load_model
-    from ...models.clip.model import Clip
-    from ...models.preprocess.image_processor import ImageProcessor
-    from ...models.preprocess.tokenizer import Tokenizer
-    from ...models.siglip import Siglip
-    from ...models.zero_shot import ZeroShot
-
-    model = load_model(folder)
-    if not isinstance(model, Clip | Siglip):
-        raise ValueError(f"it holds a {type(model).__name__}, neither CLIP nor SigLIP")
-    length = model.config.text_encoder.length if isinstance(model, Siglip) else None
-    tokenizer = Tokenizer.from_pretrained(folder, length=length, full=length is not None)
-    return ZeroShot(model.eval(), tokenizer, ImageProcessor.from_pretrained(folder))
+    def _answer(self, asked: list[Comparison]) -> list[bool]:
+        scale = self.encoder.logit_scale
+        margins = [scale * float(row[0] - row[1:].max()) for row in self.cosines(asked)]
+        return [
+            (_sigmoid(margin) >= self.threshold) != ask.denied
+            for ask, margin in zip(asked, margins, strict=True)
+        ]
 
 
-@cache
-def kinds() -> tuple[tuple[str, ...], ...]:
-    """Words of one kind, of which a thing has one: colours, textures and shapes."""
-    from ...scenes import COLORS, SHAPES, TEXTURES
+class EmbeddedClassifier(ClipClassifier):
+    """The bundled CLIP, which names the simple shapes of drawn scenes and their colours."""
 
-    return COLORS, TEXTURES[1:], SHAPES
+    default_model = "clip"
 
 
-def near_misses(text: str) -> list[str]:
-    """The text with each of its colours, textures and shapes exchanged for all others of its kind."""
-    words = text.split()
-    found = []
-    for i, word in enumerate(words):
-        for kind in kinds():
-            if word in kind:
-                found += [[*words[:i], other, *words[i + 1 :]] for other in kind if other != word]
-    return [re.sub(r"\ban? (?=(\w))", _article, " ".join(miss)) for miss in found]
+class EmbeddedMatcher(ClipMatcher):
+    """The bundled CLIP, which names the simple shapes of drawn scenes and their colours."""
+
+    default_model = "clip"
 
 
-def _phrase(text: str) -> str:
-    """What a text says of one thing, as it was said in training: "the circle is red" → "a red circle".
+class EmbeddedVerifier(ClipVerifier):
+    """The bundled CLIP, which names the simple shapes of drawn scenes and their colours."""
 
-    A text that names several shapes, or has words that are not of a kind, is left as it is.
-    """
-    colors, textures, shapes = kinds()
-    words = [w for w in text.split() if w not in FILLERS]
-    said = [[w for w in words if w in kind] for kind in (textures, colors, shapes)]
-    if max(map(len, said)) > 1 or len(words) > sum(map(len, said)) + words.count("thing"):
-        return text
-    noun = said[2] or ["thing"]
-    return re.sub(r"\ban? (?=(\w))", _article, f"a {' '.join(said[0] + said[1] + noun)}")
+    default_model = "clip"
 
 
-def _shapes(text: str) -> list[str]:
-    return [w for w in re.findall(r"[a-z]+", text.lower()) if w in kinds()[2]]
-
-
-def _article(match: re.Match[str]) -> str:
-    return "an " if match[1] in "aeiou" else "a "
+def _sigmoid(x: float) -> float:
+    return float(1 / (1 + np.exp(-np.clip(x, -60, 60))))

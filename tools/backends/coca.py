@@ -1,96 +1,83 @@
-"""`caption` with the bundled CoCa, or with one of one's own from `visprog train coca`."""
+"""`caption` with CoCa (Yu et al., 2022): bundled, or trained by `visprog train coca`."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from visprog.registry.sees import Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
-from ._batching import answer_together
-from ._bundled import in_frame, in_words, model_folder, read_once
+from ._backend_file import words_summary
+from ._batching import chunks, crop_to
+from ._checkpoint import Checkpoint, load
 from ._gate import to_view
+from ._model_backend import ModelBackend
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ...models.coca import Coca
-    from ...models.preprocess.image_processor import ImageArray, ImageProcessor
-    from ...models.preprocess.tokenizer import Tokenizer
 
-
-class Captioner(NamedTuple):
-    """What `visprog train` saved of a captioner."""
-
-    model: Coca
-    tokenizer: Tokenizer
-    pixels: ImageProcessor
-
-
-class EmbeddedCaptioner:
-    """A small CoCa (Yu et al. 2022), which writes the likeliest caption word by word. The bundled one names the
-    simple shapes of a drawing and their colours, from left to right.
+class CocaCaptioner(ModelBackend):
+    """The likeliest caption, word by word. The bundled model names the simple shapes of a drawing and their colours,
+    from left to right.
 
     Args:
-        model: folder of a model trained with `visprog train coca`; the bundled one where not given.
-        margin: how much wider than a region its crop is, as a share of its longer side.
-        frame: as in `in_frame`. Where not given, 3 with the bundled model, which knows things in pictures and none
-            that fills one, and 0 with one of one's own.
-        shift: a picture is looked at five times, moved by so many pixels each way, and no word rests on how patches
-            happen to lie over things; 0 looks once.
+        margin: Width added to a region on each side, as a share of its longer side.
+        frame: Side of the square around the crop of a region, as a multiple of its longer side, filled with the pixels
+            of its edges, for a model that never saw an object that fills an image; 0 for none; by default that of
+            `backend.json`, else 0.
+        shift: Number of pixels by which an image is moved each way, so that it is seen five times and no word rests on
+            how patches lie over objects; 0 to see it once.
+        batch_size: Number of images that the network sees at once.
     """
 
-    def __init__(
-        self, model: str | None = None, *, margin: float = 0.05, frame: float | None = None, shift: int = 3
-    ) -> None:
-        self.folder = model_folder(model, "coca")
-        self.frame = frame if frame is not None else 3.0 if model is None else 0.0
-        self.margin, self.shift = margin, shift
+    tool = "caption"
+    default_model = "coca"
 
-    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
-        return answer_together(calls, self._prepare, self._answer)
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        margin: float = 0.05,
+        frame: float | None = None,
+        shift: int = 3,
+        batch_size: int = 32,
+        **options: Any,
+    ) -> None:
+        super().__init__(model, **options)
+        self.frame = self.settings.option("frame", frame, 0.0)
+        self.margin, self.shift, self.batch_size = margin, shift, batch_size
 
     @property
     def sees(self) -> Sees:
         """The words that the model was taught."""
-        return Sees(in_words(self.folder))
+        return Sees(words_summary(self.folder))
 
-    def _prepare(self, image: Image | Region) -> ImageArray:
-        return in_frame(to_view(image, self.folder, "caption"), self.margin, self.frame)
+    def _prepare(self, image: Image | Region) -> Image:
+        return crop_to(to_view(image, self.folder, self.tool), self.margin, self.frame)
 
-    def _answer(self, pictures: list[ImageArray]) -> list[str]:
+    def _answer(self, images: list[Image]) -> list[str]:
+        checkpoint = load(self._find("coca"), self.device, self.dtype)
+        return [text for part in chunks(images, self.batch_size) for text in self._captions(checkpoint, part)]
+
+    def _captions(self, checkpoint: Checkpoint, images: Any) -> list[str]:
         import torch
 
-        from ...models.preprocess.tokenizer import END, START
+        from visprog.models.preprocess.tokenizer import END, START
 
-        model, tokenizer, pixels = load(self.folder)
-        images = moved(pixels(pictures), self.shift)
-        start = torch.tensor([tokenizer.id(START)])
-        written = model.generate(images, start, stop=[tokenizer.id(END)])
-        return [sentence(tokenizer.decode(ids)) for ids in written]
-
-
-@read_once("captioner")
-def load(folder: Path) -> Captioner:
-    """A captioner that `visprog train` saved.
-
-    Raises:
-        ToolError: the folder holds none.
-    """
-    from ...models.coca import Coca
-    from ...models.preprocess.image_processor import ImageProcessor
-    from ...models.preprocess.tokenizer import Tokenizer
-
-    model, tokenizer = Coca.from_pretrained(folder).eval(), Tokenizer.from_pretrained(folder)
-    return Captioner(model, tokenizer, ImageProcessor.from_pretrained(folder))
+        tokenizer, processor = checkpoint.processor
+        with checkpoint.running():
+            inputs = moved(checkpoint.send(processor([image.pixels for image in images])), self.shift)
+            start = checkpoint.send(torch.tensor([tokenizer.id(START)]))
+            captions = checkpoint.network.generate(inputs, start, stop=[tokenizer.id(END)])
+        return [sentence(tokenizer.decode(ids)) for ids in captions]
 
 
 def moved(images: Tensor, shift: int) -> Tensor:
-    """Images (batch, 3, height, width) as they are and moved to each side, their edges drawn out: (5, batch, 3, height,
-    width); (1, …) for a shift of 0."""
+    """Images (batch, 3, height, width) as they are and moved to each side, with their edges repeated: (5, batch, 3,
+    height, width); (1, …) for a shift of 0."""
     import torch
 
     if shift == 0:

@@ -14,8 +14,8 @@ from visprog.errors import ConfigError, MissingExtra, PlannerError, ToolError
 from visprog.values import Region
 from visprog.values.image import Image
 
-from ._batching import answer_together, look, to_rgb
-from .vlm import Ask, answer_in, caption_prompt, question_prompt
+from ._batching import answer_batch, crop_to, to_rgb
+from .vlm import Prompt, answer_in, caption_prompt, question_prompt
 
 if TYPE_CHECKING:
     from visprog.llm.openai import OpenAIChat
@@ -76,7 +76,7 @@ class _EndpointModel:
         self.parallel = parallel
         self._chat: OpenAIChat | None = None
 
-    def _answer(self, asks: list[Ask]) -> list[Any]:
+    def _answer(self, asks: list[Prompt]) -> list[Any]:
         if self._chat is None:
             from visprog.llm.openai import OpenAIChat
 
@@ -92,10 +92,10 @@ class _EndpointModel:
         with ThreadPoolExecutor(max(min(self.parallel, len(asks)), 1)) as pool:
             return list(pool.map(lambda ask: self._request(chat, ask), asks))
 
-    def _request(self, chat: OpenAIChat, ask: Ask) -> str | Exception:
+    def _request(self, chat: OpenAIChat, ask: Prompt) -> str | Exception:
         content = [
-            {"type": "image_url", "image_url": {"url": data_url(ask.picture, self.max_side)}},
-            {"type": "text", "text": ask.prompt},
+            {"type": "image_url", "image_url": {"url": data_url(ask.image, self.max_side)}},
+            {"type": "text", "text": ask.text},
         ]
         messages: list[Any] = [{"role": "user", "content": content}]
         try:
@@ -113,10 +113,10 @@ class EndpointVqa(_EndpointModel):
     tool = "vqa"
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
-        return answer_together(calls, self._prepare, self._answer)
+        return answer_batch(calls, self._prepare, self._answer)
 
-    def _prepare(self, image: Image | Region, question: str) -> Ask:
-        return Ask(look(image, self.margin), question_prompt(question))
+    def _prepare(self, image: Image | Region, question: str) -> Prompt:
+        return Prompt(crop_to(image, self.margin), question_prompt(question))
 
 
 class EndpointCaptioner(_EndpointModel):
@@ -125,10 +125,10 @@ class EndpointCaptioner(_EndpointModel):
     tool = "caption"
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
-        return answer_together(calls, self._prepare, self._answer)
+        return answer_batch(calls, self._prepare, self._answer)
 
-    def _prepare(self, image: Image | Region) -> Ask:
-        return Ask(look(image, self.margin), caption_prompt())
+    def _prepare(self, image: Image | Region) -> Prompt:
+        return Prompt(crop_to(image, self.margin), caption_prompt())
 
 
 def data_url(image: Image, max_side: int) -> str:

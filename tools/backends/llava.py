@@ -1,131 +1,169 @@
-"""`vqa` with the bundled LLaVA, or with one of one's own from `visprog train`."""
+"""`vqa` and `caption` with LLaVA (Liu et al., 2023): bundled, trained by `visprog train llava`, or public.
+
+Its name also takes any other image-text-to-text model of transformers, as `vlm` does.
+"""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
-from visprog.errors import Refused
+from visprog.errors import Refused, ToolError
 from visprog.registry.sees import Parsed, Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
-from ._batching import answer_together
-from ._bundled import in_frame, in_words, model_folder, read_once, words_of
+from ._backend_file import folder_of, is_trained_here, known_words, words_summary
+from ._batching import chunks, crop_to
+from ._checkpoint import Checkpoint, Processor, Source, generation_config, load, transformers_processor
 from ._gate import to_view
 from .coca import sentence
-
-if TYPE_CHECKING:
-    from ...models.llava.chat import Chat
-    from ...models.llava.model import Llava
-    from ...models.preprocess.image_processor import ImageArray, ImageProcessor
+from .vlm import Prompt, VlmBackend, caption_prompt, eos_tokens, question_prompt
 
 
-class Speaker(NamedTuple):
-    """What `visprog train` saved of a LLaVA."""
-
-    model: Llava
-    chat: Chat
-    pixels: ImageProcessor
-
-
-class Ask(NamedTuple):
-    """One call: what is seen, uint8 (height, width, 3), and what is asked."""
-
-    pixels: ImageArray
-    question: str
-
-
-class EmbeddedVqa:
-    """A small LLaVA (Liu et al. 2023). The bundled one answers short questions about simple coloured shapes.
+class LlavaBackend(VlmBackend):
+    """What both tools share.
 
     Args:
-        model: folder of a model trained with `visprog train llava`; the bundled one where not given.
-        margin: how much wider than a region its crop is, as a share of its longer side.
-        frame: as in `in_frame`. Where not given, 3 with the bundled model, which knows things in pictures and none
-            that fills one, and 0 with one of one's own.
-        longest: tokens of an answer at most, its reasons included.
+        frame: Side of the square around the crop of a region, as a multiple of its longer side, filled with the pixels
+            of its edges, for a model that never saw an object that fills an image; 0 for none; by default that of
+            `backend.json`, else 0.
     """
 
-    def __init__(
-        self,
-        model: str | None = None,
-        *,
-        margin: float = 0.05,
-        frame: float | None = None,
-        longest: int = 96,
-    ) -> None:
-        self.folder = model_folder(model, "llava")
-        self.bundled = model is None
-        self.frame = frame if frame is not None else 3.0 if self.bundled else 0.0
-        self.margin, self.longest = margin, longest
+    default_model = "llava-hf/llava-1.5-7b-hf"
 
-    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
-        return answer_together(calls, self._prepare, self._answer)
+    def __init__(self, model: str | None = None, *, frame: float | None = None, **options: Any) -> None:
+        if is_trained_here(folder_of(model or self.default_model)):
+            self.default_max_tokens = 96
+        super().__init__(model, **options)
+        self.frame = self.settings.option("frame", frame, 0.0)
+
+    def _crop(self, image: Image | Region) -> Image:
+        return crop_to(to_view(image, self.folder, self.tool), self.margin, self.frame)
+
+    def _load(self, source: Source) -> Checkpoint:
+        if not is_llava(source.config):
+            return super()._load(source)
+        processor = _chat if source.trained_here else _public_processor
+        return load(source, self.device, self.dtype, processor=processor, half_on_cpu="bfloat16")
+
+    def _answer(self, asked: list[Prompt]) -> list[str | ToolError]:
+        source = self._find()
+        if not source.trained_here:
+            return super()._answer(asked)
+        checkpoint = self._load(self._find("llava"))
+        chat, processor = checkpoint.processor
+        texts: list[str | ToolError] = []
+        for part in chunks(asked, self.batch_size):
+            with checkpoint.running():
+                images = checkpoint.send(processor([prompt.image.pixels for prompt in part]))
+                questions = [prompt.text for prompt in part]
+                answers = chat.answer(checkpoint.network, images, questions, self.max_tokens)
+            texts += [sentence(text) if " " in text else text for text in answers]
+        return texts
+
+    def _generate(self, checkpoint: Checkpoint, inputs: dict[str, Any]) -> Any:
+        if not is_llava(checkpoint.source.config):
+            return super()._generate(checkpoint, inputs)
+        return checkpoint.network.generate(
+            inputs["input_ids"],
+            inputs["pixel_values"],
+            self.max_tokens,
+            mask=inputs["attention_mask"].bool(),
+            stop=sorted(eos_tokens(checkpoint)),
+            pad=checkpoint.processor.tokenizer.pad_token_id,
+        )
+
+
+class LlavaVqa(LlavaBackend):
+    """Short answers to free questions. The bundled model answers some about simple coloured shapes."""
+
+    tool = "vqa"
 
     @property
     def sees(self) -> Sees:
-        """The words that the model was taught, and of the bundled one what kind of questions."""
-        kind = (
-            'questions such as "What color is the star?" and "Is the circle above the red square?", '
-            if self.bundled
-            else ""
-        )
-        words = in_words(self.folder)
-        return Sees(kind + words, {"question": Parsed(self._known)} if words else {})
+        """The words that the model was taught, and the kind of its questions."""
+        words, questions = words_summary(self.folder), self.settings.questions
+        examples = f"questions such as {_quoted(questions.examples)}, " if questions else ""
+        return Sees(examples + words, {"question": Parsed(self._check_words)} if words else {})
 
-    @property
-    def speaker(self) -> Speaker:
-        """The model, loaded at the first use.
-
-        Raises:
-            ToolError: the folder holds no such model.
-        """
-        return load(self.folder)
-
-    def _prepare(self, image: Image | Region, question: str) -> Ask:
-        self._known(question)
-        from ...scenes.questions import is_worded
-
-        if self.bundled and not is_worded(question):
+    def _prepare(self, image: Image | Region, question: str) -> Prompt:
+        if not question.strip():
+            raise ToolError("vqa was given an empty question")
+        self._check_words(question)
+        questions = self.settings.questions
+        if questions and not questions.has(question):
             raise Refused(
-                f'the bundled model of vqa was not taught to answer "{question}", but "What color is the star?" and '
-                '"Is the circle above the red square?": ask in such words, or set another backend, such as "llava" '
-                "after pip install 'visprog[hf]', under [tools.vqa] in visprog.toml"
+                f'the model of vqa was not taught to answer "{question}", but {_quoted(questions.examples)}: ask in '
+                f"such words, or {_OTHER_BACKEND}"
             )
-        seen = to_view(image, self.folder, "vqa")
-        return Ask(in_frame(seen, self.margin, self.frame), question)
+        return Prompt(self._crop(image), question)
 
-    def _known(self, question: str) -> None:
-        """Raises `Refused` where a question has words that the model does not know."""
-        words, known = re.findall(r"\w+|[^\w\s]+", question), words_of(self.folder)
+    def _answer(self, asked: list[Prompt]) -> list[str | ToolError]:
+        if not self._find().trained_here:
+            asked = [Prompt(prompt.image, question_prompt(prompt.text)) for prompt in asked]
+        return super()._answer(asked)
+
+    def _check_words(self, question: str) -> None:
+        """Raises `Refused` if a question has words that the model does not know."""
+        words, known = re.findall(r"\w+|[^\w\s]+", question), known_words(self.folder)
         unknown = [word for word in words if known is not None and word.lower() not in known]
-        if unknown or not question.strip():
+        if unknown:
             raise Refused(
-                f"the model of vqa in {self.folder.name} does not know "
-                f'{", ".join(map(repr, unknown)) or "an empty question"}: set another backend, such as "llava" '
-                "after pip install 'visprog[hf]', under [tools.vqa] in visprog.toml"
+                f"the model '{self.model}' of vqa does not know {', '.join(map(repr, unknown))}: {_OTHER_BACKEND}"
             )
 
-    def _answer(self, asked: list[Ask]) -> list[str]:
-        model, chat, pixels = self.speaker
-        images = pixels([ask.pixels for ask in asked])
-        texts = chat.answer(model, images, [ask.question for ask in asked], self.longest)
-        return [sentence(text) if " " in text else text for text in texts]
+
+class LlavaCaptioner(LlavaBackend):
+    """One sentence about an image."""
+
+    tool = "caption"
+
+    def _prepare(self, image: Image | Region) -> Prompt:
+        return Prompt(self._crop(image), caption_prompt())
 
 
-@read_once("LLaVA")
-def load(folder: Path) -> Speaker:
-    """A LLaVA that `visprog train` saved.
+class EmbeddedVqa(LlavaVqa):
+    """The bundled LLaVA, which answers short questions about simple coloured shapes."""
 
-    Raises:
-        ToolError: the folder holds none.
-    """
-    from ...models.llava.chat import Chat
-    from ...models.llava.model import Llava
-    from ...models.preprocess.image_processor import ImageProcessor
+    default_model = "llava"
 
-    model = Llava.from_pretrained(folder).eval()
-    chat = Chat.from_pretrained(folder, model.config.tokens_per_image)
-    return Speaker(model, chat, ImageProcessor.from_pretrained(folder))
+
+_OTHER_BACKEND = (
+    'set another backend, such as "llava" after pip install '
+    "'visprog[hf]', under [tools.vqa] in visprog.toml"
+)
+
+
+def is_llava(config: Mapping[str, Any]) -> bool:
+    """Whether a `config.json` is that of a LLaVA which `visprog.models` implements: on CLIP and LLaMA."""
+
+    def part(name: str, model_type: str) -> bool:
+        return bool((config.get(name) or {}).get("model_type", model_type) == model_type)
+
+    return (
+        config.get("model_type") == "llava"
+        and part("vision_config", "clip_vision_model")
+        and part("text_config", "llama")
+    )
+
+
+def _chat(source: Source, network: Any) -> Processor:
+    from visprog.models.llava.chat import Chat
+    from visprog.models.preprocess.image_processor import ImageProcessor
+
+    return Processor(
+        Chat.from_pretrained(source.place, network.config.tokens_per_image),
+        ImageProcessor.from_pretrained(source.place),
+    )
+
+
+def _public_processor(source: Source, network: Any) -> Any:
+    # As on the networks of transformers: which tokens end an answer.
+    network.generation_config = generation_config(source)
+    return transformers_processor(source)
+
+
+def _quoted(questions: tuple[str, str]) -> str:
+    return " and ".join(f'"{question}"' for question in questions)

@@ -1,92 +1,70 @@
-"""`detect` with the bundled OWLv2, or with a detector of one's own from `visprog train owl`."""
+"""`detect` with OWL-ViT (Minderer et al., 2022) and OWLv2 (2023): bundled, trained by `visprog train`, or public."""
 
 from __future__ import annotations
 
 import re
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from visprog.errors import Refused, ToolError
 from visprog.registry.sees import Near, Parsed, Sees
-from visprog.values import Box, Region
+from visprog.values import Region
 from visprog.values.image import Image
 
-from ..imaging.suppression import suppress
 from ..words.meaning import near
 from ..words.phrase import Phrase, read_phrase, read_yaml
-from ._batching import answer_together
-from ._bundled import in_words, model_folder, read_once, words_of
+from ._backend_file import Vocabulary, folder_of, is_trained_here, known_words, words_summary
+from ._batching import chunks
+from ._checkpoint import Checkpoint, load
 from ._gate import to_view
+from ._phrase_detector import PhraseDetector, Search, corners_of
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ...models.owlvit import OwlVit
-    from ...models.preprocess.image_processor import ImageProcessor
-    from ...models.preprocess.tokenizer import Tokenizer
-
-NOUN = "thing"
-"""What the bundled model was taught to call whatever it sees."""
+Found = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Scores (tokens, phrases), and boxes (tokens, 4) as centre and size in shares of what the network saw."""
 
 
-class Detector(NamedTuple):
-    """What `visprog train` saved of a detector."""
+class OwlDetector(PhraseDetector):
+    """Any phrase, with one score per phrase, independent of the others. A model that was trained here takes the words
+    that it was taught."""
 
-    model: OwlVit
-    tokenizer: Tokenizer
-    pixels: ImageProcessor
+    default_model = "google/owlv2-base-patch16-ensemble"
 
-
-class Ask(NamedTuple):
-    """One call: the picture, and the phrase in the words of the training."""
-
-    image: Image
-    phrase: str
-
-
-class EmbeddedDetector:
-    """A small OWLv2 (Minderer et al. 2023): finds what a phrase names, in the words that it was trained on.
-
-    Args:
-        model: folder of a model trained with `visprog train owl`; the bundled one where not given.
-        threshold: least score of what is found.
-        overlap: of two boxes whose intersection over union is larger, the surer one is kept.
-    """
-
-    def __init__(self, model: str | None = None, *, threshold: float = 0.28, overlap: float = 0.5) -> None:
-        self.folder = model_folder(model, "owl")
-        self.threshold, self.overlap = threshold, overlap
-
-    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
-        return answer_together(calls, self._prepare, self._answer)
-
-    @property
-    def detector(self) -> Detector:
-        """The model, loaded at the first use.
-
-        Raises:
-            ToolError: the folder holds no such model.
-        """
-        return load(self.folder)
+    def __init__(self, model: str | None = None, **options: Any) -> None:
+        if is_trained_here(folder_of(model or self.default_model)):
+            self.default_threshold = 0.28
+        super().__init__(model, **options)
 
     @property
     def sees(self) -> Sees:
-        """The words that the model was taught."""
-        phrases = Parsed(self._read, self._near)
-        return Sees(in_words(self.folder), {"what": phrases} if words_of(self.folder) else {})
+        """The words that the model was taught; any phrase if it reads any word."""
+        if known_words(self.folder) is None:
+            return super().sees
+        return Sees(words_summary(self.folder), {"what": Parsed(self._read, self._near)})
 
-    def _prepare(self, image: Image, what: str) -> Ask:
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The model, loaded when it is first used.
+
+        Raises:
+            ToolError: There is no such model.
+        """
+        return load(self._find("owlv2", "owlvit"), self.device, self.dtype)
+
+    def _prepare(self, image: Image, what: str) -> Search:
         phrase = self._read(what)
-        return Ask(to_view(image, self.folder, "detect"), phrase)
+        return Search(to_view(image, self.folder, "detect"), phrase)
 
     def _read(self, what: str) -> str:
-        """The phrase in the words of the training. Raises `Refused` where it has words that the model does not know."""
-        text, known = spelt(read_phrase(what)), words_of(self.folder)
+        """A phrase in the words of the training. Raises `Refused` if it has words that the model does not know."""
+        phrase, known = read_phrase(what), known_words(self.folder)
+        vocabulary = self.settings.vocabulary
+        text = as_trained(phrase, vocabulary) if vocabulary else phrase.whole
         unknown = [w for w in re.findall(r"\w+|[^\w\s]", text) if known is not None and w not in known]
         if unknown:
             raise Refused(
-                f"the detector in {self.folder.name} has not been taught what "
+                f"the detector '{self.model}' has not been taught what "
                 f'{", ".join(map(repr, unknown))} is: set another backend, such as "owlv2" after '
                 "pip install 'visprog[hf]', under [tools.detect] in visprog.toml"
             )
@@ -94,77 +72,68 @@ class EmbeddedDetector:
 
     def _near(self, what: str) -> Near | None:
         try:
-            return near(read_phrase(what).noun, words_of(self.folder) or ())
+            return near(read_phrase(what).noun, known_words(self.folder) or ())
         except ToolError:
             return None
 
-    def _answer(self, asked: list[Ask]) -> list[list[Region]]:
-        import torch
-
-        model, tokenizer, pixels = self.detector
-        phrases = list(dict.fromkeys(ask.phrase for ask in asked))
-        pictures = {ask.image.digest: pixels.fit(ask.image.pixels) for ask in asked}
-        alike: dict[tuple[int, ...], list[str]] = {}
-        for digest, picture in pictures.items():
-            alike.setdefault(picture.shape, []).append(digest)
-        found: dict[str, tuple[Tensor, Tensor]] = {}
-        with torch.inference_mode():
-            _, queries = model.encode_texts(tokenizer(phrases).ids)
-            for (height, width, _), digests in alike.items():
-                _, features = model.encode_images(pixels([pictures[digest] for digest in digests]))
-                scores = model.class_head(features, queries[None])[0].sigmoid()
-                patch = model.config.image_encoder.patch
-                boxes = model.predict_boxes(features, (height // patch, width // patch))
-                found |= {digest: (scores[i], boxes[i]) for i, digest in enumerate(digests)}
+    def _answer(self, asked: list[Search]) -> list[list[Region]]:
+        checkpoint = self.checkpoint
+        phrases = list(dict.fromkeys(search.what for search in asked))
+        found = self._detect(checkpoint, {search.image.digest: search.image for search in asked}, phrases)
+        processor = checkpoint.processor.image_processor
         regions = []
-        for ask in asked:
-            scores, boxes = found[ask.image.digest]
-            regions.append(self._regions(ask, scores[:, phrases.index(ask.phrase)], boxes))
+        for search in asked:
+            scores, boxes = found[search.image.digest]
+            # Boxes are relative to what the network saw: of OWLv2, the image filled up to a square.
+            side = max(search.image.size)
+            corners = corners_of(boxes, *((side, side) if processor.square else search.image.size))
+            if processor.square and not processor.corner:
+                corners -= [(side - edge) // 2 for edge in search.image.size] * 2
+            regions.append(self._regions(search, corners, scores[:, phrases.index(search.what)]))
         return regions
 
-    def _regions(self, ask: Ask, scores: Tensor, boxes: Tensor) -> list[Region]:
-        """What was found, surest first: scores (tokens,), boxes (tokens, 4) as centre and size in shares."""
-        kept = (scores >= self.threshold).nonzero()[:, 0]
-        sure = [float(s) for s in scores[kept]]
-        found = []
-        for x, y, w, h in boxes[kept].tolist():
-            width, height = ask.image.width, ask.image.height
-            box = Box((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)
-            found.append(ask.image.to_root(box.clip(Box(0, 0, width, height))))
-        order = suppress(found, sure, [ask.phrase] * len(found), same=self.overlap)
-        return [Region(found[i], ask.phrase, sure[i], ask.image.root) for i in order if found[i].area > 0]
+    def _detect(
+        self, checkpoint: Checkpoint, images: dict[str, Image], phrases: list[str]
+    ) -> dict[str, Found]:
+        """What the network sees of all phrases in each image."""
+        network, (tokenizer, processor) = checkpoint.network, checkpoint.processor
+        template = "{}" if checkpoint.source.trained_here else "a photo of a {}"
+        ids = tokenizer([template.format(phrase) for phrase in phrases]).ids
+        arrays, groups = {digest: image.pixels for digest, image in images.items()}, dict[Any, list[str]]()
+        if not processor.fixed:
+            arrays = {digest: processor.fit(array) for digest, array in arrays.items()}
+        for digest, array in arrays.items():
+            groups.setdefault(None if processor.fixed else array.shape, []).append(digest)
+        found: dict[str, Found] = {}
+        with checkpoint.running():
+            _, queries = network.encode_texts(checkpoint.send(ids))
+            for part in (part for group in groups.values() for part in chunks(group, self.batch_size)):
+                inputs = checkpoint.send(processor([arrays[digest] for digest in part]))
+                _, features = network.encode_images(inputs)
+                patch = network.config.image_encoder.patch
+                boxes = network.predict_boxes(
+                    features, (inputs.shape[-2] // patch, inputs.shape[-1] // patch)
+                )
+                scores = network.class_head(features, queries[None])[0].float().sigmoid()
+                pairs = zip(scores.cpu().numpy(), boxes.float().cpu().numpy(), strict=True)
+                found |= dict(zip(part, pairs, strict=True))
+        return found
 
 
-@read_once("detector")
-def load(folder: Path) -> Detector:
-    """A detector that `visprog train` saved.
+class EmbeddedDetector(OwlDetector):
+    """The bundled OWLv2, which finds the simple shapes of drawn scenes by size, colour, texture and name."""
 
-    Raises:
-        ToolError: the folder holds none.
-    """
-    from ...models.owlvit import OwlVit
-    from ...models.preprocess.image_processor import ImageProcessor
-    from ...models.preprocess.tokenizer import Tokenizer
-
-    model, tokenizer = OwlVit.from_pretrained(folder).eval(), Tokenizer.from_pretrained(folder)
-    return Detector(model, tokenizer, ImageProcessor.from_pretrained(folder))
+    default_model = "owl"
 
 
-def spelt(phrase: Phrase) -> str:
-    """The phrase as it was said in training: "striped red objects" → "red striped thing"."""
+def as_trained(phrase: Phrase, vocabulary: Vocabulary) -> str:
+    """A phrase as it is worded in training: "striped red objects" → "red striped thing"."""
     *words, noun = phrase.whole.replace("gray", "grey").split()
-    kinds, drawn = adjectives(), read_yaml("drawn")
+    drawn = read_yaml("drawn")
     if noun in read_yaml("words")["everything"] or drawn["nouns"].get(noun) == "thing":
-        noun = NOUN
+        noun = vocabulary.noun
     words = [drawn["sizes"].get(word, word) for word in words]
-    if all(word in kinds for word in words):
-        words.sort(key=kinds.__getitem__)
+    order = {word: place for place, kind in enumerate(vocabulary.kinds.values()) for word in kind}
+    if all(word in order for word in words):
+        words.sort(key=order.__getitem__)
     return " ".join((*words, noun))
-
-
-@cache
-def adjectives() -> dict[str, int]:
-    """The words that the bundled model takes before a noun, and in which order."""
-    from ...scenes import COLORS, SIZES, TEXTURES
-
-    return {word: place for place, kind in enumerate((SIZES, COLORS, TEXTURES)) for word in kind}

@@ -1,12 +1,12 @@
-"""`segment` with SAM (Kirillov et al., 2023), by `transformers` or by the package `segment-anything`."""
+"""`segment` and `segment_everything` with SAM (Kirillov et al., 2023): bundled, trained by `visprog train sam`, or
+public, in the layout of the hub or in a file of its authors."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,200 +15,217 @@ from visprog.errors import ToolError
 from visprog.values import Box, Mask, Point, Region
 from visprog.values.image import Image
 
-from ._batching import Memory, answer_together, chunks, to_rgb
-from ._checkpoint import Checkpoint, first_line, load, pick_device, unload
+from ._batching import LRUCache, chunks
+from ._checkpoint import Checkpoint, load, load_file
+from ._gate import to_view
+from ._model_backend import ModelBackend
+
+if TYPE_CHECKING:
+    from visprog.models.sam.predictor import SamPredictor
+
+FILES = (".pth", ".safetensors")
+"""Endings of the files that the authors of SAM publish, and of the same tensors as safetensors."""
+
+MIN_WINDOW = 16.0
+"""Side of the smallest window, in pixels."""
+
+MAX_LOGITS = 1 << 28
+"""Number of logits of masks that are made at once, at the size of the image."""
 
 
-class Ask(NamedTuple):
-    """One call: the box, or the point where it has no extent, is in the image's own pixels."""
+class SamBackend(ModelBackend):
+    """What both tools share. The model may also be a file of SAM's authors, such as "sam_vit_b_01ec64.pth"."""
+
+    default_model = "facebook/sam-vit-base"
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The model, loaded when it is first used; the tools share it.
+
+        Raises:
+            ToolError: There is no such model.
+        """
+        if Path(self.model).suffix in FILES:
+            return load_file(self.model, self.tool, _read_file, self.device, self.dtype)
+        return load(self._find("sam"), self.device, self.dtype)
+
+    @property
+    def predictor(self) -> SamPredictor:
+        """A new predictor on the model, without an image."""
+        return _predictor(self.checkpoint)
+
+
+class Prompt(NamedTuple):
+    """One call: the box, which has no extent for a point, is in the image's own pixels."""
 
     image: Image
     place: Region | Point
     box: Box
 
 
-class PromptedSegmenter:
-    """What all ways to run SAM share: each picture is encoded once, its boxes and points are then cheap.
+class SamSegmenter(SamBackend):
+    """The mask of the object in a box or at a point: of the three that SAM proposes, the one that it rates best. Each
+    image is encoded once; its boxes and points are then cheap.
 
     Args:
-        model: where the weights are.
-        remembered: how many encoded pictures are kept.
+        window: Side of the square around a box that is looked at, as a multiple of its longer side; 0 for the whole
+            image; by default that of `backend.json`, else 0. The mask is finer in a window.
+        batch_size: Number of boxes or points of one image that the decoder sees at once.
+        cache_size: Number of encoded images, or windows of images, that are kept.
     """
 
-    def __init__(self, model: str | None, remembered: int) -> None:
-        self.model = model
-        self._encoded: Memory[str, Any] = Memory(remembered)
-
-    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
-        return answer_together(calls, self._prepare, self._answer)
-
-    def _prepare(self, image: Image, region: Region | Point) -> Ask:
-        frame = image.box
-        if isinstance(region, Point):
-            inside = frame.left <= region.x < frame.right and frame.top <= region.y < frame.bottom
-            box = region.box if inside else None
-        else:
-            box = region.box.intersection(frame)
-        if box is None:
-            raise ToolError(f"nothing to segment: {_place(region)} lies outside the picture, {frame}")
-        return Ask(image, region, image.to_local(box))
-
-    def _answer(self, asked: list[Ask]) -> list[Any]:
-        groups: dict[tuple[str, bool], list[int]] = {}
-        for i, ask in enumerate(asked):
-            groups.setdefault((ask.image.digest, is_point(ask.box)), []).append(i)
-        results: list[Any] = [None] * len(asked)
-        for members in groups.values():
-            masks = self._masks(asked[members[0]].image, [asked[i].box for i in members])
-            for i, mask in zip(members, masks, strict=True):
-                results[i] = _finish(asked[i], mask)
-        return results
-
-    def _masks(self, image: Image, boxes: list[Box]) -> Iterable[NDArray[np.bool_]]:
-        """For each box, or for each point where none of them has any extent, of SAM's three masks the one that it
-        rates best: bool (H, W) of the image's size."""
-        raise NotImplementedError
-
-
-class SamSegmenter(PromptedSegmenter):
-    """SAM in the form of transformers.
-
-    Args:
-        model: a folder, or a hub id.
-        device: "cpu", "cuda", "mps"; "auto" takes a GPU where there is one.
-        dtype: "float32", "bfloat16", "float16"; "auto" is the checkpoint's own.
-        batch_size: how many boxes or points of one picture the decoder sees at once.
-    """
+    tool = "segment"
 
     def __init__(
         self,
         model: str | None = None,
         *,
-        device: str = "auto",
-        dtype: str = "auto",
+        window: float | None = None,
         batch_size: int = 32,
-        remembered: int = 4,
+        cache_size: int | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(model or "facebook/sam-vit-base", remembered)
-        self.device, self.dtype = device, dtype
+        super().__init__(model, **options)
+        self.window = self.settings.option("window", window, 0.0)
         self.batch_size = batch_size
+        self._encoded: LRUCache[str, Any] = LRUCache(self.settings.option("cache_size", cache_size, 4))
 
-    def unload(self) -> None:
-        """Let go of the weights."""
-        unload(str(self.model))
+    def _prepare(self, image: Image, region: Region | Point) -> Prompt:
+        prompt, view = _prompt(image, region), to_view(image, self.folder, self.tool)
+        return _prompt(view, region) if image.to_root(prompt.box).inside(view.box, 0) else prompt
 
-    def _masks(self, image: Image, boxes: list[Box]) -> Iterable[NDArray[np.bool_]]:
-        checkpoint = load(
-            str(self.model), "segment", "SamModel", ("sam",), device=self.device, dtype=self.dtype
-        )
-        ((embedding, original, reshaped),) = self._encoded.get(
-            [image.digest], lambda _: [self._encode(checkpoint, image)]
-        )
-        across, down = reshaped[1] / original[1], reshaped[0] / original[0]
-        for part in chunks(boxes, self.batch_size):
-            corners = [[b.left * across, b.top * down, b.right * across, b.bottom * down] for b in part]
-            yield from self._decode(checkpoint, embedding, corners, original, reshaped)
+    def _answer(self, asked: list[Prompt]) -> list[Any]:
+        predictor = self.predictor
+        groups: dict[tuple[str, bool], list[int]] = {}
+        for i, prompt in enumerate(asked):
+            groups.setdefault((prompt.image.digest, is_point(prompt.box)), []).append(i)
+        results: list[Any] = [None] * len(asked)
+        with self.checkpoint.running():
+            for (_, points), members in groups.items():
+                image, boxes = asked[members[0]].image, [asked[i].box for i in members]
+                if self.window and not points:
+                    masks: Iterable[NDArray[np.bool_]] = (self._in_window(predictor, image, b) for b in boxes)
+                else:
+                    masks = self._masks(predictor, image, boxes)
+                for i, mask in zip(members, masks, strict=True):
+                    results[i] = _result(asked[i], mask)
+        return results
 
-    def _encode(self, checkpoint: Checkpoint, image: Image) -> tuple[Any, list[int], list[int]]:
-        """The embedding (1, C, h, w), and (height, width) of the picture before and after resizing."""
-        inputs = checkpoint.processor.image_processor([to_rgb(image)], return_tensors="pt")
-        with checkpoint.running():
-            pixels = checkpoint.send({"pixel_values": inputs["pixel_values"]})["pixel_values"]
-            embedding = checkpoint.network.get_image_embeddings(pixels)
-        original, reshaped = (
-            [int(v) for v in inputs[key][0]] for key in ("original_sizes", "reshaped_input_sizes")
-        )
-        return embedding, original, reshaped
+    def _in_window(self, predictor: SamPredictor, image: Image, box: Box) -> NDArray[np.bool_]:
+        """The mask of a box, seen in its window: (height, width) of the image."""
+        part = image.crop(image.to_root(window_around(box, image.width, image.height, self.window)))
+        shift = image.to_local(part.box)
+        (seen,) = self._masks(predictor, part, [box.shift(-shift.left, -shift.top)])
+        mask = np.zeros((image.height, image.width), bool)
+        top, left = int(shift.top), int(shift.left)
+        mask[top : top + part.height, left : left + part.width] = seen
+        return mask
 
-    def _decode(
-        self,
-        checkpoint: Checkpoint,
-        embedding: Any,
-        corners: list[list[float]],
-        original: list[int],
-        reshaped: list[int],
-    ) -> NDArray[np.bool_]:
-        """N boxes, or points, in the resized picture → masks (N, H, W)."""
+    def _masks(self, predictor: SamPredictor, image: Image, boxes: list[Box]) -> Iterable[NDArray[np.bool_]]:
+        """For each box, or for each point if none of them has any extent, the mask that SAM rates best: (height,
+        width) of the image."""
         import torch
 
-        boxes = torch.tensor([corners])
-        if (boxes[..., :2] == boxes[..., 2:]).all():
-            prompts = {"input_points": boxes[:, :, None, :2]}
-        else:
-            prompts = {"input_boxes": boxes}
-        with checkpoint.running():
-            output = checkpoint.network(
-                image_embeddings=embedding, **checkpoint.send(prompts), multimask_output=True
-            )
-            best = output.iou_scores[0].argmax(-1)
-            chosen = output.pred_masks[0, torch.arange(len(corners), device=best.device), best]
-            (masks,) = checkpoint.processor.image_processor.post_process_masks(
-                chosen[None, :, None].float(), [original], [reshaped]
-            )
-            array: NDArray[np.bool_] = masks[:, 0].cpu().numpy()
-        return array
+        (predictor.image,) = self._encoded.get([image.digest], lambda _: [predictor.set_image(image.pixels)])
+        most = MAX_LOGITS // (3 * image.width * image.height)
+        for part in chunks(boxes, max(1, min(self.batch_size, most))):
+            corners = torch.tensor([[b.left, b.top, b.right, b.bottom] for b in part])
+            if all(map(is_point, part)):
+                answer = predictor.predict(points=corners[:, None, :2])
+            else:
+                answer = predictor.predict(boxes=corners)
+            best = answer.iou_predictions.argmax(-1)
+            yield from (answer.logits[torch.arange(len(part), device=best.device), best] > 0).cpu().numpy()
 
 
-class SegmentAnythingSegmenter(PromptedSegmenter):
-    """SAM in the form of its authors' package, from the checkpoint files that they give out.
+class SegmentAnythingSegmenter(SamSegmenter):
+    """SAM from a checkpoint file of its authors.
 
     Args:
-        model: a file, *.pth or *.safetensors; the size of the network is read from its tensors.
-        device: "cpu", "cuda", "mps"; "auto" takes a GPU where there is one.
+        model: Path of the file, *.pth or *.safetensors; the size of the network is read from its tensors.
     """
 
-    def __init__(self, model: str | None = None, *, device: str = "auto", remembered: int = 4) -> None:
-        super().__init__(model, remembered)
-        self.device = device
-        self._lock = threading.RLock()
-        self._network: Any = None
+    default_model = ""
 
-    def _masks(self, image: Image, boxes: list[Box]) -> Iterable[NDArray[np.bool_]]:
-        with self._lock:
-            network = self._load()
-            import torch
-
-            with torch.inference_mode():
-                (predictor,) = self._encoded.get([image.digest], lambda _: [_predictor(network, image)])
-                found = []
-                for b in boxes:
-                    box = np.array([b.left, b.top, b.right, b.bottom])
-                    prompt = (
-                        {"point_coords": box[None, :2], "point_labels": np.ones(1)}
-                        if is_point(b)
-                        else {"box": box}
-                    )
-                    masks, scores, _ = predictor.predict(**prompt, multimask_output=True)
-                    found.append(masks[int(scores.argmax())])
-        return found
-
-    def _load(self) -> Any:
-        if self._network is None:
-            from .sam_package import build, import_package, read_weights
-
-            if self.model is None:
-                raise ToolError(
-                    'segment: set model = "FILE", a SAM checkpoint such as sam_vit_b_01ec64.pth, under '
-                    "[tools.segment] in visprog.toml"
-                )
-            import_package()
-            network = build(read_weights(Path(self.model).expanduser()), self.model)
-            device = pick_device(self.device)
-            try:
-                self._network = network.to(device)
-            except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-                raise ToolError(
-                    f"cannot put '{self.model}' on the device '{device}': {first_line(error)}"
-                ) from error
-        return self._network
+    def _prepare(self, image: Image, region: Region | Point) -> Prompt:
+        if Path(self.model).suffix not in FILES:
+            raise ToolError(
+                'segment: set model = "FILE", a SAM checkpoint such as sam_vit_b_01ec64.pth, under '
+                "[tools.segment] in visprog.toml"
+            )
+        return super()._prepare(image, region)
 
 
-def _predictor(network: Any, image: Image) -> Any:
-    from .sam_package import import_package
+class SamEverything(SamBackend):
+    """All objects and parts of objects in an image, found from points on a grid (appendix B). The score of a region is
+    the model's own estimate of how well its mask fits.
 
-    predictor = import_package().SamPredictor(network)
-    predictor.set_image(image.pixels)
-    return predictor
+    Options that are not given are those of `backend.json`, else the published ones.
+
+    Args:
+        points_per_side: Number of points along each side of the grid.
+        pred_iou_thresh: Minimum of the predicted intersection over union of a mask.
+        stability_score_thresh: Minimum stability of a mask when its threshold changes.
+    """
+
+    tool = "segment_everything"
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        points_per_side: int | None = None,
+        pred_iou_thresh: float | None = None,
+        stability_score_thresh: float | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(model, **options)
+        option = self.settings.option
+        self.points_per_side = option("points_per_side", points_per_side, 32)
+        self.pred_iou_thresh = option("pred_iou_thresh", pred_iou_thresh, 0.88)
+        self.stability_score_thresh = option("stability_score_thresh", stability_score_thresh, 0.95)
+
+    def _prepare(self, image: Image) -> Image:
+        return to_view(image, self.folder, self.tool)
+
+    def _answer(self, images: list[Image]) -> list[list[Region]]:
+        return [self.everything(image) for image in images]
+
+    def everything(self, image: Image) -> list[Region]:
+        """All regions of an image, those with the best masks first.
+
+        Raises:
+            ToolError: There is no such model.
+        """
+        from visprog.models.sam.automatic import SamAutomaticMaskGenerator
+
+        checkpoint = self.checkpoint
+        with checkpoint.running():
+            generator = SamAutomaticMaskGenerator(
+                _predictor(checkpoint),
+                points_per_side=self.points_per_side,
+                pred_iou_thresh=self.pred_iou_thresh,
+                stability_score_thresh=self.stability_score_thresh,
+            )
+            found = generator.generate(image.pixels)
+        origin = image.origin
+        masks = [Mask.tight(f.pixels, int(origin.x) + f.box[0], int(origin.y) + f.box[1]) for f in found]
+        return [
+            Region(mask.box, "", min(1.0, max(0.0, f.predicted_iou)), image.root, mask)
+            for mask, f in zip(masks, found, strict=True)
+        ]
+
+
+class EmbeddedSegmenter(SamSegmenter):
+    """The bundled SAM, which segments the simple shapes of drawn scenes."""
+
+    default_model = "sam"
+
+
+class EmbeddedEverything(SamEverything):
+    """The bundled SAM, which segments the simple shapes of drawn scenes."""
+
+    default_model = "sam"
 
 
 def is_point(box: Box) -> bool:
@@ -216,15 +233,49 @@ def is_point(box: Box) -> bool:
     return box.width == 0 and box.height == 0
 
 
+def window_around(box: Box, width: int, height: int, factor: float) -> Box:
+    """The window in which a box is looked at: a square of `factor` times its longer side, moved into an image of that
+    width and height, and cut if the image is smaller."""
+    side = max(factor * max(box.width, box.height), MIN_WINDOW)
+    across, down = min(side, width), min(side, height)
+    left = min(max(box.center.x - across / 2, 0.0), width - across)
+    top = min(max(box.center.y - down / 2, 0.0), height - down)
+    return Box(left, top, left + across, top + down)
+
+
+def _prompt(image: Image, region: Region | Point) -> Prompt:
+    frame = image.box
+    if isinstance(region, Point):
+        inside = frame.left <= region.x < frame.right and frame.top <= region.y < frame.bottom
+        box = region.box if inside else None
+    else:
+        box = region.box.intersection(frame)
+    if box is None:
+        raise ToolError(f"nothing to segment: {_place(region)} lies outside the image, {frame}")
+    return Prompt(image, region, image.to_local(box))
+
+
 def _place(region: Region | Point) -> str:
     return str(region if isinstance(region, Point) else region.box)
 
 
-def _finish(ask: Ask, pixels: NDArray[np.bool_]) -> Region | ToolError:
+def _result(prompt: Prompt, pixels: NDArray[np.bool_]) -> Region | ToolError:
     if not pixels.any():
-        return ToolError(f"SAM sees no thing in {_place(ask.place)}: nothing to segment")
-    origin = ask.image.origin
+        return ToolError(f"SAM sees no object in {_place(prompt.place)}: nothing to segment")
+    origin = prompt.image.origin
     mask = Mask.tight(pixels, int(origin.x), int(origin.y))
-    if isinstance(ask.place, Point):
-        return Region(mask.box, "", 1.0, ask.image.root, mask)
-    return replace(ask.place, mask=mask, image=ask.image.root)
+    if isinstance(prompt.place, Point):
+        return Region(mask.box, "", 1.0, prompt.image.root, mask)
+    return replace(prompt.place, mask=mask, image=prompt.image.root)
+
+
+def _predictor(checkpoint: Checkpoint) -> SamPredictor:
+    from visprog.models.sam.predictor import SamPredictor
+
+    return SamPredictor(checkpoint.network, checkpoint.processor.image_processor)
+
+
+def _read_file(file: Path, dtype: str) -> Any:
+    from visprog.models.sam.model import Sam
+
+    return Sam.from_segment_anything(file, dtype=dtype)

@@ -1,12 +1,10 @@
-"""`vqa` and `caption` with a vision-language model on this machine: LLaVA (Liu et al., 2023), or any other
-image-text-to-text model of transformers that has a chat template.
-"""
+"""`vqa` and `caption` with any image-text-to-text model of transformers that has a chat template."""
 
 from __future__ import annotations
 
 import re
 from string import Template
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from visprog import prompts
 from visprog.errors import ToolError
@@ -14,22 +12,23 @@ from visprog.llm.thoughts import without_thoughts
 from visprog.values import Region
 from visprog.values.image import Image
 
-from ._batching import answer_together, chunks, look, to_rgb
-from ._checkpoint import Checkpoint, first_line, load, unload
+from ._batching import chunks, crop_to, to_rgb
+from ._checkpoint import Checkpoint, Source, first_line, load_by_transformers
+from ._model_backend import ModelBackend
 
 
-class Ask(NamedTuple):
-    """One call: what is shown, and what is said to the model."""
+class Prompt(NamedTuple):
+    """One call: an image, and the text that the model gets with it."""
 
-    picture: Image
-    prompt: str
+    image: Image
+    text: str
 
 
 def question_prompt(question: str) -> str:
-    """What a model is told of a question.
+    """The prompt for a question.
 
     Raises:
-        ToolError: it is empty.
+        ToolError: The question is empty.
     """
     if not question.strip():
         raise ToolError("vqa was given an empty question")
@@ -37,15 +36,13 @@ def question_prompt(question: str) -> str:
 
 
 def caption_prompt() -> str:
-    """What a model is told when a caption is wanted."""
+    """The prompt for a caption."""
     return prompts.text("caption.txt").strip()
 
 
 def answer_in(tool: str, model: str, text: str, truncated: bool) -> str | ToolError:
-    """The answer in what a model wrote: without its thoughts, on one line, up to the last whole sentence if it was cut.
-
-    A `ToolError` if no answer is left.
-    """
+    """The answer in the output of a model: without its thoughts, on one line, up to the last whole sentence if it was
+    cut off. A `ToolError` if no answer is left."""
     answer = " ".join(without_thoughts(text).split())
     if truncated:
         answer = next(iter(re.findall(r"^.*[.!?](?=\s|$)", answer)), "")
@@ -55,59 +52,52 @@ def answer_in(tool: str, model: str, text: str, truncated: bool) -> str | ToolEr
     return ToolError(f"{tool}: the answer of '{model}' {why}")
 
 
-class _OnVlm:
+class VlmBackend(ModelBackend):
     """What both tools share.
 
     Args:
-        model: a folder, or a hub id.
-        device: "cpu", "cuda", "mps"; "auto" takes a GPU where there is one.
-        dtype: "float32", "bfloat16", "float16"; "auto" is the checkpoint's own.
-        margin: how much wider than a region its crop is, as a share of its longer side.
-        max_tokens: of one answer.
-        batch_size: how many pictures the network sees at once.
+        margin: Width added to a region on each side, as a share of its longer side.
+        max_tokens: Maximum number of tokens of one answer; by default that of `backend.json`, else 64, or 96 for a
+            LLaVA that was trained here, whose answers may begin with their reasons.
+        batch_size: Number of images that the network sees at once; by default that of `backend.json`, else 4.
     """
 
-    tool: ClassVar[str]
+    default_max_tokens = 64
 
     def __init__(
         self,
         model: str | None = None,
         *,
-        device: str = "auto",
-        dtype: str = "auto",
         margin: float = 0.05,
-        max_tokens: int = 64,
-        batch_size: int = 4,
+        max_tokens: int | None = None,
+        batch_size: int | None = None,
+        **options: Any,
     ) -> None:
-        self.model = model or "llava-hf/llava-1.5-7b-hf"
-        self.device = device
-        self.dtype = dtype
+        super().__init__(model, **options)
+        self.max_tokens = self.settings.option("max_tokens", max_tokens, self.default_max_tokens)
+        self.batch_size = self.settings.option("batch_size", batch_size, 4)
         self.margin = margin
-        self.max_tokens = max_tokens
-        self.batch_size = batch_size
 
-    def unload(self) -> None:
-        """Let go of the weights."""
-        unload(self.model)
-
-    def _answer(self, asked: list[Ask]) -> list[str | ToolError]:
-        checkpoint = load(
-            self.model, self.tool, "AutoModelForImageTextToText", (), device=self.device, dtype=self.dtype,
-            half_on_cpu="bfloat16",
-        )  # fmt: skip
+    def _answer(self, asked: list[Prompt]) -> list[str | ToolError]:
+        checkpoint = self._load(self._find())
         if not getattr(checkpoint.processor, "chat_template", None):
             raise ToolError(
                 f"{self.tool}: '{self.model}' has no chat template: give a model that was trained to converse"
             )
-        return [text for part in chunks(asked, self.batch_size) for text in self._generate(checkpoint, part)]
+        return [text for part in chunks(asked, self.batch_size) for text in self._complete(checkpoint, part)]
 
-    def _generate(self, checkpoint: Checkpoint, asked: Any) -> list[str | ToolError]:
+    def _load(self, source: Source) -> Checkpoint:
+        return load_by_transformers(
+            source, "AutoModelForImageTextToText", self.device, self.dtype, half_on_cpu="bfloat16"
+        )
+
+    def _complete(self, checkpoint: Checkpoint, asked: Any) -> list[str | ToolError]:
         import jinja2
 
         processor = checkpoint.processor
         turns = [
-            [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": ask.prompt}]}]
-            for ask in asked
+            [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt.text}]}]
+            for prompt in asked
         ]
         try:
             texts = [processor.apply_chat_template(turn, add_generation_prompt=True) for turn in turns]
@@ -116,19 +106,11 @@ class _OnVlm:
                 f"{self.tool}: the chat template of '{self.model}' fails: {first_line(error)}"
             ) from error
         with checkpoint.running():
-            processor.tokenizer.padding_side = "left"  # what is written continues the last token
-            inputs = processor(
-                images=[[to_rgb(ask.picture)] for ask in asked], text=texts, padding=True, return_tensors="pt"
-            )
-            written = checkpoint.network.generate(
-                **checkpoint.send(inputs),
-                max_new_tokens=self.max_tokens,
-                do_sample=False,
-                num_beams=1,
-                pad_token_id=processor.tokenizer.pad_token_id,
-            )
-        new = written[:, inputs["input_ids"].shape[1] :]
-        ends = _ends(checkpoint)
+            processor.tokenizer.padding_side = "left"  # new tokens continue the last one
+            images = [[to_rgb(prompt.image)] for prompt in asked]
+            inputs = processor(images=images, text=texts, padding=True, return_tensors="pt")
+            new = self._generate(checkpoint, checkpoint.send_all(inputs)).tolist()
+        ends = end_tokens(checkpoint)
         return [
             answer_in(
                 self.tool,
@@ -136,38 +118,46 @@ class _OnVlm:
                 processor.tokenizer.decode(row, skip_special_tokens=True),
                 len(row) >= self.max_tokens and not ends.intersection(row),
             )
-            for row in new.tolist()
+            for row in new
         ]
 
+    def _generate(self, checkpoint: Checkpoint, inputs: dict[str, Any]) -> Any:
+        """The ids (batch, new) that the network adds to those of the prompts."""
+        ids = checkpoint.network.generate(
+            **inputs,
+            max_new_tokens=self.max_tokens,
+            do_sample=False,
+            num_beams=1,
+            pad_token_id=checkpoint.processor.tokenizer.pad_token_id,
+        )
+        return ids[:, inputs["input_ids"].shape[1] :]
 
-def _ends(checkpoint: Checkpoint) -> set[int]:
+
+def eos_tokens(checkpoint: Checkpoint) -> set[int]:
+    """The tokens at which the network stops."""
+    found = checkpoint.network.generation_config.eos_token_id
+    return set(found if isinstance(found, list) else [found]) - {None}
+
+
+def end_tokens(checkpoint: Checkpoint) -> set[int]:
     """The tokens that end an answer, or fill up the shorter ones of a batch."""
     tokenizer = checkpoint.processor.tokenizer
-    more = checkpoint.network.generation_config.eos_token_id
-    return {tokenizer.eos_token_id, tokenizer.pad_token_id, *(more if isinstance(more, list) else [more])} - {
-        None
-    }
+    return {tokenizer.eos_token_id, tokenizer.pad_token_id, *eos_tokens(checkpoint)} - {None}
 
 
-class LlavaVqa(_OnVlm):
+class VlmVqa(VlmBackend):
     """Short answers to free questions."""
 
     tool = "vqa"
 
-    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
-        return answer_together(calls, self._prepare, self._answer)
-
-    def _prepare(self, image: Image | Region, question: str) -> Ask:
-        return Ask(look(image, self.margin), question_prompt(question))
+    def _prepare(self, image: Image | Region, question: str) -> Prompt:
+        return Prompt(crop_to(image, self.margin), question_prompt(question))
 
 
-class LlavaCaptioner(_OnVlm):
-    """One sentence about the picture."""
+class VlmCaptioner(VlmBackend):
+    """One sentence about an image."""
 
     tool = "caption"
 
-    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
-        return answer_together(calls, self._prepare, self._answer)
-
-    def _prepare(self, image: Image | Region) -> Ask:
-        return Ask(look(image, self.margin), caption_prompt())
+    def _prepare(self, image: Image | Region) -> Prompt:
+        return Prompt(crop_to(image, self.margin), caption_prompt())

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from ..registry import Registry, Tool
 
 _EXTRA_OF = {
-    "visprog.tools.embedded.": "torch",
-    "visprog.tools.hub.": "hf",
+    **{f"visprog.tools.backends.{name}:": "torch" for name in ("clip", "coca", "owl", "sam", "siglip")},
+    **{f"visprog.tools.backends.{name}:": "hf" for name in ("blip", "grounding_dino", "llava", "vlm")},
+    "visprog.tools.backends.llava:Embedded": "torch",
     "visprog.tools.backends.endpoint:": "openai",
-    "visprog.tools.backends.sam:SegmentAnything": "sam",
 }
 """Beginning of a backend's path → the extra that it needs. The longest that fits counts."""
 

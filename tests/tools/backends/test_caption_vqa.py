@@ -10,7 +10,8 @@ import pytest
 from visprog.errors import ToolError
 from visprog.tools.backends import vlm
 from visprog.tools.backends.blip import BlipCaptioner
-from visprog.tools.backends.vlm import LlavaCaptioner, LlavaVqa, question_prompt
+from visprog.tools.backends.llava import LlavaCaptioner, LlavaVqa, is_llava
+from visprog.tools.backends.vlm import VlmVqa, question_prompt
 from visprog.tools.caption import caption
 from visprog.tools.vqa import vqa
 from visprog.values import Region
@@ -38,7 +39,7 @@ def test_blip(checkpoint: Folder, pictures: list[Image], region: Region) -> None
 @pytest.fixture
 def every_token_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """What random weights write has no end: here it counts as whole wherever it stops."""
-    monkeypatch.setattr(vlm, "_ends", lambda checkpoint: set(range(100_000)))
+    monkeypatch.setattr(vlm, "end_tokens", lambda checkpoint: set(range(100_000)))
 
 
 @pytest.mark.usefixtures("every_token_ends")
@@ -121,3 +122,28 @@ def test_a_template_that_fails(tmp_path: Path, pictures: list[Image]) -> None:
     save_llava(tmp_path, "{{ raise_exception('only one user') }}")
     (error,) = LlavaVqa(str(tmp_path))([{"image": pictures[0], "question": "what ?"}])
     assert isinstance(error, ToolError) and "fails: only one user" in str(error)
+
+
+@pytest.mark.usefixtures("every_token_ends")
+def test_answers_of_llava_are_those_of_transformers(checkpoint: Folder, pictures: list[Image]) -> None:
+    calls = [{"image": p, "question": q} for p in pictures for q in ("What colour is it?", "what number ?")]
+    ours = LlavaVqa(checkpoint("llava"), max_tokens=12, batch_size=3)
+    theirs = VlmVqa(checkpoint("llava"), max_tokens=12, batch_size=3)
+    assert type(ours._load(ours._find()).network).__module__.startswith("visprog.models")
+    assert ours(calls) == theirs(calls)
+
+
+@pytest.mark.parametrize(
+    ("config", "implemented"),
+    [
+        ({"model_type": "llava"}, True),
+        ({"model_type": "llava", "text_config": {"model_type": "llama"}, "vision_config": None}, True),
+        ({"model_type": "llava", "text_config": {"model_type": "mistral"}}, False),
+        ({"model_type": "llava", "vision_config": {"model_type": "siglip_vision_model"}}, False),
+        ({"model_type": "llava_next"}, False),
+    ],
+)
+def test_the_configuration_tells_which_llava_is_implemented_here(
+    config: dict[str, object], implemented: bool
+) -> None:
+    assert is_llava(config) is implemented

@@ -1,4 +1,4 @@
-"""What can be wrong with a checkpoint, and what is said of it."""
+"""What can be wrong with a checkpoint, and which message names it."""
 
 from __future__ import annotations
 
@@ -9,41 +9,56 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from visprog.errors import MissingExtra, ToolError
-from visprog.tools.backends._batching import Memory, answer_together, chunks
-from visprog.tools.backends._checkpoint import load
+from visprog.tools.backends._batching import LRUCache, answer_batch, chunks
+from visprog.tools.backends._checkpoint import Checkpoint, find, load, load_by_transformers
+from visprog.values.image import Image
 
 Folder = Callable[[str], str]
 
 
-def said(model: object, architecture: str = "AutoModel", kinds: tuple[str, ...] = (), **options: Any) -> str:
+def ours(model: object, device: str = "auto", dtype: str = "auto", **options: Any) -> Checkpoint:
+    return load(find(str(model), "match"), device, dtype, **options)
+
+
+def theirs(
+    model: object, architecture: str = "AutoModel", device: str = "auto", dtype: str = "auto"
+) -> Checkpoint:
+    return load_by_transformers(find(str(model), "match"), architecture, device, dtype)
+
+
+LOADERS = pytest.mark.parametrize("loader", [ours, theirs])
+
+
+def message(model: object, loader: Callable[..., Checkpoint] = theirs, **options: Any) -> str:
     with pytest.raises(ToolError) as caught:
-        load(str(model), "match", architecture, kinds, **options)
+        loader(model, **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_places_without_a_checkpoint(tmp_path: Path) -> None:
-    assert "no such folder" in said(tmp_path / "missing")
-    assert "no such folder" in said("./missing")
+    assert "no such folder" in message(tmp_path / "missing")
+    assert "no such folder" in message("./missing")
     (tmp_path / "file.gguf").write_bytes(b"x")
-    assert "is a file; give the folder" in said(tmp_path / "file.gguf")
-    assert "holds no config.json" in said(tmp_path)
+    assert "is a file; give the folder" in message(tmp_path / "file.gguf")
+    assert "holds no config.json" in message(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip"}))
-    assert "holds no *.safetensors" in said(tmp_path)
+    assert "holds no *.safetensors" in message(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"x")
-    assert "cannot load" in said(tmp_path)
+    assert "cannot load" in message(tmp_path)
     (tmp_path / "config.json").write_text("{")
-    assert "cannot load" in said(tmp_path)
+    assert "cannot load" in message(tmp_path)
 
 
 def test_the_hub_cannot_be_reached() -> None:
-    message = said("no-such-org/no-such-model")
-    assert "cannot get 'no-such-org/no-such-model' from the hub" in message
-    assert 'set model = "FOLDER" under [tools.match]' in message
+    found = message("no-such-org/no-such-model")
+    assert "cannot get 'no-such-org/no-such-model' from the hub" in found
+    assert 'set model = "FOLDER" under [tools.match]' in found
 
 
 def test_pickled_weights_are_refused(checkpoint: Folder, tmp_path: Path) -> None:
@@ -51,21 +66,21 @@ def test_pickled_weights_are_refused(checkpoint: Folder, tmp_path: Path) -> None
     shutil.copytree(checkpoint("clip"), folder)
     (folder / "model.safetensors").unlink()
     torch.save({}, folder / "pytorch_model.bin")
-    assert "holds only pickled weights" in said(folder)
+    assert "holds only pickled weights" in message(folder)
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "part"),
     [
         ("model_ema.safetensors", "only model_ema.safetensors: copy the weights that you mean"),
         ("model.fp16.safetensors", "only model.fp16.safetensors"),
         ("adapter_config.json", "holds a LoRA adapter"),
     ],
 )
-def test_other_weights_are_not_taken_for_the_model(name: str, message: str, tmp_path: Path) -> None:
+def test_other_weights_are_not_taken_for_the_model(name: str, part: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip"}))
     (tmp_path / name).write_bytes(b"x")
-    assert message in said(tmp_path)
+    assert part in message(tmp_path)
 
 
 def test_code_in_a_checkpoint_is_not_run(checkpoint: Folder, tmp_path: Path) -> None:
@@ -76,41 +91,61 @@ def test_code_in_a_checkpoint_is_not_run(checkpoint: Folder, tmp_path: Path) -> 
     config["auto_map"] = {"AutoConfig": "own.Config", "AutoModel": "own.Model"}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "own.py").write_text(f"open({str(tmp_path / 'trapped')!r}, 'w')")
-    assert "cannot load" in said(folder)
+    assert "cannot load" in message(folder)
     assert not (tmp_path / "trapped").exists()
 
 
-def test_another_kind_of_network(checkpoint: Folder) -> None:
-    assert "is of kind blip; this backend takes clip or siglip" in said(
-        checkpoint("blip"), kinds=("clip", "siglip")
+def test_another_type_of_model(checkpoint: Folder) -> None:
+    from visprog.tools.backends.clip import ClipMatcher
+
+    (error,) = ClipMatcher(checkpoint("blip"))(
+        [{"image": Image(np.zeros((8, 8, 3), np.uint8)), "text": "dog"}]
     )
+    assert isinstance(error, ToolError)
+    assert "is of model_type blip; this backend takes clip or siglip or metaclip_2" in str(error)
 
 
 def test_weights_for_another_task(checkpoint: Folder) -> None:
-    message = said(checkpoint("blip"), "BlipForQuestionAnswering", ("blip",))
-    assert "lacks" in message and "BlipForQuestionAnswering" in message
+    found = message(checkpoint("blip"), architecture="BlipForQuestionAnswering")
+    assert "lacks" in found and "BlipForQuestionAnswering" in found
 
 
-def test_devices_and_precision(checkpoint: Folder) -> None:
-    model = checkpoint("clip")
-    assert "cannot put" in said(model, device="nowhere")
-    assert load(model, "match", "AutoModel", (), device="cpu").network.dtype == torch.float32
-    half = load(model, "match", "AutoModel", (), device="cpu", dtype="bfloat16")
-    assert half.network.dtype == torch.bfloat16
-    sent = half.send({"pixel_values": torch.zeros(1), "input_ids": torch.zeros(1, dtype=torch.int64), "x": 1})
+@LOADERS
+def test_devices_and_precision(loader: Callable[..., Checkpoint], checkpoint: Folder) -> None:
+    def precision(**options: Any) -> torch.dtype:
+        found = next(loader(checkpoint("clip"), **options).network.parameters()).dtype
+        assert isinstance(found, torch.dtype)
+        return found
+
+    assert "cannot put" in message(checkpoint("clip"), loader, device="nowhere")
+    assert precision(device="cpu") == torch.float32
+    assert precision(device="cpu", dtype="bfloat16") == torch.bfloat16
+    half = loader(checkpoint("clip"), device="cpu", dtype="bfloat16")
+    sent = half.send_all(
+        {"pixel_values": torch.zeros(1), "input_ids": torch.zeros(1, dtype=torch.int64), "x": 1}
+    )
     assert [v.dtype for v in sent.values()] == [torch.bfloat16, torch.int64]
 
 
-def test_half_precision_on_a_cpu(checkpoint: Folder, tmp_path: Path) -> None:
-    load(checkpoint("clip"), "match", "AutoModel", ()).network.half().save_pretrained(tmp_path)
+@LOADERS
+def test_half_precision_on_a_cpu(
+    loader: Callable[..., Checkpoint], checkpoint: Folder, tmp_path: Path
+) -> None:
+    theirs(checkpoint("clip"), dtype="float16").network.save_pretrained(tmp_path)
     for name in ("processor_config.json", "tokenizer.json", "tokenizer_config.json"):
         shutil.copy(Path(checkpoint("clip")) / name, tmp_path)
-    model = str(tmp_path)
-    assert load(model, "match", "AutoModel", (), device="cpu").network.dtype == torch.float32
-    language = load(model, "vqa", "AutoModel", (), device="cpu", half_on_cpu="bfloat16")
-    assert language.network.dtype == torch.bfloat16
-    asked = load(model, "match", "AutoModel", (), device="cpu", dtype="float16")
-    assert asked.network.dtype == torch.float16
+
+    def precision(**options: Any) -> object:
+        found = (
+            load(find(str(tmp_path), "vqa"), "cpu", **options)
+            if loader is ours
+            else (load_by_transformers(find(str(tmp_path), "vqa"), "AutoModel", "cpu", **options))
+        )
+        return next(found.network.parameters()).dtype
+
+    assert precision(dtype="auto") == torch.float32
+    assert precision(dtype="auto", half_on_cpu="bfloat16") == torch.bfloat16
+    assert precision(dtype="float16") == torch.float16
 
 
 def test_weights_are_loaded_once_and_quietly(checkpoint: Folder, capfd: pytest.CaptureFixture[str]) -> None:
@@ -118,16 +153,18 @@ def test_weights_are_loaded_once_and_quietly(checkpoint: Folder, capfd: pytest.C
 
     transformers.utils.logging.enable_progress_bar()
     try:
-        one = load(checkpoint("clip"), "match", "AutoModel", ())
-        assert load(checkpoint("clip"), "verify", "AutoModel", ("clip",)) is one
+        one = theirs(checkpoint("clip"))
+        assert theirs(checkpoint("clip")) is one
+        assert ours(checkpoint("clip")) is ours(checkpoint("clip")) is not one
         assert transformers.utils.logging.is_progress_bar_enabled()
     finally:
         transformers.utils.logging.disable_progress_bar()
     assert capfd.readouterr() == ("", "")
 
 
-def test_out_of_memory(checkpoint: Folder) -> None:
-    loaded = load(checkpoint("clip"), "match", "AutoModel", ())
+@LOADERS
+def test_out_of_memory(loader: Callable[..., Checkpoint], checkpoint: Folder) -> None:
+    loaded = loader(checkpoint("clip"))
     with pytest.raises(ToolError, match="lower batch_size"), loaded.running():
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -135,20 +172,21 @@ def test_out_of_memory(checkpoint: Folder) -> None:
 def test_not_installed(checkpoint: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingExtra, match=r"pip install 'visprog\[hf\]'"):
-        load(checkpoint("clip"), "match", "AutoModel", ())
+        theirs(checkpoint("blip"))
+    assert ours(checkpoint("clip")).network is not None  # needs no transformers
 
 
-def test_memory() -> None:
-    memory: Memory[str, int] = Memory(2)
+def test_least_recently_used_results_leave_the_cache() -> None:
+    cache: LRUCache[str, int] = LRUCache(2)
     asked: list[list[str]] = []
 
     def compute(keys: list[str]) -> list[int]:
         asked.append(keys)
         return [len(k) for k in keys]
 
-    assert memory.get(["a", "bb", "a", "ccc"], compute) == [1, 2, 1, 3]
-    assert memory.get(["ccc", "bb"], compute) == [3, 2]
-    assert memory.get(["a"], compute) == [1]
+    assert cache.get(["a", "bb", "a", "ccc"], compute) == [1, 2, 1, 3]
+    assert cache.get(["ccc", "bb"], compute) == [3, 2]
+    assert cache.get(["a"], compute) == [1]
     assert asked == [["a", "bb", "ccc"], ["a"]]
     assert [list(c) for c in chunks("abcde", 2)] == [["a", "b"], ["c", "d"], ["e"]]
 
@@ -164,6 +202,6 @@ def test_a_batch_that_fails_as_a_whole() -> None:
             raise ToolError("broken")
         return [n * 2 for n in numbers]
 
-    assert answer_together([{"n": 1}, {"n": 2}], prepare, answer) == [2, 4]
-    one, two = answer_together([{"n": -1}, {"n": 0}], prepare, answer)
+    assert answer_batch([{"n": 1}, {"n": 2}], prepare, answer) == [2, 4]
+    one, two = answer_batch([{"n": -1}, {"n": 0}], prepare, answer)
     assert isinstance(one, ValueError) and isinstance(two, ToolError)

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from visprog.errors import ImageError, ToolError
 from visprog.prompts import templates
-from visprog.tools.backends._checkpoint import load
-from visprog.tools.backends.clip_hub import KINDS, dual_encoder
-from visprog.tools.backends.dual_encoder import HEAD, ClipClassifier, ClipMatcher, ClipVerifier, SiglipMatcher
+from visprog.tools.backends._checkpoint import Checkpoint, Source, find, load_by_transformers
+from visprog.tools.backends._dual_encoder import DualEncoder, dual_encoder
+from visprog.tools.backends.clip import HEAD, ClipClassifier, ClipMatcher, ClipVerifier
+from visprog.tools.backends.siglip import SiglipMatcher
 from visprog.tools.classify import classify, match, verify
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
 Folder = Callable[[str], str]
 KIND = pytest.mark.parametrize("kind", ["clip", "siglip"])
+IMPLEMENTATION = pytest.mark.parametrize("implementation", ["visprog", "transformers"])
 OPTIONS = ["cat", "dog", "red car", "person"]
+
+
+def encoder_of(folder: str, implementation: str = "visprog") -> DualEncoder:
+    source = find(folder, "match")
+    if implementation == "visprog":
+        return dual_encoder(source, "auto", "auto")
+    return DualEncoder(load_by_transformers(source, "AutoModel", "auto", "auto"))
 
 
 @KIND
@@ -38,12 +50,13 @@ def test_a_batch_is_the_same_as_one_by_one(kind: str, checkpoint: Folder, pictur
 
 
 @KIND
-def test_scores_against_the_network_itself(kind: str, checkpoint: Folder, pictures: list[Image]) -> None:
-    import torch
-
-    loaded = load(checkpoint(kind), "match", "AutoModel", KINDS)
-    encoder = dual_encoder(loaded)
-    (text,) = encoder._encode_lines(["a photo of a dog."])
+@IMPLEMENTATION
+def test_scores_against_the_network_itself(
+    implementation: str, kind: str, checkpoint: Folder, pictures: list[Image]
+) -> None:
+    loaded = load_by_transformers(find(checkpoint(kind), "match"), "AutoModel", "auto", "auto")
+    encoder = encoder_of(checkpoint(kind), implementation)
+    (text,) = encoder.encode_texts(["a photo of a dog."], ("{}",), 1)
     images = encoder.encode_images(pictures, 2)
     inputs = loaded.processor(
         text=["a photo of a dog."], images=[p.to_pil() for p in pictures], return_tensors="pt",
@@ -54,35 +67,36 @@ def test_scores_against_the_network_itself(kind: str, checkpoint: Folder, pictur
     with torch.inference_mode():
         output = loaded.network(**inputs)
     assert np.allclose(output.image_embeds.numpy(), images, atol=1e-5)
-    logits = encoder.scale * images @ text + (encoder.bias or 0)
+    logits = encoder.logit_scale * images @ text + (encoder.logit_bias or 0)
     assert np.allclose(output.logits_per_image.numpy()[:, 0], logits, atol=1e-3)
 
 
 def test_a_text_is_the_mean_over_the_templates(checkpoint: Folder) -> None:
-    encoder = dual_encoder(load(checkpoint("clip"), "match", "AutoModel", KINDS))
+    encoder = encoder_of(checkpoint("clip"))
     assert len(templates("crops")) >= 3 and all("{}" in line for line in templates("crops"))
-    (feature,) = encoder.encode_texts(["a red car."], 4)
-    mean = encoder._encode_lines([line.replace("{}", "red car") for line in templates("crops")]).mean(0)
+    (feature,) = encoder.encode_texts(["red car"], templates("crops"), 4)
+    lines = [line.replace("{}", "red car") for line in templates("crops")]
+    mean = encoder.encode_texts(lines, ("{}",), 4).mean(0)
     assert np.allclose(feature, mean / np.linalg.norm(mean), atol=1e-6)
 
 
 def test_equal_inputs_are_computed_once(
     checkpoint: Folder, pictures: list[Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded = load(checkpoint("clip"), "match", "AutoModel", KINDS)
+    network = encoder_of(checkpoint("clip")).checkpoint.network
     seen = {"images": 0, "texts": 0}
-    real_images, real_texts = loaded.network.get_image_features, loaded.network.get_text_features
+    real_images, real_texts = network.encode_images, network.encode_texts
 
-    def images(pixel_values: object, **rest: object) -> object:
-        seen["images"] += len(pixel_values)  # type: ignore[arg-type]
-        return real_images(pixel_values=pixel_values, **rest)
+    def images(pixels: torch.Tensor) -> object:
+        seen["images"] += len(pixels)
+        return real_images(pixels)
 
-    def texts(input_ids: object, **rest: object) -> object:
-        seen["texts"] += len(input_ids)  # type: ignore[arg-type]
-        return real_texts(input_ids=input_ids, **rest)
+    def texts(ids: torch.Tensor) -> object:
+        seen["texts"] += len(ids)
+        return real_texts(ids)
 
-    monkeypatch.setattr(loaded.network, "get_image_features", images)
-    monkeypatch.setattr(loaded.network, "get_text_features", texts)
+    monkeypatch.setattr(network, "encode_images", images)
+    monkeypatch.setattr(network, "encode_texts", texts)
     classifier, matcher = ClipClassifier(checkpoint("clip")), ClipMatcher(checkpoint("clip"))
     classifier([{"image": p, "options": OPTIONS} for p in [*pictures, *pictures]])
     matcher([{"image": pictures[0], "text": "Dog"}, {"image": pictures[1], "text": "a dog"}])
@@ -122,7 +136,7 @@ def test_one_bad_call_spoils_no_other(checkpoint: Folder, region: Region) -> Non
     )
     assert results[0] in OPTIONS and results[5] == "dog"
     assert [type(r) for r in results[1:5]] == [ToolError, ToolError, ImageError, ToolError]
-    assert "no options" in str(results[1]) and "does not know its picture" in str(results[2])
+    assert "no options" in str(results[1]) and "does not know its image" in str(results[2])
 
 
 def test_a_statement_is_held_against_its_head_and_the_label(checkpoint: Folder, region: Region) -> None:
@@ -142,3 +156,33 @@ def test_a_statement_is_held_against_its_head_and_the_label(checkpoint: Folder, 
     assert ClipVerifier(checkpoint("clip"), threshold=0.0)(calls) == [True] * 4
     assert ClipVerifier(checkpoint("clip"), threshold=1.01)(calls) == [False] * 4
     assert all(isinstance(r, bool) for r in verifier(calls))
+
+
+@KIND
+def test_a_denied_statement_is_true_if_the_one_without_is_false(
+    kind: str, checkpoint: Folder, pictures: list[Image]
+) -> None:
+    verifier = verify.load(kind, (("model", checkpoint(kind)),))
+    asked, denied, twice = (
+        verifier([{"image": p, "statement": s} for p in pictures])
+        for s in ("a red car", "not a red car", "not not a red car")
+    )
+    assert [not truth for truth in asked] == denied and asked == twice
+
+
+@pytest.mark.parametrize("kind", ["siglip2", "metaclip_2"])
+def test_types_that_are_not_implemented_here_are_loaded_by_transformers(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    loaded: list[str] = []
+
+    def load(source: Source, architecture: str, device: str, dtype: str) -> Checkpoint:
+        loaded.append(source.model_type)
+        raise ToolError("not read")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("visprog.tools.backends._dual_encoder.load_by_transformers", load)
+        (error,) = ClipMatcher(str(tmp_path))(
+            [{"image": Image(np.zeros((8, 8, 3), np.uint8)), "text": "dog"}]
+        )
+    assert str(error) == "not read" and loaded == [kind]

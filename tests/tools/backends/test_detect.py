@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from visprog.errors import ToolError
-from visprog.tools.backends._checkpoint import load
-from visprog.tools.backends.zero_shot_detector import GroundingDinoDetector, ZeroShotDetector, _pixel_values
+from visprog.tools.backends._checkpoint import Checkpoint, find, load_by_transformers
+from visprog.tools.backends.grounding_dino import GroundingDinoDetector
+from visprog.tools.backends.owl import OwlDetector
 from visprog.tools.detect import detect
 from visprog.values import Box, Region
 from visprog.values.image import Image
@@ -23,7 +24,11 @@ KIND = pytest.mark.parametrize("kind", ["owlv2", "owlvit", "grounding-dino"])
 def detector(kind: str, folder: str, **options: Any) -> Any:
     if kind == "grounding-dino":
         return GroundingDinoDetector(folder, **{"threshold": 0.0, "text_threshold": 0.0, **options})
-    return ZeroShotDetector(folder, **{"threshold": 0.0, **options})
+    return OwlDetector(folder, **{"threshold": 0.0, **options})
+
+
+def theirs(folder: str) -> Checkpoint:
+    return load_by_transformers(find(folder, "detect"), "AutoModelForZeroShotObjectDetection", "auto", "auto")
 
 
 def flat(regions: list[Region]) -> list[float]:
@@ -31,7 +36,7 @@ def flat(regions: list[Region]) -> list[float]:
 
 
 def test_they_are_the_backends_of_detect() -> None:
-    assert isinstance(detect.load("owlv2"), ZeroShotDetector)
+    assert isinstance(detect.load("owlv2"), OwlDetector)
     assert isinstance(detect.load("grounding-dino"), GroundingDinoDetector)
 
 
@@ -91,19 +96,21 @@ def test_owlv2_boxes_belong_to_the_picture_filled_up_to_a_square(checkpoint: Fol
 
 def test_owlv2_pixels_are_those_of_its_processor(checkpoint: Folder, pictures: list[Image]) -> None:
     pytest.importorskip("scipy", reason="OWLv2's own processor needs SciPy")
-    loaded = load(checkpoint("owlv2"), "detect", "AutoModelForZeroShotObjectDetection", ("owlv2",))
-    theirs = loaded.processor.image_processor([p.to_pil() for p in pictures], return_tensors="pt")[
+    loaded = theirs(checkpoint("owlv2"))
+    want = loaded.processor.image_processor([p.to_pil() for p in pictures], return_tensors="pt")[
         "pixel_values"
     ]
-    ours = _pixel_values(loaded, pictures, True)
-    torch.testing.assert_close(ours, theirs.float(), atol=1e-5, rtol=1e-5)
+    have = detector("owlv2", checkpoint("owlv2")).checkpoint.processor.image_processor(
+        [p.pixels for p in pictures]
+    )
+    torch.testing.assert_close(have, want.float(), atol=1e-5, rtol=1e-5)
 
 
 def test_grounding_dino_is_told_the_phrase_in_lower_case_with_a_full_stop(
     checkpoint: Folder, pictures: list[Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = checkpoint("grounding-dino")
-    loaded = load(folder, "detect", "AutoModelForZeroShotObjectDetection", ("grounding-dino",))
+    loaded = theirs(folder)
     told: list[str] = []
     real = type(loaded.processor).__call__
 
@@ -120,7 +127,7 @@ def test_each_backend_names_what_it_takes(checkpoint: Folder, pictures: list[Ima
     for kind, other in (("owlv2", "grounding-dino"), ("grounding-dino", "owlv2")):
         (error,) = detector(kind, checkpoint(other))([{"image": pictures[0], "what": "cat"}])
         assert isinstance(error, ToolError)
-        assert f"is of kind {other}" in str(error)
+        assert f"is of model_type {other}" in str(error)
 
 
 def test_a_phrase_that_names_nothing(checkpoint: Folder, pictures: list[Image]) -> None:
@@ -131,10 +138,32 @@ def test_a_phrase_that_names_nothing(checkpoint: Folder, pictures: list[Image]) 
 
 
 def test_boxes_that_leave_the_picture_are_cut(checkpoint: Folder, pictures: list[Image]) -> None:
-    from visprog.tools.backends.zero_shot_detector import Ask
+    from visprog.tools.backends._phrase_detector import Search
 
-    finder = ZeroShotDetector("unused", threshold=0.1)
+    finder = OwlDetector("unused", threshold=0.1)
     corners = np.array([[-5, -5, 20, 10], [100, 100, 120, 130], [1, 1, 0, 5], [0, 0, 9, 9]], np.float32)
     scores = np.array([0.9, 0.8, 0.7, 0.05], np.float32)
-    (kept,) = finder._regions(Ask(pictures[-1], "cat"), corners, scores)
+    (kept,) = finder._regions(Search(pictures[-1], "cat"), corners, scores)
     assert kept.box == Box(20, 10, 40, 20)
+
+
+@pytest.mark.parametrize("kind", ["owlv2", "owlvit"])
+def test_scores_and_boxes_are_those_of_transformers(
+    kind: str, checkpoint: Folder, pictures: list[Image]
+) -> None:
+    loaded, image = theirs(checkpoint(kind)), pictures[2]  # a square one: nothing is filled up
+    ours = detector(kind, checkpoint(kind), nms=1.0)
+    pixels = ours.checkpoint.processor.image_processor([image.pixels])
+    text = loaded.processor.tokenizer(
+        ["a photo of a cat"], padding="max_length", max_length=16, return_tensors="pt"
+    )
+    with torch.inference_mode():
+        output = loaded.network(pixel_values=pixels, **{k: text[k] for k in ("input_ids", "attention_mask")})
+    scores = output.logits[0, :, 0].sigmoid()
+    (found,) = ours([{"image": image, "what": "cat"}])
+    order = scores.argsort(descending=True)
+    assert [r.score for r in found] == pytest.approx(scores[order].tolist(), abs=1e-5)
+    x, y, w, h = (output.pred_boxes[0][order] * 50).unbind(-1)
+    want = torch.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], 1).clamp(0, 50)
+    have = torch.tensor([[r.left, r.top, r.right, r.bottom] for r in found])
+    torch.testing.assert_close(have, want, atol=1e-3, rtol=1e-4)

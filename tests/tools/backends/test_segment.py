@@ -1,11 +1,9 @@
-"""SAM, in both of its forms."""
+"""SAM from a checkpoint of the hub, and from a file of its authors."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from visprog.errors import MissingExtra, ToolError
-from visprog.tools.backends._checkpoint import load
-from visprog.tools.backends.sam import SamSegmenter, SegmentAnythingSegmenter
-from visprog.tools.backends.sam_everything import SamEverything
+from visprog.errors import ToolError
+from visprog.tools.backends._checkpoint import find, load_by_transformers
+from visprog.tools.backends.sam import SamEverything, SamSegmenter, SegmentAnythingSegmenter
 from visprog.tools.segment import segment, segment_everything
 from visprog.values import Box, Point, Region
 from visprog.values.image import Image
@@ -27,39 +24,19 @@ KIND = pytest.mark.parametrize("kind", ["sam", "segment-anything"])
 
 @pytest.fixture(scope="session")
 def sam_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny SAM as its authors' package saves it."""
-    from visprog.tools.backends.sam_package import import_package
-
-    try:
-        import_package()
-    except MissingExtra as error:
-        pytest.skip(str(error))
-    from segment_anything.modeling import (
-        ImageEncoderViT,
-        MaskDecoder,
-        PromptEncoder,
-        Sam,
-        TwoWayTransformer,
-    )
-
+    """A tiny SAM in the layout of its authors."""
     from tests.tools.backends.conftest import shake
+    from visprog.models.sam.hub import SEGMENT_ANYTHING_KEYS
+    from visprog.models.sam.model import Sam, SamConfig
 
     network = Sam(
-        image_encoder=ImageEncoderViT(
-            depth=3, embed_dim=32, img_size=64, mlp_ratio=2, num_heads=4, patch_size=8, use_rel_pos=True,
-            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6), global_attn_indexes=(1,), window_size=3,
-            out_chans=32,
-        ),
-        prompt_encoder=PromptEncoder(
-            embed_dim=32, image_embedding_size=(8, 8), input_image_size=(64, 64), mask_in_chans=8
-        ),
-        mask_decoder=MaskDecoder(
-            num_multimask_outputs=3, transformer_dim=32, iou_head_depth=2, iou_head_hidden_dim=24,
-            transformer=TwoWayTransformer(depth=2, embedding_dim=32, mlp_dim=48, num_heads=8),
-        ),
+        SamConfig(
+            image_size=64, patch=8, dim=32, layers=3, heads=4, hidden=64, window_size=3, global_attn_indexes=(1,),
+            width=32, mask_channels=8, decoder_heads=8, decoder_hidden=48, iou_head_depth=2, iou_head_hidden_dim=24,
+        )
     )  # fmt: skip
     path = tmp_path_factory.mktemp("sam-file") / "sam_tiny.pth"
-    torch.save(shake(network).state_dict(), path)
+    torch.save(SEGMENT_ANYTHING_KEYS.to_theirs(shake(network).state_dict()), path)
     return path
 
 
@@ -110,7 +87,7 @@ def test_points_and_boxes_in_one_batch(segmenter: Any, pictures: list[Image]) ->
     places = [Point(12, 9), boxes(picture)[0], Point(30, 20), Point(999, 3)]
     calls = [{"image": picture, "region": place} for place in places]
     *found, outside = segmenter(calls)
-    assert isinstance(outside, ToolError) and "outside the picture" in str(outside)
+    assert isinstance(outside, ToolError) and "outside the image" in str(outside)
     for call, one in zip(calls, found, strict=False):
         (alone,) = segmenter([call])
         assert str(alone) == str(one)
@@ -133,6 +110,8 @@ def test_everything_in_a_picture_by_a_public_checkpoint(checkpoint: Folder, pict
         assert region.box.clip(pictures[0].box) == region.box
     (error,) = SamEverything("no/such/folder/here")([{"image": pictures[0]}])
     assert isinstance(error, ToolError) and "no/such/folder/here" in str(error)
+    (other,) = SamEverything(checkpoint("clip"))([{"image": pictures[0]}])
+    assert isinstance(other, ToolError) and "is of model_type clip; this backend takes sam" in str(other)
 
 
 @KIND
@@ -153,7 +132,7 @@ def test_a_region_outside_the_picture(segmenter: Any, pictures: list[Image]) -> 
     far, flat = Region(Box(500, 500, 520, 520), "cat"), Region(Box(5, 5, 5, 5), "cat")
     places = (boxes(pictures[0])[0], far, flat)
     fine, error, empty = segmenter([{"image": pictures[0], "region": place} for place in places])
-    assert isinstance(error, ToolError) and "lies outside the picture" in str(error)
+    assert isinstance(error, ToolError) and "lies outside the image" in str(error)
     assert isinstance(empty, ToolError)
     assert "outside" not in str(fine)
 
@@ -161,17 +140,17 @@ def test_a_region_outside_the_picture(segmenter: Any, pictures: list[Image]) -> 
 def test_a_picture_is_encoded_once(
     checkpoint: Folder, pictures: list[Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded = load(checkpoint("sam"), "segment", "SamModel", ("sam",))
+    segmenter = SamSegmenter(checkpoint("sam"), cache_size=2)
+    encoder = segmenter.checkpoint.network.image_encoder
     count = 0
-    real = loaded.network.get_image_embeddings
+    real = encoder.forward
 
-    def encode(pixels: Any) -> Any:
+    def encode(*arguments: Any) -> Any:
         nonlocal count
         count += 1
-        return real(pixels)
+        return real(*arguments)
 
-    monkeypatch.setattr(loaded.network, "get_image_embeddings", encode)
-    segmenter = SamSegmenter(checkpoint("sam"), remembered=2)
+    monkeypatch.setattr(encoder, "forward", encode)
     for _ in range(2):
         segmenter([{"image": p, "region": r} for p in pictures[:2] for r in boxes(p)])
     assert count == 2
@@ -180,9 +159,26 @@ def test_a_picture_is_encoded_once(
     assert count == 4
 
 
+def test_many_masks_of_a_large_image_are_made_in_parts(
+    checkpoint: Folder, pictures: list[Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = [{"image": pictures[0], "region": region} for region in boxes(pictures[0])]
+    at_once = SamSegmenter(checkpoint("sam"))(calls)
+    monkeypatch.setattr("visprog.tools.backends.sam.MAX_LOGITS", 1)
+    assert list(map(str, SamSegmenter(checkpoint("sam"))(calls))) == list(map(str, at_once))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_precision_is_an_option(dtype: str, checkpoint: Folder, pictures: list[Image]) -> None:
+    found = SamSegmenter(checkpoint("sam"), dtype=dtype)(
+        [{"image": pictures[0], "region": boxes(pictures[0])[0]}]
+    )
+    assert isinstance(found[0], Region | ToolError)
+
+
 def test_the_best_rated_mask_is_taken(checkpoint: Folder, pictures: list[Image]) -> None:
     """Against the processor and model of transformers, used as their documentation says."""
-    loaded = load(checkpoint("sam"), "segment", "SamModel", ("sam",))
+    loaded = load_by_transformers(find(checkpoint("sam"), "segment"), "SamModel", "auto", "auto")
     image = pictures[0]
     region = boxes(image)[0]
     corners = [region.left, region.top, region.right, region.bottom]
@@ -198,33 +194,6 @@ def test_the_best_rated_mask_is_taken(checkpoint: Folder, pictures: list[Image])
     assert (found.mask.within(image.box) == best).all()
 
 
-def test_segment_anything_leaves_no_torchvision_behind(sam_file: Path) -> None:
-    import importlib.util
-
-    import transformers
-
-    if importlib.util.find_spec("torchvision"):
-        pytest.skip("a real torchvision is installed")
-    assert not [name for name in sys.modules if name.partition(".")[0] == "torchvision"]
-    assert not transformers.utils.is_torchvision_available()
-
-
-def test_the_stand_ins_do_what_torchvision_does() -> None:
-    import PIL.Image
-
-    from visprog.tools.backends.sam_package import batched_nms, box_area, resize, to_pil_image
-
-    corners = torch.tensor([[0.0, 0, 10, 10], [1, 1, 11, 11], [20, 20, 30, 25], [0, 0, 10, 10]])
-    scores = torch.tensor([0.8, 0.9, 0.7, 0.6])
-    assert box_area(corners).tolist() == [100, 100, 50, 100]
-    assert batched_nms(corners, scores, torch.zeros(4), 0.5).tolist() == [1, 2]
-    assert batched_nms(corners, scores, torch.tensor([0, 0, 0, 1]), 0.5).tolist() == [1, 2, 3]
-    assert batched_nms(corners[:0], scores[:0], torch.zeros(0), 0.5).tolist() == []
-    picture = to_pil_image(np.zeros((4, 6, 3), np.uint8))
-    assert isinstance(picture, PIL.Image.Image)
-    assert resize(picture, (8, 12)).size == (12, 8)
-
-
 def test_any_size_is_built_from_its_weights(sam_file: Path, tmp_path: Path, pictures: list[Image]) -> None:
     from safetensors.torch import save_file
 
@@ -233,10 +202,9 @@ def test_any_size_is_built_from_its_weights(sam_file: Path, tmp_path: Path, pict
     (one,) = SegmentAnythingSegmenter(str(sam_file))([call])
     (two,) = SegmentAnythingSegmenter(str(tmp_path / "sam.safetensors"))([call])
     assert str(one) == str(two) and type(one) is type(two)
-    segmenter = SegmentAnythingSegmenter(str(sam_file))
-    encoder = segmenter._load().image_encoder
-    assert (encoder.img_size, len(encoder.blocks)) == (64, 3)
-    assert [block.window_size for block in encoder.blocks] == [3, 0, 3]
+    config = SegmentAnythingSegmenter(str(sam_file)).checkpoint.network.config
+    assert (config.image_size, config.layers, config.window_size) == (64, 3, 3)
+    assert config.global_attn_indexes == (1,)
 
 
 class Trap:
@@ -262,9 +230,9 @@ def test_files_that_are_no_sam(
     (tmp_path / "text.pth").write_text("hello")
     assert "no file of tensors" in said("text.pth")
     torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pth")
-    assert "is no SAM checkpoint" in said("other.pth")
+    assert "other.pth is no checkpoint of segment_anything" in said("other.pth")
     torch.save([1, 2], tmp_path / "list.pth")
-    assert "is no SAM checkpoint" in said("list.pth")
+    assert "list.pth holds no tensors by name" in said("list.pth")
     torch.save({"weight": Trap()}, tmp_path / "trap.pth")
     assert "no file of tensors" in said("trap.pth")
     assert not (tmp_path / "trapped").exists()

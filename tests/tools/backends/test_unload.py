@@ -15,11 +15,11 @@ from visprog.values import Region
 from visprog.values.image import Image
 
 CASES = [
-    ("owlv2", "visprog.tools.backends.zero_shot_detector:ZeroShotDetector", {"what": "cat"}),
-    ("clip", "visprog.tools.backends.dual_encoder:ClipMatcher", {"text": "cat"}),
+    ("owlv2", "visprog.tools.backends.owl:OwlDetector", {"what": "cat"}),
+    ("clip", "visprog.tools.backends.clip:ClipMatcher", {"text": "cat"}),
     ("sam", "visprog.tools.backends.sam:SamSegmenter", {}),
     ("blip", "visprog.tools.backends.blip:BlipCaptioner", {}),
-    ("llava", "visprog.tools.backends.vlm:LlavaVqa", {"question": "what is it?"}),
+    ("llava", "visprog.tools.backends.llava:LlavaVqa", {"question": "what is it?"}),
 ]
 
 

@@ -15,7 +15,7 @@ from visprog.errors import Refused
 from visprog.scenes import COLORS, SHAPES, Scenes
 from visprog.scenes.wordings import QUESTION_TYPES
 from visprog.tools.backends.clip import EmbeddedClassifier, EmbeddedMatcher, EmbeddedVerifier
-from visprog.tools.backends.coca import EmbeddedCaptioner
+from visprog.tools.backends.coca import CocaCaptioner
 from visprog.tools.backends.llava import EmbeddedVqa
 from visprog.values import Box, Region
 from visprog.values.image import Image
@@ -47,7 +47,7 @@ def test_statements_are_told_from_false_ones() -> None:
 
 def test_captions_tell_the_facts() -> None:
     scenes = [Scenes(96, split="test")[i] for i in range(40)]
-    said = EmbeddedCaptioner()([{"image": Image(scene.pixels)} for scene in scenes])
+    said = CocaCaptioner()([{"image": Image(scene.pixels)} for scene in scenes])
     right = [s.agrees(text, complete=True) for s, text in zip(scenes, said, strict=True)]
     assert np.mean(right) > 0.75
 
@@ -84,7 +84,7 @@ def test_regions_are_described_and_asked_about() -> None:
             names.append(f"{thing.color} {thing.shape}.")
     asked = [{"image": r, "question": q} for r, q in zip(regions, questions, strict=True)]
     assert np.mean([a == b for a, b in zip(EmbeddedVqa()(asked), shapes, strict=True)]) > 0.85
-    said = EmbeddedCaptioner()([{"image": region} for region in regions])
+    said = CocaCaptioner()([{"image": region} for region in regions])
     told = [text.lower().split(maxsplit=1)[1] == name for text, name in zip(said, names, strict=True)]
     assert np.mean(told) > 0.7
 

@@ -1,7 +1,9 @@
-"""The embedded classifier's reading of texts, and its answers on a model that was taught six pictures."""
+"""How CLIP's backend reads texts, and its answers on small models that a test or `visprog train` made."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,17 +15,23 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
 from visprog.errors import Refused, ToolError  # noqa: E402
+from visprog.models import WEIGHTS  # noqa: E402
+from visprog.tools.backends._backend_file import FILE, backend_file  # noqa: E402
+from visprog.tools.backends._dual_encoder import templates_for  # noqa: E402
+from visprog.tools.backends._vocabulary import MAX_EXCHANGED, as_caption, exchanged, near_misses  # noqa: E402
 from visprog.tools.backends.clip import (  # noqa: E402
-    EmbeddedClassifier,
-    EmbeddedMatcher,
+    CONTRASTS,
+    ClipClassifier,
+    ClipMatcher,
+    ClipVerifier,
     EmbeddedVerifier,
-    _phrase,
-    near_misses,
 )
 from visprog.values import Box, Region  # noqa: E402
 from visprog.values.image import Image  # noqa: E402
 
 ANIMALS = ["raccoon", "frog", "whale"]
+VOCABULARY = backend_file(WEIGHTS / "clip").vocabulary
+assert VOCABULARY is not None
 HUES = {"red": (220, 30, 30), "green": (30, 180, 30), "blue": (30, 30, 220)}
 
 
@@ -45,7 +53,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "images": objective.image_processor([picture(color).pixels for color in HUES]),
         "tokens": objective.ids(texts),
     }
-    others = objective.ids([miss for text in texts[:1] for miss in near_misses(text) if miss not in texts])
+    others = objective.ids(
+        [miss for text in texts[:1] for miss in near_misses(text, VOCABULARY) if miss not in texts]
+    )
     optimizer = torch.optim.AdamW(objective.model.parameters(), 1e-2)
     for _ in range(80):
         optimizer.zero_grad()
@@ -56,6 +66,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         optimizer.step()
     path = tmp_path_factory.mktemp("clip")
     objective.save(path)
+    shutil.copy(WEIGHTS / "clip" / FILE, path)
+    (path / FILE).write_text(json.dumps({"vocabulary": json.loads((path / FILE).read_text())["vocabulary"]}))
     return path
 
 
@@ -116,9 +128,7 @@ def test_other_captions_than_those_of_scenes_are_read_as_they_are(
         lambda length: bpe_tokenizer(texts, 400, length) if pieces else word_tokenizer(texts, length),
         tmp_path,
     )
-    classify, match, verify = (
-        tool(str(folder)) for tool in (EmbeddedClassifier, EmbeddedMatcher, EmbeddedVerifier)
-    )
+    classify, match, verify = (tool(str(folder)) for tool in (ClipClassifier, ClipMatcher, ClipVerifier))
     for i, color in enumerate(HUES):
         image = picture(color)
         assert classify([{"image": image, "options": texts}]) == [texts[i]]
@@ -132,18 +142,52 @@ def test_other_captions_than_those_of_scenes_are_read_as_they_are(
         assert sum(truths) <= 1 or pieces  # what says nothing to so small a model is no rival
 
 
-def test_a_large_vocabulary_is_not_tried_word_by_word(tmp_path: Path) -> None:
-    from visprog.models.preprocess.tokenizer import word_tokenizer
-    from visprog.tools.backends.clip import MOST_RIVALS
+def test_a_large_vocabulary_is_not_tried_word_by_word() -> None:
+    known = [*ANIMALS, *(f"word{i}" for i in range(5 * MAX_EXCHANGED))]
+    texts = exchanged("a raccoon", known)
+    assert MAX_EXCHANGED / 2 < len(texts) <= MAX_EXCHANGED and "a raccoon" not in texts
 
-    texts = [*(f"a {animal}" for animal in ANIMALS), *(f"word{i}" for i in range(5 * MOST_RIVALS))]
-    word_tokenizer(texts, 8).save_pretrained(tmp_path)
-    rivals = EmbeddedVerifier(str(tmp_path))._rivals("a raccoon")
-    assert MOST_RIVALS / 2 < len(rivals) <= MOST_RIVALS and "a raccoon" not in rivals
+
+def test_a_model_that_reads_any_word_is_asked_about_any_text(tmp_path: Path) -> None:
+    from visprog.models.preprocess.tokenizer import bpe_tokenizer
+    from visprog.tools.classify import classify, match, verify
+
+    texts = [f"a {animal}" for animal in ANIMALS]
+    folder = taught(texts, lambda length: bpe_tokenizer([*texts, *CONTRASTS], 400, length), tmp_path)
+    options = (("model", str(folder)),)
+    red = Region(Box(2, 2, 18, 18), "raccoon", 1.0, picture("red"))
+    assert classify.load("clip", options)([{"image": red, "options": [*texts, "a zebu"]}])[0] in (
+        *texts,
+        "a zebu",
+    )
+    right, wrong, other = match.load("clip", options)(
+        [{"image": red, "text": text} for text in ("a raccoon", "a whale", "the door is open")]
+    )
+    assert right > wrong and 0 <= other <= 1
+    statements = ["a raccoon", "not a raccoon", "there is a person on the sofa", "it isn't a circle"]
+    truths = verify.load("clip", options)([{"image": red, "statement": text} for text in statements])
+    assert all(isinstance(truth, bool) for truth in truths) and truths[0] != truths[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [("a photo of cropped the close up picture", 6), ("a photo of", 3), ("cat", 1), (None, 1)],
+)
+def test_a_model_gets_the_templates_in_whose_words_it_was_trained(
+    words: str | None, count: int, tmp_path: Path
+) -> None:
+    from visprog.prompts import templates
+
+    model = {"type": "WordLevel", "vocab": {word: i for i, word in enumerate((words or "").split())}}
+    (tmp_path / "config.json").write_text(json.dumps({"layout": "visprog", "model_type": "clip"}))
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": model if words else {"type": "BPE"}}))
+    found = templates_for(tmp_path, trained_here=True)
+    assert len(found) == count and found[0] == "{}"
+    assert templates_for(tmp_path, trained_here=False) == templates("crops")
 
 
 def test_a_model_of_ones_own_verifies_in_its_own_words(animals: Path) -> None:
-    match, verify = EmbeddedMatcher(str(animals)), EmbeddedVerifier(str(animals))
+    match, verify = ClipMatcher(str(animals)), ClipVerifier(str(animals))
     texts = [f"a {animal}" for animal in ANIMALS]
     for color, animal in zip(HUES, ANIMALS, strict=True):
         assert verify([{"image": picture(color), "statement": t} for t in texts]) == [
@@ -158,9 +202,9 @@ def test_a_model_of_ones_own_verifies_in_its_own_words(animals: Path) -> None:
 
 
 def test_what_it_sees_is_known_without_torch_being_asked(animals: Path) -> None:
-    phrases = EmbeddedVerifier(str(animals)).sees.phrases["statement"]
+    phrases = ClipVerifier(str(animals)).sees.phrases["statement"]
     assert phrases.can_see("a raccoon") and phrases.can_see("not a frog") and not phrases.can_see("a zebu")
-    assert EmbeddedVerifier(str(animals)).sees.summary.endswith("frog, raccoon, whale")
+    assert ClipVerifier(str(animals)).sees.summary.endswith("frog, raccoon, whale")
     assert "circle" in EmbeddedVerifier().sees.summary
 
 
@@ -168,21 +212,19 @@ def picture(color: str) -> Image:
     return Image(np.full((20, 20, 3), HUES[color], np.uint8))
 
 
-def test_texts_are_put_as_in_training() -> None:
-    assert _phrase("the circle is red") == "a red circle"
-    assert _phrase("orange") == "an orange thing"
-    assert _phrase("a blue striped square") == "a striped blue square"
+def test_texts_are_worded_as_in_training() -> None:
+    assert as_caption("the circle is red", VOCABULARY) == "a red circle"
+    assert as_caption("orange", VOCABULARY) == "an orange thing"
+    assert as_caption("a blue striped square", VOCABULARY) == "a striped blue square"
     two = "a red circle and a blue square"
-    assert _phrase(two) == two
-    misses = near_misses("a red circle")
+    assert as_caption(two, VOCABULARY) == two
+    misses = near_misses("a red circle", VOCABULARY)
     assert len(misses) == len(set(misses)) == 11 + 11
     assert "an orange circle" in misses and "a red star" in misses and "a red circle" not in misses
 
 
 def test_the_nearest_option_the_probability_and_the_truth(folder: Path) -> None:
-    classify, match, verify = (
-        tool(str(folder)) for tool in (EmbeddedClassifier, EmbeddedMatcher, EmbeddedVerifier)
-    )
+    classify, match, verify = (tool(str(folder)) for tool in (ClipClassifier, ClipMatcher, ClipVerifier))
     options = ["Blue", "a green thing", "red"]
     calls = [{"image": picture(color), "options": options} for color in HUES]
     assert classify(calls) == ["red", "a green thing", "Blue"]
@@ -194,7 +236,7 @@ def test_the_nearest_option_the_probability_and_the_truth(folder: Path) -> None:
 
 
 def test_words_that_it_does_not_know_are_refused(folder: Path, tmp_path: Path) -> None:
-    classify, verify = EmbeddedClassifier(str(folder)), EmbeddedVerifier(str(folder))
+    classify, verify = ClipClassifier(str(folder)), ClipVerifier(str(folder))
     unknown, empty, known = classify(
         [{"image": picture("red"), "options": o} for o in (["cat", "red"], [], ["red", "gray"])]
     )
@@ -202,6 +244,6 @@ def test_words_that_it_does_not_know_are_refused(folder: Path, tmp_path: Path) -
     assert isinstance(empty, ToolError) and "no options" in str(empty)
     assert known == "red"
     (vague,) = verify([{"image": picture("red"), "statement": "a thing"}])
-    assert isinstance(vague, Refused) and "names no colour" in str(vague)
-    (missing,) = EmbeddedClassifier(str(tmp_path))([{"image": picture("red"), "options": ["red"]}])
-    assert isinstance(missing, ToolError) and "there is no CLIP in" in str(missing)
+    assert isinstance(vague, Refused) and "names no texture, colour or shape" in str(vague)
+    (missing,) = ClipClassifier(str(tmp_path))([{"image": picture("red"), "options": ["red"]}])
+    assert isinstance(missing, ToolError) and "holds no config.json" in str(missing)

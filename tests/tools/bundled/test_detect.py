@@ -10,8 +10,10 @@ import pytest
 pytest.importorskip("torch")
 
 from visprog.errors import Refused, ToolError
+from visprog.models import WEIGHTS
 from visprog.scenes import Scenes
-from visprog.tools.backends.owl import EmbeddedDetector, spelt
+from visprog.tools.backends._backend_file import backend_file
+from visprog.tools.backends.owl import EmbeddedDetector, OwlDetector, as_trained
 from visprog.tools.words.phrase import read_phrase
 from visprog.values import Box, Region
 from visprog.values.image import Image
@@ -34,7 +36,8 @@ def detector() -> EmbeddedDetector:
     ],
 )
 def test_phrases_are_read_as_they_were_taught(said: str, read: str) -> None:
-    assert spelt(read_phrase(said)) == read
+    vocabulary = backend_file(WEIGHTS / "owl").vocabulary
+    assert vocabulary is not None and as_trained(read_phrase(said), vocabulary) == read
 
 
 def test_it_finds_what_scenes_show(detector: EmbeddedDetector) -> None:
@@ -93,7 +96,5 @@ def test_a_word_that_it_was_not_taught_is_refused_and_concerns_its_call_alone(
 
 
 def test_a_folder_without_a_detector(tmp_path: Path) -> None:
-    (error,) = EmbeddedDetector(str(tmp_path))(
-        [{"image": Image(np.zeros((8, 8, 3), np.uint8)), "what": "things"}]
-    )
-    assert isinstance(error, ToolError) and "there is no detector in" in str(error)
+    (error,) = OwlDetector(str(tmp_path))([{"image": Image(np.zeros((8, 8, 3), np.uint8)), "what": "things"}])
+    assert isinstance(error, ToolError) and "holds no config.json" in str(error)

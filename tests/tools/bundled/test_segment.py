@@ -12,7 +12,13 @@ torch = pytest.importorskip("torch")
 from visprog.errors import ToolError  # noqa: E402
 from visprog.models.sam.model import Sam, SamConfig  # noqa: E402
 from visprog.models.sam.predictor import SamPredictor, sam_image_processor  # noqa: E402
-from visprog.tools.backends.sam_own import EmbeddedEverything, EmbeddedSegmenter, around  # noqa: E402
+from visprog.tools.backends.sam import (  # noqa: E402
+    EmbeddedEverything,
+    EmbeddedSegmenter,
+    SamEverything,
+    SamSegmenter,
+    window_around,
+)
 from visprog.values import Box, Point, Region  # noqa: E402
 from visprog.values.image import Image  # noqa: E402
 
@@ -78,16 +84,16 @@ def test_pictures_need_not_be_square(down: int, across: int) -> None:
 
 
 def test_a_window_lies_around_its_box_and_in_the_picture() -> None:
-    assert around(Box(40, 40, 60, 50), 200, 100, 2) == Box(30, 25, 70, 65)
-    assert around(Box(0, 0, 10, 10), 200, 100, 2) == Box(0, 0, 20, 20)
-    assert around(Box(190, 90, 200, 100), 200, 100, 2) == Box(180, 80, 200, 100)
-    assert around(Box(10, 20, 180, 60), 200, 100, 2) == Box(0, 0, 200, 100)
-    assert around(Box(50, 50, 51, 51), 200, 100, 2) == Box(42.5, 42.5, 58.5, 58.5)
+    assert window_around(Box(40, 40, 60, 50), 200, 100, 2) == Box(30, 25, 70, 65)
+    assert window_around(Box(0, 0, 10, 10), 200, 100, 2) == Box(0, 0, 20, 20)
+    assert window_around(Box(190, 90, 200, 100), 200, 100, 2) == Box(180, 80, 200, 100)
+    assert window_around(Box(10, 20, 180, 60), 200, 100, 2) == Box(0, 0, 200, 100)
+    assert window_around(Box(50, 50, 51, 51), 200, 100, 2) == Box(42.5, 42.5, 58.5, 58.5)
 
 
 def test_masks_from_windows_lie_where_their_boxes_do(folder: Path, image: Image) -> None:
     crop = image.crop(Box(10, 5, 55, 38))
-    found = one(EmbeddedSegmenter(str(folder), window=1.5), crop, Region(Box(20, 10, 40, 30), "", 1.0, image))
+    found = one(SamSegmenter(str(folder), window=1.5), crop, Region(Box(20, 10, 40, 30), "", 1.0, image))
     seen = image.crop(Box(15, 5, 45, 35))
     want = best(folder, Image(seen.pixels), boxes=torch.tensor([[5.0, 5.0, 25.0, 25.0]]))
     assert found.mask is not None and np.array_equal(found.mask.within(seen.box), want)
@@ -96,7 +102,7 @@ def test_masks_from_windows_lie_where_their_boxes_do(folder: Path, image: Image)
 
 def test_the_mask_of_a_box_is_the_one_rated_best(folder: Path, image: Image) -> None:
     region = Region(Box(5, 6, 40, 30), "thing", 0.7, image)
-    found = one(EmbeddedSegmenter(str(folder)), image, region)
+    found = one(SamSegmenter(str(folder)), image, region)
     assert (found.box, found.label, found.score) == (region.box, "thing", 0.7)
     assert found.mask is not None
     want = best(folder, image, boxes=torch.tensor([[5.0, 6.0, 40.0, 30.0]]))
@@ -104,7 +110,7 @@ def test_the_mask_of_a_box_is_the_one_rated_best(folder: Path, image: Image) -> 
 
 
 def test_a_point_finds_the_box_as_well(folder: Path, image: Image) -> None:
-    found = one(EmbeddedSegmenter(str(folder)), image, Point(20, 10))
+    found = one(SamSegmenter(str(folder)), image, Point(20, 10))
     want = best(folder, image, points=torch.tensor([[[20.0, 10.0]]]))
     assert found.mask is not None and np.array_equal(found.mask.within(image.box), want)
     assert found.box == found.mask.box and found.image is image
@@ -112,30 +118,28 @@ def test_a_point_finds_the_box_as_well(folder: Path, image: Image) -> None:
 
 def test_masks_of_crops_lie_in_the_root(folder: Path, image: Image) -> None:
     crop = image.crop(Box(10, 5, 55, 38))
-    found = one(EmbeddedSegmenter(str(folder)), crop, Region(Box(20, 10, 40, 30), "", 1.0, image))
+    found = one(SamSegmenter(str(folder)), crop, Region(Box(20, 10, 40, 30), "", 1.0, image))
     want = best(folder, Image(crop.pixels), boxes=torch.tensor([[10.0, 5.0, 30.0, 25.0]]))
     assert found.image is image and found.mask is not None
     assert np.array_equal(found.mask.within(crop.box), want)
 
 
 def test_calls_are_answered_together_and_each_picture_encoded_once(folder: Path, image: Image) -> None:
-    segmenter = EmbeddedSegmenter(str(folder))
+    segmenter = SamSegmenter(str(folder))
     encoded = []
-    segmenter.predictor.model.image_encoder.register_forward_hook(lambda *_: encoded.append(1))
+    segmenter.checkpoint.network.image_encoder.register_forward_hook(lambda *_: encoded.append(1))
     boxes = [Box(5, 6, 40, 30), Box(0, 0, 10, 10), Box(100, 100, 120, 120)]
     places = [*(Region(box, "", 1.0, image) for box in boxes), Point(8, 8)]
     results = segmenter([{"image": image, "region": place} for place in places])
-    assert isinstance(results[2], ToolError) and "outside the picture" in str(results[2])
+    assert isinstance(results[2], ToolError) and "outside the image" in str(results[2])
     assert len(encoded) == 1
     for i in (0, 1, 3):
-        assert str(one(EmbeddedSegmenter(str(folder)), image, places[i])) == str(results[i])
+        assert str(one(SamSegmenter(str(folder)), image, places[i])) == str(results[i])
 
 
 def test_everything_lies_in_the_picture(folder: Path, image: Image) -> None:
     crop = image.crop(Box(10, 5, 55, 38))
-    segmenter = EmbeddedEverything(
-        str(folder), points_per_side=3, pred_iou_thresh=-10, stability_score_thresh=0.0
-    )
+    segmenter = SamEverything(str(folder), points_per_side=3, pred_iou_thresh=-10, stability_score_thresh=0.0)
     (found,) = segmenter([{"image": crop}])
     assert found
     for region in found:
@@ -144,10 +148,10 @@ def test_everything_lies_in_the_picture(folder: Path, image: Image) -> None:
 
 
 def test_a_missing_model_is_named(tmp_path: Path, image: Image) -> None:
-    with pytest.raises(ToolError, match="no SAM model in"):
-        one(EmbeddedSegmenter(str(tmp_path)), image, Region(Box(1, 1, 5, 5)))
-    (error,) = EmbeddedEverything(str(tmp_path))([{"image": image}])
-    assert isinstance(error, ToolError) and "no SAM model in" in str(error)
+    with pytest.raises(ToolError, match=r"segment: .* holds no config.json"):
+        one(SamSegmenter(str(tmp_path)), image, Region(Box(1, 1, 5, 5)))
+    (error,) = SamEverything(str(tmp_path))([{"image": image}])
+    assert isinstance(error, ToolError) and "holds no config.json" in str(error)
 
 
 def test_the_bundled_model_finds_most_things_without_being_told_where() -> None:
@@ -176,7 +180,7 @@ def answer(image):
     assert len(found) >= 2 and all(region.mask is not None for region in found)
 
 
-def one(segmenter: EmbeddedSegmenter, image: Image, place: Region | Point) -> Region:
+def one(segmenter: SamSegmenter, image: Image, place: Region | Point) -> Region:
     """The one thing that is segmented."""
     (found,) = segmenter([{"image": image, "region": place}])
     if isinstance(found, Exception):

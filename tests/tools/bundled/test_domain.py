@@ -17,12 +17,13 @@ pytest.importorskip("torch")
 from visprog.errors import Refused
 from visprog.models import WEIGHTS
 from visprog.scenes import Scenes
-from visprog.tools.backends._gate import taught, to_view
-from visprog.tools.backends.clip import EmbeddedClassifier, EmbeddedMatcher, EmbeddedVerifier
-from visprog.tools.backends.coca import EmbeddedCaptioner
+from visprog.tools.backends._backend_file import backend_file
+from visprog.tools.backends._gate import to_view
+from visprog.tools.backends.clip import ClipClassifier, EmbeddedClassifier, EmbeddedMatcher, EmbeddedVerifier
+from visprog.tools.backends.coca import CocaCaptioner
 from visprog.tools.backends.llava import EmbeddedVqa
 from visprog.tools.backends.owl import EmbeddedDetector
-from visprog.tools.backends.sam_own import EmbeddedEverything, EmbeddedSegmenter
+from visprog.tools.backends.sam import EmbeddedEverything, EmbeddedSegmenter
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
@@ -70,7 +71,7 @@ TOOLS: dict[str, Callable[[Image], list[Any]]] = {
     "classify": lambda image: EmbeddedClassifier()([{"image": image, "options": ["red circle", "star"]}]),
     "match": lambda image: EmbeddedMatcher()([{"image": image, "text": "a red circle"}]),
     "verify": lambda image: EmbeddedVerifier()([{"image": image, "statement": "a red circle"}]),
-    "caption": lambda image: EmbeddedCaptioner()([{"image": image}]),
+    "caption": lambda image: CocaCaptioner()([{"image": image}]),
     "vqa": lambda image: EmbeddedVqa()([{"image": image, "question": "Is there a star?"}]),
     "segment": lambda image: EmbeddedSegmenter()([{"image": image, "region": Region(Box(9, 9, 50, 50))}]),
     "segment_everything": lambda image: EmbeddedEverything(points_per_side=2)([{"image": image}]),
@@ -123,7 +124,7 @@ def test_scenes_are_not_refused(split: str, size: int) -> None:
 
 def test_more_objects_than_taught_are_refused_by_those_that_tell_of_all() -> None:
     full = Image(scene(1, size=160, objects=(7, 7), overlap=0.0))
-    assert isinstance(EmbeddedCaptioner()([{"image": full}])[0], Refused)
+    assert isinstance(CocaCaptioner()([{"image": full}])[0], Refused)
     with pytest.raises(Refused, match="shows more than 5 objects"):
         to_view(full, WEIGHTS / "llava", "vqa")
     assert to_view(full, WEIGHTS / "owl", "detect") is full
@@ -138,7 +139,7 @@ def test_plain_ground_beside_a_scene_changes_nothing(down: bool, ratio: int) -> 
         extra = 96 * (ratio - 1) // 2
         margins = ((extra, extra), (0, 0), (0, 0)) if down else ((0, 0), (extra, extra), (0, 0))
         image = Image(np.pad(source[i].pixels, margins, mode="edge"))
-        (said,) = EmbeddedCaptioner()([{"image": image}])
+        (said,) = CocaCaptioner()([{"image": image}])
         assert isinstance(said, str)
         right.append(source[i].agrees(said, complete=True))
         (found,) = EmbeddedDetector()([{"image": image, "what": "thing"}])
@@ -160,11 +161,11 @@ def test_a_scene_in_an_image_of_another_kind_is_seen_in_its_crop() -> None:
 def test_what_a_model_was_taught_is_data_of_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "own"
     shutil.copytree(WEIGHTS / "clip", folder)
-    (folder / "taught.json").unlink()
-    assert taught(folder) is None
+    (folder / "backend.json").unlink()
+    assert backend_file(folder).domain is None
     calls = [{"image": Image(leaves()), "options": ["red circle", "star"]}]
-    assert EmbeddedClassifier(str(folder))(calls)[0] in ("red circle", "star")
-    says = {
+    assert ClipClassifier(str(folder))(calls)[0] in ("red circle", "star")
+    domain = {
         "images": "daylight",
         "gate": str(WEIGHTS / "owl"),
         "brightness": 250,
@@ -172,12 +173,12 @@ def test_what_a_model_was_taught_is_data_of_its_folder(tmp_path: Path) -> None:
         "objects": None,
     }
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "taught.json").write_text(json.dumps(says))
+    (tmp_path / "other" / "backend.json").write_text(json.dumps({"domain": domain}))
     with pytest.raises(Refused, match="was taught daylight, and this image is darker"):
         to_view(Image(np.full((20, 30, 3), 90, np.uint8)), tmp_path / "other", "vqa")
 
 
 def test_every_bundled_model_of_images_says_what_it_was_taught() -> None:
     for name in ("clip", "owl", "sam", "coca", "llava"):
-        known = taught(WEIGHTS / name)
+        known = backend_file(WEIGHTS / name).domain
         assert known is not None and (WEIGHTS / name / known.gate / "gate.json").is_file()

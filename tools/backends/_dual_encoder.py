@@ -1,0 +1,152 @@
+"""Features of images and of texts in one space: CLIP (Radford et al., 2021), SigLIP (Zhai et al., 2023), SigLIP 2."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visprog.values.image import Image
+
+from ._backend_file import known_words
+from ._batching import LRUCache, chunks, to_rgb
+from ._checkpoint import Checkpoint, Processor, Source, load, load_by_transformers
+
+OURS = ("clip", "siglip")
+"""Model types that `visprog.models` implements; SigLIP 2 of a fixed resolution has the type "siglip"."""
+
+BY_TRANSFORMERS = ("metaclip_2", "siglip2")
+
+CACHED_TEXTS = 4096
+CACHED_IMAGES = 1024
+"""Number of features that are kept."""
+
+
+class DualEncoder:
+    """Unit features of images and of texts, cached, so that equal inputs are computed once."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        self.trained_here = checkpoint.source.trained_here
+        self._texts: LRUCache[tuple[str, ...], NDArray[np.float32]] = LRUCache(CACHED_TEXTS)
+        self._images: LRUCache[str, NDArray[np.float32]] = LRUCache(CACHED_IMAGES)
+
+    @property
+    def logit_scale(self) -> float:
+        """Factor of cosines before the softmax or sigmoid."""
+        return float(self.checkpoint.network.logit_scale.detach().exp())
+
+    @property
+    def logit_bias(self) -> float | None:
+        """Bias that is then added (SigLIP), or None (CLIP)."""
+        bias = getattr(self.checkpoint.network, "logit_bias", None)
+        return None if bias is None else float(bias.detach())
+
+    def encode_images(self, images: list[Image], batch_size: int) -> NDArray[np.float32]:
+        """N images → (N, dim), rows of length 1."""
+        by_digest = {image.digest: image for image in images}
+
+        def compute(digests: list[str]) -> list[NDArray[np.float32]]:
+            parts = chunks([by_digest[digest] for digest in digests], batch_size)
+            return [row for part in parts for row in self._image_features(part)]
+
+        return np.stack(self._images.get([image.digest for image in images], compute))
+
+    def encode_texts(
+        self, texts: list[str], templates: tuple[str, ...], batch_size: int
+    ) -> NDArray[np.float32]:
+        """N texts, such as "dog" or "a red car" → (N, dim), rows of length 1.
+
+        The feature of a text is the mean of the unit features of its templates, of length 1 again (Radford et al.,
+        section 3.1.4).
+        """
+
+        def compute(missing: list[tuple[str, ...]]) -> list[NDArray[np.float32]]:
+            lines = list(dict.fromkeys(line for sentences in missing for line in sentences))
+            rows = [row for part in chunks(lines, batch_size) for row in self._text_features(list(part))]
+            features = dict(zip(lines, rows, strict=True))
+            means = [np.stack([features[line] for line in sentences]).mean(0) for sentences in missing]
+            return [mean / np.linalg.norm(mean) for mean in means]
+
+        keys = [tuple(template.replace("{}", text) for template in templates) for text in texts]
+        return np.stack(self._texts.get(keys, compute))
+
+    def _image_features(self, images: Any) -> NDArray[np.float32]:
+        checkpoint = self.checkpoint
+        if isinstance(checkpoint.processor, Processor):
+            inputs = checkpoint.processor.image_processor([image.pixels for image in images])
+            with checkpoint.running():
+                return _unit(checkpoint.network.encode_images(checkpoint.send(inputs)))
+        inputs = checkpoint.processor(images=[to_rgb(image) for image in images], return_tensors="pt")
+        with checkpoint.running():
+            return _unit(checkpoint.network.get_image_features(**checkpoint.send_all(inputs)).pooler_output)
+
+    def _text_features(self, lines: list[str]) -> NDArray[np.float32]:
+        checkpoint = self.checkpoint
+        if isinstance(checkpoint.processor, Processor):
+            ids = checkpoint.processor.tokenizer(lines).ids
+            with checkpoint.running():
+                return _unit(checkpoint.network.encode_texts(checkpoint.send(ids)))
+        siglip = checkpoint.source.model_type.startswith("siglip")
+        inputs = checkpoint.processor.tokenizer(
+            lines,
+            # SigLIP was trained on texts filled up to full length, without a mask.
+            padding="max_length" if siglip else True,
+            truncation=True,
+            max_length=checkpoint.network.config.text_config.max_position_embeddings,
+            return_tensors="pt",
+        )
+        wanted = ("input_ids",) if siglip else ("input_ids", "attention_mask")
+        with checkpoint.running():
+            output = checkpoint.network.get_text_features(
+                **checkpoint.send_all({key: inputs[key] for key in wanted if key in inputs})
+            )
+            return _unit(output.pooler_output)
+
+
+def dual_encoder(source: Source, device: str, dtype: str) -> DualEncoder:
+    """The encoder of a checkpoint; tools share it, and the features that it keeps.
+
+    Raises:
+        ToolError: The checkpoint is of another type, or cannot be loaded.
+    """
+    if source.model_type in OURS:
+        return encoder_of(load(source, device, dtype))
+    if source.model_type in BY_TRANSFORMERS:
+        return encoder_of(load_by_transformers(source, "AutoModel", device, dtype))
+    raise source.refusal((*OURS, *BY_TRANSFORMERS))
+
+
+@cache
+def encoder_of(checkpoint: Checkpoint) -> DualEncoder:
+    """The one encoder of a loaded checkpoint."""
+    return DualEncoder(checkpoint)
+
+
+def plain(text: str) -> str:
+    """A text for a template, which brings its own article and full stop: lower case, without either."""
+    words = " ".join(text.lower().split()).rstrip(".!?")
+    return re.sub(r"^(a|an|the)\s+", "", words)
+
+
+def templates_for(folder: Path | None, trained_here: bool) -> tuple[str, ...]:
+    """The templates of sentences for a text. A model that was trained here gets the text alone, unless it knows the
+    words of a template."""
+    from visprog.prompts import templates
+
+    found = templates("crops")
+    if trained_here:
+        known = known_words(folder) or frozenset()
+        found = tuple(t for t in found if known.issuperset(re.findall(r"\w+", t.lower())))
+    return found
+
+
+def _unit(features: Any) -> NDArray[np.float32]:
+    """Features (N, dim), each row of length 1."""
+    features = features.float()
+    array: NDArray[np.float32] = (features / features.norm(dim=-1, keepdim=True)).cpu().numpy()
+    return array

@@ -1,0 +1,55 @@
+"""The base of backends that run a pretrained model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal
+
+from ._backend_file import backend_file, folder_of
+from ._batching import answer_batch
+from ._checkpoint import Source, find, unload
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class ModelBackend:
+    """What backends on a pretrained model share.
+
+    A subclass has `_prepare`, which checks the arguments of one call, and `_answer`, which gives the results of a batch
+    of what was prepared.
+
+    Args:
+        model: Name of a bundled model, a folder, such as one that `visprog train` or `save_pretrained` wrote, or a hub
+            id.
+        device: "cpu", "cuda", "cuda:1", "mps"; "auto" takes a GPU if there is one.
+        dtype: "float32", "bfloat16", "float16"; "auto" is the checkpoint's own.
+    """
+
+    tool: ClassVar[str]
+    default_model: ClassVar[str]
+    _prepare: Callable[..., Any]
+    _answer: Callable[[list[Any]], Sequence[Any]]
+
+    def __init__(self, model: str | None = None, *, device: str = "auto", dtype: Precision = "auto") -> None:
+        self.model = model or self.default_model
+        self.folder = folder_of(self.model)
+        self.settings = backend_file(self.folder)
+        self.device, self.dtype = device, dtype
+
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        return answer_batch(calls, self._prepare, self._answer)
+
+    def unload(self) -> None:
+        """Let go of the weights."""
+        unload(self.model)
+
+    def _find(self, *model_types: str) -> Source:
+        """The model, if it is of one of the types; of any if none is given.
+
+        Raises:
+            ToolError: There is no such model, or it is of another type.
+        """
+        source = find(self.model, self.tool)
+        if model_types and source.model_type not in model_types:
+            raise source.refusal(model_types)
+        return source
