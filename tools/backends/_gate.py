@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,7 @@ from visprog.values import Box, Region
 from visprog.values.image import Image
 
 from ._backend_file import Domain, backend_file
-
-if TYPE_CHECKING:
-    from .owl import EmbeddedDetector
+from ._owl import OwlSearch
 
 PHOTO_BACKENDS = {
     "detect": "owlv2", "segment": "sam", "segment_everything": "sam", "classify": "siglip", "match": "siglip",
@@ -144,10 +142,8 @@ def _count(image: Image, gate: Path) -> int:
 
 
 @cache
-def _detector(gate: Path) -> EmbeddedDetector:
-    from .owl import EmbeddedDetector
-
-    return EmbeddedDetector(str(gate))
+def _detector(gate: Path) -> OwlSearch:
+    return OwlSearch(str(gate))
 
 
 @cache

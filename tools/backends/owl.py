@@ -2,138 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
-from visprog.errors import Refused, ToolError
-from visprog.registry.sees import Near, Parsed, Sees
-from visprog.values import Region
 from visprog.values.image import Image
 
-from ..words.meaning import near
-from ..words.phrase import Phrase, read_phrase, read_yaml
-from ._backend_file import Vocabulary, folder_of, is_trained_here, known_words, words_summary
-from ._batching import chunks
-from ._checkpoint import Checkpoint, load
 from ._gate import to_view
-from ._phrase_detector import PhraseDetector, Search, corners_of
-
-Found = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""Scores (tokens, phrases), and boxes (tokens, 4) as centre and size in shares of what the network saw."""
+from ._owl import OwlSearch
+from ._phrase_detector import Search
 
 
-class OwlDetector(PhraseDetector):
+class OwlDetector(OwlSearch):
     """Any phrase, with one score per phrase, independent of the others. A model that was trained here takes the words
-    that it was taught."""
-
-    default_model = "google/owlv2-base-patch16-ensemble"
-
-    def __init__(self, model: str | None = None, **options: Any) -> None:
-        if is_trained_here(folder_of(model or self.default_model)):
-            self.default_threshold = 0.28
-        super().__init__(model, **options)
-
-    @property
-    def sees(self) -> Sees:
-        """The words that the model was taught; any phrase if it reads any word."""
-        if known_words(self.folder) is None:
-            return super().sees
-        return Sees(words_summary(self.folder), {"what": Parsed(self._read, self._near)})
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        """The model, loaded when it is first used.
-
-        Raises:
-            ToolError: There is no such model.
-        """
-        return load(self._find("owlv2", "owlvit"), self.device, self.dtype)
+    that it was taught, and bundled weights the images that they were taught."""
 
     def _prepare(self, image: Image, what: str) -> Search:
         phrase = self._read(what)
         return Search(to_view(image, self.folder, "detect"), phrase)
-
-    def _read(self, what: str) -> str:
-        """A phrase in the words of the training. Raises `Refused` if it has words that the model does not know."""
-        phrase, known = read_phrase(what), known_words(self.folder)
-        vocabulary = self.settings.vocabulary
-        text = as_trained(phrase, vocabulary) if vocabulary else phrase.whole
-        unknown = [w for w in re.findall(r"\w+|[^\w\s]", text) if known is not None and w not in known]
-        if unknown:
-            raise Refused(
-                f"the detector '{self.model}' has not been taught what "
-                f'{", ".join(map(repr, unknown))} is: set another backend, such as "owlv2" after '
-                "pip install 'visprog[hf]', under [tools.detect] in visprog.toml"
-            )
-        return text
-
-    def _near(self, what: str) -> Near | None:
-        try:
-            return near(read_phrase(what).noun, known_words(self.folder) or ())
-        except ToolError:
-            return None
-
-    def _answer(self, asked: list[Search]) -> list[list[Region]]:
-        checkpoint = self.checkpoint
-        phrases = list(dict.fromkeys(search.what for search in asked))
-        found = self._detect(checkpoint, {search.image.digest: search.image for search in asked}, phrases)
-        processor = checkpoint.processor.image_processor
-        regions = []
-        for search in asked:
-            scores, boxes = found[search.image.digest]
-            # Boxes are relative to what the network saw: of OWLv2, the image filled up to a square.
-            side = max(search.image.size)
-            corners = corners_of(boxes, *((side, side) if processor.square else search.image.size))
-            if processor.square and not processor.corner:
-                corners -= [(side - edge) // 2 for edge in search.image.size] * 2
-            regions.append(self._regions(search, corners, scores[:, phrases.index(search.what)]))
-        return regions
-
-    def _detect(
-        self, checkpoint: Checkpoint, images: dict[str, Image], phrases: list[str]
-    ) -> dict[str, Found]:
-        """What the network sees of all phrases in each image."""
-        network, (tokenizer, processor) = checkpoint.network, checkpoint.processor
-        template = "{}" if checkpoint.source.trained_here else "a photo of a {}"
-        ids = tokenizer([template.format(phrase) for phrase in phrases]).ids
-        arrays, groups = {digest: image.pixels for digest, image in images.items()}, dict[Any, list[str]]()
-        if not processor.fixed:
-            arrays = {digest: processor.fit(array) for digest, array in arrays.items()}
-        for digest, array in arrays.items():
-            groups.setdefault(None if processor.fixed else array.shape, []).append(digest)
-        found: dict[str, Found] = {}
-        with checkpoint.running():
-            _, queries = network.encode_texts(checkpoint.send(ids))
-            for part in (part for group in groups.values() for part in chunks(group, self.batch_size)):
-                inputs = checkpoint.send(processor([arrays[digest] for digest in part]))
-                _, features = network.encode_images(inputs)
-                patch = network.config.image_encoder.patch
-                boxes = network.predict_boxes(
-                    features, (inputs.shape[-2] // patch, inputs.shape[-1] // patch)
-                )
-                scores = network.class_head(features, queries[None])[0].float().sigmoid()
-                pairs = zip(scores.cpu().numpy(), boxes.float().cpu().numpy(), strict=True)
-                found |= dict(zip(part, pairs, strict=True))
-        return found
 
 
 class EmbeddedDetector(OwlDetector):
     """The bundled OWLv2, which finds the simple shapes of drawn scenes by size, colour, texture and name."""
 
     default_model = "owl"
-
-
-def as_trained(phrase: Phrase, vocabulary: Vocabulary) -> str:
-    """A phrase as it is worded in training: "striped red objects" → "red striped thing"."""
-    *words, noun = phrase.whole.replace("gray", "grey").split()
-    drawn = read_yaml("drawn")
-    if noun in read_yaml("words")["everything"] or drawn["nouns"].get(noun) == "thing":
-        noun = vocabulary.noun
-    words = [drawn["sizes"].get(word, word) for word in words]
-    order = {word: place for place, kind in enumerate(vocabulary.kinds.values()) for word in kind}
-    if all(word in order for word in words):
-        words.sort(key=order.__getitem__)
-    return " ".join((*words, noun))

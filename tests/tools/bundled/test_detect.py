@@ -13,7 +13,8 @@ from visprog.errors import Refused, ToolError
 from visprog.models import WEIGHTS
 from visprog.scenes import Scenes
 from visprog.tools.backends._backend_file import backend_file
-from visprog.tools.backends.owl import EmbeddedDetector, OwlDetector, as_trained
+from visprog.tools.backends._owl import as_trained
+from visprog.tools.backends.owl import EmbeddedDetector, OwlDetector
 from visprog.tools.words.phrase import read_phrase
 from visprog.values import Box, Region
 from visprog.values.image import Image

@@ -113,7 +113,7 @@ class _MaskReader:
         """Numbers (H, W) that tell objects apart, 0 for background."""
         data = self.files.read(name)
         decode(data, name)  # refuses what is broken or too large
-        with PIL.Image.open(io.BytesIO(data)) as file:
+        with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as file:
             palette = file.mode == "P"
             single = palette or len(file.getbands()) == 1
             plane = np.asarray(file if single else file.convert("RGB")).astype(np.int64)
