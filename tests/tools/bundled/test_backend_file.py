@@ -10,8 +10,8 @@ import pytest
 from visprog.errors import ToolError
 from visprog.models import WEIGHTS
 from visprog.scenes import COLORS, SHAPES, SIZES, TEXTURES, Scenes
-from visprog.scenes.kinds import KINDS
 from visprog.scenes.questions import is_worded
+from visprog.scenes.wordings import QUESTION_TYPES
 from visprog.tools.backends._backend_file import BackendFile, backend_file, folder_of
 
 
@@ -55,7 +55,9 @@ def test_the_questions_of_the_bundled_model_are_those_of_the_scenes() -> None:
     questions = backend_file(WEIGHTS / "llava").questions
     assert questions is not None
     asked = [
-        q.text for n in range(60) for q in Scenes(96, split="test")[n].questions(2, [KINDS[n % len(KINDS)]])
+        q.text
+        for n in range(60)
+        for q in Scenes(96, split="test")[n].questions(2, [QUESTION_TYPES[n % len(QUESTION_TYPES)]])
     ]
     others = [
         "Name the star",

@@ -19,6 +19,8 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from visprog.values.decode import FORMATS
+
 from .detections import AnnotatedObject, Annotation, Detections
 from .files import Files, join
 from .samples import BadSample, DataError, decode
