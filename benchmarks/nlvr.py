@@ -23,7 +23,7 @@ from visprog.evaluation.nlvr import NLVR
 from visprog.evaluation.progress import progress
 from visprog.evaluation.run import evaluate
 from visprog.evaluation.summary import summarise
-from visprog.training.planner.recorded import held_out, read_recorded
+from visprog.training.planner.normalise import held_out, read_programs
 
 RECORDED = Path(__file__).resolve().parent.parent / "visprog" / "training" / "planner" / "nlvr_programs.yaml"
 
@@ -33,7 +33,7 @@ class Part(NLVR):
 
     def __init__(self, data: Path, sentences: str, pictures: int) -> None:
         super().__init__(data)
-        known = {r.question for r in read_recorded(RECORDED)}
+        known = {r.question for r in read_programs(RECORDED)}
         self.sentences = {
             q for q in known if sentences == "all" or held_out(q) == (sentences == "validation")
         }

@@ -433,7 +433,7 @@ def test_training_passes_the_recipe_on(visprog: Any, monkeypatch: pytest.MonkeyP
     )
     ((recipe, out, resume),) = seen
     assert (recipe.steps, recipe.batch, recipe.seed, str(out), resume) == (7, 3, 5, "w", False)
-    assert recipe.layers == training.Recipe().layers
+    assert recipe.layers == training.PlannerRecipe().layers
     assert ran.data == {"status": "trained", "folder": "w", "steps": 7}
 
 

@@ -135,9 +135,9 @@ def test_training_resumes_exactly(tmp_path: Path) -> None:
     from dataclasses import replace
 
     from visprog.models.llama import Llama
-    from visprog.training.planner.train import Recipe, train
+    from visprog.training.planner.train import PlannerRecipe, train
 
-    small = Recipe(
+    small = PlannerRecipe(
         steps=6,
         batch=4,
         vocab=700,

@@ -111,7 +111,7 @@ def test_every_shipped_recipe_is_tried() -> None:
 
 
 KILLED = (
-    "a process of the run was killed, perhaps because the memory was full; the same command goes on from the last "
+    "a process of the run was killed, perhaps because the memory was full; the same command resumes it from the last "
     "checkpoint"
 )
 
@@ -123,7 +123,7 @@ KILLED = (
         ("data", "visprog: point 7: it is broken"),
         ("error", "visprog: ValueError: a loss that cannot be"),
         ("kill", f"visprog: {KILLED}"),
-        ("signal", "interrupted after step 3 and saved: the same command goes on"),
+        ("signal", "interrupted after step 3 and saved: the same command resumes it"),
     ],
 )
 def test_processes_end_together_with_one_message(tmp_path: Path, ending: str, said: str) -> None:
@@ -136,7 +136,7 @@ def test_processes_end_together_with_one_message(tmp_path: Path, ending: str, sa
     assert "terminate called" not in done.stderr
     again = launch([*run, f"ending={ending}"], tmp_path, 1) if ending == "signal" else None
     if again:
-        assert "the run had 2 processes before" in again.stderr and "goes on from step 3 of 5" in again.stderr
+        assert "the run had 2 processes before" in again.stderr and "resumes from step 3 of 5" in again.stderr
         assert again.returncode == 0 and len(rows(tmp_path / "run" / "log.csv")) == 5
 
 

@@ -100,7 +100,7 @@ def test_a_broken_checkpoint_is_skipped_for_the_one_before(
     state.write_bytes(data)
     fit(recipe(), run)
     said = capfd.readouterr().err
-    assert "step-00000023 is broken" in said and "goes on from step 21 of 40" in said
+    assert "step-00000023 is broken" in said and "resumes from step 21 of 40" in said
     assert_same(run, whole)
 
 

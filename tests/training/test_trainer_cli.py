@@ -46,7 +46,7 @@ def test_a_recipe_with_changes_is_trained_and_gone_on_with(
     assert (Path("runs/tiny/best") / "model.safetensors").is_file()
     assert "best error" in capfd.readouterr().out
     assert run(recipe, OURS, "--resume", "steps=5", "net.width=8")["step"] == 5
-    assert "goes on from step 3 of 5" in capfd.readouterr().err
+    assert "resumes from step 3 of 5" in capfd.readouterr().err
     assert run(recipe, OURS, "--fresh", "steps=2", "--output", "runs/tiny")["step"] == 2
     with pytest.raises(VisprogError, match=r"holds a run with other values of net"):
         run(recipe, OURS, "steps=4", "net.width=8")

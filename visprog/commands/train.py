@@ -126,14 +126,14 @@ def train_planner(
         list[Path] | None,
         typer.Option(
             "--from-runs",
-            help="Go on from the bundled planner with the programs of a file: an evaluation's results.jsonl, a "
+            help="Begin with the bundled planner, and learn the programs of a file: an evaluation's results.jsonl, a "
             "recording for replay, or examples.",
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again, whatever --out holds.")] = False,
     json: JsonOption = False,
 ) -> Result:
-    """Train the embedded planner on its synthetic corpus. The same command goes on where it was stopped.
+    """Train the embedded planner on its synthetic corpus. The same command resumes where it was stopped.
 
     \b
     visprog train planner --steps 2400 --out runs/planner
@@ -144,7 +144,7 @@ def train_planner(
         import torch  # noqa: F401
     except ImportError:
         raise MissingExtra("training", "train") from None
-    from visprog.training.planner.train import Recipe
+    from visprog.training.planner.train import PlannerRecipe
     from visprog.training.planner.train import train as run_training
 
     given: dict[str, Any] = {
@@ -152,7 +152,11 @@ def train_planner(
         "heads": heads, "hidden": hidden, "checkpoint_every": checkpoint_every,
     }  # fmt: skip
     given = {name: value for name, value in given.items() if value is not None}
-    recipe = Recipe.from_runs([str(path) for path in from_runs], **given) if from_runs else Recipe(**given)
+    recipe = (
+        PlannerRecipe.from_runs([str(path) for path in from_runs], **given)
+        if from_runs
+        else PlannerRecipe(**given)
+    )
     try:
         folder = run_training(recipe, out, resume=not fresh)
     except (ValueError, OSError) as error:

@@ -37,7 +37,7 @@ _OPTIONS = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 class TrainingError(VisprogError):
-    """A training run that cannot start or go on; the message says what to do."""
+    """A training run that cannot start or be resumed; the message says what to do."""
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
@@ -107,7 +107,7 @@ class Checkpoints:
             shutil.rmtree(self.folder / f"step-{old:08d}")
 
     def load(self, warn: Callable[[str], None]) -> dict[str, Any] | None:
-        """The newest state that is whole, or None; of each broken one `warn` is told."""
+        """The newest state that is whole, or None; `warn` gets a line about each broken one."""
         for step in self.steps():
             path = self.folder / f"step-{step:08d}"
             try:

@@ -1,4 +1,4 @@
-"""Train by a recipe: start a run, go on with one, or say that it is finished."""
+"""Train by a recipe: start a run, resume one, or report that it is finished."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def fit(recipe: Recipe, output: Path, *, resume: bool | None = None) -> dict[str
     A script of several processes ends with `visprog.training.distributed.failures.leave(0)`, as the command does.
 
     Args:
-        output: folder of the run. What is there is gone on with, where `resume` does not say otherwise.
+        output: folder of the run. A run that is there is resumed, unless `resume` says otherwise.
         resume: True refuses to start a new run; False starts again, and removes the run that is there.
 
     Raises:
@@ -35,7 +35,7 @@ def fit(recipe: Recipe, output: Path, *, resume: bool | None = None) -> dict[str
 def _fit(recipe: Recipe, output: Path, resume: bool | None) -> dict[str, Any]:
     folder = RunFolder(output, recipe, fresh=resume is False)
     if resume and not folder.exists:
-        raise TrainingError(f"there is no run in {output} to go on with: leave out --resume")
+        raise TrainingError(f"there is no run in {output} to resume: leave out --resume")
     trainer = Trainer(recipe)
     summary = folder.summary()
     if summary is not None and summary["step"] >= trainer.steps:
@@ -63,5 +63,5 @@ def conclusion(output: Path, summary: dict[str, Any]) -> str:
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that speaks."""
+    """Whether this process is the one that prints."""
     return bool(PartialState().is_main_process)

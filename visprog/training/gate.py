@@ -4,7 +4,7 @@ python -m visprog.training.gate visprog/models/weights/owl        # writes gate.
 
 It reads the features of the detector in that folder. Scenes of training are held against images of other kinds, which
 are drawn here, too: shaded and textured patches of all sizes over each other (dead leaves, whose statistics are those
-of photographs, Ruderman 1997), things of scenes on such a ground, many soft objects of one kind, pages, charts,
+of photographs, Ruderman 1997), objects of scenes on such a ground, many soft objects of one kind, pages, charts,
 strokes, lettering, tables, sketches, bare grounds and noise. No photograph was used.
 """
 
@@ -72,7 +72,7 @@ def leaves(rng: np.random.Generator, side: int | None = None) -> Pixels:
 
 
 def things_on_leaves(rng: np.random.Generator) -> Pixels:
-    """The things of a scene before such a ground."""
+    """The objects of a scene before such a ground."""
     side = int(rng.choice([96, 160]))
     scene = Scenes(side, seed=77)[int(rng.integers(1 << 20))]
     ground = leaves(rng, side).astype(float)
@@ -185,7 +185,7 @@ OTHERS: dict[Callable[[np.random.Generator], Pixels], int] = {
 
 
 def scenes(split: str, count: int) -> list[Pixels]:
-    """Scenes of several sizes, a fifth more of them with one thing than training has."""
+    """Scenes of several sizes, a fifth more of them with one object than training has."""
     found = []
     for size, share in ((96, 0.5), (48, 0.1), (64, 0.1), (160, 0.1), (320, 0.1)):
         source = Scenes(size, seed=size, split=split)

@@ -1,4 +1,4 @@
-"""Batches in an order that depends on seed and step alone, so that a run can go on anywhere.
+"""Batches in an order that depends on seed and step alone, so that a run can be resumed anywhere.
 
 Position p of the endless sequence of samples is sample p mod n of pass p div n, each pass in its own order; what
 is drawn for it comes from a generator seeded by p. Neither the number of workers nor that of processes, nor where
@@ -23,7 +23,7 @@ from .data.samples import BadSample, DataError
 from .objective import Samples, Stream
 
 ATTEMPTS = 100
-"""So many bad samples in a row mean that the data set, not a sample, is wrong."""
+"""Number of bad samples in a row after which the data set, not a sample, is wrong."""
 
 
 class Batch(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a run reports: a progress bar, CSV files, and TensorBoard where it is installed."""
+"""What a run reports: a progress bar, CSV files, and TensorBoard if it is installed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Reporter:
             console=self.console,
             disable=quiet or not self.console.is_terminal,
         )
-        self.said = time.monotonic()
+        self.last_line = time.monotonic()
         self.rate: float | None = None
 
     def say(self, text: str) -> None:
@@ -88,8 +88,8 @@ class Reporter:
         self.rate = rate if self.rate is None else 0.95 * self.rate + 0.05 * rate
         shown = f"{self.rate:,.0f} samples/s" if self.rate >= 10 else f"{self.rate:.2g} samples/s"
         self.progress.update(self.bar, completed=step, loss=loss, rate=shown)
-        if self.progress.disable and time.monotonic() - self.said > LINE_EVERY:
-            self.said = time.monotonic()
+        if self.progress.disable and time.monotonic() - self.last_line > LINE_EVERY:
+            self.last_line = time.monotonic()
             self.say(f"step {step} of {steps}, {shown}, loss {loss:.4f}")
 
     def stop(self) -> None:

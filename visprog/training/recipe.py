@@ -329,7 +329,7 @@ def _with_section(raw: Mapping[str, Any], key: str) -> str:
         for name, section in (("data", _config_of(raw, objective)), ("model", _config_of(raw, None))):
             if section is not None and first in {f.name for f in fields(section)}:
                 return f"{name}.{key}"
-    except RecipeError:  # said again, with all keys at hand
+    except RecipeError:  # raised again, with all keys at hand
         pass
     return key
 

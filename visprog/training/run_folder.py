@@ -2,7 +2,7 @@
 
 recipe.yaml      the recipe with every key
 log.csv          losses, a row a step            evaluation.csv   scores
-checkpoints/     what is needed to go on         tensorboard/     curves
+checkpoints/     what is needed to resume        tensorboard/     curves
 best/  last/     weights for the tools           summary.json     when it is finished
 """
 
@@ -22,7 +22,7 @@ CHANGEABLE = {
     "steps", "epochs", "workers", "evaluate_every", "checkpoint_every", "keep", "compile",
     "activation_checkpointing",
 }  # fmt: skip
-"""Keys that may differ when a run goes on."""
+"""Keys that may differ when a run is resumed."""
 
 _OURS = (
     "recipe.yaml", "log.csv", "evaluation.csv", "summary.json", "checkpoints", "tensorboard", "best", "last",
@@ -49,11 +49,11 @@ class RunFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a run to go on with."""
+        """Whether there is a run to resume."""
         return not self.fresh and (self.path / "recipe.yaml").is_file()
 
     def summary(self) -> dict[str, Any] | None:
-        """What a finished run came to; None where it is not finished."""
+        """The summary of a finished run; None if it is not finished."""
         path = self.path / "summary.json"
         if not self.exists or not path.is_file():
             return None

@@ -39,7 +39,7 @@ from .recipe import Recipe
 from .run_folder import RunFolder
 
 FEW_BAD = 10
-"""Number of bad samples up to which their share is not looked at."""
+"""Number of bad samples up to which their share does not matter."""
 
 
 @dataclass
@@ -94,7 +94,7 @@ class Trainer:
 
         Raises:
             VisprogError: the data are bad, the loss is not finite, or something cannot be written.
-            KeyboardInterrupt: the run was interrupted; it has been saved, and can go on.
+            KeyboardInterrupt: the run was interrupted; it has been saved, and can be resumed.
         """
         main, recipe = self.accelerator.is_main_process, self.recipe
         checkpoints = Checkpoints(folder.path / "checkpoints", recipe.keep)
@@ -130,7 +130,7 @@ class Trainer:
                 if halt or (step % recipe.checkpoint_every == 0 and step < self.steps):
                     self._save(checkpoints)
                 if halt:
-                    self.reporter.say(f"interrupted after step {step} and saved: the same command goes on")
+                    self.reporter.say(f"interrupted after step {step} and saved: the same command resumes it")
                     raise KeyboardInterrupt
             if self.progress.scored < self.progress.step:
                 self._evaluate_and_keep_best(folder.path, log)
@@ -148,7 +148,7 @@ class Trainer:
     ) -> dict[str, float]:
         """One update of the weights. Returns the rate, the gradient's norm and the losses over all processes.
 
-        With them is "stopped", above 0 where `stopping` said so in any process: they must stop together.
+        With them is "stopped", above 0 if `stopping` is true in any process: they must stop together.
 
         Raises:
             TrainingError: the loss is not finite; the weights are as they were.
@@ -292,7 +292,7 @@ class Trainer:
             self.reporter.say(
                 f"the run had {len(states)} processes before: its batches will be others from here on"
             )
-        self.reporter.say(f"goes on from step {self.progress.step} of {self.steps}")
+        self.reporter.say(f"resumes from step {self.progress.step} of {self.steps}")
 
     def _finish(self, folder: RunFolder) -> dict[str, Any]:
         summary = {

@@ -1,4 +1,4 @@
-"""Images with captions: a folder of both, a table, COCO's captions, or a folder a class."""
+"""Images with captions: a folder of both, a table, COCO's captions, or one folder per class."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def read_pairs(path: str | Path, images: str | Path | None = None) -> Pairs:
 
 
 def read_classes(path: str | Path, template: str = "a photo of a {}.") -> Pairs:
-    """Pairs from a folder or zip with a folder a class: its name, put into `template`, is the caption.
+    """Pairs from a folder or zip with one folder per class: its name, put into `template`, is the caption.
 
     Raises:
         DataError: there is no such folder, or no images in folders within it.

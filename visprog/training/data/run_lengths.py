@@ -46,7 +46,7 @@ def decode_mask(segmentation: Any, height: int, width: int) -> Bits:
 
 
 def decode_runs(runs: Any, height: int, width: int) -> Bits:
-    """A mask (H, W) from run lengths. Raises `ValueError` where they do not fill it exactly."""
+    """A mask (H, W) from run lengths. Raises `ValueError` if they do not fill it exactly."""
     try:
         lengths = np.asarray(runs, np.int64)
     except (TypeError, ValueError, OverflowError):
@@ -65,7 +65,7 @@ def encode_runs(mask: Bits) -> list[int]:
 
 
 def unpack(text: str | bytes) -> list[int]:
-    """Run lengths from COCO's text. Raises `ValueError` where it is not of that kind."""
+    """Run lengths from COCO's text. Raises `ValueError` if it is not in this format."""
     data = text.encode("ascii", "replace") if isinstance(text, str) else text
     runs: list[int] = []
     value = shift = 0

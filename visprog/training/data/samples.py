@@ -47,7 +47,7 @@ class Pair:
         name: of the image, equal for equal images.
         false_caption: differs from a true one in a word or two and is false; "" for none.
         objects: facts about each object of the image, whole numbers; -2 and -3 stand for a fact that is not seen.
-        claim: what the caption says of one object, in the same order of facts; -1 for what it leaves open. None: the
+        claim: what the caption claims of one object, in the same order of facts; -1 for what it leaves open. None: the
             caption says more than facts can, and is compared by its words.
         label: index of the class among those of the source; -1 for none.
         key: number by which the source judges captions of this image.
@@ -155,10 +155,10 @@ class Skipped:
 
 
 def decode(data: bytes, name: str) -> Pixels:
-    """The pixels of a picture file, EXIF orientation applied, alpha composed over white.
+    """The pixels of an image file, EXIF orientation applied, alpha composed over white.
 
     Raises:
-        BadSample: it is not a picture that can be read.
+        BadSample: it is not an image that can be read.
     """
     try:
         return Image.open(data, name=name).pixels

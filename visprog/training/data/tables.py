@@ -26,7 +26,7 @@ class Row(NamedTuple):
     Attributes:
         where: its line, for messages.
         image: name of the image's file, as it is written.
-        captions: at least one, or none if `problem` says why the row cannot be used.
+        captions: at least one, or none if `problem` gives the reason why the row cannot be used.
     """
 
     where: str
@@ -40,7 +40,7 @@ def read_table(text: str, name: str) -> list[Row]:
 
     Args:
         text: CSV with quotes as in RFC 4180, TSV, in which quotes are letters, or JSON with a mapping a line.
-        name: of the file, whose ending tells which.
+        name: of the file, whose ending gives the format.
 
     Raises:
         DataError: it has no rows, no such columns, or is broken as a whole.

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..checkpoint import TrainingError
 
 T = TypeVar("T")
-MOST_AXES = 8
+MAX_AXES = 8
 
 
 def world_size() -> int:
@@ -100,7 +100,7 @@ class _Gather(torch.autograd.Function):
 
 def _shapes(tensor: Tensor, name: str) -> list[tuple[int, ...]]:
     """The shapes of a tensor in all processes, in one exchange."""
-    own = torch.tensor([tensor.ndim, *tensor.shape, *[0] * (MOST_AXES - tensor.ndim)], device=tensor.device)
+    own = torch.tensor([tensor.ndim, *tensor.shape, *[0] * (MAX_AXES - tensor.ndim)], device=tensor.device)
     every = [torch.empty_like(own) for _ in range(world_size())]
     dist.all_gather(every, own)
     shapes = [tuple(sizes[1 : sizes[0] + 1]) for sizes in (part.tolist() for part in every)]

@@ -16,11 +16,11 @@ from accelerate import PartialState
 from ..checkpoint import TrainingError
 
 _LOST = ("closed by peer", "reset by peer", "Broken pipe", "Connection refused", "remote process exited")
-"""What the messages of back ends say when a process is gone."""
+"""Parts of the messages of back ends if a process is gone."""
 
 
 class ProcessFailed(TrainingError):
-    """Another process of the run failed, and has said why."""
+    """Another process of the run failed, with its message."""
 
 
 @contextmanager
@@ -49,8 +49,8 @@ def ending_together() -> Iterator[None]:
         lost = isinstance(error, RuntimeError) and any(sign in str(error) for sign in _LOST)
         if lost:
             own = (
-                "a process of the run was killed, perhaps because the memory was full; the same command goes on "
-                "from the last checkpoint"
+                "a process of the run was killed, perhaps because the memory was full; the same command resumes "
+                "it from the last checkpoint"
             )
         first = _first(own)
         if first != own:
@@ -71,7 +71,7 @@ def _first(message: str) -> str:
 
 
 def leave(code: int) -> None:
-    """End a process of a run of several at once, with everything said; a process that is alone goes on.
+    """End a process of a run of several at once, with all output written; a process that is alone continues.
 
     The threads of a process group may still stand when the interpreter takes itself apart, which then ends with an
     abort instead of the exit code.

@@ -12,7 +12,7 @@ Floats = NDArray[np.floating]
 
 
 class Found(NamedTuple):
-    """Detections of one kind of thing in one image, and what is there.
+    """Detections of one class in one image, and the true boxes.
 
     Attributes:
         boxes: (n, 4), corners.
@@ -26,8 +26,8 @@ class Found(NamedTuple):
 
 
 def average_precision(images: Sequence[Found], threshold: float = 0.5) -> float:
-    """The area under the precision-recall curve of one kind of thing, precision made monotonic (as COCO and VOC
-    2010 do); best scores choose first, and each true box counts once. NaN where there is none.
+    """The area under the precision-recall curve of one class, precision made monotonic (as COCO and VOC
+    2010 do); best scores choose first, and each true box counts once. NaN if there is none.
 
     Args:
         images: one for each image that was searched.

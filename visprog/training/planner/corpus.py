@@ -113,7 +113,7 @@ def templates() -> dict[str, dict[str, list[str]]]:
 
 
 @dataclass
-class Thing:
+class NounPhrase:
     """What a phrase such as "red wooden chairs" names, and how a program finds it."""
 
     noun: str
@@ -280,7 +280,7 @@ class _Filler:
     def __init__(self, r: random.Random, pattern: str) -> None:
         self.r, self.pattern = r, pattern
         self.values: dict[str, str] = {}
-        self.things: dict[str, Thing] = {}
+        self.things: dict[str, NounPhrase] = {}
         self.place = ""
         self.copied: set[str] = set()
         self.words = words()
@@ -439,7 +439,7 @@ class _Filler:
         mark = r.choice(('"', '"', "'", ""))
         return mark + word + mark
 
-    def thing(self, number: str, kind: str = "object") -> Thing:
+    def thing(self, number: str, kind: str = "object") -> NounPhrase:
         """The thing of that slot number, drawn at its first use."""
         if number not in self.things:
             others = list(self.things.values())
@@ -452,7 +452,7 @@ class _Filler:
                 self.things[number] = thing
         return self.things[number]
 
-    def _draw(self, kind: str) -> Thing:
+    def _draw(self, kind: str) -> NounPhrase:
         r, words = self.r, self.words
         spread = r.random()
         plain = self.pattern.startswith(("classify", "color", "same_color", "different_color"))
@@ -463,7 +463,7 @@ class _Filler:
             spread = r.random()
             if spread < 0.2:
                 noun = r.choice(FIGURES)
-                return self._dressed(Thing(noun, pluralise(noun)), color)
+                return self._dressed(NounPhrase(noun, pluralise(noun)), color)
             spread = r.random()
             if spread < 0.34:
                 noun, found = r.choice(ROUND), "circle"
@@ -472,26 +472,26 @@ class _Filler:
             else:
                 noun, found = r.choice(POLYGONS), "polygon"
             if found != "line" and r.random() < 0.15:  # no tool measures by such words
-                return Thing(noun, pluralise(noun), color=color, size=str(r.choice(words["sizes"])))
-            return Thing(noun, pluralise(noun), found, color if r.random() < 0.8 else "")
+                return NounPhrase(noun, pluralise(noun), color=color, size=str(r.choice(words["sizes"])))
+            return NounPhrase(noun, pluralise(noun), found, color if r.random() < 0.8 else "")
         if spread < 0.13 and not plain:
-            return Thing("face", "faces", "face")
+            return NounPhrase("face", "faces", "face")
         if spread < 0.17 and not plain:
             noun = r.choice(GENERIC)
-            return Thing(noun, pluralise(noun), color=color or str(r.choice(["", *self._colors()[:12]])))
+            return NounPhrase(noun, pluralise(noun), color=color or str(r.choice(["", *self._colors()[:12]])))
         if spread < 0.28:
             noun = invented(r)
-            return self._dressed(Thing(noun, noun + ("es" if noun[-1] in "sxz" else "s")), color)
+            return self._dressed(NounPhrase(noun, noun + ("es" if noun[-1] in "sxz" else "s")), color)
         if spread < 0.33:
             noun = f"{r.choice(words['nouns'])} {r.choice(words['nouns'])}"
-            return self._dressed(Thing(noun, pluralise(noun)), color)
+            return self._dressed(NounPhrase(noun, pluralise(noun)), color)
         if spread < 0.37:
             noun = str(r.choice(words["mass"]))
-            return self._dressed(Thing(noun, noun), color)
+            return self._dressed(NounPhrase(noun, noun), color)
         noun = str(r.choice(words["everyday"] if r.random() < 0.6 else words["nouns"]))
-        return self._dressed(Thing(noun, noun if noun == "people" else pluralise(noun)), color)
+        return self._dressed(NounPhrase(noun, noun if noun == "people" else pluralise(noun)), color)
 
-    def _dressed(self, thing: Thing, color: str) -> Thing:
+    def _dressed(self, thing: NounPhrase, color: str) -> NounPhrase:
         r = self.r
         first = thing.noun.split()[0]
         if first in self.words["colors"] or first in self.words["attributes"]:

@@ -1,4 +1,4 @@
-"""Recorded programs mixed into the corpus, and the tokens that they need."""
+"""WrittenProgram programs mixed into the corpus, and the tokens that they need."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from itertools import islice, pairwise
 
 from visprog.planner.embedded.grammar import FIXED
 
+from .augment import augment
 from .corpus import Corpus, Sample
-from .vary import vary
 
 OFTEN = 4
 """Times that a piece must occur to become a token."""
@@ -38,7 +38,7 @@ class Mixed:
     def __iter__(self) -> Iterator[Sample]:
         while True:
             if self._random.random() < self.share:
-                yield vary(self._random.choice(self.recorded), self._random)
+                yield augment(self._random.choice(self.recorded), self._random)
             else:
                 yield self.corpus.draw()
 

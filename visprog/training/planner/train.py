@@ -3,7 +3,7 @@
     visprog train planner --steps 2400 --out runs/planner
     visprog train planner --from-runs results.jsonl --out runs/mine
 
-Runs on a CPU. Killed at any step, the same command goes on from the last checkpoint with the same batches. The
+Runs on a CPU. Killed at any step, the same command resumes from the last checkpoint with the same batches. The
 learning rate is constant after a warm-up and falls to zero over the last fifth of the steps, so that a run can be
 resumed with more steps. With recorded programs, training begins from weights that are there and mixes variations of
 these programs into the corpus.
@@ -34,7 +34,7 @@ from ..optim.muon import Muon
 from .corpus import Corpus, Sample
 from .known_words import save as save_words
 from .mix import Mixed, fragments_of
-from .recorded import held_out, samples_of
+from .normalise import held_out, samples_of
 
 Row: TypeAlias = tuple[list[int], list[int]]
 BUNDLED = "bundled"
@@ -43,7 +43,7 @@ CHUNK = 16
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PlannerRecipe:
     """Everything that a run depends on.
 
     Attributes:
@@ -77,7 +77,7 @@ class Recipe:
     bfloat16: bool = True
 
     @classmethod
-    def from_runs(cls, recorded: Sequence[str], **changes: Any) -> Recipe:
+    def from_runs(cls, recorded: Sequence[str], **changes: Any) -> PlannerRecipe:
         """To go on from the bundled weights with programs of one's own."""
         given = {
             "start": BUNDLED,
@@ -90,7 +90,7 @@ class Recipe:
         return cls(**{**given, "recorded": tuple(recorded), **changes})
 
 
-def train(recipe: Recipe, out: Path, *, resume: bool = True) -> Path:
+def train(recipe: PlannerRecipe, out: Path, *, resume: bool = True) -> Path:
     """Train until `recipe.steps` and write weights, vocabulary, words and log into `out`; the folder is returned.
 
     Raises:
@@ -166,7 +166,9 @@ def train(recipe: Recipe, out: Path, *, resume: bool = True) -> Path:
     return out
 
 
-def chunk(corpus: Corpus | Mixed, recipe: Recipe, number: int, vocabulary: Vocabulary) -> list[list[Row]]:
+def chunk(
+    corpus: Corpus | Mixed, recipe: PlannerRecipe, number: int, vocabulary: Vocabulary
+) -> list[list[Row]]:
     """The batches of `CHUNK` steps, each of samples of about equal length, in random order."""
     corpus.reseed(f"{recipe.seed}/{number}")
     rows = [encode(s, vocabulary) for s in itertools.islice(corpus, recipe.batch * CHUNK)]
@@ -204,7 +206,7 @@ def exact_match(model: Llama, vocabulary: Vocabulary, samples: list[Sample]) -> 
     return right / len(samples)
 
 
-def _vocabulary(recipe: Recipe, out: Path, recorded: Sequence[Sample]) -> Vocabulary:
+def _vocabulary(recipe: PlannerRecipe, out: Path, recorded: Sequence[Sample]) -> Vocabulary:
     path = out / "vocabulary.json"
     if path.exists():
         return Vocabulary.load(path)
@@ -222,7 +224,7 @@ def _vocabulary(recipe: Recipe, out: Path, recorded: Sequence[Sample]) -> Vocabu
     return vocabulary
 
 
-def _folder(recipe: Recipe) -> Path:
+def _folder(recipe: PlannerRecipe) -> Path:
     """Where the weights to begin with lie."""
     return WEIGHTS / "planner" if recipe.start == BUNDLED else Path(recipe.start)
 
@@ -246,7 +248,7 @@ def _begin(model: Llama, vocabulary: Vocabulary, folder: Path) -> None:
         raise ValueError(f"the weights in {folder} are of another size than the recipe's model") from None
 
 
-def _optimizers(model: Llama, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def _optimizers(model: Llama, recipe: PlannerRecipe) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024) for the blocks' matrices, AdamW for embeddings and norms."""
     matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
     chosen = {id(p) for p in matrices}
@@ -257,13 +259,13 @@ def _optimizers(model: Llama, recipe: Recipe) -> list[torch.optim.Optimizer]:
     ]
 
 
-def _schedule(step: int, recipe: Recipe) -> float:
+def _schedule(step: int, recipe: PlannerRecipe) -> float:
     falling = max(1, round(recipe.cooldown * recipe.steps))
     return min(1.0, (step + 1) / recipe.warmup, (recipe.steps - step) / falling)
 
 
 def _save(
-    path: Path, recipe: Recipe, model: Llama, optimizers: list[torch.optim.Optimizer], step: int
+    path: Path, recipe: PlannerRecipe, model: Llama, optimizers: list[torch.optim.Optimizer], step: int
 ) -> None:
     state = {
         "recipe": json.dumps(asdict(recipe)),
@@ -276,7 +278,7 @@ def _save(
     os.replace(part, path)  # a kill while writing leaves the last good one
 
 
-def _restore(path: Path, recipe: Recipe, model: Llama, optimizers: list[torch.optim.Optimizer]) -> int:
+def _restore(path: Path, recipe: PlannerRecipe, model: Llama, optimizers: list[torch.optim.Optimizer]) -> int:
     state = torch.load(path, weights_only=True)
     free = {"steps", "cooldown", "checkpoint_every"}
     before, now = json.loads(state["recipe"]), json.loads(json.dumps(asdict(recipe)))

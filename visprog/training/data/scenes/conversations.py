@@ -82,8 +82,8 @@ class TaughtScenes:
     def sample(self, key: int, rng: np.random.Generator) -> Conversation:
         """An image, or nothing in its place, and the conversation about it."""
         scene = self.scenes[key % len(self.scenes)][key]
-        said = [(q.text, reasoned(q)) for q in scene.questions(self.config.turns)]
-        turns = _turns([(LIST, scene.listing), *said], self.config.sighted)
+        answered = [(q.text, reasoned(q)) for q in scene.questions(self.config.turns)]
+        turns = _turns([(LIST, scene.listing), *answered], self.config.sighted)
         images = (scene.pixels,) if self.config.sighted else ()
         return Conversation(images, turns, f"scene {key}", given=0 if self.config.sighted else 1)
 
@@ -130,9 +130,9 @@ def _measured(axis: str, one: SceneObject) -> str:
     return {"x": column, "y": row, "size": f"{one.size} {one.shape}"}[axis]
 
 
-def _turns(said: Sequence[tuple[str, str]], sighted: bool) -> tuple[Turn, ...]:
+def _turns(answered: Sequence[tuple[str, str]], sighted: bool) -> tuple[Turn, ...]:
     turns = [
-        turn for question, answer in said for turn in (Turn("user", question), Turn("assistant", answer))
+        turn for question, answer in answered for turn in (Turn("user", question), Turn("assistant", answer))
     ]
     if sighted:
         turns[0] = Turn("user", f"{IMAGE}\n{turns[0].text}")

@@ -13,7 +13,7 @@ import re
 from functools import partial
 
 from .corpus import NUMBERS, Sample, pluralise
-from .recorded import in_words_of
+from .normalise import in_words_of
 
 COLORS = "black blue yellow red green white orange purple pink brown grey".split()
 KINDS = {"circle": "find_circles({}{})", "square": 'find_polygons({}, "squares"{})'} | {
@@ -48,7 +48,7 @@ PHRASES = (
 """What may be said in several ways."""
 
 
-def vary(sample: Sample, r: random.Random) -> Sample:
+def augment(sample: Sample, r: random.Random) -> Sample:
     """Another sample of the same kind; sometimes the same."""
     question, program = sample.question, sample.program
     for change in (_how_many, _colors, _ends, _number, _kind):

@@ -1,4 +1,4 @@
-"""Recorded programs as samples of the embedded planner."""
+"""WrittenProgram programs as samples of the embedded planner."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import pytest
 from visprog.errors import ConfigError
 from visprog.planner.embedded.vocabulary import FRAGMENTS, Vocabulary
 from visprog.registry import default_registry
+from visprog.training.planner.augment import augment
 from visprog.training.planner.corpus import Corpus, Sample
 from visprog.training.planner.mix import Mixed, fragments_of
-from visprog.training.planner.recorded import (
-    Recorded,
+from visprog.training.planner.normalise import (
+    WrittenProgram,
     held_out,
-    read_recorded,
-    rewritten,
+    normalise,
+    read_programs,
     sample_of,
     samples_of,
     speakable,
 )
-from visprog.training.planner.vary import vary
 
 PROGRAMS = Path(str(files("visprog.training.planner") / "nlvr_programs.yaml"))
 
@@ -44,7 +44,7 @@ def answer(image):
         for cat in [c for c in detect(image, 'cat') if has_color(c, 'black')]
     )
 """
-    assert rewritten(program) == (
+    assert normalise(program) == (
         "def answer(image):\n"
         '    a = detect(image, "dog")\n'
         '    return any(x.left_of(y) for x in a for y in [y for y in detect(image, "cat") if has_color(y, "black")])\n',
@@ -54,7 +54,7 @@ def answer(image):
 
 def test_strings_take_the_form_that_the_question_has() -> None:
     sample = sample_of(
-        Recorded("How many dogs?", 'def answer(image):\n    return len(detect(image, "dog"))\n')
+        WrittenProgram("How many dogs?", 'def answer(image):\n    return len(detect(image, "dog"))\n')
     )
     assert sample is not None and '"dogs"' in sample.program
 
@@ -70,7 +70,7 @@ def test_strings_take_the_form_that_the_question_has() -> None:
     ],
 )
 def test_what_the_planner_cannot_say_is_left_out(program: str) -> None:
-    assert sample_of(Recorded("How many dogs?", program)) is None
+    assert sample_of(WrittenProgram("How many dogs?", program)) is None
 
 
 def test_only_right_rows_of_an_evaluation_count(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_only_right_rows_of_an_evaluation_count(tmp_path: Path) -> None:
         {**row, "program": "", "scores": {"correct": 0.0}},
     ]
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    assert [r.question for r in read_recorded(path)] == ["How many dogs?"]
+    assert [r.question for r in read_programs(path)] == ["How many dogs?"]
 
 
 @pytest.mark.parametrize("text", ["[", '{"question": 1}', "- {question: a}"])
@@ -93,7 +93,7 @@ def test_files_that_are_no_records(tmp_path: Path, text: str) -> None:
     path = tmp_path / "programs.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"programs\.yaml"):
-        read_recorded(path)
+        read_programs(path)
 
 
 def test_nearly_all_recorded_programs_can_be_said(samples: list[Sample]) -> None:
@@ -103,7 +103,7 @@ def test_nearly_all_recorded_programs_can_be_said(samples: list[Sample]) -> None
 
 def test_variations_can_be_said_and_differ(samples: list[Sample]) -> None:
     r = random.Random(0)
-    made = [vary(r.choice(samples), r) for _ in range(150)]
+    made = [augment(r.choice(samples), r) for _ in range(150)]
     assert all(speakable(s.question, s.program, s.several) for s in made)
     assert len({(s.question, s.program) for s in made} - {(s.question, s.program) for s in samples}) > 120
 
@@ -133,7 +133,7 @@ def test_question_and_program_change_together(question: str, program: str, agree
     r = random.Random(1)
     sample = Sample(question, False, f"def answer(image):\n    return {program}\n", "recorded")
     for _ in range(200):
-        made = vary(sample, r)
+        made = augment(sample, r)
         for word, code in agree.items():
             assert (word in made.question) == (code in made.program), made
 
@@ -166,14 +166,14 @@ def test_training_from_runs_goes_on_from_weights_that_are_there(tmp_path: Path) 
     from visprog.models.llama import Llama
     from visprog.planner.base import PlanRequest
     from visprog.planner.embedded.planner import EmbeddedPlanner
-    from visprog.training.planner.train import Recipe, train
+    from visprog.training.planner.train import PlannerRecipe, train
 
     records = tmp_path / "mine.yaml"
     program = 'def answer(image):\n    return len(find_panels(image)) + len(detect(image, "wugs"))\n'
     records.write_text(
         json.dumps([{"question": f"How many panels and wugs {i}?", "program": program} for i in range(8)])
     )
-    recipe = Recipe.from_runs([str(records)], steps=2, batch=4, checkpoint_every=1)
+    recipe = PlannerRecipe.from_runs([str(records)], steps=2, batch=4, checkpoint_every=1)
     train(recipe, tmp_path / "run")
     train(replace(recipe, steps=3), tmp_path / "run")
     more = Vocabulary.load(tmp_path / "run" / "vocabulary.json").fragments

@@ -1,8 +1,8 @@
-"""Recorded questions and programs, made into samples that the embedded planner can learn from.
+"""WrittenProgram questions and programs, made into samples that the embedded planner can learn from.
 
 A program as a person or a language model wrote it is rewritten in the planner's own small language: one statement a
 line, variables `a`, `b`, `c` and `x`, `y`, `i`, strings in the words of the question. What cannot be said in that
-language is left out. `vary.py` then makes many samples of one.
+language is left out. `augment.py` then makes many samples of one.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from visprog.registry import default_registry
 from .corpus import Sample, pluralise
 
 
-class Recorded(NamedTuple):
+class WrittenProgram(NamedTuple):
     """A question and a program, as they were written down."""
 
     question: str
     program: str
 
 
-def read_recorded(path: Path) -> list[Recorded]:
+def read_programs(path: Path) -> list[WrittenProgram]:
     """Question and program of each entry of a file; of the rows of an evaluation, only those that are right.
 
     Args:
@@ -56,7 +56,7 @@ def read_recorded(path: Path) -> list[Recorded]:
             if "scores" in entry:
                 continue  # a question of an evaluation for which no program was written
             raise ConfigError(f"{path}, entry {number}: each entry needs a 'question' and a 'program'")
-        found.append(Recorded(entry["question"], program))
+        found.append(WrittenProgram(entry["question"], program))
     return list(dict.fromkeys(found))
 
 
@@ -82,10 +82,10 @@ def _entries(path: Path) -> list[Any]:
     return loaded
 
 
-def sample_of(recorded: Recorded) -> Sample | None:
+def sample_of(recorded: WrittenProgram) -> Sample | None:
     """The sample that a recorded program amounts to; None where the planner's language cannot say it."""
     try:
-        program, several = rewritten(recorded.program)
+        program, several = normalise(recorded.program)
     except (SyntaxError, ValueError):
         return None
     worded = in_words_of(recorded.question, program)
@@ -94,7 +94,7 @@ def sample_of(recorded: Recorded) -> Sample | None:
     return Sample(recorded.question, several, worded, "recorded")
 
 
-def rewritten(program: str) -> tuple[str, bool]:
+def normalise(program: str) -> tuple[str, bool]:
     """A program in the planner's spelling, and whether it takes several pictures.
 
     Raises:
@@ -246,7 +246,7 @@ def samples_of(paths: Sequence[Path]) -> list[Sample]:
     Raises:
         ConfigError: a file cannot be read, or no program in them can be said in the planner's language.
     """
-    samples = [s for path in paths for s in map(sample_of, read_recorded(path)) if s is not None]
+    samples = [s for path in paths for s in map(sample_of, read_programs(path)) if s is not None]
     if not samples:
         raise ConfigError("none of the recorded programs can be said in the embedded planner's language")
     return samples
