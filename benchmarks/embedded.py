@@ -32,7 +32,7 @@ from visprog.tools.backends.coca import CocaCaptioner
 from visprog.tools.backends.llava import EmbeddedVqa
 from visprog.tools.backends.owl import EmbeddedDetector
 from visprog.tools.backends.sam import EmbeddedSegmenter
-from visprog.training.metrics.average_precision import Found, average_precision
+from visprog.training.metrics.average_precision import ScoredBoxes, average_precision
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
@@ -98,7 +98,7 @@ def detect(split: str, count: int, size: int) -> Scores:
             truth = scene.boxes[scene.find(phrase)]
             (regions,) = all_boxes([{"image": image, "what": phrase}])
             boxes = np.array([[r.left, r.top, r.right, r.bottom] for r in regions]).reshape(-1, 4)
-            found.append(Found(boxes, np.array([r.score for r in regions]), truth))
+            found.append(ScoredBoxes(boxes, np.array([r.score for r in regions]), truth))
             counts.append(len(counting([{"image": image, "what": phrase}])[0]) == len(truth))
     return {"AP50": average_precision(found), "counts right": share(counts)}
 

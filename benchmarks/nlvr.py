@@ -18,7 +18,7 @@ from pathlib import Path
 
 from visprog.config import Config
 from visprog.evaluation.benchmark import Item
-from visprog.evaluation.folder import RunFolder
+from visprog.evaluation.folder import EvaluationFolder
 from visprog.evaluation.nlvr import NLVR
 from visprog.evaluation.progress import progress
 from visprog.evaluation.run import evaluate
@@ -64,7 +64,7 @@ def main() -> None:
             continue
         for oracle in (True, False):
             name = f"{title}-{options.sentences}-{options.pictures}{'-oracle' if oracle else ''}"
-            done = len(list(RunFolder(options.output / name, {}).ids()))
+            done = len(list(EvaluationFolder(options.output / name, {}).ids()))
             with progress(len(benchmark), done) as watch:
                 run = evaluate(
                     benchmark,

@@ -271,3 +271,16 @@ def test_declaration_import_no_backend() -> None:
             where = f"{file.relative_to(ROOT)}:{line} imports {imported}"
             assert not within(imported, backends), where
             assert inside not in shared or within(imported, *(f"visprog.tools.{s}" for s in shared)), where
+
+
+SHARED = {"Diagnostic", "ToolError", "Refused"}
+"""Names that the sandbox, which stands alone, gives its own classes: programs and callers see one word for both."""
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    homes: dict[str, list[str]] = {}
+    for file, name in every_module():
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and node.name not in SHARED:
+                homes.setdefault(node.name, []).append(name)
+    assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}

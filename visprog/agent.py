@@ -48,7 +48,7 @@ from .values.image import Image, ImageLike
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from .mapping.map import Answerer, MapResult, Source, Sources
+    from .mapping.map import Answerer, ImageSource, MapResult, Sources
     from .mapping.map_run import MapRun
     from .runtime.recording import Recording
 
@@ -222,7 +222,7 @@ class Agent:
     def map(
         self,
         question: str,
-        images: Iterable[ImageLike | Source] | str | os.PathLike[str],
+        images: Iterable[ImageLike | ImageSource] | str | os.PathLike[str],
         *,
         program: str | os.PathLike[str] | None = None,
         plan_each: bool = False,

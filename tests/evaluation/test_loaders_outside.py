@@ -16,7 +16,7 @@ import pytest
 
 from visprog.errors import ImageError, VisprogError
 from visprog.evaluation.benchmark import Item, open_benchmark
-from visprog.evaluation.loaders.files import Files
+from visprog.evaluation.loaders.files import BenchmarkFiles
 from visprog.evaluation.run import evaluate
 from visprog.evaluation.summary import summarise
 from visprog.values import Box, Region
@@ -254,18 +254,20 @@ def test_json_that_cannot_be_read(published: Write, data: bytes, why: str) -> No
     ],
 )  # fmt: skip
 def test_images_under_the_names_of_another_system(published: Write, asked: str, there: str) -> None:
-    files = Files(published({there: png()}))
+    files = BenchmarkFiles(published({there: png()}))
     assert Image.open(files.image(asked)).size == (12, 8)
 
 
 @pytest.mark.parametrize("asked", ["/data/a.png", "C:\\data\\a.png", "b.png"])
 def test_an_absolute_path_is_not_looked_for_elsewhere(published: Write, asked: str) -> None:
     with pytest.raises(ImageError):
-        Files(published({"p/a.png": png()})).image(asked).read()
+        BenchmarkFiles(published({"p/a.png": png()})).image(asked).read()
 
 
 def test_an_image_that_may_be_either_of_two_is_not_guessed(tmp_path: Path, published: Write) -> None:
-    files = Files(published({"x/a.png": png(5), "y/a.png": png(6), "x/b.png": png(), "y/b.png": png()}))
+    files = BenchmarkFiles(
+        published({"x/a.png": png(5), "y/a.png": png(6), "x/b.png": png(), "y/b.png": png()})
+    )
     with pytest.raises(ImageError, match=r"holds several files a\.png: x/a\.png, y/a\.png"):
         files.image("a.png").read()
     assert files.image("x/a.png").read() == png(5)

@@ -15,10 +15,10 @@ import pytest
 from visprog import cli
 from visprog.check import check
 from visprog.errors import ConfigError, PlannerError, ToolError
-from visprog.evaluation.planner.asked_words import Words
+from visprog.evaluation.planner.asked_words import QuestionWords
 from visprog.evaluation.planner.judging import LIMITS, MIN_WORLDS, answers_of, judge, open_sandbox, whole
 from visprog.evaluation.planner.planner_questions import (
-    Question,
+    PlannerQuestion,
     Score,
     default_files,
     read_questions,
@@ -45,7 +45,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def world(program: str, question: str = "", seed: int = 1, images: int = 1) -> World:
-    return World(Words.of(whole(program, images), question), seed, images)
+    return World(QuestionWords.of(whole(program, images), question), seed, images)
 
 
 # -- words ---------------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ def test_nouns() -> None:
 def test_what_a_question_takes_as_known(
     question: str, program: str, known: dict[tuple[str, str], int]
 ) -> None:
-    assert Words.of(whole(program, 1), question).known == known
+    assert QuestionWords.of(whole(program, 1), question).known == known
 
 
 # -- worlds --------------------------------------------------------------------------------------------
@@ -395,7 +395,7 @@ class Unreached:
 
 
 def test_a_planner_that_cannot_be_reached() -> None:
-    question = Question("mine", "how many cars", "count", program='return len(detect(image, "cars"))')
+    question = PlannerQuestion("mine", "how many cars", "count", program='return len(detect(image, "cars"))')
     now_and_then = list(score_questions(Unreached(5, 8), [question] * 9))
     assert [s.outcome == "right" for s in now_and_then] == [n in (5, 8) for n in range(1, 10)]
     assert now_and_then[0].outcome == "refused" and now_and_then[0].why == "cannot reach it"
@@ -406,8 +406,8 @@ def test_a_planner_that_cannot_be_reached() -> None:
 
 
 def test_the_gate_opens() -> None:
-    question = Question("printed", "how many cars", "count", program="return 1")
-    hopeless = Question("mine", "why", "why", refuse="must")
+    question = PlannerQuestion("printed", "how many cars", "count", program="return 1")
+    hopeless = PlannerQuestion("mine", "why", "why", refuse="must")
     good = [Score(question, "right"), Score(hopeless, "refused")]
     assert summarise(good)["open"]
     assert not summarise([*good, Score(question, "refused")])["open"]

@@ -12,7 +12,7 @@ import pytest
 
 from visprog.errors import VisprogError
 from visprog.evaluation.compare import compare
-from visprog.evaluation.folder import VERSION, RunFolder
+from visprog.evaluation.folder import VERSION, EvaluationFolder
 from visprog.evaluation.report import MAX_SHOWN, page, short, write_report
 from visprog.evaluation.show import print_comparison, print_summary
 from visprog.evaluation.summary import metrics, summarise
@@ -33,7 +33,7 @@ def row(key: str, right: bool, **more: Any) -> dict[str, Any]:
     return {**base, **more}
 
 
-def folder(path: Path, rows: list[dict[str, Any]], benchmark: str = "widths") -> RunFolder:
+def folder(path: Path, rows: list[dict[str, Any]], benchmark: str = "widths") -> EvaluationFolder:
     made = {
         "version": VERSION,
         "benchmark": benchmark,
@@ -47,7 +47,7 @@ def folder(path: Path, rows: list[dict[str, Any]], benchmark: str = "widths") ->
     with Journal(path / "results.jsonl") as journal:
         for each in rows:
             journal.append(each)
-    return RunFolder.read(path)
+    return EvaluationFolder.read(path)
 
 
 def test_where_two_runs_differ(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:
     with pytest.raises(VisprogError, match="no question in common"):
         compare(first, folder(tmp_path / "c", [row("q2", True)]))
     with pytest.raises(VisprogError, match="not the folder of an evaluation"):
-        RunFolder.read(tmp_path)
+        EvaluationFolder.read(tmp_path)
 
 
 def test_a_comparison_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from visprog.config import Config
 from visprog.errors import PlannerError, Refused, VisprogError
 from visprog.evaluation.evidence import Evidence
-from visprog.evaluation.folder import RunFolder, made_with
+from visprog.evaluation.folder import EvaluationFolder, made_with
 from visprog.evaluation.run import evaluate
 from visprog.evaluation.summary import summarise
 from visprog.files.journal import Journal, read_lines
@@ -40,7 +40,9 @@ class Written:
         return [Plan(program, self.name)]
 
 
-def run(folder: Path, benchmark: Widths | None = None, planner: Any = None, **options: Any) -> RunFolder:
+def run(
+    folder: Path, benchmark: Widths | None = None, planner: Any = None, **options: Any
+) -> EvaluationFolder:
     return evaluate(
         benchmark or Widths(), folder, planner=planner or Written(WIDE), config=Config(repairs=1), **options
     )
@@ -102,7 +104,7 @@ def test_a_folder_resumes_only_the_same_run(tmp_path: Path) -> None:
         run(tmp_path, oracle=True)
     with pytest.raises(VisprogError, match="other settings"):
         evaluate(Widths(), tmp_path, planner=Written(WIDE), config=Config(calls=7))
-    assert len(RunFolder.read(tmp_path).rows()) == 1
+    assert len(EvaluationFolder.read(tmp_path).rows()) == 1
     again = run(tmp_path, planner=Written(WIDE, name="other"), resume=False, limit=2)
     assert [row["planner"] for row in again.rows()] == ["other", "other"]
     with pytest.raises(VisprogError, match=r"no run in .* to resume"):
@@ -171,7 +173,7 @@ def test_a_planner_that_cannot_be_reached_ends_the_run_and_loses_nothing(tmp_pat
     planner = Written(*down)
     with pytest.raises(VisprogError, match=r"endpoint is down.*run the same command again"):
         run(tmp_path, Widths(10), planner)
-    assert RunFolder.read(tmp_path).rows() == []
+    assert EvaluationFolder.read(tmp_path).rows() == []
     some = Written(*down[:3], WIDE)  # three questions fail, then it is back
     assert [r["status"] for r in run(tmp_path, planner=some).rows()] == ["error"] * 3 + ["answered"]
 
@@ -190,7 +192,7 @@ def test_an_interrupt_keeps_what_is_there(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, watch=stop)
-    assert [r["id"] for r in RunFolder.read(tmp_path).rows()] == ["w0", "w1"]
+    assert [r["id"] for r in EvaluationFolder.read(tmp_path).rows()] == ["w0", "w1"]
     assert len(run(tmp_path, resume=True).rows()) == 4
 
 
@@ -234,7 +236,7 @@ def test_a_full_disk_is_told_and_keeps_what_is_there(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, before)
-    assert [r["id"] for r in RunFolder.read(tmp_path).rows()] == ["w0", "w1"]
+    assert [r["id"] for r in EvaluationFolder.read(tmp_path).rows()] == ["w0", "w1"]
     assert [r["id"] for r in run(tmp_path).rows()] == ["w0", "w1", "w2", "w3"]
 
 

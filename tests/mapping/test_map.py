@@ -24,7 +24,7 @@ from visprog.answer import Answer
 from visprog.errors import ConfigError, PlannerError, Refused, VisprogError
 from visprog.files.tables import read_table
 from visprog.mapping.image_folder import ImageFolder
-from visprog.mapping.map import MapResult, Source, in_flight, sources
+from visprog.mapping.map import ImageSource, MapResult, in_flight, sources
 from visprog.mapping.results import Results
 from visprog.registry import Registry, tool
 from visprog.values.image import Image
@@ -184,13 +184,13 @@ def test_a_slow_one_holds_up_no_more_than_it_must(ordered: bool) -> None:
 
     go = threading.Event()
 
-    def work(source: Source) -> MapResult:
+    def work(source: ImageSource) -> MapResult:
         if source.index == 0:
             go.wait(20)
         return MapResult(source.index, source.name, Answer("answered", source.index))
 
     with ThreadPoolExecutor(2) as pool:
-        given = (Source(i, str(i), None) for i in range(20))
+        given = (ImageSource(i, str(i), None) for i in range(20))
         results = in_flight(given, lambda s: pool.submit(work, s), most=4, ordered=ordered)
         if not ordered:
             assert sorted(next(results).index for _ in range(10)) == list(range(1, 11))

@@ -16,7 +16,7 @@ from visprog.report.figures import (
     MAX_BYTES,
     MAX_LABELS,
     MIN_DRAWN_SIDE,
-    Drawing,
+    DrawnValue,
     draw,
     encode,
     figure,
@@ -69,7 +69,7 @@ def test_a_label_that_fits_nowhere_is_left_out() -> None:
     assert layout([(0, 0, 9, 9)], [(0, 14)], CANVAS) == [None]
 
 
-def shape(value: Any) -> Drawing:
+def shape(value: Any) -> DrawnValue:
     drawn = codec.drawing(codec.to_json(value))
     assert drawn is not None
     return drawn

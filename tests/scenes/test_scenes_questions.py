@@ -14,14 +14,14 @@ from visprog.check import check
 from visprog.errors import Refused
 from visprog.registry import default_registry
 from visprog.scenes import COLORS, SHAPES, Scene, Scenes
-from visprog.scenes.questions import Question, is_worded
+from visprog.scenes.questions import SceneQuestion, is_worded
 from visprog.scenes.wordings import COLOR_QUESTIONS, QUESTION_TYPES, WORDINGS
 from visprog.tools.color import dominant_color
 from visprog.values import Box, Image, Mask, Region, helpers
 
 
 @pytest.fixture(scope="module")
-def asked() -> list[tuple[Scene, Question]]:
+def asked() -> list[tuple[Scene, SceneQuestion]]:
     scenes = Scenes(64, seed=31)
     return [(scenes[i], question) for i in range(150) for question in scenes[i].questions(6)]
 
@@ -52,7 +52,7 @@ def oracle(scene: Scene) -> tuple[Image, dict[str, Any]]:
     return image, {**functions, **tools, "dominant_color": dominant_color}
 
 
-def test_programs_give_the_answers(asked: list[tuple[Scene, Question]]) -> None:
+def test_programs_give_the_answers(asked: list[tuple[Scene, SceneQuestion]]) -> None:
     right: dict[bool, list[bool]] = {True: [], False: []}
     refused = 0
     for scene, question in asked:
@@ -113,7 +113,7 @@ def test_answers_are_balanced_and_words_do_not_tell_them() -> None:
         assert np.mean(hits) < chance + 0.1, (kind, np.mean(hits))
 
 
-def features(question: Question) -> list[str]:
+def features(question: SceneQuestion) -> list[str]:
     return re.findall(r"[a-z]+", question.text.lower())
 
 
@@ -135,13 +135,13 @@ def test_nothing_is_asked_of_colours_that_cannot_be_seen() -> None:
 
 
 def test_answers_in_words() -> None:
-    assert Question("", True, "existence", "").answer_text == "yes"
-    assert Question("", False, "existence", "").answer_text == "no"
-    assert Question("", 3, "count", "").answer_text == "3"
-    assert Question("", "red", "color", "").answer_text == "red"
+    assert SceneQuestion("", True, "existence", "").answer_text == "yes"
+    assert SceneQuestion("", False, "existence", "").answer_text == "no"
+    assert SceneQuestion("", 3, "count", "").answer_text == "3"
+    assert SceneQuestion("", "red", "color", "").answer_text == "red"
 
 
-def test_answers_are_words_of_the_vocabulary(asked: list[tuple[Scene, Question]]) -> None:
+def test_answers_are_words_of_the_vocabulary(asked: list[tuple[Scene, SceneQuestion]]) -> None:
     for scene, question in asked:
         if isinstance(question.answer, str):
             assert question.answer in (COLORS if question.type.endswith("color") else SHAPES)

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from visprog.training.metrics.average_precision import Found, average_precision
+from visprog.training.metrics.average_precision import ScoredBoxes, average_precision
 
 BOX = np.array([[0.0, 0, 10, 10]])
 
@@ -19,13 +19,15 @@ def boxes(*rows: tuple[float, float, float, float]) -> np.ndarray:
 
 
 def test_by_hand() -> None:
-    right = Found(BOX, np.array([0.9]), BOX)
-    missed = Found(boxes(), np.zeros(0), BOX)
-    false = Found(BOX, np.array([0.95]), boxes())
+    right = ScoredBoxes(BOX, np.array([0.9]), BOX)
+    missed = ScoredBoxes(boxes(), np.zeros(0), BOX)
+    false = ScoredBoxes(BOX, np.array([0.95]), boxes())
     assert average_precision([right]) == 1
     assert average_precision([right, missed]) == 0.5
     assert average_precision([right, false]) == 0.5  # the false one comes first
-    assert average_precision([Found(boxes((0, 0, 10, 10), (0, 0, 10, 9)), np.array([0.9, 0.8]), BOX)]) == 1
+    assert (
+        average_precision([ScoredBoxes(boxes((0, 0, 10, 10), (0, 0, 10, 9)), np.array([0.9, 0.8]), BOX)]) == 1
+    )
     assert math.isnan(average_precision([false]))
 
 
@@ -41,7 +43,7 @@ def test_against_coco() -> None:
         extra = rng.uniform(0, 80, (3, 2))
         found = np.concatenate([noisy, np.concatenate([extra, extra + 12], 1)])
         scores = rng.uniform(0, 1, len(found))
-        images.append(Found(found, scores, truth))
+        images.append(ScoredBoxes(found, scores, truth))
         for box in truth:
             annotations.append({
                 "id": len(annotations) + 1, "image_id": image, "category_id": 1, "iscrowd": 0,

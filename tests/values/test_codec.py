@@ -21,7 +21,7 @@ from visprog.check.fakes import StandIns
 from visprog.registry import Registry, tool
 from visprog.registry.types import Unfit, accepts, answer_type, coerce, describe, render
 from visprog.registry.types import json_schema as schema_of
-from visprog.report.figures import Drawing
+from visprog.report.figures import DrawnValue
 from visprog.runtime.call import Call
 from visprog.runtime.recording.values import Store, root_images
 from visprog.values import Box, Located, Mask, Point, Region, codec
@@ -69,9 +69,9 @@ class Depth:
         return f"<b>{self.pixels.shape}</b>"
 
 
-def draw_angle(data: Any) -> Drawing:
+def draw_angle(data: Any) -> DrawnValue:
     x, y = map(float, data["corner"])
-    return Drawing(
+    return DrawnValue(
         (x - 5, y - 5, x + 5, y + 5), lines=[[(x, y), (x + 5, y)]], label=f"{data['degrees']:.0f}°"
     )
 

@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 
 from visprog.values.image import Image
-from visprog.values.orientation import Frame, read_frame
+from visprog.values.orientation import StoredFrame, read_frame
 
 WIDTH, HEIGHT, BOX = 64, 48, (30, 5, 44, 15)
 
@@ -30,7 +30,7 @@ def encoded(orientation: int, form: str = "png", size: tuple[int, int] = (WIDTH,
 def test_boxes_and_masks_are_where_the_pixels_are(orientation: int, form: str) -> None:
     data = encoded(orientation, form)
     frame = read_frame(data)
-    assert frame == Frame(WIDTH, HEIGHT, orientation)
+    assert frame == StoredFrame(WIDTH, HEIGHT, orientation)
     shown = Image.open(data)
     assert frame.shown == shown.size
     white = shown.pixels[:, :, 0] > 127
@@ -51,21 +51,21 @@ def test_boxes_and_masks_are_where_the_pixels_are(orientation: int, form: str) -
     ],
 )  # fmt: skip
 def test_the_stated_size_tells_the_frame(orientation: int, size: tuple[object, object], stored: bool) -> None:
-    assert Frame(WIDTH, HEIGHT, orientation).stated(*size) is stored
+    assert StoredFrame(WIDTH, HEIGHT, orientation).stated(*size) is stored
 
 
 @pytest.mark.parametrize(
     ("frame", "size", "why"),
     [
-        (Frame(32, 24), (64, 48), "has 32 x 24 pixels, and its annotation is of 64 x 48"),
-        (Frame(64, 48), (48, 64), "was resized or exchanged"),
-        (Frame(64, 48, 6), (32, 24), "has 48 x 64 pixels"),
-        (Frame(64, 48, 6), (None, None), "does not show whether its coordinates are turned"),
-        (Frame(64, 48, 3), (64, 48), "does not show whether"),
-        (Frame(64, 64, 6), (64, 64), "does not show whether"),
+        (StoredFrame(32, 24), (64, 48), "has 32 x 24 pixels, and its annotation is of 64 x 48"),
+        (StoredFrame(64, 48), (48, 64), "was resized or exchanged"),
+        (StoredFrame(64, 48, 6), (32, 24), "has 48 x 64 pixels"),
+        (StoredFrame(64, 48, 6), (None, None), "does not show whether its coordinates are turned"),
+        (StoredFrame(64, 48, 3), (64, 48), "does not show whether"),
+        (StoredFrame(64, 64, 6), (64, 64), "does not show whether"),
     ],
 )
-def test_what_cannot_be_known_is_refused(frame: Frame, size: tuple[object, object], why: str) -> None:
+def test_what_cannot_be_known_is_refused(frame: StoredFrame, size: tuple[object, object], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         frame.stated(*size)
 

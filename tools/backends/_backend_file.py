@@ -25,7 +25,7 @@ LAYOUT = "visprog"
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class TaughtWords:
     """Words in which a model was trained to describe an object.
 
     Attributes:
@@ -98,7 +98,7 @@ class BackendFile:
 
     device: str = "auto"
     options: Mapping[str, Any] = field(default_factory=dict)
-    vocabulary: Vocabulary | None = None
+    vocabulary: TaughtWords | None = None
     questions: Questions | None = None
     domain: Domain | None = None
 
@@ -135,7 +135,7 @@ def backend_file(folder: Path | None) -> BackendFile:
         raise ToolError(f"{file} cannot be read ({error}): it is a JSON object of {known}") from error
 
 
-_PARTS: Mapping[str, Any] = {"vocabulary": Vocabulary, "questions": Questions, "domain": Domain}
+_PARTS: Mapping[str, Any] = {"vocabulary": TaughtWords, "questions": Questions, "domain": Domain}
 
 
 @cache

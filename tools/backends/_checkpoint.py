@@ -23,7 +23,7 @@ from ._backend_file import LAYOUT, backend_file, folder_of
 
 
 @dataclass(frozen=True)
-class Source:
+class CheckpointSource:
     """Where a checkpoint lies, and what its `config.json` says.
 
     Attributes:
@@ -94,7 +94,7 @@ class Checkpoint:
         processor: For images and text: a `Processor`, or that of transformers.
     """
 
-    source: Source
+    source: CheckpointSource
     network: Any
     processor: Any
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -133,7 +133,7 @@ _loaded: dict[tuple[str, ...], Checkpoint] = {}
 _loading = threading.Lock()
 
 
-def find(model: str, tool: str) -> Source:
+def find(model: str, tool: str) -> CheckpointSource:
     """What a model is, before its weights are read.
 
     Args:
@@ -147,22 +147,22 @@ def find(model: str, tool: str) -> Source:
     if find_spec("torch") is None:
         raise MissingExtra(f"a model for {tool}", "torch")
     folder = _checked(model, tool)
-    source = Source(model, tool, folder, {})
+    source = CheckpointSource(model, tool, folder, {})
     try:
         config = _hub_config(model) if folder is None else _read_config(folder / "config.json")
     except MissingExtra:
         raise
     except Exception as error:  # the hub's client and the HTTP library each raise their own kinds
         raise source.failure(error) from error
-    return Source(model, tool, folder, config)
+    return CheckpointSource(model, tool, folder, config)
 
 
 def load(
-    source: Source,
+    source: CheckpointSource,
     device: str,
     dtype: str,
     *,
-    processor: Callable[[Source, Any], Any] | None = None,
+    processor: Callable[[CheckpointSource, Any], Any] | None = None,
     half_on_cpu: str = "float32",
 ) -> Checkpoint:
     """A checkpoint in the implementation of `visprog.models`, from memory if it was loaded before.
@@ -206,7 +206,7 @@ def load_file(model: str, tool: str, read: Callable[[Path, str], Any], device: s
     file = Path(model).expanduser()
     if not file.is_file():
         raise ToolError(f"{tool}: no such file: {model}")
-    source = Source(model, tool, None, {})
+    source = CheckpointSource(model, tool, None, {})
 
     def make() -> tuple[Any, Any]:
         try:
@@ -218,7 +218,7 @@ def load_file(model: str, tool: str, read: Callable[[Path, str], Any], device: s
 
 
 def load_by_transformers(
-    source: Source, architecture: str, device: str, dtype: str, *, half_on_cpu: str = "float32"
+    source: CheckpointSource, architecture: str, device: str, dtype: str, *, half_on_cpu: str = "float32"
 ) -> Checkpoint:
     """A public checkpoint in the implementation of transformers, from memory if it was loaded before.
 
@@ -245,7 +245,7 @@ def load_by_transformers(
     return _once(source, architecture, device, dtype, half_on_cpu, read)
 
 
-def read_processor(source: Source, network: Any) -> Processor:
+def read_processor(source: CheckpointSource, network: Any) -> Processor:
     """The tokenizer and the image processor of a checkpoint, as far as its folder has them."""
     from visprog.models.checkpoint.hub import locate
     from visprog.models.preprocess.image_processor import ImageProcessor
@@ -281,7 +281,7 @@ def _siglip_cleaner(folder: Path) -> Callable[[str], str] | None:
     return cleaners.get(settings.get("tokenizer_class", "").removesuffix("Fast"))
 
 
-def transformers_processor(source: Source) -> Any:
+def transformers_processor(source: CheckpointSource) -> Any:
     """The processor of transformers for a public checkpoint.
 
     Raises:
@@ -291,7 +291,7 @@ def transformers_processor(source: Source) -> Any:
     return _transformers(source, "AutoProcessor")
 
 
-def generation_config(source: Source) -> Any:
+def generation_config(source: CheckpointSource) -> Any:
     """The settings of generation of a public checkpoint, as transformers reads them.
 
     Raises:
@@ -350,7 +350,7 @@ def _place(network: Any, name: str, device: str, dtype: str = "auto", half_on_cp
 
 
 def _once(
-    source: Source,
+    source: CheckpointSource,
     architecture: str,
     device: str,
     dtype: str,
@@ -419,7 +419,7 @@ def _read_config(file: Path) -> dict[str, Any]:
     return config
 
 
-def _transformers(source: Source, name: str, **options: Any) -> Any:
+def _transformers(source: CheckpointSource, name: str, **options: Any) -> Any:
     """What a class of transformers reads from a checkpoint."""
     try:
         import torch  # noqa: F401  # transformers hides its models where torch is missing

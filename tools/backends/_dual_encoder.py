@@ -14,7 +14,7 @@ from visprog.values.image import Image
 
 from ._backend_file import known_words
 from ._batching import LRUCache, chunks, to_rgb
-from ._checkpoint import Checkpoint, Processor, Source, load, load_by_transformers
+from ._checkpoint import Checkpoint, CheckpointSource, Processor, load, load_by_transformers
 
 OURS = ("clip", "siglip")
 """Model types that `visprog.models` implements; SigLIP 2 of a fixed resolution has the type "siglip"."""
@@ -108,7 +108,7 @@ class DualEncoder:
             return _unit(output.pooler_output)
 
 
-def dual_encoder(source: Source, device: str, dtype: str) -> DualEncoder:
+def dual_encoder(source: CheckpointSource, device: str, dtype: str) -> DualEncoder:
     """The encoder of a checkpoint; tools share it, and the features that it keeps.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from ._backend_file import backend_file, folder_of
 from ._batching import answer_batch
-from ._checkpoint import Source, find, unload
+from ._checkpoint import CheckpointSource, find, unload
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -43,7 +43,7 @@ class ModelBackend:
         """Let go of the weights."""
         unload(self.model)
 
-    def _find(self, *model_types: str) -> Source:
+    def _find(self, *model_types: str) -> CheckpointSource:
         """The model, if it is of one of the types; of any if none is given.
 
         Raises:

@@ -17,7 +17,7 @@ from visprog.values.image import Image
 
 from ..words.meaning import near
 from ..words.phrase import Phrase, read_phrase, read_yaml
-from ._backend_file import Vocabulary, folder_of, is_trained_here, known_words, words_summary
+from ._backend_file import TaughtWords, folder_of, is_trained_here, known_words, words_summary
 from ._batching import chunks
 from ._checkpoint import Checkpoint, load
 from ._phrase_detector import PhraseDetector, Search, corners_of
@@ -120,7 +120,7 @@ class OwlSearch(PhraseDetector):
         return found
 
 
-def as_trained(phrase: Phrase, vocabulary: Vocabulary) -> str:
+def as_trained(phrase: Phrase, vocabulary: TaughtWords) -> str:
     """A phrase as it is worded in training: "striped red objects" → "red striped thing"."""
     *words, noun = phrase.whole.replace("gray", "grey").split()
     drawn = read_yaml("drawn")

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 
-from ._backend_file import Vocabulary
+from ._backend_file import TaughtWords
 
 FILLERS = frozenset(
     "a an the is are it this that there its in of on with color colour colored coloured shape shaped".split()
@@ -23,7 +23,7 @@ MAX_EXCHANGED = 200
 """Number of words that each word of a text is exchanged for."""
 
 
-def as_caption(text: str, vocabulary: Vocabulary) -> str:
+def as_caption(text: str, vocabulary: TaughtWords) -> str:
     """The words of a text, and those about one object as a caption has them: "The circle is red." → "a red circle".
 
     A text that names several nouns, or has words that are of no kind, keeps its order.
@@ -39,7 +39,7 @@ def as_caption(text: str, vocabulary: Vocabulary) -> str:
     )
 
 
-def near_misses(text: str, vocabulary: Vocabulary) -> list[str]:
+def near_misses(text: str, vocabulary: TaughtWords) -> list[str]:
     """A text with each of its words exchanged for all others of their kind."""
     words = text.split()
     exchanged = [
@@ -70,7 +70,7 @@ def exchanged(text: str, known: Iterable[str]) -> list[str]:
     ]
 
 
-def nouns_in(text: str, vocabulary: Vocabulary) -> list[str]:
+def nouns_in(text: str, vocabulary: TaughtWords) -> list[str]:
     """The nouns of the vocabulary in a text: the words of its last kind."""
     *_, nouns = vocabulary.kinds.values()
     return [word for word in re.findall(r"[a-z]+", text.lower()) if word in nouns]

@@ -15,7 +15,7 @@ from visprog.values import Region
 from visprog.values.image import Image
 
 from ._batching import answer_batch, crop_to, to_rgb
-from .vlm import Prompt, answer_in, caption_prompt, question_prompt
+from .vlm import ImagePrompt, answer_in, caption_prompt, question_prompt
 
 if TYPE_CHECKING:
     from visprog.llm.openai import OpenAIChat
@@ -76,7 +76,7 @@ class _EndpointModel:
         self.parallel = parallel
         self._chat: OpenAIChat | None = None
 
-    def _answer(self, asks: list[Prompt]) -> list[Any]:
+    def _answer(self, asks: list[ImagePrompt]) -> list[Any]:
         if self._chat is None:
             from visprog.llm.openai import OpenAIChat
 
@@ -92,7 +92,7 @@ class _EndpointModel:
         with ThreadPoolExecutor(max(min(self.parallel, len(asks)), 1)) as pool:
             return list(pool.map(lambda ask: self._request(chat, ask), asks))
 
-    def _request(self, chat: OpenAIChat, ask: Prompt) -> str | Exception:
+    def _request(self, chat: OpenAIChat, ask: ImagePrompt) -> str | Exception:
         content = [
             {"type": "image_url", "image_url": {"url": data_url(ask.image, self.max_side)}},
             {"type": "text", "text": ask.text},
@@ -115,8 +115,8 @@ class EndpointVqa(_EndpointModel):
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         return answer_batch(calls, self._prepare, self._answer)
 
-    def _prepare(self, image: Image | Region, question: str) -> Prompt:
-        return Prompt(crop_to(image, self.margin), question_prompt(question))
+    def _prepare(self, image: Image | Region, question: str) -> ImagePrompt:
+        return ImagePrompt(crop_to(image, self.margin), question_prompt(question))
 
 
 class EndpointCaptioner(_EndpointModel):
@@ -127,8 +127,8 @@ class EndpointCaptioner(_EndpointModel):
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         return answer_batch(calls, self._prepare, self._answer)
 
-    def _prepare(self, image: Image | Region) -> Prompt:
-        return Prompt(crop_to(image, self.margin), caption_prompt())
+    def _prepare(self, image: Image | Region) -> ImagePrompt:
+        return ImagePrompt(crop_to(image, self.margin), caption_prompt())
 
 
 def data_url(image: Image, max_side: int) -> str:

@@ -16,10 +16,17 @@ from visprog.values.image import Image
 
 from ._backend_file import folder_of, is_trained_here, known_words, words_summary
 from ._batching import chunks, crop_to
-from ._checkpoint import Checkpoint, Processor, Source, generation_config, load, transformers_processor
+from ._checkpoint import (
+    Checkpoint,
+    CheckpointSource,
+    Processor,
+    generation_config,
+    load,
+    transformers_processor,
+)
 from ._gate import to_view
 from .coca import sentence
-from .vlm import Prompt, VlmBackend, caption_prompt, eos_tokens, question_prompt
+from .vlm import ImagePrompt, VlmBackend, caption_prompt, eos_tokens, question_prompt
 
 
 class LlavaBackend(VlmBackend):
@@ -42,13 +49,13 @@ class LlavaBackend(VlmBackend):
     def _crop(self, image: Image | Region) -> Image:
         return crop_to(to_view(image, self.folder, self.tool), self.margin, self.frame)
 
-    def _load(self, source: Source) -> Checkpoint:
+    def _load(self, source: CheckpointSource) -> Checkpoint:
         if not is_llava(source.config):
             return super()._load(source)
         processor = _chat if source.trained_here else _public_processor
         return load(source, self.device, self.dtype, processor=processor, half_on_cpu="bfloat16")
 
-    def _answer(self, asked: list[Prompt]) -> list[str | ToolError]:
+    def _answer(self, asked: list[ImagePrompt]) -> list[str | ToolError]:
         source = self._find()
         if not source.trained_here:
             return super()._answer(asked)
@@ -88,7 +95,7 @@ class LlavaVqa(LlavaBackend):
         examples = f"questions such as {_quoted(questions.examples)}, " if questions else ""
         return Sees(examples + words, {"question": Parsed(self._check_words)} if words else {})
 
-    def _prepare(self, image: Image | Region, question: str) -> Prompt:
+    def _prepare(self, image: Image | Region, question: str) -> ImagePrompt:
         if not question.strip():
             raise ToolError("vqa was given an empty question")
         self._check_words(question)
@@ -98,11 +105,11 @@ class LlavaVqa(LlavaBackend):
                 f'the model of vqa was not taught to answer "{question}", but {_quoted(questions.examples)}: ask in '
                 f"such words, or {_OTHER_BACKEND}"
             )
-        return Prompt(self._crop(image), question)
+        return ImagePrompt(self._crop(image), question)
 
-    def _answer(self, asked: list[Prompt]) -> list[str | ToolError]:
+    def _answer(self, asked: list[ImagePrompt]) -> list[str | ToolError]:
         if not self._find().trained_here:
-            asked = [Prompt(prompt.image, question_prompt(prompt.text)) for prompt in asked]
+            asked = [ImagePrompt(prompt.image, question_prompt(prompt.text)) for prompt in asked]
         return super()._answer(asked)
 
     def _check_words(self, question: str) -> None:
@@ -120,8 +127,8 @@ class LlavaCaptioner(LlavaBackend):
 
     tool = "caption"
 
-    def _prepare(self, image: Image | Region) -> Prompt:
-        return Prompt(self._crop(image), caption_prompt())
+    def _prepare(self, image: Image | Region) -> ImagePrompt:
+        return ImagePrompt(self._crop(image), caption_prompt())
 
 
 class EmbeddedVqa(LlavaVqa):
@@ -149,7 +156,7 @@ def is_llava(config: Mapping[str, Any]) -> bool:
     )
 
 
-def _chat(source: Source, network: Any) -> Processor:
+def _chat(source: CheckpointSource, network: Any) -> Processor:
     from visprog.models.llava.chat import Chat
     from visprog.models.preprocess.image_processor import ImageProcessor
 
@@ -159,7 +166,7 @@ def _chat(source: Source, network: Any) -> Processor:
     )
 
 
-def _public_processor(source: Source, network: Any) -> Any:
+def _public_processor(source: CheckpointSource, network: Any) -> Any:
     # As on the networks of transformers: which tokens end an answer.
     network.generation_config = generation_config(source)
     return transformers_processor(source)

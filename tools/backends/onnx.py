@@ -24,7 +24,16 @@ from ..color import has_color
 from ..imaging.suppression import suppress
 from ..words.labels import ClassPhrases, Labels
 from ..words.phrase import read_phrase
-from .onnx_layouts import YOLO_LAYOUTS, Array, Found, fastestdet, named, read_layout, yolo, yolo_layout
+from .onnx_layouts import (
+    YOLO_LAYOUTS,
+    Array,
+    RawDetections,
+    fastestdet,
+    named,
+    read_layout,
+    yolo,
+    yolo_layout,
+)
 from .onnx_network import Network, class_names, resize
 from .yunet import holds_yunet, is_yunet, yunet_boxes
 
@@ -70,7 +79,7 @@ class OnnxDetector:
         self.model, self.label_file, self.threshold, self.nms = model, labels, threshold, nms
         self.layout = layout
         self.size, self.tiles, self.threads = size, tiles, threads
-        self._find: Callable[[Pixels], Found] | None = None
+        self._find: Callable[[Pixels], RawDetections] | None = None
         self._labels = Labels(["object"])
         self._remembered: OrderedDict[str, list[tuple[Box, str, float, int]]] = OrderedDict()
 
@@ -166,17 +175,17 @@ class OnnxDetector:
             network, size
         )
 
-    def _fastestdet(self, network: Network, size: tuple[int, int]) -> Callable[[Pixels], Found]:
+    def _fastestdet(self, network: Network, size: tuple[int, int]) -> Callable[[Pixels], RawDetections]:
         threshold = 0.5 if self.threshold is None else self.threshold
 
-        def find_all(pixels: Pixels) -> Found:
+        def find_all(pixels: Pixels) -> RawDetections:
             small = resize(pixels, size)[:, :, ::-1].astype(np.float32) / 255
             (grid,) = network(small).values()
             (mirror,) = network(small[:, ::-1]).values()
             height, width = pixels.shape[:2]
             return fastestdet(_activate(grid[0]), _activate(mirror[0]), width, height)
 
-        def find(pixels: Pixels) -> Found:
+        def find(pixels: Pixels) -> RawDetections:
             whole = find_all(pixels)
             found = [whole.where(whole.scores >= threshold)]
             if self.tiles:
@@ -186,20 +195,22 @@ class OnnxDetector:
                         (part.scores >= max(threshold, TILE_SCORE)) & ~_cut_off(part, x0, y0, x1, y1, pixels)
                     )
                     found.append(
-                        Found(sure.boxes + np.array([x0, y0, x0, y0], np.float32), sure.scores, sure.classes)
+                        RawDetections(
+                            sure.boxes + np.array([x0, y0, x0, y0], np.float32), sure.scores, sure.classes
+                        )
                     )
-            return Found.join(found)
+            return RawDetections.join(found)
 
         return find
 
-    def _yolo(self, network: Network, size: tuple[int, int]) -> Callable[[Pixels], Found]:
-        def find(pixels: Pixels) -> Found:
+    def _yolo(self, network: Network, size: tuple[int, int]) -> Callable[[Pixels], RawDetections]:
+        def find(pixels: Pixels) -> RawDetections:
             canvas, scale, left, top = _letterbox(pixels, size)
             (values,) = network(canvas.astype(np.float32) / 255).values()
             found = yolo(values[0], len(self._labels), self.layout, size)
             found = found.where(found.scores >= (0.4 if self.threshold is None else self.threshold))
             found = found.checked(size, len(self._labels), network.path)
-            return Found(
+            return RawDetections(
                 (found.boxes - np.array([left, top, left, top], np.float32)) / scale,
                 found.scores,
                 found.classes,
@@ -207,22 +218,22 @@ class OnnxDetector:
 
         return find
 
-    def _named(self, network: Network, size: tuple[int, int]) -> Callable[[Pixels], Found]:
-        def find(pixels: Pixels) -> Found:
+    def _named(self, network: Network, size: tuple[int, int]) -> Callable[[Pixels], RawDetections]:
+        def find(pixels: Pixels) -> RawDetections:
             values = network(resize(pixels, size).astype(np.float32) / 255)
             found = named(values)
             found = found.where(found.scores >= (0.4 if self.threshold is None else self.threshold))
             found = found.checked(size, len(self._labels), network.path)
             stretch = np.array([pixels.shape[1] / size[0], pixels.shape[0] / size[1]] * 2, np.float32)
-            return Found(found.boxes * stretch, found.scores, found.classes)
+            return RawDetections(found.boxes * stretch, found.scores, found.classes)
 
         return find
 
-    def _faces(self, network: Network) -> Callable[[Pixels], Found]:
-        def find(pixels: Pixels) -> Found:
+    def _faces(self, network: Network) -> Callable[[Pixels], RawDetections]:
+        def find(pixels: Pixels) -> RawDetections:
             boxes, scores = yunet_boxes(network, pixels)
             rows = np.array([(b.left, b.top, b.right, b.bottom) for b in boxes], np.float32).reshape(-1, 4)
-            found = Found(rows, np.array(scores, np.float32), np.zeros(len(boxes), np.intp))
+            found = RawDetections(rows, np.array(scores, np.float32), np.zeros(len(boxes), np.intp))
             return found.where(found.scores >= (0.7 if self.threshold is None else self.threshold))
 
         return find
@@ -242,7 +253,9 @@ def _tiles(width: int, height: int) -> list[tuple[int, int, int, int]]:
     return [(x, y, x + w, y + h) for y in (0, height - h) for x in (0, width - w)] if min(w, h) >= 64 else []
 
 
-def _cut_off(found: Found, x0: int, y0: int, x1: int, y1: int, pixels: NDArray[Any]) -> NDArray[np.bool_]:
+def _cut_off(
+    found: RawDetections, x0: int, y0: int, x1: int, y1: int, pixels: NDArray[Any]
+) -> NDArray[np.bool_]:
     """Whether each box (N,) reaches an edge of the tile that is not an edge of the image."""
     height, width = pixels.shape[:2]
     edge = 0.01 * max(width, height)

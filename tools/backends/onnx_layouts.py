@@ -20,7 +20,7 @@ MAX_QUERIES = 1000
 
 
 @dataclass(frozen=True)
-class Found:
+class RawDetections:
     """Objects that a network sees in one image.
 
     Attributes:
@@ -34,7 +34,7 @@ class Found:
     classes: NDArray[np.intp]
 
     @classmethod
-    def join(cls, parts: list[Found]) -> Found:
+    def join(cls, parts: list[RawDetections]) -> RawDetections:
         """The objects of several parts together."""
         return cls(
             np.concatenate([p.boxes for p in parts]),
@@ -42,11 +42,11 @@ class Found:
             np.concatenate([p.classes for p in parts]),
         )
 
-    def where(self, keep: NDArray[Any]) -> Found:
+    def where(self, keep: NDArray[Any]) -> RawDetections:
         """The objects that a mask (N,) or an index keeps."""
-        return Found(self.boxes[keep], self.scores[keep], self.classes[keep])
+        return RawDetections(self.boxes[keep], self.scores[keep], self.classes[keep])
 
-    def checked(self, size: tuple[int, int], classes: int, model: str) -> Found:
+    def checked(self, size: tuple[int, int], classes: int, model: str) -> RawDetections:
         """The same, if the boxes can be in pixels of the input (width, height), and the classes have names.
 
         Raises:
@@ -110,7 +110,9 @@ def yolo_layout(values: Array, classes: int) -> str:
     return names[0]
 
 
-def yolo(values: Array, classes: int, layout: str | None = None, size: tuple[int, int] = (640, 640)) -> Found:
+def yolo(
+    values: Array, classes: int, layout: str | None = None, size: tuple[int, int] = (640, 640)
+) -> RawDetections:
     """Boxes, in pixels of the input (width, height), of a YOLO or RT-DETR export without its batch axis.
 
     "yolov8" is (4 + classes, N) of YOLOv8 and later, "yolov5" is (N, 5 + classes) with a score of presence, either
@@ -133,7 +135,7 @@ def yolo(values: Array, classes: int, layout: str | None = None, size: tuple[int
             "with its last activation (sigmoid), or set another layout under [tools.detect] in visprog.toml"
         )
     if layout == "end-to-end":
-        return Found(values[:, :4], values[:, 4], values[:, 5].round().astype(np.intp))
+        return RawDetections(values[:, :4], values[:, 4], values[:, 5].round().astype(np.intp))
     cx, cy, w, h = values[:, :4].T
     boxes = np.stack([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], -1)
     if layout == "rt-detr":
@@ -141,17 +143,17 @@ def yolo(values: Array, classes: int, layout: str | None = None, size: tuple[int
     scores = values[:, -classes:]
     if layout == "yolov5":
         scores = scores * values[:, 4:5]
-    return Found(boxes, scores.max(1), scores.argmax(1))
+    return RawDetections(boxes, scores.max(1), scores.argmax(1))
 
 
-def named(outputs: dict[str, Array]) -> Found:
+def named(outputs: dict[str, Array]) -> RawDetections:
     """Outputs named boxes (N, 4: left, top, right, bottom in pixels of the input), scores and labels (N,)."""
     role = _by_role(outputs)
     boxes = role["boxes"].reshape(-1, 4)
-    return Found(boxes, role["scores"].reshape(-1), role["labels"].reshape(-1).astype(np.intp))
+    return RawDetections(boxes, role["scores"].reshape(-1), role["labels"].reshape(-1).astype(np.intp))
 
 
-def fastestdet(grid: Array, mirror: Array, width: int, height: int) -> Found:
+def fastestdet(grid: Array, mirror: Array, width: int, height: int) -> RawDetections:
     """Boxes of FastestDet (Ma, 2022) from its activated grid (5 + classes, H, W) and that of the mirrored
     image.
 
@@ -168,7 +170,7 @@ def fastestdet(grid: Array, mirror: Array, width: int, height: int) -> Found:
     w, h = grid[3] * width, grid[4] * height
     boxes = np.stack([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], -1).reshape(-1, 4)
     scores = grid[0] ** 0.6 * grid[5:].max(0) ** 0.4
-    return Found(boxes.astype(np.float32), scores.ravel(), grid[5:].argmax(0).ravel())
+    return RawDetections(boxes.astype(np.float32), scores.ravel(), grid[5:].argmax(0).ravel())
 
 
 def _by_role(outputs: dict[str, Array]) -> dict[str, Array]:

@@ -55,7 +55,7 @@ class SamBackend(ModelBackend):
         return _predictor(self.checkpoint)
 
 
-class Prompt(NamedTuple):
+class BoxPrompt(NamedTuple):
     """One call: the box, which has no extent for a point, is in the image's own pixels."""
 
     image: Image
@@ -90,11 +90,11 @@ class SamSegmenter(SamBackend):
         self.batch_size = batch_size
         self._encoded: LRUCache[str, Any] = LRUCache(self.settings.option("cache_size", cache_size, 4))
 
-    def _prepare(self, image: Image, region: Region | Point) -> Prompt:
+    def _prepare(self, image: Image, region: Region | Point) -> BoxPrompt:
         prompt, view = _prompt(image, region), to_view(image, self.folder, self.tool)
         return _prompt(view, region) if image.to_root(prompt.box).inside(view.box, 0) else prompt
 
-    def _answer(self, asked: list[Prompt]) -> list[Any]:
+    def _answer(self, asked: list[BoxPrompt]) -> list[Any]:
         predictor = self.predictor
         groups: dict[tuple[str, bool], list[int]] = {}
         for i, prompt in enumerate(asked):
@@ -147,7 +147,7 @@ class SegmentAnythingSegmenter(SamSegmenter):
 
     default_model = ""
 
-    def _prepare(self, image: Image, region: Region | Point) -> Prompt:
+    def _prepare(self, image: Image, region: Region | Point) -> BoxPrompt:
         if Path(self.model).suffix not in FILES:
             raise ToolError(
                 'segment: set model = "FILE", a SAM checkpoint such as sam_vit_b_01ec64.pth, under '
@@ -243,7 +243,7 @@ def window_around(box: Box, width: int, height: int, factor: float) -> Box:
     return Box(left, top, left + across, top + down)
 
 
-def _prompt(image: Image, region: Region | Point) -> Prompt:
+def _prompt(image: Image, region: Region | Point) -> BoxPrompt:
     frame = image.box
     if isinstance(region, Point):
         inside = frame.left <= region.x < frame.right and frame.top <= region.y < frame.bottom
@@ -252,14 +252,14 @@ def _prompt(image: Image, region: Region | Point) -> Prompt:
         box = region.box.intersection(frame)
     if box is None:
         raise ToolError(f"nothing to segment: {_place(region)} lies outside the image, {frame}")
-    return Prompt(image, region, image.to_local(box))
+    return BoxPrompt(image, region, image.to_local(box))
 
 
 def _place(region: Region | Point) -> str:
     return str(region if isinstance(region, Point) else region.box)
 
 
-def _result(prompt: Prompt, pixels: NDArray[np.bool_]) -> Region | ToolError:
+def _result(prompt: BoxPrompt, pixels: NDArray[np.bool_]) -> Region | ToolError:
     if not pixels.any():
         return ToolError(f"SAM sees no object in {_place(prompt.place)}: nothing to segment")
     origin = prompt.image.origin

@@ -13,11 +13,11 @@ from visprog.values import Region
 from visprog.values.image import Image
 
 from ._batching import chunks, crop_to, to_rgb
-from ._checkpoint import Checkpoint, Source, first_line, load_by_transformers
+from ._checkpoint import Checkpoint, CheckpointSource, first_line, load_by_transformers
 from ._model_backend import ModelBackend
 
 
-class Prompt(NamedTuple):
+class ImagePrompt(NamedTuple):
     """One call: an image, and the text that the model gets with it."""
 
     image: Image
@@ -78,7 +78,7 @@ class VlmBackend(ModelBackend):
         self.batch_size = self.settings.option("batch_size", batch_size, 4)
         self.margin = margin
 
-    def _answer(self, asked: list[Prompt]) -> list[str | ToolError]:
+    def _answer(self, asked: list[ImagePrompt]) -> list[str | ToolError]:
         checkpoint = self._load(self._find())
         if not getattr(checkpoint.processor, "chat_template", None):
             raise ToolError(
@@ -86,7 +86,7 @@ class VlmBackend(ModelBackend):
             )
         return [text for part in chunks(asked, self.batch_size) for text in self._complete(checkpoint, part)]
 
-    def _load(self, source: Source) -> Checkpoint:
+    def _load(self, source: CheckpointSource) -> Checkpoint:
         return load_by_transformers(
             source, "AutoModelForImageTextToText", self.device, self.dtype, half_on_cpu="bfloat16"
         )
@@ -150,8 +150,8 @@ class VlmVqa(VlmBackend):
 
     tool = "vqa"
 
-    def _prepare(self, image: Image | Region, question: str) -> Prompt:
-        return Prompt(crop_to(image, self.margin), question_prompt(question))
+    def _prepare(self, image: Image | Region, question: str) -> ImagePrompt:
+        return ImagePrompt(crop_to(image, self.margin), question_prompt(question))
 
 
 class VlmCaptioner(VlmBackend):
@@ -159,5 +159,5 @@ class VlmCaptioner(VlmBackend):
 
     tool = "caption"
 
-    def _prepare(self, image: Image | Region) -> Prompt:
-        return Prompt(crop_to(image, self.margin), caption_prompt())
+    def _prepare(self, image: Image | Region) -> ImagePrompt:
+        return ImagePrompt(crop_to(image, self.margin), caption_prompt())

@@ -12,7 +12,7 @@ from ..errors import ToolError
 from ..registry import Registry, Tool
 from ..registry.types import Type, accepts, is_union, keys_of
 from ..values import Box, Region
-from ..values.codec import KINDS, World
+from ..values.codec import KINDS, FakeObject
 from ..values.image import Image
 from ..values.library import LIBRARY
 
@@ -104,7 +104,7 @@ class StandIns:
         """Objects lie side by side, each a little larger than the last, all of them inside the image."""
         at = 40.0 * (i % 12)
         given = list(arguments.values())
-        world = World(
+        world = FakeObject(
             turn=i,
             count=self.count,
             box=Box(at + 10, at / 2 + 10, at + 40 + i % 12, at / 2 + 50 + i % 12),

@@ -19,7 +19,7 @@ from ..values.image import Image
 from ..values.library import LIBRARY
 from . import aliases, hints
 from .diagnostics import Diagnostic, name_position
-from .inference.context import Context, Frame
+from .inference.context import Context, FunctionFrame
 from .inference.flow import Flow
 from .inference.functions import annotated
 from .inference.members import open_names, suggest_for_any
@@ -204,7 +204,7 @@ def _by_name(argument: ast.arg) -> StaticType:
     return Instance(Image) if stem in IMAGE_NAMES else UNKNOWN
 
 
-def _answer(context: Context, program: Program, frame: Frame, returns: Type | None) -> None:
+def _answer(context: Context, program: Program, frame: FunctionFrame, returns: Type | None) -> None:
     """The answer must come, on every way, and be of the type that was asked for."""
     tree, function = program.tree, program.function
     results: list[tuple[ast.expr | ast.stmt, StaticType, ast.expr | None]] = [

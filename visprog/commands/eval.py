@@ -81,7 +81,7 @@ def eval_benchmark(
     if benchmark is None or data is None:
         raise UsageError("write visprog eval BENCHMARK DATA; visprog eval --list names the benchmarks")
     from ..config import Config
-    from ..evaluation.folder import RunFolder
+    from ..evaluation.folder import EvaluationFolder
     from ..evaluation.progress import progress
     from ..evaluation.report import write_report
     from ..evaluation.run import evaluate
@@ -92,7 +92,7 @@ def eval_benchmark(
     settings = Config.load(config)
     folder = output or Path("runs") / f"eval-{benchmark}{'-oracle' if oracle else ''}"
     total = min(len(loaded), limit or len(loaded))
-    done = 0 if resume is False else len(list(RunFolder(folder, {}).ids()))
+    done = 0 if resume is False else len(list(EvaluationFolder(folder, {}).ids()))
     try:
         with progress(total, min(done, total)) as watch:
             run = evaluate(
@@ -124,10 +124,10 @@ def eval_compare(
     visprog eval compare runs/eval-nlvr runs/eval-nlvr-oracle
     """
     from ..evaluation.compare import compare
-    from ..evaluation.folder import RunFolder
+    from ..evaluation.folder import EvaluationFolder
     from ..evaluation.show import print_comparison
 
-    found = compare(RunFolder.read(first), RunFolder.read(second))
+    found = compare(EvaluationFolder.read(first), EvaluationFolder.read(second))
     if not json:
         print_comparison(found)
     return Result({"status": "ok", **found})

@@ -31,7 +31,7 @@ BENCHMARKS: Mapping[str, str] = {
     "pope": "visprog.evaluation.loaders.pope:POPE",
     "coco": "visprog.evaluation.loaders.coco:COCODetection",
     "blindtest": "visprog.evaluation.loaders.blindtest:BlindTest",
-    "csv": "visprog.evaluation.loaders.table:Table",
+    "csv": "visprog.evaluation.loaders.table:CsvQuestions",
     "scenes": "visprog.evaluation.loaders.scenes:SceneQuestions",
 }
 """Name → "module:class", imported when asked for."""

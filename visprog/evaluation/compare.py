@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import VisprogError
-from .folder import RunFolder
+from .folder import EvaluationFolder
 from .metrics import Row
 from .statistics import jaccard, mcnemar
 
 
-def compare(first: RunFolder, second: RunFolder) -> dict[str, Any]:
+def compare(first: EvaluationFolder, second: EvaluationFolder) -> dict[str, Any]:
     """Compare two runs, over the questions that both answered.
 
     Right answers are compared with McNemar's exact test, which assumes independent questions; if several are scored
@@ -58,7 +58,7 @@ def compare(first: RunFolder, second: RunFolder) -> dict[str, Any]:
     }
 
 
-def _about(run: RunFolder, rows: Mapping[str, Row]) -> dict[str, Any]:
+def _about(run: EvaluationFolder, rows: Mapping[str, Row]) -> dict[str, Any]:
     made = run.made_with
     return {
         "folder": str(run.path),

@@ -15,13 +15,13 @@ from ..files.archives import is_archive
 from ..files.journal import read_lines
 from ..files.plain_text import parse_json, read_text
 from .benchmark import Benchmark
-from .loaders.files import Files
+from .loaders.files import BenchmarkFiles
 
 VERSION = 1
 
 
 @dataclass(frozen=True)
-class RunFolder:
+class EvaluationFolder:
     """The files of a run.
 
     Attributes:
@@ -51,7 +51,7 @@ class RunFolder:
         return self.path / "report.html"
 
     @classmethod
-    def open(cls, path: Path, made_with: Mapping[str, Any], resume: bool | None = None) -> RunFolder:
+    def open(cls, path: Path, made_with: Mapping[str, Any], resume: bool | None = None) -> EvaluationFolder:
         """Open the folder of a new run, or of a run to resume.
 
         Args:
@@ -84,7 +84,7 @@ class RunFolder:
         return run
 
     @classmethod
-    def read(cls, path: Path) -> RunFolder:
+    def read(cls, path: Path) -> EvaluationFolder:
         """Read an existing run.
 
         Raises:
@@ -144,7 +144,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
 def _digest(data: Path) -> str:
     if data.is_dir() or is_archive(data):
-        return Files(data).digest()
+        return BenchmarkFiles(data).digest()
     return hashlib.sha256(data.read_bytes() if data.is_file() else str(data).encode()).hexdigest()
 
 

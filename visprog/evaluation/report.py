@@ -12,7 +12,7 @@ from ..report.html import fragment
 from ..report.markup import Markup, join, tag
 from ..values import codec
 from .answers import text_of
-from .folder import RunFolder
+from .folder import EvaluationFolder
 from .metrics import Row
 
 MAX_SHOWN = 1000
@@ -34,7 +34,7 @@ choose();
 """
 
 
-def write_report(run: RunFolder, summary: Mapping[str, Any]) -> None:
+def write_report(run: EvaluationFolder, summary: Mapping[str, Any]) -> None:
     """Write `report.html` into the folder of a run.
 
     Args:

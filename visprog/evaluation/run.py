@@ -22,7 +22,7 @@ from ..registry import Registry, chosen_registry
 from ..runtime.steps import Step
 from .benchmark import Benchmark, Item
 from .evidence import Evidence
-from .folder import RunFolder, made_with
+from .folder import EvaluationFolder, made_with
 from .truth_tools import TruthTools
 
 MAX_UNREACHED = 5
@@ -43,7 +43,7 @@ def evaluate(
     limit: int | None = None,
     resume: bool | None = None,
     watch: Callable[[Row], None] | None = None,
-) -> RunFolder:
+) -> EvaluationFolder:
     """Ask every question of a benchmark that has no result in the folder yet.
 
     Equal questions (one statement about six images) are planned once. `results.jsonl` gets one line per question.
@@ -67,7 +67,7 @@ def evaluate(
     """
     settings = config or Config.load()
     benchmark.check(limit)
-    run = RunFolder.open(folder, made_with(benchmark, planner, settings, oracle), resume)
+    run = EvaluationFolder.open(folder, made_with(benchmark, planner, settings, oracle), resume)
     done = set(run.ids())
     with ExitStack() as stack:
         agent = stack.enter_context(_ItemAgent(benchmark, planner, settings, oracle))

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import VisprogError
 from ..files.writing import write_text
 from .benchmark import Benchmark
-from .folder import RunFolder
+from .folder import EvaluationFolder
 from .metrics import Row, all_right, groups, kinds, means
 from .statistics import Interval, bootstrap, bootstrap_mean, quantile, wilson
 
@@ -24,7 +24,7 @@ _JUDGED = ("id", "group", "kind", "answer", "truth", "scores")
 STATUSES = ("answered", "fallback", "refused", "error")
 
 
-def summarise(benchmark: Benchmark, run: RunFolder) -> dict[str, Any]:
+def summarise(benchmark: Benchmark, run: EvaluationFolder) -> dict[str, Any]:
     """Summarise a run, and write the summary to its folder.
 
     If the metrics of the benchmark fail, the means of the scores replace them, and "problem" says why.

@@ -31,7 +31,7 @@ _ROW_SIDE = 96
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """An image that is to be asked about, not yet opened.
 
     Attributes:
@@ -51,7 +51,7 @@ class MapResult:
 
     Attributes:
         index: Position of the image among all, from 0.
-        image: Its name; see `Source`.
+        image: Its name; see `ImageSource`.
         answer: As `Agent.ask` gives it.
     """
 
@@ -117,19 +117,21 @@ class Sources:
         wanted: whether an image is to be asked about; all are by default.
     """
 
-    def __init__(self, images: ImageFolder | Iterable[Any], wanted: Callable[[Source], bool] | None) -> None:
+    def __init__(
+        self, images: ImageFolder | Iterable[Any], wanted: Callable[[ImageSource], bool] | None
+    ) -> None:
         self._images = images
         self._wanted = wanted
         self._length: int | None = None
 
-    def __iter__(self) -> Iterator[Source]:
+    def __iter__(self) -> Iterator[ImageSource]:
         if isinstance(self._images, ImageFolder):
             folder = self._images.path
             named = ((path.relative_to(folder).as_posix(), path) for path in self._images)
-            found = (Source(i, name, path) for i, (name, path) in enumerate(named))
+            found = (ImageSource(i, name, path) for i, (name, path) in enumerate(named))
         else:
             found = (
-                each if isinstance(each, Source) else Source(i, _name(each, i), each)
+                each if isinstance(each, ImageSource) else ImageSource(i, _name(each, i), each)
                 for i, each in enumerate(self._images)
             )
         return found if self._wanted is None else filter(self._wanted, found)
@@ -167,7 +169,7 @@ class Sources:
 
 
 def sources(
-    images: Iterable[Any] | str | os.PathLike[str], wanted: Callable[[Source], bool] | None = None
+    images: Iterable[Any] | str | os.PathLike[str], wanted: Callable[[ImageSource], bool] | None = None
 ) -> Sources:
     """The images of a folder and the folders in it, by name; or of whatever yields what `Image.open` reads.
 
@@ -187,7 +189,7 @@ def sources(
 
 def map_on_threads(
     question: str,
-    images: Iterable[Source],
+    images: Iterable[ImageSource],
     start: Callable[[], AbstractContextManager[Answerer]],
     *,
     jobs: int,
@@ -203,7 +205,7 @@ def map_on_threads(
         pool = stack.enter_context(ThreadPoolExecutor(jobs, thread_name_prefix="visprog-map"))
         answerer: Answerer | None = None
 
-        def submit(source: Source) -> Future[MapResult]:
+        def submit(source: ImageSource) -> Future[MapResult]:
             nonlocal answerer
             if answerer is None:
                 answerer = stack.enter_context(start())
@@ -212,7 +214,7 @@ def map_on_threads(
         yield from in_flight(images, submit, most=2 * jobs, ordered=ordered)
 
 
-def answer_one(answerer: Answerer, question: str, source: Source) -> MapResult:
+def answer_one(answerer: Answerer, question: str, source: ImageSource) -> MapResult:
     """The answer for one image, whatever goes wrong with it."""
     started = time.perf_counter()
     try:
@@ -226,8 +228,8 @@ def answer_one(answerer: Answerer, question: str, source: Source) -> MapResult:
 
 
 def in_flight(
-    images: Iterable[Source],
-    submit: Callable[[Source], Future[MapResult]],
+    images: Iterable[ImageSource],
+    submit: Callable[[ImageSource], Future[MapResult]],
     *,
     most: int,
     ordered: bool,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..answer import Answer
 from ..errors import ConfigError, MissingExtra
 from ..registry import Registry, chosen_registry
-from .map import Answerer, MapResult, Source, answer_one, in_flight
+from .map import Answerer, ImageSource, MapResult, answer_one, in_flight
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -42,7 +42,7 @@ def check_portable(config: Config, registry: Registry, recording: Recording | No
 
 def map_on_ray(
     question: str,
-    images: Iterable[Source],
+    images: Iterable[ImageSource],
     plan: Callable[[], tuple[str, Callable[[], Answerer]]],
     *,
     jobs: int,
@@ -69,7 +69,7 @@ def map_on_ray(
     actors = [actor.remote(answerer, question) for _ in range(count)]
     busy: Counter[int] = Counter()
 
-    def submit(source: Source) -> Future[MapResult]:
+    def submit(source: ImageSource) -> Future[MapResult]:
         chosen = min(range(count), key=lambda i: busy[i])
         busy[chosen] += 1
         result: Future[MapResult] = Future()
@@ -102,5 +102,5 @@ class _Actor:
         self.answerer = answerer()
         self.question = question
 
-    def answer(self, source: Source) -> MapResult:
+    def answer(self, source: ImageSource) -> MapResult:
         return answer_one(self.answerer, self.question, source)

@@ -52,7 +52,7 @@ Line: TypeAlias = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class Drawing:
+class DrawnValue:
     """A value as it is drawn on its image, in pixels of the root image. Numbers that are not finite do no harm.
 
     Attributes:
@@ -74,7 +74,7 @@ class Drawing:
     colored: bool = False
 
 
-Shape: TypeAlias = tuple[Drawing, str]
+Shape: TypeAlias = tuple[DrawnValue, str]
 """What is drawn, and its colour."""
 
 
@@ -234,7 +234,7 @@ class _Pen:
 
     # -- shapes ----------------------------------------------------------------------------------
 
-    def outline(self, item: Drawing, color: str) -> None:
+    def outline(self, item: DrawnValue, color: str) -> None:
         paths = [[self.point(*p) for p in line] for line in item.lines]
         self.stroke([*map(self.frame, item.frames), *paths], color)
         for x, y in (self.point(*dot) for dot in item.dots):
@@ -260,7 +260,7 @@ class _Pen:
                 for part in parts:
                     self.ink.line(part, fill=fill, width=round(_SMOOTH * width), joint="curve")
 
-    def mask(self, item: Drawing, color: str) -> None:
+    def mask(self, item: DrawnValue, color: str) -> None:
         """The pixels of an object, tinted, with a double contour."""
         import PIL.Image
         import PIL.ImageChops

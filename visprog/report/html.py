@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from . import markup
-from .figures import COLORS, GIVEN, INK, MAX_SHAPES, Drawing, Figure, Shape, figure
+from .figures import COLORS, GIVEN, INK, MAX_SHAPES, DrawnValue, Figure, Shape, figure
 from .forms import Data, images, one_line, type_of, walk, window
 from .markup import Markup, join, tag
 
@@ -29,7 +29,7 @@ class Kinds(Protocol):
     def words(self, value: Any) -> str:
         """A value in words."""
 
-    def drawing(self, value: Any) -> Drawing | None:
+    def drawing(self, value: Any) -> DrawnValue | None:
         """A value on its image; None for one that has no place in an image."""
 
 
@@ -233,7 +233,7 @@ class _Evidence:
         """What was found and given, drawn on the images that it lies in, and images that were made."""
         inputs = [i for i in given if type_of(i) == "Image"]
         frame = inputs[0]["root"] if inputs else self.default_root
-        shapes: dict[str, list[tuple[Data, Drawing, str]]] = {}
+        shapes: dict[str, list[tuple[Data, DrawnValue, str]]] = {}
         for values, color in ((found, ""), (given, GIVEN)):
             placed = ((v, self.kinds.drawing(v)) for v in walk(values))
             for number, (item, drawing) in enumerate((v, d) for v, d in placed if d is not None):
@@ -259,7 +259,7 @@ class _Evidence:
                     yield self.figure(looked_at["digest"], (), side)
 
     def figure(
-        self, digest: str, shapes: Sequence[tuple[Data, Drawing, str]], side: int, name: str = ""
+        self, digest: str, shapes: Sequence[tuple[Data, DrawnValue, str]], side: int, name: str = ""
     ) -> Markup:
         """An image with shapes drawn in, which are in the coordinates of the whole image."""
         picture = self.pictures.get(digest)

@@ -64,7 +64,7 @@ class Mention(NamedTuple):
         return " ".join(word for word in (self.size, self.color, pattern, self.shape or "thing") if word)
 
 
-class Claim(NamedTuple):
+class RelationClaim(NamedTuple):
     """A relation between two mentions."""
 
     subject: Mention
@@ -76,7 +76,7 @@ class Facts(NamedTuple):
     """What a caption says: the objects that it introduces, and the relations."""
 
     mentions: tuple[Mention, ...]
-    claims: tuple[Claim, ...]
+    claims: tuple[RelationClaim, ...]
 
 
 def facts_of(caption: str) -> Facts | None:
@@ -86,7 +86,7 @@ def facts_of(caption: str) -> Facts | None:
     """
     text = re.sub(r"[.,;:!?]", " ", caption.lower().replace("gray", "grey"))
     mentions: list[Mention] = []
-    claims: list[Claim] = []
+    claims: list[RelationClaim] = []
     named: dict[str, str] = {}
     count, known, last, relation = 1, False, None, ""
     for word in _RELATION.sub(lambda m: _CODES[m[0]], text).split():
@@ -102,7 +102,7 @@ def facts_of(caption: str) -> Facts | None:
         elif word in NOUNS:
             mention = Mention(NOUNS[word], named.get("color"), named.get("size"), named.get("texture"), count)
             if relation and last is not None:
-                claims.append(Claim(last, relation, mention))
+                claims.append(RelationClaim(last, relation, mention))
             if not known:
                 mentions.append(mention)
             last, relation, named, count, known = mention, "", {}, 1, False

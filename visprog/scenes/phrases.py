@@ -12,7 +12,7 @@ from .shapes import SHAPES
 RARE = sorted(pair for pair in HELD_OUT if pair[0] in COLORS)
 
 
-class Phrases:
+class PhraseSampler:
     """Draws phrases about some objects.
 
     Args:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from .facts import NOUNS, Mention, matches, plural, with_article
 from .objects import COLORS, DIRECTIONS, MIN_OFFSET, SIZES, TEXTURES, SceneObject, is_held_out, offset
-from .phrases import Phrases
+from .phrases import PhraseSampler
 from .shapes import SHAPES
 from .wordings import COLOR_QUESTIONS, PROGRAMS, QUESTION_TYPES, WORDINGS
 
@@ -36,7 +36,7 @@ class Ground(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class SceneQuestion:
     """A question about one image.
 
     Attributes:
@@ -72,7 +72,7 @@ def make_questions(
     *,
     color: bool = True,
     rare: bool = False,
-) -> list[Question]:
+) -> list[SceneQuestion]:
     """Up to `count` different questions; fewer where the objects do not give more.
 
     Yes and no are equally likely whatever is asked, so that the words of a question tell little of its answer.
@@ -90,7 +90,7 @@ def make_questions(
         raise ValueError(f"unknown type of question '{min(unknown)}': use {', '.join(QUESTION_TYPES)}")
     usable = [question_type for question_type in types if color or question_type not in COLOR_QUESTIONS]
     maker = QuestionMaker(objects, rng, color, rare)
-    found: dict[str, Question] = {}
+    found: dict[str, SceneQuestion] = {}
     for _ in range(4 * count if usable else 0):
         if len(found) == count:
             break
@@ -145,8 +145,8 @@ class QuestionMaker:
 
     def __init__(self, objects: Sequence[SceneObject], rng: random.Random, color: bool, rare: bool) -> None:
         self.objects, self.rng, self.rare = objects, rng, rare
-        self.phrases = Phrases(objects, rng, color, rare)
-        self._makers: dict[str, Callable[[], Question | None]] = {
+        self.phrases = PhraseSampler(objects, rng, color, rare)
+        self._makers: dict[str, Callable[[], SceneQuestion | None]] = {
             "existence": self._existence, "count": self._count, "color": lambda: self._attribute("color"),
             "shape": lambda: self._attribute("shape"), "texture": self._texture, "size": self._size,
             "relation": self._relation, "relation_color": lambda: self._related("color"),
@@ -155,29 +155,29 @@ class QuestionMaker:
             "and": lambda: self._logic("and"), "or": lambda: self._logic("or"),
         }  # fmt: skip
 
-    def make(self, question_type: str) -> Question | None:
+    def make(self, question_type: str) -> SceneQuestion | None:
         """A question of a type; None if these objects do not seem to give one."""
         tries = (self._makers[question_type]() for _ in range(6))
         return next((question for question in tries if question is not None), None)
 
     # -- types -----------------------------------------------------------------------------------
 
-    def _existence(self) -> Question | None:
+    def _existence(self) -> SceneQuestion | None:
         answer = self.phrases.coin()
         return self._made("existence", answer, self.phrases.draw(answer))
 
-    def _count(self) -> Question | None:
+    def _count(self) -> SceneQuestion | None:
         counts: dict[int, list[Mention]] = {0: [self.phrases.draw(False)]}
         for mention in [Mention(), *(m for obj in self.objects for m in self.phrases.ways(obj))]:
             counts.setdefault(self.phrases.fitting(mention), []).append(mention)
         number = self.rng.choice(sorted(counts))
         return self._made("count", number, self.rng.choice(counts[number]))
 
-    def _attribute(self, question_type: str) -> Question | None:
+    def _attribute(self, question_type: str) -> SceneQuestion | None:
         found = self.phrases.unique(without=question_type)
         return found and self._made(question_type, getattr(found[0], question_type), found[1])
 
-    def _texture(self) -> Question | None:
+    def _texture(self) -> SceneQuestion | None:
         large = [obj for obj in self.objects if obj.size != "small"]  # the small are never patterned
         patterned = [obj for obj in large if obj.texture != "solid"]
         answer = self.phrases.coin()
@@ -193,7 +193,7 @@ class QuestionMaker:
         ground = self._ground(mention._replace(texture=word))
         return self._made("texture", answer, mention, word=word, ground=ground)
 
-    def _size(self) -> Question | None:
+    def _size(self) -> SceneQuestion | None:
         pair = self.phrases.pair()
         if pair is None:
             return None
@@ -206,7 +206,7 @@ class QuestionMaker:
         claim = ("size", b, a) if word == "larger" else ("size", a, b)
         return self._made("size", answer, first, second, word=word, claim=claim)
 
-    def _relation(self) -> Question | None:
+    def _relation(self) -> SceneQuestion | None:
         pair = self.phrases.pair()
         if pair is None:
             return None
@@ -221,7 +221,7 @@ class QuestionMaker:
         word = RELATIVE[direction]
         return self._made("relation", answer, first, second, word=word, method=method, claim=claim)
 
-    def _related(self, what: str) -> Question | None:
+    def _related(self, what: str) -> SceneQuestion | None:
         found = self.phrases.unique()
         if found is None:
             return None
@@ -239,7 +239,7 @@ class QuestionMaker:
         method, ground = direction.replace(" ", "_"), Ground(f"thing {direction}", (target,))
         return self._made(f"relation_{what}", answer, mention, word=word, method=method, ground=ground)
 
-    def _extreme(self, what: str) -> Question | None:
+    def _extreme(self, what: str) -> SceneQuestion | None:
         word = self.rng.choice(list(EXTREMES))
         measure, least = EXTREMES[word]
         ranked = sorted(map(measure, self.objects))
@@ -249,7 +249,7 @@ class QuestionMaker:
         ground = Ground(f"{word} thing", (target,))
         return self._made(f"extreme_{what}", getattr(target, what), None, word=word, ground=ground)
 
-    def _compare(self) -> Question | None:
+    def _compare(self) -> SceneQuestion | None:
         answer = self.phrases.coin()
         for _ in range(10):
             one, other = self.phrases.draw(True), self.phrases.draw(self.rng.random() < 0.6)
@@ -260,7 +260,7 @@ class QuestionMaker:
                 return self._made("compare_counts", answer, one, other)
         return None
 
-    def _logic(self, question_type: str) -> Question:
+    def _logic(self, question_type: str) -> SceneQuestion:
         answer = self.phrases.coin()
         while True:
             if answer == (question_type == "and"):  # both are there, or neither is
@@ -281,7 +281,7 @@ class QuestionMaker:
         method: str = "",
         ground: Ground | None = None,
         claim: tuple[str, SceneObject, SceneObject] | None = None,
-    ) -> Question:
+    ) -> SceneQuestion:
         first, second = str(p or Mention()), str(q or "")
         bare, bare2 = (str(m._replace(size=None)) if m else "" for m in (p, q))
         slots = {
@@ -294,7 +294,7 @@ class QuestionMaker:
         text = self.rng.choice(WORDINGS[question_type]).format(**slots)
         grounds = [self._ground(mention) for mention in (p, q) if mention is not None]
         grounds += [ground] if ground else []
-        return Question(
+        return SceneQuestion(
             text, answer, question_type, PROGRAMS[question_type].format(**slots), tuple(grounds), claim
         )
 

@@ -14,9 +14,9 @@ from . import background as backgrounds
 from . import draw, language, styles
 from .background import Background
 from .colors import palette
-from .facts import Claim, Facts, agrees, facts_of, matches, mention_of
+from .facts import Facts, RelationClaim, agrees, facts_of, matches, mention_of
 from .objects import DIRECTIONS, MIN_OFFSET, SceneObject, lies_inside, offset
-from .questions import Question, make_questions
+from .questions import SceneQuestion, make_questions
 from .wordings import QUESTION_TYPES
 
 Inks = Callable[[SceneObject, draw.Patch, draw.Canvas], tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -119,7 +119,7 @@ class Scene:
     def facts(self) -> Facts:
         """All objects with all that is visible of them, and all clear relations."""
         mentions = tuple(mention_of(obj, self.colored) for obj in self.objects)
-        claims = tuple(Claim(mentions[i], relation, mentions[j]) for i, relation, j in self.relations)
+        claims = tuple(RelationClaim(mentions[i], relation, mentions[j]) for i, relation, j in self.relations)
         return Facts(mentions, claims)
 
     def find(self, phrase: str) -> list[int]:
@@ -176,7 +176,7 @@ class Scene:
         colours, shapes, sizes or textures exchanged or replaced, a relation reversed, a number changed."""
         return language.negatives(caption, self.objects, self._rng(caption), rare=self.rare)
 
-    def questions(self, count: int, types: Sequence[str] = QUESTION_TYPES) -> list[Question]:
+    def questions(self, count: int, types: Sequence[str] = QUESTION_TYPES) -> list[SceneQuestion]:
         """Different questions with answers and programs, always the same; see `questions.make_questions`.
 
         Args:

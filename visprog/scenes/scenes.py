@@ -21,7 +21,7 @@ from .styles import STYLES
 SPLITS = ("train", "val", "test", "held_out")
 
 
-class Batch(NamedTuple):
+class SceneBatch(NamedTuple):
     """Scenes as stacked arrays; what is beyond the count of a scene is zero.
 
     Attributes:
@@ -99,7 +99,7 @@ class Scenes:
             yield self[index]
             index += 1
 
-    def batch(self, indices: Sequence[int]) -> Batch:
+    def batch(self, indices: Sequence[int]) -> SceneBatch:
         """Several scenes, drawn and stacked."""
         scenes = tuple(self[i] for i in indices)
         counts = np.array([len(scene.objects) for scene in scenes], np.int64)
@@ -109,7 +109,7 @@ class Scenes:
         masks = np.zeros((len(scenes), most, self.size, self.size), bool)
         for k, scene in enumerate(scenes):
             pixels[k], boxes[k, : counts[k]], masks[k, : counts[k]] = scene.pixels, scene.boxes, scene.masks
-        return Batch(pixels, boxes, masks, counts, scenes)
+        return SceneBatch(pixels, boxes, masks, counts, scenes)
 
     def pair(self, index: int) -> ScenePair:
         """Two scenes that differ in one object, with the difference in words."""

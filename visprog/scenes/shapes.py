@@ -23,7 +23,7 @@ SHAPES = tuple(TURNS)
 
 
 @dataclass(frozen=True, slots=True)
-class Outline:
+class ShapeOutline:
     """A shape of radius 1 whose bounding box is centred on (0, 0).
 
     Attributes:
@@ -39,7 +39,7 @@ class Outline:
 
 
 @cache
-def outline(shape: str, angle: int) -> Outline:
+def outline(shape: str, angle: int) -> ShapeOutline:
     """The outline of a shape, turned clockwise by `angle` degrees.
 
     Radius 1 is the mean of the radius of the enclosing circle and of a disc of equal area, so that shapes of
@@ -57,7 +57,9 @@ def outline(shape: str, angle: int) -> Outline:
     low, high = turned[0].min(0), turned[0].max(0)
     placed = [np.asarray(contour - (low + high) / 2, np.float32) for contour in turned]
     width, height = (high - low) / 2
-    return Outline(tuple(placed), float(width), float(height), float(np.linalg.norm(placed[0], axis=1).max()))
+    return ShapeOutline(
+        tuple(placed), float(width), float(height), float(np.linalg.norm(placed[0], axis=1).max())
+    )
 
 
 def turn(shape: str, rng: random.Random) -> int:

@@ -21,7 +21,7 @@ LINE_EVERY = 30.0
 """Seconds between lines of progress where there is no terminal to draw a bar on."""
 
 
-class Table:
+class StepTable:
     """A CSV file with a row a step, flushed at each, that can be cut back to a step.
 
     Args:
@@ -100,8 +100,8 @@ class RunLog:
     """The logs in a run's folder, written by the main process. On resume, what came after `step` is dropped."""
 
     def __init__(self, folder: Path, step: int, reporter: Reporter) -> None:
-        self.losses = Table(folder / "log.csv", step)
-        self.scores = Table(folder / "evaluation.csv", step)
+        self.losses = StepTable(folder / "log.csv", step)
+        self.scores = StepTable(folder / "evaluation.csv", step)
         self.board = _tensorboard(folder / "tensorboard", step, reporter)
 
     def __enter__(self) -> Self:

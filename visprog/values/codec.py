@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..report import markup
-from ..report.figures import COLORS, CROP_SIDE, Drawing, draw, encode
+from ..report.figures import COLORS, CROP_SIDE, DrawnValue, draw, encode
 from ..report.forms import Data, one_line, type_of
 from .evidence import (
     circle_words,
@@ -270,7 +270,7 @@ PIXELS = Field(
 
 
 @dataclass(frozen=True)
-class World:
+class FakeObject:
     """What a fake is made of: one of the objects that a trial run makes up.
 
     Attributes:
@@ -314,10 +314,10 @@ class Kind:
 
     cls: type
     fields: Mapping[str, Field]
-    fake: Callable[[World], Any]
+    fake: Callable[[FakeObject], Any]
     words: Callable[[Data], str] | None = None
     show: Callable[[Any], str] | None = None
-    drawing: Callable[[Data], Drawing] | None = None
+    drawing: Callable[[Data], DrawnValue] | None = None
     opened: tuple[str, ...] = ()
     is_shape: bool = False
     writer: Callable[[Any, Writer], Data] | None = None
@@ -403,7 +403,7 @@ def _read_mask(data: Data, reader: Reader) -> Mask:
     return Mask(np.zeros((height, width), bool), box)
 
 
-def _made_region(world: World) -> Region:
+def _made_region(world: FakeObject) -> Region:
     given = world.region
     if given is not None:
         return Region(given.box, given.label, given.score, given.image, _made_mask(given.box))
@@ -416,12 +416,12 @@ def _made_mask(box: Box) -> Mask:
     return Mask(pixels, Box(box.left, box.top, box.left + pixels.shape[1], box.top + pixels.shape[0]))
 
 
-def _made_line(world: World) -> Line:
+def _made_line(world: FakeObject) -> Line:
     x = world.box.left - 10
     return Line((Point(x, 0.0), Point(x + 100, 300.0), Point(x, 400.0)), world.color)
 
 
-def _made_polygon(world: World) -> Polygon:
+def _made_polygon(world: FakeObject) -> Polygon:
     box = world.box
     corners = (Point(box.left, box.top), Point(box.right, box.top), Point(box.left, box.bottom))
     return Polygon(corners, world.color)
@@ -623,7 +623,7 @@ def words(value: Any) -> str:
     return f"{name.lower()} {place(value)}" if "box" in value else str(value.get("text", name))
 
 
-def drawing(value: Any) -> Drawing | None:
+def drawing(value: Any) -> DrawnValue | None:
     """A JSON form as it is drawn on its image; None for what has no place in one."""
     kind = KINDS.get(type_of(value)) if isinstance(value, Mapping) else None
     return kind.drawing(value) if kind is not None and kind.drawing is not None else None

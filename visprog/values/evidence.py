@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..report.figures import Drawing
+from ..report.figures import DrawnValue
 from ..report.forms import Data
 from ..report.label_layout import Rectangle
 
@@ -18,52 +18,52 @@ def _rectangle(data: Data) -> Rectangle:
     return left, top, right, bottom
 
 
-def draw_frame(data: Data) -> Drawing:
+def draw_frame(data: Data) -> DrawnValue:
     box = _rectangle(data)
-    return Drawing(box, frames=(box,))
+    return DrawnValue(box, frames=(box,))
 
 
-def draw_mask(data: Data) -> Drawing:
+def draw_mask(data: Data) -> DrawnValue:
     box = _rectangle(data)
-    return Drawing(box, frames=(box,), mask=(str(data.get("png") or ""), box))
+    return DrawnValue(box, frames=(box,), mask=(str(data.get("png") or ""), box))
 
 
-def draw_region(data: Data) -> Drawing:
+def draw_region(data: Data) -> DrawnValue:
     box, mask = _rectangle(data), data["mask"]
     pixels = (str(mask.get("png") or ""), _rectangle(mask)) if mask else None
     label = f"{data['label']} {float(data['score']):.2f}".strip()
-    return Drawing(box, frames=(box,), mask=pixels, label=label)
+    return DrawnValue(box, frames=(box,), mask=pixels, label=label)
 
 
-def draw_point(data: Data) -> Drawing:
+def draw_point(data: Data) -> DrawnValue:
     x, y = float(data["x"]), float(data["y"])
-    return Drawing((x, y, x, y), dots=((x, y),))
+    return DrawnValue((x, y, x, y), dots=((x, y),))
 
 
-def draw_circle(data: Data) -> Drawing:
+def draw_circle(data: Data) -> DrawnValue:
     (x, y), r = map(float, data["center"]), float(data["radius"])
     angles = [2 * math.pi * i / 90 for i in range(91)]
     outline = [(x + r * math.cos(a), y + r * math.sin(a)) for a in angles]
-    return Drawing((x - r, y - r, x + r, y + r), lines=(outline,), **_named(data))
+    return DrawnValue((x - r, y - r, x + r, y + r), lines=(outline,), **_named(data))
 
 
-def draw_line(data: Data) -> Drawing:
+def draw_line(data: Data) -> DrawnValue:
     points = [(float(x), float(y)) for x, y in data["points"]]
     xs, ys = zip(*points, strict=True)
-    return Drawing((min(xs), min(ys), max(xs), max(ys)), lines=(points,), **_named(data))
+    return DrawnValue((min(xs), min(ys), max(xs), max(ys)), lines=(points,), **_named(data))
 
 
-def draw_polygon(data: Data) -> Drawing:
+def draw_polygon(data: Data) -> DrawnValue:
     return draw_line({**data, "points": [*data["points"], data["points"][0]]})
 
 
-def draw_grid(data: Data) -> Drawing:
+def draw_grid(data: Data) -> DrawnValue:
     left, top, right, bottom = box = _rectangle(data)
     rows, columns = min(int(data["rows"]), 100), min(int(data["columns"]), 100)
     across = [top + (bottom - top) * i / rows for i in range(1, rows)]
     down = [left + (right - left) * i / columns for i in range(1, columns)]
     lines = [[(left, y), (right, y)] for y in across] + [[(x, top), (x, bottom)] for x in down]
-    return Drawing(box, frames=(box,), lines=lines)
+    return DrawnValue(box, frames=(box,), lines=lines)
 
 
 def _named(data: Data) -> dict[str, Any]:

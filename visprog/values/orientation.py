@@ -18,7 +18,7 @@ _MARKS = (b"Exif", b"eXIf", b"EXIF", b"exif", b"Orientation")
 
 
 @dataclass(frozen=True)
-class Frame:
+class StoredFrame:
     """Size of the stored pixels, and how they are to be shown.
 
     Attributes:
@@ -80,7 +80,7 @@ class Frame:
         return np.ascontiguousarray(masks.transpose(0, 2, 1) if self.orientation >= 5 else masks)
 
 
-def read_frame(data: bytes) -> Frame:
+def read_frame(data: bytes) -> StoredFrame:
     """The frame of an encoded image, from its header.
 
     Raises:
@@ -94,7 +94,7 @@ def read_frame(data: bytes) -> Frame:
             # Pillow decodes the pixels of a PNG to find its EXIF: few have any, and its mark is found sooner.
             turned = orientation(image) if image.format == "TIFF" or any(m in data for m in _MARKS) else 1
             tags = getattr(image, "tag_v2", {})  # of a TIFF, whose size Pillow may give as shown
-            return Frame(int(tags.get(256, image.width)), int(tags.get(257, image.height)), turned)
+            return StoredFrame(int(tags.get(256, image.width)), int(tags.get(257, image.height)), turned)
     except Exception as error:  # decoders raise many kinds on broken files
         raise ValueError(f"is no image whose header can be read: {error or type(error).__name__}") from None
 

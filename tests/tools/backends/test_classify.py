@@ -12,7 +12,7 @@ import torch
 
 from visprog.errors import ImageError, ToolError
 from visprog.prompts import templates
-from visprog.tools.backends._checkpoint import Checkpoint, Source, find, load_by_transformers
+from visprog.tools.backends._checkpoint import Checkpoint, CheckpointSource, find, load_by_transformers
 from visprog.tools.backends._dual_encoder import DualEncoder, dual_encoder
 from visprog.tools.backends.clip import HEAD, ClipClassifier, ClipMatcher, ClipVerifier
 from visprog.tools.backends.siglip import SiglipMatcher
@@ -176,7 +176,7 @@ def test_types_that_are_not_implemented_here_are_loaded_by_transformers(kind: st
     (tmp_path / "model.safetensors").write_bytes(b"x")
     loaded: list[str] = []
 
-    def load(source: Source, architecture: str, device: str, dtype: str) -> Checkpoint:
+    def load(source: CheckpointSource, architecture: str, device: str, dtype: str) -> Checkpoint:
         loaded.append(source.model_type)
         raise ToolError("not read")
 

@@ -35,7 +35,7 @@ class Loop:
 
 
 @dataclass
-class Frame:
+class FunctionFrame:
     """One call of a function of the program.
 
     Attributes:
@@ -80,13 +80,13 @@ class Context:
         self.registry = registry
         self.diagnostics = Diagnostics()
         self.scope = Scope(names)
-        self.frames = [Frame()]
+        self.frames = [FunctionFrame()]
         self.catching = 0
         self.steps = 0
         self.depth = 0
 
     @property
-    def frame(self) -> Frame:
+    def frame(self) -> FunctionFrame:
         return self.frames[-1]
 
     @property

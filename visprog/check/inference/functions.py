@@ -13,7 +13,7 @@ from . import operators
 from .assignments import IN_PLACE
 from .builtins import call_builtin, need_order
 from .calls import Argument, Arguments, Caller
-from .context import Context, Frame
+from .context import Context, FunctionFrame
 from .expressions import Expressions
 from .narrow import BUILTIN_TYPES
 from .scope import Scope, State
@@ -230,10 +230,10 @@ class Functions:
                 self.expressions.infer(closure.node.body) if isinstance(closure.node, ast.Lambda) else UNKNOWN
             )
 
-    def enter(self, closure: Closure, given: Mapping[str, StaticType] | None) -> Frame:
+    def enter(self, closure: Closure, given: Mapping[str, StaticType] | None) -> FunctionFrame:
         """Follow the body of a `def`."""
         with self._inside(closure, given) as scope:
-            self.context.frames.append(Frame())
+            self.context.frames.append(FunctionFrame())
             open_end = isinstance(closure.node, ast.FunctionDef) and self._block(closure.node.body)
             frame = self.context.frames.pop()
             frame.open_end = open_end

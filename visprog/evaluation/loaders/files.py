@@ -31,7 +31,7 @@ class _Place(NamedTuple):
     check: int
 
 
-class Files:
+class BenchmarkFiles:
     """Reads files by name, from folders and archives.
 
     Args:
@@ -207,7 +207,7 @@ class Files:
 class StoredImage:
     """An image among files, read when `Image.open` asks for its bytes."""
 
-    files: Files
+    files: BenchmarkFiles
     name: str
 
     def read(self) -> bytes:

@@ -9,16 +9,16 @@ import numpy as np
 
 from ...errors import VisprogError
 from ...files.reading import MAX_BYTES
-from ...values.orientation import Frame, read_frame
-from .files import Files
+from ...values.orientation import StoredFrame, read_frame
+from .files import BenchmarkFiles
 
 
 class Frames:
     """The frames of images in a data set, each read once."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: BenchmarkFiles) -> None:
         self.files = files
-        self._known: dict[str, Frame | None] = {}
+        self._known: dict[str, StoredFrame | None] = {}
 
     def shown(self, name: str, size: tuple[Any, Any], boxes: Sequence[Sequence[float]]) -> list[list[float]]:
         """Convert boxes to the frame of the image with its orientation applied.
@@ -45,7 +45,7 @@ class Frames:
         found: list[list[float]] = (frame.turn_boxes(np.array(boxes)) if stored else np.array(boxes)).tolist()
         return found
 
-    def _read(self, name: str) -> Frame | None:
+    def _read(self, name: str) -> StoredFrame | None:
         place = self.files.locate(name)
         if place is None:
             return None

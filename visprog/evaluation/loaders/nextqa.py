@@ -13,7 +13,7 @@ from ...errors import ImageError
 from ..answers import choice_of
 from ..benchmark import Item
 from ..metrics import Row, accuracy
-from .files import Files
+from .files import BenchmarkFiles
 from .published import Published
 
 FRAMES = 8
@@ -72,7 +72,7 @@ class NExTQA(Published):
 class VideoFrame:
     """One of `count` frames at equal distances in a video, decoded when `Image.open` asks for its bytes."""
 
-    files: Files
+    files: BenchmarkFiles
     video_file: str
     number: int
     count: int

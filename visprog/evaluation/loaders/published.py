@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import VisprogError
 from ..benchmark import Benchmark, Item
-from .files import Files
+from .files import BenchmarkFiles
 
 
 class Published(Benchmark):
@@ -17,7 +17,7 @@ class Published(Benchmark):
 
     def __init__(self, data: Path, split: str | None = None) -> None:
         super().__init__(data, split)
-        self.files = Files(data)
+        self.files = BenchmarkFiles(data)
 
     def __iter__(self) -> Iterator[Item]:
         where = str(self.data)

@@ -18,7 +18,7 @@ from .files import csv_rows
 COLUMNS = ("image", "question", "answer")
 
 
-class Table(Benchmark):
+class CsvQuestions(Benchmark):
     """Reads a CSV or TSV file with the columns image, question and answer, and optionally id, group and kind.
 
     Several images are separated by ";"; their paths are relative to the file. If the answer in the file is yes or no, a

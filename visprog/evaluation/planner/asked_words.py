@@ -29,7 +29,7 @@ _AMONG = re.compile(r"\b(?:many|much|number|count|any|all|each|every|most|some|n
 
 
 @dataclass(frozen=True)
-class Words:
+class QuestionWords:
     """The words that programs search for, verify and count; a world is made from them.
 
     Attributes:
@@ -54,7 +54,7 @@ class Words:
     tools: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, reference: str, question: str = "", others: Iterable[str] = ()) -> Words:
+    def of(cls, reference: str, question: str = "", others: Iterable[str] = ()) -> QuestionWords:
         """Collect the words of programs, which must be valid Python.
 
         Args:

@@ -24,7 +24,7 @@ from ...values.codec import handles
 from ...values.helpers import NothingFound
 from ...values.image import Image
 from ..answers import yes_no_of
-from .asked_words import Words
+from .asked_words import QuestionWords
 from .made_scenes import WorldImage
 from .wording import plain_text
 from .worlds import World
@@ -121,7 +121,7 @@ def judge(
             return Runnable(source, series)
 
         try:
-            words = Words.of(reference, question, [candidate])
+            words = QuestionWords.of(reference, question, [candidate])
             hedged = _hedged(reference)
             programs = load(reference), load(candidate), load(hedged) if hedged else None
         except SyntaxError as error:
@@ -134,7 +134,7 @@ def judge(
 def answers_of(question: str, program: str, images: int = 1, worlds: int = MAX_WORLDS) -> Counter[str]:
     """Count the answers of a program in the worlds of its question, errors included, to see that they differ."""
     source = whole(program, images)
-    words, run = Words.of(source, question), Runnable(source)
+    words, run = QuestionWords.of(source, question), Runnable(source)
     return Counter(_short(run.run(World(words, seed, images))) for seed in _seeds(question, worlds))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...values import Box, Circle, Grid, Line, Located, Point, Polygon, Region
 from ...values.image import Image
-from .asked_words import Words
+from .asked_words import QuestionWords
 from .wording import is_a, is_person
 
 WIDTH, HEIGHT = 640, 480
@@ -96,7 +96,7 @@ class WorldScene:
 class SceneMaker:
     """Generator of the images of one world."""
 
-    def __init__(self, words: Words, rng: random.Random) -> None:
+    def __init__(self, words: QuestionWords, rng: random.Random) -> None:
         self.words = words
         self.rng = rng
         mentioned = [c for c in words.colors if c in _COLORS or c in ("cyan", "beige")]

@@ -43,7 +43,7 @@ Outcome = Literal["right", "refused", "wrong"]
 
 
 @dataclass(frozen=True)
-class Question:
+class PlannerQuestion:
     """One entry of a file of questions; see the docstring of the module."""
 
     set: str
@@ -67,7 +67,7 @@ class Score:
         why: The difference of the answers, or the reason of the refusal.
     """
 
-    question: Question
+    question: PlannerQuestion
     outcome: Outcome
     program: str = ""
     probability: float | None = None
@@ -85,7 +85,7 @@ def default_files() -> list[Path]:
     return sorted(DATA.glob("*.yaml"))
 
 
-def read_questions(paths: Iterable[Path]) -> list[Question]:
+def read_questions(paths: Iterable[Path]) -> list[PlannerQuestion]:
     """Read the entries of files, in order.
 
     Raises:
@@ -94,7 +94,7 @@ def read_questions(paths: Iterable[Path]) -> list[Question]:
     return [question for path in paths for question in _read(Path(path))]
 
 
-def score_question(planner: Planner, question: Question, sandbox: Sandbox | None = None) -> Score:
+def score_question(planner: Planner, question: PlannerQuestion, sandbox: Sandbox | None = None) -> Score:
     """Let a planner write the program for a question, check it, and compare it with the reference.
 
     Args:
@@ -117,7 +117,7 @@ def score_question(planner: Planner, question: Question, sandbox: Sandbox | None
     return _judged(question, plan, sandbox)
 
 
-def score_questions(planner: Planner, questions: Iterable[Question]) -> Iterator[Score]:
+def score_questions(planner: Planner, questions: Iterable[PlannerQuestion]) -> Iterator[Score]:
     """Yield the scores in the order of the questions; programs run in a sandbox.
 
     A question for which the planner cannot be reached counts as refused.
@@ -193,7 +193,7 @@ def _check(program: str, request: PlanRequest) -> list[Diagnostic]:
     return check(program, request.registry, returns=request.returns)
 
 
-def _judged(question: Question, plan: Plan, sandbox: Sandbox | None) -> Score:
+def _judged(question: PlannerQuestion, plan: Plan, sandbox: Sandbox | None) -> Score:
     if question.refuse == "must":
         return Score(question, "wrong", plan.program, plan.probability, "it must be refused")
     why = ""
@@ -219,7 +219,7 @@ def _mean(values: Sequence[bool]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def _read(path: Path) -> Iterator[Question]:
+def _read(path: Path) -> Iterator[PlannerQuestion]:
     import yaml
 
     try:
@@ -232,7 +232,7 @@ def _read(path: Path) -> Iterator[Question]:
         raise ConfigError(f"{path} must hold a list of questions")
     for number, entry in enumerate(entries, 1):
         try:
-            question = Question(path.stem, **entry)
+            question = PlannerQuestion(path.stem, **entry)
         except TypeError as error:
             raise ConfigError(f"{path}, question {number}: {error}") from None
         if question.refuse not in ("never", "fine", "must") or (question.refuse == "must") == bool(

@@ -58,7 +58,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Claim:
+class StatementPart:
     """One statement about an object: the words that carry its meaning, and whether it is negated."""
 
     words: frozenset[str]
@@ -174,7 +174,7 @@ def basic_color(name: str) -> str | None:
 
 
 @cache
-def read_statement(statement: str, noun: str = "") -> tuple[tuple[Claim, ...], ...]:
+def read_statement(statement: str, noun: str = "") -> tuple[tuple[StatementPart, ...], ...]:
     """Parse a statement into alternatives, each of claims that must all hold; `noun` names the object."""
     text = re.sub(r"n['’]t\b", " not", statement.lower())
     return tuple(
@@ -183,7 +183,7 @@ def read_statement(statement: str, noun: str = "") -> tuple[tuple[Claim, ...], .
     )
 
 
-def _claim(text: str, noun: str) -> Claim:
+def _claim(text: str, noun: str) -> StatementPart:
     tokens = re.findall(r"[a-z0-9][\w'-]*", text)
     denied = sum(w in _NEGATIONS for w in tokens) % 2 == 1
     subject = set(_kinds(noun)) | {"person", "someone"} if noun else {"person", "someone"}
@@ -195,7 +195,7 @@ def _claim(text: str, noun: str) -> Claim:
     kept = {_stem(w) for w in words} or {_stem(w) for w in tokens if w not in ("a", "an", "the", "is", "are")}
     if len(kept) == 1 and (word := next(iter(kept))) in table("opposites"):
         kept, denied = {table("opposites")[word]}, not denied
-    return Claim(frozenset(kept), denied)
+    return StatementPart(frozenset(kept), denied)
 
 
 @cache

@@ -21,10 +21,10 @@ from ...errors import ToolError
 from ...registry import default_registry
 from ...values import Box, Circle, Grid, Line, Located, Mask, Point, Polygon, Region
 from ...values.image import Image
-from .asked_words import Words
+from .asked_words import QuestionWords
 from .made_scenes import SHAPES, SceneMaker, WorldImage, WorldObject, WorldScene, edges
 from .wording import (
-    Claim,
+    StatementPart,
     Wanted,
     adjectives,
     basic_color,
@@ -52,7 +52,7 @@ class World:
         images: Number of images.
     """
 
-    def __init__(self, words: Words, seed: int, images: int = 1) -> None:
+    def __init__(self, words: QuestionWords, seed: int, images: int = 1) -> None:
         self.words = words
         self.seed = seed
         self.adjectives = adjectives(words.statements)
@@ -242,7 +242,7 @@ class World:
         obj, scene = self._meant(place)
         return str(scene.salt if obj is None else obj.salt)
 
-    def _read(self, place: Any, statement: str) -> tuple[tuple[Claim, ...], ...]:
+    def _read(self, place: Any, statement: str) -> tuple[tuple[StatementPart, ...], ...]:
         obj, _ = self._meant(place)
         return read_statement(statement, min(obj.nouns) if obj else "")
 
@@ -252,7 +252,7 @@ class World:
         region = Region(obj.box, "", 1.0, image.root)
         return all(self.verify(region, claim) for claim in wanted.claims)
 
-    def _holds(self, place: Any, claim: Claim) -> bool:
+    def _holds(self, place: Any, claim: StatementPart) -> bool:
         return self._is_true(place, claim.words) != claim.denied
 
     def _is_true(self, place: Any, words: frozenset[str]) -> bool:

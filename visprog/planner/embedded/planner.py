@@ -34,7 +34,7 @@ from .grammar import grammar
 from .relations import compare_places
 from .shapes import detect_instead, missing
 from .spelling import written_out
-from .support import Words, lexicon, unsupported, without_asides
+from .support import CorpusWords, lexicon, unsupported, without_asides
 from .vocabulary import END, QUESTION, SPECIAL, Vocabulary, normalize
 
 SURE = 0.15
@@ -280,12 +280,12 @@ def _load(folder: str) -> tuple[Decoder, Vocabulary, Any]:
 
 
 @cache
-def load_words(folder: str = "") -> Words:
+def load_words(folder: str = "") -> CorpusWords:
     """What the corpus of a planner knows of words; that of the bundled one if the folder has none."""
     path = Path(folder or WEIGHTS / "planner") / "words.json"
     path = path if path.exists() else WEIGHTS / "planner" / "words.json"
     table: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return Words(table)
+    return CorpusWords(table)
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visprog.values.orientation import Frame, read_frame
+from visprog.values.orientation import StoredFrame, read_frame
 
 from .files import Files
 from .run_lengths import decode_mask
@@ -102,7 +102,7 @@ class Detections:
         """Some of the images, in this order."""
         return Detections(self.files, [self.entries[i] for i in indices], self.labels, self._read)
 
-    def _open(self, index: int) -> tuple[str, list[AnnotatedObject], Pixels, Frame | None]:
+    def _open(self, index: int) -> tuple[str, list[AnnotatedObject], Pixels, StoredFrame | None]:
         """Name, objects and pixels of an image, and its frame if the objects are of the stored pixels."""
         entry = self.entries[index]
         annotation = self._read(entry)
@@ -118,7 +118,7 @@ class Detections:
         return entry.image, annotation.objects, image, frame
 
 
-def _turned(boxes: NDArray[Any], frame: Frame, name: str) -> NDArray[Any]:
+def _turned(boxes: NDArray[Any], frame: StoredFrame, name: str) -> NDArray[Any]:
     """Boxes of the stored pixels in those shown. Raises `BadSample` if they are not of the stored pixels."""
     if (boxes[:, 2] > frame.width + 1).any() or (boxes[:, 3] > frame.height + 1).any():
         raise BadSample(

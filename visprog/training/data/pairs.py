@@ -22,7 +22,7 @@ _BESIDE = (*TABLES, ".txt", ".json", ".md", ".yaml", ".yml", ".npy", ".npz", ".p
 
 
 @dataclass(frozen=True)
-class Entry:
+class CaptionEntry:
     """An image file and either its caption, the file that holds it, or why neither can be used."""
 
     image: str
@@ -34,7 +34,7 @@ class Entry:
 class Pairs:
     """A sequence of `Pair`; an entry that cannot be used raises `BadSample` when it is asked for."""
 
-    def __init__(self, files: Files, entries: Sequence[Entry]) -> None:
+    def __init__(self, files: Files, entries: Sequence[CaptionEntry]) -> None:
         self.files, self.entries = files, list(entries)
 
     def __len__(self) -> int:
@@ -82,7 +82,7 @@ def read_pairs(path: str | Path, images: str | Path | None = None) -> Pairs:
     else:
         known = {str(PurePosixPath(n).with_suffix("")): n for n in files.with_ending(".txt")}
         beside = ((name, known.get(str(PurePosixPath(name).with_suffix("")))) for name in files.images())
-        entries = [Entry(name, caption_file=caption) for name, caption in beside if caption]
+        entries = [CaptionEntry(name, caption_file=caption) for name, caption in beside if caption]
     if not entries:
         raise DataError(
             f"{path} holds no image with a .txt file of the same name beside it, and no metadata.csv or metadata.jsonl"
@@ -102,7 +102,7 @@ def read_classes(path: str | Path, template: str = "a photo of a {}.") -> Pairs:
     for name in files.images():
         folder = PurePosixPath(name).parent.name
         if folder:
-            entries.append(Entry(name, template.replace("{}", folder.replace("_", " "))))
+            entries.append(CaptionEntry(name, template.replace("{}", folder.replace("_", " "))))
     if not entries:
         raise DataError(f"{path} holds no images in folders named by their class")
     _report_left_out(files, {entry.image for entry in entries})
@@ -118,22 +118,24 @@ def _text(path: Path) -> str:
         raise DataError(f"{path} {error}") from None
 
 
-def _rows(text: str, name: str, folder: str = "") -> list[Entry]:
+def _rows(text: str, name: str, folder: str = "") -> list[CaptionEntry]:
     """Entries of a table; those of rows that cannot be used are named by their line."""
     entries = []
     for row in read_table(text, name):
         if row.problem:
-            entries.append(Entry(row.where, problem=row.problem))
+            entries.append(CaptionEntry(row.where, problem=row.problem))
         elif not row.image:
-            entries.append(Entry(row.where, problem="it names no image"))
+            entries.append(CaptionEntry(row.where, problem="it names no image"))
         else:
-            entries += [Entry(str(PurePosixPath(folder, row.image)), caption) for caption in row.captions]
+            entries += [
+                CaptionEntry(str(PurePosixPath(folder, row.image)), caption) for caption in row.captions
+            ]
     if all(entry.problem for entry in entries):
         raise DataError(f"{entries[0].image}: {entries[0].problem}")
     return entries
 
 
-def _metadata(files: Files, name: str) -> list[Entry]:
+def _metadata(files: Files, name: str) -> list[CaptionEntry]:
     """Entries of a table within the folder of images, whose paths are relative to its own place."""
     try:
         text = files.read_text(name)
@@ -142,11 +144,11 @@ def _metadata(files: Files, name: str) -> list[Entry]:
     return _rows(text, join(str(files.path), name), str(PurePosixPath(name).parent))
 
 
-def _captions(text: str, name: str) -> list[Entry]:
+def _captions(text: str, name: str) -> list[CaptionEntry]:
     raw = parse_coco(text, name, "images", "annotations")
     try:
         images = {image["id"]: str(image["file_name"]) for image in raw["images"]}
-        entries = [Entry(images[a["image_id"]], str(a["caption"])) for a in raw["annotations"]]
+        entries = [CaptionEntry(images[a["image_id"]], str(a["caption"])) for a in raw["annotations"]]
     except KeyError as error:
         raise DataError(f"{name} holds no captions in COCO's format: {error} is missing") from None
     if not entries:

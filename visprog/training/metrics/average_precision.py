@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 
 
-class Found(NamedTuple):
+class ScoredBoxes(NamedTuple):
     """Detections of one class in one image, and the true boxes.
 
     Attributes:
@@ -25,7 +25,7 @@ class Found(NamedTuple):
     truth: Floats
 
 
-def average_precision(images: Sequence[Found], threshold: float = 0.5) -> float:
+def average_precision(images: Sequence[ScoredBoxes], threshold: float = 0.5) -> float:
     """The area under the precision-recall curve of one class, precision made monotonic (as COCO and VOC
     2010 do); best scores choose first, and each true box counts once. NaN if there is none.
 

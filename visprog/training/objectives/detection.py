@@ -17,7 +17,7 @@ from visprog.models.preprocess.image_processor import ImageProcessor
 
 from ..data.samples import BadSample, Boxes
 from ..data.source import BoxSource
-from ..metrics.average_precision import Found, average_precision
+from ..metrics.average_precision import ScoredBoxes, average_precision
 from ..models import build_reader, check_model, image_size
 from ..objective import Objective
 
@@ -158,12 +158,12 @@ class Detection(Objective):
 
     def score(self, predictions: Mapping[str, Tensor]) -> Mapping[str, float]:
         values = {name: value.numpy() for name, value in predictions.items()}
-        found: dict[tuple[int, ...], list[Found]] = {}
+        found: dict[tuple[int, ...], list[ScoredBoxes]] = {}
         for i, count in enumerate(values["counts"]):
             for q, phrase in enumerate(map(tuple, values["phrases"][i].tolist())):
                 truth = values["truth"][i, :count][values["named"][i, :count, q]]
                 found.setdefault(phrase, []).append(
-                    Found(values["boxes"][i], values["scores"][i, :, q], truth)
+                    ScoredBoxes(values["boxes"][i], values["scores"][i, :, q], truth)
                 )
         each = [average_precision(images) for images in found.values()]
         pooled = average_precision([image for images in found.values() for image in images])

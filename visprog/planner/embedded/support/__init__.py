@@ -19,36 +19,36 @@ import ast
 from ..vocabulary import normalize
 from .arguments import misplaced, predicate, unread
 from .bindings import bindings
-from .features import Program
+from .features import ProgramFeatures
 from .form import form
-from .lexicon import Words, lexicon
+from .lexicon import CorpusWords, lexicon
 from .numbers import numbers
-from .question import Question
+from .question import AskedQuestion
 from .words import asides, unaccounted, unanswerable, unasked
 
-__all__ = ["Words", "lexicon", "signature", "unsupported", "without_asides"]
+__all__ = ["CorpusWords", "lexicon", "signature", "unsupported", "without_asides"]
 
 
 def signature(program: str) -> str:
     """What kind of program it is, whatever it looks for."""
-    return Program(ast.parse(program)).kind
+    return ProgramFeatures(ast.parse(program)).kind
 
 
 def without_asides(question: str) -> str:
     """The question without clauses in which the speaker only tells of themselves: what is left is easier to read."""
     words = normalize(question)
-    left_out = asides(Question([w for w, _, _ in words]), set())
+    left_out = asides(AskedQuestion([w for w, _, _ in words]), set())
     kept = [i for i in range(len(words)) if i not in left_out]
     if not left_out or not kept:
         return question
     return question[words[kept[0]][1] : words[kept[-1]][2]].strip(" ,;:-")
 
 
-def unsupported(question: str, program: str, known: Words) -> list[str]:
+def unsupported(question: str, program: str, known: CorpusWords) -> list[str]:
     """What speaks against a program as the reading of a question, as phrases for a message; empty if nothing does."""
-    asked = Question([w for w, _, _ in normalize(question)])
+    asked = AskedQuestion([w for w, _, _ in normalize(question)])
     try:
-        done = Program(ast.parse(program))
+        done = ProgramFeatures(ast.parse(program))
     except SyntaxError:
         return ["it is no program"]
     return [

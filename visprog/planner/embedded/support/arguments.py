@@ -7,14 +7,14 @@ import re
 from collections.abc import Iterator
 
 from ..vocabulary import normalize
-from .features import Program, called
+from .features import ProgramFeatures, called
 from .form import YES_NO
-from .lexicon import Words, lexicon
-from .question import Question
+from .lexicon import CorpusWords, lexicon
+from .question import AskedQuestion
 from .words import is_number, is_whole
 
 
-def _spoken(asked: Question, text: str) -> bool:
+def _spoken(asked: AskedQuestion, text: str) -> bool:
     """Whether the question gives a text as one that is written somewhere: after a word such as "says", or in quotes."""
     return any(
         set(asked.words[max(0, start - 3) : start]) & _SAYING
@@ -42,7 +42,7 @@ _COMPOUNDS = {
 """Compound nouns whose first word is none of an object elsewhere."""
 
 
-def misplaced(asked: Question, done: Program, known: Words) -> Iterator[str]:
+def misplaced(asked: AskedQuestion, done: ProgramFeatures, known: CorpusWords) -> Iterator[str]:
     """Words given to a tool that are not what it looks for: no noun for `detect`, no state for `verify`."""
     known_words = lexicon()
     looked_for = [text.lower() for text, tool in done.strings if tool == "detect"]
@@ -115,7 +115,7 @@ def misplaced(asked: Question, done: Program, known: Words) -> Iterator[str]:
                 yield f"'{text}' is the colour of the cover"
 
 
-def predicate(asked: Question, done: Program, known: Words) -> Iterator[str]:
+def predicate(asked: AskedQuestion, done: ProgramFeatures, known: CorpusWords) -> Iterator[str]:
     """In "are the curtains drawn" the last word says something, however often it says nothing elsewhere."""
     words = [w for w in asked.words if re.search(r"\w", w)]
     if (
@@ -130,7 +130,7 @@ def predicate(asked: Question, done: Program, known: Words) -> Iterator[str]:
             yield f"'{asked.words[last]}'"
 
 
-def _seen(text: str, known: Words) -> bool:
+def _seen(text: str, known: CorpusWords) -> bool:
     """Whether an option of a choice is something that can be seen."""
     words = [w for w, _, _ in normalize(text) if not lexicon().function.fullmatch(w)]
     known_scene = lexicon().scene_words
@@ -145,13 +145,13 @@ _DOCUMENTS = (
 )
 
 
-def _inflected(word: str, known: Words) -> bool:
+def _inflected(word: str, known: CorpusWords) -> bool:
     """Whether a word is a form of one that says how something looks."""
     stems = {word.removesuffix(e) + i for e in ("s", "es", "ing", "ed", "d") for i in ("", "e", word[-4:-3])}
     return bool(stems & known.states) or bool(stems & known.nouns)
 
 
-def unread(question: str, done: Program) -> Iterator[str]:
+def unread(question: str, done: ProgramFeatures) -> Iterator[str]:
     """Words in capitals or quotation marks are there to be found: they stand in the program."""
     if question.isupper():
         return

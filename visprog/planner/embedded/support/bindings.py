@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from ..grammar import FIXED
-from .features import OPERATORS, PSEUDO, PSEUDO_WORDS, Program, called
-from .question import ORDINALS, Question
+from .features import OPERATORS, PSEUDO, PSEUDO_WORDS, ProgramFeatures, called
+from .question import ORDINALS, AskedQuestion
 
 _SKIPPED = (
     "the a an this that these those my our your any some all of visible shown big small large little tall old young "
@@ -19,7 +19,7 @@ _SKIPPED = (
 """Words that may stand between a relation, colour or superlative and the noun that it is about."""
 
 
-def bindings(asked: Question, done: Program) -> Iterator[str]:
+def bindings(asked: AskedQuestion, done: ProgramFeatures) -> Iterator[str]:
     """Colours, relations, superlatives and comparisons are about the objects that the question gives them."""
     phrases = set(done.objects)
     colors = {t for t, tool in done.strings if tool in ("has_color", "find_circles", "find_lines")}
@@ -69,7 +69,7 @@ def _same_twice(node: ast.AST) -> bool:
 
 
 def _following(
-    asked: Question, at: int, phrases: set[str], colors: set[str], more: tuple[str, ...] = ()
+    asked: AskedQuestion, at: int, phrases: set[str], colors: set[str], more: tuple[str, ...] = ()
 ) -> str | None:
     """The noun of the program that follows a place in the question, with nothing but modifiers between."""
     skipped = {*more, *(w for c in colors for w in c.lower().split())}
@@ -103,7 +103,7 @@ _SUPERLATIVE = {
 
 
 def _anchored(
-    asked: Question, done: Program, node: ast.Call, phrases: set[str], colors: set[str]
+    asked: AskedQuestion, done: ProgramFeatures, node: ast.Call, phrases: set[str], colors: set[str]
 ) -> Iterator[str]:
     name = called(node)
     if isinstance(node.func, ast.Attribute) and name in _RELATIONS and node.args:
@@ -143,14 +143,14 @@ def _anchored(
 _SIDE_WORDS = ("left", "right", "above", "below", "of", "side", "either", "further", "up", "down")
 
 
-def _ends(asked: Question, relation: str) -> list[int]:
+def _ends(asked: AskedQuestion, relation: str) -> list[int]:
     """The words after which the anchor of a relation may stand."""
     found = re.finditer(rf"(?<!\S)(?:{_RELATIONS[relation]})(?!\S)", asked.text)
     return [len(asked.span(0, m.end())) for m in found]
 
 
 def _modifies(
-    asked: Question, nouns: frozenset[str], words: str, phrases: set[str], colors: set[str]
+    asked: AskedQuestion, nouns: frozenset[str], words: str, phrases: set[str], colors: set[str]
 ) -> Iterator[str]:
     """Whether the noun after one of the words is among the nouns."""
     for match in re.finditer(rf"(?<!\S)(?:{words})(?!\S)", asked.text):
@@ -164,7 +164,7 @@ _LESS = r"fewer|less|smaller|shorter|narrower|lower|closer|nearer|thinner|lesser
 
 
 def _compared(
-    asked: Question, done: Program, node: ast.Compare, phrases: set[str], colors: set[str]
+    asked: AskedQuestion, done: ProgramFeatures, node: ast.Compare, phrases: set[str], colors: set[str]
 ) -> Iterator[str]:
     """Which side is more: in "more A than B" it is A."""
     op = OPERATORS.get(type(node.ops[0]), "")
@@ -185,7 +185,9 @@ def _compared(
         yield f"'{than[1]} … than {noun}' is turned round"
 
 
-def _compared_colors(asked: Question, done: Program, node: ast.Compare, than: re.Match[str]) -> Iterator[str]:
+def _compared_colors(
+    asked: AskedQuestion, done: ProgramFeatures, node: ast.Compare, than: re.Match[str]
+) -> Iterator[str]:
     """Which side is more where both sides are of one kind: in "more red cars than blue ones" it is the red ones."""
     sides = [_colors_of(done, side) for side in (node.left, node.comparators[0])]
     rest = asked.text[than.end() :]
@@ -198,7 +200,7 @@ def _compared_colors(asked: Question, done: Program, node: ast.Compare, than: re
         yield f"'{than[1]} … than' is turned round"
 
 
-def _colors_of(done: Program, node: ast.AST) -> set[str]:
+def _colors_of(done: ProgramFeatures, node: ast.AST) -> set[str]:
     return {
         a.value.lower()
         for call in ast.walk(node)
@@ -208,7 +210,7 @@ def _colors_of(done: Program, node: ast.AST) -> set[str]:
     }
 
 
-def _measured(done: Program, node: ast.AST) -> frozenset[str]:
+def _measured(done: ProgramFeatures, node: ast.AST) -> frozenset[str]:
     """The objects of a count or a measure."""
     if isinstance(node, ast.Call) and called(node) in ("len", "distance") and node.args:
         return done.nouns(node.args[0])
@@ -217,7 +219,7 @@ def _measured(done: Program, node: ast.AST) -> frozenset[str]:
     return frozenset()
 
 
-def _chosen(asked: Question, done: Program, node: ast.IfExp) -> Iterator[str]:
+def _chosen(asked: AskedQuestion, done: ProgramFeatures, node: ast.IfExp) -> Iterator[str]:
     """In "A if more A than B else B" the name goes with its count."""
     test, body, other = node.test, node.body, node.orelse
     if not (
@@ -266,7 +268,7 @@ def _chosen(asked: Question, done: Program, node: ast.IfExp) -> Iterator[str]:
         yield "the comparison is turned round"
 
 
-def _offered(asked: Question, node: ast.Call) -> Iterator[str]:
+def _offered(asked: AskedQuestion, node: ast.Call) -> Iterator[str]:
     """The options of a choice stand side by side in the question."""
     if called(node) != "classify" or len(node.args) != 2:
         return
@@ -276,7 +278,7 @@ def _offered(asked: Question, node: ast.Call) -> Iterator[str]:
             yield f"'{one}' and '{other}' are no alternatives"
 
 
-def _alternatives(asked: Question, one: str, other: str) -> bool:
+def _alternatives(asked: AskedQuestion, one: str, other: str) -> bool:
     """Whether the question offers the two side by side: "A or B", "A, B", "more A or more B"."""
     for start, end in asked.find(one):
         for begin, finish in asked.find(other):

@@ -19,7 +19,7 @@ _FINDING = frozenset(
 """Features that depend on what is looked for rather than on what is asked about it."""
 
 
-class Program:
+class ProgramFeatures:
     """What a program does, as features by which `support.yaml` knows it."""
 
     def __init__(self, tree: ast.Module) -> None:

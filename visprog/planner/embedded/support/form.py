@@ -6,9 +6,9 @@ import ast
 import re
 from collections.abc import Iterator
 
-from .features import Program, called
+from .features import ProgramFeatures, called
 from .lexicon import lexicon
-from .question import Question
+from .question import AskedQuestion
 
 YES_NO = (
     "is are was were does do did has have had can could will would isn't aren't doesn't don't hasn't haven't isnt "
@@ -33,7 +33,7 @@ _COMPARING = frozenset(
 _COLOR = r"(?<!\S)(?:what|which|wat|whats)(?: is| 's| are)?(?: the)? colou?rs?(?!\S)"
 
 
-def _joined(asked: Question, node: ast.BoolOp) -> bool:
+def _joined(asked: AskedQuestion, node: ast.BoolOp) -> bool:
     """Whether two conditions are joined by `and` where the question says "or", or the other way."""
     tags = lexicon().tags
     plain = tags.sub(" ", asked.text)
@@ -48,7 +48,7 @@ def _joined(asked: Question, node: ast.BoolOp) -> bool:
     return exists and says_or is not None and says_and is None
 
 
-def _universal(asked: Question, done: Program) -> bool:
+def _universal(asked: AskedQuestion, done: ProgramFeatures) -> bool:
     """Whether "all" or "every" of a yes/no question has nothing in the program that says so."""
     if done.features & {
         "all",
@@ -70,7 +70,7 @@ def _universal(asked: Question, done: Program) -> bool:
     return re.search(r"(?<!\S)(?:all|every|each|always)(?!\S)", plain) is not None and "any" in done.features
 
 
-def form(asked: Question, done: Program) -> Iterator[str]:
+def form(asked: AskedQuestion, done: ProgramFeatures) -> Iterator[str]:
     """Whether the form of the question asks for another type of value."""
     kind = type_of(done, done.value)
     text, first = asked.text, asked.words[0] if asked.words else ""
@@ -128,7 +128,7 @@ _TRUTHS = frozenset(
 )
 
 
-def type_of(done: Program, node: ast.expr, depth: int = 0) -> str:
+def type_of(done: ProgramFeatures, node: ast.expr, depth: int = 0) -> str:
     """What sort of value an expression has."""
     if depth > 8:
         return "objects"

@@ -11,7 +11,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Entry:
+class LexiconEntry:
     """Words that ask for one of several features of a program."""
 
     words: re.Pattern[str]
@@ -22,7 +22,7 @@ class Entry:
 class Lexicon:
     """`support.yaml`, compiled."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[LexiconEntry, ...]
     ignored: re.Pattern[str]
     tags: re.Pattern[str]
     scenes: re.Pattern[str]
@@ -53,7 +53,9 @@ def lexicon() -> Lexicon:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     table: dict[str, Any] = yaml.load((files(__package__) / "support.yaml").read_text("utf-8"), loader)
-    entries = tuple(Entry(pattern_of(e["words"]), frozenset(e["means"].split())) for e in table["entries"])
+    entries = tuple(
+        LexiconEntry(pattern_of(e["words"]), frozenset(e["means"].split())) for e in table["entries"]
+    )
     return Lexicon(
         entries,
         pattern_of(" | ".join(table["ignored"].values())),
@@ -80,7 +82,7 @@ def pattern_of(alternatives: str) -> re.Pattern[str]:
     return re.compile(rf"(?<!\S)(?:{'|'.join(parts)})(?!\S)")
 
 
-class Words:
+class CorpusWords:
     """What a corpus knows of words (`visprog.training.planner.known_words`).
 
     Attributes:

@@ -6,9 +6,9 @@ import ast
 import re
 from collections.abc import Iterator
 
-from .features import Program
+from .features import ProgramFeatures
 from .lexicon import lexicon
-from .question import NUMBERS, ORDINALS, Question
+from .question import NUMBERS, ORDINALS, AskedQuestion
 from .words import is_number
 
 _BEFORE = (
@@ -27,7 +27,7 @@ _IMAGES = r"(?:pictures|images|photos|photographs|pics|shots)\b"
 _DEFINITE = r"(?:the|these|those|both|my|our|all|first|last|between|of|any|same)$"
 
 
-def numbers(asked: Question, done: Program) -> Iterator[str]:
+def numbers(asked: AskedQuestion, done: ProgramFeatures) -> Iterator[str]:
     """Each number stands in both, with the comparison that the question makes."""
     compared = [_closed(op, n) for op, n in done.compared]
     left = list(compared)  # those that no word of the question has asked for yet

@@ -21,7 +21,7 @@ ORDINALS = {
 
 
 @dataclass
-class Question:
+class AskedQuestion:
     """The words of a question, and which of them are accounted for."""
 
     words: list[str]

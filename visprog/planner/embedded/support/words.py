@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from ..grammar import FIXED
 from ..vocabulary import normalize
-from .features import PSEUDO_WORDS, Program
+from .features import PSEUDO_WORDS, ProgramFeatures
 from .form import type_of
-from .lexicon import Words, lexicon
-from .question import NUMBERS, Question
+from .lexicon import CorpusWords, lexicon
+from .question import NUMBERS, AskedQuestion
 
 
-def unanswerable(asked: Question, done: Program) -> Iterator[str]:
+def unanswerable(asked: AskedQuestion, done: ProgramFeatures) -> Iterator[str]:
     """Words that ask for what cannot be seen, unless they are to be read or drawn."""
     quoted = {
         i
@@ -33,7 +33,7 @@ def unanswerable(asked: Question, done: Program) -> Iterator[str]:
             yield f"'{match[0]}' asks for what cannot be seen"
 
 
-def unaccounted(asked: Question, done: Program, known: Words) -> Iterator[str]:
+def unaccounted(asked: AskedQuestion, done: ProgramFeatures, known: CorpusWords) -> Iterator[str]:
     """Words that the program neither copies nor answers, unless they say nothing."""
     known_words = lexicon()
     yield from (f"'{name}' is looked for and not used" for name in sorted(done.unused))
@@ -88,7 +88,7 @@ _ASKS = re.compile(
 """Where it begins to ask."""
 
 
-def asides(asked: Question, copied: set[int]) -> set[int]:
+def asides(asked: AskedQuestion, copied: set[int]) -> set[int]:
     """The words of clauses that tell about the speaker, and name nothing that the program looks for."""
     ends = [i for i, w in enumerate(asked.words) if w in {",", ".", ";", ":", "!", "?", "-", "–"}]
     starts = [0, *(i + 1 for i in ends)]
@@ -102,11 +102,11 @@ def asides(asked: Question, copied: set[int]) -> set[int]:
     return set() if found & copied or len(found) == len(asked.words) else found
 
 
-def is_whole(text: str, asked: Question) -> bool:
+def is_whole(text: str, asked: AskedQuestion) -> bool:
     return [w for w, _, _ in normalize(text)] == asked.words
 
 
-def unasked(asked: Question, done: Program) -> Iterator[str]:
+def unasked(asked: AskedQuestion, done: ProgramFeatures) -> Iterator[str]:
     """What the program does though no word asks for it."""
     known_words = lexicon()
     copied = {

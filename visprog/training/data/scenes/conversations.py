@@ -11,7 +11,7 @@ import numpy as np
 
 from visprog.scenes import SceneObject, Scenes
 from visprog.scenes.language import cell, from_left
-from visprog.scenes.questions import Question
+from visprog.scenes.questions import SceneQuestion
 from visprog.scenes.wordings import QUESTION_TYPES, WORDINGS
 
 from ..conversations import IMAGE
@@ -112,7 +112,7 @@ class ExaminedScenes:
         raise BadSample(f"scene {key}", "it gives no question")
 
 
-def reasoned(question: Question) -> str:
+def reasoned(question: SceneQuestion) -> str:
     """The answer after its reasons: each phrase with the cells of what it fits, "circle d 3 , k 6 ; red star none
     : no"; then the claim about two objects, "star d 3 ; ring k 6 ; d < k : yes"."""
     reasons = [
