@@ -172,6 +172,17 @@ def test_trial_runs_make_it_up(registry: Registry) -> None:
     assert [a.degrees for a in made] == [0, 30] and made[0].image is ROOT
 
 
+def test_programs_take_it_as_an_input(registry: Registry) -> None:
+    source = "def answer(angle, depths):\n    return angle.degrees + measure(angle) + len(depths)\n"
+    inputs = {"angle": Angle, "depths": list[Depth]}
+    assert check(source, registry, inputs=inputs, returns=float) == []
+    assert dry_run(source, registry, inputs=inputs, returns=float) == []
+    (found,) = check(source.replace("degrees", "degree"), registry, inputs=inputs)
+    assert (found.code, found.name) == ("unknown-attribute", "degree")
+    (found,) = check(source.replace("angle, depths", "angle, layers, depths"), registry, inputs=inputs)
+    assert (found.code, found.name) == ("wrong-inputs", "layers")
+
+
 def test_its_answer_is_json_and_comes_back(agent: Agent) -> None:
     answer = agent.run(PROGRAM, ROOT)
     data = json.loads(json.dumps(answer.to_json(), allow_nan=False))
