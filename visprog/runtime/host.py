@@ -49,18 +49,18 @@ class RunEnded(StopProgram):
 
 
 class Host:
-    """Calls tools, with the backends that the configuration chooses.
+    """Calls tools, with the backends that the configuration chooses. Many runs share it, from several threads.
 
     Args:
-        recording: where results are written down, or replayed from.
+        recording: Where results are recorded, or replayed from.
         loader: what builds and holds the backends.
 
     Attributes:
-        discreet: what an unexpected error of a tool says goes to the log alone, since it may hold paths or keys;
-            programs and answers learn its kind. For a host that works for others.
+        discreet: Whether the text of an unexpected error of a tool goes to the log alone, since it may hold paths or
+            keys: programs and answers are given its type. For a host that works for others.
 
     Raises:
-        ConfigError: the configuration names a tool or a backend that does not exist.
+        ConfigError: The configuration names a tool or a backend that does not exist.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Host:
         return Run(self, emit)
 
     def batcher(self, tool: Tool) -> Batcher:
-        """What calls the backend of a tool, which is loaded at the first call.
+        """The batcher of a tool, whose backend is loaded at the first call.
 
         Raises:
             ConfigError: its options are wrong.
@@ -140,13 +140,13 @@ class Host:
             return self._batchers[tool]
 
     def batches(self) -> dict[str, dict[int, int]]:
-        """Of each model-backed tool that was called: how many batches there were of each size."""
+        """Number of batches per size, for each model-backed tool that was called."""
         with self._lock:
             found = {tool.name: b.sizes for tool, b in self._batchers.items() if tool.backends}
         return {name: dict(sorted(sizes.items())) for name, sizes in sorted(found.items())}
 
     def key(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Any, ...]:
-        """What a result depends on: tool, backend, options, model file, and the arguments' content."""
+        """Key of a result in the cache: tool, backend, options, model file, and the arguments' content."""
         chosen = self.config.tools.get(tool.name, ToolConfig())
         model = chosen.options.get("model")
         stamp: tuple[Any, ...] = ()
