@@ -28,11 +28,10 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import ConfigError
+from .errors import ConfigError, close_match
 from .files.plain_text import decode_text
 from .files.reading import printable, read_file
 from .trust import config_home, is_trusted
@@ -173,8 +172,8 @@ class Config:
         values: dict[str, Any] = {}
         for key, value in raw.items():
             if key not in known:
-                close = get_close_matches(key, known, 1)
-                raise ConfigError(f"unknown key '{key}'" + (f"; did you mean '{close[0]}'?" if close else ""))
+                close = close_match(key, known)
+                raise ConfigError(f"unknown key '{key}'" + (f"; did you mean '{close}'?" if close else ""))
             values[key] = value
         values["tools"] = {
             name: _tool(name, table, folder) for name, table in _table(values, "tools").items()
@@ -267,8 +266,8 @@ def _hint(name: str, known: Sequence[str]) -> str:
     """Suggestion for an argument that does not exist."""
     if name in ("image", "images"):
         return "; images follow the question without a name, one after another or in a list"
-    close = get_close_matches(name, [*known, "backends", "registry", "record", "replay", "returns"], 1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    close = close_match(name, [*known, "backends", "registry", "record", "replay", "returns"])
+    return f"; did you mean '{close}'?" if close else ""
 
 
 def _content(path: Path) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..errors import VisprogError
+from ..errors import VisprogError, close_match
 from ..plugins import plugin_named, plugins
 from ..values import Box, Region
 from .metrics import means
@@ -170,8 +169,8 @@ def load_class(name: str) -> type[Benchmark]:
     plugin = plugin_named("benchmarks", name)
     if plugin is None:
         names = benchmark_names()
-        close = difflib.get_close_matches(name, names, 1)
-        hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(names)}"
+        close = close_match(name, names)
+        hint = f"did you mean '{close}'?" if close else f"there are {', '.join(names)}"
         raise VisprogError(f"there is no benchmark '{name}'; {hint}")
     found = plugin.load()
     if not (isinstance(found, type) and issubclass(found, Benchmark)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib
 import inspect
 import os
@@ -16,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, overload
 
-from ..errors import ToolDefinitionError, ToolError, contained
+from ..errors import ToolDefinitionError, ToolError, close_match, contained
 from ..report import markup
 from ..values import Region
 from ..values.image import Image
@@ -173,8 +172,8 @@ class Tool(Generic[P, R]):
         given = dict(zip(names, args, strict=False))
         for name, value in kwargs.items():
             if name not in names:
-                close = difflib.get_close_matches(name, names, 1)
-                hint = f"; did you mean '{close[0]}'?" if close else f": {self.signature}"
+                close = close_match(name, names)
+                hint = f"; did you mean '{close}'?" if close else f": {self.signature}"
                 raise ToolError(f"{self.name} has no argument '{name}'{hint}")
             if name in given:
                 raise ToolError(f"{self.name} got the argument '{name}' twice")

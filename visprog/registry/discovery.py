@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -11,7 +10,7 @@ from pathlib import PurePath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError, ToolDefinitionError, VisprogError
+from ..errors import ConfigError, ToolDefinitionError, VisprogError, close_match
 from ..plugins import Plugin, plugins
 from .declaration import Tool, describe_function
 from .registry import Registry
@@ -118,7 +117,7 @@ def chosen_registry(config: Config) -> Registry:
     registry = default_registry() | [t for reference in config.extra_tools for t in load_tools(reference)]
     for name in config.without_tools:
         if name not in registry:
-            close = difflib.get_close_matches(name, registry, 1)
-            hint = f"; did you mean '{close[0]}'?" if close else ""
+            close = close_match(name, registry)
+            hint = f"; did you mean '{close}'?" if close else ""
             raise ConfigError(f"without_tools: there is no tool '{name}'{hint}")
     return Registry(t for name, t in registry.items() if name not in config.without_tools)

@@ -6,11 +6,10 @@ OpenAI descriptions and the `visprog tools` page are all made from what is decla
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..errors import ToolDefinitionError, ToolError
+from ..errors import ToolDefinitionError, ToolError, close_match
 from ..report import markup
 from .declaration import Tool, in_use
 
@@ -81,10 +80,6 @@ class Registry(Mapping[str, Tool]):
         """The tools that are called out of the sandbox."""
         return {name: t for name, t in self.items() if not t.pure}
 
-    def nearest(self, name: str) -> str | None:
-        """The tool whose name is most like `name`, for error messages."""
-        return next(iter(difflib.get_close_matches(name, list(self), 1, 0.6)), None)
-
     def find(self, name: str) -> Tool:
         """The tool of that name.
 
@@ -93,7 +88,7 @@ class Registry(Mapping[str, Tool]):
         """
         if name in self:
             return self[name]
-        close = self.nearest(name)
+        close = close_match(name, self)
         raise ToolError(f"there is no tool '{name}'" + (f"; did you mean '{close}'?" if close else ""))
 
     def prompt(self) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +21,16 @@ from typing import TYPE_CHECKING, Any
 from visprog.sandbox import StopProgram, current_line
 
 from ..config import Config, ToolConfig
-from ..errors import BudgetExceeded, ConfigError, MissingExtra, NotRecorded, ToolError, VisprogError, readable
+from ..errors import (
+    BudgetExceeded,
+    ConfigError,
+    MissingExtra,
+    NotRecorded,
+    ToolError,
+    VisprogError,
+    close_match,
+    readable,
+)
 from ..registry import BACKENDS, BackendLoader, Registry, Tool, backend_options, cautions, through_host
 from ..registry.sees import NOT_SAID, Sees
 from ..registry.types import Unfit, coerce, render
@@ -394,7 +402,7 @@ def _is_module(name: str) -> bool:
 
 def _check_choice(registry: Registry, name: str, chosen: ToolConfig) -> None:
     if name not in registry:
-        close = registry.nearest(name)
+        close = close_match(name, registry)
         raise ConfigError(
             f"[tools.{name}]: there is no such tool" + (f"; did you mean '{close}'?" if close else "")
         )
@@ -430,8 +438,8 @@ def _check_options(tool: Tool, chosen: ToolConfig) -> None:
         if name not in known and options.takes_others:
             continue
         if name not in known:
-            close = get_close_matches(name, known, 1)
-            hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(known) or 'none'}"
+            close = close_match(name, known)
+            hint = f"did you mean '{close}'?" if close else f"it has {', '.join(known) or 'none'}"
             raise ConfigError(f"{where}: the backend '{name_in_force}' has no option '{name}'; {hint}")
         try:
             coerce(known[name].type, tuple(value) if isinstance(value, list) else value)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin
 
-from ..errors import ToolError
+from ..errors import ToolError, close_match
 from ..registry.types import Type, accepts, describe, is_union, render
 from ..values.codec import is_kind, is_value, show
 
@@ -122,9 +121,9 @@ class Workspace:
 
     def _unknown(self, name: str) -> str:
         ids = self.ids
-        close = difflib.get_close_matches(name, ids, 1)
+        close = close_match(name, ids)
         listed = ", ".join(ids[:_MAX_IDS]) + (" …" if len(ids) > _MAX_IDS else "")
-        hint = f"did you mean '{close[0]}'?" if close else f"there are {listed or 'none yet'}"
+        hint = f"did you mean '{close}'?" if close else f"there are {listed or 'none yet'}"
         return f"there is no value {name[:100]!r}; {hint}"
 
 

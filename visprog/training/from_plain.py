@@ -7,11 +7,10 @@ import os
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from visprog.errors import VisprogError
+from visprog.errors import VisprogError, close_match
 
 MAX_SHOWN = 100
 """Greatest number of characters of a value that a message shows."""
@@ -96,8 +95,8 @@ def plain(value: Any) -> Any:
 
 def nearest(name: str, known: list[str]) -> str:
     """A half sentence that helps with a name that is not known."""
-    close = get_close_matches(name, known, 1)
-    return f"did you mean '{close[0]}'?" if close else f"known are {', '.join(sorted(known)) or 'none'}"
+    close = close_match(name, known)
+    return f"did you mean '{close}'?" if close else f"known are {', '.join(sorted(known)) or 'none'}"
 
 
 def _record(hint: Any, value: Any, key: str) -> Any:
