@@ -45,7 +45,7 @@ class HostCodec(Codec):
         try:
             return super().encode(value)
         except BaseException:
-            # The worker was not told of these handles: the next message has to introduce them.
+            # The worker does not know these handles: the next message has to introduce them.
             for forgotten in self._table[before:]:
                 del self._index[id(forgotten)]
             del self._table[before:]

@@ -217,14 +217,14 @@ class WorkerProcess:
         return fields[0] == "R" and used < self._limits.cpu
 
     def interrupt(self) -> None:
-        """End the process from another thread: whoever reads from it finds it gone."""
+        """End the process from another thread: its readers find it gone."""
         self._process.kill()
 
     def kill(self) -> int:
         """End the process and return how it ended, as `subprocess` has it; may be called again."""
         self._process.kill()
         code = self._process.wait()
-        with self._greeting:  # whoever still waits for it finds it gone, before its descriptors are reused
+        with self._greeting:  # those who still wait for it find it gone, before its descriptors are reused
             self._close()
         return code
 

@@ -79,7 +79,7 @@ def test_pictures_are_read_as_image_open_reads_them(make: Make, tmp_path: Path) 
 
 
 def test_what_must_be_given(make: Make) -> None:
-    with pytest.raises(VisprogError, match="at least one picture"):
+    with pytest.raises(VisprogError, match="at least one image"):
         make(COUNT).ask("How many?")
     with pytest.raises(VisprogError, match="question is empty"):
         make(COUNT).ask("  ", picture())
@@ -369,7 +369,7 @@ def test_a_killed_program_is_an_error_and_the_next_question_runs(make: Make) -> 
 def test_an_edited_picture_is_an_answer(make: Make) -> None:
     answer = make().run("def answer(image):\n    return invert(image)\n", picture(value=200))
     assert isinstance(answer.value, Image) and int(answer.value.pixels.max()) == 235
-    assert str(answer) == "a picture of 60 x 40 pixels"
+    assert str(answer) == "an image of 60 x 40 pixels"
 
 
 def test_a_crop_knows_its_place_in_the_whole_picture(make: Make) -> None:

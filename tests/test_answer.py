@@ -306,7 +306,7 @@ def test_any_text_survives() -> None:
         (True, "yes"), (False, "no"), (3, "3"), (0.12345, "0.123"), (0.0001, "0.0001"),
         ([], "nothing"), ("", "nothing"),
         ([1, True], "1, yes"),
-        ({"a": 0.5}, "a: 0.5"), (IMAGE, "a picture of 60 x 40 pixels"),
+        ({"a": 0.5}, "a: 0.5"), (IMAGE, "an image of 60 x 40 pixels"),
         (Region(Box(1, 2, 3.4, 4.6), "dog"), "dog at (1, 2) to (3, 5)"),
         (Grid(2, 3, Box(0, 0, 6, 4)), "grid at (0, 0) to (6, 4)"),
         (Box(0, 0, 1, 1), "box at (0, 0) to (1, 1)"),

@@ -54,7 +54,7 @@ def test_an_agent_takes_lists(folder: Path) -> None:
 
 @pytest.mark.parametrize("given", [{"a": 1}, {1}, 3, None, [[["a.png"]]], [[0, 255]], [None]])
 def test_what_is_no_image_is_refused(given: Any) -> None:
-    with pytest.raises(ImageError, match="cannot read a picture from"):
+    with pytest.raises(ImageError, match="cannot read an image from"):
         open_images([given], Config())
 
 

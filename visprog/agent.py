@@ -162,19 +162,19 @@ class Agent:
         started = time.perf_counter()
         _check_question(question)
         returns = answer_type(returns)
-        pictures = self._open(images)
-        if not pictures:
-            raise VisprogError("give at least one picture to ask about")
-        request = PlanRequest(question, len(pictures), returns, self.host.in_force)
+        opened = self._open(images)
+        if not opened:
+            raise VisprogError("give at least one image to ask about")
+        request = PlanRequest(question, len(opened), returns, self.host.in_force)
         emit = emitter_of(on_event)
         loop = self._repair_loop(request, emit)
         try:
             plans = loop.plans(self.config.votes)
         except VisprogError as error:
             status = "refused" if isinstance(error, Refused) else "error"
-            answer = Answer(status, message=str(error), planner=self.planner.name, images=pictures)  # type: ignore[arg-type]
+            answer = Answer(status, message=str(error), planner=self.planner.name, images=opened)  # type: ignore[arg-type]
         else:
-            answer = self._vote(plans, loop, pictures)
+            answer = self._vote(plans, loop, opened)
         return self._finished(answer, question, started, emit)
 
     def plan(self, question: str, images: int = 1, returns: AnswerType | None = None) -> Plan:
@@ -212,12 +212,12 @@ class Agent:
         started = time.perf_counter()
         returns = answer_type(returns)
         plan = self._given(program, returns)
-        pictures = self._open(images)
+        opened = self._open(images)
         emit = emitter_of(on_event)
         if emit is not None:
             emit(Checked, program=plan.program, diagnostics=plan.diagnostics)
-        step = self._execute(plan, returns, pictures, self.host.new_run(emit))
-        return self._finished(_answer_of((step,), pictures), "", started, emit)
+        step = self._execute(plan, returns, opened, self.host.new_run(emit))
+        return self._finished(_answer_of((step,), opened), "", started, emit)
 
     def map(
         self,
@@ -266,7 +266,7 @@ class Agent:
         if program is None and not question.strip():
             raise VisprogError("the question is empty")
         if program is not None and plan_each:
-            raise ConfigError("either one program for all pictures, or plan_each")
+            raise ConfigError("either one program for all images, or plan_each")
         if jobs < 1:
             raise ConfigError(f"jobs must be at least 1, not {jobs}")
         if on not in ("threads", "ray"):
@@ -341,13 +341,13 @@ class Agent:
         source = program_source(program.program if isinstance(program, Plan) else program)
         return Plan(source, "", diagnostics=tuple(check(source, self.host.in_force, returns=returns)))
 
-    def _vote(self, plans: Sequence[Plan], loop: RepairLoop, pictures: tuple[Image, ...]) -> Answer:
+    def _vote(self, plans: Sequence[Plan], loop: RepairLoop, images: tuple[Image, ...]) -> Answer:
         """Run each program; the answer that most of them give, or the one program's answer."""
 
         def execute(plan: Plan) -> Step:
-            return self._execute(plan, loop.request.returns, pictures, self.host.new_run(loop.emit))
+            return self._execute(plan, loop.request.returns, images, self.host.new_run(loop.emit))
 
-        answers = [_answer_of(loop.run(plan, execute), pictures) for plan in plans]
+        answers = [_answer_of(loop.run(plan, execute), images) for plan in plans]
         good = [a for a in answers if a.status == "answered"]
         if len(answers) == 1 or not good:
             return answers[0]
@@ -358,7 +358,7 @@ class Agent:
         self,
         plan: Plan,
         returns: Type,
-        pictures: tuple[Image, ...],
+        images: tuple[Image, ...],
         run: Run,
         series: Series | None = None,
     ) -> Step:
@@ -379,13 +379,13 @@ class Agent:
         if plan.error_message:
             return replace(step, message=plan.error_message)
         program = Program.parse(plan.program)
-        message = program.mismatch(len(pictures))
+        message = program.mismatch(len(images))
         if message:
             return replace(step, message=message, feedback=message)
         try:
             with run:
                 start = series.run if series is not None else partial(self.sandbox.run, program.source)
-                outcome = start(tools=run.tools(), inputs=program.bind(pictures), types=handles())
+                outcome = start(tools=run.tools(), inputs=program.bind(images), types=handles())
         except SandboxUnavailable as error:
             return replace(step, message=f"{_NO_SANDBOX}: {error}")
         step = replace(
@@ -393,7 +393,7 @@ class Agent:
             trace=tuple(run.calls),
             stdout=outcome.stdout,
             level=str(outcome.level or ""),
-            # What would be refused is known by now: a tool has said so itself, or was not called.
+            # What would be refused is known by now: a tool refused it, or was not called.
             diagnostics=(*(d for d in plan.diagnostics if not d.refusal), *_diagnostics(outcome)),
             seconds=plan.seconds + time.perf_counter() - started,
         )

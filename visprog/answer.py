@@ -30,7 +30,7 @@ READ_VERSIONS = (1, VERSION)
 programs that were tried are `attempts`."""
 
 THUMBNAIL = 640
-"""Longest side, in pixels, of the pictures kept as evidence."""
+"""Longest side, in pixels, of the images kept as evidence."""
 
 PNG = "image/png"
 
@@ -39,7 +39,7 @@ Status = Literal["answered", "fallback", "refused", "error"]
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a question.
+    """The answer to a question, or why there is none.
 
     Attributes:
         status: "answered"; "fallback" (no program answered, and the `vqa` tool was asked plainly, as the
@@ -51,7 +51,7 @@ class Answer:
         program: its source.
         diagnostics: what the check found in the program.
         trace: every call of a tool, in order.
-        images: the pictures that it is about.
+        images: the images that it is about.
         seconds: planning and running.
         planner: who wrote the program.
         probability: of the program, where the planner knows it, or the share of votes.
@@ -106,7 +106,7 @@ class Answer:
         """Plain data, as `answer.schema.json` describes it.
 
         Args:
-            pictures: hold thumbnails of all pictures involved, and an edited picture as a whole.
+            pictures: Whether to hold thumbnails of all images involved, and an edited image as a whole.
         """
         kept = Thumbnails()
         of_value = codec.Writer(kept.keep_value) if pictures else codec.Writer()
@@ -115,7 +115,7 @@ class Answer:
 
     def _to_json(self, of_value: codec.Writer, writer: codec.Writer, kept: Thumbnails) -> dict[str, Any]:
         """The JSON form, whose value and whose evidence are written by one writer each."""
-        if self._read_from is not None:  # thumbnails have lost what the JSON form says of their pictures
+        if self._read_from is not None:  # thumbnails have lost what the JSON form says of their images
             kept_form: dict[str, Any] = _copied(self._read_from)
             return kept_form
         return {
@@ -143,8 +143,7 @@ class Answer:
     def from_json(cls, data: Mapping[str, Any] | str | bytes) -> Answer:
         """An answer from its JSON form. Its `to_json` gives the same form again.
 
-        Pictures come back as the thumbnails that were kept, crops as pictures of their own; None where none
-        were kept.
+        Images come back as the thumbnails that were kept, crops as images without a root; None if none were kept.
 
         Raises:
             ValueError: It is not such a form, or of a version that cannot be read.
@@ -202,7 +201,7 @@ class Answer:
         )
 
     def to_html(self) -> str:
-        """One self-contained page: question, answer, program, and the picture of every step."""
+        """One self-contained page: question, answer, program, and the image of every step."""
         return html.page(self.to_json(), codec)
 
     def __repr__(self) -> str:

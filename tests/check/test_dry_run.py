@@ -230,7 +230,6 @@ def test_correct_programs_have_no_error(
 
 
 def test_stand_ins_give_what_they_declare(registry: Registry) -> None:
-    from visprog.check.fakes import picture
     from visprog.registry.types import accepts
 
     image = picture()

@@ -112,7 +112,7 @@ def test_the_report_of_a_run(tmp_path: Path) -> None:
     assert all(s.startswith(("data:", "#")) for s in sources)  # nothing is loaded from elsewhere
     assert sum(s.startswith("data:image") for s in sources) >= 3  # pictures of what was asked
     assert text.count("<style") == 1  # the evidence brings none
-    assert "image.width" in text and "not a picture" in text
+    assert "image.width" in text and "not an image" in text
 
 
 def test_nothing_in_the_report_is_taken_for_html(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_a_file_object_is_read_up_to_the_bound_of_an_image(monkeypatch: pytest.M
 
 
 class Reader:
-    """Anything with a `read`, such as a picture of a data set."""
+    """Anything with a `read`, such as an image of a data set."""
 
     def __init__(self, given: Any) -> None:
         self.given = given
@@ -182,7 +182,7 @@ def test_messages_and_images_have_names_that_can_be_printed(tmp_path: Path) -> N
             Image.open(path)
         assert str(error.value).isprintable()
         Path(path).write_bytes(b"x")
-        with pytest.raises(ImageError, match="not a picture") as error:
+        with pytest.raises(ImageError, match="not an image") as error:
             Image.open(path)
         assert str(error.value).isprintable()
         Path(path).write_bytes(PNG.getvalue())

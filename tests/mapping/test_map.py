@@ -87,7 +87,7 @@ def test_one_plan_is_run_on_every_picture_in_order(make: Make, folder: Path) -> 
     assert len(agent.planner.asked) == 1  # type: ignore[attr-defined]
     broken = results[5].answer
     assert (broken.status, broken.program) == ("error", BRIGHT)
-    assert broken.message == "05.png is not a picture of a kind that can be read"
+    assert broken.message == "05.png is not an image of a format that can be read"
     assert {r.answer.question for r in results} == {QUESTION}
 
 

@@ -90,7 +90,7 @@ class Segmented:
 
 @tool
 def segmented(image: Image) -> Segmented:
-    """Things, and a picture of them."""
+    """Things, and an image of them."""
     return Segmented(2, [image.region((1, 1, 5, 5), "x")], np.zeros((4, 5, 3), np.uint8))
 
 

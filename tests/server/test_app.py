@@ -183,7 +183,7 @@ def test_fields_that_a_browser_leaves_empty(client: TestClient) -> None:
     )
     assert [i["name"] for i in good(client.post("/v1/run", **form))["images"]] == ["a.png"]
     question = ("question", None, b"How many?")
-    bad(client.post("/v1/ask", **browser_form(question, empty)), 400, "at least one picture")
+    bad(client.post("/v1/ask", **browser_form(question, empty)), 400, "at least one image")
     bad(
         client.post("/v1/ask", **browser_form(question, ("images", "none.png", b""))),
         400,
@@ -214,7 +214,7 @@ def test_requests_that_cannot_be_understood(client: TestClient) -> None:
     image = {"images": ("a.png", png())}
     bad(client.post("/v1/ask", files=image), 400, "'question'")
     bad(client.post("/v1/ask", data={"question": " "}, files=image), 400, "question is empty")
-    bad(client.post("/v1/ask", json={"question": "How many?"}), 400, "at least one picture")
+    bad(client.post("/v1/ask", json={"question": "How many?"}), 400, "at least one image")
     bad(client.post("/v1/ask", data={"question": "?", "planner": "x"}, files=image), 400, "'planner'")
     bad(client.post("/v1/ask", data={"question": "?"}, files={"picture": ("a.png", png())}), 400, "'images'")
     bad(client.post("/v1/run", data={"program": COUNT, "returns": "dict"}, files=image), 400, "'returns'")

@@ -74,7 +74,7 @@ def test_pictures_are_turned_as_their_exif_says() -> None:
     exif[0x0112] = 6  # to be turned a quarter clockwise
     PIL.Image.fromarray(np.zeros((4, 8, 3), np.uint8)).save(buffer, "jpeg", exif=exif)
     assert decode(buffer.getvalue(), "a.jpg").shape == (8, 4, 3)
-    with pytest.raises(BadSample, match=r"b.jpg: not a picture of a kind that can be read"):
+    with pytest.raises(BadSample, match=r"b.jpg: not an image of a format that can be read"):
         decode(b"no picture", "b.jpg")
     with pytest.raises(BadSample, match=r"c.png: broken"):
         decode(png()[:50], "c.png")
@@ -98,7 +98,7 @@ def test_pairs_with_text_beside_the_picture(write: Write) -> None:
         write({"a/1.png": png(), "a/1.txt": " a cat\n", "b.JPG": b"broken", "b.txt": "x", "c.png": png()})
     )
     assert len(pairs) == 2 and pairs[0].captions[0] == "a cat" and pairs[0].image.shape == (4, 6, 3)
-    with pytest.raises(BadSample, match=r"b.JPG: not a picture"):
+    with pytest.raises(BadSample, match=r"b.JPG: not an image"):
         pairs[1]
 
 
@@ -211,7 +211,7 @@ def test_shards_in_json_and_broken_ones(tmp_path: Path) -> None:
     assert data.read(places["a"]).captions[0] == "from json"
     for name, reason in (
         ("b", "no caption"),
-        ("c", "not a picture"),
+        ("c", "not an image"),
         ("d", "caption cannot be read"),
     ):
         with pytest.raises(BadSample, match=reason):

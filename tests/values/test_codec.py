@@ -281,7 +281,7 @@ def test_the_server_gives_and_takes_it(agent: Agent) -> None:
 def test_answers_and_recordings_have_one_form(tmp_path: Path) -> None:
     """What differs is where pixels are kept."""
     crop = ROOT.crop(Box(10, 5, 30, 25))
-    world = codec.World(1, 2, Box(5, 5, 20, 20), "dog", "red", ROOT.box, ROOT, None, picture)
+    world = codec.FakeObject(1, 2, Box(5, 5, 20, 20), "dog", "red", ROOT.box, ROOT, None, picture)
     values = [kind.fake(world) for kind in KINDS.values()]
     values += [
         crop,

@@ -66,7 +66,7 @@ FOREIGN = {
     "a web page": b"\n<!DOCTYPE html><html>",
     "a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\n",
     "an archive": b"PK\3\4" + bytes(40),
-    "not a picture of a kind that can be read": b"hello",
+    "not an image of a format that can be read": b"hello",
 }
 
 

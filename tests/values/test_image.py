@@ -200,7 +200,7 @@ def test_animations_are_refused() -> None:
 def test_truncated_files_are_refused(kind: str) -> None:
     data = encoded(PIL.Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)), kind)
     for size in (len(data) // 2, len(data) - len(data) // 4, 12, 4):
-        with pytest.raises(ImageError, match=r"is broken|not a picture"):
+        with pytest.raises(ImageError, match=r"is broken|not an image"):
             Image.open(data[:size])
 
 
@@ -246,8 +246,8 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     for source, message in (
         (tmp_path / "none.png", "no such file"), (tmp_path, "is a folder"),
         (tmp_path / "empty.png", "empty.png is empty"),
-        (tmp_path / "text.png", "text.png is not a picture"), (b"", "bytes is empty"),
-        (3, "cannot read a picture from int"),
+        (tmp_path / "text.png", "text.png is not an image"), (b"", "bytes is empty"),
+        (3, "cannot read an image from int"),
         (None, "from NoneType"), ("a\x00b", "no path of a file"), ("x" * 5000, "cannot read"),
     ):  # fmt: skip
         with pytest.raises(ImageError, match=message):
@@ -285,7 +285,7 @@ def test_places_in_a_crop_are_places_in_the_root_at_any_depth(
     for left, top, width, height in cuts:
         box = Box(left, top, left + width, top + height)
         if box.intersection(image.box) is None:
-            with pytest.raises(ImageError, match="lies outside the picture"):
+            with pytest.raises(ImageError, match="lies outside the image"):
                 image.crop(box)
             continue
         image = image.crop(box)

@@ -170,4 +170,4 @@ def _read_json(file: Path) -> dict[str, Any]:
 def words_summary(folder: Path | None) -> str:
     """The words that a model knows, for a planner; empty if it reads any."""
     words = sorted(word for word in known_words(folder) or () if word.isalpha() and len(word) > 1)
-    return f"what can be said in the words that it was taught: {', '.join(words)}" if words else ""
+    return f"descriptions in the words that it was taught: {', '.join(words)}" if words else ""

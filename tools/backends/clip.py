@@ -31,7 +31,7 @@ CONTRASTS = ("something", "something else", "a scene", "a thing")
 HEAD = re.compile(
     r"^(?:there (?:is|are) )?(.+?) (?:is|are|has|have|with|without|in|on|at|of|near|that|who|which|\w+ing)\b"
 )
-"""The part of a statement that names an object, before what is said about it."""
+"""The part of a statement that names an object, before its properties."""
 
 DENIALS = re.compile(r"\b(?:not|no|isn't|isnt|aren't|arent)\b")
 
@@ -71,7 +71,7 @@ class ClipBackend(ModelBackend):
     def sees(self) -> Sees:
         """The words that the model was taught; any text if it reads any word."""
         if known_words(self.folder) is None:
-            return Sees("any short text about how a thing looks.")
+            return Sees("any short text about how an object looks.")
         read = Parsed(lambda text: self._read(DENIALS.sub(" ", text.lower())))
         return Sees(words_summary(self.folder), {self.parameter: read})
 

@@ -30,7 +30,7 @@ class StandIns:
     """Stand-ins for tools, which answer alike for every image.
 
     Attributes:
-        count: how many things are found, whatever is looked for.
+        count: Number of objects found, for any search.
         truths: the answers to yes/no questions, in turn.
         texts: what is read or described, in turn.
     """
@@ -113,7 +113,7 @@ class StandIns:
             frame=Box(0, 0, WIDTH, HEIGHT),
             image=next((v for v in given if isinstance(v, Image)), None),
             region=next((v for v in given if isinstance(v, Region)), None),
-            blank=lambda: picture(i),
+            blank=lambda: plain_image(i),
         )
         return KINDS[kind.__name__].fake(world)
 
@@ -143,8 +143,8 @@ def _is_listed(kind: Type, value: Any) -> bool:
     )
 
 
-def picture(number: int = 0) -> Image:
-    """A plain picture, each number of another grey."""
+def plain_image(number: int = 0) -> Image:
+    """A plain image, each number of another grey."""
     import numpy as np
 
-    return Image(np.full((HEIGHT, WIDTH, 3), 60 + 20 * (number % 10), np.uint8), name=f"picture {number + 1}")
+    return Image(np.full((HEIGHT, WIDTH, 3), 60 + 20 * (number % 10), np.uint8), name=f"image {number + 1}")

@@ -131,7 +131,7 @@ def _answer_by_alias(tree: ast.Module) -> str | None:
 
 
 def _refused_modules(tree: ast.Module) -> set[str]:
-    """Names of modules that cannot be imported: that is said once, and not of each of their attributes."""
+    """Names of modules that cannot be imported: one diagnostic, not one per attribute."""
     return {
         (alias.asname or alias.name).partition(".")[0]
         for node in ast.walk(tree)

@@ -1,4 +1,4 @@
-"""What the command line prints for people. Nothing that a picture or a model says can move the cursor."""
+"""What the command line prints for people. No text from an image or a model can move the cursor."""
 
 from __future__ import annotations
 

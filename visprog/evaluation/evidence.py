@@ -33,18 +33,18 @@ class Evidence(Journal):
         if self._left[row["right"]] > 0:
             self._left[row["right"]] -= 1
             data = answer.to_json()
-            pictures = {digest: _smaller(picture) for digest, picture in data["pictures"].items()}
-            self.append({"id": row["id"], "right": row["right"], "answer": {**data, "pictures": pictures}})
+            smaller = {digest: _smaller(kept) for digest, kept in data["pictures"].items()}
+            self.append({"id": row["id"], "right": row["right"], "answer": {**data, "pictures": smaller}})
 
 
-def _smaller(picture: Mapping[str, Any]) -> Mapping[str, Any]:
+def _smaller(kept: Mapping[str, Any]) -> Mapping[str, Any]:
     """Scale an image of the JSON form of answers to MAX_SIDE. Width and height stay those of the original."""
-    with open_header(base64.b64decode(picture["data"])) as image:
+    with open_header(base64.b64decode(kept["data"])) as image:
         if max(image.size) <= MAX_SIDE:
-            return picture
+            return kept
         image.thumbnail((MAX_SIDE, MAX_SIDE))
         buffer = io.BytesIO()
         image.convert("RGB").save(buffer, "jpeg", quality=85)
     data = base64.b64encode(buffer.getvalue()).decode()
-    scale = MAX_SIDE / max(picture["width"], picture["height"])
-    return {**picture, "data": data, "mime": "image/jpeg", "scale": scale}
+    scale = MAX_SIDE / max(kept["width"], kept["height"])
+    return {**kept, "data": data, "mime": "image/jpeg", "scale": scale}

@@ -127,14 +127,14 @@ def _filters(rows: Iterable[Row]) -> Markup:
 
 
 def _article(row: Row, answer: Mapping[str, Any] | None) -> Markup:
-    said = f"{short(row['answer'])} — truth: {short(row['truth'])}"
+    text = f"{short(row['answer'])} — truth: {short(row['truth'])}"
     if row["status"] != "answered":
-        said = f"{row['status']}: {row['message']} — truth: {short(row['truth'])}"
+        text = f"{row['status']}: {row['message']} — truth: {short(row['truth'])}"
     head = tag(
         "summary",
         tag("span", "✓" if row["right"] else "✗", class_="mark"),
         _thumbnail(answer) if answer is not None else Markup(""),
-        tag("span", tag("b", row["question"]), " ", said, " ", tag("small", row["id"]), class_="said"),
+        tag("span", tag("b", row["question"]), " ", text, " ", tag("small", row["id"]), class_="said"),
     )
     if answer is not None:
         inside: str = fragment(answer, codec)
@@ -151,12 +151,12 @@ def _article(row: Row, answer: Mapping[str, Any] | None) -> Markup:
 
 
 def _thumbnail(answer: Mapping[str, Any]) -> Markup:
-    """The first picture of a question, small."""
+    """The first image of a question, small."""
     digests = [image["digest"] for image in answer["images"] if image["digest"] in answer["pictures"]]
     if not digests:
         return Markup("")
-    picture = answer["pictures"][digests[0]]
-    source = f"data:{picture['mime']};base64,{picture['data']}"
+    kept = answer["pictures"][digests[0]]
+    source = f"data:{kept['mime']};base64,{kept['data']}"
     return tag("svg", tag("image", href=source, width=64, height=48), viewBox="0 0 64 48", class_="thumbnail")
 
 

@@ -24,7 +24,7 @@ def choose(request: PlanRequest, examples: Sequence[Example], k: int) -> list[Ex
     """The `k` examples most like the request, the most similar last (next to the question).
 
     Questions are compared by Okapi BM25 over stemmed words (Robertson and Zaragoza, "The Probabilistic
-    Relevance Framework: BM25 and Beyond", 2009). Examples with another number of pictures, or another type of
+    Relevance Framework: BM25 and Beyond", 2009). Examples with another number of images, or another type of
     answer than asked for, count half. Examples that call what the registry does not hold, or look for what no
     backend in force can see, are never shown: they would teach names and phrases that are refused.
     """

@@ -150,9 +150,9 @@ def describe_failure(step: Step) -> str:
 
     problems = [_finding(d) for d in step.diagnostics]
     if step.feedback:
-        # What stops a run may quote words read in the picture: they stay inside the quotation, as data.
-        said = step.feedback.replace("<", "‹").replace(">", "›")
-        problems = [f"It stopped while it ran:\n<error>{said[:500]}</error>"]
+        # What stops a run may quote words read in the image: they stay inside the quotation, as data.
+        quoted = step.feedback.replace("<", "‹").replace(">", "›")
+        problems = [f"It stopped while it ran:\n<error>{quoted[:500]}</error>"]
     numbered = "\n".join(f"{i:3} | {line}" for i, line in enumerate(step.program.splitlines(), 1))
     name = "repair.txt" if step.program else "no_program.txt"
     text = Template(prompts.text(name)).substitute(program=numbered, problems="\n".join(problems))

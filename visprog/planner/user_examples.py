@@ -59,7 +59,7 @@ def read_examples(path: Path) -> tuple[Example, ...]:
 
 
 def found_examples() -> tuple[Example, ...]:
-    """The examples of the working folder, which a model is told: left out, with a warning, unless they are trusted.
+    """The examples of the working folder, which enter a prompt: left out, with a warning, unless they are trusted.
 
     Raises:
         ConfigError: as `read_examples` does.
@@ -73,7 +73,7 @@ def found_examples() -> tuple[Example, ...]:
     if trusted:
         return read_examples(DEFAULT)
     warnings.warn(
-        f"{DEFAULT}, found in the working folder, is left out, since a model would be told what it holds: look at it, "
+        f"{DEFAULT}, found in the working folder, is left out, since its content would enter a prompt: look at it, "
         "then trust it with 'visprog trust'",
         stacklevel=2,
     )

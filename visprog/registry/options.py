@@ -72,7 +72,7 @@ def described_arguments(doc: str) -> dict[str, str]:
         return {}
     section = re.split(r"\n(?=\S)", f"\n{text}", maxsplit=1)[0]
     entries = re.findall(r"^ {4}(\w[\w, ]*)(?:\([^)]*\))?: *((?:.|\n(?! {4}\S))*)", section, re.MULTILINE)
-    return {name.strip(): " ".join(said.split()) for names, said in entries for name in names.split(",")}
+    return {name.strip(): " ".join(text.split()) for names, text in entries for name in names.split(",")}
 
 
 def _parameters(make: Callable[..., Any], described: Mapping[str, str]) -> tuple[dict[str, Option], bool]:

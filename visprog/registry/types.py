@@ -30,7 +30,7 @@ AnswerType: TypeAlias = type | types.UnionType | types.GenericAlias | str
 SCALARS: tuple[type, ...] = (bool, int, float, str)
 
 SHAPES: tuple[Any, ...] = tuple(kind.cls for kind in KINDS.values() if kind.is_shape)
-"""Things found by their outline. Where a tool takes a region, it takes one of these."""
+"""Objects found by their outline. Where a tool takes a region, it takes one of these."""
 
 _COORDINATES: dict[type, int] = {Box: 4, Point: 2}
 """Values for which a tuple of so many numbers can stand."""

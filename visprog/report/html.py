@@ -262,10 +262,10 @@ class _Evidence:
         self, digest: str, shapes: Sequence[tuple[Data, DrawnValue, str]], side: int, name: str = ""
     ) -> Markup:
         """An image with shapes drawn in, which are in the coordinates of the whole image."""
-        picture = self.pictures.get(digest)
-        if picture is None or self.budget < 0:
+        kept = self.pictures.get(digest)
+        if kept is None or self.budget < 0:
             return Markup("")
-        drawn = _drawn(picture, [(drawing, color) for _, drawing, color in shapes], side)
+        drawn = _drawn(kept, [(drawing, color) for _, drawing, color in shapes], side)
         if drawn is None:
             return Markup("")
         self.budget -= len(drawn.url)
@@ -276,12 +276,12 @@ class _Evidence:
         return markup.image(drawn, alt, " · ".join(notes))
 
 
-def _drawn(picture: Data, shapes: Sequence[Shape], side: int) -> Figure | None:
+def _drawn(kept: Data, shapes: Sequence[Shape], side: int) -> Figure | None:
     try:
-        data = base64.b64decode(picture["data"])
+        data = base64.b64decode(kept["data"])
     except ValueError:
         return None
-    return figure(data, (0.0, 0.0, float(picture["width"]), float(picture["height"])), shapes, side)
+    return figure(data, (0.0, 0.0, float(kept["width"]), float(kept["height"])), shapes, side)
 
 
 def _heading(text: str) -> Markup:

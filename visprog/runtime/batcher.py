@@ -130,7 +130,7 @@ class Batcher:
             if len(given) != len(batch):
                 raise ToolError(f"the backend returned {len(given)} results for {len(batch)} calls")
             results = given
-        except BaseException as error:  # the whole batch failed; each caller is told
+        except BaseException as error:  # the whole batch failed; each caller gets the error
             results = [contained(error)] * len(batch)
         finally:
             self._seconds = time.monotonic() - started

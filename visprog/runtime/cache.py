@@ -19,7 +19,7 @@ _SMALL = 256
 class Cache:
     """Keeps the most recently used results, up to a number of bytes. Safe to use from many threads.
 
-    A picture that several results lie in is held, and counted, once.
+    An image that several results lie in is held, and counted, once.
     """
 
     def __init__(self, megabytes: float) -> None:

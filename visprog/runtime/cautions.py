@@ -1,4 +1,4 @@
-"""What a person should know before they rely on an answer: said by its tools, or read from its trace."""
+"""What a person should know before they rely on an answer: from its tools, or read from its trace."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from .call import Call
 def cautions_on(value: Any, trace: Sequence[Call]) -> tuple[str, ...]:
     """Sentences on an answer, each once.
 
-    What a tool said; a tool that was given an empty list, and so left the image as it was; and, of an answer that is a
-    share or an image, what was looked for and not found. That a number of objects is 0 says so itself.
+    They are the cautions of its tools; a tool that was given an empty list, and so left the image as it was; and, for
+    an answer that is a share or an image, what was searched and not found. A count of 0 objects needs no sentence.
     """
-    said = [sentence for call in trace for sentence in call.cautions]
+    sentences = [sentence for call in trace for sentence in call.cautions]
     for call in trace:
-        said += [
+        sentences += [
             f"{call.tool} was given an empty list of {name}: nothing was changed"
             for name, given in call.arguments.items()
             if isinstance(given, list | tuple) and not given and isinstance(call.result, Image)
         ]
     if isinstance(value, float | Image):
-        said += missed(trace)
-    return tuple(dict.fromkeys(said))
+        sentences += missed(trace)
+    return tuple(dict.fromkeys(sentences))
 
 
 def missed(trace: Sequence[Call]) -> list[str]:
@@ -38,4 +38,4 @@ def missed(trace: Sequence[Call]) -> list[str]:
 
 def _wanted(call: Call) -> str:
     texts = [f"'{v}'" for v in call.arguments.values() if isinstance(v, str) and v]
-    return " ".join(texts) or "such thing"
+    return " ".join(texts) or "such object"

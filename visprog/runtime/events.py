@@ -1,4 +1,4 @@
-"""What happens while a question is answered, told to a listener as it happens: for progress, streams and pages.
+"""Events of a run, sent to a listener as they happen: for progress bars, streams and pages.
 
     agent.ask("How many dogs?", "dogs.jpg", on_event=print)
 

@@ -229,9 +229,9 @@ class Run:
             found: Any = MISSING if key is None else self.host.cache.get(key)
             cached = found is not MISSING
             if not cached:
-                with self._inside(tool), cautions() as said:
+                with self._inside(tool), cautions() as collected:
                     result = tool.result(self._answer(tool, dict(arguments)), arguments)
-                found = result, tuple(said)
+                found = result, tuple(collected)
             if key is not None and not cached:
                 self.host.cache.put(key, found)
                 if holds_picture(list(arguments.values())):
@@ -425,7 +425,7 @@ def _check_options(tool: Tool, chosen: ToolConfig) -> None:
     where, name_in_force = f"[tools.{tool.name}]", chosen.backend or tool.default_backend
     try:
         options = backend_options(tool, chosen.backend)
-    except MissingExtra:  # said when it is called: the rest of the tools can work
+    except MissingExtra:  # an error of its calls: the other tools can work
         return
     except ImportError as error:
         if ":" not in chosen.backend:

@@ -24,7 +24,7 @@ def arguments_of(
     tool: Tool,
     given: Mapping[str, Any],
     values: Mapping[str, Any],
-    pictures: Mapping[str, Image],
+    images: Mapping[str, Image],
     pixels: int,
 ) -> dict[str, Any]:
     """Make the arguments of a tool call from a request.
@@ -33,15 +33,15 @@ def arguments_of(
         tool: Tool to call.
         given: Arguments by name, in the form of the tool's JSON schema: images, regions and other values are ids.
         values: Values by id, in the JSON form of answers, such as results of earlier calls. The images that they
-            refer to must be among `pictures`.
-        pictures: Uploaded images by id.
+            refer to must be among `images`.
+        images: Uploaded images by id.
         pixels: Maximum number of pixels of images and masks together.
 
     Raises:
         Problem: 400 if an argument is wrong or an id is unknown, 413 if masks are too large.
     """
-    known: dict[str, Any] = dict(pictures)
-    reader = _reader(pictures.values(), pixels)
+    known: dict[str, Any] = dict(images)
+    reader = _reader(images.values(), pixels)
     for name, data in values.items():
         try:
             known[name] = reader.value(data)

@@ -42,7 +42,7 @@ class Weights:
 class Models(BackendLoader):
     """Loads backends and keeps their weights within a budget.
 
-    Backends load at their first call, which is made in the thread of whoever asks: others go on meanwhile. To make
+    Backends load at their first call, which is made in the thread of the caller: others go on meanwhile. To make
     room, the weights that were not used for longest leave, never those in use; where only such are left, the
     call waits. A backend leaves by being forgotten, and by its `unload()` where it has one.
 

@@ -132,7 +132,7 @@ def _replica() -> type:
         async def __call__(self, calls: list[dict[str, Any]]) -> list[tuple[Any, str, str]]:
             try:
                 results = await asyncio.to_thread(self.backend, calls)
-            except Exception as error:  # the whole batch failed; each caller is told
+            except Exception as error:  # the whole batch failed; each caller gets the error
                 results = [error] * len(calls)
             return [portable(result) for result in results]
 
@@ -145,8 +145,8 @@ def portable(result: Any) -> tuple[Any, str, str]:
         return result, "", ""
     if isinstance(result, Refused | MissingExtra):
         return None, "refused", str(result)
-    said = str(result) if isinstance(result, VisprogError) else f"{type(result).__name__}: {result}"
-    return None, "error", said
+    message = str(result) if isinstance(result, VisprogError) else f"{type(result).__name__}: {result}"
+    return None, "error", message
 
 
 def _received(reply: Any) -> Any:

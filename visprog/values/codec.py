@@ -450,7 +450,7 @@ KINDS: dict[str, Kind] = {
             },
             fake=lambda world: world.image or world.blank(),
             words=image_words,
-            show=lambda image: f"a picture of {image.width} x {image.height} pixels",
+            show=lambda image: f"an image of {image.width} x {image.height} pixels",
             opened=("width", "height", "size", "name", "box"),
             writer=lambda image, writer: writer.image(image, alone=True) or {},
             reader=lambda data, reader: reader.image(data),

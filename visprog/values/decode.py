@@ -47,9 +47,9 @@ def open_header(data: bytes) -> PIL.Image.Image:
         bare, exif = _without_metadata(data)
         if bare == data:
             raise
-        picture = PIL.Image.open(io.BytesIO(bare), formats=FORMATS)
-        picture.info.setdefault("exif", exif)
-        return picture
+        image = PIL.Image.open(io.BytesIO(bare), formats=FORMATS)
+        image.info.setdefault("exif", exif)
+        return image
 
 
 @contextlib.contextmanager
@@ -94,7 +94,7 @@ def too_large(name: str, max_pixels: int, size: str | tuple[int, int]) -> ImageE
     return ImageError(f"{name} has {there}: make it smaller, or allow more with max_pixels (--max-pixels)")
 
 
-def to_array(picture: PIL.Image.Image, name: str, max_pixels: int) -> NDArray[Any]:
+def to_array(image: PIL.Image.Image, name: str, max_pixels: int) -> NDArray[Any]:
     """The upright pixels of a Pillow image, and its alpha.
 
     Returns:
@@ -104,47 +104,47 @@ def to_array(picture: PIL.Image.Image, name: str, max_pixels: int) -> NDArray[An
         ImageError: it has too many pixels or several frames, or is a preview only.
         Exception: what Pillow raises while it decodes; `blaming` turns it into an `ImageError`.
     """
-    if picture.width * picture.height > max_pixels:
-        raise too_large(name, max_pixels, picture.size)
-    tags = getattr(picture, "tag_v2", {})
+    if image.width * image.height > max_pixels:
+        raise too_large(name, max_pixels, image.size)
+    tags = getattr(image, "tag_v2", {})
     if tags.get(254) == 1 or 50706 in tags:  # NewSubfileType: reduced resolution; DNGVersion
         raise ImageError(f"{name} is a raw photograph, which is not read: convert it to PNG or JPEG")
-    frames = getattr(picture, "n_frames", 1)
-    if frames > 1 and picture.format != "MPO":  # phones write one photograph and its previews as MPO
-        what = "a document or an animation" if picture.format == "TIFF" else "an animation"
-        raise ImageError(f"{name} is {what} of {frames} frames: save the frame that you mean as a picture")
-    picture = _upright(picture)
-    mode, transparent = picture.mode, picture.info.get("transparency")
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":  # phones write one photograph and its previews as MPO
+        what = "a document or an animation" if image.format == "TIFF" else "an animation"
+        raise ImageError(f"{name} is {what} of {frames} frames: save the frame that you mean as an image")
+    image = _upright(image)
+    mode, transparent = image.mode, image.info.get("transparency")
     if mode.startswith("I;16") or mode in ("I", "F"):
-        grey = _to_unit(np.asarray(picture), name)
+        grey = _to_unit(np.asarray(image), name)
         if not isinstance(transparent, int):
             return grey[:, :, None]
-        alpha = (np.asarray(picture) != transparent).astype(np.float64)
+        alpha = (np.asarray(image) != transparent).astype(np.float64)
         return np.dstack([grey, grey, grey, alpha])
     if mode == "La":  # which Pillow converts to nothing else
-        picture = picture.convert("LA")
+        image = image.convert("LA")
     if mode in ("RGBA", "LA", "PA", "La", "RGBa"):
-        return np.asarray(picture.convert("RGBA"))
+        return np.asarray(image.convert("RGBA"))
     if transparent is not None:
         if (
             isinstance(transparent, tuple) and max(transparent) > 255
         ):  # 16-bit samples, which Pillow reads as 8-bit
-            picture.info["transparency"] = tuple(v >> 8 for v in transparent)
-        return np.asarray(picture.convert("RGBA"))
-    return np.asarray(picture.convert("RGB"))
+            image.info["transparency"] = tuple(v >> 8 for v in transparent)
+        return np.asarray(image.convert("RGBA"))
+    return np.asarray(image.convert("RGB"))
 
 
-def _upright(picture: PIL.Image.Image) -> PIL.Image.Image:
+def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
     """The image decoded and turned as its orientation says; the other tags are neither written nor read."""
     import PIL.Image
     import PIL.TiffTags
 
-    tags = getattr(picture, "tag_v2", None)
+    tags = getattr(image, "tag_v2", None)
     if tags is not None:  # Pillow turns a TIFF while it loads it, and would read these directories of tags
         for group in PIL.TiffTags.TAGS_V2_GROUPS:
             if group in tags:
                 del tags[group]
-    picture.load()
+    image.load()
     turn = PIL.Image.Transpose
     method = {
         2: turn.FLIP_LEFT_RIGHT,
@@ -154,19 +154,19 @@ def _upright(picture: PIL.Image.Image) -> PIL.Image.Image:
         6: turn.ROTATE_270,
         7: turn.TRANSVERSE,
         8: turn.ROTATE_90,
-    }.get(orientation(picture))
-    return picture if method is None else picture.transpose(method)
+    }.get(orientation(image))
+    return image if method is None else image.transpose(method)
 
 
-def orientation(picture: PIL.Image.Image) -> int:
+def orientation(image: PIL.Image.Image) -> int:
     """Orientation by EXIF, else by XMP, in 1…8; 1 if it is missing, out of range or cannot be read."""
     with contextlib.suppress(Exception):  # tags that cannot be parsed do not make pixels wrong
-        value: Any = picture.getexif().get(_ORIENTATION)
+        value: Any = image.getexif().get(_ORIENTATION)
         if isinstance(value, tuple | bytes):
             value = value[0]
         if 1 <= int(value) <= 8:
             return int(value)
-    xmp = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp") or b""
+    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
     found = _XMP_ORIENTATION.search(xmp.encode("utf-8", "replace") if isinstance(xmp, str) else bytes(xmp))
     return int(found[1]) if found else 1
 

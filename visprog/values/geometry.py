@@ -75,7 +75,7 @@ class Point:
         return Box(self.x, self.y, self.x, self.y)
 
     def distance(self, other: Point | Located) -> float:
-        """Distance in pixels to another point, or to the nearest part of a located thing."""
+        """Distance in pixels to another point, or to the nearest part of a located object."""
         if isinstance(other, Point):
             return math.hypot(self.x - other.x, self.y - other.y)
         return other.distance(self)
@@ -86,7 +86,7 @@ class Point:
 
 
 class Located:
-    """Anything that has a place in the picture: a `box`, and with it relations to everything else.
+    """Anything that has a place in the image: a `box`, and with it relations to everything else.
 
     Relations compare centres (`left_of`, `above`, …) or extents (`inside`, `overlaps`, `touches`).
     """

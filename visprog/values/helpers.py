@@ -15,7 +15,7 @@ T = TypeVar("T", bound=Located)
 
 
 class NothingFound(ValueError):
-    """A choice was asked for among no things at all, or past the end of them."""
+    """A choice was asked for among no objects at all, or past the end of them."""
 
 
 def best(regions: Sequence[T]) -> T:
@@ -143,7 +143,7 @@ FUNCTIONS = (
     distance,
     intersections,
 )
-"""What programs may call, in the order in which a planner is told of them."""
+"""What programs may call, in the order in which planners see it."""
 
 
 def _some(regions: Sequence[T], name: str) -> Sequence[T]:

@@ -50,14 +50,14 @@ ImageLike: TypeAlias = (
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """A picture: 8-bit RGB pixels, and its place in the root image if it is a crop.
+    """An image: 8-bit RGB pixels, and its place in the root image if it is a crop.
 
     Attributes:
         pixels: uint8 array (H, W, 3), RGB, read-only.
         alpha: uint8 array (H, W), or None if the image is opaque; with it, `pixels` are composed over a
             background, which is white unless that would hide what is drawn.
         name: where it came from (a file name), for messages and reports.
-        root: the whole picture that this is a crop of; itself, where it is not a crop.
+        root: the whole image that this is a crop of; itself if it is not a crop.
         origin: its top-left corner in the frame of the root, in whole pixels.
     """
 
@@ -131,7 +131,7 @@ class Image:
             return cls._from_array(array, given, most)
         hint = "; give several images one after another" if isinstance(source, list | tuple) else ""
         raise ImageError(
-            f"cannot read a picture from {type(source).__name__}: "
+            f"cannot read an image from {type(source).__name__}: "
             f"give a path, bytes, a PIL image, an array or a tensor{hint}"
         )
 
@@ -149,7 +149,7 @@ class Image:
                 shown, hint = printable(path, 40), ": a data URL is read from bytes, decoded with base64"
             raise ImageError(f"no such file: {shown}{hint}") from None
         except IsADirectoryError:
-            raise ImageError(f"{shown} is a folder, not a picture") from None
+            raise ImageError(f"{shown} is a folder, not an image") from None
         except OSError as error:
             raise ImageError(f"cannot read {shown}: {error.strerror or error}") from None
         except ValueError:
@@ -235,7 +235,7 @@ class Image:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of size, pixels and alpha, in hex: equal pictures have equal digests."""
+        """SHA-256 of size, pixels and alpha, in hex: equal images have equal digests."""
         sha = hashlib.sha256(repr(self.pixels.shape).encode())
         sha.update(self.pixels.data)
         if self.alpha is not None:
@@ -252,7 +252,7 @@ class Image:
         whole = Box(math.floor(box.left), math.floor(box.top), math.ceil(box.right), math.ceil(box.bottom))
         inner = whole.intersection(self.box)
         if inner is None:
-            raise ImageError(f"cannot crop {box}: it lies outside the picture, {self.box}")
+            raise ImageError(f"cannot crop {box}: it lies outside the image, {self.box}")
         local = self.to_local(inner)
         rows, columns = slice(int(local.top), int(local.bottom)), slice(int(local.left), int(local.right))
         alpha = None if self.alpha is None else self.alpha[rows, columns]

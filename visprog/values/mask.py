@@ -14,7 +14,7 @@ from .geometry import Box, Located
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mask(Located):
-    """True where a pixel belongs to the thing.
+    """True where a pixel belongs to the object.
 
     Attributes:
         pixels: bool array (H, W) of the box's size, read-only.

@@ -75,7 +75,7 @@ def to_uint8(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
             hint = "; move its channels last with array.transpose(1, 2, 0)"
         elif array.ndim == 4:
             hint = "; give one image of the batch, such as array[0]"
-        raise ImageError(f"{name} has shape {array.shape}: a picture is (H, W), (H, W, 3) or (H, W, 4){hint}")
+        raise ImageError(f"{name} has shape {array.shape}: an image is (H, W), (H, W, 3) or (H, W, 4){hint}")
     if array.dtype.kind in "uf" and not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype == np.uint8:

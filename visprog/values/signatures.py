@@ -50,4 +50,4 @@ def describe(data: bytes) -> str:
             return f"is {what}, which is not read: {way_out}"
     if _READ.match(start):
         return "is broken, or of a rare variant of its format: convert it to PNG or JPEG"
-    return "is not a picture of a kind that can be read"
+    return "is not an image of a format that can be read"

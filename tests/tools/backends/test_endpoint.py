@@ -53,7 +53,7 @@ class FakeVlm:
                 }  # fmt: skip
                 if fake.status != 200:
                     body = {
-                        "error": {"message": "no such thing", "type": "error", "code": None, "param": None}
+                        "error": {"message": "no such object", "type": "error", "code": None, "param": None}
                     }
                 data = json.dumps(body).encode()
                 self.send_response(fake.status)

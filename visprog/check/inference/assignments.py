@@ -120,7 +120,7 @@ class Assignments:
             owner = self.context.scope.owner(receiver.id)
             if owner is not None:
                 owner.bind(receiver.id, type_)
-                # What a condition said of it, further in, stands on the variable itself too.
+                # What a condition narrowed, further in, stands on the variable itself too.
                 outer = owner.parent.owner(receiver.id) if owner.passing and owner.parent else None
                 if outer is not None:
                     outer.bind(receiver.id, type_)

@@ -52,7 +52,7 @@ def call_builtin(caller: Caller, name: str, arguments: Arguments, node: ast.Call
 
 
 def need_order(caller: Caller, name: str, type_: StaticType, node: ast.expr) -> None:
-    """Report things that have no order of their own, such as regions."""
+    """Report values that have no order of their own, such as regions."""
     if not comparable(ast.Lt(), type_, type_):
         caller.diagnostics.add(
             "operand-types", node, f"{name} cannot order values of type {show(type_)}",

@@ -1,4 +1,4 @@
-"""What all parts of the inference share: the tools, the diagnostics, and how things stand at the current statement."""
+"""What all parts of the inference share: the tools, the diagnostics, and the state at the current statement."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ _SETS = (set, frozenset, VIEW)
 
 
 def vague(type_: StaticType) -> bool:
-    """True if nothing can be said: unknown, a type variable, or a value that cannot come about."""
+    """True if nothing is known: unknown, a type variable, or a value that cannot come about."""
     return type_ in (UNKNOWN, NEVER) or isinstance(type_, Variable)
 
 

@@ -152,7 +152,7 @@ def _compare(
         compared = seen.total()
         if compared >= MIN_WORLDS and len(seen) > 1 and compared - seen.most_common(1)[0][1] >= MIN_OTHERS:
             break
-        images = len(world.pictures)
+        images = len(world.images)
         wanted = right.run(world)
         if world.doubtful or isinstance(wanted, Failed):
             continue
@@ -193,7 +193,7 @@ class Runnable:
         """The answer, or `Failed`. `vacuous` then says whether the program called `all` on nothing."""
         self.vacuous = False
         tools = {**world.tools(), "report_vacuous": self._report_vacuous}
-        return self._execute(tools, self._program.bind(world.pictures))
+        return self._execute(tools, self._program.bind(world.images))
 
     def _report_vacuous(self) -> None:
         self.vacuous = True

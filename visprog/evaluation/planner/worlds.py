@@ -59,7 +59,7 @@ class World:
         self.doubtful = False
         """Whether the right answer is open, as for "red or blue?" about a green object."""
         self.scenes = SceneMaker(words, random.Random(seed)).scenes(images)
-        self.pictures = [scene.image for scene in self.scenes]
+        self.images = [scene.image for scene in self.scenes]
         self._by_name = {scene.image.name: scene for scene in self.scenes}
         self._groups = [g for options in words.choices if (g := _group(options))]
 
