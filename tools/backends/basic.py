@@ -81,7 +81,7 @@ class _Basic:
         """The properties that pixels show."""
         return Sees(
             'colour ("red", "dark blue"), "dark" and "bright", and the form of the image ("portrait", "landscape", '
-            '"square"). It refuses all else: what a thing is, does, wears or is made of.',
+            '"square"). It refuses all else: what an object is, does, wears or is made of.',
             {self.parameter: Parsed(self._check)},
         )
 
