@@ -9,24 +9,31 @@ from typing import Any
 
 import pytest
 
+from tests.server.heavy import Heavy
 from visprog.server.models import Models
 from visprog.tools.backends import _checkpoint as module
+from visprog.tools.backends._model_backend import ModelBackend
+from visprog.tools.backends.blip import BlipCaptioner
+from visprog.tools.backends.clip import ClipMatcher
+from visprog.tools.backends.llava import LlavaVqa
+from visprog.tools.backends.owl import OwlDetector
+from visprog.tools.backends.sam import SamSegmenter
 from visprog.values import Region
 from visprog.values.image import Image
 
 CASES = [
-    ("owlv2", "visprog.tools.backends.owl:OwlDetector", {"what": "cat"}),
-    ("clip", "visprog.tools.backends.clip:ClipMatcher", {"text": "cat"}),
-    ("sam", "visprog.tools.backends.sam:SamSegmenter", {}),
-    ("blip", "visprog.tools.backends.blip:BlipCaptioner", {}),
-    ("llava", "visprog.tools.backends.llava:LlavaVqa", {"question": "what is it?"}),
+    ("owlv2", OwlDetector, {"what": "cat"}),
+    ("clip", ClipMatcher, {"text": "cat"}),
+    ("sam", SamSegmenter, {}),
+    ("blip", BlipCaptioner, {}),
+    ("llava", LlavaVqa, {"question": "what is it?"}),
 ]
 
 
-@pytest.mark.parametrize(("kind", "path", "arguments"), CASES, ids=[kind for kind, _, _ in CASES])
+@pytest.mark.parametrize(("kind", "made", "arguments"), CASES, ids=[kind for kind, _, _ in CASES])
 def test_a_network_leaves_for_another_and_comes_back(
     kind: str,
-    path: str,
+    made: type[ModelBackend],
     arguments: dict[str, Any],
     checkpoint: Callable[[str], str],
     pictures: list[Image],
@@ -37,11 +44,11 @@ def test_a_network_leaves_for_another_and_comes_back(
         **arguments,
     }
     models = Models(100 << 20)
-    backend = models.backend(kind, path, (("model", checkpoint(kind)),))
+    backend = models.get(made, (("model", checkpoint(kind)),), kind)
     first = repr(backend([call]))
     assert models.loaded()[kind] > 1000
     networks = [weakref.ref(c.network) for c in module._loaded.values()]
-    models.backend("other", "tests.server.heavy:Heavy", (("mib", 100),))([{}])
+    models.get(Heavy, (("mib", 100),), "other")([{}])
     gc.collect()
     assert set(models.loaded()) == {"other"} and not module._loaded
     assert networks and not any(network() for network in networks)
