@@ -71,7 +71,7 @@ class ClipBackend(ModelBackend):
     def sees(self) -> Sees:
         """The words that the model was taught; any text if it reads any word."""
         if known_words(self.folder) is None:
-            return Sees("any short text about how a thing looks.")
+            return Sees("any short text about how an object looks.")
         read = Parsed(lambda text: self._read(DENIALS.sub(" ", text.lower())))
         return Sees(words_summary(self.folder), {self.parameter: read})
 
