@@ -1,5 +1,4 @@
-"""Cutting an image: around a thing found, beside it, or in half. What is found in a part is told in the
-frame of the whole."""
+"""Crops of an image: around a region, beside it, or a half. Regions found in a crop lie in the frame of the root."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from ..color import has_color
 from ..imaging import object_colors
 from ..imaging.flatness import is_drawing
 from ..imaging.object_colors import likely_colors
-from ..words.meaning import AFTER
+from ..words.meaning import AFTER_NOUN
 from ..words.phrase import PREPOSITIONS, read_phrase, singular
 
 BRIGHT = frozenset(("bright", "well-lit", "light-filled"))
@@ -89,7 +89,7 @@ class _Basic:
         """Raise `Refused` for a text about more than pixels show, whatever object it is about."""
         words = re.findall(r"[a-z]+(?:-[a-z]+)*", text.lower())
         words += [part for word in words if "-" in word for part in word.split("-")]
-        more = (AFTER | PREPOSITIONS) - FILLERS
+        more = (AFTER_NOUN | PREPOSITIONS) - FILLERS
         if more & set(words) or PEOPLE & set(map(singular, words)) or not PROPERTIES & set(words):
             raise self._refusal(f"whether '{text}' is true")
 

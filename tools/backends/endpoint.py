@@ -1,6 +1,6 @@
 """`vqa` and `caption` with a vision-language model behind an OpenAI-compatible endpoint.
 
-The picture leaves this machine: it is sent to the endpoint, and only where this backend is chosen.
+The image leaves this machine: it is sent to the endpoint, and only if this backend is chosen.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
     from visprog.llm.openai import OpenAIChat
 
 PNG_PIXELS = 250_000
-"""Up to this size a picture is sent without loss; drawings and small text need it. Larger ones are JPEG."""
+"""Number of pixels up to which an image is sent without loss, as drawings and small text need; larger ones are JPEG."""
 
 
-class _AtEndpoint:
-    """What both tools share.
+class _EndpointModel:
+    """A vision-language model behind an endpoint.
 
     Args:
-        model: its name at the endpoint.
-        base_url: of the endpoint, up to "/v1"; else from VISPROG_OPENAI_BASE_URL or OPENAI_BASE_URL; else the
-            vendor's own.
-        api_key: else from OPENAI_API_KEY. An endpoint of your own needs none.
-        timeout: seconds for one try.
-        max_retries: tries after the first.
-        max_tokens: of one answer; thinking counts where the model thinks.
-        key_header: header that carries the key, if it is not `Authorization: Bearer`: "api-key" for Azure.
-        max_side: larger pictures are sent at this length of their longer side, in pixels.
-        margin: how much wider than a region its crop is, as a share of its longer side.
-        parallel: requests under way at once.
+        model: Name of the model at the endpoint.
+        base_url: Address of the endpoint, up to "/v1"; by default that of VISPROG_OPENAI_BASE_URL or
+            OPENAI_BASE_URL, else the vendor's own.
+        api_key: Key; by default that of OPENAI_API_KEY. An endpoint of your own needs none.
+        timeout: Seconds per try.
+        max_retries: Number of tries after the first.
+        max_tokens: Number of tokens of one answer, at most, thinking included.
+        key_header: Header that carries the key, if it is not `Authorization: Bearer`: "api-key" for Azure.
+        max_side: Longer side, in pixels, to which larger images are reduced before they are sent.
+        margin: Margin of a region's crop on each side, as a share of its longer side.
+        parallel: Number of requests at the same time.
 
     Raises:
-        ConfigError: no model is named.
+        ConfigError: No model is named.
     """
 
     tool: ClassVar[str]
@@ -76,7 +76,7 @@ class _AtEndpoint:
         self.parallel = parallel
         self._chat: OpenAIChat | None = None
 
-    def _answer(self, asked: list[Prompt]) -> list[Any]:
+    def _answer(self, asks: list[Prompt]) -> list[Any]:
         if self._chat is None:
             from visprog.llm.openai import OpenAIChat
 
@@ -89,8 +89,8 @@ class _AtEndpoint:
                 key_header=self.key_header,
             )
         chat = self._chat
-        with ThreadPoolExecutor(max(min(self.parallel, len(asked)), 1)) as pool:
-            return list(pool.map(lambda ask: self._request(chat, ask), asked))
+        with ThreadPoolExecutor(max(min(self.parallel, len(asks)), 1)) as pool:
+            return list(pool.map(lambda ask: self._request(chat, ask), asks))
 
     def _request(self, chat: OpenAIChat, ask: Prompt) -> str | Exception:
         content = [
@@ -107,7 +107,7 @@ class _AtEndpoint:
         return answer_in(self.tool, f"openai:{self.model}", reply.text, reply.truncated)
 
 
-class EndpointVqa(_AtEndpoint):
+class EndpointVqa(_EndpointModel):
     """Short answers to free questions."""
 
     tool = "vqa"
@@ -119,8 +119,8 @@ class EndpointVqa(_AtEndpoint):
         return Prompt(crop_to(image, self.margin), question_prompt(question))
 
 
-class EndpointCaptioner(_AtEndpoint):
-    """One sentence about the picture."""
+class EndpointCaptioner(_EndpointModel):
+    """One sentence about the image."""
 
     tool = "caption"
 
@@ -132,11 +132,11 @@ class EndpointCaptioner(_AtEndpoint):
 
 
 def data_url(image: Image, max_side: int) -> str:
-    """The picture, at most `max_side` pixels long, as a data URL: PNG where it is small, else JPEG."""
-    picture = to_rgb(image)
-    if max(picture.size) > max_side:
-        picture.thumbnail((max_side, max_side))
-    kind = "png" if picture.width * picture.height <= PNG_PIXELS else "jpeg"
+    """An image, reduced to at most `max_side` pixels on its longer side, as a data URL: PNG if small, else JPEG."""
+    rgb = to_rgb(image)
+    if max(rgb.size) > max_side:
+        rgb.thumbnail((max_side, max_side))
+    encoding = "png" if rgb.width * rgb.height <= PNG_PIXELS else "jpeg"
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **({"quality": 92} if kind == "jpeg" else {}))
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    rgb.save(buffer, encoding, **({"quality": 92} if encoding == "jpeg" else {}))
+    return f"data:image/{encoding};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -23,9 +23,13 @@ Quads = NDArray[np.float32]
 MAX_SIDE = 1150
 """Longer side, in pixels, of an image that is searched as a whole. In larger ones the detector misses lone lines."""
 
-TILE = 960
+TILE_SIDE = 960
 OVERLAP = 120
-SHRINK = 3
+"""Side of a tile, and overlap of two, in pixels."""
+
+SHRINK_FACTOR = 3
+"""Factor between the sizes of two copies."""
+
 MIN_HEIGHT = 12
 """Height of a line, in pixels of a smaller copy, from which it is taken from there."""
 
@@ -33,7 +37,7 @@ CUT_MARGIN = 5
 """Distance from the edge of a tile, in pixels, at which a line may go on beyond it."""
 
 MAX_ASPECT = 200
-"""Longest line that is read in one piece, in heights: the memory of the recogniser grows with the square of it."""
+"""Length, in heights, of the longest line that is read in one piece: memory grows with its square."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def find_lines(pixels: Pixels, detect: Callable[[Pixels], Quads]) -> Quads:
         found += sorted((quad / np.float32(scale) for quad in level), key=_area)
         if max(small.shape[:2]) <= MAX_SIDE:
             break
-        scale, least = scale / SHRINK, MIN_HEIGHT
+        scale, least = scale / SHRINK_FACTOR, MIN_HEIGHT
         size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
         small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     lines = [part for quad in _without_duplicates(found) for part in _in_parts(quad, pixels)]
@@ -113,7 +117,7 @@ def _spans(length: int) -> Iterator[tuple[int, int]]:
     if length <= MAX_SIDE:
         yield 0, length
         return
-    count = math.ceil((length - OVERLAP) / (TILE - OVERLAP))
+    count = math.ceil((length - OVERLAP) / (TILE_SIDE - OVERLAP))
     size = math.ceil((length + (count - 1) * OVERLAP) / count)
     for i in range(count):
         start = round(i * (length - size) / (count - 1))

@@ -11,14 +11,21 @@ from numpy.typing import NDArray
 from .strokes import Drawing
 
 Array = NDArray[Any]
-SEEN = 0.55
-"""The share of a circle's outline that must be seen; the rest must be hidden behind something."""
+MIN_VISIBLE_SHARE = 0.55
+"""Least share of a circle's outline that is visible; the rest must be hidden behind another shape."""
 
 
 @dataclass(frozen=True, eq=False)
 class Round:
-    """A circle in working pixels: centre, radius of the centre line (or edge), stroke width, and which points
-    of the drawing (index into all curves' points, in order) lie on it."""
+    """A circle in working pixels.
+
+    Attributes:
+        x: Centre, to the right.
+        y: Centre, down.
+        radius: Radius of the centre line, or of the edge of an area.
+        width: Width of the stroke; 0 for the edge of an area.
+        members: Indices of its points among those of all curves, in order.
+    """
 
     x: float
     y: float
@@ -59,7 +66,7 @@ def circles(drawing: Drawing) -> list[Round]:
         circle = _refine(points, x, y, r)
         if circle is None or any(_same(circle, c) for _, c in refined):
             continue
-        seen = _seen(drawing, points, circle, circle.members)
+        seen = _visible_share(drawing, points, circle, circle.members)
         if seen is not None:
             refined.append((seen, circle))
             explained[circle.members] |= seen > 0.85
@@ -97,8 +104,10 @@ def fit(places: Array) -> tuple[float, float, float]:
 
 
 def _candidates(drawing: Drawing) -> list[tuple[float, float, float, slice]]:
-    """Circles (x, y, radius) through windows of each curve, and which of all points each window is; those
-    through the longest arcs first."""
+    """Circles (x, y, radius) through windows of each curve, with the window as a slice of all points.
+
+    Circles through the longest arcs come first.
+    """
     height, width = drawing.size
     least = max(3.0, 0.006 * max(height, width))
     found = []
@@ -124,13 +133,15 @@ def _candidates(drawing: Drawing) -> list[tuple[float, float, float, slice]]:
 
 
 def _slack(radius: float) -> float:
-    """How far, root mean square, points may lie off a circle: pixels, and a little of the radius. A hexagon
-    lies off by 4 % of its radius, an octagon by 2.3 %."""
+    """Greatest root mean square distance of points from a circle, in pixels.
+
+    A hexagon deviates by 4 % of its radius, an octagon by 2.3 %.
+    """
     return 0.45 + 0.008 * radius
 
 
 def _on(points: _Points, x: float, y: float, r: float, tolerance: float) -> Array:
-    """Which points lie on a circle, the curve there running along it."""
+    """Indices of the points that lie on a circle, where their curve runs along it."""
     dx, dy = points.places[:, 0] - x, points.places[:, 1] - y
     distance = np.hypot(dx, dy)
     along = np.abs(dx * points.tangents[:, 0] + dy * points.tangents[:, 1]) / np.maximum(distance, 1e-9)
@@ -149,16 +160,15 @@ def _refine(points: _Points, x: float, y: float, r: float) -> Round | None:
     return Round(x, y, r, float(np.median(points.widths[members])), members)
 
 
-def _seen(drawing: Drawing, points: _Points, circle: Round, members: Array) -> float | None:
-    """The share of the outline that is there; None if too little is, or if what is missing is plainly
-    absent."""
+def _visible_share(drawing: Drawing, points: _Points, circle: Round, members: Array) -> float | None:
+    """The visible share of the outline; None if it is too small, or if the rest is not hidden but absent."""
     bins = int(np.clip(2 * np.pi * circle.radius / 2.5, 12, 180))
     places = points.places[members]
     angles = np.arctan2(places[:, 1] - circle.y, places[:, 0] - circle.x)
     there = np.zeros(bins, bool)
     there[((angles / (2 * np.pi) + 0.5) * bins).astype(int) % bins] = True
     seen = float(there.mean())
-    if seen < SEEN:
+    if seen < MIN_VISIBLE_SHARE:
         return None
     missing = ((np.flatnonzero(~there) + 0.5) / bins - 0.5) * 2 * np.pi
     if len(missing):
@@ -166,7 +176,7 @@ def _seen(drawing: Drawing, points: _Points, circle: Round, members: Array) -> f
         x = np.rint(circle.x + circle.radius * np.cos(missing)).astype(int)
         y = np.rint(circle.y + circle.radius * np.sin(missing)).astype(int)
         inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
-        hidden = ~inside  # cut off by the frame of the picture
+        hidden = ~inside  # cut off by the frame of the image
         hidden[inside] = drawing.ink[y[inside], x[inside]] | (drawing.areas[y[inside], x[inside]] != 1)
         if (~hidden).sum() > 0.12 * bins:
             return None

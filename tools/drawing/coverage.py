@@ -18,31 +18,32 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Predict = Callable[[Array], tuple[Array, Array]]
-"""From the values of a model (V,), how far pixels are covered (P,), and how that changes with each value (P, V)."""
+"""Predicts, from the values of a model (V,), the coverage of pixels (P,) and its derivatives by the values (P, V)."""
 
-FINE = 3
-"""A pixel's coverage by a polygon is the mean of so many samples across and down."""
+SAMPLES_PER_SIDE = 3
+"""Samples across and down a pixel, whose mean is its coverage by a polygon."""
 
-STEPS = 12
-"""Most steps of the Levenberg-Marquardt method."""
+MAX_STEPS = 12
+"""Number of steps of the Levenberg-Marquardt method, at most."""
 
-FITS, HARD_FITS = 0.04, 0.125
-"""Root mean squared error of the coverage up to which a model is right: of an antialiased shape, and of one with hard
+MAX_ERROR, MAX_HARD_ERROR = 0.04, 0.125
+"""Root mean squared error of the coverage up to which a model fits: of an antialiased shape, and of one with hard
 edges, whose pixels are all in or out."""
 
-FLOOR = 0.05
-"""The same, which no model explains: compression, and edges that are drawn otherwise."""
+ERROR_FLOOR = 0.05
+"""Root mean squared error that no model explains: compression, and edges that are drawn otherwise."""
 
-HOPELESS = 0.5
-"""The same for a model before it is fitted, from which it need not be."""
+MAX_START_ERROR = 0.5
+"""Root mean squared error of a model before it is fitted, from which it is not fitted at all."""
 
-SHORT = 2.4
-"""Pixels up to which a side is a blunt corner."""
+MAX_BLUNT_SIDE = 2.4
+"""Length, in pixels, up to which a side is a blunt corner."""
 
-FAINT = 0.3
-"""Coverage from which a pixel belongs to a thin outline, which may cover none by half."""
+MIN_PEN_COVERAGE = 0.3
+"""Coverage from which a pixel belongs to a thin outline, which may cover no pixel by half."""
 
-MOST_SIDES = 8
+MAX_SIDES = 8
+"""Number of sides of a fitted polygon, at most."""
 
 _SQUARE = np.ones((5, 5), np.uint8)
 
@@ -74,32 +75,32 @@ def fit(covered: Array, pen: float = 0.0) -> Model | None:
         covered: (H, W) how far each pixel is covered by one shape without dents, 0 to 1.
         pen: rough width of its outline, if that is all that is drawn; else 0.
     """
-    core = (covered > (FAINT if pen else 0.5)).astype(np.uint8)
+    core = (covered > (MIN_PEN_COVERAGE if pen else 0.5)).astype(np.uint8)
     near = cv2.dilate(core, _SQUARE) > cv2.erode(core, _SQUARE)
     y, x = np.nonzero(near)
     if len(x) < 16 or not core.any():
         return None
     places, wanted = np.stack([x, y], 1).astype(float), covered[y, x]
     hard = bool(((wanted > 0.1) & (wanted < 0.9)).mean() < 0.05)
-    right = HARD_FITS if hard else FITS
-    hull = _hull(covered, FAINT if pen else 0.5)
+    right = MAX_HARD_ERROR if hard else MAX_ERROR
+    hull = _hull(covered, MIN_PEN_COVERAGE if pen else 0.5)
     samples = _samples(places)
     found = [_fitted(partial(_ellipse, places), _around(hull), np.array([0, 0, 1, 1, 0]), wanted, 0, pen)]
-    for sides in range(3, min(MOST_SIDES, len(hull)) + 1):
+    for sides in range(3, min(MAX_SIDES, len(hull)) + 1):
         if found[-1].error < right**2 and (sides > 3 or not hard):
             break
         predict, joints = partial(_polygon, samples), partial(_round_joints, samples)
         start, inward = _sides(hull, sides).ravel(), np.tile([0, 1], sides)
         model = _fitted(predict, start, inward, wanted, sides, pen, joints)
-        if _shortest(model) > SHORT:
+        if _shortest(model) > MAX_BLUNT_SIDE:
             found.append(model)
     price = (3.0 if hard else 1.5) * np.log(len(x))  # the steps of hard edges are no independent errors
-    scores = [len(x) * np.log(m.error + FLOOR**2) + price * m.values.size for m in found]
+    scores = [len(x) * np.log(m.error + ERROR_FLOOR**2) + price * m.values.size for m in found]
     return found[int(np.argmin(scores))]
 
 
 def corners(values: Array) -> Array:
-    """Where the sides (N, 2) of a polygon meet the next ones: (N, 2) x, y."""
+    """The corners (N, 2), x and y, at which the sides (N, 2) of a polygon meet the next ones."""
     normals = np.stack([np.cos(values[:, 0]), np.sin(values[:, 0])], 1)
     following, distances = np.roll(normals, -1, 0), np.roll(values[:, 1], -1)
     cross = normals[:, 0] * following[:, 1] - normals[:, 1] * following[:, 0]
@@ -129,7 +130,7 @@ def _fitted(
 
     Args:
         inward: (V,) by how much each value is less for a shape that lies within by a pixel.
-        joints: how far pixels are covered by the same shape with round corners, from its values and the pen.
+        joints: Predicts the coverage by the same shape with round corners, from its values and the pen.
     """
 
     def ring(values: Array) -> tuple[Array, Array]:
@@ -151,13 +152,13 @@ def _fitted(
 
 
 def _least_squares(predict: Predict, values: Array, wanted: Array) -> tuple[Array, float]:
-    """Values that predict what is wanted best, and the mean squared error (Levenberg 1944, Marquardt 1963)."""
+    """The values of the best prediction, and its mean squared error (Levenberg 1944, Marquardt 1963)."""
     damping = 1e-2
     have, change = predict(values)
     error = float(((have - wanted) ** 2).mean())
-    if error > HOPELESS**2:
+    if error > MAX_START_ERROR**2:
         return values, error
-    for _ in range(STEPS):
+    for _ in range(MAX_STEPS):
         normal = change.T @ change
         system = normal + damping * np.diag(np.diag(normal) + 1e-6)
         moved = values + np.linalg.solve(system, change.T @ (wanted - have))
@@ -176,8 +177,8 @@ def _least_squares(predict: Predict, values: Array, wanted: Array) -> tuple[Arra
 
 
 def _samples(places: Array) -> Array:
-    """(P, FINE * FINE, 2) places within each pixel."""
-    steps = (np.arange(FINE) + 0.5) / FINE - 0.5
+    """(P, SAMPLES_PER_SIDE * SAMPLES_PER_SIDE, 2) places within each pixel."""
+    steps = (np.arange(SAMPLES_PER_SIDE) + 0.5) / SAMPLES_PER_SIDE - 0.5
     return np.asarray(places[:, None] + np.stack(np.meshgrid(steps, steps), -1).reshape(1, -1, 2))
 
 
@@ -187,7 +188,7 @@ def _polygon(samples: Array, flat: Array) -> tuple[Array, Array]:
     normals = np.stack([np.cos(values[:, 0]), np.sin(values[:, 0])], 1)
     outside = samples @ normals.T - values[:, 1]
     nearest = outside.argmax(2)
-    slope = FINE / np.abs(normals).sum(1)
+    slope = SAMPLES_PER_SIDE / np.abs(normals).sum(1)
     inside = 0.5 - outside.max(2) * slope[nearest]
     on_rim = (inside > 0) & (inside < 1)
     change = np.zeros((len(samples), len(values), 2))
@@ -200,7 +201,7 @@ def _polygon(samples: Array, flat: Array) -> tuple[Array, Array]:
 
 
 def _round_joints(samples: Array, flat: Array, pen: float) -> Array:
-    """How far pixels (P,) are covered by all that a round pen touches within a polygon or on its way around it."""
+    """Coverage of pixels (P,) by all that a round pen touches within a polygon or on its way around it."""
     middle = flat.reshape(-1, 2) - [0, pen / 2]
     normals = np.stack([np.cos(middle[:, 0]), np.sin(middle[:, 0])], 1)
     outside = samples @ normals.T - middle[:, 1]
@@ -213,7 +214,7 @@ def _round_joints(samples: Array, flat: Array, pen: float) -> Array:
     beyond = np.maximum(np.maximum(low - along, along - high), 0)
     distance = outside.max(2)
     distance = np.where(distance > 0, np.hypot(distance, beyond), distance)
-    slope = FINE / np.abs(normals).sum(1)
+    slope = SAMPLES_PER_SIDE / np.abs(normals).sum(1)
     return np.asarray(np.clip(0.5 - (distance - pen / 2) * slope[nearest], 0, 1).mean(1))
 
 
@@ -236,7 +237,7 @@ def _ellipse_covers(places: Array, values: Array) -> Array:
 
 
 def _hull(covered: Array, least: float) -> Array:
-    """The corners (N, 2) of the convex hull of all that is covered so far, clockwise as seen."""
+    """The corners (N, 2), clockwise, of the convex hull of all pixels that are covered by more than `least`."""
     fine = cv2.resize(covered.astype(np.float32), None, fx=4, fy=4, interpolation=cv2.INTER_LINEAR)
     outlines, _ = cv2.findContours((fine > least).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     hull = cv2.convexHull(np.concatenate(outlines))[:, 0]

@@ -14,26 +14,31 @@ from .solids import boxes
 from .strokes import Drawing
 
 Array = NDArray[Any]
-FIT = 0.955
+MIN_IOU = 0.955
 """Least intersection over union of an area and the polygon fitted to it."""
 
-RIM = 0.25
-"""Pixels, along the whole outline of a small triangle, by which it and what is fitted may differ."""
+RIM_WIDTH = 0.25
+"""Pixels, along the whole outline of a small triangle, by which it and the fitted polygon may differ."""
 
-BLUNT = 1.6
+MAX_TIP = 1.6
 """Pixels of the image across the tip of a drawn corner, as antialiasing leaves it."""
 
-DISTINCT = 25.0
+MIN_COLOR_DISTANCE = 25.0
 """Least distance of two colours, in RGB levels, for one to be painted on the other."""
 
-SIMPLE = (0.012, 0.02, 0.03)
+TOLERANCES = (0.012, 0.02, 0.03)
 """Tolerances of the simplified outline, as shares of its length, tried from fine to coarse."""
 
 
 @dataclass(frozen=True, eq=False)
 class Filled:
-    """Corners (N, 2) in working pixels, in order, and the pixels (h, w) bool of the area without its holes, in a window
-    of the drawing."""
+    """A filled area that is a polygon.
+
+    Attributes:
+        points: (N, 2) corners in working pixels, in order.
+        pixels: (h, w) bool, the area without its holes.
+        window: Rows and columns of the drawing that `pixels` covers.
+    """
 
     points: Array
     window: tuple[slice, slice]
@@ -55,10 +60,12 @@ class Filled:
         return float(other.pixels[y : y + height, x : x + width][self.pixels].mean())
 
 
-def filled(drawing: Drawing, most_sides: int) -> list[Filled]:
-    """The areas that are polygons. Not the background, not discs, nothing that reaches from one edge of the image
-    to the opposite one. At an edge only shapes of three or four sides count: a disc that the edge cuts is no
-    polygon, but much like one of more sides."""
+def filled(drawing: Drawing, max_sides: int) -> list[Filled]:
+    """The areas that are polygons.
+
+    Not the background, not discs, nothing that reaches from one edge of the image to the opposite one. At an edge only
+    shapes of three or four sides count: a disc that the edge cuts is no polygon, but much like one of more sides.
+    """
     height, width = drawing.size
     found: list[Filled] = []
     ground = _color(drawing.rgb[drawing.areas == 1])
@@ -68,7 +75,10 @@ def filled(drawing: Drawing, most_sides: int) -> list[Filled]:
             continue
         window = slice(top, bottom), slice(left, right)
         area = drawing.areas[window] == number
-        if number not in small and np.linalg.norm(_color(drawing.rgb[window][area]) - ground) < DISTINCT:
+        if (
+            number not in small
+            and np.linalg.norm(_color(drawing.rgb[window][area]) - ground) < MIN_COLOR_DISTANCE
+        ):
             continue  # the paper within an outline
         corner = np.array([left, top])
         contours, _ = cv2.findContours(area.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -78,8 +88,8 @@ def filled(drawing: Drawing, most_sides: int) -> list[Filled]:
             x, y = x + left, y + top
             at_edges = x <= 1, x + w >= width - 1, y <= 1, y + h >= height - 1
             if points is None and min(w, h) >= 8 and not all(at_edges[:2]) and not all(at_edges[2:]):
-                most = 4 if any(at_edges) else most_sides
-                points = _fitted(contour + corner, most, max(3.0, BLUNT * drawing.scale))
+                most = 4 if any(at_edges) else max_sides
+                points = _fitted(contour + corner, most, max(3.0, MAX_TIP * drawing.scale))
             if points is not None and not (any(at_edges) and len(points) > 4):
                 pixels = np.zeros(area.shape, np.uint8)
                 cv2.drawContours(pixels, [contour], -1, 1, cv2.FILLED)
@@ -93,7 +103,7 @@ def _shows_through(area: Filled, other: Filled, drawing: Drawing) -> bool:
         return False
     number = np.bincount(drawing.areas[other.window][other.pixels]).argmax()
     ground = _color(drawing.rgb[drawing.areas == number])
-    return bool(np.linalg.norm(_color(drawing.rgb[area.window][area.pixels]) - ground) < DISTINCT)
+    return bool(np.linalg.norm(_color(drawing.rgb[area.window][area.pixels]) - ground) < MIN_COLOR_DISTANCE)
 
 
 def _color(pixels: Array) -> Array:
@@ -101,19 +111,19 @@ def _color(pixels: Array) -> Array:
     return np.median(pixels, axis=0) if len(pixels) else np.zeros(3)
 
 
-def _fitted(contour: Array, most_sides: int, blunt: float) -> Array | None:
-    """The polygon that an outline is; None where none fits, or a circle fits as well.
+def _fitted(contour: Array, max_sides: int, blunt: float) -> Array | None:
+    """The polygon that fits an outline; None if none fits, or a circle fits as well.
 
     Args:
-        blunt: two corners this close are the blunted tip of one, if that fits.
+        blunt: Distance in pixels up to which two corners are the blunt tip of one, if that fits.
     """
     length = cv2.arcLength(contour, True)
     if cv2.contourArea(contour) < 40 or _is_disc(contour):
         return None
-    for tolerance in SIMPLE:
+    for tolerance in TOLERANCES:
         rough = cv2.approxPolyDP(contour, max(tolerance * length, 1.5), True)[:, 0].astype(float)
         for corners in (_pointed(rough, blunt), rough):
-            if not 3 <= len(corners) <= most_sides:
+            if not 3 <= len(corners) <= max_sides:
                 continue
             points = _sharpened(corners, contour[:, 0].astype(float))
             if points is not None and _overlap(points, contour) >= _least_overlap(points, contour):
@@ -137,8 +147,8 @@ def _pointed(corners: Array, blunt: float) -> Array:
 def _least_overlap(points: Array, contour: Array) -> float:
     """FIT; of a small triangle, whose pixels are mostly rim, less. Nothing else of three sides looks like one."""
     if len(points) > 3:
-        return FIT
-    return min(FIT, 1 - RIM * cv2.arcLength(contour, True) / cv2.contourArea(contour))
+        return MIN_IOU
+    return min(MIN_IOU, 1 - RIM_WIDTH * cv2.arcLength(contour, True) / cv2.contourArea(contour))
 
 
 def _is_disc(contour: Array) -> bool:

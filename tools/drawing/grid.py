@@ -14,13 +14,13 @@ from visprog.values import Box, Grid
 from visprog.values.image import Image
 
 Array = NDArray[Any]
-LONGEST = 1200
+MAX_SIDE = 1200
+"""Longer side, in pixels, to which larger images are reduced."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule: its place across its direction, where it begins and ends along it, and how much of that is
-    drawn."""
+    """A rule: its place across its direction, its begin and end along it, and the share of it that is drawn."""
 
     at: float
     begin: float
@@ -33,10 +33,10 @@ def read_grid(image: Image) -> Grid:
     """The grid of the largest ruled table.
 
     Raises:
-        ToolError: there is none.
+        ToolError: There is none.
     """
     rgb = image.pixels
-    scale = min(1.0, LONGEST / max(image.size))
+    scale = min(1.0, MAX_SIDE / max(image.size))
     if scale < 1:
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
@@ -89,7 +89,7 @@ def _rules(rgb: Array, kind: int) -> list[Rule]:
 
 
 def _hat(rgb: Array, kind: int, kernel: Array) -> Array:
-    """(H, W) how much darker or lighter a pixel is than what surrounds it within the kernel."""
+    """(H, W) levels by which a pixel is darker or lighter than what surrounds it within the kernel."""
     hat = cv2.morphologyEx(rgb, kind, kernel)
     return np.asarray(np.maximum.reduce([hat[..., i] for i in range(3)]))
 
@@ -125,8 +125,8 @@ def _table(across: list[Rule], down: list[Rule]) -> tuple[list[Rule], list[Rule]
 
 
 def _extent(rules: list[Rule], crossing: list[Rule]) -> tuple[float, float, int]:
-    """(begin, end, cells): the gaps between rules, and the open cells beyond the outermost, where the rules
-    that cross them go on."""
+    """(begin, end, cells): the gaps between rules, and the open cells beyond the outermost, if the rules that cross
+    them go on there."""
     places = [r.at + 0.5 for r in rules]
     low, high = min(c.begin for c in crossing), max(c.end for c in crossing)
     pitch = float(np.median(np.diff(places))) if len(places) > 1 else (high - low) / 2

@@ -1,4 +1,4 @@
-"""What a drawing is painted on: the ground's colour, its noise, and the few flat colours on it."""
+"""The ground of a drawing: its colour, its noise, and the few flat colours on it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-SAMPLE = 500_000
+SAMPLE_SIZE = 500_000
 """Number of pixels from which the noise and the ground's colour are measured."""
 
 
@@ -18,7 +18,7 @@ def noise_of(pixels: Array) -> float:
     height, width = pixels.shape[:2]
     if height < 3 or width < 3:
         return 0.0
-    rows = np.arange(1, height - 1, 1 + height * width // SAMPLE)
+    rows = np.arange(1, height - 1, 1 + height * width // SAMPLE_SIZE)
     above, here, below = (
         cv2.transform(pixels[rows + step].astype(np.float32), np.full((1, 3), 1 / 3)) for step in (-1, 0, 1)
     )
@@ -38,14 +38,13 @@ def ringing_of(pixels: Array, ground: Array) -> float:
 
 def ground_of(pixels: Array, noise: float) -> Array:
     """The colour (3,) of the ground."""
-    step = 1 + int(np.sqrt(pixels.shape[0] * pixels.shape[1] / SAMPLE))
+    step = 1 + int(np.sqrt(pixels.shape[0] * pixels.shape[1] / SAMPLE_SIZE))
     palette, ground = palette_of(pixels[::step, ::step].astype(np.float32), noise, 22 + 3.5 * noise)
     return np.asarray(palette[ground])
 
 
 def palette_of(rgb: Array, noise: float, tolerance: float) -> tuple[Array, int]:
-    """The flat colours (K, 3), and which of them is the background: it fills most of the picture and its
-    rim."""
+    """The flat colours (K, 3), and the number of the background: it fills most of the image and its rim."""
     kernel = np.ones((3, 3), np.uint8)
     spread = peak(cv2.dilate(rgb, kernel) - cv2.erode(rgb, kernel))
     flat = spread < 10 + 5 * noise
@@ -75,8 +74,7 @@ def palette_of(rgb: Array, noise: float, tolerance: float) -> tuple[Array, int]:
 
 
 def length(colors: Array) -> Array:
-    """The length of vectors along the last axis of three; far faster than a reduction over so short an
-    axis."""
+    """The length of vectors along the last axis of three; faster than a reduction over so short an axis."""
     return np.asarray(np.sqrt(colors[..., 0] ** 2 + colors[..., 1] ** 2 + colors[..., 2] ** 2))
 
 

@@ -1,4 +1,4 @@
-"""The parts of a drawing that lie apart from each other, with nothing but the ground between them."""
+"""Islands: parts of a drawing with nothing but the ground between them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ MARGIN = 12
 MAX_ISLANDS = 48
 """Number of islands above which those that lie near each other are joined."""
 
-SMALL = 8
+MIN_SHAPE_SIDE = 8
 """Pixels across the smallest shape, below which an enlarged image is not reduced."""
 
-MOST_ENLARGED = 16
+MAX_FACTOR = 16
+"""Greatest number by which an image is taken to be enlarged."""
 
-STEPS = 8
+MIN_STEPS = 8
 """Least number of rows and columns that change from one enlarged pixel to the next, as slanted and soft edges do."""
 
 
@@ -32,7 +33,7 @@ def islands(pixels: Array, ground: Array, contrast: float) -> list[Box]:
     Args:
         pixels: (H, W, 3) uint8.
         ground: (3,) colour.
-        contrast: levels of a channel by which a pixel of the ground may lie off its colour.
+        contrast: Levels per channel by which a pixel of the ground may lie off its colour.
     """
     low, high = np.floor(ground - contrast), np.ceil(ground + contrast)
     painted = cv2.bitwise_not(cv2.inRange(pixels, low, high))
@@ -66,25 +67,27 @@ def _disjoint(boxes: list[Box]) -> list[Box]:
     return apart
 
 
-def enlarged(pixels: Array) -> int:
-    """By which whole number an image (H, W, 3) was enlarged by repeating pixels; 1 if it was not, or if what is on it
-    would be left too small."""
+def enlargement(pixels: Array) -> int:
+    """The whole number by which an image (H, W, 3) was enlarged by repeating pixels.
+
+    1 if it was not, or if its shapes would be too small at the reduced size.
+    """
     factor, places = 0, []
     for lines in (pixels, pixels.transpose(1, 0, 2)):
         places.append(np.flatnonzero((lines[1:] != lines[:-1]).any((1, 2))) + 1)
         factor = int(np.gcd.reduce(places[-1], initial=factor))
         if factor == 1:
             return 1
-    if sum(np.count_nonzero(np.diff(p) == factor) for p in places) < STEPS:
+    if sum(np.count_nonzero(np.diff(p) == factor) for p in places) < MIN_STEPS:
         return 1  # upright rectangles, at whatever places
-    for divisor in range(min(factor, MOST_ENLARGED), 1, -1):
+    for divisor in range(min(factor, MAX_FACTOR), 1, -1):
         small = pixels[::divisor, ::divisor]
-        if factor % divisor == 0 and min(small.shape[:2]) > SMALL:
+        if factor % divisor == 0 and min(small.shape[:2]) > MIN_SHAPE_SIDE:
             edges = (small[1:, 1:] != small[:-1, 1:]) | (small[1:, 1:] != small[1:, :-1])
             _, _, stats, _ = cv2.connectedComponentsWithStats(edges.any(2).astype(np.uint8), connectivity=8)
             if (
                 edges.mean() < 0.25
-                and stats[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1).min() >= SMALL
+                and stats[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1).min() >= MIN_SHAPE_SIDE
             ):
                 return divisor
     return 1

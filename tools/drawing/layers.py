@@ -11,72 +11,107 @@ from numpy.typing import NDArray
 from .ground import length
 
 Array = NDArray[Any]
-BETWEEN = 45.0
+MAX_RIM_DEVIATION = 45.0
 """RGB levels by which JPEG moves the colour of a soft rim."""
 
 
 def separate(
     rgb: Array, palette: Array, ground: int, tolerance: float, pen: int, rim: int
 ) -> tuple[Array, Array] | None:
-    """(areas, ink), see `Drawing`; None where the picture has no flat colours, as a photograph.
+    """Part a drawing into areas and ink, see `Drawing`; None if it has no flat colours, as a photograph.
 
     Args:
-        pen: what is wider than this many pixels is an area.
-        rim: how many pixels wide the soft edge between two areas may be, on each side.
+        rgb: (H, W, 3) working pixels.
+        palette: (K, 3) flat colours.
+        ground: Number of the ground's colour in the palette.
+        tolerance: Distance, in RGB levels, up to which a pixel is of a colour of the palette.
+        pen: Width in pixels: a wider piece is an area.
+        rim: Width, in pixels, of the soft edge between two areas, on each side.
     """
     shape = rgb.shape[:2]
     flat = rgb.reshape(-1, 3)
-    away = length(flat - palette[ground])
-    other = np.flatnonzero(away > min(8.0, tolerance))
+    # distances of the pixels that are not plainly ground from the colours of the palette
+    other = np.flatnonzero(length(flat - palette[ground]) > min(8.0, tolerance))
     distance = np.empty((len(other), len(palette)), np.float32)
     for k, color in enumerate(palette):
         distance[:, k] = length(flat[other] - color)
     label = np.full(len(flat), ground)
-    label[other] = (
-        np.where(distance.min(1, initial=np.inf) > tolerance, -1, distance.argmin(1)) if len(other) else -1
-    )
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (pen, pen))
-    small = np.ones((3, 3), np.uint8)
+    if len(other):
+        label[other] = np.where(distance.min(1) > tolerance, -1, distance.argmin(1))
+    # areas, and what is left open
+    areas = _wide_areas(label.reshape(shape), ground, len(palette), pen)
     solid = np.where(label == ground, ground, -1)
-    near = {ground: (label == ground).reshape(shape).astype(np.uint8)}
-    for k in range(len(palette)):
+    for k, wide in areas.items():
+        solid[wide.ravel() > 0] = k
+    undecided = solid[other] < 0
+    left = other[undecided]
+    if len(left) > 0.35 * len(flat):
+        return None
+    # soft edges go to the areas that they belong to; the rest is ink
+    reach = np.ones((2 * rim + 1, 2 * rim + 1), np.uint8)
+    beside = {k: cv2.dilate(mask, reach).ravel()[left] > 0 for k, mask in areas.items()}
+    solid[left] = _soft_edges(flat[left], distance[undecided], palette, beside, tolerance)
+    solid = solid.reshape(shape)
+    return _number(solid, solid < 0, ground, len(palette))
+
+
+def _wide_areas(label: Array, ground: int, colors: int, pen: int) -> dict[int, Array]:
+    """Masks (H, W) of the pieces of each colour that are wider than a pen, by number; the ground's is whole.
+
+    Args:
+        label: (H, W) number of the colour of each pixel; -1 if it is of none.
+        ground: Number of the ground's colour.
+        colors: Number of colours.
+        pen: Width of a pen in pixels.
+    """
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (pen, pen))
+    square = np.ones((3, 3), np.uint8)
+    areas = {ground: (label == ground).astype(np.uint8)}
+    for k in range(colors):
         if k == ground:
             continue
-        mask = (label == k).reshape(shape).astype(np.uint8)
-        # the frame of the picture ends an area, it does not thin it
+        mask = (label == k).astype(np.uint8)
+        # the frame of the image ends an area, it does not thin it
         wide = cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc, borderType=cv2.BORDER_REPLICATE)
         if not wide.any():
             continue
         for _ in range(pen // 2 + 1):  # bring the corners back
-            wide = cv2.dilate(wide, small) & mask
+            wide = cv2.dilate(wide, square) & mask
         wide = _without_strokes(wide, mask, pen)
         if wide.any():
-            solid[wide.ravel() > 0] = k
-            near[k] = wide
-    open_ = other[solid[other] < 0]
-    if len(open_) > 0.35 * len(flat):
-        return None
-    away_from = distance[solid[other] < 0]
-    colors = flat[open_]
-    reach = np.ones((2 * rim + 1, 2 * rim + 1), np.uint8)
-    close = {k: cv2.dilate(mask, reach).ravel()[open_] > 0 for k, mask in near.items()}
-    belongs, least = np.full(len(open_), -1), np.full(len(open_), np.float32(tolerance))
-    for k, beside in close.items():
-        take = beside & (away_from[:, k] < least)
-        belongs[take], least[take] = k, away_from[take, k]
-    for a in close:
-        for b in close:
+            areas[k] = wide
+    return areas
+
+
+def _soft_edges(
+    colors: Array, distance: Array, palette: Array, beside: dict[int, Array], tolerance: float
+) -> Array:
+    """Numbers (N,) of the areas that pixels of soft edges belong to; -1 for ink.
+
+    Args:
+        colors: (N, 3) of the pixels.
+        distance: (N, K) of the pixels from the colours of the palette.
+        palette: (K, 3).
+        beside: Whether each pixel (N,) lies beside an area, by the area's number.
+        tolerance: Distance up to which a pixel is of a colour, or of a mixture of two.
+    """
+    belongs, least = np.full(len(colors), -1), np.full(len(colors), np.float32(tolerance))
+    # of nearly the colour of an area beside them
+    for k, near in beside.items():
+        take = near & (distance[:, k] < least)
+        belongs[take], least[take] = k, distance[take, k]
+    # mixtures of the colours of two areas beside them
+    for a in beside:
+        for b in beside:
             if b <= a:
                 continue
-            both = np.flatnonzero(close[a] & close[b] & (belongs < 0))
+            both = np.flatnonzero(beside[a] & beside[b] & (belongs < 0))
             axis = palette[b] - palette[a]
             share = (colors[both] - palette[a]) @ axis / (axis @ axis)
             off = np.linalg.norm(colors[both] - palette[a] - share[:, None] * axis, axis=1)
             mixed = (off < tolerance) & (share > -0.1) & (share < 1.1)
             belongs[both[mixed]] = np.where(share[mixed] < 0.5, a, b)
-    solid[open_] = belongs
-    solid = solid.reshape(shape)
-    return _number(solid, solid < 0, ground, len(palette))
+    return belongs
 
 
 def _without_strokes(wide: Array, mask: Array, pen: int) -> Array:
@@ -166,6 +201,6 @@ def absorb(rgb: Array, areas: Array, ink: Array, ground: Array, reach: float) ->
     numbers = number[nearest[y, x]]
     axis, offset = colors[numbers] - ground, rgb[y, x] - ground
     share = (offset * axis).sum(1) / np.maximum((axis * axis).sum(1), 1)
-    seam = (length(offset - share[:, None] * axis) < BETWEEN) & (share < 1.1)
+    seam = (length(offset - share[:, None] * axis) < MAX_RIM_DEVIATION) & (share < 1.1)
     ink[y[seam], x[seam]] = False
     areas[y[seam], x[seam]] = np.where(share > 0.5, numbers, 0)[seam]

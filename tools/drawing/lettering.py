@@ -14,9 +14,11 @@ from .strokes import Drawing
 
 T = TypeVar("T", bound=Located)
 
-LEAST_LETTERS = 3
-MOST_SHAPES = 0.4
-"""Of the marks in a row of letters, at most so many look like a shape (an O, a D) as a whole."""
+MIN_LETTERS = 3
+"""Number of marks in a row of letters, at least."""
+
+MAX_SHAPE_SHARE = 0.4
+"""Share of the marks in a row of letters that resemble a shape (an O, a D) as a whole, at most."""
 
 
 def without_letters(shapes: Sequence[T], drawings: Sequence[Drawing]) -> list[T]:
@@ -25,7 +27,7 @@ def without_letters(shapes: Sequence[T], drawings: Sequence[Drawing]) -> list[T]
     lettering = []
     for row in rows:
         alike = sum(any(mark.iou(s) > 0.6 for s in shapes) for mark in row)
-        if alike <= MOST_SHAPES * len(row):
+        if alike <= MAX_SHAPE_SHARE * len(row):
             box = row[0]
             for mark in row[1:]:
                 box = box.union(mark)
@@ -58,4 +60,4 @@ def _rows(marks: list[Box]) -> list[list[Box]]:
                 break
         else:
             rows.append([mark])
-    return [row for row in rows if len(row) >= LEAST_LETTERS]
+    return [row for row in rows if len(row) >= MIN_LETTERS]

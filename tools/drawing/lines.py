@@ -20,13 +20,13 @@ from .circles import Round
 from .strokes import Curve, Drawing, stroke_curves
 
 Array = NDArray[Any]
-OTHER_COLOR = 8.0
-"""Pixels by which two ends of one colour may lie farther apart than two of different colours, to be paired
+COLOR_BONUS = 8.0
+"""Pixels by which two ends of one colour may lie farther apart than two of different colours, and still be paired
 first."""
 
 
-NEAR = 40.0
-"""Working pixels, more than any pen is wide, beyond which two sides are not on each other's ink."""
+MAX_PEN_WIDTH = 40.0
+"""Working pixels, above any pen's width, beyond which two sides are not on each other's ink."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Side:
         ends: (2, 2), as far as there is ink.
         width: of the stroke; 0 for the edge of an area.
         color: the name of the stroke's colour.
-        loose: how much of each end lies on the ink of other sides, so that it may end anywhere within.
+        loose: Length, at each end, that lies on the ink of other sides: the side may end anywhere within.
     """
 
     ends: Array
@@ -61,8 +61,8 @@ class Corner:
     Attributes:
         side, end: of the first: its number, and which of its ends (0 or 1).
         other, other_end: of the second; end is None where the first ends against its middle.
-        x, y: the corner, where the two straight lines cross.
-        gap: how far the ends lie from there, in pixels; more where the two are of different colours.
+        x, y: the corner, at which the two straight lines cross.
+        gap: Distance of the ends from there, in pixels; more if the two are of different colours.
     """
 
     side: int
@@ -92,7 +92,7 @@ def _on_circle(piece: Array, width: float, rounds: list[Round]) -> bool:
 
 
 def edge_sides(curves: list[Curve], rounds: list[Round]) -> list[Side]:
-    """Straight sides of the outlines of areas, each lengthened to where it meets the next."""
+    """Straight sides of the outlines of areas, each extended to its meeting with the next."""
     found = []
     for curve in curves:
         least = min(10.0, 0.03 * len(curve.points))  # the rounding of a corner is no side
@@ -276,8 +276,8 @@ def _grow(piece: Array, width: float, ink: Array, strength: Array, bridge: Array
 def _centres(
     middle: Array, direction: Array, low: float, high: float, width: float, strength: Array
 ) -> tuple[Array, Array]:
-    """The middle of the stroke (N, 2) at each pixel along a line, and where it is plain, (N,) bool: one
-    stroke, with nothing beside it."""
+    """The middle of the stroke (N, 2) at each pixel along a line, and whether (N,) it stands alone there: one stroke,
+    with nothing beside it."""
     normal = np.array([-direction[1], direction[0]])
     steps = np.arange(low, high + 0.5)
     reach = width / 2 + 2.5
@@ -298,8 +298,10 @@ def _centres(
 def _follow(
     middle: Array, direction: Array, width: float, ink: Array, bridge: Array | None
 ) -> tuple[float, float]:
-    """How far a line through `middle` stays on ink, backward and forward; gaps of two pixels are crossed,
-    and longer ones where `bridge` hides the ink."""
+    """Lengths along which a line through `middle` stays on ink, backward and forward.
+
+    Gaps of two pixels are crossed, and longer ones if `bridge` hides the ink.
+    """
     height, wide = ink.shape
     normal = np.array([-direction[1], direction[0]])
     breadth = max(0.36 * width - 0.5, 0.0)  # the stroke must go on in its breadth, or it is another that does
@@ -309,7 +311,7 @@ def _follow(
         room = np.where(toward > 0, np.array([wide, height]) - middle, -middle) / np.where(
             toward == 0, 1e-9, toward
         )
-        reach = max(4, int(2 * np.abs(room).min()) + 2)  # in half pixels, to where the picture ends
+        reach = max(4, int(2 * np.abs(room).min()) + 2)  # in half pixels, to the edge of the image
         steps = np.arange(reach) * 0.5
         on = np.ones(reach, bool)
         over = np.ones(reach, bool)
@@ -327,7 +329,7 @@ def _follow(
 
 
 def _first_gap(on: Array, size: int) -> int:
-    """Where the first run of `size` or more False begins (the length, where there is none)."""
+    """Index of the first run of `size` or more False; the length of the array if there is none."""
     runs = np.flatnonzero(np.diff(np.r_[0, (~on).astype(int), 0]))
     for begin, end in zip(runs[::2], runs[1::2], strict=True):
         if end - begin >= size:
@@ -363,8 +365,12 @@ def _merged(found: list[Side]) -> list[Side]:
 
 
 def corners(found: list[Side], bend: float = 0.17) -> list[Corner]:
-    """Every place where a side ends at the end of another, or against its middle, at an angle with at least
-    that sine (ten degrees)."""
+    """Corners at which a side ends at the end of another, or against its middle.
+
+    Args:
+        found: The sides.
+        bend: Least sine of the angle between them; by default of ten degrees.
+    """
     if not found:
         return []
     starts = np.array([s.ends[0] for s in found])
@@ -376,7 +382,7 @@ def corners(found: list[Side], bend: float = 0.17) -> list[Corner]:
     colors = np.array([numbers[s.color] for s in found])
     meetings = []
     for i, a in enumerate(found):
-        foreign = np.where(colors == colors[i], 0.0, OTHER_COLOR)
+        foreign = np.where(colors == colors[i], 0.0, COLOR_BONUS)
         sine = a.direction[0] * directions[:, 1] - a.direction[1] * directions[:, 0]
         cross = np.where(np.abs(sine) < bend, np.nan, sine)
         offset = starts - a.ends[0]
@@ -403,19 +409,19 @@ def corners(found: list[Side], bend: float = 0.17) -> list[Corner]:
 
 
 def _apart(place: Array, low: Any, high: Any) -> Array:
-    """How far places lie from the range low to high; within it, a little for how far from its middle."""
+    """Distance of places from the range low to high; within it, a little of the distance from its middle."""
     outside = np.maximum(np.maximum(low - place, place - high), 0.0)
     return np.asarray(outside + 0.1 * np.minimum(np.abs(place - (low + high) / 2), (high - low) / 2))
 
 
 def _loosened(found: list[Side]) -> list[Side]:
-    """The sides with what is loose of their ends."""
+    """The sides, with the loose lengths of their ends."""
     done = []
     directions = np.array([s.direction for s in found]).reshape(-1, 2)
     middles = np.array([s.ends.mean(0) for s in found]).reshape(-1, 2)
     lengths = np.array([s.length for s in found])
     for side in found:
-        near = np.hypot(*(middles - side.ends.mean(0)).T) < (lengths + side.length) / 2 + NEAR
+        near = np.hypot(*(middles - side.ends.mean(0)).T) < (lengths + side.length) / 2 + MAX_PEN_WIDTH
         near &= np.abs(directions @ side.direction) < 0.98
         others = [found[i] for i in np.flatnonzero(near)]
         if not others:
@@ -433,8 +439,10 @@ def _loosened(found: list[Side]) -> list[Side]:
 def drawn_lines(
     drawing: Drawing, rounds: list[Round], wanted: tuple[str, str] | None
 ) -> list[tuple[list[Array], str]]:
-    """The polylines of the strokes, with their colours; of one colour only, where wanted, followed beneath
-    others."""
+    """The polylines of the strokes, with their colours.
+
+    If a colour is wanted, only those of this colour, followed beneath others.
+    """
     ink, strength, bridge = drawing.ink, drawing.strength, None
     curves = [c for c in drawing.curves if c.width > 0]
     if wanted is not None:
@@ -453,8 +461,7 @@ def drawn_lines(
 
 
 def _pure(drawing: Drawing) -> Array:
-    """(H, W, 3): for each pixel the colour of the strongest ink next to it, so that soft rims take that of
-    their line."""
+    """(H, W, 3) colour of the strongest ink next to each pixel, so that soft rims have that of their line."""
     best, colors = drawing.strength.copy(), drawing.rgb.copy()
     for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
         moved = np.roll(drawing.strength, (dy, dx), (0, 1))
@@ -474,8 +481,10 @@ def _color(drawing: Drawing, side: Side) -> str:
 
 
 def polylines(found: list[Side]) -> list[tuple[list[Array], str]]:
-    """Sides of one colour joined end to end where exactly two meet: points and colour of each; of a closed
-    one the first point comes again last."""
+    """Sides of one colour joined end to end where exactly two meet: points and colour of each polyline.
+
+    The first point of a closed one comes again as its last.
+    """
     partners: dict[tuple[int, int], list[Corner]] = {}
     for corner in corners(found, bend=0.03):
         if corner.other_end is not None and found[corner.side].color == found[corner.other].color:

@@ -1,4 +1,4 @@
-"""The panels of a picture that is laid out as several: sub-figures, frames of a comic, boxes side by side."""
+"""The panels of an image that is laid out as several: sub-figures, frames of a comic, boxes side by side."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from visprog.values import Box
 
 Array = NDArray[Any]
 MAX_SPREAD = 12
-"""How far each channel of a gutter's pixels may lie from its colour."""
+"""Levels per channel by which a gutter's pixels may differ from its colour."""
 
-ONLY_GUTTERS = 0.9
+MIN_GUTTER_SHARE = 0.9
 """Least share of the gutters' colour that lies in gutters: a colour that also fills the panels parts nothing."""
 
-THIN, SMALL = 2, 12
-"""Fewest pixels across a gutter, and across a panel."""
+MIN_GUTTER, MIN_PANEL = 2, 12
+"""Least number of pixels across a gutter, and across a panel."""
 
 
 def panels(rgb: Array) -> list[Box]:
-    """The panels of a picture (H, W, 3), row by row; the whole picture where nothing parts it.
+    """The panels of an image (H, W, 3), row by row; the whole image if nothing parts it.
 
     Of several colours that could be the gutters', the one that leaves the most to the panels.
 
-    Bars of one flat colour that run from edge to edge part the picture, their like then part the pieces (the
+    Bars of one flat colour that run from edge to edge part the image, their like then part the pieces (the
     recursive XY cut of Nagy and Seth, "Hierarchical representation of optically scanned documents", 1984).
     """
     height, width = rgb.shape[:2]
@@ -35,7 +35,7 @@ def panels(rgb: Array) -> list[Box]:
         boxes = _cut(same, 0, 0)
         inside = sum(int(same[_inside(b)].sum()) for b in boxes)
         area = sum(b.area for b in boxes)
-        if len(boxes) > 1 and inside <= (1 - ONLY_GUTTERS) * same.sum() and area > most:
+        if len(boxes) > 1 and inside <= (1 - MIN_GUTTER_SHARE) * same.sum() and area > most:
             most, found = area, boxes
     return found
 
@@ -72,13 +72,13 @@ def _cut(same: Array, left: int, top: int) -> list[Box]:
 
 
 def _pieces(bar: Array) -> list[tuple[int, int]]:
-    """What lies between the bars of a line that is True in bars; thin bars and small pieces do not count."""
+    """Spans between the bars of a line that is True in bars; thin bars and small pieces do not count."""
     edges = np.flatnonzero(np.diff(np.r_[False, bar, False].astype(np.int8)))
     length = len(bar)
     bars = [
         (int(a), int(b))
         for a, b in zip(edges[::2], edges[1::2], strict=True)
-        if b - a >= THIN or a == 0 or b == length
+        if b - a >= MIN_GUTTER or a == 0 or b == length
     ]
     ends = [0, *(v for bar_ in bars for v in bar_), length]
-    return [(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True) if b - a >= SMALL]
+    return [(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True) if b - a >= MIN_PANEL]

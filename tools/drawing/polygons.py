@@ -20,21 +20,22 @@ from .lines import Corner, Side, corners
 
 Array = NDArray[Any]
 MAX_SIDES = 12
+"""Number of sides of a polygon, at most."""
+
 NUMBER = {3: "triangle", 4: "quadrilateral", 5: "pentagon", 6: "hexagon", 7: "heptagon", 8: "octagon"}
 KINDS = (
     "polygon", "triangle", "square", "rectangle", "diamond", "rhombus", "parallelogram", "trapezoid",
     "quadrilateral", "pentagon", "hexagon", "heptagon", "octagon", "star",
 )  # fmt: skip
 SYNONYMS = {"shape": "polygon", "oblong": "rectangle", "trapezium": "trapezoid", "box": "rectangle",
-"rhombi": "rhombus",
-            "rhombuse": "rhombus", "lozenge": "diamond", "boxe": "rectangle"}  # fmt: skip
+            "rhombi": "rhombus", "rhombuse": "rhombus", "lozenge": "diamond", "boxe": "rectangle"}  # fmt: skip
 
 
 def parse_kind(kind: str) -> str:
-    """A kind of polygon as people write it, singular or plural, in any case → one of KINDS.
+    """The one of `KINDS` that a text names, singular or plural, in any case.
 
     Raises:
-        Refused: the kind is not known; the message lists those that are.
+        Refused: The kind is not known; the message lists those that are.
     """
     word = re.sub(r"[^a-z]+", " ", kind.lower()).strip().removeprefix("regular ")
     for each in (word, word.removesuffix("s")):
@@ -51,16 +52,18 @@ KIND = Parsed(parse_kind, lambda kind: near(singular(kind), KINDS))
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """Corners (N, 2) in working pixels, in order, and the sides (by number) that they lie between."""
+    """Corners (N, 2) in working pixels, in order, and the numbers of the sides between them."""
 
     points: Array
     sides: tuple[int, ...]
 
 
 def polygons(found: list[Side]) -> list[Outline]:
-    """All polygons that sides form: first those with a proper corner everywhere, then those that lean on
-    another's
-    side, where they explain sides that the first do not."""
+    """All polygons that sides form.
+
+    First those with a proper corner everywhere, then those that lean on the side of another and explain sides that the
+    first do not.
+    """
     meetings = corners(found)
     proper: dict[tuple[int, int], list[Corner]] = defaultdict(list)
     for corner in meetings:
@@ -201,7 +204,7 @@ def _area(points: Array) -> float:
 
 
 def _simplified(outline: Outline) -> Outline | None:
-    """Without corners that hardly bend; None for what is a curve in many short sides."""
+    """An outline without corners that hardly bend; None for a curve in many short sides."""
     points = outline.points
     turns = _turns(points)
     points = points[np.abs(turns) > np.radians(14)]

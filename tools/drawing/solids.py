@@ -12,32 +12,32 @@ from numpy.typing import NDArray
 from .coverage import corners, fit
 
 Array = NDArray[Any]
-LARGEST = 48
+MAX_SIZE = 48
 """Pixels across, up to which a shape is fitted to its pixels; the outline of a larger one is as good."""
 
-SPECK = 4
-"""Pixels across, up to which what lies between other shapes is a rest of their soft edges."""
+MAX_SPECK = 4
+"""Pixels across, up to which a piece between other shapes is a rest of their soft edges."""
 
-REACH = 4
-"""Pixels around a shape that are looked at."""
+SURROUNDINGS = 4
+"""Pixels around a shape that are taken into account."""
 
-EVEN = 24.0
+MAX_GROUND_SPREAD = 24.0
 """RGB levels by which the ground next to a shape may vary."""
 
-FILLS = 0.8
+MIN_HULL_SHARE = 0.8
 """Least share of its convex hull that a shape without dents fills, in whole pixels."""
 
-WRONG = 0.18
-"""Root mean squared error of the coverage from which a model is none."""
+MAX_ERROR = 0.18
+"""Root mean squared error of the coverage from which a model does not fit."""
 
-ROUND = 0.88
+MIN_AXIS_RATIO = 0.88
 """Least ratio of the axes of a circle."""
 
-SOFT = 1.2
+SOFT_EDGE = 1.2
 """Pixels by which ink is wider than its pen, with its soft edges."""
 
-MOST_OUTLINES = 60
-"""More small closed outlines are letters."""
+MAX_OUTLINES = 60
+"""Number of small closed outlines above which they are letters."""
 
 _SQUARE = np.ones((5, 5), np.uint8)
 
@@ -69,7 +69,7 @@ class Solid:
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """A small part of an image around one shape, REACH pixels wider on each side.
+    """A small part of an image around one shape, `SURROUNDINGS` pixels wider on each side.
 
     Attributes:
         corner: x, y of its first pixel in the image.
@@ -96,18 +96,18 @@ def solids(
     """
     found, rests = [], []
     scale = len(areas) // len(pixels)
-    painted = ((areas > 1) | ink) & (np.abs(rgb - ground).max(2) > EVEN)
+    painted = ((areas > 1) | ink) & (np.abs(rgb - ground).max(2) > MAX_GROUND_SPREAD)
     for number, box in boxes(areas):
-        if max(box[2] - box[0], box[3] - box[1]) <= LARGEST * scale:
+        if max(box[2] - box[0], box[3] - box[1]) <= MAX_SIZE * scale:
             window = _window(pixels, scale, box, areas, number, painted, ground)
             near = cv2.dilate(window.mine, _SQUARE) > 0
-            if min(box[2] - box[0], box[3] - box[1]) <= SPECK * scale and (window.others & near).any():
+            if min(box[2] - box[0], box[3] - box[1]) <= MAX_SPECK * scale and (window.others & near).any():
                 rests.append(number)
             else:
                 found.append(_solid(window, number, box, scale, ground))
     _, strokes, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
     outlines = _outlines(strokes, stats, scale)
-    if len(outlines) <= MOST_OUTLINES:
+    if len(outlines) <= MAX_OUTLINES:
         for number, box, pen in outlines:
             window = _window(pixels, scale, box, strokes, number, painted, ground)
             found.append(_solid(window, 0, box, scale, ground, pen))
@@ -128,7 +128,7 @@ def _solid(
         return None
     beside_others = cv2.dilate(window.others.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     model = fit(np.where(beside_others, window.mine, covered), pen)
-    if model is None or model.error > WRONG**2 or model.pen < 0:
+    if model is None or model.error > MAX_ERROR**2 or model.pen < 0:
         return None
     shift = window.corner + 0.5
     if model.sides:
@@ -136,14 +136,14 @@ def _solid(
         return Solid(number, (corners(middle) + shift) * scale - 0.5, None, model.pen * scale, box)
     a, b = np.abs(model.values[2:4])
     circle = None
-    if min(a, b) > ROUND * max(a, b):
+    if min(a, b) > MIN_AXIS_RATIO * max(a, b):
         x, y = (model.values[:2] + shift) * scale - 0.5
         circle = (float(x), float(y), float(a + b - model.pen) / 2 * scale)
     return Solid(number, np.zeros((0, 2)), circle, model.pen * scale, box)
 
 
 def _covered(window: Window, ground: Array) -> Array | None:
-    """How far (h, w) a filled shape covers each pixel; None if its ground is not even, or it has dents."""
+    """Coverage (h, w) of each pixel by a filled shape; None if its ground is not even, or it has dents."""
     mine = window.mine
     core = mine >= min(0.99, float(mine.max()))
     deep = cv2.erode(core.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
@@ -152,23 +152,23 @@ def _covered(window: Window, ground: Array) -> Array | None:
         return None
     outlines, _ = cv2.findContours((mine > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     full = np.zeros(mine.shape, np.uint8)
-    cv2.drawContours(full, outlines, -1, 1, cv2.FILLED)  # with what is written on it
+    cv2.drawContours(full, outlines, -1, 1, cv2.FILLED)  # with the writing on it
     covered[cv2.erode(full, _SQUARE) > 0] = 1
-    return covered if _hull_area(covered) * FILLS <= covered.sum() else None
+    return covered if _hull_area(covered) * MIN_HULL_SHARE <= covered.sum() else None
 
 
 def _covered_by_pen(window: Window, ground: Array) -> Array | None:
-    """How far (h, w) an outline covers each pixel; None if the ground around and within is not even."""
+    """Coverage (h, w) of each pixel by an outline; None if the ground around and within is not even."""
     contrast = np.linalg.norm(window.pixels - ground, axis=2) * (window.mine > 0)
     return _share(window, window.pixels[np.unravel_index(contrast.argmax(), contrast.shape)], ground)
 
 
 def _share(window: Window, color: Array, ground: Array) -> Array | None:
-    """How far (h, w) each pixel is on the way from the ground's colour to another; None if the ground is not even."""
+    """Share (h, w) of a colour in each pixel, the rest being the ground's; None if the ground is not even."""
     beside = ~window.others & (cv2.dilate(window.mine, _SQUARE) == 0)
     axis = color - ground
     away = np.linalg.norm(window.pixels[beside] - ground, axis=1)
-    if len(away) == 0 or (away < EVEN).mean() < 0.9 or axis @ axis < EVEN**2:
+    if len(away) == 0 or (away < MAX_GROUND_SPREAD).mean() < 0.9 or axis @ axis < MAX_GROUND_SPREAD**2:
         return None
     covered = np.clip((window.pixels - ground) @ axis / (axis @ axis), 0, 1)
     covered[beside] = 0
@@ -181,7 +181,7 @@ def _outlines(strokes: Array, stats: Array, scale: int) -> list[tuple[int, tuple
     found = []
     for i in range(1, len(stats)):
         x, y, w, h, area = stats[i].tolist()
-        if max(w, h) > LARGEST * scale or min(w, h) < SPECK * scale:
+        if max(w, h) > MAX_SIZE * scale or min(w, h) < MAX_SPECK * scale:
             continue
         part = np.pad((strokes[y : y + h, x : x + w] == i).astype(np.uint8), 1)
         outlines, nesting = cv2.findContours(part, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
@@ -192,7 +192,9 @@ def _outlines(strokes: Array, stats: Array, scale: int) -> list[tuple[int, tuple
         aside = np.linalg.norm(outer[:, 0].mean(0) - inner[:, 0].mean(0))
         even = aside < 0.06 * max(w, h) + 0.5 * scale  # in letters the hole is not in the middle
         if even and cv2.contourArea(outer) > 0.85 * cv2.contourArea(cv2.convexHull(outer)):
-            found.append((i, (x, y, x + w, y + h), max(2 * area / (around + within + 4) / scale - SOFT, 1.0)))
+            found.append(
+                (i, (x, y, x + w, y + h), max(2 * area / (around + within + 4) / scale - SOFT_EDGE, 1.0))
+            )
     return found
 
 
@@ -220,8 +222,8 @@ def _window(
     painted: Array,
     ground: Array,
 ) -> Window:
-    left, top = box[0] // scale - REACH, box[1] // scale - REACH
-    right, bottom = (box[2] - 1) // scale + 1 + REACH, (box[3] - 1) // scale + 1 + REACH
+    left, top = box[0] // scale - SURROUNDINGS, box[1] // scale - SURROUNDINGS
+    right, bottom = (box[2] - 1) // scale + 1 + SURROUNDINGS, (box[3] - 1) // scale + 1 + SURROUNDINGS
     fine = (left * scale, top * scale, right * scale, bottom * scale)
     here, all_ = _cut(labels, *fine, 0) == number, _cut(painted, *fine, False)
     return Window(
@@ -233,7 +235,7 @@ def _window(
 
 
 def _cut(array: Array, left: int, top: int, right: int, bottom: int, fill: Any) -> Array:
-    """A part of an array, with `fill` where it reaches beyond."""
+    """A part of an array, filled with `fill` beyond its edges."""
     height, width = array.shape[:2]
     out = np.empty((bottom - top, right - left, *array.shape[2:]), array.dtype)
     out[:] = fill

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SKIN, RIM, INK, RED = "#ffd54a", "#e0a526", "#4a3413", "#e53950"
 UNIT = 100
-"""Everything is drawn on a square of 100 units, four times as fine as asked, and reduced."""
+"""Side of the square, in units, on which everything is drawn, four times as fine as needed, and then reduced."""
 
 SYNONYMS = {
     "smile": "smiley happy smiling face 🙂 😀 😊 :)",
@@ -39,7 +39,7 @@ def emoji_name(name: str) -> str:
     """The name under which an emoji is drawn.
 
     Raises:
-        ToolError: it is not known; the message lists those that are.
+        ToolError: It is not known; the message lists those that are.
     """
     word = re.sub(r"[\s_-]+", "-", name.strip().strip("\ufe0f").lower()).removesuffix("-emoji")
     for each in (word, word.removesuffix("-face")):
@@ -50,10 +50,10 @@ def emoji_name(name: str) -> str:
 
 
 def draw_emoji(name: str, size: int) -> PIL.Image.Image:
-    """An emoji as an RGBA picture of size x size pixels.
+    """An emoji as an RGBA image of size x size pixels.
 
     Raises:
-        ToolError: the name is not known.
+        ToolError: The name is not known.
     """
     import PIL.Image
     import PIL.ImageDraw

@@ -1,4 +1,4 @@
-"""Distance through a picture: how much the colour must change on the way from somewhere to each pixel."""
+"""Geodesic distance: the change of colour along the cheapest path through an image to each pixel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FAR = 1e9
+UNREACHED = 1e9
+"""Distance of a pixel that no path reaches."""
 
 
 def geodesic_distance(
@@ -16,16 +17,15 @@ def geodesic_distance(
 ) -> NDArray[np.float64]:
     """Length of the cheapest path from the pixels in `start` to each pixel.
 
-    A path pays for each change of colour, and `step` for each pixel that it goes. What a smooth surface
-    joins to the start is near, what an edge closes off is far (Bai & Sapiro, 2007). Dijkstra's algorithm on
-    8 neighbours.
+    A path costs each change of colour, and `step` per pixel. A pixel that a smooth surface joins to the start is
+    near, one that an edge closes off is far (Bai & Sapiro 2007). Dijkstra's algorithm on 8 neighbours.
 
     Args:
         colors: (H, W, 3) float.
         start: (H, W) bool.
 
     Returns:
-        (H, W); very large where nothing can be reached because `start` is empty.
+        (H, W); `UNREACHED` if `start` is empty.
     """
     height, width = start.shape
     # A rim of one pixel that no path may enter spares every test of bounds.
@@ -34,13 +34,13 @@ def geodesic_distance(
     for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
         a = colors[: height - dy, max(0, -dx) : width - max(0, dx)]
         b = colors[dy:, max(0, dx) : width - max(0, -dx)]
-        cost = np.full((height + 2, stride), FAR)
+        cost = np.full((height + 2, stride), UNREACHED)
         change = np.sqrt(((a - b) ** 2).sum(-1)) + step * np.hypot(dy, dx)
         cost[1 : 1 + change.shape[0], 1 + max(0, -dx) : 1 + max(0, -dx) + change.shape[1]] = change
         flat, offset = cost.ravel().tolist(), dy * stride + dx
         moves += [(offset, flat, 0), (-offset, flat, -offset)]
     seeds = np.flatnonzero(np.pad(start, 1)).tolist()
-    distance = [FAR] * ((height + 2) * stride)
+    distance = [UNREACHED] * ((height + 2) * stride)
     for place in seeds:
         distance[place] = 0.0
     queue = [(0.0, place) for place in seeds]

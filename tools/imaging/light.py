@@ -20,29 +20,29 @@ from visprog.values.image import Image
 
 Floats = NDArray[np.float64]
 
-TINT = 1.35
+MAX_TINT = 1.35
 """Greatest factor by which the light's colour is taken out of a channel, in linear light."""
 
-GAIN = 1.4
+MAX_GAIN = 1.4
 """Greatest factor by which a dim scene is brightened, in linear light."""
 
-COLORED = 0.033
+MIN_CHROMA = 0.033
 """Least chroma of a coloured pixel; dark pixels need more."""
 
-DARK = 0.36
+MAX_DARK_LIGHTNESS = 0.36
 """Lightness below which a pixel without colour is a shadow, a window, or black."""
 
-MOSTLY_DARK = 0.55
+MIN_DARK_SHARE = 0.55
 """Share of dark pixels from which an object is black."""
 
-COLORFUL = (0.38, 0.5)
-"""Share of one hue among pixels that are not dark: below the first an object has no colour, above the second it has,
+HUE_SHARES = (0.38, 0.5)
+"""Shares of one hue among pixels that are not dark: below the first an object has no colour, above the second it has,
 between them that is too close to call."""
 
-WHITE = (0.68, 0.77)
+GREY_WHITE_LIGHTNESS = (0.68, 0.77)
 """Lightness of the upper quarter of an object without colour: grey below the first, white above the second."""
 
-TINGE = 0.022
+MIN_PALE_CHROMA = 0.022
 """Mean chroma from which pixels without colour may together be of a pale one."""
 
 HUES = ((12, "pink"), (42, "red"), (72, "orange"), (116, "yellow"), (172, "green"), (220, "cyan"), (283, "blue"),
@@ -87,8 +87,8 @@ def colors_in_light(rgb: NDArray[np.uint8], weights: Floats, root: Image) -> Lit
         lit / np.maximum(lit.max(1, keepdims=True), 1)
     )  # keeps the hue of what would be too bright
     lightness, chroma, hue = lab[:, 0], np.hypot(lab[:, 1], lab[:, 2]), _hue(lab)
-    colored = (chroma >= COLORED + 0.15 * np.clip(0.4 - lightness, 0, 0.2)) & (lightness < 0.985)
-    dark = (lightness < DARK) & ~colored
+    colored = (chroma >= MIN_CHROMA + 0.15 * np.clip(0.4 - lightness, 0, 0.2)) & (lightness < 0.985)
+    dark = (lightness < MAX_DARK_LIGHTNESS) & ~colored
     neutral = ~dark & ~colored
     names = name_lit(lab)
     names[dark] = "black"
@@ -104,15 +104,15 @@ def colors_in_light(rgb: NDArray[np.uint8], weights: Floats, root: Image) -> Lit
     if plain == ("white",):
         names[neutral & (lightness > 0.5)] = "white"
     darkness = weights[dark].sum() / max(float(weights.sum()), 1e-9)
-    if darkness >= MOSTLY_DARK:
+    if darkness >= MIN_DARK_SHARE:
         found: tuple[str, ...] = (
-            ("black", hue_name) if share >= COLORFUL[1] and darkness < 0.75 else ("black",)
+            ("black", hue_name) if share >= HUE_SHARES[1] and darkness < 0.75 else ("black",)
         )
-    elif share >= COLORFUL[1]:
+    elif share >= HUE_SHARES[1]:
         found = (hue_name,)
-    elif share >= COLORFUL[0] or weights[colored].sum() > weights[neutral].sum():
+    elif share >= HUE_SHARES[0] or weights[colored].sum() > weights[neutral].sum():
         found = (hue_name, *plain)
-    elif darkness > MOSTLY_DARK - 0.1:
+    elif darkness > MIN_DARK_SHARE - 0.1:
         found = ("black", *plain)
     else:
         found = plain
@@ -157,9 +157,9 @@ def light(root: Image) -> tuple[float, float, float]:
     tint = np.ones(3)
     if patch.mean() > 0.02:
         white = seen[patch].mean(0)
-        tint = np.clip(white @ LUMINANCE / np.maximum(white, 1e-6), 1 / TINT, TINT)
+        tint = np.clip(white @ LUMINANCE / np.maximum(white, 1e-6), 1 / MAX_TINT, MAX_TINT)
     level = max(float(np.quantile(seen * tint @ LUMINANCE, 0.98)), 1e-6)
-    red, green, blue = (tint * np.clip(0.9 / level, 1, GAIN)).tolist()
+    red, green, blue = (tint * np.clip(0.9 / level, 1, MAX_GAIN)).tolist()
     return red, green, blue
 
 
@@ -173,9 +173,10 @@ def _plain(lab: Floats, weights: Floats) -> tuple[str, ...]:
     if weights.sum() <= 0:
         return ("grey",)
     upper = _quantile(lab[:, 0], weights, 0.75)
-    names = ("white",) if upper >= WHITE[1] else ("white", "grey") if upper >= WHITE[0] else ("grey",)
+    grey, white = GREY_WHITE_LIGHTNESS
+    names = ("white",) if upper >= white else ("white", "grey") if upper >= grey else ("grey",)
     mean = np.average(lab, 0, weights)[None]
-    return (*names, str(name_lit(mean)[0])) if np.hypot(*mean[0, 1:]) > TINGE else names
+    return (*names, str(name_lit(mean)[0])) if np.hypot(*mean[0, 1:]) > MIN_PALE_CHROMA else names
 
 
 def _hue(lab: Floats) -> Floats:

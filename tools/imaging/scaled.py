@@ -1,4 +1,4 @@
-"""Images made larger or smaller."""
+"""Scaling of pixels."""
 
 from __future__ import annotations
 

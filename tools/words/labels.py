@@ -1,4 +1,4 @@
-"""The classes of a detector, found by the words that people use for them."""
+"""Class names of a detector, and the words that people use for them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from visprog.registry.sees import Near, Phrases
 from .meaning import finder_of, head_of, including, miswritten, near
 from .phrase import Phrase, read_phrase, read_yaml, singular
 
-MOST_NAMED = 200
-"""Classes that a summary names."""
+MAX_NAMED = 200
+"""Number of classes that a summary names."""
 
 
 class Labels:
-    """Class names in the order of a network's outputs, with COCO's synonyms and groups where they apply.
+    """Class names in the order of a network's outputs, with COCO's synonyms and groups if they apply.
 
     Attributes:
-        names: one a class; those that COCO has under another name bear COCO's ("sofa" is "couch").
+        names: Name per class; those that COCO has under another name bear COCO's ("sofa" is "couch").
     """
 
     def __init__(self, names: list[str]) -> None:
@@ -40,14 +40,15 @@ class Labels:
 
     @classmethod
     def coco(cls) -> Labels:
+        """COCO's 80 classes."""
         return cls([c["name"] for c in read_yaml("coco")["classes"]])
 
     @classmethod
     def read(cls, path: str) -> Labels:
-        """Names from a text file, one a line.
+        """Names from a text file, one per line.
 
         Raises:
-            ToolError: the file cannot be read or holds no name.
+            ToolError: The file cannot be read or holds no name.
         """
         try:
             lines = split_lines(read_text(Path(path).expanduser()))
@@ -64,7 +65,7 @@ class Labels:
         return len(self.names)
 
     def find(self, noun: str) -> frozenset[int]:
-        """The classes that a singular noun means; empty where it means none of them."""
+        """The classes that a singular noun means; empty if it means none of them."""
         return self._index.get(noun, frozenset())
 
     @property
@@ -74,7 +75,7 @@ class Labels:
 
     @property
     def group_names(self) -> list[str]:
-        """One word for each group of classes."""
+        """One word per group of classes."""
         named: dict[frozenset[int], str] = {}
         for word in self.groups:
             named.setdefault(self._index[word], word)
@@ -108,15 +109,15 @@ class ClassPhrases(Phrases):
     """Phrases that name a class of a network, a group of them, or all; a colour may stand before the noun.
 
     Attributes:
-        labels: its classes.
-        network: its name, for messages.
+        labels: Classes of the network.
+        network: Name of the network, for messages.
     """
 
     labels: Labels
     network: str
 
     def find(self, phrase: Phrase) -> tuple[frozenset[int], str]:
-        """The classes that are asked for, none where the network has none such, and the colour."""
+        """The classes that a phrase means, none if the network has none of them, and its colour."""
         if phrase.everything:
             return frozenset(range(len(self.labels))), phrase.color
         if found := self.labels.find(phrase.whole):
@@ -161,22 +162,22 @@ class ClassPhrases(Phrases):
 
     @property
     def summary(self) -> str:
-        """For a planner."""
+        """Summary of the classes, for a planner."""
         names = self.labels.names
         kinds = "1 kind of object" if len(names) == 1 else f"{len(names)} kinds of object"
-        more = f", … ({len(names) - MOST_NAMED} more)" if len(names) > MOST_NAMED else ""
+        more = f", … ({len(names) - MAX_NAMED} more)" if len(names) > MAX_NAMED else ""
         groups = f"; also {', '.join(self.labels.group_names)}, for these kinds" if self.labels.groups else ""
         kind = next(
             ((k, n) for n in names for k in read_yaml("kinds").get(n, ()) if not self.can_see(k)), None
         )
         special = f' ("{kind[0]}" as "{kind[1]}")' if kind else ""
         return (
-            f'{kinds}: {", ".join(names[:MOST_NAMED])}{more}{groups}; "object" for all. A colour may stand before '
+            f'{kinds}: {", ".join(names[:MAX_NAMED])}{more}{groups}; "object" for all. A colour may stand before '
             f"the noun. It refuses all other nouns: what is more special is looked for by its kind{special}."
         )
 
     def _has(self, noun: str) -> str:
-        """What there is instead, of which nothing is near."""
+        """Classes that the network has instead of a noun that nothing is near to."""
         if related := self.labels.related(noun):
             return f"of that kind it has {', '.join(related)} alone"
         names = self.labels.names
@@ -185,7 +186,7 @@ class ClassPhrases(Phrases):
 
 @cache
 def _canonical() -> dict[str, str]:
-    """Each word for a COCO class, in the singular → the class."""
+    """Name of the COCO class, by each word for it in the singular."""
     return {
         singular(word): entry["name"]
         for entry in read_yaml("coco")["classes"]

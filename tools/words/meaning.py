@@ -1,4 +1,4 @@
-"""The word that is nearest by meaning among those that a backend knows: "man" → person, "sign" → stop sign."""
+"""The nearest word by meaning among those that a backend knows: "man" → person, "sign" → stop sign."""
 
 from __future__ import annotations
 
@@ -11,42 +11,43 @@ from visprog.registry.sees import Near
 
 from .phrase import PREPOSITIONS, is_color, read_phrase, read_yaml, singular
 
-LOOSE = frozenset(
+PARTICIPLES = frozenset(
     "sitting standing walking running playing lying sleeping smiling waiting driving dressed parked hanging seated "
     "flying jumping swimming laughing talking pointing".split()
 )
 """Participles that stand before a noun as well ("sleeping dog")."""
 
-AFTER = LOOSE | frozenset(
+AFTER_NOUN = PARTICIPLES | frozenset(
     "wearing holding riding carrying eating drinking looking using pushing pulling facing crossing reading touching "
     "having made covered full filled without along across through around among into onto behind to as than not is are "
     "above below beside next inside outside over between against which whose close closest nearest".split()
 )
-"""Words that begin what is said of a thing after its name, next to prepositions."""
+"""Words, next to prepositions, that begin what follows a noun: "wearing a hat"."""
 
-JOINED = re.compile(r"\s*(?:,|;|/|&|\band\b|\bor\b|\bplus\b|\bas well as\b)\s*")
-"""Between the things of a phrase that names several."""
+SEPARATOR = re.compile(r"\s*(?:,|;|/|&|\band\b|\bor\b|\bplus\b|\bas well as\b)\s*")
+"""Separator between the objects of a phrase that names several."""
 
 ARTICLES = frozenset(("a", "an", "the"))
 
-MOST_KINDS = 6
-"""Kinds of what was asked for that are told."""
+MAX_KINDS = 6
+"""Number of narrower kinds that are named."""
 
-SHORTEST = 6
-"""Letters of the shortest word that can be a slip of the pen for another: of shorter ones, many differ by a letter."""
+MIN_SLIP_LETTERS = 6
+"""Number of letters from which a word can be a misspelling of another: many shorter ones differ by a letter."""
 
 
 def near(noun: str, known: Collection[str], groups: Collection[str] = ()) -> Near | None:
-    """Of words that are known, the one nearest to a singular noun that is not.
+    """The known word that is nearest to a singular noun that is not known.
 
     A word that includes it comes first ("puppy" → dog, "rocking chair" → chair), then what it is made of ("crowd" →
-    person), then one that it includes ("sign" → stop sign), then one that differs by one letter. Words that only look
-    or sound alike, or that stand for neighbouring things, are not near; nor is a group of other kinds: who knows no
-    donkeys does not see one among the animals.
+    person), then one that it includes ("sign" → stop sign), then one that differs by one letter. Words that are only
+    spelled alike, or that stand for neighbouring objects, are not near; nor is a group of other kinds: a network
+    without donkeys does not see one among the animals.
 
     Args:
-        known: words for one kind each.
-        groups: words for several kinds, which mean these kinds alone.
+        noun: The noun.
+        known: Words for one kind each.
+        groups: Words for several kinds, which mean these kinds alone.
     """
     if miswritten(noun):
         return None
@@ -59,13 +60,13 @@ def near(noun: str, known: Collection[str], groups: Collection[str] = ()) -> Nea
         kinds = [w for w in _narrower(word) if w in known]
         kinds += sorted((w for w in known if w.endswith(f" {word}") and w not in kinds), key=len)
         if kinds:
-            return Near(kinds[0], "narrower", noun, tuple(kinds[1:MOST_KINDS]))
+            return Near(kinds[0], "narrower", noun, tuple(kinds[1:MAX_KINDS]))
     typed = next((w for w in sorted({*known, *groups}) if is_slip(noun, w)), None)
     return None if typed is None else Near(typed, "spelling", noun)
 
 
 def finder_of(what: str) -> str:
-    """The tool that finds such things by itself, whatever `detect` knows: "face" → find_faces; empty if none does."""
+    """The tool that finds such objects by itself, whatever `detect` knows: "face" → find_faces; empty if none does."""
     try:
         head = head_of(read_phrase(what).noun)
     except ToolError:
@@ -74,8 +75,8 @@ def finder_of(what: str) -> str:
 
 
 def parts_of(phrase: str) -> list[str]:
-    """The things of a phrase that names several: "cats and dogs"; empty if it names one, or "black and white" ones."""
-    parts = [part.split() for part in JOINED.split(phrase.lower()) if part.strip()]
+    """The objects of a phrase that names several: "cats and dogs"; empty if it names one, or "black and white" ones."""
+    parts = [part.split() for part in SEPARATOR.split(phrase.lower()) if part.strip()]
     colors = [_ends_in_color(part, after) for part, after in zip(parts, (*parts[1:], []), strict=True)]
     return [] if len(parts) < 2 or any(colors) else [" ".join(part) for part in parts]
 
@@ -88,30 +89,30 @@ def _ends_in_color(part: list[str], after: list[str]) -> bool:
 
 
 def miswritten(phrase: str) -> str:
-    """Why a phrase cannot stand for one kind of thing, in a sentence that says what to do; empty if it can."""
+    """The reason why a phrase cannot stand for one kind of object, and the way out; empty if it can."""
     if parts := parts_of(phrase):
         return f"'{phrase}' names {len(parts)} kinds of object: look for one kind at a time"
     if phrase.lower().startswith("no "):
         return (
-            f"'{phrase}' says what is not there: look for the thing itself, and compare their number with 0"
+            f"'{phrase}' says what is not there: look for the object itself, and compare their number with 0"
         )
     return ""
 
 
 def _member_of(noun: str) -> str | None:
-    """What a measure is of ("slice of pizza"), or what a word for many is made of ("crowd")."""
+    """The object of a measure ("slice of pizza"), or the member of a collective ("crowd")."""
     table = read_yaml("words")
-    measure, of, thing = noun.partition(" of ")
+    measure, of, measured = noun.partition(" of ")
     if of and measure.split()[-1] in table["measures"]:
-        return singular(thing)
+        return singular(measured)
     members: str | None = table["collectives"].get(head_of(noun).split()[-1])
     return members
 
 
-def _of_members(noun: str, thing: str, known: Collection[str], groups: Collection[str]) -> Near | None:
-    if thing in known or thing in groups:
-        return Near(thing, "part", noun)
-    found = near(thing, known, groups)
+def _of_members(noun: str, member: str, known: Collection[str], groups: Collection[str]) -> Near | None:
+    if member in known or member in groups:
+        return Near(member, "part", noun)
+    found = near(member, known, groups)
     return None if found is None or found.relation != "broader" else Near(found.phrase, "part", noun)
 
 
@@ -126,20 +127,20 @@ def _including(noun: str, head: str, known: Collection[str], groups: Collection[
 
 
 def head_of(noun: str) -> str:
-    """A noun phrase without what is said after the noun: "man with a hat", "woman holding an umbrella"."""
+    """A noun phrase without what follows the noun: "man with a hat", "woman holding an umbrella"."""
     words = noun.split()
-    begins = PREPOSITIONS | AFTER
+    begins = PREPOSITIONS | AFTER_NOUN
     for i, word in enumerate(words):
-        before_noun = word in LOOSE and i + 1 < len(words) and words[i + 1] not in begins
+        before_noun = word in PARTICIPLES and i + 1 < len(words) and words[i + 1] not in begins
         if i and word in begins and not before_noun:
             return singular(" ".join(words[:i]))
     return noun
 
 
 def is_slip(typed: str, meant: str) -> bool:
-    """Whether two long words differ by one letter that is missing, too many or another, or by two that changed places,
-    after an equal first one."""
-    if min(len(typed), len(meant)) < SHORTEST or typed == meant or typed[0] != meant[0]:
+    """Whether two long words, equal in the first letter, differ by one letter (missing, added, another) or by two that
+    changed places."""
+    if min(len(typed), len(meant)) < MIN_SLIP_LETTERS or typed == meant or typed[0] != meant[0]:
         return False
     if len(typed) > len(meant):
         typed, meant = meant, typed

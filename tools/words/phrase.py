@@ -1,4 +1,4 @@
-"""A phrase copied from a question, reduced to what a detector can look up: colour and singular noun."""
+"""Noun phrases of questions, reduced to what a detector can look up: colour and singular noun."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from visprog.errors import ToolError
 from visprog.values.colors import NAMES, SYNONYMS
 
-DATA = Path(__file__).parent
+TABLES = Path(__file__).parent
 
 PREPOSITIONS = frozenset(
     ("of", "with", "in", "on", "at", "for", "from", "near", "by", "under", "behind", "that", "who")
@@ -24,12 +24,12 @@ PLACE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """What is asked for.
+    """A noun phrase.
 
     Attributes:
-        whole: its singular, in lower case, without articles and quantities.
-        noun: the same without leading colours.
-        color: the leading colour words ("dark blue"), or "".
+        whole: The phrase in the singular, in lower case, without articles and quantities.
+        noun: The same without leading colours.
+        color: The leading colour words ("dark blue"), or "".
     """
 
     whole: str
@@ -38,16 +38,16 @@ class Phrase:
 
     @property
     def everything(self) -> bool:
-        """True for words such as "objects", which name no kind of thing."""
+        """True for words such as "objects", which name no kind."""
         return self.noun in read_yaml("words")["everything"]
 
 
 @cache
 def read_yaml(name: str) -> dict[str, Any]:
-    """One of the small tables in `data/`."""
+    """One of the small tables beside this file."""
     import yaml
 
-    loaded: dict[str, Any] = yaml.safe_load((DATA / f"{name}.yaml").read_text(encoding="utf-8"))
+    loaded: dict[str, Any] = yaml.safe_load((TABLES / f"{name}.yaml").read_text(encoding="utf-8"))
     return loaded
 
 
@@ -55,7 +55,7 @@ def read_phrase(what: str) -> Phrase:
     """Take a free phrase apart: case, punctuation, articles, quantities, plural, leading colours.
 
     Raises:
-        ToolError: nothing is left that could name a thing.
+        ToolError: Nothing is left that could name an object.
     """
     words = _words(what)
     leading, quantities = (frozenset(read_yaml("words")[each]) for each in ("leading", "quantities"))
