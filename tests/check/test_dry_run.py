@@ -230,9 +230,10 @@ def test_correct_programs_have_no_error(
 
 
 def test_stand_ins_give_what_they_declare(registry: Registry) -> None:
+    from visprog.check.fakes import plain_image
     from visprog.registry.types import accepts
 
-    image = picture()
+    image = plain_image()
     for stand_ins in (StandIns(0, (False,), ("",)), StandIns(3, (True, False), ("2", "4"))):
         for each in registry.called.values():
             given = {p.name: stand_ins.make(p.type, {}, 1) for p in each.parameters}

@@ -113,7 +113,7 @@ def folder_of(model: str) -> Path | None:
     A folder that has the name of a bundled model is given as "./clip".
     """
     folder = WEIGHTS / model if model in BUNDLED else Path(model).expanduser()
-    return folder.resolve() if folder.is_dir() else None
+    return folder.resolve() if model and folder.is_dir() else None
 
 
 @cache

@@ -41,7 +41,7 @@ def test_bundled_names_folders_and_hub_ids(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "clip").mkdir()
     assert folder_of("clip") == WEIGHTS / "clip"
     assert folder_of("./clip") == tmp_path / "clip"
-    assert folder_of("openai/clip-vit-base-patch32") is None
+    assert folder_of("openai/clip-vit-base-patch32") is None and folder_of("") is None
 
 
 def test_the_words_of_the_bundled_models_are_those_of_the_scenes() -> None:
