@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from visprog.errors import ToolError  # noqa: E402
 from visprog.models.sam.model import Sam, SamConfig  # noqa: E402
-from visprog.models.sam.predictor import (
+from visprog.models.sam.predictor import (  # noqa: E402
     SamPredictor,
     sam_image_processor,
 )
