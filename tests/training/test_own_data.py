@@ -272,3 +272,12 @@ def test_objects_too_many_or_too_small_are_bad_samples(tmp_path: Path) -> None:
     ):
         with pytest.raises(BadSample, match=message):
             data.sample(0, np.random.default_rng(0))
+
+
+def test_a_trained_model_learns_on(captions: Callable[..., Path], tmp_path: Path) -> None:
+    """Without `model`, shape, tokenizer and image processor are those of `init_from`."""
+    keys = [*STEPS, "model=null", "init_from=clip", f"data={captions()}"]
+    made = fit(load_recipe("clip", keys), tmp_path / "run")
+    assert made["step"] == 2 and made["metric"] == "image_to_text"
+    again = load_recipe("clip", [*keys, f"init_from={tmp_path / 'run/last'}"]).build()
+    assert again.tokenizer.id("circle") != again.tokenizer.id("<unk>") and again.size == 96

@@ -211,7 +211,10 @@ def make_recipe(raw: Mapping[str, Any]) -> Recipe:
             hint = _recipes_with(str(key)) or nearest(str(key), own + theirs)
             raise RecipeError(f"unknown key {_quoted(key)}: {hint}")
     arguments = build(objective.Config, {k: v for k, v in raw.items() if k not in own})
-    sections = {"data": _data_of(raw, objective.sample_type), "model": _model_of(raw)}
+    sections = {"data": None, "model": None} | {
+        section: Section(name, build(config, {k: v for k, v in given.items() if k != naming}, section))
+        for section, (naming, name, config, given) in _sections(raw, objective).items()
+    }
     rest = {k: v for k, v in raw.items() if k in own and k not in sections}
     recipe: Recipe = build(Recipe, {**rest, **sections, "arguments": arguments})
     return recipe
@@ -223,32 +226,26 @@ def _objective_of(raw: Mapping[str, Any]) -> type[Objective]:
     return find_objective(build(str, raw["objective"], "objective"))
 
 
-def _data_of(raw: Mapping[str, Any], sample_type: type) -> Section:
-    """The section `data`; a text is the path of the data."""
-    given = raw.get("data")
-    if isinstance(given, str):
-        given = {"path": given}
-    if not isinstance(given, Mapping):
+def _sections(
+    raw: Mapping[str, Any], objective: type[Objective]
+) -> dict[str, tuple[str, str, type, Mapping[str, Any]]]:
+    """Section → the key that names what its other keys belong to, that name, their dataclass, and all keys given."""
+    data, model = raw.get("data"), raw.get("model")
+    if isinstance(data, str):
+        data = {"path": data}
+    if not isinstance(data, Mapping):
         raise RecipeError("data is missing: give the path of the data, or a mapping with a source")
-    name = given.get("source", FILES.get(sample_type))
-    if name is None:
+    source = data.get("source", FILES.get(objective.sample_type))
+    if source is None:
         raise RecipeError("data.source is missing: it must be the name of a source, or module:class")
-    source = find_source(build(str, name, "data.source"), sample_type)
-    return Section(name, build(source.Config, {k: v for k, v in given.items() if k != "source"}, "data"))
-
-
-def _model_of(raw: Mapping[str, Any]) -> Section | None:
-    """The section `model`."""
-    given = raw.get("model")
-    if given is None:
-        return None
-    if not isinstance(given, Mapping):
-        raise RecipeError(f"model must be a mapping or null, not {given!r}")
-    if given.get("type") is None:
-        raise RecipeError("model.type is missing: it must be the model_type of a model, such as clip")
-    name = build(str, given["type"], "model.type")
-    config = find_model(name).config_class
-    return Section(name, build(config, {k: v for k, v in given.items() if k != "type"}, "model"))
+    config = find_source(build(str, source, "data.source"), objective.sample_type).Config
+    found = {"data": ("source", source, config, data)}
+    if model is not None:
+        if not isinstance(model, Mapping) or model.get("type") is None:
+            raise RecipeError("model.type is missing: it must be the model_type of a model, such as clip")
+        name = build(str, model["type"], "model.type")
+        found["model"] = ("type", name, find_model(name).config_class, model)
+    return found
 
 
 def find_recipe(source: str | Path) -> Path:
@@ -277,11 +274,7 @@ def shipped_recipes() -> list[str]:
 
 def _recipes_with(key: str) -> str:
     """Which shipped recipes have a key that this one has not; empty if none has."""
-    ready = [
-        name
-        for name in shipped_recipes()
-        if any(key in (f.name for f in fields(part)) for part in _parts_of(name))
-    ]
+    ready = [name for name in shipped_recipes() if any(key in _names(type(part)) for part in _parts_of(name))]
     return f"it is a key of the recipes {', '.join(ready)}" if ready else ""
 
 
@@ -302,9 +295,7 @@ def _override(raw: dict[str, Any], text: str, allow_code: bool) -> None:
     except (yaml.YAMLError, RecursionError, ValueError):
         raise RecipeError(f"the value of {_quoted(text)} is not valid YAML: put text in quotes") from None
     if allow_code or not _code_in(raw):
-        key = _with_section(raw, key)
-        if key == "data" and isinstance(parsed, str):
-            key, parsed = _path_of_data(raw, parsed)
+        key, parsed = _in_section(raw, key, parsed)
     *parents, last = key.split(".")
     table = raw
     for i, name in enumerate(parents):
@@ -319,41 +310,24 @@ _NAMING = ("objective=", "data=", "data.source=", "model=", "model.type=")
 """Overrides that say which keys there are, and so come first."""
 
 
-def _with_section(raw: Mapping[str, Any], key: str) -> str:
-    """A key with the section that it belongs to, if it was given without."""
+def _in_section(raw: Mapping[str, Any], key: str, value: Any) -> tuple[str, Any]:
+    """An override whose key was given without its section, with it. A text as `data` is the path of the recipe's own
+    source if that reads files, else of the source of files that fits the objective."""
     first = key.split(".")[0]
     try:
         objective = _objective_of(raw)
-        if first in {f.name for c in (Recipe, objective.Config) for f in fields(c)}:
-            return key
-        for name, section in (("data", _config_of(raw, objective)), ("model", _config_of(raw, None))):
-            if section is not None and first in {f.name for f in fields(section)}:
-                return f"{name}.{key}"
+        names = {name: _names(config) for name, (_, _, config, _) in _sections(raw, objective).items()}
     except RecipeError:  # raised again, with all keys at hand
-        pass
-    return key
+        return key, value
+    if key == "data" and isinstance(value, str):
+        return ("data.path", value) if "path" in names["data"] else (key, {"path": value})
+    if first in _names(Recipe) | _names(objective.Config):
+        return key, value
+    return next((f"{section}.{key}" for section, known in names.items() if first in known), key), value
 
 
-def _config_of(raw: Mapping[str, Any], objective: type[Objective] | None) -> Any:
-    """The dataclass of the keys of `data`, or of `model` without an objective; None if nothing names it."""
-    given = raw.get("model" if objective is None else "data")
-    if objective is None:
-        return (
-            find_model(str(given["type"])).config_class
-            if isinstance(given, Mapping) and "type" in given
-            else None
-        )
-    name = given.get("source") if isinstance(given, Mapping) else None
-    name = name or FILES.get(objective.sample_type)
-    return find_source(str(name), objective.sample_type).Config if name else None
-
-
-def _path_of_data(raw: Mapping[str, Any], path: str) -> tuple[str, Any]:
-    """The override that makes `path` the data: of the recipe's own source if that reads files, else of the source of
-    files that fits the objective."""
-    config = _config_of(raw, _objective_of(raw))
-    reads_files = isinstance(raw.get("data"), Mapping) and "path" in {f.name for f in fields(config)}
-    return ("data.path", path) if reads_files else ("data", {"path": path})
+def _names(config: type) -> set[str]:
+    return {field.name for field in fields(config)}
 
 
 def _code_in(raw: Mapping[str, Any]) -> str:

@@ -18,9 +18,9 @@ from visprog.models.preprocess.tokenizer import END, START
 from ..data.samples import Pair
 from ..data.source import PairSource
 from ..distributed.collectives import gather, share
+from ..metrics.groups import group_means, membership
 from ..models import build_reader, check_model, image_size
 from ..objective import Objective
-from ._scores import group_means, membership
 from .contrastive import pair_numbers, related
 
 

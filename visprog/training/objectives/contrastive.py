@@ -21,10 +21,10 @@ from ..data.samples import Pair
 from ..data.source import PairSource
 from ..distributed.collectives import gather
 from ..gradient_cache import cached_backward
+from ..metrics.groups import group_means, membership
 from ..metrics.retrieval import fingerprint, recall
 from ..models import build_reader, check_model, image_size
 from ..objective import Objective, Run
-from ._scores import group_means, membership
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from ..data.source import ConversationSource
 from ..distributed.collectives import share
 from ..from_plain import Section
 from ..init_from import IMAGE_ENCODER, add_position_codes, init_model, load_image_encoder, load_start
+from ..metrics.groups import group_means, membership
 from ..models import (
     check_model,
     load_processor,
@@ -38,7 +39,6 @@ from ..models import (
     with_vocabulary,
 )
 from ..objective import Objective
-from ._scores import group_means, membership
 
 IGNORED = -100
 """Label of a token that is not learned."""
