@@ -6,6 +6,7 @@ mixed precision and sharding; so a loss may call any method of the model, as man
 
 from __future__ import annotations
 
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -156,11 +157,16 @@ class Objective(ABC):
         return {"images": len(batch["images"])} if "images" in batch else {}
 
     def save(self, folder: Path) -> None:
-        """Write the model, its tokenizer and its image processor so that the tools can load them."""
+        """Write the model, its tokenizer and its image processor so that the tools can load them, and the words of its
+        data in `backend.json` if these are few."""
         self.model.save_pretrained(folder, torch.float16)
         for part in (self.tokenizer, self.image_processor):
             if part is not None:
                 part.save_pretrained(folder)
+        if self.source.vocabulary is not None:
+            (folder / "backend.json").write_text(
+                json.dumps({"vocabulary": self.source.vocabulary}, indent=1) + "\n"
+            )
 
 
 class PreparedStream:

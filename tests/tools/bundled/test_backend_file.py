@@ -13,6 +13,7 @@ from visprog.scenes import COLORS, SHAPES, SIZES, TEXTURES, Scenes
 from visprog.scenes.questions import is_worded
 from visprog.scenes.wordings import QUESTION_TYPES
 from visprog.tools.backends._backend_file import BackendFile, backend_file, folder_of
+from visprog.training.recipe import load_recipe
 
 
 def test_a_folder_without_the_file_has_no_limits(tmp_path: Path) -> None:
@@ -49,6 +50,13 @@ def test_the_words_of_the_bundled_models_are_those_of_the_scenes() -> None:
     assert clip is not None and owl is not None
     assert [tuple(words) for words in clip.kinds.values()] == [TEXTURES[1:], COLORS, SHAPES]
     assert [tuple(words) for words in owl.kinds.values()] == [SIZES, COLORS, TEXTURES]
+
+
+@pytest.mark.parametrize("name", ["clip", "owl"])
+def test_a_model_that_is_trained_on_scenes_says_its_words(name: str, tmp_path: Path) -> None:
+    small = ["model.image_encoder.layers=1", "model.text_encoder.layers=1"]
+    load_recipe(name, [*small, *(["init_from=null"] if name == "clip" else [])]).build().save(tmp_path)
+    assert backend_file(tmp_path) == BackendFile(vocabulary=backend_file(WEIGHTS / name).vocabulary)
 
 
 def test_the_questions_of_the_bundled_model_are_those_of_the_scenes() -> None:

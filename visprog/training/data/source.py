@@ -79,6 +79,8 @@ class Source(ABC):
         square: whether its images are squares of the size that is asked for, in which proportions tell classes
             apart: the model's image processor then never stretches an image.
         closed_vocabulary: whether `texts` hold every word that will ever occur.
+        vocabulary: words in which the source describes an object, as the tools read them from a folder's
+            `backend.json`: {"kinds": {property: words}, "noun": noun}; None for any text.
         groups: titles of the scores of validation samples, the one that chooses the best weights first.
     """
 
@@ -86,6 +88,7 @@ class Source(ABC):
     sample_type: ClassVar[type]
     square: ClassVar[bool] = False
     closed_vocabulary: ClassVar[bool] = False
+    vocabulary: ClassVar[Mapping[str, Any] | None] = None
     groups: tuple[str, ...] = ()
 
     def __init__(self, config: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -40,6 +41,10 @@ class SceneBoxes(BoxSource):
 
     Config: ClassVar[Any] = SceneBoxesConfig
     square = closed_vocabulary = True
+    vocabulary: ClassVar[Mapping[str, Any]] = {
+        "kinds": {"size": SIZES, "colour": COLORS, "texture": TEXTURES},
+        "noun": "thing",
+    }
 
     def split(self, name: SplitName, size: int) -> PhrasedScenes:
         return PhrasedScenes(self.config, name, size, self.config.scenes if name == "train" else 512)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -60,6 +60,10 @@ class SceneViews(PairSource):
 
     Config: ClassVar[Any] = SceneViewsConfig
     square = closed_vocabulary = has_false_captions = True
+    vocabulary: ClassVar[Mapping[str, Any]] = {
+        "kinds": {"texture": TEXTURES[1:], "colour": COLORS, "shape": SHAPES},
+        "noun": "thing",
+    }
     groups = ("crops", "pictures", "held_out_crops", "held_out_pictures")
     classes = Classes(
         tuple((f"a {name}",) for name in NAMES),
