@@ -72,7 +72,7 @@ class Net(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.embed(x)).squeeze(-1)
 
-    def save(self, folder: Any) -> None:
+    def save_pretrained(self, folder: Any) -> None:
         from safetensors.torch import save_file
 
         save_file(self.state_dict(), folder / "model.safetensors")
