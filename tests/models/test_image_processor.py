@@ -109,10 +109,10 @@ def test_a_processor_in_one_file_with_the_tokenizer(tmp_path: Path) -> None:
         ({"data_format": "channels_last"}, "data_format"),
         ({"resample": "sinc"}, "resample 'sinc' is no filter"),
         ({"resample": 9}, "resample 9 is no filter"),
-        ({"size": {"shortest_edge": 224, "longest_edge": 448}}, "no size of pictures"),
-        ({"size": {"longest_edge": 224}}, "no size of pictures"),
-        ({"size": {"max_height": 224, "max_width": 224}}, "no size of pictures"),
-        ({"size": {"min_pixels": 3136, "max_pixels": 12845056}}, "no size of pictures"),
+        ({"size": {"shortest_edge": 224, "longest_edge": 448}}, "no size of images"),
+        ({"size": {"longest_edge": 224}}, "no size of images"),
+        ({"size": {"max_height": 224, "max_width": 224}}, "no size of images"),
+        ({"size": {"min_pixels": 3136, "max_pixels": 12845056}}, "no size of images"),
         ({"size": [224, 224, 3]}, "no height and width"),
         ({"size": "224"}, "no height and width"),
         ({"size": {"shortest_edge": 224.5}}, "no height and width"),
@@ -173,7 +173,7 @@ def test_old_files_are_understood() -> None:
     assert (owl.size, owl.crop) == ((768, 768), None)
     rescaled = ImageProcessor.from_hub({"feature_extractor_type": "OwlViTFeatureExtractor", "rescale": False})
     assert rescaled.scale == 1
-    with pytest.raises(ValueError, match="no size of pictures"):
+    with pytest.raises(ValueError, match="no size of images"):
         ImageProcessor.from_hub({"size": {"max_height": 3, "max_width": 4}})
     with pytest.raises(ValueError, match="neither an image_processor_type nor a size"):
         ImageProcessor.from_hub({"do_resize": True})

@@ -10,6 +10,8 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from visprog.errors import PlannerError  # noqa: E402
+from visprog.models import WEIGHTS  # noqa: E402
 from visprog.models.llama import KEYS, Llama, LlamaConfig, RopeScaling, answer_loss, next_token_loss  # noqa: E402
 from visprog.planner.embedded.decoder import Decoder  # noqa: E402
 
@@ -162,7 +164,7 @@ def test_numpy_decoder_agrees(tmp_path: Path, tied: bool) -> None:
     model = Llama(LlamaConfig(vocab=53, dim=24, layers=3, heads=4, hidden=40, tied=tied))
     for parameter in model.parameters():
         parameter.data.normal_(std=0.3)
-    model.save_pretrained(tmp_path)
+    model.save_pretrained(tmp_path, torch.float16)
     model = Llama.from_pretrained(tmp_path).eval()  # float16 on disk: compare with what was read back
     tokens = list(range(1, 20))
     want = model(torch.tensor([tokens])).logits[0].detach().numpy()
@@ -172,3 +174,8 @@ def test_numpy_decoder_agrees(tmp_path: Path, tied: bool) -> None:
     np.testing.assert_allclose(decoder.feed(tokens[8:]), want[-1], atol=1e-4, rtol=1e-4)
     decoder.reset()
     np.testing.assert_allclose(decoder.feed(tokens), want[-1], atol=1e-4, rtol=1e-4)
+
+
+def test_numpy_decoder_refuses_another_model() -> None:
+    with pytest.raises(PlannerError, match=r"the model_type in .*config\.json is 'sam', not 'llama'"):
+        Decoder(WEIGHTS / "sam")

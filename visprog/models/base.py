@@ -79,7 +79,7 @@ class PretrainedModel(nn.Module):
     def from_pretrained(
         cls, source: str | Path, *, dtype: str | torch.dtype = "float32", revision: str | None = None
     ) -> Self:
-        """Load a model that `save_pretrained` wrote, or a public checkpoint of its kind.
+        """Load a model that `save_pretrained` wrote, or a public checkpoint of the same type.
 
         Args:
             source: a folder, the name of a bundled model ("clip"), or a hub id ("openai/clip-vit-base-patch32").
@@ -162,17 +162,17 @@ def check_type(found: str, cls: type[PretrainedModel], source: str | Path) -> No
         raise ValueError(f"{source} is a checkpoint of model_type '{found}', not {wanted}{remedy}")
 
 
-def from_json(kind: type[C], raw: Mapping[str, Any], source: str | Path) -> C:
+def from_json(config_class: type[C], raw: Mapping[str, Any], source: str | Path) -> C:
     """An instance of a dataclass from the JSON object that `dataclasses.asdict` gave, nested ones included.
 
     Raises:
         ValueError: the object has settings that the dataclass does not have.
     """
-    hints = get_type_hints(kind)
-    unknown = raw.keys() - {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    hints = get_type_hints(config_class)
+    unknown = raw.keys() - {field.name for field in fields(config_class)}  # type: ignore[arg-type]
     if unknown:
-        raise ValueError(f"{source}: {kind.__name__} has no {few(sorted(unknown))}")
-    return kind(**{name: _plain(hints[name], value, source) for name, value in raw.items()})
+        raise ValueError(f"{source}: {config_class.__name__} has no {few(sorted(unknown))}")
+    return config_class(**{name: _plain(hints[name], value, source) for name, value in raw.items()})
 
 
 def _plain(hint: Any, value: Any, source: str | Path) -> Any:

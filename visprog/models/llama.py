@@ -115,14 +115,14 @@ ROPE_KEYS = (
 
 
 def _scaling(rope: dict[str, Any], length: int) -> RopeScaling | None:
-    kind = rope.get("rope_type", rope.get("type", "default"))
+    rope_type = rope.get("rope_type", rope.get("type", "default"))
     if rope.get("partial_rotary_factor", 1.0) != 1.0:
         raise ValueError("rotary positions for a part of the channels are not implemented")
-    if kind not in ("default", "linear", "llama3"):
-        raise ValueError(f"rotary scaling '{kind}' is not implemented, only linear and llama3")
+    if rope_type not in ("default", "linear", "llama3"):
+        raise ValueError(f"rotary scaling '{rope_type}' is not implemented, only linear and llama3")
     check_keys(rope, ROPE_KEYS, "rope_parameters")
     try:
-        match kind:
+        match rope_type:
             case "linear":
                 return RopeScaling("linear", rope["factor"])
             case "llama3":
@@ -131,7 +131,7 @@ def _scaling(rope: dict[str, Any], length: int) -> RopeScaling | None:
                     "llama3", rope["factor"], rope["low_freq_factor"], rope["high_freq_factor"], original
                 )
     except KeyError as error:
-        raise ValueError(f"rotary scaling '{kind}' has no {error}") from None
+        raise ValueError(f"rotary scaling '{rope_type}' has no {error}") from None
     return None
 
 

@@ -47,14 +47,14 @@ class OwlVitConfig:
         """
         check_model_type(raw, "owlvit", "owlv2")
         check_keys(raw, TOP)
-        kind = architecture(raw)
+        is_owlv2 = architecture(raw) == "owlv2"
         project = raw.get("projection_dim", 512)
-        image = {"image_size": 768, "patch_size": 16 if kind == "owlv2" else 32, **hub_section(raw, "vision")}
+        image = {"image_size": 768, "patch_size": 16 if is_owlv2 else 32, **hub_section(raw, "vision")}
         text = {"max_position_embeddings": 16, **hub_section(raw, "text"), "eos_token_id": 2}
         return cls(
             ImageEncoderConfig.from_hub(image, project),
             TextEncoderConfig.from_hub(text, project),
-            kind == "owlv2",
+            is_owlv2,
         )
 
 

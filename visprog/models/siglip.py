@@ -73,7 +73,7 @@ class SiglipConfig:
         """From the `config.json` of a hub checkpoint; what it leaves out is as in B/16.
 
         Raises:
-            ValueError: it is no SigLIP, or of a kind that is not implemented.
+            ValueError: it is no SigLIP, or asks for something that is not implemented.
         """
         check_model_type(raw, "siglip")
         check_keys(raw, ("vision_config", "text_config"))

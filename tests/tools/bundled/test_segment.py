@@ -11,10 +11,7 @@ torch = pytest.importorskip("torch")
 
 from visprog.errors import ToolError  # noqa: E402
 from visprog.models.sam.model import Sam, SamConfig  # noqa: E402
-from visprog.models.sam.predictor import (  # noqa: E402
-    SamPredictor,
-    sam_image_processor,
-)
+from visprog.models.sam.predictor import SamPredictor, sam_image_processor  # noqa: E402
 from visprog.tools.backends.sam_own import EmbeddedEverything, EmbeddedSegmenter, around  # noqa: E402
 from visprog.values import Box, Point, Region  # noqa: E402
 from visprog.values.image import Image  # noqa: E402

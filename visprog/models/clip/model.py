@@ -131,7 +131,7 @@ class ClipConfig:
         """From the `config.json` of a hub checkpoint.
 
         Raises:
-            ValueError: it is no CLIP, or of a kind that is not implemented.
+            ValueError: it is no CLIP, or asks for something that is not implemented.
         """
         check_model_type(raw, "clip")
         check_keys(raw, TOP)

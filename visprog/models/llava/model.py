@@ -77,9 +77,9 @@ class LlavaConfig:
         check_keys(raw, HUB_KEYS)
         raw = {key: value for key, value in raw.items() if value is not None}
         vision, text = raw.get("vision_config"), dict(raw.get("text_config") or {})
-        if vision and (kind := vision.get("model_type", "clip_vision_model")) != "clip_vision_model":
+        if vision and (found := vision.get("model_type", "clip_vision_model")) != "clip_vision_model":
             raise ValueError(
-                f"an image encoder of model_type '{kind}' is not implemented in LLaVA, only CLIP's"
+                f"an image encoder of model_type '{found}' is not implemented in LLaVA, only CLIP's"
             )
         layers = raw.get("vision_feature_layer", -2)
         select = raw.get("vision_feature_select_strategy", "default")

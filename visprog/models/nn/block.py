@@ -32,7 +32,7 @@ class DropPath(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm block: x + attention(norm(x)), then x + cross(norm(x), context) where there is a `cross`, then
+    """Pre-norm block: x + attention(norm(x)), then x + cross(norm(x), context) if there is a `cross`, then
     x + mlp(norm(x)).
 
     Shapes: (batch, length, dim) → (batch, length, dim).

@@ -170,7 +170,7 @@ def _beam_search(decoding: Decoding, max_new: int, stops: Tensor, pad: int, sear
     """The best sequence of each of the batch, (batch, at most max_new)."""
     batch, vocab = decoding.logits.shape
     beams, penalty, device = search.count, search.length_penalty, decoding.logits.device
-    # Enough candidates that `beams` of them go on even where all the others stop.
+    # Enough candidates that `beams` of them continue even if all the others stop.
     kept = min(max(2, 1 + stops.numel()) * beams, beams * vocab)
     first = torch.arange(batch, device=device)[:, None] * beams
     decoding.reorder(torch.arange(batch, device=device).repeat_interleave(beams))

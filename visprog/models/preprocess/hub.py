@@ -113,7 +113,7 @@ def _sizes(settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
         )
         wanted = [{"longest_edge"}] if kind == "Sam" else [{"height", "width"}, {"shortest_edge"}]
         if set(size) not in (wanted if kind else [*wanted, {"longest_edge"}]):
-            raise ValueError(f"image processor: {settings['size']} is no size of pictures that is known here")
+            raise ValueError(f"image processor: {settings['size']} is no size of images that is known here")
         for edge in size.values():
             _pair(edge, "size")
     crop = pad = None
