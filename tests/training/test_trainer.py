@@ -148,7 +148,7 @@ def test_another_recipe_or_another_folder_is_refused(tmp_path: Path) -> None:
     for resume in (None, False):
         with pytest.raises(TrainingError, match="holds something that is no training run"):
             fit(recipe(), tmp_path / "other", resume=resume)
-    with pytest.raises(TrainingError, match=r"there is no run in .* to go on with"):
+    with pytest.raises(TrainingError, match=r"there is no run in .* to resume"):
         fit(recipe(), tmp_path / "new", resume=True)
     assert not (tmp_path / "new").exists() and (tmp_path / "other" / "thesis.txt").exists()
 
