@@ -10,6 +10,7 @@ import torch
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 
+from visprog.training.distributed.failures import leave
 from visprog.training.fit import fit
 from visprog.training.recipe import make_recipe
 
@@ -49,3 +50,4 @@ if __name__ == "__main__":
             }
         )
         fit(recipe, out / name)
+    leave(0)
