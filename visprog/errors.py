@@ -83,3 +83,10 @@ def close_match(name: str, names: Iterable[str]) -> str | None:
     plain = {each.lower().replace("_", ""): each for each in sorted(names, reverse=True)}
     found = difflib.get_close_matches(name.lower().replace("_", ""), plain, 1)
     return plain[found[0]] if found else None
+
+
+def first_line(error: BaseException, limit: int = 200) -> str:
+    """The first line of the message of an error, cut to `limit`, without its full stop; its type if it has none."""
+    lines = str(error).strip().splitlines()
+    line = lines[0].strip().rstrip(".") if lines else type(error).__name__
+    return line if len(line) <= limit else line[: limit - 1] + "…"

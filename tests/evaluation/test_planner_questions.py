@@ -123,7 +123,7 @@ def test_tools_agree_with_each_other(seed: int) -> None:
         'verify(image, "smiling"), find_faces(image), read_text(image)'
     )
     made = world(program, seed=seed)
-    image = made.pictures[0]
+    image = made.images[0]
     people = made.detect(image, "people")
     boxes = {p.box for p in people}
     parts = [made.detect(image, kind) for kind in ("men", "women", "children")]
@@ -151,7 +151,7 @@ def test_tools_agree_with_each_other(seed: int) -> None:
 def test_edits_say_what_was_done() -> None:
     for seed in range(20):
         made = world("return find_faces(image)", seed=seed)
-        image, faces = made.pictures[0], made.find_faces(made.pictures[0])
+        image, faces = made.images[0], made.find_faces(made.images[0])
         if len(faces) > 1:
             break
     whole_picture = made.cover(image, faces, "blur")

@@ -140,7 +140,7 @@ def test_a_broken_picture_is_the_error_of_its_row(tmp_path: Path) -> None:
     found = run(tmp_path, Widths(broken=1))
     rows = found.rows()
     assert [row["status"] for row in rows] == ["answered", "error", "answered", "answered"]
-    assert "not a picture" in rows[1]["message"]
+    assert "not an image" in rows[1]["message"]
     assert (rows[1]["right"], rows[1]["checked"]) == (False, None)
     summary = summarise(Widths(), found)
     assert summary["outcomes"]["error"]["value"] == 0.25

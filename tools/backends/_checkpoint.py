@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from visprog.errors import MissingExtra, ToolError
+from visprog.errors import MissingExtra, ToolError, first_line
 
 from ._backend_file import LAYOUT, backend_file, folder_of
 
@@ -323,13 +323,6 @@ def pick_device(device: str) -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def first_line(error: BaseException, limit: int = 200) -> str:
-    """The first line of the message of an error, shortened, without its full stop."""
-    lines = str(error).strip().splitlines()
-    line = lines[0].strip().rstrip(".") if lines else type(error).__name__
-    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def _place(network: Any, name: str, device: str, dtype: str = "auto", half_on_cpu: str = "float32") -> Any:

@@ -7,13 +7,13 @@ from string import Template
 from typing import Any, NamedTuple
 
 from visprog import prompts
-from visprog.errors import ToolError
+from visprog.errors import ToolError, first_line
 from visprog.llm.thoughts import without_thoughts
 from visprog.values import Region
 from visprog.values.image import Image
 
 from ._batching import chunks, crop_to, to_rgb
-from ._checkpoint import Checkpoint, CheckpointSource, first_line, load_by_transformers
+from ._checkpoint import Checkpoint, CheckpointSource, load_by_transformers
 from ._model_backend import ModelBackend
 
 

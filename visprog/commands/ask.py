@@ -178,11 +178,12 @@ def _check_arguments(images: list[str], question: str) -> None:
 
 def _is_image(text: str) -> bool:
     """Whether an argument names an image, whether it exists or not."""
-    suffixes = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm")
+    from ..values.endings import IMAGE_ENDINGS
+
     if text == "-" or (text.startswith(("http://", "https://")) and " " not in text):
         return True
     try:
-        return text.lower().endswith(suffixes) or Path(text).is_file()
+        return text.lower().endswith(IMAGE_ENDINGS) or Path(text).is_file()
     except (OSError, ValueError):  # too long for a path
         return False
 

@@ -62,12 +62,11 @@ class Returns(StrEnum):
     list = "list"
 
 
-_TYPES: Mapping[str, type] = {"bool": bool, "int": int, "float": float, "str": str, "list": list}
-
-
-def type_of(returns: Returns | None) -> type | None:
+def type_of(returns: Returns | None) -> Any:
     """The Python type that `--returns` names."""
-    return None if returns is None else _TYPES[returns.value]
+    from ..registry.types import answer_type
+
+    return answer_type(None if returns is None else returns.value)
 
 
 PlannerOption = Annotated[

@@ -75,10 +75,3 @@ def is_at_limit(finish: object) -> bool:
 def is_cut(finish: object) -> bool:
     """Whether a finish reason says that a reply is not whole: by the limit, a filter or an error."""
     return is_at_limit(finish) or str(finish).lower() in _ON_THE_WAY
-
-
-def first_line(error: BaseException, limit: int = 200) -> str:
-    """The first line of what an error says, shortened: for one-sentence messages."""
-    text = str(error).strip().splitlines()
-    line = text[0].strip() if text else type(error).__name__
-    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import ConfigError, MissingExtra, PlannerError
-from .chat import Message, Reply, Tokens, first_line, is_cut
+from ..errors import ConfigError, MissingExtra, PlannerError, first_line
+from .chat import Message, Reply, Tokens, is_cut
 
 
 class LangChainChat:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from ..errors import ConfigError, MissingExtra, PlannerError, readable
-from .chat import Message, Reply, Tokens, first_line, is_at_limit, is_cut
+from ..errors import ConfigError, MissingExtra, PlannerError, first_line, readable
+from .chat import Message, Reply, Tokens, is_at_limit, is_cut
 from .endpoint_errors import error_in, field, names, refused_option, refuses_system, said_in
 
 MODEL_VARIABLE = "VISPROG_OPENAI_MODEL"

@@ -6,8 +6,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, MissingExtra, PlannerError
-from .chat import Message, Reply, Tokens, first_line
+from ..errors import ConfigError, MissingExtra, PlannerError, first_line
+from .chat import Message, Reply, Tokens
 
 MAX_NEW_TOKENS = 1024
 """Where the caller sets no limit: programs are short, and a model that rambles must end."""

@@ -20,7 +20,7 @@ from visprog.agent import Agent
 from visprog.answer import Thumbnails
 from visprog.errors import Refused, ToolError, VisprogError
 from visprog.registry import Tool
-from visprog.registry.types import render
+from visprog.registry.types import answer_type, render
 from visprog.runtime.host import RunEnded
 from visprog.values.codec import Writer
 from visprog.values.image import Image
@@ -32,7 +32,7 @@ from .metrics import CONTENT_TYPE, Metrics, resident_bytes
 from .openapi import ASK, ERRORS, RUN, TOOL, answer_schemas, page
 from .queue import RequestQueue
 
-RETURNS: Mapping[str, type] = {"bool": bool, "int": int, "float": float, "str": str, "list": list}
+RETURNS = ("bool", "int", "float", "str", "list")
 
 HELP = {
     "visprog_requests_total": "Requests by endpoint and HTTP status.",
@@ -260,13 +260,13 @@ def problem_response(problem: Problem) -> Response:
     return JSONResponse(problem.body, problem.status, headers=problem.headers)
 
 
-def _returns(form: Form) -> type | None:
+def _returns(form: Form) -> Any:
     name = form.fields.get("returns")
     if name in (None, ""):
         return None
     if not isinstance(name, str) or name not in RETURNS:
         raise Problem(400, f"'returns' must be one of {', '.join(RETURNS)}, not {name!r:.40}")
-    return RETURNS[name]
+    return answer_type(name)
 
 
 def _encoded(data: Mapping[str, Any]) -> bytes:
