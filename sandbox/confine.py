@@ -130,12 +130,12 @@ def end_with_parent() -> None:
     """End this process within a second of its parent, also while it computes and reads no pipe."""
     parent = os.getppid()
 
-    def look(*_: object) -> None:
+    def end_if_orphaned(*_: object) -> None:
         if os.getppid() != parent:
             os._exit(0)
 
     if hasattr(signal, "setitimer"):
-        signal.signal(signal.SIGALRM, look)
+        signal.signal(signal.SIGALRM, end_if_orphaned)
         signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
 
 

@@ -13,7 +13,7 @@ from .library import Library
 from .limits import Limits
 from .outcome import Outcome, StopProgram
 from .parsing import Diagnostic
-from .process import Gone, Silent, WorkerProcess
+from .process import DeadlinePassed, PipeClosed, WorkerProcess
 from .protocol import MAX_KEYWORDS, CannotCross, Codec, ProtocolError, TooLarge, readable
 
 MAX_TEXT = 500
@@ -141,7 +141,7 @@ class Execution:
 
         Raises:
             TypeError, ValueError: an input cannot cross.
-            Gone: the worker ended before it had read the program: nothing of it ran.
+            PipeClosed: the worker ended before it had read the program: nothing of it ran.
         """
         job = self._job
         message = {
@@ -156,9 +156,9 @@ class Execution:
         try:
             self._worker.send(message, deadline)
             if self._worker.receive(deadline).get("op") != "STARTED":
-                raise Gone("it answered something else")
-        except (Silent, ProtocolError) as error:
-            raise Gone(str(error)) from None
+                raise PipeClosed("it answered something else")
+        except (DeadlinePassed, ProtocolError) as error:
+            raise PipeClosed(str(error)) from None
 
     def run(self) -> Outcome:
         """Serve the program to its end, whatever the worker does."""
@@ -171,19 +171,19 @@ class Execution:
                     return end
         except ProtocolError as error:
             return self._killed("protocol", f"the worker broke the protocol: {error}")
-        except Silent:
+        except DeadlinePassed:
             if time.monotonic() >= self._last:
                 return self._killed("time", f"the run took more than {self._job.limits.time:g} seconds")
             seconds = self._job.limits.cpu + self._job.limits.grace
             return self._killed("silence", f"the program gave no sign of life for {seconds:g} seconds")
-        except Gone:
+        except PipeClosed:
             return self._crashed(self._worker.ended(_END_PATIENCE))
 
     def _receive(self) -> dict[str, Any]:
         while True:
             try:
                 return self._worker.receive(self._deadline())
-            except Silent:
+            except DeadlinePassed:
                 if time.monotonic() >= self._last or not self._worker.is_starved():
                     raise
 
@@ -242,7 +242,7 @@ class Execution:
         finally:
             _current_line.reset(token)
         if time.monotonic() >= self._last:
-            raise Silent
+            raise DeadlinePassed
         try:
             self._worker.send(reply, self._deadline())
         except TooLarge as error:

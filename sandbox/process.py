@@ -38,11 +38,11 @@ _BLOCK = 1 << 16
 _GREETING = 1.0  # seconds to read what a worker said long ago
 
 
-class Silent(Exception):
+class DeadlinePassed(Exception):
     """A deadline passed."""
 
 
-class Gone(Exception):
+class PipeClosed(Exception):
     """The worker closed its pipe: it ended, or is about to."""
 
 
@@ -135,7 +135,7 @@ class WorkerProcess:
     def _greet(self) -> Level:
         try:
             message = self.receive(max(self._deadline, time.monotonic() + _GREETING))
-        except (Silent, Gone, ProtocolError) as error:
+        except (DeadlinePassed, PipeClosed, ProtocolError) as error:
             raise SandboxUnavailable(
                 f"a worker did not start ({type(error).__name__}): "
                 f"check that {sys.executable} runs and can import RestrictedPython"
@@ -164,8 +164,8 @@ class WorkerProcess:
 
         Raises:
             TooLarge: it is over the limit of a reply.
-            Silent: the worker did not read it before the deadline (of `time.monotonic`).
-            Gone: the worker has closed its end.
+            DeadlinePassed: the worker did not read it before the deadline (of `time.monotonic`).
+            PipeClosed: the worker has closed its end.
         """
         view = memoryview(pack(message, self._limits.reply))
         while view:
@@ -174,13 +174,13 @@ class WorkerProcess:
             except BlockingIOError:
                 self._wait(self._writable, deadline)
             except OSError as error:
-                raise Gone(str(error)) from None
+                raise PipeClosed(str(error)) from None
 
     def receive(self, deadline: float) -> dict[str, Any]:
-        """The next message, whole, before the deadline. After `Silent` it may be called again.
+        """The next message, whole, before the deadline. After `DeadlinePassed` it may be called again.
 
         Raises:
-            ProtocolError, Silent, Gone: as named.
+            ProtocolError, DeadlinePassed, PipeClosed: as named.
         """
         buffer = self._buffer
         while True:
@@ -196,13 +196,13 @@ class WorkerProcess:
             self._wait(self._readable, deadline)  # also if bytes wait: one now and then is silence too
             part = os.read(self._out, _BLOCK)
             if not part:
-                raise Gone("the worker ended")
+                raise PipeClosed("the worker ended")
             buffer += part
 
     def _wait(self, poll: select.poll, deadline: float) -> None:
         left = deadline - time.monotonic()
         if left <= 0 or not poll.poll(left * 1000):
-            raise Silent
+            raise DeadlinePassed
 
     def is_starved(self) -> bool:
         """Whether it wants to run and has not had the processor time that it may use: the machine is busy.

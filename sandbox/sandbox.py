@@ -20,7 +20,7 @@ from .library import load
 from .limits import Limits
 from .outcome import Level, Outcome, SandboxUnavailable
 from .parsing import Diagnostic
-from .process import Gone, Standby, WorkerProcess
+from .process import PipeClosed, Standby, WorkerProcess
 from .protocol import CannotCross, TooLarge
 from .series import Series
 
@@ -288,7 +288,7 @@ class Sandbox:
                 execution = Execution(job, worker)
                 execution.start()
                 return worker, execution
-            except Gone:
+            except PipeClosed:
                 worker.kill()
                 if last:
                     raise SandboxUnavailable("workers end before they read a program") from None

@@ -9,7 +9,7 @@ import pytest
 
 from visprog.sandbox import Library, Limits, Outcome, Sandbox
 from visprog.sandbox.execution import Execution, Job
-from visprog.sandbox.process import Gone, WorkerProcess
+from visprog.sandbox.process import PipeClosed, WorkerProcess
 from visprog.sandbox.sandbox import ENGINE
 
 from .conftest import Image
@@ -100,7 +100,7 @@ def test_a_worker_ends_with_its_limit(limit: str) -> None:
         Execution(job, worker).start()
         message = worker.receive(time.monotonic() + 20)
         assert (message["op"], message["limit"]) == ("LIMIT", limit)
-        with pytest.raises(Gone):
+        with pytest.raises(PipeClosed):
             worker.receive(time.monotonic() + 20)
     finally:
         worker.kill()
