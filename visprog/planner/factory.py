@@ -11,7 +11,7 @@ from ..llm.chat import ChatModel
 from ..llm.factory import chat_adapter, check_options, in_words, option_names
 from ..llm.langchain import LangChainChat, is_langchain_model
 from ..plugins import plugin_named
-from .base import Planner
+from .base import Planner, PlannerLike
 from .llm import LLMPlanner
 from .replay import ReplayPlanner
 
@@ -23,7 +23,7 @@ FORMS = {
 """How the planners that come with visprog are named, and what they are."""
 
 
-def make_planner(spec: Any, **options: Any) -> Planner:
+def make_planner(spec: PlannerLike, **options: Any) -> Planner:
     """A planner from its name, from a chat model, from a LangChain model, or as it is.
 
     Args:
