@@ -23,7 +23,7 @@ from .values.codec import show
 from .values.image import Image
 
 VERSION = 2
-"""Version of the JSON form, which `answer.schema.json` describes."""
+"""Version of the JSON form, which `json_schema` describes."""
 
 READ_VERSIONS = (1, VERSION)
 """Versions that can be read. In version 1 shapes do not say in which image they lie, numbers are rounded, and other
@@ -103,7 +103,7 @@ class Answer:
         raise (Refused if self.status == "refused" else VisprogError)(self.message)
 
     def to_json(self, *, pictures: bool = True) -> dict[str, Any]:
-        """Plain data, as `answer.schema.json` describes it.
+        """Plain data, as `json_schema` describes it.
 
         Args:
             pictures: Whether to hold thumbnails of all images involved, and an edited image as a whole.
@@ -251,12 +251,11 @@ class Thumbnails:
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of `Answer.to_json`, with every kind of value: the content of `answer.schema.json`."""
+    """JSON Schema of `Answer.to_json`: `answer.schema.json`, with every kind of value of the table."""
     text = files("visprog").joinpath("answer.schema.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     parts, kinds = schema["$defs"], codec.schemas()
-    plain = [form for form in parts["value"]["anyOf"] if "$ref" not in form]
-    parts["value"]["anyOf"] = [*plain, *({"$ref": f"#/$defs/{name}"} for name in kinds)]
+    parts["value"]["anyOf"] += [{"$ref": f"#/$defs/{name}"} for name in kinds]
     parts.update(kinds)
     return schema
 

@@ -8,7 +8,6 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,11 @@ from starlette.testclient import TestClient
 
 from tests.small_tools import REGISTRY, FakePlanner, picture
 from visprog import Agent, Answer, Image, tool
+from visprog.answer import json_schema
 from visprog.server.app import RequestLimits, Service, create_app
 from visprog.server.queue import RequestQueue
 
-SCHEMA = json.loads(files("visprog").joinpath("answer.schema.json").read_text())
+SCHEMA = json_schema()
 COUNT = 'def answer(image):\n    return len(detect(image, "dog"))\n'
 
 

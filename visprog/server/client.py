@@ -77,7 +77,7 @@ class Client:
             evidence: Whether the answer holds the images involved.
 
         Returns:
-            The answer in its JSON form, which `answer.schema.json` describes.
+            The answer in its JSON form, which `visprog.answer.json_schema` describes.
 
         Raises:
             ImageError: An image cannot be read.
