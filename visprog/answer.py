@@ -42,25 +42,25 @@ class Answer:
     """The answer to a question, or why there is none.
 
     Attributes:
-        status: "answered"; "fallback" (no program answered, and the `vqa` tool was asked plainly, as the
-            configuration allows); "refused" (nothing installed can see or plan this, or nothing was found);
+        status: "answered"; "fallback" (no program answered, and the `vqa` tool was asked directly, as the
+            configuration allows); "refused" (no planner or backend in force can answer it, or nothing was found);
             "error".
-        value: the answer; None where there is none.
-        message: why there is no answer, in one sentence; empty where there is one.
-        question: as it was asked; empty where a program was run.
-        program: its source.
-        diagnostics: what the check found in the program.
-        trace: every call of a tool, in order.
-        images: the images that it is about.
-        seconds: planning and running.
-        planner: who wrote the program.
-        probability: of the program, where the planner knows it, or the share of votes.
-        tokens: read and written by the planner, where it says.
-        steps: the programs that were written for the question and what came of each, the oldest first; the last is the
-            one that this answer comes from. Empty where none was written.
-        stdout: what the program printed.
-        level: how far the program was confined: "kernel" or "process"; empty where none ran.
-        cautions: what to know before relying on the answer, in whole sentences.
+        value: The answer; None if there is none.
+        message: Why there is no answer, in one sentence; empty if there is one.
+        question: The question as it was asked; empty if a program was run.
+        program: Source of the program.
+        diagnostics: Results of the check of the program.
+        trace: Calls of tools, in order.
+        images: The images that the question is about.
+        seconds: Time for planning and running.
+        planner: Name of the planner that wrote the program.
+        probability: Probability of the program, if the planner knows it, or its share of the votes.
+        tokens: Number of tokens that the planner read and wrote, if it says.
+        steps: The programs that were written for the question with their outcomes, the oldest first; the last is the
+            one that this answer comes from. Empty if none was written.
+        stdout: Text that the program printed.
+        level: How far the program was confined: "kernel" or "process"; empty if none ran.
+        cautions: Sentences to read before relying on the answer.
     """
 
     status: Status
@@ -95,8 +95,8 @@ class Answer:
         """The value of an answer.
 
         Raises:
-            Refused: nothing installed can see or plan this, or nothing was found.
-            VisprogError: the program or the planner failed.
+            Refused: No planner or backend in force can answer it, or nothing was found.
+            VisprogError: The program or the planner failed.
         """
         if self.ok:
             return self.value

@@ -175,7 +175,7 @@ class Located:
         return self.distance(other) <= tolerance
 
     def distance(self, other: Point | Located) -> float:
-        """The gap in pixels between the nearest edges; 0 where they overlap."""
+        """The gap in pixels between the nearest edges; 0 if they overlap."""
         if isinstance(other, Circle) and not isinstance(self, Circle):
             return other.distance(self)
         a, b = self.box, other.box
@@ -218,7 +218,7 @@ class Box(Located):
         return f"Box({self.left:g}, {self.top:g}, {self.right:g}, {self.bottom:g})"
 
     def intersection(self, other: Located) -> Box | None:
-        """The shared rectangle, or None where no area is shared."""
+        """The shared rectangle, or None if no area is shared."""
         o = other.box
         left, top = max(self.left, o.left), max(self.top, o.top)
         right, bottom = min(self.right, o.right), min(self.bottom, o.bottom)
@@ -232,14 +232,14 @@ class Box(Located):
         )
 
     def clip(self, other: Located) -> Box:
-        """This box cut to the other; of zero size, on the nearest edge, where nothing is shared."""
+        """This box cut to the other; of zero size, on the nearest edge, if nothing is shared."""
         o = other.box
         left, right = (min(max(v, o.left), o.right) for v in (self.left, self.right))
         top, bottom = (min(max(v, o.top), o.bottom) for v in (self.top, self.bottom))
         return Box(left, top, right, bottom)
 
     def expand(self, margin: float) -> Box:
-        """Grown on each side by `margin` pixels (shrunk where negative, at most to its centre)."""
+        """Grown on each side by `margin` pixels (shrunk if negative, at most to its centre)."""
         x, y = self.center.x, self.center.y
         return Box(
             min(self.left - margin, x), min(self.top - margin, y),
@@ -280,7 +280,7 @@ class Circle(Located):
         return math.pi * self.radius**2
 
     def distance(self, other: Point | Located) -> float:
-        """The gap in pixels between the two outlines; 0 where the discs meet."""
+        """The gap in pixels between the two outlines; 0 if the discs meet."""
         if isinstance(other, Circle):
             return max(self.center.distance(other.center) - self.radius - other.radius, 0.0)
         return max(self.center.box.distance(other.box) - self.radius, 0.0)
@@ -325,7 +325,7 @@ class Line(Located):
         return sum(a.distance(b) for a, b in pairwise(self.points))
 
     def crossings(self, other: Line, tolerance: float = 1.0) -> list[Point]:
-        """The points where the two lines cross or touch; points closer than `tolerance` pixels are one."""
+        """The points at which the two lines cross or touch; points closer than `tolerance` pixels are one."""
         found: list[Point] = []
         for a, b in pairwise(self.points):
             for c, d in pairwise(other.points):
@@ -368,7 +368,7 @@ class Polygon(Located):
 
 @dataclass(frozen=True, slots=True)
 class Grid(Located):
-    """A table: how many rows and columns, and where it lies."""
+    """A table: number of rows and columns, and its box."""
 
     rows: int
     columns: int

@@ -297,7 +297,7 @@ class Image:
     # -- leaving ---------------------------------------------------------------------------------
 
     def to_pil(self) -> PIL.Image.Image:
-        """A PIL image, RGB, or RGBA where there is alpha."""
+        """A PIL image, RGB, or RGBA if there is alpha."""
         import PIL.Image
 
         if self.alpha is None:

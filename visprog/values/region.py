@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Region(Located):
-    """An object found: where it lies, what it is called, how sure the finder is.
+    """An object found: its place, label and score.
 
     Attributes:
-        box: its place in the frame of the root image, in pixels.
-        label: what it is ("dog"), or what is written there.
-        score: confidence, 0 to 1.
-        image: the root image that it lies in.
-        mask: its exact pixels, where they are known.
+        box: Place in the frame of the root image, in pixels.
+        label: Name of the object ("dog"), or the text that is written there.
+        score: Confidence, 0 to 1.
+        image: The root image that it lies in.
+        mask: Its exact pixels, if they are known.
     """
 
     box: Box = field()  # a field here, a property in Located
