@@ -12,6 +12,7 @@ from visprog.values.image import Image
         "opencv": "visprog.tools.backends.opencv:OpenCVDetector",
         "embedded": "visprog.tools.backends.owl:EmbeddedDetector",
         "onnx": "visprog.tools.backends.onnx:OnnxDetector",
+        "owl": "visprog.tools.backends.owl:OwlDetector",
         "owlv2": "visprog.tools.backends.owl:OwlDetector",
         "grounding-dino": "visprog.tools.backends.grounding_dino:GroundingDinoDetector",
     },
