@@ -69,7 +69,7 @@ def _same_row(row: list[TextLine], line: TextLine) -> bool:
 
 
 def box_of(line: TextLine, text: str) -> Box | None:
-    """The box of the words of a line that match a text, or of the line if its words are not told apart.
+    """The box of the words of a line that match a text, or of the line if its words cannot be separated.
 
     Capitals, spaces and punctuation are ignored.
 

@@ -114,7 +114,7 @@ def _number(word: str) -> int:
 
 
 def _formed(kind: str, form: str) -> str:
-    """The kind of a shape that has a form: a round thing is a circle; "" if there is no such kind."""
+    """The kind of a shape that has a form: a round object is a circle; "" if there is no such kind."""
     if not form or kind == form or (kind == "block" and form == "rectangle"):
         return kind
     return form if kind == "thing" or (kind == "block" and form == "square") else ""

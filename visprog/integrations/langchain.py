@@ -106,7 +106,7 @@ def _structured(tool: Tool, workspace: Workspace, call: Callable[..., Any]) -> S
                 raise ToolError(f"{tool.name} takes an object of its arguments, not {describe(arguments)}")
             result = call(**{name: resolved(name, given) for name, given in arguments.items()})
             return json.dumps(workspace.to_json(result), default=show)
-        except (VisprogError, RunEnded) as error:  # the model is told, and may try something else
+        except (VisprogError, RunEnded) as error:  # the model reads it, and may try something else
             return json.dumps({"error": str(error)})
         except Exception as error:  # a fault of a tool ends no conversation
             return json.dumps({"error": f"{tool.name} failed: {type(error).__name__}: {error}"})

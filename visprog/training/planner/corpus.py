@@ -280,7 +280,7 @@ class _Filler:
     def __init__(self, r: random.Random, pattern: str) -> None:
         self.r, self.pattern = r, pattern
         self.values: dict[str, str] = {}
-        self.things: dict[str, NounPhrase] = {}
+        self.noun_phrases: dict[str, NounPhrase] = {}
         self.place = ""
         self.copied: set[str] = set()
         self.words = words()
@@ -319,11 +319,11 @@ class _Filler:
             return self.values[name]
         if match := re.fullmatch(r"(the_|an?_)?(obj|shape)(s?)(\d?)", name):
             kind = "shape" if match[2] == "shape" else "object"
-            thing = self.thing(match[4], kind)
-            phrase = thing.phrase(bool(match[3]))
+            item = self.noun_phrase(match[4], kind)
+            phrase = item.phrase(bool(match[3]))
             if match[1] == "the_":
                 return r.choices(("the ", "this ", "that ", "my "), (30, 1, 1, 0.5))[0] + phrase
-            return (phrase if thing.plural == thing.noun else article(phrase)) if match[1] else phrase
+            return (phrase if item.plural == item.noun else article(phrase)) if match[1] else phrase
         if name == "img":
             return str(r.choice(words["image_words"]))
         if name == "imgs":
@@ -410,16 +410,16 @@ class _Filler:
         if form == "cond" and r.random() < 0.25:
             return str(r.choice([p for p in self.words["predicates"] if " " in p]))
         verb, participle, objects = r.choice(self.words["conditions"])
-        thing = str(r.choice(objects))
+        item = str(r.choice(objects))
         countable = not (
-            re.match(r"(on|in|at|to|into|the|down|up|with)\b", thing)
-            or thing.endswith(("s", "hair"))
-            or thing in self.words["mass"]
-            or thing in UNCOUNTED
+            re.match(r"(on|in|at|to|into|the|down|up|with)\b", item)
+            or item.endswith(("s", "hair"))
+            or item in self.words["mass"]
+            or item in UNCOUNTED
         )
         if form == "does" and countable:
-            return f"{verb} {pluralise(thing) if r.random() < 0.7 else article(thing)}"
-        return f"{participle if form == 'cond' else verb} {article(thing) if countable else thing}"
+            return f"{verb} {pluralise(item) if r.random() < 0.7 else article(item)}"
+        return f"{participle if form == 'cond' else verb} {article(item) if countable else item}"
 
     def _colors(self) -> list[str]:
         colors = list(self.words["colors"])
@@ -439,18 +439,18 @@ class _Filler:
         mark = r.choice(('"', '"', "'", ""))
         return mark + word + mark
 
-    def thing(self, number: str, kind: str = "object") -> NounPhrase:
-        """The thing of that slot number, drawn at its first use."""
-        if number not in self.things:
-            others = list(self.things.values())
+    def noun_phrase(self, number: str, kind: str = "object") -> NounPhrase:
+        """The noun phrase of that slot number, drawn at its first use."""
+        if number not in self.noun_phrases:
+            others = list(self.noun_phrases.values())
             if others and others[0].color and self.r.random() < 0.15:  # of the same kind, in another colour
                 colors = [c for c in self._colors() if c != others[0].color]
-                self.things[number] = replace(others[0], color=str(self.r.choice(colors)), used="")
+                self.noun_phrases[number] = replace(others[0], color=str(self.r.choice(colors)), used="")
             else:
-                while (thing := self._draw(kind)).noun in {t.noun for t in others}:
+                while (item := self._draw(kind)).noun in {t.noun for t in others}:
                     pass
-                self.things[number] = thing
-        return self.things[number]
+                self.noun_phrases[number] = item
+        return self.noun_phrases[number]
 
     def _draw(self, kind: str) -> NounPhrase:
         r, words = self.r, self.words
@@ -491,17 +491,17 @@ class _Filler:
         noun = str(r.choice(words["everyday"] if r.random() < 0.6 else words["nouns"]))
         return self._dressed(NounPhrase(noun, noun if noun == "people" else pluralise(noun)), color)
 
-    def _dressed(self, thing: NounPhrase, color: str) -> NounPhrase:
+    def _dressed(self, item: NounPhrase, color: str) -> NounPhrase:
         r = self.r
-        first = thing.noun.split()[0]
+        first = item.noun.split()[0]
         if first in self.words["colors"] or first in self.words["attributes"]:
-            return thing
-        thing.color = color
+            return item
+        item.color = color
         if r.random() < 0.08:
-            thing.attribute = str(r.choice(self.words["attributes"]))
+            item.attribute = str(r.choice(self.words["attributes"]))
         elif r.random() < 0.06:
-            thing.size = str(r.choice(self.words["sizes"]))
-        return thing
+            item.size = str(r.choice(self.words["sizes"]))
+        return item
 
     # -- the program's side -----------------------------------------------------------------------
 
@@ -514,10 +514,10 @@ class _Filler:
 
     def code(self, name: str) -> str:
         if match := re.fullmatch(r"([SOL])(\d?)", name):
-            thing = self.thing(match[2])
+            item = self.noun_phrase(match[2])
             if match[1] == "L":
-                return quote(thing.phrase(thing.used == thing.plural))
-            found = thing.find(self._region())
+                return quote(item.phrase(item.used == item.plural))
+            found = item.find(self._region())
             return f"best({found})" if match[1] == "O" else found
         if name == "question":
             return quote(QUESTION)
@@ -528,7 +528,7 @@ class _Filler:
             end = self.values.get("end_code", "left")
             order = "left_to_right" if end in ("left", "right") else "top_to_bottom"
             n = -n if end in ("right", "bottom") else n
-            return f"nth({order}({self.thing('').find(self._region())}), {n})"
+            return f"nth({order}({self.noun_phrase('').find(self._region())}), {n})"
         if name == "crop_rel":
             if "rel_lr_code" in self.values:
                 return self._half_plane(self.values["rel_lr_code"].replace(" ", "_"))
@@ -550,14 +550,14 @@ class _Filler:
         return quote(self.values[name])
 
     def _crop_of_relation(self) -> str:
-        """Where to look for what stands in a relation to a thing: the half plane, or the thing's surroundings."""
+        """Where to look for what stands in a relation to an object: the half plane, or the object's surroundings."""
         method = self.values.get("rel_code", "")
         if method.replace("_", " ") in SIDES:
             return self._half_plane(method)
-        return f"crop(image, best({self.thing('').find('image')}), 1)"
+        return f"crop(image, best({self.noun_phrase('').find('image')}), 1)"
 
     def _half_plane(self, side: str) -> str:
-        return f"crop_{side}(image, best({self.thing('').find('image')}))"
+        return f"crop_{side}(image, best({self.noun_phrase('').find('image')}))"
 
 
 def pluralise(noun: str) -> str:
