@@ -140,6 +140,11 @@ def test_processes_end_together_with_one_message(tmp_path: Path, ending: str, sa
         assert again.returncode == 0 and len(rows(tmp_path / "run" / "log.csv")) == 5
 
 
+def test_a_process_that_failed_gives_its_reason_though_the_launcher_ends_it(tmp_path: Path) -> None:
+    done = launch(["tests.training.late_termination"], tmp_path)
+    assert "no data" in done.stderr and "said: " in done.stderr
+
+
 @pytest.mark.parametrize("arguments", [["no-such-recipe"], ["tiny.yaml"]])
 def test_an_error_of_all_is_said_once(tmp_path: Path, arguments: list[object]) -> None:
     (tmp_path / "tiny.yaml").write_text(written())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +45,7 @@ def ending_together() -> Iterator[None]:
                 warnings.simplefilter("ignore")
             yield
     except Exception as error:
+        _ignore_termination()
         if dist.get_backend() != "gloo":  # would wait for what the others have not sent
             atexit.unregister(_leave)
         own = f"process {state.process_index + 1} of {state.num_processes} failed: {error}"
@@ -58,6 +61,12 @@ def ending_together() -> Iterator[None]:
         if lost:
             raise TrainingError(own) from error
         raise
+
+
+def _ignore_termination() -> None:
+    """Let this process end by itself, with its message: torchrun sends SIGTERM to all as soon as one has ended."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _first(message: str) -> str:
