@@ -108,7 +108,10 @@ def test_file_names_that_are_no_text_can_be_given(recipe: str) -> None:
     assert made["step"] == 2 and run(name, OURS, "steps=2", f"where={os.fsdecode(bytes([0xFE]))}.csv") == made
 
 
-def test_every_key_is_printed_with_its_documentation(capfd: pytest.CaptureFixture[str]) -> None:
+def test_every_key_is_printed_with_its_documentation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     made = run("owl-boxes", "--keys", "data=cells.zip", "names={WBC: white blood cell}", "steps=7")
     text = capfd.readouterr().out
     assert made["recipe"]["data"]["names"] == {"WBC": "white blood cell"} and not Path("runs").exists()
