@@ -56,6 +56,16 @@ class NoVqa(_NoModel):
         ]
 
 
+class NoInpainter(_NoModel):
+    """Refuses: to draw what a prompt describes takes a model, and none is chosen."""
+
+    model_error = 'replace: a model needs its backend: set backend = "diffusers" under [tools.replace]'
+    sees = Sees(
+        nothing='no model that draws is chosen: under [tools.replace] in visprog.toml set backend = "diffusers" (after '
+        "pip install 'visprog[diffusion]'), or \"diffusion\" with the folder that visprog train diffusion made"
+    )
+
+
 class NothingSegmented(_NoModel):
     """Refuses: segmenting everything takes a model, and none is chosen."""
 

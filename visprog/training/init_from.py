@@ -70,9 +70,7 @@ def init_text_encoder(encoder: TextEncoder, trained: TextEncoder, source: str) -
     Raises:
         DataError: it has another shape.
     """
-    state = {
-        name: value for name, value in trained.state_dict().items() if not name.startswith("projection")
-    }
+    state = {name: value for name, value in trained.state_dict().items() if not name.startswith("projection")}
     _copy(encoder, state, source)
 
 

@@ -118,8 +118,7 @@ class Diffusion(PretrainedModel):
             generator: of all noise, on the CPU, so that a seed gives the same images on every device.
         """
         batch, size = len(tokens), self.config.image_size
-        weight = self.network.head.weight
-        noise = torch.randn(batch, 3, size, size, generator=generator).to(weight)
+        noise = torch.randn(batch, 3, size, size, generator=generator).to(tokens.device)
         without = torch.zeros_like(tokens)
         without[:, : len(empty)] = empty
         context = self.encode_texts(tokens if guidance == 1 else torch.cat([tokens, without]))

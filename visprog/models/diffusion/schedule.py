@@ -1,9 +1,9 @@
 """Denoising diffusion: noise schedules, the steps of DDPM and DDIM, guidance, and inpainting with known pixels.
 
 An image x_0 becomes x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε at timestep t = 0 … steps − 1, and a network learns ε, or the
-velocity v = √ᾱ_t ε − √(1 − ᾱ_t) x_0, from x_t. Samplers go back from noise: DDPM (Ho et al. 2020, arXiv:2006.11239) draws each
-step, DDIM (Song et al. 2021, arXiv:2010.02502) need not. Known pixels are put back at every step, as RePaint does
-(Lugmayr et al. 2022, arXiv:2201.09865). Timestep −1 stands for the image without noise.
+velocity v = √ᾱ_t ε − √(1 − ᾱ_t) x_0, from x_t. Samplers go back from noise: DDPM (Ho et al. 2020, arXiv:2006.11239)
+draws each step, DDIM (Song et al. 2021, arXiv:2010.02502) need not. Known pixels are put back at every step, as in
+RePaint (Lugmayr et al. 2022, arXiv:2201.09865). Timestep −1 stands for the image without noise.
 """
 
 from __future__ import annotations

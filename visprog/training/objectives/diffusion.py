@@ -30,11 +30,14 @@ from ..models import (
 )
 from ..objective import Objective
 
-VALIDATION_TIMESTEPS = (0.1, 0.3, 0.5, 0.7, 0.9)
+VALIDATION_TIMESTEPS = (1 / 6, 1 / 2, 5 / 6)
 """The timesteps at which validation samples are scored, as shares of all."""
 
 SIDES = (0.25, 0.9)
 """Least and greatest side of a masked rectangle, as a share of that of the image."""
+
+CHOICES = 8
+"""Number of rectangles among which the plainest is masked if the text is empty."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ class DenoisingConfig:
         length: greatest number of tokens of a text.
         vocabulary: greatest number of tokens of the byte-pair encoding that is learned from captions.
         drop_text: share of the samples to train on whose text is empty.
-        mask_all: share of the samples of a model that inpaints whose pixels are all masked; of the others, a rectangle
-            is.
+        mask_all: share of the samples of a model that inpaints whose pixels are all masked. Of the others a rectangle
+            is: if the text is empty, one where the image is plain, so that no text means no object.
     """
 
     init_from: str | dict[str, str] | None = None
@@ -100,10 +103,11 @@ class Denoising(Objective):
         text = str(rng.choice(sample.captions))
         if train and rng.random() < self.config.drop_text:
             text = ""
+        pixels = self.image_processor.fit(sample.image)
         noise = rng.standard_normal((3, self.size, self.size), np.float32)
         timestep = int(rng.integers(self.model.config.schedule.steps))
-        mask = draw_mask(self.size, self.config.mask_all, rng)
-        return Drawn(self.image_processor.fit(sample.image), text, noise, timestep, mask)
+        mask = draw_mask(pixels, self.config.mask_all, rng, 1 if text else CHOICES)
+        return Drawn(pixels, text, noise, timestep, mask)
 
     def collate(self, samples: list[Drawn], train: bool) -> dict[str, Tensor]:
         return {
@@ -137,15 +141,23 @@ class Denoising(Objective):
         return {"loss": float(predictions["errors"].mean())}
 
 
-def draw_mask(size: int, share_of_all: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """All pixels, or those of a random rectangle: (1, size, size), 1 for pixels to generate."""
+def draw_mask(
+    pixels: NDArray[np.uint8], share_of_all: float, rng: np.random.Generator, choices: int
+) -> NDArray[np.float32]:
+    """All pixels of an image (size, size, 3), or those of the plainest of some random rectangles: (1, size, size), 1
+    for pixels to generate."""
+    size = len(pixels)
     mask = np.zeros((1, size, size), np.float32)
     if rng.random() < share_of_all:
         mask[:] = 1
         return mask
-    height, width = (max(1, round(side * size)) for side in rng.uniform(*SIDES, 2))
-    top, left = int(rng.integers(size - height + 1)), int(rng.integers(size - width + 1))
-    mask[:, top : top + height, left : left + width] = 1
+    rectangles = []
+    for _ in range(choices):
+        height, width = (max(1, round(side * size)) for side in rng.uniform(*SIDES, 2))
+        top, left = int(rng.integers(size - height + 1)), int(rng.integers(size - width + 1))
+        rectangles.append((slice(top, top + height), slice(left, left + width)))
+    plainest = min(rectangles, key=lambda rectangle: pixels[rectangle].std((0, 1)).sum())
+    mask[0][plainest] = 1
     return mask
 
 
