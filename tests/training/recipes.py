@@ -55,6 +55,13 @@ COCA = [
         "pool_heads": 2, "project": 16,
     }),
 ]  # fmt: skip
+DIFFUSION = [
+    *under(
+        "model.network",
+        {"size": 32, "patch": 8, "dim": 16, "layers": 1, "heads": 2, "hidden": 32, "context": 16},
+    ),
+    *under("model.text_encoder", TEXT),
+]
 LLAVA = ["model={type: llava, language_model: {dim: 16, layers: 1, heads: 2, hidden: 32}, feature_layers: [-1], "
          "merge: 2}", "init_from={image_encoder: '{data}/owl'}", "position_codes=true"]  # fmt: skip
 HUGE = ["fsdp=false", "data.held=0.2", "epochs=null", "activation_checkpointing=false", "workers=0"]
@@ -64,6 +71,7 @@ CHANGES: dict[str, list[str]] = {
     "clip-cifar10": [*CLIP, "model.image_encoder.patch=8", "data={data}/classes.zip"],
     "coca": [*COCA, "init_from=null"],
     "coca-captions": [*COCA, "data={data}/pairs.csv", "vocabulary=300", "length=16"],
+    "diffusion": DIFFUSION,
     "llava": [*LLAVA, "length=300"],
     "llava-align": [
         "data={data}/talk.json", "init_from={image_encoder: '{data}/owl', language_model: '{data}/llama'}", *HUGE

@@ -36,7 +36,7 @@ VALIDATION_TIMESTEPS = (1 / 6, 1 / 2, 5 / 6)
 SIDES = (0.25, 0.9)
 """Least and greatest side of a masked rectangle, as a share of that of the image."""
 
-CHOICES = 8
+CHOICES = 32
 """Number of rectangles among which the plainest is masked if the text is empty."""
 
 
