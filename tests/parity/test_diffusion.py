@@ -15,7 +15,7 @@ from visprog.models import Clip, load_model  # noqa: E402
 from visprog.models.checkpoint.checkpoint import load_exactly  # noqa: E402
 from visprog.models.clip.model import TextEncoderConfig  # noqa: E402
 from visprog.models.diffusion.dit import (  # noqa: E402
-    Context,
+    TextContext,
     Dit,
     DitConfig,
     from_diffusers_config,
@@ -327,7 +327,7 @@ def test_a_new_network_predicts_nothing_and_its_blocks_are_the_identity() -> Non
     network = Dit(DitConfig(8, 2, 3, 3, 16, 2, 2, 32, classes=None, context=12))
     x, context = (
         torch.randn(2, 3, 8, 8),
-        Context(torch.randn(2, 5, 12), torch.randn(2, 12), torch.ones(2, 5) > 0),
+        TextContext(torch.randn(2, 5, 12), torch.randn(2, 12), torch.ones(2, 5) > 0),
     )
     out = network(x, torch.tensor([1, 2]), context=context)
     assert not out.output.any()

@@ -24,7 +24,6 @@ class DiffusersBackend(InpaintingBackend):
 
     Args:
         model: Folder of a pipeline, with model_index.json, or a hub id. Its weights must be safetensors.
-        dtype: "float32", "bfloat16", "float16"; "auto" is float32 on a CPU, else float16.
         size: Side of the squares that the pipeline fills, in pixels; by default that of its training.
     """
 

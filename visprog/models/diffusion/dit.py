@@ -58,7 +58,7 @@ class DitConfig:
     eps: float = 1e-6
 
 
-class Context(NamedTuple):
+class TextContext(NamedTuple):
     """Texts that images are generated for.
 
     Attributes:
@@ -104,7 +104,7 @@ class DitBlock(nn.Module):
         self.mlp = Mlp([dim, c.hidden, dim], activation("gelu_pytorch_tanh"))
         self.modulation = nn.Linear(dim, 6 * dim)
 
-    def forward(self, x: Tensor, condition: Tensor, context: Context | None = None) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor, context: TextContext | None = None) -> Tensor:
         """Apply the block.
 
         Args:
@@ -167,7 +167,7 @@ class Dit(PretrainedModel):
         images: Tensor,
         timesteps: Tensor,
         labels: Tensor | None = None,
-        context: Context | None = None,
+        context: TextContext | None = None,
     ) -> DitOutput:
         """Predict the noise, or the velocity.
 

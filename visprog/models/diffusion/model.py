@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..base import PretrainedModel
 from ..clip.model import TextEncoder, TextEncoderConfig
-from .dit import Context, Dit, DitConfig
+from .dit import TextContext, Dit, DitConfig
 from .schedule import Known, NoiseSchedule, Sampler, guided
 
 
@@ -69,17 +69,17 @@ class Diffusion(PretrainedModel):
         self.text_encoder = TextEncoder(text)
         self.network = Dit(network)
 
-    def encode_texts(self, tokens: Tensor) -> Context:
+    def encode_texts(self, tokens: Tensor) -> TextContext:
         """What the network reads of texts, ids (batch, length) from the start token to the end token, padded on the
         right."""
         text = self.text_encoder(tokens)
         end = self.config.text_encoder.end
         ends = tokens.argmax(1) if end is None else (tokens == end).int().argmax(1)
         places = torch.arange(tokens.shape[1], device=tokens.device)
-        return Context(text.tokens, text.pooled, places <= ends[:, None])
+        return TextContext(text.tokens, text.pooled, places <= ends[:, None])
 
     def forward(
-        self, noised: Tensor, timesteps: Tensor, context: Context, known: Known | None = None
+        self, noised: Tensor, timesteps: Tensor, context: TextContext, known: Known | None = None
     ) -> Tensor:
         """Predict the noise, or the velocity: (batch, 3, height, width).
 

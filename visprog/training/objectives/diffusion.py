@@ -66,7 +66,7 @@ class DenoisingConfig:
             raise ValueError("drop_text and mask_all are shares, from 0 to 1")
 
 
-class Drawn(NamedTuple):
+class NoisySample(NamedTuple):
     """A prepared pair, and what was drawn for it: the text, the noise, a timestep, and the mask (1, size, size)."""
 
     pixels: NDArray[np.uint8]
@@ -99,7 +99,7 @@ class Denoising(Objective):
             (self.size, self.size), mean=half, std=half, square=source.square
         )
 
-    def prepare(self, sample: Pair, rng: np.random.Generator, train: bool) -> Drawn:
+    def prepare(self, sample: Pair, rng: np.random.Generator, train: bool) -> NoisySample:
         text = str(rng.choice(sample.captions))
         if train and rng.random() < self.config.drop_text:
             text = ""
@@ -107,9 +107,9 @@ class Denoising(Objective):
         noise = rng.standard_normal((3, self.size, self.size), np.float32)
         timestep = int(rng.integers(self.model.config.schedule.steps))
         mask = draw_mask(pixels, self.config.mask_all, rng, 1 if text else CHOICES)
-        return Drawn(pixels, text, noise, timestep, mask)
+        return NoisySample(pixels, text, noise, timestep, mask)
 
-    def collate(self, samples: list[Drawn], train: bool) -> dict[str, Tensor]:
+    def collate(self, samples: list[NoisySample], train: bool) -> dict[str, Tensor]:
         return {
             "images": self.image_processor([drawn.pixels for drawn in samples]),
             "noise": torch.from_numpy(np.stack([drawn.noise for drawn in samples])),
