@@ -3,9 +3,9 @@ holds ours to.
 
     python tests/parity/data/make_albef.py
 
-Needs `torchmultimodal-nightly==2024.4.1`, installed with --no-deps, and iopath, beside torch and transformers (2.13.0 and
-5.24.0 when the file was made). Its image encoder is torchvision's; here that of transformers stands in for it, which is
-the same. Hard negatives are the likeliest ones instead of drawn ones, so that they can be compared.
+Needs `torchmultimodal-nightly==2024.4.1`, installed with --no-deps, and iopath, beside torch and transformers (2.13.0
+and 5.24.0 when the file was made). Its image encoder is torchvision's; here that of transformers stands in for it,
+which is the same. Hard negatives are the likeliest ones instead of drawn ones, so that they can be compared.
 """
 
 from __future__ import annotations
