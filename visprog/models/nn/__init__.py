@@ -1,7 +1,7 @@
 """The layers that the models share: one attention, one block, one of each norm and embedding."""
 
 from .activation import activation
-from .attention import Attention, KVCache
+from .attention import Attention, GrowingKVCache, KVCache
 from .block import Block, DropPath, Transformer
 from .losses import info_nce, sigmoid_pair_loss
 from .mask_losses import dice_loss, focal_loss, mask_iou
@@ -19,6 +19,7 @@ __all__ = [
     "Block",
     "ConvStem",
     "DropPath",
+    "GrowingKVCache",
     "KVCache",
     "LayerNorm2d",
     "Mlp",
