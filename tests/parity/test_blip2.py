@@ -12,7 +12,7 @@ transformers = pytest.importorskip("transformers")
 
 from visprog.models import Blip2, Blip2Config, Blip2Generator, Blip2GeneratorConfig, QFormer, load_model  # noqa: E402
 from visprog.models.blip2 import hub  # noqa: E402
-from visprog.models.blip2.model import VIT_G, query_similarity  # noqa: E402
+from visprog.models.blip2.model import VIT_G  # noqa: E402
 from visprog.models.blip2.qformer import matching_mask  # noqa: E402
 from visprog.models.llama import next_token_loss  # noqa: E402
 
@@ -35,7 +35,9 @@ TEXT = {
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 
 
-def theirs(cls: str, seed: int = 0, shape: dict[str, int] = QFORMERS[0], text: bool = True, **settings: object):
+def theirs(
+    cls: str, seed: int = 0, shape: dict[str, int] = QFORMERS[0], text: bool = True, **settings: object
+):
     """A model of transformers with random weights, without dropout."""
     torch.manual_seed(seed)
     qformer = {
@@ -83,13 +85,18 @@ def test_qformer_is_that_of_transformers(shape: dict[str, int], parts: str) -> N
     queries = model.queries.detach().clone()
     model.load_state_dict({"queries": queries, **{n.removeprefix("qformer."): v for n, v in state.items()}})
     rows = [queries.expand(3, -1, -1)] * (parts != "text") + [text] * (parts != "image")
-    seen = torch.cat([torch.ones(3, 4 * (parts != "text"), dtype=torch.bool), real[:, : 7 * (parts != "image")]], 1)
+    seen = torch.cat(
+        [torch.ones(3, 4 * (parts != "text"), dtype=torch.bool), real[:, : 7 * (parts != "image")]], 1
+    )
     expected = want(
         query_embeds=torch.cat(rows, 1), query_length=4 * (parts != "text"), attention_mask=seen.long(),
         encoder_hidden_states=None if parts == "text" else context, output_hidden_states=True,
     )  # fmt: skip
     found = model(
-        None if parts == "image" else text, None if parts == "text" else again, mask=seen[:, None, None], collect=True
+        None if parts == "image" else text,
+        None if parts == "text" else again,
+        mask=seen[:, None, None],
+        collect=True,
     )
     torch.testing.assert_close(found.embeddings, expected.hidden_states[0], **CLOSE)
     for i, hidden in enumerate(found.hidden):
@@ -105,7 +112,9 @@ def test_qformer_is_that_of_transformers(shape: dict[str, int], parts: str) -> N
         have = model.get_parameter(ours.removeprefix("qformer.")).grad
         assert (have is None) == (parameter.grad is None), name
         if have is not None:
-            torch.testing.assert_close(have, parameter.grad, atol=2e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+            torch.testing.assert_close(
+                have, parameter.grad, atol=2e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
+            )
 
 
 @pytest.fixture(params=[(0, QFORMERS[0]), (7, QFORMERS[1])], ids=["two", "three"])
@@ -128,14 +137,13 @@ def test_contrast_is_that_of_transformers(retrieval) -> None:
     reference, model = retrieval
     images, tokens, real = pairs()
     expected = reference(images, tokens, real, use_image_text_matching_head=False)
-    image_tokens, query_tokens, image_embeds = model.encode_images(images)
+    image_tokens, image_embeds = model.encode_images(images)
     text_tokens, text_embeds = model.encode_texts(tokens)
     torch.testing.assert_close(image_tokens, expected.vision_model_output.last_hidden_state, **CLOSE)
     torch.testing.assert_close(image_embeds, expected.image_embeds, **CLOSE)
     torch.testing.assert_close(text_tokens, expected.text_model_output.last_hidden_state, **CLOSE)
     torch.testing.assert_close(text_embeds, expected.text_embeds, **CLOSE)
-    assert query_tokens.shape == (3, 4, model.config.qformer.dim)
-    cosines = query_similarity(image_embeds, text_embeds)
+    cosines = model.similarity(image_embeds, text_embeds)
     torch.testing.assert_close(cosines, expected.logits_per_image, **CLOSE)
     weight = torch.randn(3, 3)
     (cosines * weight).sum().backward()
@@ -147,7 +155,7 @@ def test_matching_is_that_of_transformers(retrieval) -> None:
     reference, model = retrieval
     images, tokens, real = pairs()
     expected = reference(images, tokens, real, use_image_text_matching_head=True)
-    found = model.match(model.encode_images(images)[0], tokens)
+    found = model.pair_logits(model.encode_images(images)[0], tokens)
     torch.testing.assert_close(found, expected.logits_per_image, **CLOSE)
     weight = torch.randn(3, 2)
     (found * weight).sum().backward()
@@ -164,7 +172,9 @@ def test_retrieval_names_go_both_ways(retrieval, tmp_path: Path) -> None:
     again = load_model(tmp_path / "own")
     assert isinstance(again, Blip2) and again.config == model.config
     images, tokens, _ = pairs()
-    torch.testing.assert_close(again.eval()(images, tokens).text_embeds, model.eval()(images, tokens).text_embeds)
+    torch.testing.assert_close(
+        again.eval()(images, tokens).text_embeds, model.eval()(images, tokens).text_embeds
+    )
     with pytest.raises(ValueError, match="no head for captions"):
         model.generate(images)
 
@@ -172,7 +182,11 @@ def test_retrieval_names_go_both_ways(retrieval, tmp_path: Path) -> None:
 @pytest.fixture(params=[0, 1], ids=["two", "three"])
 def generation(request: pytest.FixtureRequest, tmp_path: Path):
     reference = theirs(
-        "Blip2ForConditionalGeneration", request.param, QFORMERS[request.param], text=False, image_token_index=IMAGE
+        "Blip2ForConditionalGeneration",
+        request.param,
+        QFORMERS[request.param],
+        text=False,
+        image_token_index=IMAGE,
     ).eval()
     reference.save_pretrained(tmp_path)
     model = load_model(tmp_path).eval()
@@ -222,7 +236,9 @@ def test_generated_texts_are_those_of_transformers(generation) -> None:
     have = model.generate(tokens, images, 7, mask=mask, stop=[9, 20], pad=2)
     assert torch.equal(have, want[:, -have.shape[1] :])
     kept = model.encode_images(images)
-    assert torch.equal(model.generate(tokens, max_new=7, mask=mask, image_features=kept, stop=[9, 20], pad=2), have)
+    assert torch.equal(
+        model.generate(tokens, max_new=7, mask=mask, image_features=kept, stop=[9, 20], pad=2), have
+    )
     with pytest.raises(ValueError, match="8 placeholders for 4 features"):
         model(tokens, images[:1])
     with pytest.raises(ValueError, match="8 placeholders for 0 features"):
@@ -272,8 +288,12 @@ def test_configurations_of_public_files() -> None:
     with pytest.raises(ValueError, match="names no image_token_index"):
         Blip2GeneratorConfig.from_hub({"text_config": llama})
     with pytest.raises(ValueError, match="InstructBLIP"):
-        Blip2GeneratorConfig.from_hub({"text_config": llama, "qformer_config": {"use_qformer_text_input": True}})
-    found = Blip2GeneratorConfig.from_hub({"text_config": llama, "image_token_index": 3, "num_query_tokens": 8})
+        Blip2GeneratorConfig.from_hub(
+            {"text_config": llama, "qformer_config": {"use_qformer_text_input": True}}
+        )
+    found = Blip2GeneratorConfig.from_hub(
+        {"text_config": llama, "image_token_index": 3, "num_query_tokens": 8}
+    )
     assert found.tokens_per_image == 8 and found.language_model.vocab == 57
 
 

@@ -55,7 +55,13 @@ def encoders(raw: Mapping[str, Any], *, text: bool) -> tuple[ImageEncoderConfig,
     image = ImageEncoderConfig(**renamed({**EVA_G, **vision}, names), project=None, pre_norm=False)
     if not isinstance(image.size, int) or not isinstance(image.patch, int):
         raise ValueError("images and patches that are not square are not implemented")
-    known = (*QFORMER_NAMES, *TEXT_NAMES, "encoder_hidden_size", "use_qformer_text_input", "position_embedding_type")
+    known = (
+        *QFORMER_NAMES,
+        *TEXT_NAMES,
+        "encoder_hidden_size",
+        "use_qformer_text_input",
+        "position_embedding_type",
+    )
     check_keys(qformer, known, "qformer_config")
     if qformer.get("position_embedding_type", "absolute") != "absolute":
         raise ValueError("qformer_config: only absolute positions are implemented")
@@ -121,7 +127,7 @@ KEYS = KeyMap(
         ("embeddings.position_embeddings.weight", "positions.weight"),
         ("vision_projection.{}", "image_projection.{}"),
         ("text_projection.{}", "text_projection.{}"),
-        ("itm_head.{}", "match_head.{}"),
+        ("itm_head.{}", "matching_head.{}"),
         # of a Blip2ForConditionalGeneration
         ("language_projection.{}", "projector.{}"),
         *model_keys("language_model.model.", "language_model."),
@@ -145,6 +151,4 @@ def to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def to_theirs(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our state → the names of transformers."""
-    return KEYS.to_theirs(
-        {name: value[(None,) * EXTRA_AXES.get(name, 0)] for name, value in state.items()}
-    )
+    return KEYS.to_theirs({name: value[(None,) * EXTRA_AXES.get(name, 0)] for name, value in state.items()})

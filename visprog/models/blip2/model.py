@@ -9,9 +9,9 @@ its output, over all tokens, and is trained while the rest is frozen. Stage 2 is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,12 +21,10 @@ from ..base import PretrainedModel, Rename
 from ..bert import Bert, BertConfig, MaskedLanguageHead, init_bert
 from ..clip.hub import renamed
 from ..clip.model import ImageEncoder, ImageEncoderConfig
+from ..nn import hard_negatives
 from ..nn.generate import Beams, Sampling, generate
 from . import hub
 from .qformer import KeysValues, QFormer, QFormerConfig, caption_mask, matching_mask
-
-IGNORED = -100
-"""Label of a token that is not predicted."""
 
 VIT_G = ImageEncoderConfig(
     size=224, patch=14, dim=1408, layers=39, heads=16, hidden=6144, activation="gelu", eps=1e-6, project=None,
@@ -90,10 +88,15 @@ class Blip2Output(NamedTuple):
 
 
 class Blip2(PretrainedModel):
-    """The model of stage 1. `temperature` divides the cosines of the contrast."""
+    """The model of stage 1. `temperature` divides the cosines of the contrast.
+
+    Attributes:
+        special_tokens: settings that hold ids of further special tokens, and these tokens.
+    """
 
     model_type = "blip2"
     config_class = Blip2Config
+    special_tokens: ClassVar[dict[str, str]] = {"caption_start": "[DEC]"}
     config: Blip2Config
 
     def __init__(self, config: Blip2Config) -> None:
@@ -105,7 +108,7 @@ class Blip2(PretrainedModel):
         self.positions = nn.Embedding(c.length, dim)
         self.image_projection = nn.Linear(dim, c.project)
         self.text_projection = nn.Linear(dim, c.project)
-        self.match_head = nn.Linear(dim, 2)
+        self.matching_head = nn.Linear(dim, 2)
         if c.caption_start is not None:
             self.caption_head = MaskedLanguageHead(bert_config(c))
             init_bert(self.caption_head)
@@ -113,28 +116,41 @@ class Blip2(PretrainedModel):
         for embedding in (self.words, self.positions):
             init_bert(embedding)
 
-    def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """`image_tokens`, `query_tokens` and `image_embeds` of images (batch, 3, height, width)."""
+    def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """`image_tokens` and `image_embeds` of images (batch, 3, height, width)."""
         image_tokens = encode_tokens(self.image_encoder, images)
-        query_tokens = self.qformer(context=image_tokens).tokens
-        return image_tokens, query_tokens, self._image_embeds(query_tokens)
+        return image_tokens, self._image_embeds(self.qformer(context=image_tokens).tokens)
 
     def encode_texts(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """`text_tokens` and `text_embeds` of texts, ids (batch, length)."""
         text_tokens = self.qformer(self._embed(tokens), mask=matching_mask(self._real(tokens), 0)).tokens
         return text_tokens, F.normalize(self.text_projection(text_tokens[:, 0]), dim=-1)
 
-    def match(self, image_tokens: Tensor, tokens: Tensor) -> Tensor:
-        """Logits (batch, 2) that text i does not, or does, belong to image i: the mean over the queries.
+    def similarity(self, image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
+        """Cosine of each text with the query of each image that is nearest to it: (n, queries, project) and
+        (m, project) → (n, m)."""
+        return torch.einsum("nqd,md->nmq", image_embeds, text_embeds).amax(-1)
+
+    def pair_logits(self, image_tokens: Tensor, tokens: Tensor) -> Tensor:
+        """Logits (batch, 2) of not matching and of matching, the mean over the queries.
 
         Args:
-            image_tokens: (batch, tokens, image dim), from `encode_images`.
+            image_tokens: (batch, tokens, image dim), of `encode_images`.
             tokens: ids (batch, length).
         """
         queries = self.config.qformer.queries
         mask = matching_mask(self._real(tokens), queries)
         x = self.qformer(self._embed(tokens), image_tokens, mask=mask).tokens
-        return self.match_head(x[:, :queries]).mean(1)
+        return self.matching_head(x[:, :queries]).mean(1)
+
+    def matching_logits(self, image_tokens: Tensor, tokens: Tensor) -> Tensor:
+        """Logarithm of the odds that texts match images, (batch,). Arguments as `pair_logits`."""
+        against, match = self.pair_logits(image_tokens, tokens).unbind(1)
+        return match - against
+
+    def match(self, images: Tensor, tokens: Tensor) -> Tensor:
+        """Probabilities (batch,) that texts, ids (batch, length), match images (batch, 3, height, width)."""
+        return self.matching_logits(encode_tokens(self.image_encoder, images), tokens).sigmoid()
 
     def caption_logits(self, tokens: Tensor, past: Sequence[KeysValues]) -> Tensor:
         """Logits (batch, length, vocab) of the token after each, of captions whose first token becomes [DEC].
@@ -163,6 +179,52 @@ class Blip2(PretrainedModel):
         logits = None if self.config.caption_start is None else self.caption_logits(tokens, queries.past)
         image_embeds = self._image_embeds(queries.tokens)
         return Blip2Output(image_tokens, queries.tokens, image_embeds, text_tokens, text_embeds, logits)
+
+    def losses(
+        self,
+        images: Tensor,
+        tokens: Tensor,
+        related: Tensor,
+        pairs: Tensor,
+        *,
+        gather: Callable[[Tensor], Tensor] = lambda rows: rows,
+    ) -> dict[str, Tensor]:
+        """The three losses of n pairs; there are N in all processes, among which the contrast chooses and from which
+        hard negatives are drawn.
+
+        Args:
+            images: (n, 3, height, width).
+            tokens: ids (n, length); pair i belongs together.
+            related: bool (N, N), which texts (columns) are right for which images (rows), those of this process first.
+            pairs: not used.
+            gather: gives the rows of all processes, those of this one first.
+
+        Returns:
+            "contrast", "matching" and "language"; published is their plain sum.
+        """
+        n, pad = len(images), self.config.pad
+        out = self(images, tokens)
+        if out.logits is None:
+            raise ValueError("this BLIP-2 has no head for captions, of which one loss is made")
+        to_texts = self.similarity(out.image_embeds, gather(out.text_embeds)) / self.temperature  # (n, N)
+        to_images = self.similarity(gather(out.image_embeds), out.text_embeds).T / self.temperature
+        right_texts, right_images = related[:n], related[:, :n].T
+        contrast = (contrast_loss(to_texts, right_texts) + contrast_loss(to_images, right_images)) / 2
+
+        of_text, false_image = hard_negatives(to_images, right_images)
+        of_image, false_text = hard_negatives(to_texts, right_texts)
+        own = torch.arange(n, device=images.device)
+        i, t = torch.cat([own, false_image, of_image]), torch.cat([own, of_text, false_text])
+        texts = gather(F.pad(tokens, (0, self.config.length - tokens.shape[1]), value=pad))[t]
+        texts = texts[:, : int((texts != pad).sum(1).max())]
+        matches = (torch.arange(len(t), device=images.device) < n).long()  # n true pairs, 2 n false ones
+        matching = F.cross_entropy(self.pair_logits(gather(out.image_tokens)[i], texts), matches)
+
+        return {
+            "contrast": contrast,
+            "matching": matching,
+            "language": caption_loss(out.logits, tokens, pad),
+        }
 
     @torch.no_grad()
     def generate(
@@ -290,35 +352,19 @@ def bert_config(config: Blip2Config) -> BertConfig:
     )  # fmt: skip
 
 
-# -- the three losses ----------------------------------------------------------------------------------
+# -- the losses ----------------------------------------------------------------------------------------
 
 
-def query_similarity(image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
-    """Cosine of each text with the query of each image that is nearest to it: (n, queries, dim) and (m, dim) →
-    (n, m)."""
-    return torch.einsum("nqd,md->nmq", image_embeds, text_embeds).amax(-1)
-
-
-def contrast_loss(
-    similarity: Tensor, positives: Tensor | None = None, label_smoothing: float = 0.1
-) -> Tensor:
-    """ITC: symmetric cross-entropy of choosing the text of an image, and the image of a text.
+def contrast_loss(logits: Tensor, right: Tensor, label_smoothing: float = 0.1) -> Tensor:
+    """ITC, one direction: mean cross-entropy of choosing what belongs to each row.
 
     Args:
-        similarity: (n, n), of image i to text j, divided by the temperature.
-        positives: bool (n, n), which pairs belong together, if these are more than (i, i): the target is then spread
-            evenly over them.
+        logits: (n, N), similarities divided by the temperature.
+        right: bool (n, N), what belongs together; the target is spread evenly over it.
         label_smoothing: share of the target that is spread over all.
     """
-    if positives is None:
-        positives = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
-    right = positives.to(similarity.dtype)
-    both = ((similarity, right), (similarity.T, right.T))
-    losses = [
-        F.cross_entropy(logits, target / target.sum(1, keepdim=True), label_smoothing=label_smoothing)
-        for logits, target in both
-    ]
-    return (losses[0] + losses[1]) / 2
+    target = right / right.sum(1, keepdim=True)
+    return F.cross_entropy(logits, target, label_smoothing=label_smoothing)
 
 
 def caption_loss(logits: Tensor, tokens: Tensor, pad: int, label_smoothing: float = 0.1) -> Tensor:
@@ -331,5 +377,8 @@ def caption_loss(logits: Tensor, tokens: Tensor, pad: int, label_smoothing: floa
         label_smoothing: share of the target that is spread over all.
     """
     return F.cross_entropy(
-        logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), ignore_index=pad, label_smoothing=label_smoothing
+        logits[:, :-1].flatten(0, 1),
+        tokens[:, 1:].flatten(),
+        ignore_index=pad,
+        label_smoothing=label_smoothing,
     )

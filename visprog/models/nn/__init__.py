@@ -3,7 +3,7 @@
 from .activation import activation
 from .attention import Attention, GrowingKVCache, KVCache
 from .block import Block, DropPath, Transformer
-from .losses import info_nce, sigmoid_pair_loss
+from .losses import hard_negatives, info_nce, sigmoid_pair_loss
 from .mask_losses import dice_loss, focal_loss, mask_iou
 from .mlp import Mlp, SwiGLU, quick_gelu
 from .nms import nms
@@ -32,6 +32,7 @@ __all__ = [
     "activation",
     "dice_loss",
     "focal_loss",
+    "hard_negatives",
     "info_nce",
     "mask_iou",
     "nms",
