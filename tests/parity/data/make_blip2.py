@@ -1,5 +1,5 @@
-"""Writes blip2.safetensors: numbers of torchmultimodal's BLIP-2 at tiny random weights, which test_blip2_losses.py holds
-ours to.
+"""Writes blip2.safetensors: numbers of torchmultimodal's BLIP-2 at tiny random weights, which test_blip2_losses.py
+holds ours to.
 
     python tests/parity/data/make_blip2.py
 
