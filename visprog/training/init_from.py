@@ -13,6 +13,7 @@ from visprog.models.base import PretrainedModel, load_model
 from visprog.models.checkpoint.checkpoint import load_exactly
 from visprog.models.checkpoint.hub import fetch
 from visprog.models.clip.model import ImageEncoder
+from visprog.models.llama import Llama
 from visprog.models.nn import resize_positions
 from visprog.models.preprocess.tokenizer import Tokenizer
 
@@ -50,6 +51,19 @@ def load_image_encoder(source: str) -> ImageEncoder:
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"init_from: {source} holds no image encoder to begin with: {error}") from None
     return encoder
+
+
+def load_language_model(source: str) -> Llama:
+    """A trained LLaMA, or that of a trained model that has one, such as a LLaVA.
+
+    Raises:
+        DataError: there is none.
+    """
+    trained = load_start(source)
+    found = trained if isinstance(trained, Llama) else getattr(trained, "language_model", None)
+    if not isinstance(found, Llama):
+        raise DataError(f"init_from: {source} is a {type(trained).__name__}, which has no language model")
+    return found
 
 
 def init_model(model: nn.Module, init_from: InitFrom, tokenizer: Tokenizer | None = None) -> None:

@@ -23,7 +23,7 @@ from ..clip.model import ImageEncoder, ImageEncoderConfig
 from ..llama import Llama, LlamaConfig, LlamaDecoding, check_placeholders
 from ..nn.generate import Beams, Sampling, generate
 from . import hub
-from .model import VIT_G, encode_tokens
+from .model import VIT_G, Blip2, encode_tokens
 from .qformer import QFormer, QFormerConfig
 
 
@@ -168,6 +168,22 @@ class Blip2Generator(PretrainedModel):
         x, _ = self.embed(tokens, images, image_features)
         decoding = LlamaDecoding(self.language_model, x, mask, max_new)
         return generate(decoding, max_new, stop=stop, pad=pad, search=search)
+
+    @classmethod
+    def from_stage_1(cls, trained: Blip2, language_model: LlamaConfig, image_token: int) -> Blip2Generator:
+        """A model whose image encoder and Q-Former have learned in stage 1; projector and language model are fresh.
+
+        Args:
+            trained: the model of stage 1; what it has for texts is left out.
+            language_model: shape of the language model.
+            image_token: as `Blip2GeneratorConfig`.
+        """
+        shape = trained.config
+        model = cls(Blip2GeneratorConfig(shape.image_encoder, shape.qformer, language_model, image_token))
+        model.image_encoder.load_state_dict(trained.image_encoder.state_dict())
+        own, state = model.qformer.state_dict(), trained.qformer.state_dict()
+        model.qformer.load_state_dict({name: state[name] for name in own})
+        return model
 
     @classmethod
     def from_public(cls, raw: Mapping[str, Any]) -> tuple[Blip2GeneratorConfig, Rename]:
