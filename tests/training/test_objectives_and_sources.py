@@ -23,7 +23,7 @@ from visprog.training.fit import fit  # noqa: E402
 from visprog.training.objective import OBJECTIVES, find_objective  # noqa: E402
 from visprog.training.recipe import load_recipe  # noqa: E402
 
-from .recipes import CLIP, COCA, LLAVA, OWL, changes, make_data  # noqa: E402
+from .recipes import ALBEF, CLIP, COCA, LLAVA, OWL, changes, make_data  # noqa: E402
 
 SIZE = (36, 30)
 SMALL = {
@@ -31,6 +31,7 @@ SMALL = {
     "caption": ("coca", [*COCA, "init_from=null", "length=40"]),
     "detection": ("owl", [*OWL, "anchor=3"]),
     "masks": ("sam", None),
+    "matching": ("albef", ALBEF),
     "instruction": ("llava", [*LLAVA, "length=400"]),
 }
 """Objective → a recipe of it, and what makes it small."""

@@ -125,7 +125,7 @@ class PairSource(Source):
 
     Attributes:
         classes: of validation images; None if there are none.
-        has_false_captions: whether samples have a `false_caption`.
+        has_false_captions: whether samples have a `false_caption`, at least most of them.
         judges: whether `is_right` judges captions.
     """
 
