@@ -70,7 +70,8 @@ def init_model(model: nn.Module, init_from: InitFrom, tokenizer: Tokenizer | Non
     """Copy what trained models have learned into a new one.
 
     Of a whole model everything is copied, with positions interpolated to another grid; the embeddings of words only if
-    the tokenizers have the same. Of an image encoder everything but its projection is copied.
+    the tokenizers have the same. Of an image encoder everything but its projection is copied, and the
+    first blocks if the new one has fewer: BLIP-2 reads the layer before the last.
 
     Raises:
         DataError: a trained model is missing, or has another shape.
@@ -110,7 +111,7 @@ def _init_image_encoder(encoder: Any, source: str) -> None:
     state |= {
         name: value
         for name, value in trained.items()
-        if name.startswith("blocks.") or (name in own and not name.startswith("projection"))
+        if name in own and not name.startswith("projection")
     }
     state["positions"] = _resized(trained["positions"], own["positions"])
     _copy(encoder, state, source)
