@@ -42,7 +42,7 @@ from .checkpoint.checkpoint import assemble
 from .checkpoint.keymap import KeyMap
 from .checkpoint.weights import read_state
 from .clip.model import whole_patches
-from .nn import Attention, Block, ConvStem, Mlp, PatchEmbed, Transformer, resize_positions
+from .nn import Attention, Block, ConvStem, Mlp, PatchEmbed, Transformer, hard_negatives, resize_positions
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.001, 0.5
 """Bounds of the temperature of the contrast."""
@@ -484,22 +484,6 @@ def distilled_loss(
 def spread(right: Tensor) -> Tensor:
     """Targets (rows, classes) that are spread evenly over the right classes of each row, bool (rows, classes)."""
     return right / right.sum(1, keepdim=True)
-
-
-@torch.no_grad()
-def hard_negatives(logits: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-    """For each row a wrong column, drawn by the softmax of the logits.
-
-    Args:
-        logits: (rows, columns).
-        right: bool (rows, columns), which columns are never drawn.
-
-    Returns:
-        Rows that have a wrong column, and the column of each.
-    """
-    rows = (~right.all(1)).nonzero()[:, 0]
-    weights = logits[rows].masked_fill(right[rows], -torch.inf).float().softmax(1)
-    return rows, torch.multinomial(weights, 1)[:, 0] if len(rows) else rows
 
 
 # -- published sizes, with fresh weights ---------------------------------------------------------------
