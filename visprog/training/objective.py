@@ -80,6 +80,7 @@ class Objective(ABC):
         model: what is trained, saved and counted.
         size: side of the images that a source draws, in pixels.
         tokenizer, image_processor: saved beside the model; None if it has none.
+        refresh_every: number of steps between calls of `refresh`; 0 calls it before the first step alone, None never.
     """
 
     Config: ClassVar[Any]
@@ -91,6 +92,7 @@ class Objective(ABC):
     size: int = 0
     tokenizer: Any = None
     image_processor: Any = None
+    refresh_every: int | None = None
 
     def __init__(self, config: Any, model: Any, source: Source) -> None:
         self.config, self.source = config, source
@@ -141,6 +143,21 @@ class Objective(ABC):
         raise NotImplementedError(
             f"{type(self).__name__} has validation data, so it needs 'predict' and 'score'"
         )
+
+    def refresh(self, collect: Collect) -> None:
+        """Change the data to train on by what the model has learned. The loader is started anew afterwards.
+
+        Args:
+            collect: passes over samples, and gives what a function of a batch returns for all of them.
+        """
+        raise NotImplementedError(f"{type(self).__name__} sets refresh_every, so it needs 'refresh'")
+
+    def state(self) -> dict[str, Tensor]:
+        """What `refresh` found, for checkpoints; empty before its first call."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:  # noqa: B027  # most have none
+        """The inverse of `state`."""
 
     def after_step(self) -> None:  # noqa: B027  # most objectives have nothing to do here
         """What must hold after each update, such as a clamped temperature."""
@@ -215,6 +232,10 @@ class Runner(nn.Module):
             }
         return result
 
+
+Collect = Callable[[Samples, Callable[[Any], Mapping[str, Tensor]]], dict[str, Tensor]]
+"""A pass over samples in order: what a function of a batch returns, tensors whose first axis is the sample, for all
+samples on the CPU, without the bad ones."""
 
 Run = Callable[..., Any]
 """A prepared `Runner`: `run(function, *arguments)`."""
