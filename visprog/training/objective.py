@@ -174,16 +174,19 @@ class Objective(ABC):
         return {"images": len(batch["images"])} if "images" in batch else {}
 
     def save(self, folder: Path) -> None:
-        """Write the model, its tokenizer and its image processor so that the tools can load them, and the words of its
-        data in `backend.json` if these are few."""
+        """Write the model, its tokenizer, its image processor and `backend.json`, so that the tools can load them."""
         self.model.save_pretrained(folder, torch.float16)
         for part in (self.tokenizer, self.image_processor):
             if part is not None:
                 part.save_pretrained(folder)
-        if self.source.vocabulary is not None:
-            (folder / "backend.json").write_text(
-                json.dumps({"vocabulary": self.source.vocabulary}, indent=1) + "\n"
-            )
+        if found := self.backend_file():
+            (folder / "backend.json").write_text(json.dumps(found, indent=1) + "\n")
+
+    def backend_file(self) -> dict[str, Any]:
+        """What the tools read of the model in `backend.json`: the words of its data, if these are few; empty for
+        nothing."""
+        words = self.source.vocabulary
+        return {} if words is None else {"vocabulary": words}
 
 
 class PreparedStream:

@@ -291,6 +291,10 @@ class Contrastive(Objective):
             scores[name] = float((best.argmax(1) == values[labels]).float().mean())
         return {**scores, "accuracy": float(right.float().mean())}
 
+    def backend_file(self) -> dict[str, Any]:
+        regions = {"options": {"regions": True}} if self.config.regions else {}
+        return super().backend_file() | regions
+
     def refresh(self, collect: Collect) -> None:
         found = collect(Images(self.hard_images.samples, self), self._describe)
         self.hard_images.mine(found)
