@@ -24,6 +24,7 @@ SOURCES: Mapping[str, Mapping[type, str]] = {
         Conversation: f"{_HERE}.scenes.conversations:SceneConversations",
     },
     "scene-captions": {Pair: f"{_HERE}.scenes.pairs:SceneCaptions"},
+    "scene-relations": {Pair: f"{_HERE}.scenes.relations:SceneRelations"},
     "captions": {
         Pair: f"{_HERE}.captions:CaptionedImages",
         Conversation: f"{_HERE}.conversations:CaptionConversations",
@@ -125,7 +126,7 @@ class PairSource(Source):
 
     Attributes:
         classes: of validation images; None if there are none.
-        has_false_captions: whether samples have a `false_caption`.
+        has_false_captions: whether samples have a `false_caption`, at least most of them.
         judges: whether `is_right` judges captions.
     """
 
