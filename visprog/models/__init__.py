@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from .siglip import siglip_base_patch16_224 as siglip_base_patch16_224
     from .siglip import siglip_large_patch16_256 as siglip_large_patch16_256
     from .siglip import siglip_so400m_patch14_384 as siglip_so400m_patch14_384
+    from .simclr import Simclr as Simclr
+    from .simclr import SimclrConfig as SimclrConfig
     from .zero_shot import ZeroShot as ZeroShot
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
@@ -82,6 +84,7 @@ _NAMES = {
         Siglip SiglipConfig SiglipImageEncoderConfig SiglipTextEncoderConfig siglip_base_patch16_224
         siglip_large_patch16_256 siglip_so400m_patch14_384
     """,
+    "simclr": "Simclr SimclrConfig",
     "zero_shot": "ZeroShot",
 }
 """Module → names that are imported from it at their first use, since they need torch."""

@@ -40,6 +40,7 @@ MODEL_TYPES = {
     "owlvit": "owlvit:OwlVit",
     "sam": "sam.model:Sam",
     "siglip": "siglip:Siglip",
+    "simclr": "simclr:Simclr",
 }
 """`model_type` of a folder → module and class that read it."""
 
