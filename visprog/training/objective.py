@@ -30,6 +30,7 @@ OBJECTIVES: Mapping[str, str] = {
     "detection": f"{_HERE}.detection:Detection",
     "masks": f"{_HERE}.masks:InteractiveMasks",
     "instruction": f"{_HERE}.instruction:Instruction",
+    "self-supervised": f"{_HERE}.self_supervised:SelfSupervised",
 }
 """The objectives that a recipe can name, and where each is: "module:class". A recipe may also write that itself."""
 
