@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from .owlvit import owlvit_large_patch14 as owlvit_large_patch14
     from .preprocess.image_processor import ImageProcessor as ImageProcessor
     from .preprocess.tokenizer import Tokenizer as Tokenizer
+    from .probe import Probe as Probe
+    from .probe import ProbeConfig as ProbeConfig
     from .sam.automatic import SamAutomaticMaskGenerator as SamAutomaticMaskGenerator
     from .sam.model import Sam as Sam
     from .sam.model import SamConfig as SamConfig
@@ -77,6 +79,7 @@ _NAMES = {
     "owlvit": "OwlVit OwlVitConfig owlv2_base owlvit_base_patch16 owlvit_base_patch32 owlvit_large_patch14",
     "preprocess.image_processor": "ImageProcessor",
     "preprocess.tokenizer": "Tokenizer",
+    "probe": "Probe ProbeConfig",
     "sam.automatic": "SamAutomaticMaskGenerator",
     "sam.model": "Sam SamConfig sam_vit_b sam_vit_h sam_vit_l",
     "sam.predictor": "SamPredictor",
