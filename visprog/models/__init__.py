@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .base import PretrainedModel as PretrainedModel
     from .base import load_model as load_model
+    from .bert import Bert as Bert
+    from .bert import BertConfig as BertConfig
+    from .bert import bert_base as bert_base
+    from .bert import bert_large as bert_large
     from .clip.model import Clip as Clip
     from .clip.model import ClipConfig as ClipConfig
     from .clip.model import ImageEncoder as ImageEncoder
@@ -68,6 +72,7 @@ BUNDLED = ("clip", "coca", "llava", "owl", "planner", "sam")
 
 _NAMES = {
     "base": "PretrainedModel load_model",
+    "bert": "Bert BertConfig bert_base bert_large",
     "clip.model": """
         Clip ClipConfig ImageEncoder ImageEncoderConfig TextEncoder TextEncoderConfig clip_vit_b_16
         clip_vit_b_32 clip_vit_l_14 clip_vit_l_14_336

@@ -30,6 +30,7 @@ LAYOUT = "visprog"
 """The `layout` of the folders that `PretrainedModel.save_pretrained` writes."""
 
 MODEL_TYPES = {
+    "bert": "bert:Bert",
     "clip": "clip.model:Clip",
     "clip_text_model": "clip.model:TextEncoder",
     "clip_vision_model": "clip.model:ImageEncoder",

@@ -11,7 +11,8 @@ from .weights import few
 HARMLESS = frozenset(
     """
     _attn_implementation _attn_implementation_autoset _commit_hash _flash_attn_2_enabled _name_or_path
-    architectures attention_dropout attn_implementation bad_words_ids begin_suppress_tokens bos_token_id
+    architectures attention_dropout attention_probs_dropout_prob attn_implementation bad_words_ids
+    begin_suppress_tokens bos_token_id
     chunk_size_feed_forward decoder_start_token_id diversity_penalty do_sample dropout dtype early_stopping
     encoder_no_repeat_ngram_size eos_token_id exponential_decay_length_penalty finetuning_task
     forced_bos_token_id forced_eos_token_id gradient_checkpointing id2label ignore_index initializer_factor

@@ -9,6 +9,7 @@ from .mlp import Mlp, SwiGLU, quick_gelu
 from .nms import nms
 from .norm import LayerNorm2d, RMSNorm
 from .patch import PatchEmbed, resize_positions
+from .roi_align import roi_align
 from .rotary import Rotary
 from .stem import ConvStem
 from .window import WindowAttention
@@ -35,5 +36,6 @@ __all__ = [
     "nms",
     "quick_gelu",
     "resize_positions",
+    "roi_align",
     "sigmoid_pair_loss",
 ]

@@ -62,6 +62,7 @@ class Attention(nn.Module):
         head_dim: width of a head; dim / heads if not given.
         kv_dim: width of keys and values before projection; `dim` if not given.
         bias: whether the four projections have one.
+        dropout: rate at which weights of the attention are dropped in training.
     """
 
     def __init__(
@@ -73,9 +74,10 @@ class Attention(nn.Module):
         head_dim: int | None = None,
         kv_dim: int | None = None,
         bias: bool = True,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.heads, self.kv_heads = heads, kv_heads or heads
+        self.heads, self.kv_heads, self.dropout = heads, kv_heads or heads, dropout
         self.head_dim = head_dim or dim // heads
         self.q = nn.Linear(dim, heads * self.head_dim, bias=bias)
         self.k = nn.Linear(kv_dim or dim, self.kv_heads * self.head_dim, bias=bias)
@@ -120,8 +122,9 @@ class Attention(nn.Module):
         if rotary is not None:
             q = rotate(q, *rotary)
         y = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.kv_heads != self.heads
-        )
+            q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.kv_heads != self.heads,
+            dropout_p=self.dropout if self.training else 0.0,
+        )  # fmt: skip
         return self.out(y.transpose(1, 2).flatten(2))
 
     def new_cache(self, batch: int, capacity: int) -> KVCache:
