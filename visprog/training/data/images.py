@@ -14,7 +14,7 @@ from .classes import ClassConfig, ClassImages
 from .files import Files
 from .samples import DataError, LabelledImage, Pair, decode
 from .scenes.pairs import SceneViews, SceneViewsConfig
-from .source import LabelledImageSource, Items, PairSource, SplitName
+from .source import Items, LabelledImageSource, PairSource, SplitName
 
 
 @dataclass(frozen=True)
