@@ -15,9 +15,9 @@ from visprog.models import Clip, load_model  # noqa: E402
 from visprog.models.checkpoint.checkpoint import load_exactly  # noqa: E402
 from visprog.models.clip.model import TextEncoderConfig  # noqa: E402
 from visprog.models.diffusion.dit import (  # noqa: E402
-    TextContext,
     Dit,
     DitConfig,
+    TextContext,
     from_diffusers_config,
     from_diffusers_weights,
     to_diffusers_weights,

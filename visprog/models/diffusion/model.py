@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..base import PretrainedModel
 from ..clip.model import TextEncoder, TextEncoderConfig
-from .dit import TextContext, Dit, DitConfig
+from .dit import Dit, DitConfig, TextContext
 from .schedule import Known, NoiseSchedule, Sampler, guided
 
 
