@@ -30,7 +30,7 @@ from ..nn import (
     resize_positions,
 )
 from ..nn.frequencies import Frequencies
-from .hub import SEGMENT_ANYTHING_KEYS, from_hub, hub_config, read_state, segment_anything_config
+from .hub import SEGMENT_ANYTHING_KEYS, from_hub, hub_config, segment_anything_config
 
 NOT_A_POINT, PADDING = -1, -10
 """Labels besides 0 (background) and 1 (object): a point that stands for no point, and one that is left out."""
