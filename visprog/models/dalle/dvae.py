@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -121,7 +122,7 @@ class ResidualBlock(nn.Module):
         widths = (inward, *[outward // 4] * 3, outward)
         self.skip = Conv(inward, outward, 1) if inward != outward else nn.Identity()
         self.convs = nn.ModuleList(
-            Conv(a, b, kernel) for a, b, kernel in zip(widths[:-1], widths[1:], kernels, strict=True)
+            Conv(a, b, kernel) for (a, b), kernel in zip(pairwise(widths), kernels, strict=True)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -296,6 +297,6 @@ def _blocks(config: DvaeConfig, widths: Sequence[int], kernels: Sequence[int]) -
     gain = 1 / (config.group_count * config.n_blk_per_group) ** 2
     return nn.ModuleList(
         ResidualBlock(before if i == 0 else after, after, kernels, gain)
-        for before, after in zip(widths[:-1], widths[1:], strict=True)
+        for before, after in pairwise(widths)
         for i in range(config.n_blk_per_group)
     )

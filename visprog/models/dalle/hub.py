@@ -43,7 +43,7 @@ def read_dall_e(encoder: Path, decoder: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: a file is missing, or holds anything but tensors by name.
     """
-    state = {}
+    state: dict[str, Tensor] = {}
     for part, file in (("encoder", encoder), ("decoder", decoder)):
         try:
             found = read_state(file)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..base import PretrainedModel, Rename
 from ..checkpoint.checkpoint import assemble
+from ..checkpoint.weights import read_state
 from ..nn import (
     Attention,
     DropPath,
