@@ -30,6 +30,8 @@ OBJECTIVES: Mapping[str, str] = {
     "detection": f"{_HERE}.detection:Detection",
     "masks": f"{_HERE}.masks:InteractiveMasks",
     "instruction": f"{_HERE}.instruction:Instruction",
+    "dvae": f"{_HERE}.dvae:DiscreteAutoencoding",
+    "autoregressive-image": f"{_HERE}.autoregressive_image:AutoregressiveImages",
 }
 """The objectives that a recipe can name, and where each is: "module:class". A recipe may also write that itself."""
 
@@ -79,6 +81,7 @@ class Objective(ABC):
         lower_is_better: whether a smaller `metric` is better.
         model: what is trained, saved and counted.
         size: side of the images that a source draws, in pixels.
+        step: number of updates made so far, for what changes over the run; the trainer sets it before each.
         tokenizer, image_processor: saved beside the model; None if it has none.
     """
 
@@ -89,6 +92,7 @@ class Objective(ABC):
     lower_is_better: bool = False
     model: nn.Module
     size: int = 0
+    step: int = 0
     tokenizer: Any = None
     image_processor: Any = None
 

@@ -79,7 +79,8 @@ class Recipe:
     """A training run.
 
     Attributes:
-        objective: what is learned: contrastive, caption, detection, masks, instruction, or module:class.
+        objective: what is learned: contrastive, caption, detection, masks, instruction, dvae, autoregressive-image, or
+            module:class.
         arguments: the objective's own keys, as its Config.
         data: `source`, where samples come from, and its keys.
         model: `type` of the model and its settings; null takes those of `init_from`.
