@@ -109,7 +109,8 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
-    """The tensors of a `.pth`, `.pt` or `.safetensors` file; of a pickled file nothing else is read.
+    """The tensors of a `.pth`, `.pt` or `.safetensors` file, those under "model" if it holds the state of a training;
+    of a pickled file nothing else is read.
 
     Raises:
         ValueError: the file is missing or damaged, or holds anything but tensors by name.
@@ -123,6 +124,8 @@ def read_state(file: Path) -> dict[str, Tensor]:
     except Exception as error:  # the readers of zip and pickle each raise their own kinds
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(f"{file} is no file of tensors: {reason}") from error
+    if isinstance(state, dict) and isinstance(state.get("model"), dict):
+        state = state["model"]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{file} holds no tensors by name: save the state_dict() of the model")
     return state

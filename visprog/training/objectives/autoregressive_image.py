@@ -84,9 +84,7 @@ class AutoregressiveImages(Objective):
         self.judge = None if config.judge is None else Judge(config.judge)
         self.metric, self.lower_is_better = ("image", True) if self.judge is None else ("r_precision", False)
 
-    def prepare(
-        self, sample: Pair, rng: np.random.Generator, train: bool
-    ) -> tuple[NDArray[np.uint8], str]:
+    def prepare(self, sample: Pair, rng: np.random.Generator, train: bool) -> tuple[NDArray[np.uint8], str]:
         captions = sample.captions
         caption = captions[0] if len(captions) == 1 else str(rng.choice(captions))
         return self.image_processor.fit(sample.image), caption

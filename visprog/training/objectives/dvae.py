@@ -1,5 +1,5 @@
 """Images as grids of tokens, as the discrete autoencoder of DALL-E learns them (Ramesh et al. 2021, arXiv:2102.12092,
-appendix A.2), on the images of any source of pairs."""
+appendix A.2), on the images of any source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from visprog.models.dalle.dvae import dvae_loss
 from visprog.models.preprocess.image_processor import ImageProcessor
 
-from ..data.samples import Pair
+from ..data.samples import LabelledImage
 from ..data.source import Source
 from ..init_from import init_model, load_start
 from ..models import check_model, new_model, trained_source
@@ -56,7 +56,7 @@ class DiscreteAutoencoding(Objective):
     """
 
     Config: ClassVar[Any] = DvaeObjectiveConfig
-    sample_type = Pair
+    sample_type = LabelledImage
     needs = ("encode_images", "decode")
     metric = "psnr"
 
@@ -69,7 +69,7 @@ class DiscreteAutoencoding(Objective):
         self.size = self.model.config.image_size
         self.image_processor = unit_processor(self.size, source)
 
-    def prepare(self, sample: Pair, rng: np.random.Generator, train: bool) -> NDArray[np.uint8]:
+    def prepare(self, sample: LabelledImage, rng: np.random.Generator, train: bool) -> NDArray[np.uint8]:
         return self.image_processor.fit(sample.image)
 
     def collate(self, samples: list[Any], train: bool) -> dict[str, Tensor]:
@@ -106,9 +106,7 @@ class DiscreteAutoencoding(Objective):
 
 def unit_processor(size: int, source: Source) -> ImageProcessor:
     """An image processor that gives levels from 0 to 1; it stretches, unless shapes matter."""
-    return ImageProcessor(
-        size=(size, size), square=source.square, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
-    )
+    return ImageProcessor(size=(size, size), square=source.square, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 def annealed(first: float, last: float, step: int, steps: int) -> float:
