@@ -70,7 +70,8 @@ class DiscreteAutoencoding(Objective):
         self.image_processor = unit_processor(self.size, source)
 
     def prepare(self, sample: LabelledImage, rng: np.random.Generator, train: bool) -> NDArray[np.uint8]:
-        return self.image_processor.fit(sample.image)
+        image: NDArray[np.uint8] = self.image_processor.fit(sample.image)
+        return image
 
     def collate(self, samples: list[Any], train: bool) -> dict[str, Tensor]:
         return {"images": self.image_processor(samples)}
@@ -78,7 +79,8 @@ class DiscreteAutoencoding(Objective):
     @property
     def temperature(self) -> float:
         """Temperature of the relaxation at the present step."""
-        return annealed(*self.config.temperature, self.step, self.config.temperature_steps)
+        first, last = self.config.temperature
+        return annealed(first, last, self.step, self.config.temperature_steps)
 
     @property
     def kl_weight(self) -> float:
