@@ -14,5 +14,6 @@ MODULES = (
     "shapes",
     "edit",
     "inpaint",
+    "generate",
 )
 """The modules that declare tools, in the order in which planners and people are shown them."""
