@@ -160,13 +160,6 @@ def known_words(folder: Path | None) -> frozenset[str] | None:
     return frozenset(model["vocab"]) if model.get("type") == "WordLevel" else None
 
 
-def unknown_words(folder: Path | None, text: str) -> list[str]:
-    """The words of a text that a model trained here does not know; none if it reads any word."""
-    known = known_words(folder)
-    words = re.findall(r"\w+|[^\w\s]+", text)
-    return [word for word in words if known is not None and word.lower() not in known]
-
-
 def _read_json(file: Path) -> dict[str, Any]:
     raw = json.loads(file.read_text(encoding="utf-8"))
     if not isinstance(raw, dict):

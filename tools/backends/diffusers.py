@@ -1,10 +1,10 @@
-"""`replace` and `remove` with a pipeline of diffusers that inpaints, such as Stable Diffusion (Rombach et al. 2022)."""
+"""`generate`, `replace` and `remove` with pipelines of diffusers, such as Stable Diffusion (Rombach et al. 2022)."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,59 +13,106 @@ from visprog.errors import MissingExtra, ToolError
 
 from ._backend_file import folder_of
 from ._checkpoint import Checkpoint, CheckpointSource, load_once, pick_device, quiet
-from ._inpainting import InpaintingBackend, Remover, Replacer
+from ._generation import ImageGenerator, InpaintingBackend, PromptedBackend, Remover, Replacer
 
 INDEX = "model_index.json"
 """The file of a pipeline that lists its parts."""
 
 
-class DiffusersBackend(InpaintingBackend):
-    """What both tools share.
+class DiffusersBackend(PromptedBackend):
+    """What the tools share.
 
     Args:
         model: Folder of a pipeline, with model_index.json, or a hub id. Its weights must be safetensors.
-        size: Side of the squares that the pipeline fills, in pixels; by default that of its training.
+        steps: Number of steps of the sampler.
+        guidance: Factor of the difference that the prompt makes.
+        size: Side of the square images that the pipeline makes, in pixels; by default that of its training.
     """
 
-    default_model = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
+    architecture: ClassVar[str]
 
-    def __init__(self, model: str | None = None, *, size: int | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        steps: int = 50,
+        guidance: float = 5.0,
+        size: int | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(model, **options)
-        self.size = size
+        self.steps, self.guidance, self.size = steps, guidance, size
 
     def _open(self) -> tuple[Checkpoint, int]:
-        checkpoint = load_pipeline(
-            self.model, self.tool, "AutoPipelineForInpainting", self.device, self.dtype
-        )
+        """The pipeline, and the side of its images, in pixels."""
+        checkpoint = load_pipeline(self.model, self.tool, self.architecture, self.device, self.dtype)
         return checkpoint, self.size or side_of(checkpoint.network)
 
-    def _draw(
+    def _run(
+        self, checkpoint: Checkpoint, prompt: str, side: int, generator: Any, **inputs: Any
+    ) -> NDArray[np.uint8]:
+        """One image, (side, side, 3)."""
+        with checkpoint.running():
+            made = checkpoint.network(
+                prompt=prompt,
+                height=side,
+                width=side,
+                num_inference_steps=self.steps,
+                guidance_scale=self.guidance,
+                generator=generator,
+                **inputs,
+            )
+        return np.asarray(made.images[0].convert("RGB"))
+
+
+class DiffusersGenerator(DiffusersBackend, ImageGenerator):
+    """Images of a pipeline that makes images of texts.
+
+    Args:
+        candidates: Number of images that are drawn per image that is kept; 1 keeps all, as they are drawn.
+    """
+
+    default_model = "stabilityai/stable-diffusion-xl-base-1.0"
+    architecture = "AutoPipelineForText2Image"
+
+    def __init__(self, model: str | None = None, *, candidates: int = 1, **options: Any) -> None:
+        super().__init__(model, candidates=candidates, **options)
+
+    def _draw(self, text: str, count: int) -> list[NDArray[np.uint8]]:
+        import torch
+
+        checkpoint, side = self._open()
+        generator = torch.Generator().manual_seed(self.seed)
+        return [self._run(checkpoint, text, side, generator) for _ in range(count)]
+
+
+class DiffusersInpainting(DiffusersBackend, InpaintingBackend):
+    """What `replace` and `remove` share."""
+
+    default_model = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
+    architecture = "AutoPipelineForInpainting"
+
+    def _fill(
         self, checkpoint: Checkpoint, prompt: str, pixels: NDArray[np.uint8], mask: NDArray[np.bool_]
     ) -> NDArray[np.uint8]:
         import PIL.Image
         import torch
 
-        height, width = mask.shape
-        with checkpoint.running():
-            made = checkpoint.network(
-                prompt=prompt,
-                image=PIL.Image.fromarray(pixels),
-                mask_image=PIL.Image.fromarray(mask.astype(np.uint8) * 255),
-                height=height,
-                width=width,
-                num_inference_steps=self.steps,
-                guidance_scale=self.guidance,
-                generator=torch.Generator().manual_seed(self.seed),
-            )
-        drawn: NDArray[np.uint8] = np.asarray(made.images[0].convert("RGB"))
-        return drawn
+        return self._run(
+            checkpoint,
+            prompt,
+            len(pixels),
+            torch.Generator().manual_seed(self.seed),
+            image=PIL.Image.fromarray(pixels),
+            mask_image=PIL.Image.fromarray(mask.astype(np.uint8) * 255),
+        )
 
 
-class DiffusersReplacer(DiffusersBackend, Replacer):
+class DiffusersReplacer(DiffusersInpainting, Replacer):
     """What the prompt describes."""
 
 
-class DiffusersRemover(DiffusersBackend, Remover):
+class DiffusersRemover(DiffusersInpainting, Remover):
     """What the pipeline draws for a prompt that names no object; none, or "background"."""
 
 

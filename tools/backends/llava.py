@@ -5,6 +5,7 @@ Its name also takes any other image-text-to-text model of transformers, as `vlm`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from visprog.registry.sees import Parsed, Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
-from ._backend_file import folder_of, is_trained_here, unknown_words, words_summary
+from ._backend_file import folder_of, is_trained_here, known_words, words_summary
 from ._batching import chunks, crop_to
 from ._checkpoint import (
     Checkpoint,
@@ -113,7 +114,8 @@ class LlavaVqa(LlavaBackend):
 
     def _check_words(self, question: str) -> None:
         """Raises `Refused` if a question has words that the model does not know."""
-        unknown = unknown_words(self.folder, question)
+        words, known = re.findall(r"\w+|[^\w\s]+", question), known_words(self.folder)
+        unknown = [word for word in words if known is not None and word.lower() not in known]
         if unknown:
             raise Refused(
                 f"the model '{self.model}' of vqa does not know {', '.join(map(repr, unknown))}: {_OTHER_BACKEND}"

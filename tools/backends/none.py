@@ -82,5 +82,6 @@ class NoGenerator(_NoModel):
     model_error = 'generate: a model needs its backend: set backend = "dalle" under [tools.generate]'
     sees = Sees(
         nothing="no model that makes images of texts is chosen: under [tools.generate] in visprog.toml set "
-        'backend = "dalle" and model = the folder of a run of `visprog train dalle`'
+        'backend = "dalle" and model = the folder of a run of `visprog train dalle`, or backend = "diffusers" '
+        "(after pip install 'visprog[diffusion]')"
     )

@@ -22,8 +22,8 @@ from visprog.models.diffusion.model import Diffusion, DiffusionConfig
 from visprog.models.preprocess.image_processor import ImageProcessor
 from visprog.models.preprocess.tokenizer import END, word_tokenizer
 from visprog.tools.backends import _checkpoint
-from visprog.tools.backends.diffusers import DiffusersRemover, DiffusersReplacer
-from visprog.tools.backends.diffusion import DiffusionRemover, DiffusionReplacer
+from visprog.tools.backends.diffusers import DiffusersGenerator, DiffusersRemover, DiffusersReplacer
+from visprog.tools.backends.diffusion import DiffusionGenerator, DiffusionRemover, DiffusionReplacer
 from visprog.tools.backends.none import NoInpainter
 from visprog.tools.backends.opencv import Inpainter
 from visprog.tools.imaging.inpainting import Hole, fill, find_hole
@@ -212,8 +212,8 @@ def test_words_that_our_model_was_not_taught_are_refused(slope: Image, trained: 
     backend = DiffusionReplacer(trained)
     assert "circle" in backend.sees.summary and not backend.sees.phrases["prompt"].refusal("a red square")
     results = backend([{"image": slope, "region": disk(slope), "prompt": p} for p in ("a dragon", " ")])
-    assert isinstance(results[0], Refused) and "does not know 'dragon'" in str(results[0])
-    assert isinstance(results[1], ToolError) and "empty prompt" in str(results[1])
+    assert isinstance(results[0], Refused) and "was not taught what 'dragon' is" in str(results[0])
+    assert isinstance(results[1], ToolError) and "empty text" in str(results[1])
 
 
 def test_without_a_model_replace_refuses_and_remove_does_not(slope: Image) -> None:
@@ -237,6 +237,25 @@ def test_programs_edit_with_the_backend_of_the_settings(slope: Image, trained: s
     made = Agent(config=config).run(program, slope).unwrap()
     assert isinstance(made, Image) and made.size == slope.size and not same(made, slope)
     assert Agent().run(program, slope).status == "refused"
+
+
+def test_our_model_makes_whole_images(trained: str) -> None:
+    def run(n: int, **options: Any) -> list[Image]:
+        backend = DiffusionGenerator(trained, **{"steps": 3, "candidates": 1, **options})
+        (made,) = backend([{"prompt": "A red circle.", "n": n}])
+        assert isinstance(made, list), made
+        return made
+
+    first = run(3)
+    assert [image.size for image in first] == [(16, 16)] * 3
+    assert len({image.digest for image in first}) == 3 and first[0].name == "A red circle. (seed 0)"
+    assert [image.digest for image in run(3)] == [image.digest for image in first]
+    assert run(1, seed=1)[0].digest != first[0].digest
+    assert len(run(5, batch_size=2)) == 5
+    results = DiffusionGenerator(trained)([{"prompt": p, "n": n} for p, n in (("a dragon", 1), ("a", 100))])
+    assert isinstance(results[0], Refused) and "n must be between 1 and 64" in str(results[1])
+    assert "visprog train diffusion" in DiffusionGenerator().sees.nothing
+    assert isinstance(DiffusionGenerator()([{"prompt": "a", "n": 1}])[0], Refused)
 
 
 # -- diffusers -----------------------------------------------------------------------------------------
@@ -304,6 +323,21 @@ def test_a_pipeline_draws_into_the_region_alone(slope: Image, pipeline: str) -> 
     backend = DiffusersReplacer(pipeline)
     backend.unload()
     assert not _checkpoint._loaded
+
+
+def test_a_pipeline_makes_whole_images(pipeline: str, tmp_path: Path) -> None:
+    diffusers = pytest.importorskip("diffusers")
+    inpainting = diffusers.StableDiffusionInpaintPipeline.from_pretrained(pipeline)
+    parts = inpainting.components
+    config = {**parts["unet"].config, "in_channels": 4}
+    unet = diffusers.UNet2DConditionModel.from_config(config)
+    diffusers.StableDiffusionPipeline(
+        **{**parts, "unet": unet}, requires_safety_checker=False
+    ).save_pretrained(tmp_path)
+    backend = DiffusersGenerator(str(tmp_path), steps=2)
+    first, again = (backend([{"prompt": "a", "n": 2}])[0] for _ in range(2))
+    assert [image.size for image in first] == [(32, 32)] * 2 and not same(*first)
+    assert [image.digest for image in again] == [image.digest for image in first]
 
 
 @pytest.mark.parametrize(
