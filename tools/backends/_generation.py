@@ -146,6 +146,8 @@ class InpaintingBackend(PromptedBackend):
     def __init__(
         self, model: str | None = None, *, context: float = 2.0, seed: int = 0, **options: Any
     ) -> None:
+        if context < 1:
+            raise ToolError(f"{self.tool}: context must be at least 1, not {context:g}")
         super().__init__(model, **options)
         self.context, self.seed = context, seed
 

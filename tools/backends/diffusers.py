@@ -40,6 +40,8 @@ class DiffusersBackend(PromptedBackend):
         size: int | None = None,
         **options: Any,
     ) -> None:
+        if steps < 1:
+            raise ToolError(f"{self.tool}: steps must be at least 1, not {steps}")
         super().__init__(model, **options)
         self.steps, self.guidance, self.size = steps, guidance, size
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visprog.errors import Refused
+from visprog.errors import Refused, ToolError
 from visprog.registry.sees import Parsed, Sees
 
 from ._backend_file import words_summary
@@ -35,6 +35,8 @@ class DiffusionBackend(PromptedBackend):
     def __init__(
         self, model: str | None = None, *, steps: int = 50, guidance: float = 4.0, **options: Any
     ) -> None:
+        if steps < 1:
+            raise ToolError(f"{self.tool}: steps must be at least 1, not {steps}")
         super().__init__(model, **options)
         self.steps, self.guidance = steps, guidance
 

@@ -258,6 +258,13 @@ def test_our_model_makes_whole_images(trained: str) -> None:
     assert isinstance(DiffusionGenerator()([{"prompt": "a", "n": 1}])[0], Refused)
 
 
+@pytest.mark.parametrize("options", [{"steps": 0}, {"context": 0.5}])
+@pytest.mark.parametrize("backend", [DiffusionReplacer, DiffusersRemover])
+def test_wrong_options(backend: Any, options: dict[str, Any]) -> None:
+    with pytest.raises(ToolError, match="must be at least 1"):
+        backend("x", **options)
+
+
 # -- diffusers -----------------------------------------------------------------------------------------
 
 
