@@ -157,14 +157,17 @@ class NoiseSchedule:
     def split(
         self, output: Tensor, noised: Tensor, timestep: int, clip: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """x_0 and ε as a prediction has them; ε is that of x_0 before it is clipped."""
+        """x_0 and ε as a prediction has them. If x_0 is clipped, ε is what remains of `noised` beside it."""
         alpha = self._alpha(timestep)
         signal, rest = alpha**0.5, (1 - alpha) ** 0.5
         if self.prediction == "epsilon":
             original, epsilon = (noised - rest * output) / signal, output
         else:
             original, epsilon = signal * noised - rest * output, signal * output + rest * noised
-        return (original.clamp(-1, 1) if clip else original), epsilon
+        if clip:
+            original = original.clamp(-1, 1)
+            epsilon = (noised - signal * original) / rest
+        return original, epsilon
 
     def _alpha(self, timestep: int) -> Tensor:
         return self.alphas_cumprod[timestep] if timestep >= 0 else torch.ones(())
