@@ -70,6 +70,8 @@ CHANGES: dict[str, list[str]] = {
     "clip": [*CLIP, "init_from=null"],
     "clip-captions": [*CLIP, "data={data}/pairs.csv", "vocabulary=300", "length=16"],
     "clip-cifar10": [*CLIP, "model.image_encoder.patch=8", "data={data}/classes.zip"],
+    "clip-hard-negatives": ["data={data}/pairs.csv", "init_from={data}/clip", "epochs=null"],
+    "clip-relations": [*CLIP],
     "coca": [*COCA, "init_from=null"],
     "coca-captions": [*COCA, "data={data}/pairs.csv", "vocabulary=300", "length=16"],
     "llava": [*LLAVA, "length=300"],
@@ -136,13 +138,15 @@ def make_data(folder: Path) -> None:
 
 
 def make_models(folder: Path) -> None:
-    """A detector as "owl", a language model in the hub's layout as "llama", and both joined as "llava"."""
+    """A detector as "owl", a CLIP as "clip", a language model in the hub's layout as "llama", and it joined with the
+    detector's eyes as "llava"."""
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
     for name in ("owl", "llava"):
         (folder / name).mkdir()
     load_recipe("owl", [*OWL, "scale=1"]).build().save(folder / "owl")
+    load_recipe("clip", [*CLIP, "init_from=null"]).build().save(folder / "clip")
     tokenizer = word_tokenizer(["user : assistant what is this it noise"], 64)
     model = Llama(LlamaConfig(vocab=len(tokenizer), dim=16, layers=1, heads=2, hidden=32, tied=False))
     llama = folder / "llama"

@@ -39,6 +39,7 @@ SMALL = {
 LAYOUTS = {
     "scenes": ["{source: scenes}"],
     "scene-captions": ["{source: scene-captions}"],
+    "scene-relations": ["{source: scene-relations}"],
     "captions": ["{source: captions, path: '{data}/pairs.csv'}", "{source: captions, path: '{data}/beside'}",
                  "{source: captions, path: '{data}/captions.json'}",
                  "{source: captions, path: '{data}/{0..1}.tar', val: '{data}/1.tar'}"],

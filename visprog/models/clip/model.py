@@ -24,6 +24,7 @@ from ..checkpoint.hub import fetch
 from ..checkpoint.hub_config import check_keys, check_model_type
 from ..checkpoint.weights import read_weights
 from ..nn import Attention, Block, ConvStem, Mlp, PatchEmbed, Transformer, activation, resize_positions
+from ..nn.roi_align import roi_align
 from .hub import HUB_NAMES, KEYS, TOP, check_encoder, encoder_section, hub_section, one_encoder, renamed
 from .hub import encoder_keys as encoder_keys
 
@@ -268,6 +269,20 @@ class ImageEncoder(_Encoder):
         pooled = self.norm(tokens[:, 0])  # (batch, dim)
         return Features(x, hidden, tokens, pooled, self.projection(pooled))
 
+    def pool_regions(self, tokens: Tensor, grid: tuple[int, int], boxes: Tensor, images: Tensor) -> Tensor:
+        """Features of boxes (k, project), not normalised: the mean of the patches' tokens within each, by RoIAlign,
+        takes the place of the class token (regions as in RegionCLIP, Zhong et al. 2022, arXiv:2112.09106).
+
+        Args:
+            tokens: (batch, 1 + patches, dim), as in `Features`.
+            grid: rows and columns of patches.
+            boxes: (k, 4), left, top, right and bottom in pixels.
+            images: (k,), the image of the batch that each box lies in.
+        """
+        maps = tokens[:, 1:].transpose(1, 2).unflatten(2, grid)  # (batch, dim, rows, columns)
+        pooled = roi_align(maps, boxes, images, (1, 1), 1 / self.config.patch, samples=4)
+        return self.projection(self.norm(pooled.flatten(1)))
+
 
 class TextEncoder(_Encoder):
     """A transformer that reads from left to right."""
@@ -366,6 +381,19 @@ class Clip(PretrainedModel):
     def encode_images(self, images: Tensor) -> Tensor:
         """Features of images: (batch, channels, height, width) → (batch, project), rows of length 1."""
         return F.normalize(self.image_encoder(images).projected, dim=-1)
+
+    def encode_regions(self, images: Tensor, boxes: Tensor, owners: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of images (batch, project) and of boxes in them (k, project), rows of length 1.
+
+        Args:
+            images: (batch, channels, height, width).
+            boxes: (k, 4), left, top, right and bottom in pixels.
+            owners: (k,), the image that each box lies in.
+        """
+        patch, found = self.config.image_encoder.patch, self.image_encoder(images)
+        grid = images.shape[-2] // patch, images.shape[-1] // patch
+        regions = self.image_encoder.pool_regions(found.tokens, grid, boxes, owners)
+        return F.normalize(found.projected, dim=-1), F.normalize(regions, dim=-1)
 
     def encode_texts(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """Features of texts: ids (batch, length) → (batch, project), rows of length 1."""

@@ -24,6 +24,7 @@ SOURCES: Mapping[str, Mapping[type, str]] = {
         Conversation: f"{_HERE}.scenes.conversations:SceneConversations",
     },
     "scene-captions": {Pair: f"{_HERE}.scenes.pairs:SceneCaptions"},
+    "scene-relations": {Pair: f"{_HERE}.scenes.relations:SceneRelations"},
     "captions": {
         Pair: f"{_HERE}.captions:CaptionedImages",
         Conversation: f"{_HERE}.conversations:CaptionConversations",
