@@ -3,6 +3,7 @@ language model (Li et al. 2023)."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from .small_models import small_clip, train
 from .world import END, PAD, START, Pool, Words, pairs_of_shapes, world_words
 
 TRAINED, TESTED, QUERIES = 4000, 256, 8
-CLIP_STEPS, STEPS_1, STEPS_2, LANGUAGE_STEPS = 500, 400, 150, 300
+CLIP_STEPS, STEPS_1, STEPS_2, LANGUAGE_STEPS = 800, 800, 200, 300
 BATCH = 32
 
 MASKS = "stage 1"
@@ -34,7 +35,6 @@ class World(NamedTuple):
     """Images with the tokens that a frozen encoder gives of them, and their captions."""
 
     encoder: ImageEncoderConfig
-    state: dict[str, Tensor]
     train_tokens: Tensor
     test_tokens: Tensor
     train_ids: Tensor
@@ -61,11 +61,11 @@ def world(seed: int) -> World:
     train(clip.parameters(), loss, CLIP_STEPS)
     with torch.no_grad():
         parts = [[p.pixels(slice(i, i + 250)) for i in range(0, len(p), 250)] for p in pools]
-        seen = [torch.cat([clip.image_encoder(part).tokens for part in pool]) for pool in parts]
-    encoder = clip.image_encoder
-    state = {k: v for k, v in encoder.state_dict().items() if not k.startswith("projection")}
-    config = ImageEncoderConfig(**{**vars(encoder.config), "project": None})
-    return World(config, state, *seen, *ids, pools[1], words)
+        # of the layer before the last, as published
+        seen = [torch.cat([clip.image_encoder(part, True).hidden[-2] for part in pool]) for pool in parts]
+    shape = clip.image_encoder.config
+    encoder = replace(shape, layers=shape.layers - 1, project=None)
+    return World(encoder, *seen, *ids, pools[1], words)
 
 
 def new_model(seed: int) -> Blip2:
@@ -75,10 +75,7 @@ def new_model(seed: int) -> Blip2:
     dec = w.words.ids["[DEC]"]
     shape = QFormerConfig(QUERIES, dim=64, layers=3, heads=2, hidden=256, dropout=0.0)
     model = Blip2(Blip2Config(w.encoder, shape, len(w.words), w.words.length, PAD, dec, project=64))
-    model.image_encoder.load_state_dict(w.state)
-    model.image_encoder.requires_grad_(False)
-    model.image_encoder.norm.requires_grad_(True)
-    return model
+    return model  # of the image encoder only the last norm is used: what comes before it is in the world
 
 
 class Tasks(NamedTuple):
@@ -205,8 +202,6 @@ def measure_stage_2(condition: str, seed: int) -> dict[str, float]:
     torch.manual_seed(seed)
     model = Blip2Generator.from_stage_1(start, language.config, image)
     model.language_model = language
-    model.image_encoder.requires_grad_(False)
-    model.image_encoder.norm.requires_grad_(True)
     draws = torch.Generator().manual_seed(seed)
     soft = torch.full((BATCH, QUERIES), image)
 
@@ -248,7 +243,7 @@ CLAIM = Claim(
         "contrast loss": 5.55,
         "recall at 1": 1 / TESTED,
         "matching": 0.5,
-        "caption loss": 1.03,
+        "caption loss": 0.963,
         "captions right": 0.0,
     },
     (
