@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 from visprog.errors import Refused  # noqa: E402
 from visprog.models import Blip2, Blip2Generator, Llava, load_model  # noqa: E402
-from visprog.tools.backends.blip2 import Blip2Captioner, Blip2Vqa  # noqa: E402
+from visprog.tools.backends.blip2 import Blip2Captioner, Blip2Matcher, Blip2Verifier, Blip2Vqa  # noqa: E402
 from visprog.training.data.samples import DataError  # noqa: E402
 from visprog.training.fit import fit  # noqa: E402
 from visprog.training.optim.optimizers import make_optimizers  # noqa: E402
@@ -174,6 +174,17 @@ def test_a_model_of_stage_1_describes_images(models: Path) -> None:
     calls = [{"image": Image(np.full((20, 30, 3), value, np.uint8))} for value in (0, 200)]
     texts = captioner(calls)
     assert all(isinstance(text, str) for text in texts) and texts == [captioner([call])[0] for call in calls]
+
+
+def test_a_model_of_stage_1_judges_texts_in_words_that_it_knows(models: Path) -> None:
+    image = Image(np.full((20, 30, 3), 90, np.uint8))
+    model = str(models / "stage1")
+    likely, unknown = Blip2Matcher(model)([{"image": image, "text": t} for t in ("a red star", "a dog")])
+    assert 0 < likely < 1 and isinstance(unknown, Refused) and "'dog'" in str(unknown)
+    yes, no, unknown = Blip2Verifier(model, threshold=likely / 2)(
+        [{"image": image, "statement": s} for s in ("The star is red.", "The star is not red.", "a dog")]
+    )
+    assert (yes, no) == (True, False) and isinstance(unknown, Refused)
 
 
 def test_a_model_of_stage_2_answers_in_words_that_it_knows(models: Path, tmp_path: Path) -> None:

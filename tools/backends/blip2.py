@@ -1,7 +1,7 @@
-"""`caption` and `vqa` with BLIP-2 (Li et al., 2023): public, or trained by `visprog train blip2-stage1` or
-`blip2-stage2`.
+"""`match`, `verify`, `caption` and `vqa` with BLIP-2 (Li et al., 2023): public, or trained by `visprog train
+blip2-stage1` or `blip2-stage2`.
 
-Public checkpoints, whose language models are OPT or Flan-T5, run by transformers.
+Public checkpoints for retrieval run by our own BLIP-2; those with a language model, OPT or Flan-T5, by transformers.
 """
 
 from __future__ import annotations
@@ -14,9 +14,31 @@ from visprog.registry.sees import Sees
 from ._backend_file import known_words, words_summary
 from ._batching import chunks, to_rgb
 from ._checkpoint import Checkpoint, load, load_by_transformers
+from ._pair_matcher import PairMatcher, PairVerifier
 from .coca import sentence
 from .llava import LlavaBackend, LlavaCaptioner, LlavaVqa
 from .vlm import ImagePrompt, answer_in, end_tokens
+
+RETRIEVAL = "Salesforce/blip2-itm-vit-g"
+
+
+class Blip2Matcher(PairMatcher):
+    """The probability that a text belongs to an image, as the Q-Former judges that sees both."""
+
+    default_model = RETRIEVAL
+    model_type = "blip2"
+
+
+class Blip2Verifier(PairVerifier):
+    """True if a statement belongs to an image more likely than not, as the Q-Former judges that sees both. A statement
+    with "not" is true if the one without is false.
+
+    Args:
+        threshold: Minimum probability.
+    """
+
+    default_model = RETRIEVAL
+    model_type = "blip2"
 
 
 class Blip2Backend(LlavaBackend):

@@ -12,8 +12,9 @@ T = pytest.importorskip("transformers")
 
 from visprog.errors import ToolError  # noqa: E402
 from visprog.tools.backends import blip2  # noqa: E402
-from visprog.tools.backends.blip2 import Blip2Captioner, Blip2Vqa  # noqa: E402
+from visprog.tools.backends.blip2 import Blip2Captioner, Blip2Matcher, Blip2Verifier, Blip2Vqa  # noqa: E402
 from visprog.tools.caption import caption  # noqa: E402
+from visprog.tools.classify import match, verify  # noqa: E402
 from visprog.tools.vqa import vqa  # noqa: E402
 from visprog.values import Region  # noqa: E402
 from visprog.values.image import Image  # noqa: E402
@@ -33,6 +34,8 @@ def _every_token_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_is_a_backend() -> None:
     assert isinstance(caption.load("blip2"), Blip2Captioner)
     assert isinstance(vqa.load("blip2"), Blip2Vqa)
+    assert isinstance(match.load("blip2"), Blip2Matcher)
+    assert isinstance(verify.load("blip2"), Blip2Verifier)
 
 
 @pytest.mark.parametrize("kind", ["blip2-opt", "blip2-t5"])
@@ -85,3 +88,31 @@ def test_what_it_cannot_run_is_said(checkpoint: Folder, tmp_path: Path, pictures
     save_blip2(tmp_path, T.OPTConfig(**shape), tokenizer, image=None)
     (error,) = Blip2Captioner(str(tmp_path))([{"image": pictures[0]}])
     assert isinstance(error, ToolError) and "where the image stands" in str(error)
+
+
+def test_pairs_are_judged_as_by_transformers(
+    checkpoint: Folder, pictures: list[Image], region: Region
+) -> None:
+    network = T.Blip2ForImageTextRetrieval.from_pretrained(checkpoint("blip2-itm")).eval()
+    processor = T.Blip2Processor.from_pretrained(checkpoint("blip2-itm"))
+    texts = ("a red car", "a photo of a person wearing a hat")
+    calls = [{"image": picture, "text": text} for picture in pictures for text in texts]
+    found = Blip2Matcher(checkpoint("blip2-itm"), batch_size=3)(calls)
+    for call, probability in zip(calls, found, strict=True):
+        inputs = processor(images=call["image"].to_pil(), text=call["text"], return_tensors="pt")
+        logits = network(**inputs, use_image_text_matching_head=True).logits_per_image
+        assert probability == pytest.approx(logits.softmax(1)[0, 1].item(), abs=1e-5)
+    assert len({round(p, 4) for p in found}) > 1
+    middle = sorted(found)[len(found) // 2]
+    verifier = Blip2Verifier(checkpoint("blip2-itm"), threshold=middle)
+    stated = [{"image": call["image"], "statement": call["text"]} for call in calls]
+    assert verifier(stated) == [p >= middle for p in found]
+    told = [
+        {"image": region, "statement": text} for text in ("a red car", "not a red car", "it is not not a car")
+    ]
+    yes, no, _ = verifier(told)
+    assert yes is not no
+    (error,) = Blip2Matcher(checkpoint("blip2-itm"))([{"image": region, "text": " "}])
+    assert isinstance(error, ToolError) and "empty text" in str(error)
+    (error,) = Blip2Matcher(checkpoint("blip2-opt"))([{"image": region, "text": "a car"}])
+    assert isinstance(error, ToolError) and "this backend takes blip2" in str(error)
