@@ -71,6 +71,7 @@ BLIP2 = [
 ]
 LLAVA = ["model={type: llava, language_model: {dim: 16, layers: 1, heads: 2, hidden: 32}, feature_layers: [-1], "
          "merge: 2}", "init_from={image_encoder: '{data}/owl'}", "position_codes=true"]  # fmt: skip
+SIMCLR = under("model.image_encoder", {**ENCODER, "stem": "null"})
 HUGE = ["fsdp=false", "data.held=0.2", "epochs=null", "activation_checkpointing=false", "workers=0"]
 CHANGES: dict[str, list[str]] = {
     "albef": ALBEF,
@@ -96,6 +97,7 @@ CHANGES: dict[str, list[str]] = {
     "sam": under("model", {
         "image_size": 32, "patch": 8, "dim": 16, "layers": 1, "heads": 2, "hidden": 32, "width": 16,
         "decoder_heads": 2, "decoder_hidden": 16, "iou_head_hidden_dim": 16}),
+    "simclr": SIMCLR,
 }  # fmt: skip
 """What makes each shipped recipe small."""
 
