@@ -61,7 +61,9 @@ def train_clip(
     rng, captions = np.random.default_rng((seed, 4)), [scene.caption for scene in pool.scenes]
     ids = words()(captions)
     numbers = torch.tensor([hash(caption) for caption in captions])
-    false = None if negatives is None else torch.stack([words()(texts) for texts in zip(*negatives, strict=True)])
+    false = (
+        None if negatives is None else torch.stack([words()(texts) for texts in zip(*negatives, strict=True)])
+    )
 
     def loss(step: int) -> Tensor:
         rows = rng.choice(len(pool), batch, replace=False)
@@ -88,7 +90,9 @@ def judge(model: Clip) -> Mapping[str, float]:
         "attribute": [scene.swapped_colors for scene in pool.scenes],
         "object": [scene.other_object(rng) for scene in pool.scenes],
     }
-    found = {name: prefers(images, right, text_features(model, words(), texts)) for name, texts in wrong.items()}
+    found = {
+        name: prefers(images, right, text_features(model, words(), texts)) for name, texts in wrong.items()
+    }
     return {**found, "R@1": recall_at_1(images, right, captions)}
 
 

@@ -21,6 +21,7 @@ from visprog.training.recipe import shipped_recipes
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 DRAWN = {
+    "blip2-stage1": "each process draws its own hard negatives",
     "owl": "each process asks for the phrases of its own scenes",
     "sam": "each process draws its own prompts",
 }

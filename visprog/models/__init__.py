@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from .owlvit import owlvit_large_patch14 as owlvit_large_patch14
     from .preprocess.image_processor import ImageProcessor as ImageProcessor
     from .preprocess.tokenizer import Tokenizer as Tokenizer
+    from .probe import Probe as Probe
+    from .probe import ProbeConfig as ProbeConfig
     from .sam.automatic import SamAutomaticMaskGenerator as SamAutomaticMaskGenerator
     from .sam.model import Sam as Sam
     from .sam.model import SamConfig as SamConfig
@@ -70,6 +72,8 @@ if TYPE_CHECKING:
     from .siglip import siglip_base_patch16_224 as siglip_base_patch16_224
     from .siglip import siglip_large_patch16_256 as siglip_large_patch16_256
     from .siglip import siglip_so400m_patch14_384 as siglip_so400m_patch14_384
+    from .simclr import Simclr as Simclr
+    from .simclr import SimclrConfig as SimclrConfig
     from .zero_shot import ZeroShot as ZeroShot
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
@@ -96,6 +100,7 @@ _NAMES = {
     "owlvit": "OwlVit OwlVitConfig owlv2_base owlvit_base_patch16 owlvit_base_patch32 owlvit_large_patch14",
     "preprocess.image_processor": "ImageProcessor",
     "preprocess.tokenizer": "Tokenizer",
+    "probe": "Probe ProbeConfig",
     "sam.automatic": "SamAutomaticMaskGenerator",
     "sam.model": "Sam SamConfig sam_vit_b sam_vit_h sam_vit_l",
     "sam.predictor": "SamPredictor",
@@ -103,6 +108,7 @@ _NAMES = {
         Siglip SiglipConfig SiglipImageEncoderConfig SiglipTextEncoderConfig siglip_base_patch16_224
         siglip_large_patch16_256 siglip_so400m_patch14_384
     """,
+    "simclr": "Simclr SimclrConfig",
     "zero_shot": "ZeroShot",
 }
 """Module → names that are imported from it at their first use, since they need torch."""

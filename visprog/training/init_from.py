@@ -109,9 +109,7 @@ def _init_image_encoder(encoder: Any, source: str) -> None:
     trained, own = load_image_encoder(source).state_dict(), encoder.state_dict()
     state = {name: value for name, value in own.items() if not name.startswith("blocks.")}
     state |= {
-        name: value
-        for name, value in trained.items()
-        if name in own and not name.startswith("projection")
+        name: value for name, value in trained.items() if name in own and not name.startswith("projection")
     }
     state["positions"] = _resized(trained["positions"], own["positions"])
     _copy(encoder, state, source)

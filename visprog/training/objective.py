@@ -31,6 +31,7 @@ OBJECTIVES: Mapping[str, str] = {
     "masks": f"{_HERE}.masks:InteractiveMasks",
     "matching": f"{_HERE}.matching:Matching",
     "instruction": f"{_HERE}.instruction:Instruction",
+    "self-supervised": f"{_HERE}.self_supervised:SelfSupervised",
 }
 """The objectives that a recipe can name, and where each is: "module:class". A recipe may also write that itself."""
 

@@ -219,7 +219,7 @@ class ImageEncoder(_Encoder):
 
     model_type = "clip_vision_model"
     config_class = ImageEncoderConfig
-    part, owners = "image_encoder", ("clip", "llava", "owlvit")
+    part, owners = "image_encoder", ("clip", "llava", "owlvit", "simclr")
     public = ("vision_model.", "visual_projection.weight")
     config: ImageEncoderConfig
 

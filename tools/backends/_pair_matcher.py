@@ -1,0 +1,74 @@
+"""`match` and `verify` with models that read an image and a text together, and were trained to tell pairs that belong
+together from pairs that do not (image-text matching; Li et al., 2021)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from visprog.values import Region
+from visprog.values.image import Image
+
+from ._batching import chunks
+from ._checkpoint import load
+from .clip import DENIALS, ClipBackend, Comparison
+
+
+class PairBackend(ClipBackend):
+    """What both tools share: texts are read as with CLIP.
+
+    Attributes:
+        model_type: Type of the models, whose `match` gives the probabilities of pairs.
+    """
+
+    model_type: ClassVar[str]
+
+    def probabilities(self, asked: list[Comparison]) -> list[float]:
+        """For each call, the probability that its text belongs to its image."""
+        checkpoint = load(self._find(self.model_type), self.device, self.dtype)
+        tokenizer, processor = checkpoint.processor
+        found: list[float] = []
+        for part in chunks(asked, self.batch_size):
+            with checkpoint.running():
+                images = checkpoint.send(processor([ask.image.pixels for ask in part]))
+                tokens = checkpoint.send(tokenizer([ask.texts[0] for ask in part]).ids)
+                found += checkpoint.network.match(images, tokens).tolist()
+        return found
+
+
+class PairMatcher(PairBackend):
+    """The probability that a text belongs to an image."""
+
+    tool = "match"
+    parameter = "text"
+
+    def _prepare(self, image: Image | Region, text: str) -> Comparison:
+        return Comparison(self._crop(image), [self._read(text)])
+
+    def _answer(self, asked: list[Comparison]) -> list[float]:
+        return self.probabilities(asked)
+
+
+class PairVerifier(PairBackend):
+    """True if a statement belongs to an image more likely than not. A statement with "not" is true if the one without
+    is false.
+
+    Args:
+        threshold: Minimum probability.
+    """
+
+    tool = "verify"
+    parameter = "statement"
+
+    def __init__(self, model: str | None = None, *, threshold: float = 0.5, **options: Any) -> None:
+        super().__init__(model, **options)
+        self.threshold = threshold
+
+    def _prepare(self, image: Image | Region, statement: str) -> Comparison:
+        bare, denials = DENIALS.subn(" ", statement.lower())
+        return Comparison(self._crop(image), [self._read(bare if denials else statement)], denials % 2 == 1)
+
+    def _answer(self, asked: list[Comparison]) -> list[bool]:
+        return [
+            (probability >= self.threshold) != ask.denied
+            for ask, probability in zip(asked, self.probabilities(asked), strict=True)
+        ]
