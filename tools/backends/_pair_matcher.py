@@ -14,7 +14,7 @@ from ._gate import to_view
 from ._text_backend import DENIALS, TextBackend
 
 
-class Pair(NamedTuple):
+class ImageTextPair(NamedTuple):
     """One call: an image and a text."""
 
     image: Image
@@ -31,7 +31,7 @@ class PairBackend(TextBackend):
 
     model_type: ClassVar[str]
 
-    def probabilities(self, asked: list[Pair]) -> list[float]:
+    def probabilities(self, asked: list[ImageTextPair]) -> list[float]:
         """For each call, the probability that its text belongs to its image."""
         checkpoint = load(self._find(self.model_type), self.device, self.dtype)
         tokenizer, processor = checkpoint.processor
@@ -54,10 +54,10 @@ class PairMatcher(PairBackend):
     tool = "match"
     parameter = "text"
 
-    def _prepare(self, image: Image | Region, text: str) -> Pair:
-        return Pair(self._crop(image), self._read(text))
+    def _prepare(self, image: Image | Region, text: str) -> ImageTextPair:
+        return ImageTextPair(self._crop(image), self._read(text))
 
-    def _answer(self, asked: list[Pair]) -> list[float]:
+    def _answer(self, asked: list[ImageTextPair]) -> list[float]:
         return self.probabilities(asked)
 
 
@@ -76,11 +76,11 @@ class PairVerifier(PairBackend):
         super().__init__(model, **options)
         self.threshold = threshold
 
-    def _prepare(self, image: Image | Region, statement: str) -> Pair:
+    def _prepare(self, image: Image | Region, statement: str) -> ImageTextPair:
         bare, denials = DENIALS.subn(" ", statement.lower())
-        return Pair(self._crop(image), self._read(bare if denials else statement), denials % 2 == 1)
+        return ImageTextPair(self._crop(image), self._read(bare if denials else statement), denials % 2 == 1)
 
-    def _answer(self, asked: list[Pair]) -> list[bool]:
+    def _answer(self, asked: list[ImageTextPair]) -> list[bool]:
         return [
             (probability >= self.threshold) != ask.denied
             for ask, probability in zip(asked, self.probabilities(asked), strict=True)
