@@ -25,13 +25,13 @@ from visprog.models.albef import (  # noqa: E402
     authors_config,
     distilled_loss,
     from_authors,
-    hard_negatives,
     spread,
     to_authors,
 )
 from visprog.models.bert import IGNORED, BertConfig, mask_tokens  # noqa: E402
 from visprog.models.checkpoint.checkpoint import load_exactly  # noqa: E402
 from visprog.models.checkpoint.keymap import KeyMap  # noqa: E402
+from visprog.models.nn import hard_negatives  # noqa: E402
 
 TINY = AlbefConfig(
     AlbefImageEncoderConfig(size=12, patch=4, dim=12, layers=2, heads=2, hidden=20),

@@ -131,12 +131,13 @@ class AlbefImageEncoder(nn.Module):
         self._init()
 
     def _init(self) -> None:
-        """As in DeiT: matrices, class token and positions from a normal distribution of std 0.02."""
+        """As in DeiT: matrices, class token and positions from a normal distribution."""
+        std = init_std(self.config.dim)
         for parameter in (self.class_token, self.positions):
-            nn.init.trunc_normal_(parameter, std=0.02)
+            nn.init.trunc_normal_(parameter, std=std)
         for module in self.blocks.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.trunc_normal_(module.weight, std=std)
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -147,6 +148,12 @@ class AlbefImageEncoder(nn.Module):
         x = torch.cat([self.class_token.expand(len(x), 1, -1).to(x.dtype), x], 1) + positions
         x, _ = self.blocks(x)
         return self.norm(x)
+
+
+def init_std(dim: int) -> float:
+    """Standard deviation of fresh weights: the published 0.02 for the published width, more for narrow models, whose
+    blocks would change little else."""
+    return 0.02 * (768 / dim) ** 0.5
 
 
 class Albef(PretrainedModel):
@@ -174,7 +181,7 @@ class Albef(PretrainedModel):
         self.language_head = MaskedLanguageHead(text)
         self.temperature = nn.Parameter(torch.tensor(0.07))
         for part in (self.text_embeddings, self.text_blocks, self.fusion_blocks, self.language_head):
-            init_bert(part)
+            init_bert(part, init_std(text.dim))
 
     def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """`image_tokens` and `image_embeds` of images (batch, 3, height, width)."""
