@@ -39,7 +39,9 @@ def built(*changes: str) -> Matching:
 
 
 @pytest.fixture(scope="module")
-def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Matching, list[tuple[object, str, object]], Path]:
+def learned(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Matching, list[tuple[object, str, object]], Path]:
     """A model that knows eight scenes by heart, and these."""
     torch.manual_seed(0)
     task = built()
@@ -74,7 +76,9 @@ def test_what_was_learned_by_heart_is_found_and_matched(learned) -> None:
         scores = task.score(predictions)
     assert scores["image_to_text"] == scores["image_to_text_reranked"] == 1.0
     assert scores["text_to_image"] == scores["text_to_image_reranked"] == 1.0
-    assert task.metric == "matching" and scores["matching"] == float((predictions["margins"] > 0).float().mean())
+    assert task.metric == "matching" and scores["matching"] == float(
+        (predictions["margins"] > 0).float().mean()
+    )
     few = load_recipe("albef", [*WIDE, "candidates=2"]).arguments
     task.config, kept = few, task.config
     similarity = torch.rand(8, 8)
@@ -115,7 +119,9 @@ def test_equal_captions_are_right_for_each_others_images() -> None:
     data, rng = task.data("train"), np.random.default_rng(0)
     batch = data.collate([data.sample(key, rng) for key in (0, 1)])
     twice = {name: torch.cat([value, value]) for name, value in batch.items()}
-    assert task.loss(twice)["loss"].item() == pytest.approx(task.loss(batch)["loss"].item() + np.log(2), abs=1e-5)
+    assert task.loss(twice)["loss"].item() == pytest.approx(
+        task.loss(batch)["loss"].item() + np.log(2), abs=1e-5
+    )
 
 
 def test_facts_say_which_captions_are_true() -> None:
@@ -130,7 +136,10 @@ def test_facts_say_which_captions_are_true() -> None:
     for i, (_, _, image) in enumerate(samples):
         for j, (_, text, pair) in enumerate(samples):
             claimed = all(
-                any(all(c in (-1, f) for c, f in zip(pair.claim, objects, strict=True)) for objects in image.objects)
+                any(
+                    all(c in (-1, f) for c, f in zip(pair.claim, objects, strict=True))
+                    for objects in image.objects
+                )
                 for _ in (0,)
             ) and any(c >= 0 for c in pair.claim)
             assert bool(seen["related"][i, j]) == (claimed or i == j or text == samples[i][1])
@@ -159,7 +168,9 @@ def test_a_run_killed_at_any_step_goes_on_bit_for_bit(tmp_path: Path) -> None:
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     killed = tmp_path / "killed"
-    process = subprocess.Popen([sys.executable, "-c", code, str(killed)], env=environment, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(killed)], env=environment, stderr=subprocess.PIPE
+    )
     while not (killed / "log.csv").exists() or len((killed / "log.csv").read_text().splitlines()) < 12:
         assert process.poll() is None, process.stderr and process.stderr.read().decode()
         time.sleep(0.01)
