@@ -7,6 +7,7 @@ sentence follows another, is left out: later work found that it does not help (L
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -253,7 +254,7 @@ def init_bert(model: nn.Module, std: float = 0.02) -> None:
 def init_std(dim: int) -> float:
     """Standard deviation of fresh weights: the published 0.02 for the published width, more for narrow models, whose
     blocks would change little else."""
-    return 0.02 * (768 / dim) ** 0.5
+    return 0.02 * math.sqrt(768 / dim)
 
 
 def mask_tokens(
