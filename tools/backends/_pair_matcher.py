@@ -3,18 +3,27 @@ together from pairs that do not (image-text matching; Li et al., 2021)."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from visprog.values import Region
 from visprog.values.image import Image
 
-from ._batching import chunks
+from ._batching import chunks, crop_to
 from ._checkpoint import load
-from .clip import DENIALS, ClipBackend, Comparison
+from ._gate import to_view
+from ._text_backend import DENIALS, TextBackend
 
 
-class PairBackend(ClipBackend):
-    """What both tools share: texts are read as with CLIP.
+class ImageTextPair(NamedTuple):
+    """One call: an image and a text."""
+
+    image: Image
+    text: str
+    denied: bool = False
+
+
+class PairBackend(TextBackend):
+    """What both tools share.
 
     Attributes:
         model_type: Type of the models, whose `match` gives the probabilities of pairs.
@@ -22,7 +31,7 @@ class PairBackend(ClipBackend):
 
     model_type: ClassVar[str]
 
-    def probabilities(self, asked: list[Comparison]) -> list[float]:
+    def probabilities(self, asked: list[ImageTextPair]) -> list[float]:
         """For each call, the probability that its text belongs to its image."""
         checkpoint = load(self._find(self.model_type), self.device, self.dtype)
         tokenizer, processor = checkpoint.processor
@@ -30,9 +39,13 @@ class PairBackend(ClipBackend):
         for part in chunks(asked, self.batch_size):
             with checkpoint.running():
                 images = checkpoint.send(processor([ask.image.pixels for ask in part]))
-                tokens = checkpoint.send(tokenizer([ask.texts[0] for ask in part]).ids)
+                tokens = checkpoint.send(tokenizer([ask.text for ask in part]).ids)
                 found += checkpoint.network.match(images, tokens).tolist()
         return found
+
+    def _crop(self, image: Image | Region) -> Image:
+        """What the model is shown. Raises `Refused` if it was not taught such images."""
+        return crop_to(to_view(image, self.folder, self.tool), self.margin)
 
 
 class PairMatcher(PairBackend):
@@ -41,10 +54,10 @@ class PairMatcher(PairBackend):
     tool = "match"
     parameter = "text"
 
-    def _prepare(self, image: Image | Region, text: str) -> Comparison:
-        return Comparison(self._crop(image), [self._read(text)])
+    def _prepare(self, image: Image | Region, text: str) -> ImageTextPair:
+        return ImageTextPair(self._crop(image), self._read(text))
 
-    def _answer(self, asked: list[Comparison]) -> list[float]:
+    def _answer(self, asked: list[ImageTextPair]) -> list[float]:
         return self.probabilities(asked)
 
 
@@ -63,11 +76,11 @@ class PairVerifier(PairBackend):
         super().__init__(model, **options)
         self.threshold = threshold
 
-    def _prepare(self, image: Image | Region, statement: str) -> Comparison:
+    def _prepare(self, image: Image | Region, statement: str) -> ImageTextPair:
         bare, denials = DENIALS.subn(" ", statement.lower())
-        return Comparison(self._crop(image), [self._read(bare if denials else statement)], denials % 2 == 1)
+        return ImageTextPair(self._crop(image), self._read(bare if denials else statement), denials % 2 == 1)
 
-    def _answer(self, asked: list[Comparison]) -> list[bool]:
+    def _answer(self, asked: list[ImageTextPair]) -> list[bool]:
         return [
             (probability >= self.threshold) != ask.denied
             for ask, probability in zip(asked, self.probabilities(asked), strict=True)

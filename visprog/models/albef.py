@@ -36,6 +36,7 @@ from .bert import (
     embedding_keys,
     head_keys,
     init_bert,
+    init_std,
     mask_tokens,
 )
 from .checkpoint.checkpoint import assemble
@@ -151,12 +152,6 @@ class AlbefImageEncoder(nn.Module):
         x = torch.cat([self.class_token.expand(len(x), 1, -1).to(x.dtype), x], 1) + positions
         x, _ = self.blocks(x)
         return self.norm(x)
-
-
-def init_std(dim: int) -> float:
-    """Standard deviation of fresh weights: the published 0.02 for the published width, more for narrow models, whose
-    blocks would change little else."""
-    return 0.02 * (768 / dim) ** 0.5
 
 
 class Albef(PretrainedModel):
