@@ -149,7 +149,9 @@ def main() -> None:
             for condition in claim.conditions
         )
     ]
-    job = importlib.import_module("benchmarks.claims.__main__").run_seed  # spawned processes find no `__main__`
+    job = importlib.import_module(
+        "benchmarks.claims.__main__"
+    ).run_seed  # spawned processes find no `__main__`
     with ProcessPoolExecutor(
         options.jobs, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1
     ) as pool:
