@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from visprog.language.parts_of_speech import TaggedWord, is_plural, lexicon, tag_words
+from visprog.language.parts_of_speech import TaggedWord, is_plural, tag_words, word_lists
 
 SYMMETRIC = re.compile(
     r"(?:(?:is|are|was|were) )?(?:and|or|with|near|beside|by|alongside|next to|close to|&|,|, and)$"
@@ -115,7 +115,7 @@ def _things(words: Sequence[TaggedWord], phrases: Sequence[_Phrase]) -> list[_Sp
 
 def _adjectives(words: Sequence[TaggedWord], a: _Phrase, b: _Phrase) -> Iterator[tuple[_Span, _Span]]:
     """Two adjectives that tell the same sort of thing, such as colours; or all those of two noun phrases."""
-    sorts = lexicon().sorts
+    sorts = word_lists().sorts
     one, other = range(a.adjective, a.noun), range(b.adjective, b.noun)
     if not one or not other:
         return
