@@ -13,7 +13,7 @@ from torch import Tensor
 
 from visprog.models.clip.model import Clip, clamp_logit_scale
 from visprog.models.nn import info_nce
-from visprog.training.data.word_swaps import word_swap
+from visprog.training.data.word_swaps import word_swaps
 
 from .small_models import image_features, matrices, prefers, recall_at_1, small_clip, text_features, train
 from .world import Pool, Words, pairs_of_shapes, world_words
@@ -39,11 +39,10 @@ def words() -> Words:
 
 
 @cache
-def swaps_of(count: int, seed: int, variants: int = 4) -> tuple[tuple[str, ...], ...]:
-    """For each image of a pool, hard negatives of its caption: adjectives, nouns or noun phrases exchanged."""
+def swaps_of(count: int, seed: int) -> tuple[tuple[str, ...], ...]:
+    """For each image of a pool, the three swaps of its caption: adjectives, nouns or noun phrases exchanged."""
     rng = np.random.default_rng((seed, 5))
-    scenes = pool_of(count, seed).scenes
-    return tuple(tuple(word_swap(scene.caption, rng) for _ in range(variants)) for scene in scenes)
+    return tuple(tuple(word_swaps(scene.caption, rng, 3)) for scene in pool_of(count, seed).scenes)
 
 
 def fresh_clip(seed: int) -> Clip:
@@ -64,8 +63,7 @@ def train_clip(
     """Train on a pool by the contrastive loss; captions of equal words are no negatives of each other.
 
     Args:
-        swaps: for each image, false captions, of which each visit draws two for the images to choose among (NegCLIP,
-            Yuksekgonul et al. 2023).
+        swaps: for each image, false captions that the images choose among as well (NegCLIP, Yuksekgonul et al. 2023).
     """
     rng = np.random.default_rng((seed, 4))
     captions = [scene.caption for scene in pool.scenes]
@@ -77,9 +75,8 @@ def train_clip(
         images, texts = model.encode_images(pool.pixels(rows)), ids[rows]
         positives = numbers[rows][:, None] == numbers[rows]
         if false is not None:
-            drawn = rng.choice(len(false), 2, replace=False)
-            texts = torch.cat([texts, *(false[k, rows] for k in drawn)])
-            positives = F.pad(positives, (0, 2 * batch))
+            texts = torch.cat([texts, *false[:, rows]])
+            positives = F.pad(positives, (0, len(false) * batch))
         clamp_logit_scale(model.logit_scale)
         return info_nce(images, model.encode_texts(texts), model.logit_scale.exp(), positives)
 

@@ -48,7 +48,7 @@ class WordLists:
     """The listed words.
 
     Attributes:
-        tags: TaggedWord → its only or usual part of speech.
+        tags: Word → its only or usual part of speech.
         sorts: Adjective → what it tells of, such as "color".
         verbs: Base forms.
         irregular: Forms of verbs that no rule makes.
