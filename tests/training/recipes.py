@@ -55,10 +55,19 @@ COCA = [
         "pool_heads": 2, "project": 16,
     }),
 ]  # fmt: skip
+ALBEF = [
+    *under("model.image_encoder", {**ENCODER, "stem": "null"}),
+    *under("model.text_encoder", TEXT),
+    *under("model", {"fusion_layers": 1, "project": 8}),
+    "distillation.queue=24",
+    "init_from=null",
+]
 LLAVA = ["model={type: llava, language_model: {dim: 16, layers: 1, heads: 2, hidden: 32}, feature_layers: [-1], "
          "merge: 2}", "init_from={image_encoder: '{data}/owl'}", "position_codes=true"]  # fmt: skip
+SIMCLR = under("model.image_encoder", {**ENCODER, "stem": "null"})
 HUGE = ["fsdp=false", "data.held=0.2", "epochs=null", "activation_checkpointing=false", "workers=0"]
 CHANGES: dict[str, list[str]] = {
+    "albef": ALBEF,
     "clip": [*CLIP, "init_from=null"],
     "clip-captions": [*CLIP, "data={data}/pairs.csv", "vocabulary=300", "length=16"],
     "clip-cifar10": [*CLIP, "model.image_encoder.patch=8", "data={data}/classes.zip"],
@@ -77,6 +86,7 @@ CHANGES: dict[str, list[str]] = {
     "sam": under("model", {
         "image_size": 32, "patch": 8, "dim": 16, "layers": 1, "heads": 2, "hidden": 32, "width": 16,
         "decoder_heads": 2, "decoder_hidden": 16, "iou_head_hidden_dim": 16}),
+    "simclr": SIMCLR,
 }  # fmt: skip
 """What makes each shipped recipe small."""
 

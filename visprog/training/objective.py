@@ -29,7 +29,9 @@ OBJECTIVES: Mapping[str, str] = {
     "caption": f"{_HERE}.caption:Captioning",
     "detection": f"{_HERE}.detection:Detection",
     "masks": f"{_HERE}.masks:InteractiveMasks",
+    "matching": f"{_HERE}.matching:Matching",
     "instruction": f"{_HERE}.instruction:Instruction",
+    "self-supervised": f"{_HERE}.self_supervised:SelfSupervised",
 }
 """The objectives that a recipe can name, and where each is: "module:class". A recipe may also write that itself."""
 
@@ -78,6 +80,8 @@ class Objective(ABC):
         metric: the score that chooses the best weights.
         lower_is_better: whether a smaller `metric` is better.
         model: what is trained, saved and counted.
+        teacher: what else the loss needs that changes in training, such as a moving copy of the model: on the same
+            devices and in the checkpoints of a run, but neither trained by the optimizer nor saved with the model.
         size: side of the images that a source draws, in pixels.
         tokenizer, image_processor: saved beside the model; None if it has none.
         refresh_every: number of steps between calls of `refresh`; 0 calls it before the first step alone, None never.
@@ -89,6 +93,7 @@ class Objective(ABC):
     metric: str = "loss"
     lower_is_better: bool = False
     model: nn.Module
+    teacher: nn.Module | None = None
     size: int = 0
     tokenizer: Any = None
     image_processor: Any = None
@@ -228,6 +233,8 @@ class Runner(nn.Module):
     def __init__(self, objective: Objective) -> None:
         super().__init__()
         self.model = objective.model
+        if objective.teacher is not None:
+            self.teacher = objective.teacher
 
     def forward(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """`function(*arguments)`. Of losses, only "loss" keeps its graph: nothing else is differentiated."""

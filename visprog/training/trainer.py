@@ -330,7 +330,7 @@ class Trainer:
             "steps": self.steps,
             "metric": self.objective.metric if self.val_data is not None else None,
             "samples_a_step": self._samples_a_step(),
-            "parameters": sum(p.numel() for p in self.module.parameters()),
+            "parameters": sum(p.numel() for p in self.objective.model.parameters()),
             "processes": self.accelerator.num_processes,
             "device": str(self.accelerator.device.type),
             "threads": torch.get_num_threads(),

@@ -43,6 +43,8 @@ class ImageEncoderConfig:
         project: width of the shared space; None for an encoder without projection.
         stem: number of refining convolutions of a `ConvStem`, which learns from far fewer images; None if patches
             become tokens by a linear map, as published.
+        pre_norm: whether a norm precedes the first block, as in CLIP; a plain vision transformer (Dosovitskiy et al.
+            2021) has none, and its patches have a bias instead.
     """
 
     size: int = 224
@@ -56,6 +58,7 @@ class ImageEncoderConfig:
     channels: int = 3
     project: int | None = 512
     stem: int | None = None
+    pre_norm: bool = True
 
     @classmethod
     def from_hub(cls, raw: dict[str, Any], project: int | None) -> ImageEncoderConfig:
@@ -212,11 +215,11 @@ class _Encoder(PretrainedModel):
 
 
 class ImageEncoder(_Encoder):
-    """A vision transformer with a class token and a norm before the first block."""
+    """A vision transformer with a class token and, in CLIP, a norm before the first block."""
 
     model_type = "clip_vision_model"
     config_class = ImageEncoderConfig
-    part, owners = "image_encoder", ("clip", "llava", "owlvit")
+    part, owners = "image_encoder", ("clip", "llava", "owlvit", "simclr")
     public = ("vision_model.", "visual_projection.weight")
     config: ImageEncoderConfig
 
@@ -224,13 +227,13 @@ class ImageEncoder(_Encoder):
         super().__init__(config)
         dim = config.dim
         self.patches: nn.Module = (
-            PatchEmbed(dim, config.patch, config.channels, bias=False)
+            PatchEmbed(dim, config.patch, config.channels, bias=not config.pre_norm)
             if config.stem is None
             else ConvStem(dim, config.patch, config.stem, config.channels)
         )
         self.class_token = nn.Parameter(torch.empty(dim))
         self.positions = nn.Parameter(torch.empty(1 + config.grid**2, dim))
-        self.pre_norm = nn.LayerNorm(dim, config.eps)
+        self.pre_norm = nn.LayerNorm(dim, config.eps) if config.pre_norm else nn.Identity()
         self.blocks = make_blocks(config)
         self.norm = nn.LayerNorm(dim, config.eps)
         self.projection = nn.Linear(dim, config.project, bias=False) if config.project else nn.Identity()

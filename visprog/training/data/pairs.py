@@ -44,6 +44,11 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.entries)
 
+    @property
+    def names(self) -> list[str]:
+        """The name of the image of each entry."""
+        return [entry.image for entry in self.entries]
+
     def __getitem__(self, index: int) -> Pair:
         entry, caption = self.entries[index], self.caption(index)
         others = tuple(text for text in self._captions_of[entry.image] if text != caption)

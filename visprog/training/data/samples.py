@@ -72,6 +72,20 @@ class Pair:
 
 
 @dataclass(frozen=True, eq=False)
+class LabelledImage:
+    """An image without a text.
+
+    Attributes:
+        name: of the image.
+        labels: index of its class by each of the source's `attributes`; empty for an image without labels.
+    """
+
+    image: Pixels
+    name: str = ""
+    labels: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Boxes:
     """An image and the boxes of its objects.
 
