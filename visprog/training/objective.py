@@ -149,11 +149,14 @@ class Objective(ABC):
             f"{type(self).__name__} has validation data, so it needs 'predict' and 'score'"
         )
 
-    def refresh(self, collect: Collect) -> None:
+    def refresh(self, collect: Collect) -> str:
         """Change the data to train on by what the model has learned. The loader is started anew afterwards.
 
         Args:
             collect: passes over samples, and gives what a function of a batch returns for all of them.
+
+        Returns:
+            What was done, for the log of the run.
         """
         raise NotImplementedError(f"{type(self).__name__} sets refresh_every, so it needs 'refresh'")
 

@@ -131,11 +131,13 @@ class PairSource(Source):
     Attributes:
         classes: of validation images; None if there are none.
         has_false_captions: whether samples have a `false_caption`, at least most of them.
+        has_regions: whether samples may have `boxes` with `phrases`.
         judges: whether `is_right` judges captions.
     """
 
     sample_type = Pair
     has_false_captions: ClassVar[bool] = False
+    has_regions: bool = False
     judges: ClassVar[bool] = False
     classes: Classes | None = None
 
