@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 import visprog.models as models  # noqa: E402
 from visprog.models import BUNDLED, WEIGHTS, PretrainedModel, load_model  # noqa: E402
-from visprog.models.albef import Albef, AlbefConfig, AlbefImageEncoderConfig  # noqa: E402
+from visprog.models.albef.model import Albef, AlbefConfig, AlbefImageEncoderConfig  # noqa: E402
 from visprog.models.base import MODEL_TYPES  # noqa: E402
 from visprog.models.bert import Bert, BertConfig  # noqa: E402
 from visprog.models.clip.model import (  # noqa: E402

@@ -1,4 +1,5 @@
-"""What `gather`, `own_first` and `share` come to in two processes, as JSON in the folder that is given: see test_processes.py."""
+"""What `gather`, `own_first` and `share` come to in two processes, as JSON in the folder that is given: see
+test_processes.py."""
 
 from __future__ import annotations
 

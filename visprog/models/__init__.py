@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .albef import Albef as Albef
-    from .albef import AlbefConfig as AlbefConfig
-    from .albef import AlbefImageEncoderConfig as AlbefImageEncoderConfig
-    from .albef import albef_base as albef_base
+    from .albef.model import Albef as Albef
+    from .albef.model import AlbefConfig as AlbefConfig
+    from .albef.model import AlbefImageEncoderConfig as AlbefImageEncoderConfig
+    from .albef.model import albef_base as albef_base
     from .base import PretrainedModel as PretrainedModel
     from .base import load_model as load_model
     from .bert import Bert as Bert
@@ -83,7 +83,7 @@ BUNDLED = ("clip", "coca", "llava", "owl", "planner", "sam")
 """Names of the bundled models, which are their folders in `WEIGHTS`."""
 
 _NAMES = {
-    "albef": "Albef AlbefConfig AlbefImageEncoderConfig albef_base",
+    "albef.model": "Albef AlbefConfig AlbefImageEncoderConfig albef_base",
     "base": "PretrainedModel load_model",
     "bert": "Bert BertConfig bert_base bert_large",
     "blip2.generator": "Blip2Generator Blip2GeneratorConfig",

@@ -30,7 +30,7 @@ LAYOUT = "visprog"
 """The `layout` of the folders that `PretrainedModel.save_pretrained` writes."""
 
 MODEL_TYPES = {
-    "albef": "albef:Albef",
+    "albef": "albef.model:Albef",
     "bert": "bert:Bert",
     "blip2": "blip2.model:Blip2",
     "blip2_generator": "blip2.generator:Blip2Generator",
