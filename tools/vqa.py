@@ -11,6 +11,7 @@ from visprog.values.image import Image
     backends={
         "none": "visprog.tools.backends.none:NoVqa",
         "embedded": "visprog.tools.backends.llava:EmbeddedVqa",
+        "blip2": "visprog.tools.backends.blip2:Blip2Vqa",
         "llava": "visprog.tools.backends.llava:LlavaVqa",
         "openai": "visprog.tools.backends.endpoint:EndpointVqa",
     },

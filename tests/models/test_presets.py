@@ -14,6 +14,8 @@ PARAMETERS = {
     # Devlin et al. 2019, without pooler and next-sentence head
     "bert_base": 109_514_298,
     "bert_large": 335_174_458,
+    # Li et al. 2023: as transformers builds the model for retrieval, with the temperature and the head for captions
+    "blip2_vit_g": 1_172_654_910,
     # Radford et al. 2021 (the released models)
     "clip_vit_b_32": 151_277_313,
     "clip_vit_b_16": 149_620_737,

@@ -62,12 +62,23 @@ ALBEF = [
     "distillation.queue=24",
     "init_from=null",
 ]
+BLIP2 = [
+    *under("model.image_encoder", {**ENCODER, "stem": "null"}),
+    *under("model.qformer", {"queries": 4, "dim": 16, "layers": 2, "heads": 2, "hidden": 64}),
+    "model.project=8",
+    "init_from=null",
+    "candidates=2",
+]
 LLAVA = ["model={type: llava, language_model: {dim: 16, layers: 1, heads: 2, hidden: 32}, feature_layers: [-1], "
          "merge: 2}", "init_from={image_encoder: '{data}/owl'}", "position_codes=true"]  # fmt: skip
 SIMCLR = under("model.image_encoder", {**ENCODER, "stem": "null"})
 HUGE = ["fsdp=false", "data.held=0.2", "epochs=null", "activation_checkpointing=false", "workers=0"]
 CHANGES: dict[str, list[str]] = {
     "albef": ALBEF,
+    "blip2-stage1": BLIP2,
+    "blip2-stage2": [
+        "data={data}/talk.json", "data.held=0.2", "init_from={qformer: '{data}/blip2', language_model: '{data}/llava'}"
+    ],
     "clip": [*CLIP, "init_from=null"],
     "clip-captions": [*CLIP, "data={data}/pairs.csv", "vocabulary=300", "length=16"],
     "clip-cifar10": [*CLIP, "model.image_encoder.patch=8", "data={data}/classes.zip"],
@@ -145,7 +156,7 @@ def make_models(folder: Path) -> None:
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
-    for name in ("owl", "llava"):
+    for name in ("owl", "llava", "blip2"):
         (folder / name).mkdir()
     load_recipe("owl", [*OWL, "scale=1"]).build().save(folder / "owl")
     load_recipe("clip", [*CLIP, "init_from=null"]).build().save(folder / "clip")
@@ -160,6 +171,7 @@ def make_models(folder: Path) -> None:
     (llama / "config.json").write_text(json.dumps(config))
     tokenizer.save_pretrained(llama)
     load_recipe("llava-align", changes("llava-align", folder)[:2]).build().save(folder / "llava")
+    load_recipe("blip2-stage1", BLIP2).build().save(folder / "blip2")
 
 
 if __name__ == "__main__":
