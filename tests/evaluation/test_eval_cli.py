@@ -50,7 +50,7 @@ def test_a_benchmark_and_its_comparison(questions: Path, capsys: pytest.CaptureF
 def test_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["eval", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 16 and all(len(line.split()) > 3 for line in lines)
+    assert len(lines) == 17 and all(len(line.split()) > 3 for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from ...files.journal import Journal
 from ...files.writing import write_text
 from ..folder import VERSION, EvaluationFolder
 
-MODEL_BENCHMARKS: Mapping[str, str] = {}
+MODEL_BENCHMARKS: Mapping[str, str] = {
+    "robustness": "visprog.evaluation.models.robustness:RobustnessBenchmark",
+}
 """Name → "module:class". Each has a command of its own, `visprog eval NAME`, and is listed by `visprog eval --list`."""
 
 
