@@ -23,7 +23,7 @@ from visprog.training.fit import fit  # noqa: E402
 from visprog.training.objective import OBJECTIVES, find_objective  # noqa: E402
 from visprog.training.recipe import load_recipe  # noqa: E402
 
-from .recipes import CLIP, COCA, LLAVA, OWL, SIMCLR, changes, make_data  # noqa: E402
+from .recipes import ALBEF, CLIP, COCA, LLAVA, OWL, SIMCLR, changes, make_data  # noqa: E402
 
 SIZE = (36, 30)
 SMALL = {
@@ -31,6 +31,7 @@ SMALL = {
     "caption": ("coca", [*COCA, "init_from=null", "length=40"]),
     "detection": ("owl", [*OWL, "anchor=3"]),
     "masks": ("sam", None),
+    "matching": ("albef", ALBEF),
     "instruction": ("llava", [*LLAVA, "length=400"]),
     "self-supervised": ("simclr", SIMCLR),
 }
@@ -39,6 +40,7 @@ SMALL = {
 LAYOUTS = {
     "scenes": ["{source: scenes}"],
     "scene-captions": ["{source: scene-captions}"],
+    "scene-relations": ["{source: scene-relations}"],
     "captions": ["{source: captions, path: '{data}/pairs.csv'}", "{source: captions, path: '{data}/beside'}",
                  "{source: captions, path: '{data}/captions.json'}",
                  "{source: captions, path: '{data}/{0..1}.tar', val: '{data}/1.tar'}"],

@@ -213,6 +213,45 @@ def eval_planner_questions(
     return Result(data, int(gate and not summary["open"]))
 
 
+@evaluation.command("compositionality")
+def eval_compositionality(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...", help="Names of bundled models, folders, or hub ids.", show_default=False
+        ),
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            help="Folder or archive with the files of ARO and their images, or a JSON file of entries as in "
+            "VG-Relation; by default drawn scenes.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=2, help="Number of entries per test (500 by default).")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder of the run; runs/eval-compositionality by default."),
+    ] = None,
+    resume: ResumeOption = None,
+    json: JsonOption = False,
+) -> Result:
+    """Measure whether CLIP-like models tell "a red square left of a blue circle" from captions of the same words (ARO),
+    beside plain retrieval.
+
+    \b
+    visprog eval compositionality clip
+    visprog eval compositionality openai/clip-vit-base-patch32 runs/clip-hard-negatives/last
+    visprog eval compositionality clip --data data/aro --limit 2000
+    """
+    from ..evaluation.models.compositionality import Compositionality
+
+    return _measure(Compositionality(models, data, limit), output, resume, json)
+
+
 @evaluation.command("robustness")
 def eval_robustness(
     models: Annotated[
@@ -272,7 +311,7 @@ def eval_robustness(
 
 def _classified(data: Path, limit: int) -> ClassifiedImages:
     """The images of a folder of classes, divided as trainings divide them."""
-    from ..evaluation.loaders.files import BenchmarkFiles
+    from ..evaluation.folder import data_digest
     from ..evaluation.models.robustness import ClassifiedImages
     from ..training.data.captions import Part, divide
     from ..training.data.pairs import read_classes
@@ -286,9 +325,8 @@ def _classified(data: Path, limit: int) -> ClassifiedImages:
         labels = [classes.index(pairs.entries[i].caption.strip()) for i in places]
         return [(lambda i=i: pairs[i].image, label) for i, label in zip(places, labels, strict=True)]
 
-    digest = BenchmarkFiles(data).digest()
     return ClassifiedImages(
-        data.name, digest, classes, part("train", None), part("val", limit), part("test", limit)
+        data.name, data_digest(data), classes, part("train", None), part("val", limit), part("test", limit)
     )
 
 

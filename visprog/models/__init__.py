@@ -7,12 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .albef import Albef as Albef
+    from .albef import AlbefConfig as AlbefConfig
+    from .albef import AlbefImageEncoderConfig as AlbefImageEncoderConfig
+    from .albef import albef_base as albef_base
     from .base import PretrainedModel as PretrainedModel
     from .base import load_model as load_model
     from .bert import Bert as Bert
     from .bert import BertConfig as BertConfig
     from .bert import bert_base as bert_base
     from .bert import bert_large as bert_large
+    from .blip2.generator import Blip2Generator as Blip2Generator
+    from .blip2.generator import Blip2GeneratorConfig as Blip2GeneratorConfig
+    from .blip2.model import Blip2 as Blip2
+    from .blip2.model import Blip2Config as Blip2Config
+    from .blip2.model import blip2_vit_g as blip2_vit_g
+    from .blip2.model import blip2_vit_l as blip2_vit_l
+    from .blip2.qformer import QFormer as QFormer
+    from .blip2.qformer import QFormerConfig as QFormerConfig
     from .clip.model import Clip as Clip
     from .clip.model import ClipConfig as ClipConfig
     from .clip.model import ImageEncoder as ImageEncoder
@@ -71,8 +83,12 @@ BUNDLED = ("clip", "coca", "llava", "owl", "planner", "sam")
 """Names of the bundled models, which are their folders in `WEIGHTS`."""
 
 _NAMES = {
+    "albef": "Albef AlbefConfig AlbefImageEncoderConfig albef_base",
     "base": "PretrainedModel load_model",
     "bert": "Bert BertConfig bert_base bert_large",
+    "blip2.generator": "Blip2Generator Blip2GeneratorConfig",
+    "blip2.model": "Blip2 Blip2Config blip2_vit_g blip2_vit_l",
+    "blip2.qformer": "QFormer QFormerConfig",
     "clip.model": """
         Clip ClipConfig ImageEncoder ImageEncoderConfig TextEncoder TextEncoderConfig clip_vit_b_16
         clip_vit_b_32 clip_vit_l_14 clip_vit_l_14_336

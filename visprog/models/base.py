@@ -30,7 +30,10 @@ LAYOUT = "visprog"
 """The `layout` of the folders that `PretrainedModel.save_pretrained` writes."""
 
 MODEL_TYPES = {
+    "albef": "albef:Albef",
     "bert": "bert:Bert",
+    "blip2": "blip2.model:Blip2",
+    "blip2_generator": "blip2.generator:Blip2Generator",
     "clip": "clip.model:Clip",
     "clip_text_model": "clip.model:TextEncoder",
     "clip_vision_model": "clip.model:ImageEncoder",

@@ -80,7 +80,7 @@ class Recipe:
     """A training run.
 
     Attributes:
-        objective: what is learned: contrastive, caption, detection, masks, instruction, self-supervised, or
+        objective: what is learned, such as contrastive, matching or detection (`OBJECTIVES` names all), or
             module:class.
         arguments: the objective's own keys, as its Config.
         data: `source`, where samples come from, and its keys.

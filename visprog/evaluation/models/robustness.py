@@ -8,18 +8,19 @@ arXiv:2007.00644; for CLIP, Radford et al. 2021, 3.3).
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL.Image
 
-from ...errors import VisprogError, first_line
+from ...errors import MissingExtra, VisprogError, first_line
 from .benchmark import ModelBenchmark, SummaryTable
+from .scorers import model_digest
 from .shifts import CORRUPTIONS, SEVERITIES, STYLES, VIEWPOINTS, Pixels, shifted
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class RobustnessBenchmark(ModelBenchmark):
         limit: greatest number of validation images, and of test images.
 
     Raises:
+        MissingExtra: PyTorch is not installed.
         VisprogError: a model cannot be used, or the data are too few.
     """
 
@@ -94,6 +96,8 @@ class RobustnessBenchmark(ModelBenchmark):
         fine_tuning: int = 100,
         limit: int = 300,
     ) -> None:
+        if find_spec("torch") is None:
+            raise MissingExtra("the measurement of models", "torch")
         self.models, self.template, self.draws, self.fine_tuning = tuple(models), template, draws, fine_tuning
         self.limit, self.data = limit, data or scene_shapes(limit)
         for part in (self.data.train, self.data.validation, self.data.test):
@@ -346,26 +350,6 @@ def scene_shapes(limit: int, size: int = 96) -> ClassifiedImages:
     return ClassifiedImages(
         "scenes", f"scenes {size}", SHAPES, train, part("val", limit), part("test", limit)
     )
-
-
-def model_digest(source: str) -> str:
-    """Digest of the files of a model, so that a run is not resumed with other weights of the same name.
-
-    Raises:
-        VisprogError: there is no such model.
-    """
-    from ...models.checkpoint.hub import fetch
-
-    try:
-        folder = fetch(source)
-        files = sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")])
-    except (OSError, ValueError) as error:
-        raise VisprogError(f"'{source}' cannot be measured: {first_line(error)}") from None
-    found = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as content:
-            found.update(hashlib.file_digest(content, "sha256").digest())
-    return found.hexdigest()
 
 
 def _shrunk(pixels: Pixels) -> Pixels:

@@ -25,13 +25,14 @@ SOURCES: Mapping[str, Mapping[type, str]] = {
         Conversation: f"{_HERE}.scenes.conversations:SceneConversations",
     },
     "scene-captions": {Pair: f"{_HERE}.scenes.pairs:SceneCaptions"},
+    "scene-relations": {Pair: f"{_HERE}.scenes.relations:SceneRelations"},
     "captions": {
         Pair: f"{_HERE}.captions:CaptionedImages",
         LabelledImage: f"{_HERE}.images:ImagesOfCaptions",
         Conversation: f"{_HERE}.conversations:CaptionConversations",
     },
     "classes": {Pair: f"{_HERE}.classes:ClassImages", LabelledImage: f"{_HERE}.images:ImagesOfClasses"},
-    "images": {LabelledImage: f"{_HERE}.images:ImageFolder"},
+    "images": {LabelledImage: f"{_HERE}.images:FolderOfImages"},
     "annotations": {
         Boxes: f"{_HERE}.annotations:AnnotatedBoxes",
         Masks: f"{_HERE}.annotations:AnnotatedMasks",
@@ -129,7 +130,7 @@ class PairSource(Source):
 
     Attributes:
         classes: of validation images; None if there are none.
-        has_false_captions: whether samples have a `false_caption`.
+        has_false_captions: whether samples have a `false_caption`, at least most of them.
         judges: whether `is_right` judges captions.
     """
 
@@ -143,7 +144,7 @@ class PairSource(Source):
         raise NotImplementedError(f"{type(self).__name__} does not judge captions")
 
 
-class ImageSource(Source):
+class LabelledImageSource(Source):
     """A source of `LabelledImage`.
 
     Attributes:
