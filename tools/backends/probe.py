@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from visprog.errors import Refused, ToolError
+from visprog.errors import Refused, ToolError, VisprogError
 from visprog.registry.sees import Parsed, Sees
 from visprog.values import Region
 from visprog.values.image import Image
@@ -70,9 +70,11 @@ class ProbeClassifier(ModelBackend):
     @property
     def sees(self) -> Sees:
         """The classes."""
-        return Sees(
-            f"options among its classes: {', '.join(self.classes)}", {"options": Parsed(self._class_of)}
-        )
+        try:
+            summary = f"options among its classes: {', '.join(self.classes)}"
+        except VisprogError:  # said again by each call
+            return Sees()
+        return Sees(summary, {"options": Parsed(self._class_of)})
 
     def _class_of(self, option: str) -> int:
         """Index of the class that an option names.

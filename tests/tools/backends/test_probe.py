@@ -122,5 +122,7 @@ def test_what_is_wrong_is_said(
     assert not (tmp_path / "out").exists()
     with pytest.raises(ToolError, match="run visprog train probe FOLDER"):
         ProbeClassifier()
-    answer = ask(ProbeClassifier(str(data.parent / "encoder")), Image(picture(30, 1)), "night")
+    other = ProbeClassifier(str(data.parent / "encoder"))
+    assert not other.sees.summary
+    answer = ask(other, Image(picture(30, 1)), "night")
     assert "clip_vision_model; this backend takes probe" in str(answer)
