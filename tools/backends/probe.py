@@ -14,6 +14,11 @@ from ._checkpoint import load
 from ._dual_encoder import plain
 from ._model_backend import ModelBackend
 
+NO_MODEL = (
+    'the backend "probe" of classify needs a probe: run visprog train probe FOLDER, and set model = "runs/probe" under '
+    "[tools.classify] in visprog.toml"
+)
+
 SHOWN = 20
 """Number of classes that a message names."""
 
@@ -37,7 +42,7 @@ class ProbeClassifier(ModelBackend):
     """
 
     tool = "classify"
-    default_model = ""
+    default_model = ""  # there is none
 
     def __init__(
         self,
@@ -49,11 +54,6 @@ class ProbeClassifier(ModelBackend):
         batch_size: int = 32,
         **options: Any,
     ) -> None:
-        if not model:
-            raise ToolError(
-                'classify: the backend "probe" needs a probe: run visprog train probe FOLDER, and set model = '
-                '"runs/probe" under [tools.classify] in visprog.toml'
-            )
         super().__init__(model, **options)
         self.threshold, self.familiar = threshold, familiar
         self.margin, self.batch_size = margin, batch_size
@@ -65,11 +65,15 @@ class ProbeClassifier(ModelBackend):
         Raises:
             ToolError: There is no such probe.
         """
+        if not self.model:
+            raise ToolError(NO_MODEL)
         return tuple(self._find("probe").config.get("classes", ()))
 
     @property
     def sees(self) -> Sees:
         """The classes."""
+        if not self.model:
+            return Sees(nothing=NO_MODEL)
         try:
             summary = f"options among its classes: {', '.join(self.classes)}"
         except VisprogError:  # said again by each call

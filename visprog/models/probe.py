@@ -78,12 +78,9 @@ class Probe(PretrainedModel):
         super().__init__(config)
         self.image_encoder = build_model(config.image_encoder, "image_encoder")
         self.head = nn.Linear(config.dim, len(config.classes))
-        for name, shape in (
-            ("mean", (config.dim,)),
-            ("std", (config.dim,)),
-            ("known", (config.known, config.dim)),
-        ):
-            self.register_buffer(name, torch.zeros(shape))
+        self.register_buffer("mean", torch.zeros(config.dim))
+        self.register_buffer("std", torch.ones(config.dim))
+        self.register_buffer("known", torch.zeros(config.known, config.dim))
         self.register_buffer("farthest", torch.tensor(0.0))
 
     @classmethod

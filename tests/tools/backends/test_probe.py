@@ -120,8 +120,9 @@ def test_what_is_wrong_is_said(
         assert cli.main(["train", "probe", *arguments, "-o", str(tmp_path / "out")]) == 1
         assert why in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-    with pytest.raises(ToolError, match="run visprog train probe FOLDER"):
-        ProbeClassifier()
+    nothing = ProbeClassifier()
+    assert "run visprog train probe FOLDER" in nothing.sees.nothing
+    assert isinstance(ask(nothing, Image(picture(30, 1)), "night"), ToolError)
     other = ProbeClassifier(str(data.parent / "encoder"))
     assert not other.sees.summary
     answer = ask(other, Image(picture(30, 1)), "night")
