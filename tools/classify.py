@@ -13,6 +13,7 @@ from visprog.values.image import Image
         "embedded": "visprog.tools.backends.clip:EmbeddedClassifier",
         "clip": "visprog.tools.backends.clip:ClipClassifier",
         "siglip": "visprog.tools.backends.siglip:SiglipClassifier",
+        "probe": "visprog.tools.backends.probe:ProbeClassifier",
     },
     default="basic",
 )
