@@ -14,6 +14,7 @@ import typer
 
 from .commands.ask import ask, run
 from .commands.common import USAGE, Result, UsageError, say
+from .commands.curate import curate
 from .commands.eval import evaluation
 from .commands.examples import examples
 from .commands.map import map_command
@@ -133,5 +134,6 @@ app.command()(trust)
 app.command("map")(map_command)
 app.command()(serve)
 app.add_typer(train, name="train")
+app.add_typer(curate, name="curate")
 app.add_typer(evaluation, name="eval")
 app.add_typer(examples, name="examples")
