@@ -2,8 +2,8 @@
 
     python benchmarks/curation.py [PAIRS] [QUERIES]
 
-One process curates a quarter of the pairs, then all of them: memory must not grow with their number. The rate is that of
-one pass over the captions, matching included, per second of processor time; a curation makes two passes.
+One process curates a quarter of the pairs, another all of them: memory must not grow with their number. The rate is
+that of one pass over the captions, matching included, per second of processor time; a curation makes two passes.
 """
 
 from __future__ import annotations
@@ -53,11 +53,14 @@ def curate(folder: Path, shards: list[Path]) -> None:
     from visprog.training.curation.curate import curate as run
 
     began = time.process_time()
-    report = run(Curation([str(each) for each in shards], folder / "queries.txt", folder / f"out{len(shards)}"))
+    report = run(
+        Curation([str(each) for each in shards], folder / "queries.txt", folder / f"out{len(shards)}")
+    )
     seconds = time.process_time() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    matches = report.before.matches / report.pairs
     print(
-        f"{report.pairs:>10,} pairs, {report.queries:,} queries, {report.before.matches / report.pairs:.1f} matches each: "
+        f"{report.pairs:>10,} pairs, {report.queries:,} queries, {matches:.1f} matches per pair: "
         f"{2 * report.pairs / seconds:,.0f} captions per second and pass, {peak:,.0f} MiB at most"
     )
 

@@ -19,6 +19,7 @@ from .commands.eval import evaluation
 from .commands.examples import examples
 from .commands.map import map_command
 from .commands.plan import check, plan
+from .commands.search import search
 from .commands.serve import serve
 from .commands.show import doctor, list_tools
 from .commands.train import train
@@ -132,6 +133,7 @@ app.command("tools")(list_tools)
 app.command()(doctor)
 app.command()(trust)
 app.command("map")(map_command)
+app.command()(search)
 app.command()(serve)
 app.add_typer(train, name="train")
 app.add_typer(curate, name="curate")
