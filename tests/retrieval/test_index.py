@@ -16,16 +16,16 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 
-from visprog.errors import Refused, ToolError, VisprogError  # noqa: E402
-from visprog.retrieval.index import (  # noqa: E402
+from visprog.errors import Refused, ToolError, VisprogError
+from visprog.retrieval.index import (
     Changes,
+    FeatureEncoder,
     Features,
-    ImageEncoder,
     ImageIndex,
     default_place,
     update_index,
 )
-from visprog.values.image import Image  # noqa: E402
+from visprog.values.image import Image
 
 
 class Colors:
@@ -74,7 +74,7 @@ Update = Callable[..., tuple[ImageIndex, Changes]]
 
 @pytest.fixture
 def update(photos: Path, tmp_path: Path) -> Update:
-    def run(encoder: ImageEncoder, fresh: bool = False) -> tuple[ImageIndex, Changes]:
+    def run(encoder: FeatureEncoder, fresh: bool = False) -> tuple[ImageIndex, Changes]:
         said.clear()
         return update_index(tmp_path / "index", listed(photos), encoder, 3, fresh=fresh, say=said.append)
 
@@ -93,7 +93,9 @@ def check(index: ImageIndex, photos: Path) -> None:
     names = [name for name, _ in listed(photos)]
     queries = Colors().text_features(["red", "blue"])
     features, known = [], []
-    for name, result in zip(names, Colors().image_features([Image.open(photos / name) for name in names]), strict=True):
+    for name, result in zip(
+        names, Colors().image_features([Image.open(photos / name) for name in names]), strict=True
+    ):
         if not isinstance(result, Exception):
             known.append(name)
             features.append(result.astype(np.float16).astype(np.float32))
@@ -211,7 +213,9 @@ def test_two_processes_take_turns(photos: Path) -> None:
     ],
     ids=["short", "missing", "garbage", "no header", "no number", "elsewhere"],
 )
-def test_a_damaged_index_is_built_anew(damage: Callable[[Path], object], update: Update, photos: Path) -> None:
+def test_a_damaged_index_is_built_anew(
+    damage: Callable[[Path], object], update: Update, photos: Path
+) -> None:
     update(Colors())
     damage(photos.parent / "index")
     encoder = Colors()

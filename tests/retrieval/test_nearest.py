@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 
-from visprog.retrieval import nearest as module  # noqa: E402
-from visprog.retrieval.nearest import nearest  # noqa: E402
+from visprog.retrieval import nearest as module
+from visprog.retrieval.nearest import nearest
 
 
 def unit(count: int, dim: int, seed: int) -> np.ndarray:

@@ -29,7 +29,7 @@ from .common import (
 if TYPE_CHECKING:
     from ..config import Config
     from ..registry import Registry
-    from ..retrieval.index import Changes, Hit, ImageEncoder
+    from ..retrieval.index import Changes, FeatureEncoder, Hit
     from ..runtime.host import Host
 
 MAX_NAMED = 3
@@ -196,21 +196,21 @@ class _Search:
         self.seconds = time.monotonic() - began
         return found
 
-    def _encoder(self) -> ImageEncoder:
+    def _encoder(self) -> FeatureEncoder:
         from ..errors import Refused, ToolError
-        from ..retrieval.index import ImageEncoder
+        from ..retrieval.index import FeatureEncoder
 
         tool = self.host.in_force["retrieve"]
         if tool.sees.nothing:
             raise Refused(f"{tool.sees.nothing}, or give --backend retrieve=NAME")
         encoder = self.host.batcher(self.host.registry["retrieve"]).backend
-        if not isinstance(encoder, ImageEncoder):
+        if not isinstance(encoder, FeatureEncoder):
             raise ToolError(
                 f"the backend '{self.host.backend_of(tool)}' of retrieve encodes no folders: choose clip or siglip"
             )
         return encoder
 
-    def _feature(self, encoder: ImageEncoder, query: Query) -> Any:
+    def _feature(self, encoder: FeatureEncoder, query: Query) -> Any:
         if not query.image:
             return encoder.text_features([query.name])[0]
         from ..values.image import Image

@@ -41,7 +41,7 @@ Features: TypeAlias = NDArray[np.float32]
 
 
 @runtime_checkable
-class ImageEncoder(Protocol):
+class FeatureEncoder(Protocol):
     """What makes features of images and of texts, such as a backend of `retrieve`."""
 
     def digest(self) -> str:
@@ -165,7 +165,7 @@ def default_place(folder: Path, model: str) -> Path:
 def update_index(
     place: Path,
     images: Iterable[tuple[str, Path]],
-    encoder: ImageEncoder,
+    encoder: FeatureEncoder,
     dim: int,
     *,
     fresh: bool = False,

@@ -46,9 +46,11 @@ def write(path: Path, texts: list[str]) -> None:
                     member = tarfile.TarInfo(f"{row['url']}{ending}")
                     member.size = len(data)
                     tar.addfile(member, io.BytesIO(data))
+    elif path.suffix == ".tsv":
+        rows = [[text.replace("\n", " ") for text in row.values()] for row in table.to_pylist()]
+        path.write_text("\n".join(map("\t".join, [["url", "caption"], *rows])), encoding="utf-8")
     else:
-        tabs = path.suffix == ".tsv"
-        pa.csv.write_csv(table, path, pa.csv.WriteOptions(delimiter="\t" if tabs else ","))
+        pa.csv.write_csv(table, path)
 
 
 def urls(path: Path) -> list[str]:

@@ -139,9 +139,11 @@ class ParquetShard(PairShard):
 
 
 class CsvShard(PairShard):
-    """Table with a header, separated by commas or tabs. Cells are written in quotes, as the text that they are."""
+    """Table with a header, separated by commas. Cells are written in quotes, as the text that they are."""
 
-    endings = (".csv", ".tsv")
+    endings = (".csv",)
+    delimiter: ClassVar[str] = ","
+    quotes: ClassVar[bool] = True
 
     def _read(self, whole: bool) -> Iterator[PairBatch]:
         bad: list[str] = []
@@ -151,7 +153,10 @@ class CsvShard(PairShard):
             return "skip"
 
         parse = pa.csv.ParseOptions(
-            delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=skip
+            delimiter=self.delimiter,
+            quote_char='"' if self.quotes else False,
+            newlines_in_values=self.quotes,
+            invalid_row_handler=skip,
         )
         with open_regular(self.path, "rb") as file:
             names = pa.csv.open_csv(file, parse_options=parse).schema.names
@@ -168,16 +173,26 @@ class CsvShard(PairShard):
 
     def write(self, file: IO[bytes], kept: Iterator[tuple[PairBatch, Ids]]) -> None:
         writer = None
-        options = pa.csv.WriteOptions(delimiter=self._delimiter)
         for batch, positions in kept:
-            writer = writer or pa.csv.CSVWriter(file, batch.rows.schema, write_options=options)
+            writer = writer or pa.csv.CSVWriter(file, batch.rows.schema)
             writer.write_batch(batch.rows.take(pa.array(positions)))
         if writer:
             writer.close()
 
-    @property
-    def _delimiter(self) -> str:
-        return "\t" if self.path.suffix.lower() == ".tsv" else ","
+
+class TsvShard(CsvShard):
+    """Table with a header, separated by tabs, in which quotes are letters."""
+
+    endings = (".tsv",)
+    delimiter = "\t"
+    quotes = False
+
+    def write(self, file: IO[bytes], kept: Iterator[tuple[PairBatch, Ids]]) -> None:
+        for i, (batch, positions) in enumerate(kept):
+            columns = [column.to_pylist() for column in batch.rows.take(pa.array(positions))]
+            lines = zip(*columns, strict=True)
+            for line in lines if i else [batch.rows.schema.names, *lines]:
+                file.write(("\t".join(line) + "\n").encode())
 
 
 class JsonLinesShard(PairShard):
@@ -245,7 +260,9 @@ class TarShard(PairShard):
 
 
 _FORMATS = {
-    ending: each for each in (ParquetShard, CsvShard, JsonLinesShard, TarShard) for ending in each.endings
+    ending: each
+    for each in (ParquetShard, CsvShard, TsvShard, JsonLinesShard, TarShard)
+    for ending in each.endings
 }
 
 
