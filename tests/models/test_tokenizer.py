@@ -79,5 +79,5 @@ def test_byte_pairs_know_every_word() -> None:
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"neither tokenizer\.json nor vocab\.json"):
+    with pytest.raises(ValueError, match=r"neither tokenizer\.json, nor vocab\.json"):
         Tokenizer.from_pretrained(tmp_path)

@@ -41,9 +41,9 @@ DENIALS = re.compile(r"\b(?:not|no|isn't|isnt|aren't|arent)\b")
 
 
 class Comparison(NamedTuple):
-    """One call: an image, and the texts to compare it with."""
+    """One call: an image, or a region of the features of one, and the texts to compare it with."""
 
-    image: Image
+    image: Image | Region
     texts: list[str]
     denied: bool = False
 
@@ -54,16 +54,25 @@ class ClipBackend(ModelBackend):
     Args:
         margin: Width added to a region on each side, as a share of its longer side.
         batch_size: Number of images or texts that the network encodes at once.
+        regions: Whether a region is judged by its part of the features of the whole image instead of by its crop; by
+            default so if the model was trained on captions of regions (`visprog train`, key `regions`).
     """
 
     default_model = CLIP
     parameter: str
 
     def __init__(
-        self, model: str | None = None, *, margin: float = 0.05, batch_size: int = 32, **options: Any
+        self,
+        model: str | None = None,
+        *,
+        margin: float = 0.05,
+        batch_size: int = 32,
+        regions: bool | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(model, **options)
         self.margin, self.batch_size = margin, batch_size
+        self.regions = self.settings.option("regions", regions, False)
         self.vocabulary = self.settings.vocabulary
 
     def unload(self) -> None:
@@ -90,7 +99,7 @@ class ClipBackend(ModelBackend):
 
     def cosines(self, asked: list[Comparison]) -> list[NDArray[np.float32]]:
         """For each call, the cosines between its image and its texts."""
-        images = self.encoder.encode_images([ask.image for ask in asked], self.batch_size)
+        images = self.encoder.encode_views([ask.image for ask in asked], self.batch_size)
         features = self._encode_texts([text for ask in asked for text in ask.texts])
         ends = np.cumsum([len(ask.texts) for ask in asked])
         parts = np.split(features, ends[:-1])
@@ -129,9 +138,12 @@ class ClipBackend(ModelBackend):
             )
         return read
 
-    def _crop(self, image: Image | Region) -> Image:
+    def _crop(self, image: Image | Region) -> Image | Region:
         """What the model is shown. Raises `Refused` if it was not taught such images."""
-        return crop_to(to_view(image, self.folder, self.tool), self.margin)
+        view = to_view(image, self.folder, self.tool)
+        return (
+            view if self.regions and isinstance(view, Region) and view.image else crop_to(view, self.margin)
+        )
 
     def _near_misses(self, text: str) -> list[str]:
         """What a text is compared with if the model knows few words: itself with one word exchanged. Empty if it reads
@@ -265,7 +277,7 @@ class ClipRetriever(ClipBackend):
         """The feature of each image, (dim,); a `Refused` for one that is not like those of the training."""
         return answer_batch(
             [{"image": image} for image in images],
-            self._crop,
+            lambda image: to_view(image, self.folder, self.tool),
             lambda views: list(self.encoder.encode_images(views, self.batch_size)),
         )
 
@@ -276,7 +288,7 @@ class ClipRetriever(ClipBackend):
     def _prepare(self, images: list[Image], text: str, k: int) -> Retrieval:
         if k < 1:
             raise ToolError(f"retrieve gives at least one image: k must be 1 or more, not {k}")
-        views = [self._crop(image) for image in images]
+        views = [to_view(image, self.folder, self.tool) for image in images]
         return Retrieval(images, views, text, self._read(text), k)
 
     def _answer(self, asked: list[Retrieval]) -> list[list[Image]]:

@@ -11,7 +11,8 @@ from .weights import few
 HARMLESS = frozenset(
     """
     _attn_implementation _attn_implementation_autoset _commit_hash _flash_attn_2_enabled _name_or_path
-    architectures attention_dropout attn_implementation bad_words_ids begin_suppress_tokens bos_token_id
+    architectures attention_dropout attention_probs_dropout_prob attn_implementation bad_words_ids
+    begin_suppress_tokens bos_token_id
     chunk_size_feed_forward decoder_start_token_id diversity_penalty do_sample dropout dtype early_stopping
     encoder_no_repeat_ngram_size eos_token_id exponential_decay_length_penalty finetuning_task
     forced_bos_token_id forced_eos_token_id gradient_checkpointing id2label ignore_index initializer_factor
@@ -34,12 +35,23 @@ ABSENT = frozenset(
 """Settings of every configuration for what none of the models here has: fine as long as they are off."""
 
 
+BY_CLASS = {
+    "Blip2ForConditionalGeneration": "blip2_generator",
+    "Blip2ForImageTextRetrieval": "blip2",
+    "Blip2Model": "blip2_generator",
+}
+"""Classes of transformers that share a `model_type`, and the types that they are here."""
+
+
 def architecture(raw: Mapping[str, Any]) -> str | None:
-    """The `model_type` of a configuration or, if it has none, that of the class in its `architectures`; None if it
-    has neither."""
+    """The `model_type` of a configuration, which the class in its `architectures` makes more exact or, if there is
+    none, gives; None if it has neither."""
     found: str | None = raw.get("model_type")
-    if found is None and raw.get("architectures"):
-        name = re.match(r"(.+?)(?:Text|Vision)?(?:Model|For[A-Z]|$)", str(raw["architectures"][0]))
+    first = str((raw.get("architectures") or [""])[0])
+    if first in BY_CLASS:
+        return BY_CLASS[first]
+    if found is None and first:
+        name = re.match(r"(.+?)(?:Text|Vision)?(?:Model|For[A-Z]|$)", first)
         found = name[1].lower() if name else None
     return found
 

@@ -49,6 +49,27 @@ class KVCache:
         self.values = self.values.index_select(0, rows)
 
 
+class GrowingKVCache(KVCache):
+    """Keys and values of one layer, of any number, that are joined by copies: gradients pass through them.
+
+    Args:
+        past: earlier keys and values, each (batch, kv_heads, n, head_dim); None if there are none.
+    """
+
+    def __init__(self, past: tuple[Tensor, Tensor] | None = None) -> None:
+        self.length = 0
+        if past is not None:
+            self.keys, self.values = past
+            self.length = self.keys.shape[2]
+
+    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """As `KVCache.append`; it is never full."""
+        if self.length:
+            keys, values = torch.cat([self.keys, keys], 2), torch.cat([self.values, values], 2)
+        self.keys, self.values, self.length = keys, values, keys.shape[2]
+        return keys, values
+
+
 class Attention(nn.Module):
     """Multi-head attention (Vaswani et al. 2017); with fewer `kv_heads` than `heads`, groups of heads share
     keys and values.
@@ -62,6 +83,7 @@ class Attention(nn.Module):
         head_dim: width of a head; dim / heads if not given.
         kv_dim: width of keys and values before projection; `dim` if not given.
         bias: whether the four projections have one.
+        dropout: rate at which weights of the attention are dropped in training.
     """
 
     def __init__(
@@ -73,9 +95,10 @@ class Attention(nn.Module):
         head_dim: int | None = None,
         kv_dim: int | None = None,
         bias: bool = True,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.heads, self.kv_heads = heads, kv_heads or heads
+        self.heads, self.kv_heads, self.dropout = heads, kv_heads or heads, dropout
         self.head_dim = head_dim or dim // heads
         self.q = nn.Linear(dim, heads * self.head_dim, bias=bias)
         self.k = nn.Linear(kv_dim or dim, self.kv_heads * self.head_dim, bias=bias)
@@ -120,8 +143,9 @@ class Attention(nn.Module):
         if rotary is not None:
             q = rotate(q, *rotary)
         y = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.kv_heads != self.heads
-        )
+            q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.kv_heads != self.heads,
+            dropout_p=self.dropout if self.training else 0.0,
+        )  # fmt: skip
         return self.out(y.transpose(1, 2).flatten(2))
 
     def new_cache(self, batch: int, capacity: int) -> KVCache:

@@ -32,8 +32,10 @@ class DropPath(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm block: x + attention(norm(x)), then x + cross(norm(x), context) if there is a `cross`, then
-    x + mlp(norm(x)).
+    """Attention, cross-attention if there is a `cross`, and a feed-forward layer, each with a residual connection.
+
+    Pre-norm: x + attention(norm(x)), x + cross(norm(x), context), x + mlp(norm(x)). Post-norm, as in BERT:
+    norm(x + attention(x)), norm(x + cross(x, context)), norm(x + mlp(x)).
 
     Shapes: (batch, length, dim) → (batch, length, dim).
 
@@ -43,6 +45,8 @@ class Block(nn.Module):
         norm: makes one normalisation layer.
         cross: attention of x to a context.
         drop_path: rate of `DropPath`.
+        post_norm: whether the norms follow the residual connections.
+        dropout: rate at which elements of each branch are dropped in training.
     """
 
     def __init__(
@@ -52,13 +56,18 @@ class Block(nn.Module):
         norm: Callable[[], nn.Module],
         cross: Attention | None = None,
         drop_path: float = 0.0,
+        *,
+        post_norm: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.post_norm = post_norm
         self.attention_norm, self.attention = norm(), attention
         if cross is not None:
             self.cross_norm, self.cross = norm(), cross
         self.mlp_norm, self.mlp = norm(), mlp
         self.drop_path = DropPath(drop_path)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(
         self,
@@ -74,14 +83,24 @@ class Block(nn.Module):
     ) -> Tensor:
         """As `Attention.forward`; `context` (batch, keys, kv_dim), `context_mask` and `context_cache` are those
         of the cross-attention."""
-        x = x + self.drop_path(
-            self.attention(self.attention_norm(x), mask=mask, causal=causal, rotary=rotary, cache=cache)
+        x = self._add(
+            x,
+            self.attention_norm,
+            lambda y: self.attention(y, mask=mask, causal=causal, rotary=rotary, cache=cache),
         )
         if context is not None:
-            x = x + self.drop_path(
-                self.cross(self.cross_norm(x), context, mask=context_mask, cache=context_cache)
+            x = self._add(
+                x,
+                self.cross_norm,
+                lambda y: self.cross(y, context, mask=context_mask, cache=context_cache),
             )
-        return x + self.drop_path(self.mlp(self.mlp_norm(x)))
+        return self._add(x, self.mlp_norm, self.mlp)
+
+    def _add(self, x: Tensor, norm: nn.Module, branch: Callable[[Tensor], Tensor]) -> Tensor:
+        """The residual connection around a branch."""
+        if self.post_norm:
+            return norm(x + self.drop_path(self.dropout(branch(x))))
+        return x + self.drop_path(self.dropout(branch(norm(x))))
 
 
 class Transformer(nn.ModuleList):

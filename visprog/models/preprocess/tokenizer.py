@@ -92,8 +92,8 @@ class Tokenizer:
         clean: Callable[[str], str] | None = None,
     ) -> Tokenizer:
         """Load what `save_pretrained` wrote, or the tokenizer of a public checkpoint: `tokenizer.json`, or CLIP's
-        `vocab.json` with `merges.txt`. Settings that are not given come from `tokenizer.json`, then from
-        `tokenizer_config.json`.
+        `vocab.json` with `merges.txt`, or BERT's `vocab.txt`. Settings that are not given come from
+        `tokenizer.json`, then from `tokenizer_config.json`.
 
         Args:
             source: a folder, the name of a bundled model, or a hub id.
@@ -114,9 +114,11 @@ class Tokenizer:
             backend = Backend.from_file(str(folder / "tokenizer.json"))
         elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
             backend = _clip_backend(folder)
+        elif (folder / "vocab.txt").is_file():
+            backend = _bert_backend(folder, bool(settings.get("do_lower_case", True)))
         else:
             raise ValueError(
-                f"{folder} holds no tokenizer: neither tokenizer.json nor vocab.json and merges.txt"
+                f"{folder} holds no tokenizer: neither tokenizer.json, nor vocab.json and merges.txt, nor vocab.txt"
             )
         length = length or (backend.truncation or {}).get("max_length") or settings.get("model_max_length")
         if length is not None and length < 1_000_000:  # larger ones mean that there is no limit
@@ -169,6 +171,24 @@ def bpe_tokenizer(texts: Iterable[str], vocab: int, length: int, special: Sequen
     return _finish(backend, length, special)
 
 
+def wordpiece_tokenizer(
+    texts: Iterable[str], vocab: int, length: int, special: Sequence[str] = ()
+) -> Tokenizer:
+    """Pieces of words learned from texts, lower-cased, as BERT reads them; a word with an unknown letter is unknown.
+    Arguments as `bpe_tokenizer`."""
+    backend = Backend(models.WordPiece(unk_token=UNKNOWN))
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab, special_tokens=[*SPECIAL, *special], show_progress=False
+    )
+    backend.normalizer, backend.pre_tokenizer = (
+        normalizers.BertNormalizer(),
+        pre_tokenizers.BertPreTokenizer(),
+    )
+    backend.decoder = decoders.WordPiece()
+    backend.train_from_iterator(texts, trainer)
+    return _finish(backend, length, special)
+
+
 def _finish(backend: Backend, length: int | None, special: Sequence[str]) -> Tokenizer:
     backend.add_special_tokens([*SPECIAL, *special])
     ends = [(token, backend.token_to_id(token)) for token in (START, END)]
@@ -208,6 +228,23 @@ def _clip_backend(folder: Path) -> Backend:
     backend.enable_padding(pad_id=vocabulary[end], pad_token=end)
     backend.post_processor = processors.RobertaProcessing(
         (end, vocabulary[end]), (start, vocabulary[start]), trim_offsets=False, add_prefix_space=False
+    )
+    return backend
+
+
+def _bert_backend(folder: Path, lowercase: bool) -> Backend:
+    lines = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    vocabulary = {token: i for i, token in enumerate(lines)}
+    backend = Backend(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    backend.pre_tokenizer, backend.decoder = pre_tokenizers.BertPreTokenizer(), decoders.WordPiece()
+    special = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    if missing := [token for token in special if token not in vocabulary]:
+        raise ValueError(f"{folder / 'vocab.txt'} lacks {', '.join(missing)}: it is no vocabulary of a BERT")
+    backend.add_special_tokens(list(special))
+    backend.enable_padding(pad_id=vocabulary["[PAD]"], pad_token="[PAD]")
+    backend.post_processor = processors.BertProcessing(
+        ("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"])
     )
     return backend
 

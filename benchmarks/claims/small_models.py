@@ -1,0 +1,86 @@
+"""Small models of the package and one loop that trains any of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from visprog.models.clip.model import Clip, ClipConfig, ImageEncoderConfig, TextEncoderConfig
+
+from .world import END, Pool, Words
+
+
+def small_clip(
+    words: Words, seed: int, *, size: int = 48, patch: int = 8, dim: int = 64, layers: int = 3
+) -> Clip:
+    """A CLIP with fresh weights: 3 + 3 layers of width 64."""
+    torch.manual_seed(seed)
+    image = ImageEncoderConfig(size, patch, dim, layers, dim // 32, 4 * dim, "gelu", project=dim)
+    text = TextEncoderConfig(
+        len(words), words.length, dim, layers, dim // 32, 4 * dim, "gelu", project=dim, end=END
+    )
+    return Clip(ClipConfig(image, text))
+
+
+def train(
+    parameters: Iterable[nn.Parameter],
+    loss: Callable[[int], Tensor],
+    steps: int,
+    *,
+    lr: float = 1e-3,
+    weight_decay: float = 0.05,
+    warmup: int = 50,
+) -> list[float]:
+    """AdamW with a linear warm-up and a cosine to 0.
+
+    Args:
+        parameters: what is trained.
+        loss: of a step, which draws its own batch.
+        steps: number of updates.
+
+    Returns:
+        The loss of every step.
+    """
+    chosen = [p for p in parameters if p.requires_grad]
+    optimizer = torch.optim.AdamW(chosen, lr, betas=(0.9, 0.98), weight_decay=weight_decay, fused=True)
+    losses = []
+    for step in range(steps):
+        factor = min((step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * step / steps)))
+        for group in optimizer.param_groups:
+            group["lr"] = lr * factor
+        value = loss(step)
+        optimizer.zero_grad()
+        value.backward()
+        nn.utils.clip_grad_norm_(chosen, 1.0, foreach=True)
+        optimizer.step()
+        losses.append(float(value.detach()))
+    return losses
+
+
+@torch.no_grad()
+def image_features(model: Clip, pool: Pool, batch: int = 256) -> Tensor:
+    """Unit features of all images, (n, dim)."""
+    parts = (model.encode_images(pool.pixels(slice(i, i + batch))) for i in range(0, len(pool), batch))
+    return F.normalize(torch.cat(list(parts)), dim=-1)
+
+
+@torch.no_grad()
+def text_features(model: Clip, words: Words, texts: list[str], batch: int = 512) -> Tensor:
+    """Unit features of all texts, (n, dim)."""
+    ids = words(texts)
+    return F.normalize(torch.cat([model.encode_texts(part) for part in ids.split(batch)]), dim=-1)
+
+
+def recall_at_1(images: Tensor, texts: Tensor, captions: list[str]) -> float:
+    """Share of images whose nearest text is their caption; equal captions count as the same."""
+    nearest = (images @ texts.T).argmax(1).tolist()
+    return sum(captions[i] == captions[j] for i, j in enumerate(nearest)) / len(captions)
+
+
+def prefers(images: Tensor, right: Tensor, wrong: Tensor) -> float:
+    """Share of images that are nearer to the right text than to the wrong one; all (n, dim)."""
+    return float(((images * right).sum(1) > (images * wrong).sum(1)).float().mean())
