@@ -58,13 +58,16 @@ def _nearest(
         raise MissingExtra("a search for images", "search") from None
 
     columns = torch.from_numpy(np.ascontiguousarray(queries, np.float32).T)  # (dim, q)
+    rows, block = torch.empty(_ROWS, len(columns)), torch.empty(_BLOCK, len(queries))
     best, places = torch.zeros(len(queries), 0), torch.zeros(len(queries), 0, dtype=torch.long)
     for start in range(0, len(features), _BLOCK):
-        block = torch.from_numpy(features[start : start + _BLOCK])
-        scores = torch.cat([rows.float() @ columns for rows in block.split(_ROWS)]).T  # (q, block)
+        scores = block[: len(features) - start]
+        for row in range(0, len(scores), _ROWS):
+            part = torch.from_numpy(features[start + row : start + min(row + _ROWS, len(scores))])
+            torch.mm(rows[: len(part)].copy_(part), columns, out=scores[row : row + len(part)])
         if wanted is not None:
-            scores = scores.masked_fill(~torch.from_numpy(wanted[start : start + _BLOCK]), -torch.inf)
-        top = scores.topk(min(k, scores.shape[1]))
+            scores[~torch.from_numpy(wanted[start : start + len(scores)])] = -torch.inf
+        top = scores.T.topk(min(k, len(scores)))
         best, places = torch.cat([best, top.values], 1), torch.cat([places, top.indices + start], 1)
         best, order = best.topk(min(k, best.shape[1]))
         places = places.gather(1, order)
