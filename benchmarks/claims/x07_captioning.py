@@ -1,4 +1,4 @@
-"""X7: CoCa's captioning loss beside the contrast, at equal steps, and what likelihoods know that similarities do not."""
+"""X7: the captioning loss of CoCa beside the contrast, at equal steps; likelihoods against similarities."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class TaggedWord(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Lexicon:
+class WordLists:
     """The listed words.
 
     Attributes:
@@ -64,7 +64,7 @@ class Lexicon:
 
 
 @cache
-def lexicon() -> Lexicon:
+def lexicon() -> WordLists:
     """The words of `lexicon.yaml`."""
     raw: dict[str, Any] = yaml.safe_load((files(__package__) / "lexicon.yaml").read_text(encoding="utf-8"))
     sorts = {word: sort for sort, words in raw["adjective"].items() for word in words.split()}
@@ -73,7 +73,7 @@ def lexicon() -> Lexicon:
     tags |= {word: "adjective" for word in sorts}
     for tag in _CLOSED:
         tags |= {word: tag for word in raw[tag].split()}
-    return Lexicon(
+    return WordLists(
         tags,
         sorts,
         frozenset(raw["verb"].split()),

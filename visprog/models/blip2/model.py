@@ -348,7 +348,8 @@ def bert_config(config: Blip2Config) -> BertConfig:
     """The shape of a BERT whose blocks the Q-Former has."""
     c = config.qformer
     return BertConfig(
-        config.vocab, config.length, 1, c.dim, c.layers, c.heads, c.hidden, c.activation, c.dropout, config.pad, c.eps
+        config.vocab, config.length, 1, c.dim, c.layers, c.heads, c.hidden, c.activation, c.dropout, config.pad,
+        eps=c.eps,
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ STARTS, ENDS = ("<start>", "<s>", "<|begin_of_text|>"), ("<end>", "</s>", "<|eot
 """Tokens that begin and end a text, in the tokenizers made here and in those of LLaMA."""
 
 
-class ChatModel(Protocol):
+class AnsweringModel(Protocol):
     """What answers: a LLaVA, or a BLIP-2 of stage 2."""
 
     def encode_images(self, images: Tensor) -> Tensor:
@@ -112,7 +112,9 @@ class Chat:
         return ids, mask
 
     @torch.no_grad()
-    def answer(self, model: ChatModel, images: Tensor, questions: Sequence[str], max_new: int) -> list[str]:
+    def answer(
+        self, model: AnsweringModel, images: Tensor, questions: Sequence[str], max_new: int
+    ) -> list[str]:
         """Answers to one question per image, after the first question.
 
         Args:
@@ -138,7 +140,7 @@ class Chat:
 
     def _generate(
         self,
-        model: ChatModel,
+        model: AnsweringModel,
         image_features: Tensor,
         turns: Sequence[Sequence[QuestionAnswer]],
         max_new: int,

@@ -14,11 +14,11 @@ from .classes import ClassConfig, ClassImages
 from .files import Files
 from .samples import DataError, LabelledImage, Pair, decode
 from .scenes.pairs import SceneViews, SceneViewsConfig
-from .source import ImageSource, Items, PairSource, SplitName
+from .source import Items, LabelledImageSource, PairSource, SplitName
 
 
 @dataclass(frozen=True)
-class ImageFolderConfig:
+class FolderOfImagesConfig:
     """Keys of the source `images`.
 
     Attributes:
@@ -30,16 +30,16 @@ class ImageFolderConfig:
     val: Path | None = None
 
 
-class ImageFolder(ImageSource):
+class FolderOfImages(LabelledImageSource):
     """All images of a folder or zip.
 
     Raises:
         DataError: there are none, or too few to be divided.
     """
 
-    Config: ClassVar[Any] = ImageFolderConfig
+    Config: ClassVar[Any] = FolderOfImagesConfig
 
-    def __init__(self, config: ImageFolderConfig) -> None:
+    def __init__(self, config: FolderOfImagesConfig) -> None:
         super().__init__(config)
         train = Files(config.path)
         val = Files(config.val) if config.val else train
@@ -76,7 +76,7 @@ class FolderImages:
         return LabelledImage(decode(self.files.read(name), name), name)
 
 
-class PairImages(ImageSource):
+class PairImages(LabelledImageSource):
     """The images of a source of pairs, whose texts are not used. If it has classes, validation images are labelled with
     them: with each of their attributes, if they have any."""
 

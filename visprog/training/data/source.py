@@ -32,7 +32,7 @@ SOURCES: Mapping[str, Mapping[type, str]] = {
         Conversation: f"{_HERE}.conversations:CaptionConversations",
     },
     "classes": {Pair: f"{_HERE}.classes:ClassImages", LabelledImage: f"{_HERE}.images:ImagesOfClasses"},
-    "images": {LabelledImage: f"{_HERE}.images:ImageFolder"},
+    "images": {LabelledImage: f"{_HERE}.images:FolderOfImages"},
     "annotations": {
         Boxes: f"{_HERE}.annotations:AnnotatedBoxes",
         Masks: f"{_HERE}.annotations:AnnotatedMasks",
@@ -144,7 +144,7 @@ class PairSource(Source):
         raise NotImplementedError(f"{type(self).__name__} does not judge captions")
 
 
-class ImageSource(Source):
+class LabelledImageSource(Source):
     """A source of `LabelledImage`.
 
     Attributes:

@@ -15,7 +15,7 @@ from visprog.models.simclr import nt_xent_loss
 
 from ..data.augmentation import Augmentation
 from ..data.samples import LabelledImage, Pixels
-from ..data.source import ImageSource
+from ..data.source import LabelledImageSource
 from ..distributed.collectives import gather
 from ..gradient_cache import cached_backward
 from ..init_from import init_model, load_start
@@ -80,9 +80,9 @@ class SelfSupervised(Objective):
     sample_type = LabelledImage
     needs = ("encode_images", "project")
     metric = "accuracy"
-    source: ImageSource
+    source: LabelledImageSource
 
-    def __init__(self, config: SelfSupervisedConfig, model: Any, source: ImageSource) -> None:
+    def __init__(self, config: SelfSupervisedConfig, model: Any, source: LabelledImageSource) -> None:
         super().__init__(config, model, source)
         if model is None:
             trained = trained_source(config.init_from)
