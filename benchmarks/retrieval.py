@@ -2,8 +2,8 @@
 
     python benchmarks/retrieval.py [--count 1000000] [--dim 512] [--threads 2] [--rounds 7]
 
-Prints the median time of a search for the 10 nearest, of one query and of 32 at once, and as a multiple of visprog's; and
-the memory of the features. All must find the same.
+Prints the median time of a search for the 10 nearest, of one query and of 32 at once, also as a multiple of visprog's,
+and the memory of the features. All must find the same.
 """
 
 from __future__ import annotations
