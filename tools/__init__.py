@@ -5,6 +5,7 @@ MODULES = (
     "faces",
     "segment",
     "classify",
+    "retrieve",
     "cupl",
     "caption",
     "vqa",

@@ -24,7 +24,7 @@ from ._owl import OwlSearch
 
 PHOTO_BACKENDS = {
     "detect": "owlv2", "segment": "sam", "segment_everything": "sam", "classify": "siglip", "match": "siglip",
-    "verify": "siglip", "caption": "blip", "vqa": "llava",
+    "verify": "siglip", "retrieve": "siglip", "caption": "blip", "vqa": "llava",
 }  # fmt: skip
 """Tool → a backend that takes photographs, too."""
 

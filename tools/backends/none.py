@@ -56,6 +56,16 @@ class NoVqa(_NoModel):
         ]
 
 
+class NoRetriever(_NoModel):
+    """Refuses: finding images by a text takes a model, and none is chosen."""
+
+    model_error = 'retrieve: a model needs its backend: set backend = "siglip" under [tools.retrieve]'
+    sees = Sees(
+        nothing="no model that finds images by a text is chosen: under [tools.retrieve] in visprog.toml set "
+        'backend = "siglip" or "clip" (after pip install \'visprog[hf]\'), or "embedded" for drawn shapes'
+    )
+
+
 class NothingSegmented(_NoModel):
     """Refuses: segmenting everything takes a model, and none is chosen."""
 
