@@ -14,5 +14,6 @@ MODULES = (
     "color",
     "shapes",
     "edit",
+    "generate",
 )
 """The modules that declare tools, in the order in which planners and people are shown them."""

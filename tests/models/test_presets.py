@@ -33,6 +33,8 @@ PARAMETERS = {
     "sam_vit_b": 93_735_472,
     "sam_vit_l": 312_342_832,
     "sam_vit_h": 641_090_608,
+    # The released dVAE of DALL-E: its encoder and its decoder
+    "dvae_openai": 53_786_240 + 43_829_766,
     # Touvron et al. 2023, and LLaVA-1.5 with 64 further tokens
     "llama_7b": 6_738_415_616,
     "llama_2_7b": 6_738_415_616,
@@ -47,9 +49,11 @@ def test_numbers_of_parameters_are_the_published_ones(name: str) -> None:
     assert sum(p.numel() for p in model.parameters()) == PARAMETERS[name]
 
 
-@pytest.mark.parametrize(("name", "millions"), [("coca_base", 383), ("coca_large", 787)])
-def test_coca_has_about_the_size_of_the_paper(name: str, millions: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "millions"), [("coca_base", 383), ("coca_large", 787), ("dalle_12b", 12_000)]
+)
+def test_sizes_that_are_published_in_round_numbers(name: str, millions: int) -> None:
     with torch.device("meta"):
         model = getattr(models, name)()
-    # The paper's vocabulary and pooling heads are not published to the last parameter.
+    # The vocabulary and the poolers of CoCa, and the heads of DALL-E, are not published to the last parameter.
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, rel=0.05)

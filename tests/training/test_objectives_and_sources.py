@@ -23,7 +23,7 @@ from visprog.training.fit import fit  # noqa: E402
 from visprog.training.objective import OBJECTIVES, find_objective  # noqa: E402
 from visprog.training.recipe import load_recipe  # noqa: E402
 
-from .recipes import ALBEF, CLIP, COCA, LLAVA, OWL, SIMCLR, changes, make_data  # noqa: E402
+from .recipes import ALBEF, CLIP, COCA, DALLE, DVAE, LLAVA, OWL, SIMCLR, changes, make_data  # noqa: E402
 
 SIZE = (36, 30)
 SMALL = {
@@ -33,6 +33,8 @@ SMALL = {
     "masks": ("sam", None),
     "matching": ("albef", ALBEF),
     "instruction": ("llava", [*LLAVA, "length=400"]),
+    "dvae": ("dvae", DVAE),
+    "autoregressive-image": ("dalle", [*DALLE, "length=40", "judge=null"]),
     "self-supervised": ("simclr", SIMCLR),
 }
 """Objective → a recipe of it, and what makes it small."""

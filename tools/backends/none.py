@@ -74,3 +74,13 @@ class NothingSegmented(_NoModel):
         nothing="no model that finds everything is chosen: under [tools.segment_everything] in visprog.toml set "
         'backend = "sam" (after pip install \'visprog[hf]\'), or "embedded" for drawn shapes'
     )
+
+
+class NoGenerator(_NoModel):
+    """Refuses: images of a text take a model, and none is chosen."""
+
+    model_error = 'generate: a model needs its backend: set backend = "dalle" under [tools.generate]'
+    sees = Sees(
+        nothing="no model that makes images of texts is chosen: under [tools.generate] in visprog.toml set "
+        'backend = "dalle" and model = the folder of a run of `visprog train dalle`'
+    )

@@ -40,6 +40,12 @@ if TYPE_CHECKING:
     from .coca import CocaImageEncoderConfig as CocaImageEncoderConfig
     from .coca import coca_base as coca_base
     from .coca import coca_large as coca_large
+    from .dalle.dvae import Dvae as Dvae
+    from .dalle.dvae import DvaeConfig as DvaeConfig
+    from .dalle.dvae import dvae_openai as dvae_openai
+    from .dalle.model import Dalle as Dalle
+    from .dalle.model import DalleConfig as DalleConfig
+    from .dalle.model import dalle_12b as dalle_12b
     from .llama import Llama as Llama
     from .llama import LlamaConfig as LlamaConfig
     from .llama import llama_2_7b as llama_2_7b
@@ -94,6 +100,8 @@ _NAMES = {
         clip_vit_b_32 clip_vit_l_14 clip_vit_l_14_336
     """,
     "coca": "Coca CocaConfig CocaImageEncoderConfig coca_base coca_large",
+    "dalle.dvae": "Dvae DvaeConfig dvae_openai",
+    "dalle.model": "Dalle DalleConfig dalle_12b",
     "llama": "Llama LlamaConfig llama_2_7b llama_7b",
     "llava.chat": "Chat",
     "llava.model": "Llava LlavaConfig llava_1_5_7b",

@@ -38,6 +38,8 @@ MODEL_TYPES = {
     "clip_text_model": "clip.model:TextEncoder",
     "clip_vision_model": "clip.model:ImageEncoder",
     "coca": "coca:Coca",
+    "dalle": "dalle.model:Dalle",
+    "dvae": "dalle.dvae:Dvae",
     "llama": "llama:Llama",
     "llava": "llava.model:Llava",
     "owlv2": "owlvit:OwlVit",

@@ -22,7 +22,7 @@ from .data.samples import DataError
 InitFrom = str | Mapping[str, str] | None
 """A trained model, trained models per part, or nothing. A model is a folder, the name of a bundled one, or a hub id."""
 
-IMAGE_ENCODER = "image_encoder"
+IMAGE_ENCODER, DVAE = "image_encoder", "dvae"
 
 
 def load_start(source: str) -> PretrainedModel:
@@ -70,8 +70,8 @@ def init_model(model: nn.Module, init_from: InitFrom, tokenizer: Tokenizer | Non
     """Copy what trained models have learned into a new one.
 
     Of a whole model everything is copied, with positions interpolated to another grid; the embeddings of words only if
-    the tokenizers have the same. Of an image encoder everything but its projection is copied, and the
-    first blocks if the new one has fewer: BLIP-2 reads the layer before the last.
+    the tokenizers have the same. Of an image encoder everything but its projection is copied, and the first blocks if
+    the new one has fewer: BLIP-2 reads the layer before the last. Of a discrete autoencoder everything is copied.
 
     Raises:
         DataError: a trained model is missing, or has another shape.
@@ -82,9 +82,12 @@ def init_model(model: nn.Module, init_from: InitFrom, tokenizer: Tokenizer | Non
         _init_all(model, init_from, tokenizer)
         return
     for part, source in init_from.items():
-        if part != IMAGE_ENCODER or not hasattr(model, IMAGE_ENCODER):
-            raise DataError(f"init_from.{part}: only an image_encoder can be given by itself")
-        _init_image_encoder(model.image_encoder, source)
+        if part not in (IMAGE_ENCODER, DVAE) or not hasattr(model, part):
+            raise DataError(f"init_from.{part}: only an image_encoder or a dvae can be given by itself")
+        if part == DVAE:
+            _copy(model.get_submodule(DVAE), dict(load_start(source).state_dict()), source)
+        else:
+            _init_image_encoder(model.image_encoder, source)
 
 
 def _init_all(model: nn.Module, source: str, tokenizer: Tokenizer | None) -> None:

@@ -24,7 +24,10 @@ SOURCES: Mapping[str, Mapping[type, str]] = {
         Masks: f"{_HERE}.scenes.masks:SceneMasks",
         Conversation: f"{_HERE}.scenes.conversations:SceneConversations",
     },
-    "scene-captions": {Pair: f"{_HERE}.scenes.pairs:SceneCaptions"},
+    "scene-captions": {
+        Pair: f"{_HERE}.scenes.pairs:SceneCaptions",
+        LabelledImage: f"{_HERE}.images:CaptionedSceneImages",
+    },
     "scene-relations": {Pair: f"{_HERE}.scenes.relations:SceneRelations"},
     "captions": {
         Pair: f"{_HERE}.captions:CaptionedImages",
