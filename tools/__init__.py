@@ -14,6 +14,7 @@ MODULES = (
     "color",
     "shapes",
     "edit",
+    "inpaint",
     "generate",
 )
 """The modules that declare tools, in the order in which planners and people are shown them."""

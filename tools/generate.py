@@ -10,6 +10,8 @@ from visprog.values.image import Image
     backends={
         "none": "visprog.tools.backends.none:NoGenerator",
         "dalle": "visprog.tools.backends.dalle:DalleGenerator",
+        "diffusion": "visprog.tools.backends.diffusion:DiffusionGenerator",
+        "diffusers": "visprog.tools.backends.diffusers:DiffusersGenerator",
     },
     default="none",
     limits="a model makes the images, which may differ from the text: compare them with match",

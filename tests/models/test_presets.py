@@ -50,6 +50,15 @@ def test_numbers_of_parameters_are_the_published_ones(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "millions"), [("dit_s_2", 33), ("dit_b_2", 130), ("dit_l_2", 458), ("dit_xl_2", 675)]
+)
+def test_dit_has_the_size_of_the_paper(name: str, millions: int) -> None:
+    with torch.device("meta"):
+        model = getattr(models, name)()
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6) == pytest.approx(millions, abs=1)
+
+
+@pytest.mark.parametrize(
     ("name", "millions"), [("coca_base", 383), ("coca_large", 787), ("dalle_12b", 12_000)]
 )
 def test_sizes_that_are_published_in_round_numbers(name: str, millions: int) -> None:

@@ -55,6 +55,13 @@ COCA = [
         "pool_heads": 2, "project": 16,
     }),
 ]  # fmt: skip
+DIFFUSION = [
+    *under(
+        "model.network",
+        {"size": 32, "patch": 8, "dim": 16, "layers": 1, "heads": 2, "hidden": 32, "context": 16},
+    ),
+    *under("model.text_encoder", TEXT),
+]
 ALBEF = [
     *under("model.image_encoder", {**ENCODER, "stem": "null"}),
     *under("model.text_encoder", TEXT),
@@ -91,6 +98,7 @@ CHANGES: dict[str, list[str]] = {
     "coca-captions": [*COCA, "data={data}/pairs.csv", "vocabulary=300", "length=16"],
     "dalle": DALLE,
     "dvae": DVAE,
+    "diffusion": DIFFUSION,
     "llava": [*LLAVA, "length=300"],
     "llava-align": [
         "data={data}/talk.json", "init_from={image_encoder: '{data}/owl', language_model: '{data}/llama'}", *HUGE

@@ -23,12 +23,13 @@ from visprog.training.fit import fit  # noqa: E402
 from visprog.training.objective import OBJECTIVES, find_objective  # noqa: E402
 from visprog.training.recipe import load_recipe  # noqa: E402
 
-from .recipes import ALBEF, CLIP, COCA, DALLE, DVAE, LLAVA, OWL, SIMCLR, changes, make_data  # noqa: E402
+from .recipes import ALBEF, CLIP, COCA, DALLE, DIFFUSION, DVAE, LLAVA, OWL, SIMCLR, changes, make_data  # noqa: E402
 
 SIZE = (36, 30)
 SMALL = {
     "contrastive": ("clip", [*CLIP, "init_from=null", "length=40"]),
     "caption": ("coca", [*COCA, "init_from=null", "length=40"]),
+    "diffusion": ("diffusion", [*DIFFUSION, "length=40"]),
     "detection": ("owl", [*OWL, "anchor=3"]),
     "masks": ("sam", None),
     "matching": ("albef", ALBEF),

@@ -66,6 +66,16 @@ class NoRetriever(_NoModel):
     )
 
 
+class NoInpainter(_NoModel):
+    """Refuses: to draw what a prompt describes takes a model, and none is chosen."""
+
+    model_error = 'replace: a model needs its backend: set backend = "diffusers" under [tools.replace]'
+    sees = Sees(
+        nothing='no model that draws is chosen: under [tools.replace] in visprog.toml set backend = "diffusers" (after '
+        "pip install 'visprog[diffusion]'), or \"diffusion\" with the folder that visprog train diffusion made"
+    )
+
+
 class NothingSegmented(_NoModel):
     """Refuses: segmenting everything takes a model, and none is chosen."""
 
@@ -82,5 +92,6 @@ class NoGenerator(_NoModel):
     model_error = 'generate: a model needs its backend: set backend = "dalle" under [tools.generate]'
     sees = Sees(
         nothing="no model that makes images of texts is chosen: under [tools.generate] in visprog.toml set "
-        'backend = "dalle" and model = the folder of a run of `visprog train dalle`'
+        'backend = "dalle" and model = the folder of a run of `visprog train dalle`, or backend = "diffusers" '
+        "(after pip install 'visprog[diffusion]')"
     )

@@ -46,6 +46,17 @@ if TYPE_CHECKING:
     from .dalle.model import Dalle as Dalle
     from .dalle.model import DalleConfig as DalleConfig
     from .dalle.model import dalle_12b as dalle_12b
+    from .diffusion.dit import Dit as Dit
+    from .diffusion.dit import DitConfig as DitConfig
+    from .diffusion.dit import dit_b_2 as dit_b_2
+    from .diffusion.dit import dit_l_2 as dit_l_2
+    from .diffusion.dit import dit_s_2 as dit_s_2
+    from .diffusion.dit import dit_xl_2 as dit_xl_2
+    from .diffusion.model import Diffusion as Diffusion
+    from .diffusion.model import DiffusionConfig as DiffusionConfig
+    from .diffusion.schedule import Known as Known
+    from .diffusion.schedule import NoiseSchedule as NoiseSchedule
+    from .diffusion.schedule import Sampler as Sampler
     from .llama import Llama as Llama
     from .llama import LlamaConfig as LlamaConfig
     from .llama import llama_2_7b as llama_2_7b
@@ -102,6 +113,9 @@ _NAMES = {
     "coca": "Coca CocaConfig CocaImageEncoderConfig coca_base coca_large",
     "dalle.dvae": "Dvae DvaeConfig dvae_openai",
     "dalle.model": "Dalle DalleConfig dalle_12b",
+    "diffusion.dit": "Dit DitConfig dit_b_2 dit_l_2 dit_s_2 dit_xl_2",
+    "diffusion.model": "Diffusion DiffusionConfig",
+    "diffusion.schedule": "Known NoiseSchedule Sampler",
     "llama": "Llama LlamaConfig llama_2_7b llama_7b",
     "llava.chat": "Chat",
     "llava.model": "Llava LlavaConfig llava_1_5_7b",

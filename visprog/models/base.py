@@ -39,6 +39,8 @@ MODEL_TYPES = {
     "clip_vision_model": "clip.model:ImageEncoder",
     "coca": "coca:Coca",
     "dalle": "dalle.model:Dalle",
+    "diffusion": "diffusion.model:Diffusion",
+    "dit": "diffusion.dit:Dit",
     "dvae": "dalle.dvae:Dvae",
     "llama": "llama:Llama",
     "llava": "llava.model:Llava",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from visprog.models.base import PretrainedModel, load_model
 from visprog.models.checkpoint.checkpoint import load_exactly
 from visprog.models.checkpoint.hub import fetch
-from visprog.models.clip.model import ImageEncoder
+from visprog.models.clip.model import ImageEncoder, TextEncoder
 from visprog.models.llama import Llama
 from visprog.models.nn import resize_positions
 from visprog.models.preprocess.tokenizer import Tokenizer
@@ -64,6 +64,28 @@ def load_language_model(source: str) -> Llama:
     if not isinstance(found, Llama):
         raise DataError(f"init_from: {source} is a {type(trained).__name__}, which has no language model")
     return found
+
+
+def load_text_encoder(source: str) -> TextEncoder:
+    """The text encoder of a trained CLIP or OWL-ViT.
+
+    Raises:
+        DataError: there is none.
+    """
+    try:
+        return TextEncoder.from_pretrained(source)
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"init_from: {source} holds no text encoder to begin with: {error}") from None
+
+
+def init_text_encoder(encoder: TextEncoder, trained: TextEncoder, source: str) -> None:
+    """Copy what a trained text encoder has learned, but for its projection, into one without.
+
+    Raises:
+        DataError: it has another shape.
+    """
+    state = {name: value for name, value in trained.state_dict().items() if not name.startswith("projection")}
+    _copy(encoder, state, source)
 
 
 def init_model(model: nn.Module, init_from: InitFrom, tokenizer: Tokenizer | None = None) -> None:

@@ -28,6 +28,7 @@ OBJECTIVES: Mapping[str, str] = {
     "contrastive": f"{_HERE}.contrastive:Contrastive",
     "caption": f"{_HERE}.caption:Captioning",
     "detection": f"{_HERE}.detection:Detection",
+    "diffusion": f"{_HERE}.diffusion:Denoising",
     "masks": f"{_HERE}.masks:InteractiveMasks",
     "matching": f"{_HERE}.matching:Matching",
     "instruction": f"{_HERE}.instruction:Instruction",

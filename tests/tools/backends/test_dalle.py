@@ -26,7 +26,8 @@ from visprog.models.preprocess.image_processor import ImageProcessor
 from visprog.models.preprocess.tokenizer import bpe_tokenizer, word_tokenizer
 from visprog.registry import default_registry
 from visprog.runtime.host import Host
-from visprog.tools.backends.dalle import MAX_DRAWN, DalleGenerator
+from visprog.tools.backends._generation import MAX_DRAWN
+from visprog.tools.backends.dalle import DalleGenerator
 from visprog.tools.generate import generate
 from visprog.values.image import Image
 
