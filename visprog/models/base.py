@@ -37,10 +37,13 @@ MODEL_TYPES = {
     "coca": "coca:Coca",
     "llama": "llama:Llama",
     "llava": "llava.model:Llava",
+    "lxmert": "lxmert:Lxmert",
     "owlv2": "owlvit:OwlVit",
     "owlvit": "owlvit:OwlVit",
     "sam": "sam.model:Sam",
     "siglip": "siglip:Siglip",
+    "vilbert": "vilbert:Vilbert",
+    "visual_bert": "visualbert:VisualBert",
 }
 """`model_type` of a folder → module and class that read it."""
 
