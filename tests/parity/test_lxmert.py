@@ -81,9 +81,7 @@ def test_pretraining_is_that_of_transformers(shape: dict[str, int], seed: int, t
             close(hidden_state, states[i], f"{name} layer {i}")
         close(getattr(found, f"{name}_tokens"), states[-1])
     close(found.text_embeddings, want.lxmert.embeddings(given.tokens, given.types))
-    close(
-        found.region_embeddings, want.lxmert.encoder.visn_fc(given.regions.features, given.regions.boxes)
-    )
+    close(found.region_embeddings, want.lxmert.encoder.visn_fc(given.regions.features, given.regions.boxes))
     close(found.word_logits, expected.prediction_logits)
     close(found.match_logits, expected.cross_relationship_score)
     close(found.answer_logits, expected.question_answering_score)
@@ -115,7 +113,9 @@ def test_answers_are_those_of_transformers(tmp_path: Path) -> None:
     expected.loss.backward()
     same_gradients(model, KEYS.to_ours({name: p.grad for name, p in want.named_parameters()}))
     with pytest.raises(ValueError, match="is not pre-trained"):
-        model.pretraining_losses(found, Targets(given.words, given.mask[:, 0], given.regions, given.regions.mask))
+        model.pretraining_losses(
+            found, Targets(given.words, given.mask[:, 0], given.regions, given.regions.mask)
+        )
 
 
 @pytest.mark.parametrize("name", ["PreTraining", "QuestionAnswering"])
@@ -136,7 +136,8 @@ def test_it_is_saved_and_loaded(tmp_path: Path) -> None:
     assert isinstance(again, Lxmert) and again.config == model.config
     given = batch(0, 6)
     close(
-        again.eval()(given.tokens, given.regions).answer_logits, model(given.tokens, given.regions).answer_logits
+        again.eval()(given.tokens, given.regions).answer_logits,
+        model(given.tokens, given.regions).answer_logits,
     )
 
 

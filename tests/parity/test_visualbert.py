@@ -18,8 +18,10 @@ from visprog.models.visualbert import VisualBertConfig, keys, visualbert_answer_
 from .regions import LENGTH, REGIONS, VOCAB, batch, close, same_gradients, shaken  # noqa: E402
 
 SHAPES = [
-    {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 24, "visual_embedding_dim": 10},
-    {"hidden_size": 24, "num_attention_heads": 4, "num_hidden_layers": 3, "intermediate_size": 20, "visual_embedding_dim": 7},
+    {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 24,
+     "visual_embedding_dim": 10},
+    {"hidden_size": 24, "num_attention_heads": 4, "num_hidden_layers": 3, "intermediate_size": 20,
+     "visual_embedding_dim": 7},
 ]  # fmt: skip
 
 
@@ -102,7 +104,9 @@ def test_answers_are_those_of_transformers(seed: int, tmp_path: Path) -> None:
     expected.loss.backward()
     same_gradients(model, gradients(model, want))
     with pytest.raises(ValueError, match="'answers' is not pre-trained"):
-        model.pretraining_losses(found, Targets(given.words, given.mask[:, 0], given.regions, given.regions.mask))
+        model.pretraining_losses(
+            found, Targets(given.words, given.mask[:, 0], given.regions, given.regions.mask)
+        )
 
 
 def test_statements_are_those_of_transformers(tmp_path: Path) -> None:

@@ -112,9 +112,7 @@ class BertEmbeddings(nn.Module):
         """
         self.check_length(tokens)
         kinds = self.types.weight[0] if types is None else self.types(types)
-        return self.dropout(
-            self.norm(self.words(tokens) + kinds + self.positions.weight[: tokens.shape[1]])
-        )
+        return self.dropout(self.norm(self.words(tokens) + kinds + self.positions.weight[: tokens.shape[1]]))
 
     def check_length(self, tokens: Tensor) -> None:
         """Refuse texts (batch, length) that are longer than the configuration's `length`.

@@ -253,7 +253,7 @@ class Lxmert(RegionModel):
         return hide_regions(regions, zeroed=0.8, replaced=0.1)
 
     def pretraining_losses(self, output: LxmertOutput, targets: Targets) -> dict[str, Tensor]:
-        """"words", "match", "objects", "attributes", "features", and "answers" if there are questions. Of an image
+        """ "words", "match", "objects", "attributes", "features", and "answers" if there are questions. Of an image
         that a text does not belong to no answer is learned.
 
         Raises:
@@ -287,7 +287,9 @@ class Lxmert(RegionModel):
             )
         for key in TASKS if CLASSES[name] else ():
             if not raw.get(key, True):
-                raise ValueError(f"config.json has {key} = False; all tasks are implemented here, and no part")
+                raise ValueError(
+                    f"config.json has {key} = False; all tasks are implemented here, and no part"
+                )
         if raw.get("visual_pos_dim", 4) != 4:
             raise ValueError(f"config.json has visual_pos_dim = {raw['visual_pos_dim']}; a box has 4 numbers")
         shape = {**raw, "num_hidden_layers": raw.get("l_layers", 9), "pad_token_id": 0}

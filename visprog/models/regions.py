@@ -98,7 +98,9 @@ class RegionModel(PretrainedModel):
         fitting = {name: value for name, value in state.items() if name in own}
         wrong = [name for name, value in fitting.items() if value.shape != own[name].shape]
         if wrong or not fitting:
-            raise ValueError(f"the text encoder has another shape: {wrong[0] if wrong else 'no name is equal'}")
+            raise ValueError(
+                f"the text encoder has another shape: {wrong[0] if wrong else 'no name is equal'}"
+            )
         self.load_state_dict({**own, **fitting})
 
 

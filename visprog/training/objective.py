@@ -30,6 +30,9 @@ OBJECTIVES: Mapping[str, str] = {
     "detection": f"{_HERE}.detection:Detection",
     "masks": f"{_HERE}.masks:InteractiveMasks",
     "instruction": f"{_HERE}.instruction:Instruction",
+    "masked-regions": f"{_HERE}.masked_regions:MaskedRegions",
+    "select": f"{_HERE}.select:Select",
+    "answers": f"{_HERE}.answers:Answers",
 }
 """The objectives that a recipe can name, and where each is: "module:class". A recipe may also write that itself."""
 
@@ -157,16 +160,18 @@ class Objective(ABC):
         return {"images": len(batch["images"])} if "images" in batch else {}
 
     def save(self, folder: Path) -> None:
-        """Write the model, its tokenizer and its image processor so that the tools can load them, and the words of its
-        data in `backend.json` if these are few."""
+        """Write the model, its tokenizer and its image processor so that the tools can load them, and
+        `backend_settings`."""
         self.model.save_pretrained(folder, torch.float16)
         for part in (self.tokenizer, self.image_processor):
             if part is not None:
                 part.save_pretrained(folder)
-        if self.source.vocabulary is not None:
-            (folder / "backend.json").write_text(
-                json.dumps({"vocabulary": self.source.vocabulary}, indent=1) + "\n"
-            )
+        if settings := self.backend_settings():
+            (folder / "backend.json").write_text(json.dumps(settings, indent=1) + "\n")
+
+    def backend_settings(self) -> dict[str, Any]:
+        """What the tools are to know of the model, as `backend.json` holds it."""
+        return {} if self.source.vocabulary is None else {"vocabulary": self.source.vocabulary}
 
 
 class PreparedStream:
