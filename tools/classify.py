@@ -41,6 +41,7 @@ def match(image: Image | Region, text: str) -> float:
         "embedded": "visprog.tools.backends.clip:EmbeddedVerifier",
         "clip": "visprog.tools.backends.clip:ClipVerifier",
         "siglip": "visprog.tools.backends.siglip:SiglipVerifier",
+        "visualbert": "visprog.tools.backends.visualbert:VisualBertVerifier",
     },
     default="basic",
 )

@@ -12,6 +12,7 @@ from visprog.values.image import Image
         "none": "visprog.tools.backends.none:NoVqa",
         "embedded": "visprog.tools.backends.llava:EmbeddedVqa",
         "llava": "visprog.tools.backends.llava:LlavaVqa",
+        "lxmert": "visprog.tools.backends.lxmert:LxmertVqa",
         "openai": "visprog.tools.backends.endpoint:EndpointVqa",
     },
     default="none",

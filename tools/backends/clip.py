@@ -18,7 +18,7 @@ from ._batching import crop_to
 from ._dual_encoder import DualEncoder, dual_encoder, encoder_of, plain, templates_for
 from ._gate import to_view
 from ._model_backend import ModelBackend
-from ._vocabulary import FILLERS, SIGNS, as_caption, exchanged, near_misses, nouns_in
+from ._vocabulary import DENIALS, as_caption, exchanged, in_known_words, near_misses, nouns_in
 
 CLIP = "openai/clip-vit-base-patch32"
 
@@ -32,8 +32,6 @@ HEAD = re.compile(
     r"^(?:there (?:is|are) )?(.+?) (?:is|are|has|have|with|without|in|on|at|of|near|that|who|which|\w+ing)\b"
 )
 """The part of a statement that names an object, before its properties."""
-
-DENIALS = re.compile(r"\b(?:not|no|isn't|isnt|aren't|arent)\b")
 
 
 class Comparison(NamedTuple):
@@ -104,23 +102,15 @@ class ClipBackend(ModelBackend):
             Refused: It has words that the model does not know.
             ToolError: It is empty.
         """
-        if not text.strip():
-            raise ToolError(f"{self.tool} was given an empty text: say what to look for")
-        known = known_words(self.folder)
-        if self.vocabulary:
+        if self.vocabulary and text.strip():
             text = as_caption(text, self.vocabulary)
-        if known is None:
-            return " ".join(text.split())
-        words = re.findall(r"\w+|[^\w\s]+", text.lower())
-        unknown = [word for word in words if word not in known | FILLERS | SIGNS]
-        read = " ".join(word for word in words if word in known)
-        if unknown or not read:
-            raise Refused(
-                f"the model '{self.model}' of {self.tool} was not taught what "
-                f'{", ".join(map(repr, unknown)) or repr(text)} is: set backend = "siglip" under '
-                f"[tools.{self.tool}] in visprog.toml, after pip install 'visprog[hf]'"
-            )
-        return read
+        way_out = (
+            f'set backend = "siglip" under [tools.{self.tool}] in visprog.toml, '
+            "after pip install 'visprog[hf]'"
+        )
+        return in_known_words(
+            text, known_words(self.folder), model=self.model, tool=self.tool, way_out=way_out
+        )
 
     def _crop(self, image: Image | Region) -> Image:
         """What the model is shown. Raises `Refused` if it was not taught such images."""

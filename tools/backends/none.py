@@ -64,3 +64,13 @@ class NothingSegmented(_NoModel):
         nothing="no model that finds everything is chosen: under [tools.segment_everything] in visprog.toml set "
         'backend = "sam" (after pip install \'visprog[hf]\'), or "embedded" for drawn shapes'
     )
+
+
+class NothingSelected(_NoModel):
+    """Refuses: which region an expression means takes a model that sees all of them, and none is chosen."""
+
+    model_error = 'select: a model needs its backend: set backend = "vilbert"'
+    sees = Sees(
+        nothing="no model of referring expressions is chosen: train one with `visprog train vilbert-select`, and under "
+        '[tools.select] in visprog.toml set backend = "vilbert" and model = "FOLDER"'
+    )

@@ -26,7 +26,7 @@ from .checkpoint.hub import fetch, locate
 from .checkpoint.weights import few
 from .clip.model import ImageEncoder
 from .nn import nms, roi_align
-from .nn.boxes import to_corners
+from .nn.boxes import iou, to_corners
 from .owlvit import OwlVit
 from .preprocess.image_processor import ImageArray, ImageProcessor
 from .preprocess.tokenizer import Tokenizer
@@ -102,13 +102,21 @@ class RegionEncoder(nn.Module):
         """The image encoder."""
         return self.network if isinstance(self.network, ImageEncoder) else self.network.image_encoder
 
+    @property
+    def proposes(self) -> bool:
+        """Whether it finds regions by itself."""
+        return isinstance(self.network, OwlVit) and self.network.objectness_head is not None
+
     @torch.no_grad()
-    def forward(self, images: Tensor, boxes: Sequence[Tensor] | None = None) -> Regions:
+    def forward(
+        self, images: Tensor, boxes: Sequence[Tensor] | None = None, *, complete: bool = False
+    ) -> Regions:
         """Regions of images of one size.
 
         Args:
             images: (batch, 3, height, width), as `processor` prepares them.
             boxes: of each image, (n, 4) with n at least 1, corners in shares of the image; proposed if not given.
+            complete: whether proposed boxes that overlap none of the given ones come after these.
 
         Raises:
             ValueError: no boxes are given, and it proposes none; or an image has none or too many.
@@ -116,6 +124,8 @@ class RegionEncoder(nn.Module):
         tokens, grid = self._encode(images)  # (batch, patches, dim)
         if boxes is None:
             boxes = self._propose(tokens, grid)
+        elif complete and self.proposes:
+            boxes = [self._completed(*pair) for pair in zip(boxes, self._propose(tokens, grid), strict=True)]
         counts = [len(each) for each in boxes]
         if not all(1 <= count <= self.config.count for count in counts):
             raise ValueError(
@@ -134,12 +144,17 @@ class RegionEncoder(nn.Module):
         return _padded(counts, features, corners, objects, attributes)
 
     def encode(
-        self, images: Sequence[ImageArray], boxes: Sequence[NDArray[Any]] | None = None, batch_size: int = 16
+        self,
+        images: Sequence[ImageArray],
+        boxes: Sequence[NDArray[Any]] | None = None,
+        *,
+        complete: bool = False,
+        batch_size: int = 16,
     ) -> Regions:
         """Regions of images (height, width, 3) of any sizes.
 
         Args:
-            boxes: as `forward`, as arrays.
+            boxes, complete: as `forward`, boxes as arrays.
             batch_size: number of images that the network sees at once.
         """
         fitted = [self.processor.fit(image) for image in images]
@@ -156,7 +171,7 @@ class RegionEncoder(nn.Module):
                     if boxes is None
                     else [torch.as_tensor(boxes[i], dtype=torch.float32, device=device) for i in part]
                 )
-                found = self(self.processor([fitted[i] for i in part]).to(device), given)
+                found = self(self.processor([fitted[i] for i in part]).to(device), given, complete=complete)
                 rows |= {i: one_row(found, k) for k, i in enumerate(part)}
         return stack([rows[i] for i in range(len(images))])
 
@@ -208,6 +223,12 @@ class RegionEncoder(nn.Module):
             kept = likely[nms(corners[likely], score[likely], self.config.nms)]
             proposed.append(corners[kept[: self.config.count]])
         return proposed
+
+    def _completed(self, boxes: Tensor, proposed: Tensor) -> Tensor:
+        """Boxes (n, 4), and after them those proposed that overlap none of them, as many as can be read."""
+        boxes = boxes.to(proposed)
+        apart = (iou(proposed[:, None], boxes[None]).nan_to_num() <= self.config.nms).all(1)
+        return torch.cat([boxes, proposed[apart][: max(self.config.count - len(boxes), 0)]])
 
     def _classes(self, folder: Path) -> None:
         """Encode the names of classes."""

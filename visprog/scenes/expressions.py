@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from .facts import RELATION_PHRASES, Mention, facts_of, matches
+from .facts import RELATION_PHRASES, Mention, facts_of, matches, mention_of
 from .objects import DIRECTIONS, MIN_OFFSET, SceneObject, is_held_out, offset
 
 
@@ -59,7 +59,8 @@ def unique_expression(
         found = _related(one, objects, rng, color) if directed and i < 10 else _described(one, rng, color)
         if found and sum(named_by(found, objects)) == 1 and (rare or not _is_rare(found)):
             return found
-    return ""
+    names = [str(mention_of(one, color)) for one in objects]
+    return next((name for name in names if names.count(name) == 1 and (rare or not _is_rare(name))), "")
 
 
 def _described(one: SceneObject, rng: random.Random, color: bool) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -45,6 +45,10 @@ class SceneStatements(PairSource):
 
     Config: ClassVar[Any] = SceneStatementsConfig
     square = closed_vocabulary = has_false_captions = True
+    vocabulary: ClassVar[Mapping[str, Any]] = {
+        "kinds": {"size": SIZES, "texture": TEXTURES[1:], "colour": COLORS, "shape": SHAPES},
+        "noun": "thing",
+    }
 
     def split(self, name: SplitName, size: int) -> StatedScenes:
         if name == "train":
@@ -55,7 +59,7 @@ class SceneStatements(PairSource):
         """All words of the statements."""
         shapes = [word for shape in SHAPES for word in (shape, plural(shape))]
         yield " ".join(
-            (*COLORS, *SIZES, *TEXTURES[1:], *NUMBERS[2:], *shapes, "things a an the is are and , .")
+            (*COLORS, *SIZES, *TEXTURES[1:], *NUMBERS[2:], *shapes, "thing things a an the is are and , .")
         )
         yield from (text.replace("{}", "").replace("{be}", "") for text in FRAMES)
         for relation in RELATION_PHRASES.values():
@@ -101,6 +105,7 @@ def statement(scene: Scene, rng: random.Random, config: SceneStatementsConfig) -
     count = sum(matches(other, kind_of) for other in scene.objects)
     if count > 1:
         return frame.format(f"{NUMBERS[count]} {plural(str(kind_of))}", be="are")
-    sized, textured = (rng.random() < 0.25 for _ in range(2))
+    shaped, sized, textured = (rng.random() < share for share in (0.8, 0.25, 0.25))
     name = phrase(one, color=scene.colored, size=sized, texture=textured)
+    name = name if shaped else name.replace(one.shape, "thing")
     return frame.format(with_article(name), be="is")
