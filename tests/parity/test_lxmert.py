@@ -25,8 +25,8 @@ SHAPES = [
      "l_layers": 1, "r_layers": 1, "x_layers": 3},
 ]  # fmt: skip
 OURS = {
-    "vocab": VOCAB, "length": 12, "dim": 8, "layers": 1, "heads": 2, "hidden": 16, "region_layers": 1, "cross_layers": 1,
-    "region_dim": 6, "objects": OBJECTS, "attributes": ATTRIBUTES, "answers": ANSWERS,
+    "vocab": VOCAB, "length": 12, "dim": 8, "layers": 1, "heads": 2, "hidden": 16, "region_layers": 1,
+    "cross_layers": 1, "region_dim": 6, "objects": OBJECTS, "attributes": ATTRIBUTES, "answers": ANSWERS,
 }  # fmt: skip
 
 

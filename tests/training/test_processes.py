@@ -21,8 +21,11 @@ from visprog.training.recipe import shipped_recipes
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 DRAWN = {
+    "lxmert": "each process hides its own words and regions",
     "owl": "each process asks for the phrases of its own scenes",
     "sam": "each process draws its own prompts",
+    "vilbert": "each process hides its own words and regions",
+    "visualbert": "each process hides its own words",
 }
 """Recipes whose losses depend on how a batch is divided, and why."""
 

@@ -67,9 +67,11 @@ class RegionModel(PretrainedModel):
 
     Attributes:
         matched_class: which of the two says that text and image belong together.
+        reads_boxes: whether it reads where regions lie.
     """
 
     matched_class: ClassVar[int]
+    reads_boxes: ClassVar[bool] = True
 
     def hide_regions(self, regions: Regions) -> tuple[Regions, Tensor]:
         """Regions with some hidden, and which these are, bool (batch, regions); here none is."""

@@ -125,6 +125,7 @@ class VisualBert(RegionModel):
     config_class = VisualBertConfig
     config: VisualBertConfig
     matched_class: ClassVar[int] = 0
+    reads_boxes: ClassVar[bool] = False
 
     def __init__(self, config: VisualBertConfig) -> None:
         super().__init__(config)

@@ -138,6 +138,8 @@ class RegionObjective(Objective):
                 init_model(self.model, start, self.tokenizer)
             else:
                 _init_text(self.model, text)
+        if isinstance(self.seen, RegionFiles):
+            self.seen.boxes_needed = self.model.reads_boxes
 
     def id(self, token: str) -> int:
         """The id of a special token."""
@@ -227,7 +229,8 @@ class EncodedRegions:
         missing = {key: image for key, image in zip(keys, seen.pixels, strict=True) if key not in kept}
         if missing:
             self.encoder.to(device)
-            found = self.encoder.encode([image.cpu().numpy() for image in missing.values()])
+            # One by one: in another batch the last bit may differ, and a resumed run goes on bit for bit.
+            found = self.encoder.encode([image.cpu().numpy() for image in missing.values()], batch_size=1)
             for i, key in enumerate(missing):
                 kept[key] = Regions(*(None if part is None else part.cpu() for part in one_row(found, i)))
         rows = [kept[key] for key in keys]
@@ -244,9 +247,15 @@ class RegionFiles:
     Args:
         folder: of the files.
 
+    Attributes:
+        settings: of models that follow from them.
+        boxes_needed: whether a file without boxes is a bad sample.
+
     Raises:
         DataError: it holds none that can be read.
     """
+
+    boxes_needed = True
 
     def __init__(self, folder: Path) -> None:
         self.files = {path.stem: path for path in sorted(folder.glob("*.np[zy]"))}
@@ -273,6 +282,8 @@ class RegionFiles:
             found = read_regions(path)
         except (OSError, ValueError) as error:
             raise BadSample(name, str(error)) from None
+        if self.boxes_needed and found.boxes.isnan().any():
+            raise BadSample(name, "its regions have no boxes, which the model reads")
         if found.features.shape[-1] != self.settings["region_dim"]:
             raise BadSample(
                 name,

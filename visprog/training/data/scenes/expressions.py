@@ -16,8 +16,11 @@ from visprog.scenes.expressions import named_by, unique_expression
 from visprog.scenes.facts import RELATION_PHRASES
 from visprog.scenes.objects import DIRECTIONS
 
-from ..samples import BadSample, Boxes
+from ..samples import Boxes
 from ..source import BoxSource, SplitName
+
+STRIDE = 10_000_000
+"""From a scene without an expression to the one that takes its place, beyond all that are counted."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +87,14 @@ class ReferredScenes:
 
     def sample(self, key: int, rng: np.random.Generator) -> ReferredScene:
         """A scene and an expression, another one at each visit."""
-        which = key % len(self.scenes)
-        scene = self.scenes[which][key]
-        expression = unique_expression(
-            scene.objects, random.Random(int(rng.integers(2**32))), color=scene.colored,
-            rare=self.splits[which] == "held_out", related=self.related,
-        )  # fmt: skip
-        if not expression:
-            raise BadSample(f"scene {key}", "no expression names one of its objects alone")
+        which, rare = key % len(self.scenes), self.splits[key % len(self.scenes)] == "held_out"
+        random_words, expression = random.Random(int(rng.integers(2**32))), ""
+        while not expression:  # in one scene of a hundred no object can be told from the others: take another
+            scene = self.scenes[which][key]
+            expression = unique_expression(
+                scene.objects, random_words, color=scene.colored, rare=rare, related=self.related
+            )
+            key += STRIDE
         labels = tuple(one.name for one in scene.objects)
         crowd = np.zeros(len(labels), bool)
         return ReferredScene(
