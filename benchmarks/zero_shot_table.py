@@ -76,7 +76,7 @@ def _pooled(model: Clip, pixels: ImageProcessor, pictures: Sequence[ImageArray])
 def _read(
     pairs: Pairs, names: Sequence[str], part: Part, limit: int | None
 ) -> tuple[list[ImageArray], Tensor]:
-    places = divide(pairs, part)
+    places = divide(pairs.names, part)
     if limit is not None:
         places = places[:: max(1, len(places) // limit)][:limit]
     found = [pairs[i] for i in places]

@@ -150,7 +150,7 @@ def test_prompts_are_text() -> None:
 
 LAYERS = (
     {"errors"},
-    {"plugins", "files", "prompts", "sandbox", "models"},
+    {"plugins", "files", "prompts", "sandbox", "models", "language"},
     {"trust", "report", "llm"},
     {"config", "values"},
     {"registry"},
@@ -180,6 +180,7 @@ BESIDE = {
         "values",
         "prompts",
         "files",
+        "language",
         "errors",
     },
     "tools": {"tools", "registry", "models", "llm", "values", "prompts", "files", "errors"},

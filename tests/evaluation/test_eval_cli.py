@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from visprog import cli
+from visprog.evaluation.benchmark import BENCHMARKS
+from visprog.evaluation.models.benchmark import MODEL_BENCHMARKS
 
 from .conftest import png
 
@@ -50,7 +52,9 @@ def test_a_benchmark_and_its_comparison(questions: Path, capsys: pytest.CaptureF
 def test_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["eval", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 16 and all(len(line.split()) > 3 for line in lines)
+    assert len(lines) == len(BENCHMARKS) + len(MODEL_BENCHMARKS) and all(
+        len(line.split()) > 3 for line in lines
+    )
 
 
 @pytest.mark.parametrize(

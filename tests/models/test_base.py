@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 import visprog.models as models  # noqa: E402
 from visprog.models import BUNDLED, WEIGHTS, PretrainedModel, load_model  # noqa: E402
+from visprog.models.albef import Albef, AlbefConfig, AlbefImageEncoderConfig  # noqa: E402
 from visprog.models.base import MODEL_TYPES  # noqa: E402
 from visprog.models.bert import Bert, BertConfig  # noqa: E402
 from visprog.models.clip.model import (  # noqa: E402
@@ -41,6 +42,11 @@ SHAPE: dict[str, Any] = {"dim": 16, "layers": 1, "heads": 2, "hidden": 16}
 IMAGES, TOKENS = torch.rand(1, 3, 16, 16), torch.tensor([[1, 2, 3, 4, 5, 6]])
 
 MODELS: list[tuple[type[PretrainedModel], Any, dict[str, Any]]] = [
+    (
+        Albef,
+        AlbefConfig(AlbefImageEncoderConfig(16, 8, **SHAPE), BertConfig(20, 6, 2, 16, 1, 2, 16), 1, 8),
+        {"images": IMAGES, "tokens": TOKENS},
+    ),
     (Bert, BertConfig(20, 6, 2, 16, 1, 2, 16), {"tokens": TOKENS}),
     (Clip, ClipConfig(IMAGE, TEXT), {"images": IMAGES, "tokens": TOKENS}),
     (ImageEncoder, IMAGE, {"images": IMAGES}),
@@ -104,9 +110,9 @@ def test_every_type_has_a_class_that_says_the_same() -> None:
     [
         (
             {"model_type": None},
-            r"has no model_type: save the model again with save_pretrained, or add one of bert",
+            r"has no model_type: save the model again with save_pretrained, or add one of albef",
         ),
-        ({"model_type": "mystery"}, r"'mystery', which is not implemented: known are bert, .*siglip$"),
+        ({"model_type": "mystery"}, r"'mystery', which is not implemented: known are albef, .*siglip$"),
     ],
 )
 def test_a_type_that_is_missing_or_unknown_is_one_sentence(

@@ -227,3 +227,29 @@ def test_edges_are_drawn_out_to_a_square() -> None:
     assert (wide[:6, :5] == pixels[0, 0]).all() and (wide[6:, 7:] == pixels[1, 3]).all()
     assert np.array_equal(pad_to_square(pixels, 0), pixels)
     assert np.array_equal(ImageProcessor(size=(4, 4), square=True).fit(pixels), pad_to_square(pixels))
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [
+        ImageProcessor(size=(64, 64)),
+        ImageProcessor(size=(64, 64), square=True),
+        ImageProcessor(size=(64, 64), square=True, corner=True),
+        ImageProcessor(shortest=64, crop=(64, 64)),
+        ImageProcessor(shortest=41, crop=(40, 64)),
+    ],
+)
+@pytest.mark.parametrize("size", [(90, 120), (120, 80), (64, 64)])
+def test_boxes_follow_their_image(processor: ImageProcessor, size: tuple[int, int]) -> None:
+    box = np.array([[30, 24, 54, 60]])
+    image = np.zeros((*size, 3), np.uint8)
+    image[24:60, 30:54] = 255
+    fitted, (left, top, right, bottom) = processor.fit(image), processor.fit_boxes(box, size)[0]
+    rows, columns = np.nonzero(fitted[..., 0] > 127)
+    seen = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    assert np.abs(np.subtract(seen, (left, top, right, bottom))).max() <= 1
+
+
+def test_a_box_outside_the_crop_is_empty() -> None:
+    boxes = ImageProcessor(shortest=32, crop=(32, 32)).fit_boxes(np.array([[0, 0, 10, 10]]), (40, 200))
+    assert boxes[0, 2] - boxes[0, 0] == 0

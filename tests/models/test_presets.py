@@ -9,6 +9,8 @@ torch = pytest.importorskip("torch")
 import visprog.models as models  # noqa: E402
 
 PARAMETERS = {
+    # Li et al. 2021: 85.8 M of the image encoder and 123.7 M of the text encoder, and the heads
+    "albef_base": 209_937_725,
     # Devlin et al. 2019, without pooler and next-sentence head
     "bert_base": 109_514_298,
     "bert_large": 335_174_458,

@@ -55,6 +55,13 @@ COCA = [
         "pool_heads": 2, "project": 16,
     }),
 ]  # fmt: skip
+ALBEF = [
+    *under("model.image_encoder", {**ENCODER, "stem": "null"}),
+    *under("model.text_encoder", TEXT),
+    *under("model", {"fusion_layers": 1, "project": 8}),
+    "distillation.queue=24",
+    "init_from=null",
+]
 LLAVA = ["model={type: llava, language_model: {dim: 16, layers: 1, heads: 2, hidden: 32}, feature_layers: [-1], "
          "merge: 2}", "init_from={image_encoder: '{data}/owl'}", "position_codes=true"]  # fmt: skip
 REGIONS = [
@@ -68,11 +75,15 @@ VILBERT = [
         "cross_heads": 2, "text_places": [1], "region_places": [0],
     }),
 ]  # fmt: skip
+SIMCLR = under("model.image_encoder", {**ENCODER, "stem": "null"})
 HUGE = ["fsdp=false", "data.held=0.2", "epochs=null", "activation_checkpointing=false", "workers=0"]
 CHANGES: dict[str, list[str]] = {
+    "albef": ALBEF,
     "clip": [*CLIP, "init_from=null"],
     "clip-captions": [*CLIP, "data={data}/pairs.csv", "vocabulary=300", "length=16"],
     "clip-cifar10": [*CLIP, "model.image_encoder.patch=8", "data={data}/classes.zip"],
+    "clip-hard-negatives": ["data={data}/pairs.csv", "init_from={data}/clip", "epochs=null"],
+    "clip-relations": [*CLIP],
     "coca": [*COCA, "init_from=null"],
     "coca-captions": [*COCA, "data={data}/pairs.csv", "vocabulary=300", "length=16"],
     "llava": [*LLAVA, "length=300"],
@@ -87,6 +98,7 @@ CHANGES: dict[str, list[str]] = {
     "sam": under("model", {
         "image_size": 32, "patch": 8, "dim": 16, "layers": 1, "heads": 2, "hidden": 32, "width": 16,
         "decoder_heads": 2, "decoder_hidden": 16, "iou_head_hidden_dim": 16}),
+    "simclr": SIMCLR,
     "vilbert": VILBERT,
     "vilbert-select": VILBERT,
     "visualbert": FUSED,
@@ -143,13 +155,15 @@ def make_data(folder: Path) -> None:
 
 
 def make_models(folder: Path) -> None:
-    """A detector as "owl", a language model in the hub's layout as "llama", and both joined as "llava"."""
+    """A detector as "owl", a CLIP as "clip", a language model in the hub's layout as "llama", and it joined with the
+    detector's eyes as "llava"."""
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
     for name in ("owl", "llava"):
         (folder / name).mkdir()
     load_recipe("owl", [*OWL, "scale=1"]).build().save(folder / "owl")
+    load_recipe("clip", [*CLIP, "init_from=null"]).build().save(folder / "clip")
     tokenizer = word_tokenizer(["user : assistant what is this it noise"], 64)
     model = Llama(LlamaConfig(vocab=len(tokenizer), dim=16, layers=1, heads=2, hidden=32, tied=False))
     llama = folder / "llama"

@@ -150,7 +150,7 @@ def test_classes_are_divided_and_learned(classes: Path, tmp_path: Path) -> None:
     objective = built("clip-cifar10", "model.image_encoder.patch=8", f"data={classes}")
     source: Any = objective.source
     assert source.names == ["cat", "dog"]
-    parts = [divide(source.pairs, part) for part in ("train", "val", "test")]
+    parts = [divide(source.pairs.names, part) for part in ("train", "val", "test")]
     assert sorted(i for part in parts for i in part) == list(range(60))
     assert min(map(len, parts)) > 0 and len(parts[0]) > 35
     batch = batch_of(objective, "train", len(parts[0]))

@@ -310,7 +310,7 @@ def step(task: Instruction, optimizer: OptimizerConfig) -> tuple[dict[str, Any],
 
 
 def test_what_does_not_fit_is_named(files: Path, encoder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="init_from: give a trained LLaVA, or both parts of a new one"):
+    with pytest.raises(DataError, match="init_from: give a trained model, or both parts of a new one"):
         built("llava-align", f"data={files / 'data.json'}")
     data: Any = joined(files, encoder, "length=9").data("train")
     with pytest.raises(BadSample, match="9 are the most"):

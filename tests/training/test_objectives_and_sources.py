@@ -23,7 +23,7 @@ from visprog.training.fit import fit  # noqa: E402
 from visprog.training.objective import OBJECTIVES, find_objective  # noqa: E402
 from visprog.training.recipe import load_recipe  # noqa: E402
 
-from .recipes import CLIP, COCA, FUSED, LLAVA, OWL, VILBERT, changes, make_data  # noqa: E402
+from .recipes import ALBEF, CLIP, COCA, FUSED, LLAVA, OWL, SIMCLR, VILBERT, changes, make_data  # noqa: E402
 
 SIZE = (36, 30)
 SMALL = {
@@ -31,10 +31,12 @@ SMALL = {
     "caption": ("coca", [*COCA, "init_from=null", "length=40"]),
     "detection": ("owl", [*OWL, "anchor=3"]),
     "masks": ("sam", None),
+    "matching": ("albef", ALBEF),
     "instruction": ("llava", [*LLAVA, "length=400"]),
     "masked-regions": ("visualbert", [*FUSED, "vocabulary=200"]),
     "select": ("vilbert-select", [*VILBERT, "vocabulary=200"]),
     "answers": ("lxmert", [*changes("lxmert", Path("{data}")), "vocabulary=200"]),
+    "self-supervised": ("simclr", SIMCLR),
 }
 """Objective → a recipe of it, and what makes it small."""
 
@@ -43,10 +45,12 @@ LAYOUTS = {
     "scene-captions": ["{source: scene-captions}"],
     "scene-statements": ["{source: scene-statements}"],
     "scene-expressions": ["{source: scene-expressions}"],
+    "scene-relations": ["{source: scene-relations}"],
     "captions": ["{source: captions, path: '{data}/pairs.csv'}", "{source: captions, path: '{data}/beside'}",
                  "{source: captions, path: '{data}/captions.json'}",
                  "{source: captions, path: '{data}/{0..1}.tar', val: '{data}/1.tar'}"],
     "classes": ["{source: classes, path: '{data}/classes.zip'}"],
+    "images": ["{source: images, path: '{data}/coco'}", "{source: images, path: '{data}/images', val: '{data}/coco'}"],
     "annotations": ["{source: annotations, path: '{data}/coco/polygons.json'}",
                     "{source: annotations, path: '{data}/coco/runs.json'}",
                     "{source: annotations, path: '{data}/coco/packed.json'}",

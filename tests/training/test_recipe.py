@@ -58,7 +58,7 @@ def test_a_recipe_survives_being_written(file: Path) -> None:
         ("optimizer.lr={head: fast}", "optimizer.lr.head must be a number, not 'fast'"),
         ("optimizer.lr=-1", "optimizer: lr must not be negative"),
         ("optimizer.betas=[0.9]", "optimizer.betas must have 2 entries, not 1"),
-        ("optimizer.name=adam", "optimizer.name must be one of 'adamw', 'muon', not 'adam'"),
+        ("optimizer.name=adam", "optimizer.name must be one of 'adamw', 'muon', 'lars', not 'adam'"),
         ("optimiser.lr=1", "unknown key 'optimiser': did you mean 'optimizer'?"),
         ("optimizer.lrs=1", "unknown key 'optimizer.lrs': did you mean 'lr'?"),
         ("net.widht=1", "unknown key 'net.widht': did you mean 'width'?"),

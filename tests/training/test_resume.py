@@ -77,7 +77,7 @@ def test_ctrl_c_saves_and_the_run_goes_on(tmp_path: Path, capfd: pytest.CaptureF
     assert_same(tmp_path / "stopped", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("name", ["adamw", "muon"])
+@pytest.mark.parametrize("name", ["adamw", "muon", "lars"])
 def test_a_part_that_no_loss_uses_does_not_hinder(tmp_path: Path, name: str) -> None:
     given = recipe("Spare", optimizer={"name": name, "lr": 0.01})
     fit(given, tmp_path / "whole")

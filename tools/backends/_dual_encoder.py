@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from visprog.errors import ToolError
+from visprog.values import Box, Region
 from visprog.values.image import Image
 
 from ._backend_file import known_words
@@ -56,6 +59,22 @@ class DualEncoder:
 
         return np.stack(self._images.get([image.digest for image in images], compute))
 
+    def encode_views(self, views: Sequence[Image | Region], batch_size: int) -> NDArray[np.float32]:
+        """N images and regions → (N, dim), rows of length 1. The feature of a region is pooled from the tokens of its
+        whole image.
+
+        Raises:
+            ToolError: There are regions, and the model has no features of regions.
+        """
+        images = {v.digest: v for v in views if isinstance(v, Image)}
+        regions = {_key(v): v for v in views if isinstance(v, Region)}
+        found: dict[Any, NDArray[np.float32]] = {}
+        if images:
+            found |= zip(images, self.encode_images(list(images.values()), batch_size), strict=True)
+        for part in chunks(list(regions), batch_size):
+            found |= zip(part, self._region_features([regions[key] for key in part]), strict=True)
+        return np.stack([found[v.digest if isinstance(v, Image) else _key(v)] for v in views])
+
     def encode_texts(
         self, texts: list[str], templates: tuple[str, ...], batch_size: int
     ) -> NDArray[np.float32]:
@@ -84,6 +103,34 @@ class DualEncoder:
         inputs = checkpoint.processor(images=[to_rgb(image) for image in images], return_tensors="pt")
         with checkpoint.running():
             return _unit(checkpoint.network.get_image_features(**checkpoint.send_all(inputs)).pooler_output)
+
+    def _region_features(self, regions: Sequence[Region]) -> NDArray[np.float32]:
+        import torch
+
+        checkpoint = self.checkpoint
+        processor, network = checkpoint.processor, checkpoint.network
+        if not isinstance(processor, Processor) or not hasattr(network, "encode_regions"):
+            raise ToolError(
+                f"the model '{checkpoint.source.name}' has no features of regions: leave out regions = true, or "
+                "train a CLIP with the key regions (visprog train)"
+            )
+        parents = [(region.image, region.box) for region in regions if region.image]
+        images = {image.digest: image for image, _ in parents}
+        boxes = [
+            processor.image_processor.fit_boxes(
+                np.array([[box.left, box.top, box.right, box.bottom]]), image.pixels.shape[:2]
+            )
+            for image, box in parents
+        ]
+        owners = [list(images).index(image.digest) for image, _ in parents]
+        inputs = processor.image_processor([image.pixels for image in images.values()])
+        with checkpoint.running():
+            _, features = network.encode_regions(
+                checkpoint.send(inputs),
+                checkpoint.send(torch.from_numpy(np.concatenate(boxes))),
+                checkpoint.send(torch.tensor(owners)),
+            )
+            return _unit(features)
 
     def _text_features(self, lines: list[str]) -> NDArray[np.float32]:
         checkpoint = self.checkpoint
@@ -143,6 +190,11 @@ def templates_for(folder: Path | None, trained_here: bool) -> tuple[str, ...]:
         known = known_words(folder) or frozenset()
         found = tuple(t for t in found if known.issuperset(re.findall(r"\w+", t.lower())))
     return found
+
+
+def _key(region: Region) -> tuple[str, Box]:
+    """Identifies the features of a region."""
+    return region.image.digest if region.image else "", region.box
 
 
 def _unit(features: Any) -> NDArray[np.float32]:

@@ -35,9 +35,9 @@ HEAD = re.compile(
 
 
 class Comparison(NamedTuple):
-    """One call: an image, and the texts to compare it with."""
+    """One call: an image, or a region of the features of one, and the texts to compare it with."""
 
-    image: Image
+    image: Image | Region
     texts: list[str]
     denied: bool = False
 
@@ -48,16 +48,25 @@ class ClipBackend(ModelBackend):
     Args:
         margin: Width added to a region on each side, as a share of its longer side.
         batch_size: Number of images or texts that the network encodes at once.
+        regions: Whether a region is judged by its part of the features of the whole image instead of by its crop; by
+            default so if the model was trained on captions of regions (`visprog train`, key `regions`).
     """
 
     default_model = CLIP
     parameter: str
 
     def __init__(
-        self, model: str | None = None, *, margin: float = 0.05, batch_size: int = 32, **options: Any
+        self,
+        model: str | None = None,
+        *,
+        margin: float = 0.05,
+        batch_size: int = 32,
+        regions: bool | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(model, **options)
         self.margin, self.batch_size = margin, batch_size
+        self.regions = self.settings.option("regions", regions, False)
         self.vocabulary = self.settings.vocabulary
 
     def unload(self) -> None:
@@ -85,7 +94,7 @@ class ClipBackend(ModelBackend):
     def cosines(self, asked: list[Comparison]) -> list[NDArray[np.float32]]:
         """For each call, the cosines between its image and its texts."""
         encoder = self.encoder
-        images = encoder.encode_images([ask.image for ask in asked], self.batch_size)
+        images = encoder.encode_views([ask.image for ask in asked], self.batch_size)
         texts = [text for ask in asked for text in ask.texts]
         templates = ("{}",) if self.vocabulary else templates_for(self.folder, encoder.trained_here)
         if templates != ("{}",):
@@ -112,9 +121,12 @@ class ClipBackend(ModelBackend):
             text, known_words(self.folder), model=self.model, tool=self.tool, way_out=way_out
         )
 
-    def _crop(self, image: Image | Region) -> Image:
+    def _crop(self, image: Image | Region) -> Image | Region:
         """What the model is shown. Raises `Refused` if it was not taught such images."""
-        return crop_to(to_view(image, self.folder, self.tool), self.margin)
+        view = to_view(image, self.folder, self.tool)
+        return (
+            view if self.regions and isinstance(view, Region) and view.image else crop_to(view, self.margin)
+        )
 
     def _near_misses(self, text: str) -> list[str]:
         """What a text is compared with if the model knows few words: itself with one word exchanged. Empty if it reads

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .common import ConfigOption, Group, JsonOption, PlannerOption, Result, ResumeOption, UsageError
+from .common import ConfigOption, Group, JsonOption, PlannerOption, Result, ResumeOption, UsageError, say
+
+if TYPE_CHECKING:
+    from ..evaluation.models.benchmark import ModelBenchmark
 
 
 class Shown(StrEnum):
@@ -71,13 +74,15 @@ def eval_benchmark(
     visprog eval compare runs/eval-nlvr runs/eval-nlvr-oracle
     """
     from ..evaluation.benchmark import benchmark_names, load_class, open_benchmark
+    from ..evaluation.models.benchmark import MODEL_BENCHMARKS, load_model_benchmark
 
     if names:
         about = {name: _about(load_class(name)) for name in benchmark_names()}
+        of_models = {name: _about(load_model_benchmark(name)) for name in MODEL_BENCHMARKS}
         if not json:
-            for name, text in about.items():
-                print(f"{name:<12}{text}")
-        return Result({"status": "ok", "benchmarks": about})
+            for name, text in {**about, **of_models}.items():
+                print(f"{name:<18}{text}")
+        return Result({"status": "ok", "benchmarks": about, "model_benchmarks": of_models})
     if benchmark is None or data is None:
         raise UsageError("write visprog eval BENCHMARK DATA; visprog eval --list names the benchmarks")
     from ..config import Config
@@ -195,6 +200,67 @@ def eval_planner_questions(
         print_planner_questions(summary, writer.name)
     data = {"status": "ok", "planner": writer.name, **summary, "failures": failures}
     return Result(data, int(gate and not summary["open"]))
+
+
+@evaluation.command("compositionality")
+def eval_compositionality(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...", help="Names of bundled models, folders, or hub ids.", show_default=False
+        ),
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            help="Folder or archive with the files of ARO and their images, or a JSON file of entries as in "
+            "VG-Relation; by default drawn scenes.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=2, help="Number of entries per test (500 by default).")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder of the run; runs/eval-compositionality by default."),
+    ] = None,
+    resume: ResumeOption = None,
+    json: JsonOption = False,
+) -> Result:
+    """Measure whether CLIP-like models tell "a red square left of a blue circle" from captions of the same words (ARO),
+    beside plain retrieval.
+
+    \b
+    visprog eval compositionality clip
+    visprog eval compositionality openai/clip-vit-base-patch32 runs/clip-hard-negatives/last
+    visprog eval compositionality clip --data data/aro --limit 2000
+    """
+    from ..evaluation.models.compositionality import Compositionality
+
+    return _measure(Compositionality(models, data, limit), output, resume, json)
+
+
+def _measure(benchmark: ModelBenchmark, output: Path | None, resume: bool | None, json: bool) -> Result:
+    """Run a benchmark of models in its folder, with its progress, and print its tables."""
+    from ..evaluation.folder import EvaluationFolder
+    from ..evaluation.models.benchmark import run_model_benchmark
+    from ..evaluation.progress import progress
+    from ..evaluation.show import print_tables
+
+    folder = output or Path("runs") / f"eval-{benchmark.name}"
+    total = len(benchmark.parts())
+    done = 0 if resume is False else len(list(EvaluationFolder(folder, {}).ids()))
+    try:
+        with progress(total, min(done, total)) as watch:
+            summary = run_model_benchmark(benchmark, folder, resume=resume, watch=watch)
+    except KeyboardInterrupt:
+        say(f"\nresults are kept in {folder}; run the same command again to resume")
+        raise
+    if not json:
+        print_tables(benchmark.tables(summary))
+        print(f"\n{folder}")
+    return Result({"status": "ok", "folder": str(folder), **summary})
 
 
 def _about(cls: type) -> str:

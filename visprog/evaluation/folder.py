@@ -130,7 +130,7 @@ def made_with(benchmark: Benchmark, planner: Any, config: Config, oracle: bool) 
         "benchmark": benchmark.name,
         "split": benchmark.split or "",
         "data": benchmark.data.name,
-        "data_digest": _digest(benchmark.data),
+        "data_digest": data_digest(benchmark.data),
         "planner": name,
         "planner_digest": _planner_digest(name, options),
         "oracle": oracle,
@@ -142,7 +142,8 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     return read_lines(path) if path.exists() else iter(())
 
 
-def _digest(data: Path) -> str:
+def data_digest(data: Path) -> str:
+    """Digest of a data set: of a folder or an archive from its names and sizes, of a file from its bytes."""
     if data.is_dir() or is_archive(data):
         return BenchmarkFiles(data).digest()
     return hashlib.sha256(data.read_bytes() if data.is_file() else str(data).encode()).hexdigest()

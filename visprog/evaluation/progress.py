@@ -16,8 +16,10 @@ INTERVAL = 30.0
 def progress(total: int, done: int = 0) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Context manager that gives the function to call with every row that is written.
 
+    Rows with "right" are answers, and their share of right ones is shown.
+
     Args:
-        total: Number of questions of the run.
+        total: Number of questions, or of parts, of the run.
         done: Number of those that an earlier run has answered.
     """
     if sys.stderr.isatty():
@@ -28,13 +30,13 @@ def progress(total: int, done: int = 0) -> Iterator[Callable[[Mapping[str, Any]]
 
     def report(row: Mapping[str, Any]) -> None:
         nonlocal count, right, last_line
-        count, right, now = count + 1, right + row["right"], time.monotonic()
+        count, right, now = count + 1, right + row.get("right", 0), time.monotonic()
         if now - last_line >= INTERVAL or count == total:
             last_line = now
             rate = (count - done) / max(now - start, 1e-9)
             left = _duration((total - count) / rate)
-            share = f"{right / (count - done):.0%} right"
-            print(f"{count} of {total} · {rate:.2g} per second · {left} left · {share}", file=sys.stderr)
+            share = f" · {right / (count - done):.0%} right" if "right" in row else ""
+            print(f"{count} of {total} · {rate:.2g} per second · {left} left{share}", file=sys.stderr)
 
     yield report
 
@@ -49,7 +51,7 @@ def _bar(total: int, done: int) -> Iterator[Callable[[Mapping[str, Any]], None]]
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
-        TextColumn("left · {task.fields[right]}"),
+        TextColumn("left{task.fields[right]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=total, completed=done, rate="", right="")
@@ -57,9 +59,10 @@ def _bar(total: int, done: int) -> Iterator[Callable[[Mapping[str, Any]], None]]
 
         def step(row: Mapping[str, Any]) -> None:
             nonlocal count, right
-            count, right = count + 1, right + row["right"]
+            count, right = count + 1, right + row.get("right", 0)
             rate = count / max(time.monotonic() - start, 1e-9)
-            bar.update(task, advance=1, rate=f"{rate:.2g} per second ·", right=f"{right / count:.0%} right")
+            share = f" · {right / count:.0%} right" if "right" in row else ""
+            bar.update(task, advance=1, rate=f"{rate:.2g} per second ·", right=share)
 
         yield step
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..files.plain_text import plain
+from .models.benchmark import SummaryTable
 from .report import short
 
 MAX_SHOWN = 20
@@ -83,6 +84,17 @@ def print_comparison(found: Mapping[str, Any]) -> None:
         out.print(table)
         if len(found["differ"]) > MAX_SHOWN:
             out.print(f"and {len(found['differ']) - MAX_SHOWN} more: see --json")
+
+
+def print_tables(tables: Sequence[SummaryTable]) -> None:
+    """Print the tables of a benchmark of models."""
+    out = Console(highlight=False)
+    for title, columns, rows in tables:
+        table = _table(*columns)
+        for cells in rows:
+            table.add_row(*(Text(plain(cell)) for cell in cells))
+        out.print(Text(plain(f"\n{title}\n")))
+        out.print(table)
 
 
 def print_planner_questions(found: Mapping[str, Any], planner: str) -> None:

@@ -7,12 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .albef import Albef as Albef
+    from .albef import AlbefConfig as AlbefConfig
+    from .albef import AlbefImageEncoderConfig as AlbefImageEncoderConfig
+    from .albef import albef_base as albef_base
     from .base import PretrainedModel as PretrainedModel
     from .base import load_model as load_model
     from .bert import Bert as Bert
     from .bert import BertConfig as BertConfig
     from .bert import bert_base as bert_base
     from .bert import bert_large as bert_large
+    from .blip2.generator import Blip2Generator as Blip2Generator
+    from .blip2.generator import Blip2GeneratorConfig as Blip2GeneratorConfig
+    from .blip2.model import Blip2 as Blip2
+    from .blip2.model import Blip2Config as Blip2Config
+    from .blip2.model import blip2_vit_g as blip2_vit_g
+    from .blip2.model import blip2_vit_l as blip2_vit_l
+    from .blip2.qformer import QFormer as QFormer
+    from .blip2.qformer import QFormerConfig as QFormerConfig
     from .clip.model import Clip as Clip
     from .clip.model import ClipConfig as ClipConfig
     from .clip.model import ImageEncoder as ImageEncoder
@@ -47,6 +59,8 @@ if TYPE_CHECKING:
     from .owlvit import owlvit_large_patch14 as owlvit_large_patch14
     from .preprocess.image_processor import ImageProcessor as ImageProcessor
     from .preprocess.tokenizer import Tokenizer as Tokenizer
+    from .probe import Probe as Probe
+    from .probe import ProbeConfig as ProbeConfig
     from .region_encoder import RegionEncoder as RegionEncoder
     from .sam.automatic import SamAutomaticMaskGenerator as SamAutomaticMaskGenerator
     from .sam.model import Sam as Sam
@@ -62,6 +76,8 @@ if TYPE_CHECKING:
     from .siglip import siglip_base_patch16_224 as siglip_base_patch16_224
     from .siglip import siglip_large_patch16_256 as siglip_large_patch16_256
     from .siglip import siglip_so400m_patch14_384 as siglip_so400m_patch14_384
+    from .simclr import Simclr as Simclr
+    from .simclr import SimclrConfig as SimclrConfig
     from .vilbert import Vilbert as Vilbert
     from .vilbert import VilbertConfig as VilbertConfig
     from .vilbert import vilbert_base as vilbert_base
@@ -77,8 +93,12 @@ BUNDLED = ("clip", "coca", "llava", "owl", "planner", "sam")
 """Names of the bundled models, which are their folders in `WEIGHTS`."""
 
 _NAMES = {
+    "albef": "Albef AlbefConfig AlbefImageEncoderConfig albef_base",
     "base": "PretrainedModel load_model",
     "bert": "Bert BertConfig bert_base bert_large",
+    "blip2.generator": "Blip2Generator Blip2GeneratorConfig",
+    "blip2.model": "Blip2 Blip2Config blip2_vit_g blip2_vit_l",
+    "blip2.qformer": "QFormer QFormerConfig",
     "clip.model": """
         Clip ClipConfig ImageEncoder ImageEncoderConfig TextEncoder TextEncoderConfig clip_vit_b_16
         clip_vit_b_32 clip_vit_l_14 clip_vit_l_14_336
@@ -91,6 +111,7 @@ _NAMES = {
     "owlvit": "OwlVit OwlVitConfig owlv2_base owlvit_base_patch16 owlvit_base_patch32 owlvit_large_patch14",
     "preprocess.image_processor": "ImageProcessor",
     "preprocess.tokenizer": "Tokenizer",
+    "probe": "Probe ProbeConfig",
     "region_encoder": "RegionEncoder",
     "sam.automatic": "SamAutomaticMaskGenerator",
     "sam.model": "Sam SamConfig sam_vit_b sam_vit_h sam_vit_l",
@@ -99,6 +120,7 @@ _NAMES = {
         Siglip SiglipConfig SiglipImageEncoderConfig SiglipTextEncoderConfig siglip_base_patch16_224
         siglip_large_patch16_256 siglip_so400m_patch14_384
     """,
+    "simclr": "Simclr SimclrConfig",
     "vilbert": "Vilbert VilbertConfig vilbert_base",
     "visualbert": "VisualBert VisualBertConfig visualbert_base",
     "zero_shot": "ZeroShot",

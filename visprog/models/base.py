@@ -30,7 +30,10 @@ LAYOUT = "visprog"
 """The `layout` of the folders that `PretrainedModel.save_pretrained` writes."""
 
 MODEL_TYPES = {
+    "albef": "albef:Albef",
     "bert": "bert:Bert",
+    "blip2": "blip2.model:Blip2",
+    "blip2_generator": "blip2.generator:Blip2Generator",
     "clip": "clip.model:Clip",
     "clip_text_model": "clip.model:TextEncoder",
     "clip_vision_model": "clip.model:ImageEncoder",
@@ -40,8 +43,11 @@ MODEL_TYPES = {
     "lxmert": "lxmert:Lxmert",
     "owlv2": "owlvit:OwlVit",
     "owlvit": "owlvit:OwlVit",
+    "probe": "probe:Probe",
     "sam": "sam.model:Sam",
     "siglip": "siglip:Siglip",
+    "siglip_vision_model": "siglip:SiglipImageEncoder",
+    "simclr": "simclr:Simclr",
     "vilbert": "vilbert:Vilbert",
     "visual_bert": "visualbert:VisualBert",
 }
@@ -76,8 +82,11 @@ class PretrainedModel(nn.Module):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         save_weights(self, folder, dtype)
-        settings = {"layout": LAYOUT, "model_type": self.model_type, **asdict(self.config)}
-        (folder / "config.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        (folder / "config.json").write_text(json.dumps(self.settings(), indent=1) + "\n", encoding="utf-8")
+
+    def settings(self) -> dict[str, Any]:
+        """What `config.json` holds: `layout`, `model_type`, and the fields of the configuration."""
+        return {"layout": LAYOUT, "model_type": self.model_type, **asdict(self.config)}
 
     @classmethod
     def from_pretrained(
@@ -114,8 +123,17 @@ class PretrainedModel(nn.Module):
         check_type(model_type(raw, source), cls, source)
         if not is_own(raw):
             return cls.from_public(raw)
-        settings = {key: value for key, value in raw.items() if key not in ("layout", "model_type")}
-        return from_json(cls.config_class, settings, source), dict
+        return cls.config_from(raw, source), dict
+
+    @classmethod
+    def config_from(cls, settings: Mapping[str, Any], source: str | Path) -> Any:
+        """The configuration in what `settings` gave.
+
+        Raises:
+            ValueError: there are settings that it does not have.
+        """
+        own = {key: value for key, value in settings.items() if key not in ("layout", "model_type")}
+        return from_json(cls.config_class, own, source)
 
 
 def load_model(
@@ -131,6 +149,17 @@ def load_model(
     folder = fetch(source, revision)
     found = _class_of(model_type(read_json(folder / "config.json"), source), source)
     return found.from_pretrained(folder, dtype=dtype)
+
+
+def build_model(settings: Mapping[str, Any], source: str | Path) -> PretrainedModel:
+    """A model with fresh weights, of the type and the configuration in `settings`, as `PretrainedModel.settings` gives
+    them.
+
+    Raises:
+        ValueError: the type is missing or unknown, or there are settings that it does not have.
+    """
+    found = _class_of(model_type(settings, source), source)
+    return found(found.config_from(settings, source))
 
 
 def model_type(raw: Mapping[str, Any], source: str | Path) -> str:

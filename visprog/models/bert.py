@@ -36,6 +36,8 @@ class BertConfig:
         activation: of the feed-forward layers.
         dropout: rate of embeddings, attention weights and branches in training.
         pad: id of the token that fills shorter texts.
+        start: id of the token that every text begins with.
+        mask: id of the token that stands for a hidden word.
         eps: epsilon of the norms.
     """
 
@@ -49,6 +51,8 @@ class BertConfig:
     activation: str = "gelu"
     dropout: float = 0.1
     pad: int = 0
+    start: int = 101
+    mask: int = 103
     eps: float = 1e-12
 
     @classmethod

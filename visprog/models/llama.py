@@ -352,6 +352,21 @@ def attended(
     return positions, causal[None, None] & mask[:, None, None, :] | itself
 
 
+def check_placeholders(places: Tensor, features: Tensor | None) -> None:
+    """Refuse a batch whose placeholders are not as many as the features that take their places.
+
+    Args:
+        places: bool (batch, length), True for placeholders.
+        features: (n, count, dim), of all images of the batch; None if there are none.
+
+    Raises:
+        ValueError: the numbers differ.
+    """
+    found = 0 if features is None else features.shape[0] * features.shape[1]
+    if not torch.compiler.is_compiling() and int(places.sum()) != found:
+        raise ValueError(f"{int(places.sum())} placeholders for {found} features of images")
+
+
 def model_keys(theirs: str, ours: str) -> list[tuple[str, str]]:
     """Key pairs of all but the head, their names and ours each with a prefix."""
     layer, block = f"{theirs}layers.{{}}.", f"{ours}blocks.{{}}."

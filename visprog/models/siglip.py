@@ -111,12 +111,15 @@ class AttentionPoolHead(nn.Module):
         return (x + self.mlp(self.norm(x)))[:, 0]
 
 
-class SiglipImageEncoder(nn.Module):
-    """A vision transformer that ends in an attention pool."""
+class SiglipImageEncoder(PretrainedModel):
+    """A vision transformer that ends in an attention pool. Alone, only own folders are read."""
+
+    model_type = "siglip_vision_model"
+    config_class = SiglipImageEncoderConfig
+    config: SiglipImageEncoderConfig
 
     def __init__(self, config: SiglipImageEncoderConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.patches = PatchEmbed(config.dim, config.patch, config.channels)
         self.positions = nn.Parameter(torch.empty((config.size // config.patch) ** 2, config.dim))
         self.blocks = make_blocks(config)

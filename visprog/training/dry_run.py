@@ -151,7 +151,7 @@ class _Counted:
     """The batches of a trainer, and how much of what they held."""
 
     def __init__(self, trainer: Trainer) -> None:
-        self.batches, self.objective = trainer.batches(), trainer.objective
+        self.batches, self.objective = trainer.batches(refreshed=False), trainer.objective
         self.amounts: Counter[str] = Counter()
 
     def __iter__(self) -> _Counted:

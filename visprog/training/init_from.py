@@ -13,6 +13,7 @@ from visprog.models.base import PretrainedModel, load_model
 from visprog.models.checkpoint.checkpoint import load_exactly
 from visprog.models.checkpoint.hub import fetch
 from visprog.models.clip.model import ImageEncoder
+from visprog.models.llama import Llama
 from visprog.models.nn import resize_positions
 from visprog.models.preprocess.tokenizer import Tokenizer
 
@@ -52,11 +53,25 @@ def load_image_encoder(source: str) -> ImageEncoder:
     return encoder
 
 
+def load_language_model(source: str) -> Llama:
+    """A trained LLaMA, or that of a trained model that has one, such as a LLaVA.
+
+    Raises:
+        DataError: there is none.
+    """
+    trained = load_start(source)
+    found = trained if isinstance(trained, Llama) else getattr(trained, "language_model", None)
+    if not isinstance(found, Llama):
+        raise DataError(f"init_from: {source} is a {type(trained).__name__}, which has no language model")
+    return found
+
+
 def init_model(model: nn.Module, init_from: InitFrom, tokenizer: Tokenizer | None = None) -> None:
     """Copy what trained models have learned into a new one.
 
     Of a whole model everything is copied, with positions interpolated to another grid; the embeddings of words only if
-    the tokenizers have the same. Of an image encoder everything but its projection is copied.
+    the tokenizers have the same. Of an image encoder everything but its projection is copied, and the
+    first blocks if the new one has fewer: BLIP-2 reads the layer before the last.
 
     Raises:
         DataError: a trained model is missing, or has another shape.
@@ -94,9 +109,7 @@ def _init_image_encoder(encoder: Any, source: str) -> None:
     trained, own = load_image_encoder(source).state_dict(), encoder.state_dict()
     state = {name: value for name, value in own.items() if not name.startswith("blocks.")}
     state |= {
-        name: value
-        for name, value in trained.items()
-        if name.startswith("blocks.") or (name in own and not name.startswith("projection"))
+        name: value for name, value in trained.items() if name in own and not name.startswith("projection")
     }
     state["positions"] = _resized(trained["positions"], own["positions"])
     _copy(encoder, state, source)

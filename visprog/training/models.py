@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from visprog.models.base import MODEL_TYPES, PretrainedModel
 from visprog.models.checkpoint.hub import fetch
 from visprog.models.preprocess.image_processor import ImageProcessor
-from visprog.models.preprocess.tokenizer import END, Tokenizer, bpe_tokenizer, word_tokenizer
+from visprog.models.preprocess.tokenizer import END, START, Tokenizer, bpe_tokenizer, word_tokenizer
 
 from .data.samples import DataError
 from .data.source import Source
@@ -68,8 +68,17 @@ def build_reader(
         trained = trained_source(config.init_from)
         model = load_start(trained)
         return model, load_tokenizer(trained), load_processor(trained) or square_processor(model, source)
-    tokenizer = make_tokenizer(source, config.length, config.vocabulary)
-    model = new_model(section, vocab=len(tokenizer), length=config.length, end=tokenizer.id(END))
+    special: Mapping[str, str] = getattr(find_model(section.name), "special_tokens", {})
+    tokenizer = make_tokenizer(source, config.length, config.vocabulary, tuple(special.values()))
+    ids = {name: tokenizer.id(token) for name, token in special.items()}
+    model = new_model(
+        section,
+        vocab=len(tokenizer),
+        length=config.length,
+        start=tokenizer.id(START),
+        end=tokenizer.id(END),
+        **ids,
+    )
     prime(model)
     init_model(model, config.init_from, tokenizer)
     return model, tokenizer, square_processor(model, source)

@@ -29,10 +29,12 @@ OBJECTIVES: Mapping[str, str] = {
     "caption": f"{_HERE}.caption:Captioning",
     "detection": f"{_HERE}.detection:Detection",
     "masks": f"{_HERE}.masks:InteractiveMasks",
+    "matching": f"{_HERE}.matching:Matching",
     "instruction": f"{_HERE}.instruction:Instruction",
     "masked-regions": f"{_HERE}.masked_regions:MaskedRegions",
     "select": f"{_HERE}.select:Select",
     "answers": f"{_HERE}.answers:Answers",
+    "self-supervised": f"{_HERE}.self_supervised:SelfSupervised",
 }
 """The objectives that a recipe can name, and where each is: "module:class". A recipe may also write that itself."""
 
@@ -81,8 +83,11 @@ class Objective(ABC):
         metric: the score that chooses the best weights.
         lower_is_better: whether a smaller `metric` is better.
         model: what is trained, saved and counted.
+        teacher: what else the loss needs that changes in training, such as a moving copy of the model: on the same
+            devices and in the checkpoints of a run, but neither trained by the optimizer nor saved with the model.
         size: side of the images that a source draws, in pixels.
         tokenizer, image_processor: saved beside the model; None if it has none.
+        refresh_every: number of steps between calls of `refresh`; 0 calls it before the first step alone, None never.
     """
 
     Config: ClassVar[Any]
@@ -91,9 +96,11 @@ class Objective(ABC):
     metric: str = "loss"
     lower_is_better: bool = False
     model: nn.Module
+    teacher: nn.Module | None = None
     size: int = 0
     tokenizer: Any = None
     image_processor: Any = None
+    refresh_every: int | None = None
 
     def __init__(self, config: Any, model: Any, source: Source) -> None:
         self.config, self.source = config, source
@@ -145,6 +152,21 @@ class Objective(ABC):
             f"{type(self).__name__} has validation data, so it needs 'predict' and 'score'"
         )
 
+    def refresh(self, collect: Collect) -> None:
+        """Change the data to train on by what the model has learned. The loader is started anew afterwards.
+
+        Args:
+            collect: passes over samples, and gives what a function of a batch returns for all of them.
+        """
+        raise NotImplementedError(f"{type(self).__name__} sets refresh_every, so it needs 'refresh'")
+
+    def state(self) -> dict[str, Tensor]:
+        """What `refresh` found, for checkpoints; empty before its first call."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:  # noqa: B027  # most have none
+        """The inverse of `state`."""
+
     def after_step(self) -> None:  # noqa: B027  # most objectives have nothing to do here
         """What must hold after each update, such as a clamped temperature."""
 
@@ -160,18 +182,19 @@ class Objective(ABC):
         return {"images": len(batch["images"])} if "images" in batch else {}
 
     def save(self, folder: Path) -> None:
-        """Write the model, its tokenizer and its image processor so that the tools can load them, and
-        `backend_settings`."""
+        """Write the model, its tokenizer, its image processor and `backend.json`, so that the tools can load them."""
         self.model.save_pretrained(folder, torch.float16)
         for part in (self.tokenizer, self.image_processor):
             if part is not None:
                 part.save_pretrained(folder)
-        if settings := self.backend_settings():
-            (folder / "backend.json").write_text(json.dumps(settings, indent=1) + "\n")
+        if found := self.backend_file():
+            (folder / "backend.json").write_text(json.dumps(found, indent=1) + "\n")
 
-    def backend_settings(self) -> dict[str, Any]:
-        """What the tools are to know of the model, as `backend.json` holds it."""
-        return {} if self.source.vocabulary is None else {"vocabulary": self.source.vocabulary}
+    def backend_file(self) -> dict[str, Any]:
+        """What the tools read of the model in `backend.json`: the words of its data, if these are few; empty for
+        nothing."""
+        words = self.source.vocabulary
+        return {} if words is None else {"vocabulary": words}
 
 
 class PreparedStream:
@@ -210,6 +233,8 @@ class Runner(nn.Module):
     def __init__(self, objective: Objective) -> None:
         super().__init__()
         self.model = objective.model
+        if objective.teacher is not None:
+            self.teacher = objective.teacher
 
     def forward(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """`function(*arguments)`. Of losses, only "loss" keeps its graph: nothing else is differentiated."""
@@ -220,6 +245,10 @@ class Runner(nn.Module):
             }
         return result
 
+
+Collect = Callable[[Samples, Callable[[Any], Mapping[str, Tensor]]], dict[str, Tensor]]
+"""A pass over samples in order: what a function of a batch returns, tensors whose first axis is the sample, for all
+samples on the CPU, without the bad ones."""
 
 Run = Callable[..., Any]
 """A prepared `Runner`: `run(function, *arguments)`."""

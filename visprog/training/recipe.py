@@ -32,7 +32,8 @@ class OptimizerConfig:
     """How weights are updated.
 
     Attributes:
-        name: "adamw", or "muon": Muon for the matrices of the model's blocks and AdamW for the rest.
+        name: "adamw"; "muon": Muon for the matrices of the model's blocks and AdamW for the rest; or "lars", for large
+            batches.
         lr: peak learning rate, or one per component of the model by the prefix of its parameters' names; the longest
             prefix holds, "" is all the rest, 0 freezes.
         weight_decay: decoupled; it acts on the weights of linear and convolution layers alone.
@@ -40,7 +41,7 @@ class OptimizerConfig:
         clip: greatest norm of the gradient; null does not clip.
     """
 
-    name: Literal["adamw", "muon"] = "adamw"
+    name: Literal["adamw", "muon", "lars"] = "adamw"
     lr: float | dict[str, float] = 1e-3
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.98)
@@ -79,7 +80,8 @@ class Recipe:
     """A training run.
 
     Attributes:
-        objective: what is learned: contrastive, caption, detection, masks, instruction, or module:class.
+        objective: what is learned, such as contrastive, matching or detection (`OBJECTIVES` names all), or
+            module:class.
         arguments: the objective's own keys, as its Config.
         data: `source`, where samples come from, and its keys.
         model: `type` of the model and its settings; null takes those of `init_from`.

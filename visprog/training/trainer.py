@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -138,10 +139,25 @@ class Trainer:
             self._save(checkpoints)
         return self._finish(folder)
 
-    def batches(self) -> Generator[Batch, None, None]:
-        """The batches of this process from the next step on."""
-        number = self.progress.step * self.recipe.accumulation
-        return training_batches(self.train_data, self.split, self.recipe.seed, number, self.recipe.workers)
+    def batches(self, refreshed: bool = True) -> Generator[Batch, None, None]:
+        """The batches of this process from the next step on.
+
+        Args:
+            refreshed: whether the objective refreshes its data as often as it asks for; False never.
+        """
+        every, accumulation = self.objective.refresh_every, self.recipe.accumulation
+        while True:
+            step, count = self.progress.step, None
+            if every is not None and refreshed:
+                if not self.objective.state() or (every and step % every == 0):
+                    self._refresh()
+                count = (every - step % every) * accumulation if every else None
+            with closing(
+                training_batches(
+                    self.train_data, self.split, self.recipe.seed, step * accumulation, self.recipe.workers
+                )
+            ) as batches:
+                yield from itertools.islice(batches, count)
 
     def step(
         self, batches: Iterator[Batch], stopping: Callable[[], bool] = lambda: False
@@ -193,22 +209,11 @@ class Trainer:
         """
         if self.val_data is None:
             return {}
-        before, collected = random_state(), dict[str, list[Tensor]]()
+        before = random_state()
         with self._averaged_weights():
             self.module.eval()
-            bad: dict[str, str] = {}
-            for batch in validation_batches(self.val_data, self.split, self.recipe.seed, self.recipe.workers):
-                bad |= batch.skipped
-                rows = dict(self.module(self.objective.predict, self._take(batch)))
-                valid = gather(batch.valid.to(self.accelerator.device)).cpu()
-                for name, value in rows.items():
-                    collected.setdefault(name, []).append(gather(value, name=name).cpu()[valid])
-            for part in gather_objects(bad):
-                bad |= part
-            _check_share(len(bad), len(self.val_data), bad)
-            scores = self.module(
-                self.objective.score, {name: _joined(name, v) for name, v in collected.items()}
-            )
+            predictions = self._collect(self.val_data, self.objective.predict)
+            scores = self.module(self.objective.score, predictions)
             scores = gather_objects({name: float(value) for name, value in scores.items()})[0]  # all alike
         self._train_mode()
         set_random_state(before)
@@ -219,6 +224,28 @@ class Trainer:
         return scores
 
     # -- parts of it ---------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _refresh(self) -> None:
+        before = random_state()
+        self.module.eval()
+        self.objective.refresh(self._collect)
+        self._train_mode()
+        set_random_state(before)
+
+    def _collect(self, data: Samples, function: Callable[[Any], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """As `Collect`."""
+        collected, bad = dict[str, list[Tensor]](), dict[str, str]()
+        for batch in validation_batches(data, self.split, self.recipe.seed, self.recipe.workers):
+            bad |= batch.skipped
+            rows = dict(self.module(function, self._take(batch)))
+            valid = gather(batch.valid.to(self.accelerator.device)).cpu()
+            for name, value in rows.items():
+                collected.setdefault(name, []).append(gather(value, name=name).cpu()[valid])
+        for part in gather_objects(bad):
+            bad |= part
+        _check_share(len(bad), len(data), bad)
+        return {name: _joined(name, value) for name, value in collected.items()}
 
     def _take(self, batch: Batch) -> Any:
         for line in self.skipped.add(batch.skipped):
@@ -266,6 +293,7 @@ class Trainer:
             "progress": asdict(self.progress),
             "random": gather_objects(random_state()),
             "skipped": self._all_skipped(),
+            "objective": self.objective.state(),
         }
         if self.ema:
             with self.ema.applied():
@@ -285,6 +313,8 @@ class Trainer:
         set_weights(self.module, state["model"])
         self.progress = Progress(**state["progress"])
         self.skipped.reasons = dict(state["skipped"])
+        if found := state.get("objective"):
+            self.objective.load_state(found)
         rank, states = self.accelerator.process_index, state["random"]
         if len(states) == self.accelerator.num_processes:
             set_random_state(states[rank])
@@ -300,7 +330,7 @@ class Trainer:
             "steps": self.steps,
             "metric": self.objective.metric if self.val_data is not None else None,
             "samples_a_step": self._samples_a_step(),
-            "parameters": sum(p.numel() for p in self.module.parameters()),
+            "parameters": sum(p.numel() for p in self.objective.model.parameters()),
             "processes": self.accelerator.num_processes,
             "device": str(self.accelerator.device.type),
             "threads": torch.get_num_threads(),

@@ -186,3 +186,31 @@ def test_types_that_are_not_implemented_here_are_loaded_by_transformers(kind: st
             [{"image": Image(np.zeros((8, 8, 3), np.uint8)), "text": "dog"}]
         )
     assert str(error) == "not read" and loaded == [kind]
+
+
+def test_a_region_is_judged_by_the_features_of_its_image(checkpoint: Folder, pictures: list[Image]) -> None:
+    folder, picture = checkpoint("clip"), pictures[0]
+    region = Region(Box(10, 5, 40, 30), "cat", image=picture)
+    crops, pooled = ClipMatcher(folder), ClipMatcher(folder, regions=True)
+    calls = [{"image": seen, "text": "cat"} for seen in (region, picture, region)]
+    by_crop, by_feature = crops(calls), pooled(calls)
+    assert by_feature[0] == by_feature[2] != by_crop[0] and by_feature[1] == pytest.approx(by_crop[1])
+    network = pooled.encoder.checkpoint.network
+    processor = pooled.encoder.checkpoint.processor.image_processor
+    boxes = torch.from_numpy(processor.fit_boxes(np.array([[10, 5, 40, 30]]), (40, 60)))
+    with torch.inference_mode():
+        _, feature = network.encode_regions(processor([picture.pixels]), boxes, torch.tensor([0]))
+    found = pooled.encoder.encode_views([region, picture], 1)
+    assert np.allclose(found[0], feature[0].numpy(), atol=1e-5)
+    assert np.allclose(found[1], pooled.encoder.encode_images([picture], 1)[0])
+
+
+def test_a_folder_says_whether_its_model_learned_regions(tmp_path: Path) -> None:
+    (tmp_path / "backend.json").write_text(json.dumps({"options": {"regions": True}}))
+    assert ClipMatcher(str(tmp_path)).regions and not ClipMatcher(str(tmp_path), regions=False).regions
+
+
+def test_a_model_without_features_of_regions_says_so(checkpoint: Folder, pictures: list[Image]) -> None:
+    region = Region(Box(10, 5, 40, 30), image=pictures[0])
+    (found,) = SiglipMatcher(checkpoint("siglip"), regions=True)([{"image": region, "text": "cat"}])
+    assert isinstance(found, ToolError) and "has no features of regions" in str(found)

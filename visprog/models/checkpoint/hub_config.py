@@ -35,12 +35,23 @@ ABSENT = frozenset(
 """Settings of every configuration for what none of the models here has: fine as long as they are off."""
 
 
+BY_CLASS = {
+    "Blip2ForConditionalGeneration": "blip2_generator",
+    "Blip2ForImageTextRetrieval": "blip2",
+    "Blip2Model": "blip2_generator",
+}
+"""Classes of transformers that share a `model_type`, and the types that they are here."""
+
+
 def architecture(raw: Mapping[str, Any]) -> str | None:
-    """The `model_type` of a configuration or, if it has none, that of the class in its `architectures`; None if it
-    has neither."""
+    """The `model_type` of a configuration, which the class in its `architectures` makes more exact or, if there is
+    none, gives; None if it has neither."""
     found: str | None = raw.get("model_type")
-    if found is None and raw.get("architectures"):
-        name = re.match(r"(.+?)(?:Text|Vision)?(?:Model|For[A-Z]|$)", str(raw["architectures"][0]))
+    first = str((raw.get("architectures") or [""])[0])
+    if first in BY_CLASS:
+        return BY_CLASS[first]
+    if found is None and first:
+        name = re.match(r"(.+?)(?:Text|Vision)?(?:Model|For[A-Z]|$)", first)
         found = name[1].lower() if name else None
     return found
 

@@ -108,6 +108,29 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def read_state(file: Path) -> dict[str, Tensor]:
+    """The tensors of a `.pth` or `.safetensors` file, those under "model" if it holds the state of a training; of a
+    pickled file nothing else is read.
+
+    Raises:
+        ValueError: the file is missing or damaged, or holds anything but tensors by name.
+    """
+    if not file.is_file():
+        raise ValueError(f"there is no file {file}")
+    if file.suffix == ".safetensors":
+        return read_tensors(file)
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # the readers of zip and pickle each raise their own kinds
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(f"{file} is no file of tensors: {reason}") from error
+    if isinstance(state, dict) and isinstance(state.get("model"), dict):
+        state = state["model"]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"{file} holds no tensors by name")
+    return state
+
+
 def found_instead(files: Iterable[str]) -> str:
     """What a checkpoint has whose weights cannot be read, by the names of its files, and the way out."""
     names = sorted(files)

@@ -24,6 +24,7 @@ from ..checkpoint.hub import fetch
 from ..checkpoint.hub_config import check_keys, check_model_type
 from ..checkpoint.weights import read_weights
 from ..nn import Attention, Block, ConvStem, Mlp, PatchEmbed, Transformer, activation, resize_positions
+from ..nn.roi_align import roi_align
 from .hub import HUB_NAMES, KEYS, TOP, check_encoder, encoder_section, hub_section, one_encoder, renamed
 from .hub import encoder_keys as encoder_keys
 
@@ -42,6 +43,8 @@ class ImageEncoderConfig:
         project: width of the shared space; None for an encoder without projection.
         stem: number of refining convolutions of a `ConvStem`, which learns from far fewer images; None if patches
             become tokens by a linear map, as published.
+        pre_norm: whether a norm precedes the first block, as in CLIP; a plain vision transformer (Dosovitskiy et al.
+            2021) has none, and its patches have a bias instead.
     """
 
     size: int = 224
@@ -55,6 +58,7 @@ class ImageEncoderConfig:
     channels: int = 3
     project: int | None = 512
     stem: int | None = None
+    pre_norm: bool = True
 
     @classmethod
     def from_hub(cls, raw: dict[str, Any], project: int | None) -> ImageEncoderConfig:
@@ -211,11 +215,11 @@ class _Encoder(PretrainedModel):
 
 
 class ImageEncoder(_Encoder):
-    """A vision transformer with a class token and a norm before the first block."""
+    """A vision transformer with a class token and, in CLIP, a norm before the first block."""
 
     model_type = "clip_vision_model"
     config_class = ImageEncoderConfig
-    part, owners = "image_encoder", ("clip", "llava", "owlvit")
+    part, owners = "image_encoder", ("clip", "llava", "owlvit", "simclr")
     public = ("vision_model.", "visual_projection.weight")
     config: ImageEncoderConfig
 
@@ -223,13 +227,13 @@ class ImageEncoder(_Encoder):
         super().__init__(config)
         dim = config.dim
         self.patches: nn.Module = (
-            PatchEmbed(dim, config.patch, config.channels, bias=False)
+            PatchEmbed(dim, config.patch, config.channels, bias=not config.pre_norm)
             if config.stem is None
             else ConvStem(dim, config.patch, config.stem, config.channels)
         )
         self.class_token = nn.Parameter(torch.empty(dim))
         self.positions = nn.Parameter(torch.empty(1 + config.grid**2, dim))
-        self.pre_norm = nn.LayerNorm(dim, config.eps)
+        self.pre_norm = nn.LayerNorm(dim, config.eps) if config.pre_norm else nn.Identity()
         self.blocks = make_blocks(config)
         self.norm = nn.LayerNorm(dim, config.eps)
         self.projection = nn.Linear(dim, config.project, bias=False) if config.project else nn.Identity()
@@ -264,6 +268,20 @@ class ImageEncoder(_Encoder):
         tokens, hidden = self.blocks(x, collect=collect)  # (batch, 1 + patches, dim)
         pooled = self.norm(tokens[:, 0])  # (batch, dim)
         return Features(x, hidden, tokens, pooled, self.projection(pooled))
+
+    def pool_regions(self, tokens: Tensor, grid: tuple[int, int], boxes: Tensor, images: Tensor) -> Tensor:
+        """Features of boxes (k, project), not normalised: the mean of the patches' tokens within each, by RoIAlign,
+        takes the place of the class token (regions as in RegionCLIP, Zhong et al. 2022, arXiv:2112.09106).
+
+        Args:
+            tokens: (batch, 1 + patches, dim), as in `Features`.
+            grid: rows and columns of patches.
+            boxes: (k, 4), left, top, right and bottom in pixels.
+            images: (k,), the image of the batch that each box lies in.
+        """
+        maps = tokens[:, 1:].transpose(1, 2).unflatten(2, grid)  # (batch, dim, rows, columns)
+        pooled = roi_align(maps, boxes, images, (1, 1), 1 / self.config.patch, samples=4)
+        return self.projection(self.norm(pooled.flatten(1)))
 
 
 class TextEncoder(_Encoder):
@@ -363,6 +381,19 @@ class Clip(PretrainedModel):
     def encode_images(self, images: Tensor) -> Tensor:
         """Features of images: (batch, channels, height, width) → (batch, project), rows of length 1."""
         return F.normalize(self.image_encoder(images).projected, dim=-1)
+
+    def encode_regions(self, images: Tensor, boxes: Tensor, owners: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of images (batch, project) and of boxes in them (k, project), rows of length 1.
+
+        Args:
+            images: (batch, channels, height, width).
+            boxes: (k, 4), left, top, right and bottom in pixels.
+            owners: (k,), the image that each box lies in.
+        """
+        patch, found = self.config.image_encoder.patch, self.image_encoder(images)
+        grid = images.shape[-2] // patch, images.shape[-1] // patch
+        regions = self.image_encoder.pool_regions(found.tokens, grid, boxes, owners)
+        return F.normalize(found.projected, dim=-1), F.normalize(regions, dim=-1)
 
     def encode_texts(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """Features of texts: ids (batch, length) → (batch, project), rows of length 1."""

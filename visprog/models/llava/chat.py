@@ -5,22 +5,41 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from ..checkpoint.hub import locate
+from ..nn.generate import Beams, Sampling
 from ..preprocess.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from .model import Llava
 
 IMAGE = "<image>"
 """Special token that stands for an image in a question."""
 
 STARTS, ENDS = ("<start>", "<s>", "<|begin_of_text|>"), ("<end>", "</s>", "<|eot_id|>", "<|end_of_text|>")
 """Tokens that begin and end a text, in the tokenizers made here and in those of LLaMA."""
+
+
+class AnsweringModel(Protocol):
+    """What answers: a LLaVA, or a BLIP-2 of stage 2."""
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Features of images (n, 3, height, width), that `generate` takes."""
+
+    def generate(
+        self,
+        tokens: Tensor,
+        images: Tensor | None = None,
+        max_new: int = 128,
+        *,
+        mask: Tensor | None = None,
+        image_features: Tensor | None = None,
+        stop: Sequence[int] = (),
+        pad: int | None = None,
+        search: Sampling | Beams | None = None,
+    ) -> Tensor:
+        """As `visprog.models.llava.model.Llava.generate`."""
 
 
 class EncodedChat(NamedTuple):
@@ -93,11 +112,13 @@ class Chat:
         return ids, mask
 
     @torch.no_grad()
-    def answer(self, model: Llava, images: Tensor, questions: Sequence[str], max_new: int) -> list[str]:
+    def answer(
+        self, model: AnsweringModel, images: Tensor, questions: Sequence[str], max_new: int
+    ) -> list[str]:
         """Answers to one question per image, after the first question.
 
         Args:
-            model: the LLaVA.
+            model: the LLaVA, or a BLIP-2 of stage 2.
             images: (n, 3, height, width).
             questions: n texts.
             max_new: greatest number of tokens of an answer.
@@ -118,7 +139,11 @@ class Chat:
         return [text.rpartition(self.answer_mark)[2].strip() for text in texts] if self.answer_mark else texts
 
     def _generate(
-        self, model: Llava, image_features: Tensor, turns: Sequence[Sequence[QuestionAnswer]], max_new: int
+        self,
+        model: AnsweringModel,
+        image_features: Tensor,
+        turns: Sequence[Sequence[QuestionAnswer]],
+        max_new: int,
     ) -> Tensor:
         tokens, mask = (x.to(image_features.device) for x in self.encode_batch(turns))
         return model.generate(

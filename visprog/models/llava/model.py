@@ -20,7 +20,7 @@ from ..base import PretrainedModel, Rename
 from ..checkpoint.hub_config import check_keys, check_model_type
 from ..checkpoint.keymap import KeyMap
 from ..clip.model import ImageEncoder, ImageEncoderConfig, encoder_keys
-from ..llama import Llama, LlamaConfig, LlamaDecoding, model_keys
+from ..llama import Llama, LlamaConfig, LlamaDecoding, check_placeholders, model_keys
 from ..nn import Mlp, activation
 from ..nn.generate import Beams, Sampling, generate
 
@@ -171,9 +171,7 @@ class Llava(PretrainedModel):
         placeholders = tokens == self.config.image_token  # (batch, length)
         if image_features is None and images is not None:
             image_features = self.encode_images(images)
-        found = 0 if image_features is None else image_features.shape[0] * image_features.shape[1]
-        if not torch.compiler.is_compiling() and int(placeholders.sum()) != found:
-            raise ValueError(f"{int(placeholders.sum())} placeholders for {found} features of images")
+        check_placeholders(placeholders, image_features)
         if image_features is None:
             return x, None
         embeds = self.projector(image_features)  # (n, tokens_per_image, dim)

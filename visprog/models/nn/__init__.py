@@ -1,9 +1,9 @@
 """The layers that the models share: one attention, one block, one of each norm and embedding."""
 
 from .activation import activation
-from .attention import Attention, KVCache
+from .attention import Attention, GrowingKVCache, KVCache
 from .block import Block, DropPath, Transformer
-from .losses import info_nce, sigmoid_pair_loss
+from .losses import hard_negatives, info_nce, sigmoid_pair_loss
 from .mask_losses import dice_loss, focal_loss, mask_iou
 from .mlp import Mlp, SwiGLU, quick_gelu
 from .nms import nms
@@ -19,6 +19,7 @@ __all__ = [
     "Block",
     "ConvStem",
     "DropPath",
+    "GrowingKVCache",
     "KVCache",
     "LayerNorm2d",
     "Mlp",
@@ -31,6 +32,7 @@ __all__ = [
     "activation",
     "dice_loss",
     "focal_loss",
+    "hard_negatives",
     "info_nce",
     "mask_iou",
     "nms",

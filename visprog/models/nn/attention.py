@@ -49,6 +49,27 @@ class KVCache:
         self.values = self.values.index_select(0, rows)
 
 
+class GrowingKVCache(KVCache):
+    """Keys and values of one layer, of any number, that are joined by copies: gradients pass through them.
+
+    Args:
+        past: earlier keys and values, each (batch, kv_heads, n, head_dim); None if there are none.
+    """
+
+    def __init__(self, past: tuple[Tensor, Tensor] | None = None) -> None:
+        self.length = 0
+        if past is not None:
+            self.keys, self.values = past
+            self.length = self.keys.shape[2]
+
+    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """As `KVCache.append`; it is never full."""
+        if self.length:
+            keys, values = torch.cat([self.keys, keys], 2), torch.cat([self.values, values], 2)
+        self.keys, self.values, self.length = keys, values, keys.shape[2]
+        return keys, values
+
+
 class Attention(nn.Module):
     """Multi-head attention (Vaswani et al. 2017); with fewer `kv_heads` than `heads`, groups of heads share
     keys and values.

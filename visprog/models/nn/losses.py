@@ -73,3 +73,19 @@ def sigmoid_pair_loss(
         for start in range(0, m, chunk)
     ]
     return torch.stack(sums).sum() / n
+
+
+@torch.no_grad()
+def hard_negatives(logits: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """For each row a wrong column, drawn by the softmax of the logits (ALBEF, Li et al. 2021).
+
+    Args:
+        logits: (rows, columns).
+        right: bool (rows, columns), which columns are never drawn.
+
+    Returns:
+        Rows that have a wrong column, and the column of each.
+    """
+    rows = (~right.all(1)).nonzero()[:, 0]
+    weights = logits[rows].masked_fill(right[rows], -torch.inf).float().softmax(1)
+    return rows, torch.multinomial(weights, 1)[:, 0] if len(rows) else rows

@@ -126,6 +126,27 @@ class ImageProcessor:
         """An image resized and cropped, still uint8 (height, width, 3)."""
         return self._fit(image).round().astype(np.uint8, copy=False)
 
+    def fit_boxes(self, boxes: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float32]:
+        """Where boxes (n, 4) of an image lie in the image that `fit` makes of it; what lies outside is cut off.
+
+        Args:
+            size: height and width of the image.
+        """
+        height, width = size
+        left = top = 0
+        if self.square:
+            side = max(height, width)
+            left, top = (0, 0) if self.corner else ((side - width) // 2, (side - height) // 2)
+            height = width = side
+        rows, columns = self._target(height, width)
+        scale = np.array([columns / width, rows / height] * 2)
+        placed = (boxes + [left, top] * 2) * scale
+        if self.crop is not None:
+            placed += [(self.crop[1] - columns + 1) // 2, (self.crop[0] - rows + 1) // 2] * 2
+            rows, columns = self.crop
+        fitted: NDArray[np.float32] = placed.clip(0, [columns, rows] * 2).astype(np.float32)
+        return fitted
+
     def _fit(self, image: ImageArray) -> NDArray[Any]:
         """As `fit`, but not rounded."""
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..checkpoint.hub_config import check_keys, check_model_type
 from ..checkpoint.keymap import KeyMap, Names
-from ..checkpoint.weights import read_tensors
 
 POSITIONS = "shared_image_embedding.positional_embedding"
 TWIN = "prompt_encoder.shared_embedding.positional_embedding"
@@ -222,26 +220,6 @@ def to_hub(state: Mapping[str, Tensor], iou_head_depth: int) -> dict[str, Tensor
     """Our weights under the names of a hub checkpoint."""
     theirs = hub_keys(iou_head_depth).to_theirs(state)
     return {**theirs, TWIN: theirs[POSITIONS]}
-
-
-def read_state(file: Path) -> dict[str, Tensor]:
-    """The tensors of a `.pth` or `.safetensors` file; of a pickled file nothing else is read.
-
-    Raises:
-        ValueError: the file is missing or damaged, or holds anything but tensors by name.
-    """
-    if not file.is_file():
-        raise ValueError(f"there is no file {file}")
-    if file.suffix == ".safetensors":
-        return read_tensors(file)
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # the readers of zip and pickle each raise their own kinds
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ValueError(f"{file} is no file of tensors: {reason}") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{file} holds no tensors by name: it is no checkpoint of segment_anything")
-    return state
 
 
 def segment_anything_config(state: Mapping[str, Tensor], source: str | Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..base import PretrainedModel, Rename
 from ..checkpoint.checkpoint import assemble
+from ..checkpoint.weights import read_state
 from ..nn import (
     Attention,
     DropPath,
@@ -30,7 +31,7 @@ from ..nn import (
     resize_positions,
 )
 from ..nn.frequencies import Frequencies
-from .hub import SEGMENT_ANYTHING_KEYS, from_hub, hub_config, read_state, segment_anything_config
+from .hub import SEGMENT_ANYTHING_KEYS, from_hub, hub_config, segment_anything_config
 
 NOT_A_POINT, PADDING = -1, -10
 """Labels besides 0 (background) and 1 (object): a point that stands for no point, and one that is left out."""

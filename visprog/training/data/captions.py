@@ -52,9 +52,9 @@ class CaptionedImages(PairSource):
         self.val = self.train if config.val is None else _open(config.val, config.images)
         self.keys: dict[str, Sequence[Any]] = {}
         if isinstance(self.train, Pairs):
-            self.keys["train"] = range(len(self.train)) if config.val else divide(self.train, "train")
+            self.keys["train"] = range(len(self.train)) if config.val else divide(self.train.names, "train")
         if isinstance(self.val, Pairs):
-            self.keys["val"] = range(len(self.val)) if config.val else divide(self.val, "val")
+            self.keys["val"] = range(len(self.val)) if config.val else divide(self.val.names, "val")
         elif config.val:
             self.keys["val"] = list(self.val.keys(np.random.default_rng(0)))
         for part, keys in self.keys.items():
@@ -109,11 +109,11 @@ class StreamedPairs:
         return self.shards.read(key)
 
 
-def divide(pairs: Pairs, part: Part) -> list[int]:
-    """Indices of the images of a part: 8 of 10 to train on, 1 to validate by, 1 to test on. An image stays in its
-    part whatever others are there."""
+def divide(names: Sequence[str], part: Part) -> list[int]:
+    """Indices of the images of a part, by their names: 8 of 10 to train on, 1 to validate by, 1 to test on. An image
+    stays in its part whatever others are there."""
     wanted = {"train": range(8), "val": (8,), "test": (9,)}[part]
-    return [i for i, entry in enumerate(pairs.entries) if tenth_of(entry.image) in wanted]
+    return [i for i, name in enumerate(names) if tenth_of(name) in wanted]
 
 
 def tenth_of(name: str) -> int:

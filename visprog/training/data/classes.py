@@ -52,7 +52,7 @@ class ClassImages(PairSource):
         except ValueError as error:
             raise DataError(f"data.templates: {error}") from None
         self.classes = Classes(tuple(tuple(self.describe(name)) for name in self.names))
-        self.places = {part: divide(self.pairs, part) for part in ("train", "val")}
+        self.places = {part: divide(self.pairs.names, part) for part in ("train", "val")}
         if empty := [part for part, places in self.places.items() if not places]:
             raise DataError(
                 f"{config.path} holds too few images to set some aside for '{empty[0]}': add more"

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from visprog.files.plain_text import read_text
@@ -40,9 +41,24 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.entries)
 
+    @property
+    def names(self) -> list[str]:
+        """The name of the image of each entry."""
+        return [entry.image for entry in self.entries]
+
     def __getitem__(self, index: int) -> Pair:
         entry, caption = self.entries[index], self.caption(index)
-        return Pair(decode(self.files.read(entry.image), entry.image), (caption,), entry.image)
+        others = tuple(text for text in self._captions_of[entry.image] if text != caption)
+        pixels = decode(self.files.read(entry.image), entry.image)
+        return Pair(pixels, (caption,), entry.image, other_captions=others)
+
+    @cached_property
+    def _captions_of(self) -> dict[str, list[str]]:
+        """The captions of each image, without those in files of their own, of which an image has one."""
+        found: dict[str, list[str]] = {}
+        for entry in self.entries:
+            found.setdefault(entry.image, []).append(entry.caption.strip())
+        return found
 
     def caption(self, index: int) -> str:
         """The caption of an entry, without its image being read. Raises `BadSample` if there is none."""

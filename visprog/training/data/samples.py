@@ -52,6 +52,9 @@ class Pair:
         label: index of the class among those of the source; -1 for none.
         key: number by which the source judges captions of this image.
         groups: titles of the scores that a validation sample counts for.
+        other_captions: true of the image as well; those of other samples.
+        boxes: float32 (N, 4), regions of the image that are described.
+        phrases: N descriptions of what the regions show.
     """
 
     image: Pixels
@@ -63,6 +66,23 @@ class Pair:
     label: int = -1
     key: int = -1
     groups: tuple[str, ...] = ()
+    other_captions: tuple[str, ...] = ()
+    boxes: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    phrases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImage:
+    """An image without a text.
+
+    Attributes:
+        name: of the image.
+        labels: index of its class by each of the source's `attributes`; empty for an image without labels.
+    """
+
+    image: Pixels
+    name: str = ""
+    labels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

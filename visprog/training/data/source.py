@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from ..from_plain import RecipeError, nearest
-from .samples import Boxes, Conversation, Masks, Pair
+from .samples import Boxes, Conversation, LabelledImage, Masks, Pair
 
 SplitName = Literal["train", "val"]
 
@@ -19,6 +19,7 @@ _HERE = "visprog.training.data"
 SOURCES: Mapping[str, Mapping[type, str]] = {
     "scenes": {
         Pair: f"{_HERE}.scenes.pairs:SceneViews",
+        LabelledImage: f"{_HERE}.images:SceneImages",
         Boxes: f"{_HERE}.scenes.boxes:SceneBoxes",
         Masks: f"{_HERE}.scenes.masks:SceneMasks",
         Conversation: f"{_HERE}.scenes.conversations:SceneConversations",
@@ -26,11 +27,14 @@ SOURCES: Mapping[str, Mapping[type, str]] = {
     "scene-captions": {Pair: f"{_HERE}.scenes.pairs:SceneCaptions"},
     "scene-statements": {Pair: f"{_HERE}.scenes.statements:SceneStatements"},
     "scene-expressions": {Boxes: f"{_HERE}.scenes.expressions:SceneExpressions"},
+    "scene-relations": {Pair: f"{_HERE}.scenes.relations:SceneRelations"},
     "captions": {
         Pair: f"{_HERE}.captions:CaptionedImages",
+        LabelledImage: f"{_HERE}.images:ImagesOfCaptions",
         Conversation: f"{_HERE}.conversations:CaptionConversations",
     },
-    "classes": {Pair: f"{_HERE}.classes:ClassImages"},
+    "classes": {Pair: f"{_HERE}.classes:ClassImages", LabelledImage: f"{_HERE}.images:ImagesOfClasses"},
+    "images": {LabelledImage: f"{_HERE}.images:FolderOfImages"},
     "annotations": {
         Boxes: f"{_HERE}.annotations:AnnotatedBoxes",
         Masks: f"{_HERE}.annotations:AnnotatedMasks",
@@ -42,6 +46,7 @@ SOURCES: Mapping[str, Mapping[type, str]] = {
 
 FILES: Mapping[type, str] = {
     Pair: "captions",
+    LabelledImage: "images",
     Boxes: "annotations",
     Masks: "annotations",
     Conversation: "conversations",
@@ -78,7 +83,7 @@ class Source(ABC):
 
     Attributes:
         Config: dataclass of the keys below `data` in a recipe, beside `source`; their documentation is its docstring.
-        sample_type: `Pair`, `Boxes`, `Masks`, `Conversation`, or a type of your own.
+        sample_type: `Pair`, `LabelledImage`, `Boxes`, `Masks`, `Conversation`, or a type of your own.
         square: whether its images are squares of the size that is asked for, in which proportions tell classes
             apart: the model's image processor then never stretches an image.
         closed_vocabulary: whether `texts` hold every word that will ever occur.
@@ -128,7 +133,7 @@ class PairSource(Source):
 
     Attributes:
         classes: of validation images; None if there are none.
-        has_false_captions: whether samples have a `false_caption`.
+        has_false_captions: whether samples have a `false_caption`, at least most of them.
         judges: whether `is_right` judges captions.
     """
 
@@ -140,6 +145,17 @@ class PairSource(Source):
     def is_right(self, key: int, caption: str) -> bool:
         """Whether everything that a caption says of validation image `key` is true, and nothing is left out."""
         raise NotImplementedError(f"{type(self).__name__} does not judge captions")
+
+
+class LabelledImageSource(Source):
+    """A source of `LabelledImage`.
+
+    Attributes:
+        attributes: names of what its validation images are labelled with; empty if they are not.
+    """
+
+    sample_type = LabelledImage
+    attributes: tuple[str, ...] = ()
 
 
 class BoxSource(Source):

@@ -79,7 +79,8 @@ def whole_model(objective: Objective, runner: nn.Module, copy: nn.Module | None)
         return
     sharded, state = objective.model, weights(runner)
     if copy is not None:
-        copy.load_state_dict({name.removeprefix("model."): value for name, value in state.items()})
+        own = {name: value for name, value in state.items() if name.startswith("model.")}
+        copy.load_state_dict({name.removeprefix("model."): value for name, value in own.items()})
         objective.model = copy
     try:
         yield

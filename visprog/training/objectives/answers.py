@@ -126,8 +126,8 @@ class Answers(RegionObjective):
     def score(self, predictions: Mapping[str, Tensor]) -> Mapping[str, float]:
         return group_means(predictions["right"], predictions["groups"], self.groups)
 
-    def backend_settings(self) -> dict[str, Any]:
-        return {**super().backend_settings(), "answers": self.classes}
+    def backend_file(self) -> dict[str, Any]:
+        return {**super().backend_file(), "answers": self.classes}
 
 
 def answered(sample: Conversation, source: ConversationSource) -> list[tuple[str, str]]:

@@ -8,10 +8,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from visprog.models.nn import info_nce
 from visprog.models.nn.boxes import to_center, to_corners
+from visprog.models.nn.roi_align import roi_align
 from visprog.models.owlvit import Target, detection_loss
 from visprog.models.preprocess.image_processor import ImageProcessor
 
@@ -38,6 +41,8 @@ class DetectionConfig:
             very long to agree on; with 20 it is nearly always the token at the object's centre.
         max_objects: greatest number of objects in an image; an image with more is a bad sample.
         augment: whether training images are turned and mirrored.
+        regions: weight of the contrastive loss between the features of the objects' boxes and the phrases that name
+            them, beside the losses of detection; 0 for none.
     """
 
     init_from: str | dict[str, str] | None = None
@@ -47,6 +52,7 @@ class DetectionConfig:
     anchor: float = 0.0
     max_objects: int = 128
     augment: bool = False
+    regions: float = 0.0
 
 
 class Detection(Objective):
@@ -124,12 +130,16 @@ class Detection(Objective):
             "counts": torch.tensor([len(sample.boxes) for sample in samples]),
         }
 
-    def answer(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Logits, boxes and objectness; a text that several images ask for is encoded once."""
+    def encode(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Features of patches (n, patches, dim) and of phrases (n, queries, dim); a text that several images ask for is
+        encoded once."""
         tokens = batch["tokens"]
         texts, place = tokens.flatten(0, 1).unique(dim=0, return_inverse=True)
         queries = self.model.encode_texts(texts)[1][place].view(*tokens.shape[:2], -1)
-        _, features = self.model.encode_images(batch["images"])
+        return self.model.encode_images(batch["images"])[1], queries
+
+    def answer(self, features: Tensor, queries: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Logits, boxes and objectness of `encode`d images and phrases."""
         logits, _ = self.model.class_head(features, queries)
         grid = self.model.config.image_encoder.grid
         head = self.model.objectness_head
@@ -146,10 +156,31 @@ class Detection(Objective):
         if self.config.anchor:
             centers = _centers(self.model.config.image_encoder.grid, batch["boxes"])
             more = [self.config.anchor * torch.cdist(centers, target.boxes[:, :2]) for target in targets]
-        return detection_loss(*self.answer(batch), targets, more)
+        features, queries = self.encode(batch)
+        losses = detection_loss(*self.answer(features, queries), targets, more)
+        if self.config.regions:
+            regions = self.contrast_regions(batch, features, queries)
+            losses |= {"loss": losses["loss"] + self.config.regions * regions, "regions": regions}
+        return losses
+
+    def contrast_regions(self, batch: Mapping[str, Tensor], features: Tensor, queries: Tensor) -> Tensor:
+        """Contrastive loss of the objects of a process: the mean feature in the box of each (RoIAlign), projected as
+        tokens are, against the first phrase that names it (RegionCLIP, Zhong et al. 2022, arXiv:2112.09106)."""
+        grid = self.model.config.image_encoder.grid
+        image, place = (
+            batch["named"].any(-1).nonzero(as_tuple=True)
+        )  # (k,) each: the objects that a phrase names
+        if not len(image):
+            return features.sum() * 0
+        phrase = batch["named"][image, place].int().argmax(-1)
+        maps = features.transpose(1, 2).unflatten(2, (grid, grid))
+        pooled = roi_align(maps, to_corners(batch["boxes"][image, place]), image, (1, 1), grid, samples=4)
+        regions = F.normalize(self.model.class_head.projection(pooled.flatten(1)), dim=-1)
+        scale = self.model.logit_scale.exp()
+        return info_nce(regions, queries[image, phrase], scale, phrase[:, None] == phrase)
 
     def predict(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        logits, boxes, _ = self.answer(batch)
+        logits, boxes, _ = self.answer(*self.encode(batch))
         tokens = batch["tokens"]
         phrases = tokens.new_zeros(*tokens.shape[:2], self.model.config.text_encoder.length)
         phrases[..., : tokens.shape[-1]] = tokens

@@ -1,7 +1,8 @@
 """Visual instruction tuning (Liu et al. 2023, arXiv:2304.08485), on any source of conversations.
 
-The two published stages are two recipes of one objective: `optimizer.lr` of the first trains the projector alone, that
-of the second the projector and the language model. The loss is of what the assistant says, and of nothing else.
+The two published stages of LLaVA are two recipes of one objective: `optimizer.lr` of the first trains the projector
+alone, that of the second the projector and the language model. So is the second stage of BLIP-2, which trains the
+Q-Former before a frozen language model. The loss is of what the assistant says, and of nothing else.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from visprog.models.checkpoint.hub import fetch
-from visprog.models.llama import Llama
+from visprog.models.blip2.generator import Blip2Generator
+from visprog.models.blip2.model import Blip2
 from visprog.models.llava.chat import IMAGE, Chat
 from visprog.models.llava.model import Llava, LlavaConfig
 from visprog.models.preprocess.image_processor import ImageProcessor
@@ -27,7 +28,14 @@ from ..data.samples import BadSample, Conversation, DataError
 from ..data.source import ConversationSource
 from ..distributed.collectives import share
 from ..from_plain import Section
-from ..init_from import IMAGE_ENCODER, add_position_codes, init_model, load_image_encoder, load_start
+from ..init_from import (
+    IMAGE_ENCODER,
+    add_position_codes,
+    init_model,
+    load_image_encoder,
+    load_language_model,
+    load_start,
+)
 from ..metrics.groups import group_means, membership
 from ..models import (
     check_model,
@@ -43,7 +51,7 @@ from ..objective import Objective
 IGNORED = -100
 """Label of a token that is not learned."""
 
-LANGUAGE_MODEL = "language_model"
+LANGUAGE_MODEL, QFORMER = "language_model", "qformer"
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,8 @@ class InstructionConfig:
     """Keys of the objective `instruction`.
 
     Attributes:
-        init_from: trained model to begin with, or one per part: {image_encoder: MODEL, language_model: MODEL}. A
+        init_from: trained model to begin with, or one per part: {image_encoder: MODEL, language_model: MODEL} of a
+            LLaVA, {qformer: MODEL, language_model: MODEL} of a BLIP-2, whose Q-Former brings its image encoder. A
             folder, the name of a bundled model, or a hub id.
         position_codes: whether sines of row and column are added to the positions of the image encoder, since the
             features of a detector say little about where they are.
@@ -76,7 +85,7 @@ class Instruction(Objective):
     Config: ClassVar[Any] = InstructionConfig
     sample_type = Conversation
     needs = ("image_encoder", "projector", "language_model", "embed")
-    model: Llava
+    model: Llava | Blip2Generator
     source: ConversationSource
 
     def __init__(self, config: InstructionConfig, model: Any, source: ConversationSource) -> None:
@@ -188,32 +197,34 @@ def _parts(
     return model, tokenizer, square_processor(model, source)
 
 
-def _joined(parts: Mapping[str, str]) -> tuple[Llava, Tokenizer, ImageProcessor]:
-    """An image encoder and a language model that have not met; the token "<image>" is added to the latter's."""
-    if parts.keys() != {IMAGE_ENCODER, LANGUAGE_MODEL}:
+def _joined(parts: Mapping[str, str]) -> tuple[Any, Tokenizer, ImageProcessor]:
+    """Image encoder or Q-Former, and a language model, that have not met; the token "<image>" is added to the
+    latter's."""
+    if parts.keys() not in ({IMAGE_ENCODER, LANGUAGE_MODEL}, {QFORMER, LANGUAGE_MODEL}):
         raise DataError(
-            "init_from: give a trained LLaVA, or both parts of a new one, {image_encoder: MODEL, language_model: MODEL}"
+            "init_from: give a trained model, or both parts of a new one: {image_encoder: MODEL, language_model: "
+            "MODEL} of a LLaVA, {qformer: MODEL, language_model: MODEL} of a BLIP-2"
         )
-    try:
-        folder = fetch(parts[LANGUAGE_MODEL])
-        tokenizer, language = Tokenizer.from_pretrained(folder), Llama.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise DataError(f"init_from.language_model: {error}") from None
+    tokenizer = load_tokenizer(parts[LANGUAGE_MODEL])
+    language = load_language_model(parts[LANGUAGE_MODEL])
     tokenizer.backend.add_special_tokens([IMAGE])
-    encoder = load_image_encoder(parts[IMAGE_ENCODER])
     vocab = max(len(tokenizer), language.config.vocab)
-    model = Llava(
-        LlavaConfig(
-            replace(encoder.config, project=None),
-            replace(language.config, vocab=vocab),
-            image_token=tokenizer.id(IMAGE),
-        )
-    )
-    init_model(model, {IMAGE_ENCODER: parts[IMAGE_ENCODER]})
+    shape = replace(language.config, vocab=vocab)
+    eyes = parts.get(IMAGE_ENCODER) or parts[QFORMER]
+    model: Llava | Blip2Generator
+    if IMAGE_ENCODER in parts:
+        encoder = replace(load_image_encoder(eyes).config, project=None)
+        model = Llava(LlavaConfig(encoder, shape, image_token=tokenizer.id(IMAGE)))
+        init_model(model, {IMAGE_ENCODER: eyes})
+    else:
+        trained = load_start(eyes)
+        if not isinstance(trained, Blip2):
+            raise DataError(f"init_from.qformer: {eyes} is a {type(trained).__name__}, not a Blip2")
+        model = Blip2Generator.from_stage_1(trained, shape, tokenizer.id(IMAGE))
     words = language.state_dict()
     for name in ("embed.weight", "head.weight"):
         more = words[name].mean(0).expand(vocab - len(words[name]), -1)
         words[name] = torch.cat([words[name], more])
     model.language_model.load_state_dict(words)
-    size = (encoder.config.size,) * 2
-    return model, tokenizer, load_processor(parts[IMAGE_ENCODER]) or ImageProcessor(size=size)
+    size = (model.config.image_encoder.size,) * 2
+    return model, tokenizer, load_processor(eyes) or ImageProcessor(size=size)

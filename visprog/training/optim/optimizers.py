@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..from_plain import RecipeError, nearest
 from ..objective import Objective
 from ..recipe import OptimizerConfig
+from .lars import Lars
 from .muon import Muon
 
 Optimizers = list[torch.optim.Optimizer]
@@ -20,9 +21,17 @@ Optimizers = list[torch.optim.Optimizer]
 
 @dataclass(frozen=True)
 class _Group:
-    """What parameters must share to be updated together."""
+    """What parameters must share to be updated together.
+
+    Attributes:
+        muon: whether Muon trains them.
+        adapt: whether LARS adapts their rate.
+        lr: peak learning rate.
+        decay: weight decay.
+    """
 
     muon: bool
+    adapt: bool
     lr: float
     decay: float
 
@@ -31,7 +40,8 @@ def make_optimizers(objective: Objective, config: OptimizerConfig) -> Optimizers
     """Freeze what has rate 0 and make the optimizers of the rest. Each group holds its peak rate as "peak".
 
     Weight decay acts on the weights of linear and convolution layers alone: not on biases, norms, embeddings and
-    parameters that a module holds directly. With `muon` the matrices within `objective.blocks()` are trained by Muon.
+    parameters that a module holds directly. With `muon` the matrices within `objective.blocks()` are trained by Muon;
+    with `lars` the rates of the same weights as those that decay are adapted.
 
     Raises:
         RecipeError: a component that has no parameters, a parameter without a rate, or nothing that learns.
@@ -45,7 +55,8 @@ def make_optimizers(objective: Objective, config: OptimizerConfig) -> Optimizers
         if rates[name] > 0:
             decays = name.endswith("weight") and parameter.ndim > 1 and id(parameter) not in embeddings
             muon = config.name == "muon" and decays and id(parameter) in matrices
-            group = _Group(muon, rates[name], config.weight_decay if decays else 0.0)
+            adapt = config.name == "lars" and decays
+            group = _Group(muon, adapt, rates[name], config.weight_decay if decays else 0.0)
             groups.setdefault(group, []).append(parameter)
     if not groups:
         raise RecipeError("optimizer.lr freezes every parameter of the model: nothing would learn")
@@ -53,7 +64,11 @@ def make_optimizers(objective: Objective, config: OptimizerConfig) -> Optimizers
     if chosen := _settings(groups, muon=True):
         optimizers.append(Muon(chosen))
     if chosen := _settings(groups, muon=False):
-        optimizers.append(torch.optim.AdamW(chosen, betas=config.betas, eps=config.eps, fused=True))
+        optimizers.append(
+            Lars(chosen)
+            if config.name == "lars"
+            else torch.optim.AdamW(chosen, betas=config.betas, eps=config.eps, fused=True)
+        )
     return optimizers
 
 
@@ -105,7 +120,13 @@ def schedule_factor(step: int, steps: int, warmup: int, floor: float) -> float:
 
 def _settings(groups: Mapping[_Group, list[Tensor]], *, muon: bool) -> list[dict[str, Any]]:
     return [
-        {"params": parameters, "lr": group.lr, "peak": group.lr, "weight_decay": group.decay}
+        {
+            "params": parameters,
+            "lr": group.lr,
+            "peak": group.lr,
+            "weight_decay": group.decay,
+            "adapt": group.adapt,
+        }
         for group, parameters in groups.items()
         if group.muon is muon
     ]

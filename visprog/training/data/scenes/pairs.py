@@ -138,8 +138,9 @@ class TestViews:
         pixels = crop(scene, i, rng, 0.05, 0.05) if cut else scene.pixels
         label = COLORS.index(shown.color) * len(SHAPES) + SHAPES.index(shown.shape)
         facts = _facts(shown, scene)
+        claim = (facts[0], OPEN, facts[2])
         return Pair(
-            pixels, SceneViews.classes.texts[label], f"{key}", "", (facts,), (facts[0], OPEN, facts[2]), label,
+            pixels, SceneViews.classes.texts[label], f"{key}", _false(claim, (facts,), rng), (facts,), claim, label,
             groups=(SceneViews.groups[which],),
         )  # fmt: skip
 
@@ -180,14 +181,17 @@ def _single(scene: Scene, shown: SceneObject, pixels: NDArray[np.uint8], rng: np
     shaped = not colored or rng.random() < 0.9
     claim = (facts[0] if colored else OPEN, facts[1] if textured else OPEN, facts[2] if shaped else OPEN)
     text = _framed(_phrase(claim), rng)
-    # One word of it is changed: not true of any object that the image shows.
     visible = tuple(_facts(o, scene) for o in scene.objects) if whole else (facts,)
+    return Pair(pixels, (text,), scene.key, _false(claim, visible, rng), visible, claim)
+
+
+def _false(claim: tuple[int, ...], visible: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> str:
+    """A caption with one word of a claim changed, not true of any object that the image shows; "" if there is none."""
     changed = int(rng.choice([k for k, value in enumerate(claim) if value >= 0]))
     others = [v for v in range(len((COLORS, TEXTURES, SHAPES)[changed])) if changed != 1 or v > 0]
     false = [(*claim[:changed], v, *claim[changed + 1 :]) for v in others]
     false = [f for f in false if not any(_holds(f, o) for o in visible) and not _is_rare(f)]
-    negative = _framed(_phrase(false[int(rng.integers(len(false)))]), rng) if false else ""
-    return Pair(pixels, (text,), scene.key, negative, visible, claim)
+    return _framed(_phrase(false[int(rng.integers(len(false)))]), rng) if false else ""
 
 
 def _facts(shown: SceneObject, scene: Scene) -> tuple[int, int, int]:
@@ -255,7 +259,7 @@ class SceneCaptions(PairSource):
     """
 
     Config: ClassVar[Any] = SceneCaptionsConfig
-    square = closed_vocabulary = judges = True
+    square = closed_vocabulary = judges = has_false_captions = True
     groups = ("facts", "held_out")
 
     def __init__(self, config: SceneCaptionsConfig) -> None:
@@ -309,5 +313,8 @@ class CaptionedScenes:
             pixels, caption = with_unnamed_colors(scene, rng, self.unnamed_colors)
         else:
             pixels, caption = scene.pixels, scene.captions("plain")[0]
+        false = [] if self.unnamed_colors else scene.negatives(caption)
         group = SceneCaptions.groups[key % len(self.scenes)]
-        return Pair(pixels, (caption,), f"{key} {caption}", key=key, groups=(group,))
+        return Pair(
+            pixels, (caption,), f"{key} {caption}", false[0] if false else "", key=key, groups=(group,)
+        )

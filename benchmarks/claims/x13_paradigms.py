@@ -1,0 +1,366 @@
+"""X13: contrastive, masked, generative and pretrained-backbone training at equal compute, on the same images and texts.
+
+Every learner sees captions, questions about colours, and questions whether something is there, and gives a score to an
+image with a text; all tasks are choices between texts by that score. Equal compute means equal floating-point
+operations of forward and backward passes, counted by `torch.utils.flop_counter`. The pretraining of the backbone, a
+language model that has read texts alone, is not counted: that is what it means that it is at hand.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from visprog.models.bert import (
+    BertConfig,
+    BertEmbeddings,
+    MaskedLanguageHead,
+    bert_blocks,
+    init_bert,
+    mask_tokens,
+    masked_language_loss,
+)
+from visprog.models.clip.model import ImageEncoderConfig
+from visprog.models.coca import Coca, CocaConfig, CocaImageEncoderConfig
+from visprog.models.llama import Llama, LlamaConfig
+from visprog.models.llava.model import Llava, LlavaConfig
+from visprog.models.nn import PatchEmbed, info_nce
+
+from .claim import Check, Claim, Results
+from .small_models import small_clip, train
+from .world import COLORS, END, MASK, PAD, SHAPES, START, Pool, Scene, Words, pairs_of_shapes, world_words
+
+SIZE, PATCH, DIM, BATCH = 32, 8, 64, 128
+BUDGET = 2.5e12
+"""Floating-point operations of a training: about 700 steps of the contrastive learner."""
+TRAINING, TESTS, CHOICES = 8000, 256, 8
+
+
+@cache
+def words() -> Words:
+    return world_words(["what", "color", "is", "the", "there", "?", "yes", "no", "<image>"], length=14)
+
+
+@cache
+def pools(seed: int) -> tuple[Pool, Pool]:
+    return pairs_of_shapes(TRAINING, seed, size=SIZE), pairs_of_shapes(TESTS, 1000 + seed, size=SIZE)
+
+
+def color_question(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
+    """A question about the colour of one of the shapes, and its answer."""
+    shape = scene.shapes[int(rng.integers(2))]
+    return f"what color is the {shape.shape} ?", shape.color
+
+
+def absent(scene: Scene, rng: np.random.Generator) -> str:
+    """The name of a shape that the scene lacks; its shape or its colour may occur."""
+    names = {shape.name for shape in scene.shapes}
+    while (name := f"{rng.choice(list(COLORS))} {rng.choice(SHAPES)}") in names:
+        pass
+    return name
+
+
+def text_of(scene: Scene, rng: np.random.Generator) -> str:
+    """A caption, a question about a colour with its answer, or a question whether something is there."""
+    which = rng.integers(3)
+    if which == 0:
+        return scene.caption
+    if which == 1:
+        return " ".join(color_question(scene, rng))
+    there = rng.random() < 0.5
+    name = scene.shapes[int(rng.integers(2))].name if there else absent(scene, rng)
+    return f"is there a {name} ? {'yes' if there else 'no'}"
+
+
+class Learner(Protocol):
+    """A paradigm.
+
+    Attributes:
+        module: what is trained.
+    """
+
+    module: nn.Module
+
+    def loss(self, images: Tensor, tokens: Tensor, seed: int) -> Tensor:
+        """Of a batch of images and their texts."""
+
+    def score(self, images: Tensor, tokens: Tensor) -> Tensor:
+        """(n,): how well text i fits image i."""
+
+
+class Contrastive:
+    """CLIP. Contrast within groups of `group` pairs: the smaller, the fewer negatives."""
+
+    def __init__(self, seed: int, group: int = BATCH) -> None:
+        self.module, self.group = small_clip(words(), seed, size=SIZE, patch=PATCH, dim=DIM), group
+
+    def loss(self, images: Tensor, tokens: Tensor, seed: int) -> Tensor:
+        image, text = self.module.encode_images(images), self.module.encode_texts(tokens)
+        scale = self.module.logit_scale.exp().clamp(max=100)
+        parts = zip(image.split(self.group), text.split(self.group), tokens.split(self.group), strict=True)
+        losses = [info_nce(i, t, scale, (ids[:, None] == ids).all(-1)) for i, t, ids in parts]
+        return torch.stack(losses).mean()
+
+    def score(self, images: Tensor, tokens: Tensor) -> Tensor:
+        return (self.module.encode_images(images) * self.module.encode_texts(tokens)).sum(1)
+
+
+class MaskedNetwork(nn.Module):
+    """One stream of patches and words; restores masked words and the pixels of masked patches."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        config = BertConfig(len(words()), words().length, 1, DIM, 4, 2, 4 * DIM, dropout=0.0)
+        self.patches = PatchEmbed(DIM, PATCH)
+        self.places = nn.Parameter(0.02 * torch.randn((SIZE // PATCH) ** 2, DIM))
+        self.hidden_patch = nn.Parameter(torch.zeros(DIM))
+        self.embeddings, self.blocks = BertEmbeddings(config), bert_blocks(config)
+        self.head, self.pixels = MaskedLanguageHead(config), nn.Linear(DIM, 3 * PATCH**2)
+        init_bert(self)
+
+    def forward(self, images: Tensor, tokens: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits of words (n, length, vocab) and pixels of patches (n, patches, 3 * patch²); `hidden` patches, bool
+        (n, patches), are masked."""
+        patches = self.patches(images)
+        if hidden is not None:
+            patches = torch.where(hidden[..., None], self.hidden_patch, patches)
+        x = torch.cat([patches + self.places, self.embeddings(tokens)], 1)
+        real = torch.cat([torch.ones(patches.shape[:2], dtype=torch.bool), tokens != PAD], 1)
+        x, _ = self.blocks(x, mask=real[:, None, None])
+        seen, read = x.split([patches.shape[1], tokens.shape[1]], 1)
+        return self.head(read, self.embeddings.words.weight), self.pixels(seen)
+
+
+class Masked:
+    """Masked words and masked patches in one pass, as FLAVA's multimodal masking (Singh et al. 2022)."""
+
+    def __init__(self, seed: int) -> None:
+        self.module = MaskedNetwork(seed)
+
+    def loss(self, images: Tensor, tokens: Tensor, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        masked, labels = mask_tokens(
+            tokens, torch.tensor([PAD, START, END]), MASK, len(words()), share=0.3, generator=generator
+        )
+        hidden = torch.rand(len(images), (SIZE // PATCH) ** 2, generator=generator) < 0.15
+        logits, pixels = self.module(images, masked, hidden)
+        truth = F.unfold(images, PATCH, stride=PATCH).transpose(1, 2)
+        return masked_language_loss(logits, labels) + F.mse_loss(pixels[hidden], truth[hidden])
+
+    def score(self, images: Tensor, tokens: Tensor) -> Tensor:
+        """Pseudo-log-likelihood: of each word given all others and the image (Salazar et al. 2020)."""
+        total = torch.zeros(len(tokens))
+        for place in range(1, tokens.shape[1]):
+            if (real := tokens[:, place] > MASK).any():
+                hidden = tokens.clone()
+                hidden[:, place] = MASK
+                logs = self.module(images, hidden)[0][:, place].log_softmax(-1)
+                total += torch.where(real, logs.gather(1, tokens[:, place, None])[:, 0], 0)
+        return total
+
+
+class Generative:
+    """An image encoder and a decoder that attends to it, from scratch: CoCa without its contrast."""
+
+    def __init__(self, seed: int) -> None:
+        torch.manual_seed(seed)
+        encoder = CocaImageEncoderConfig(SIZE, PATCH, DIM, 3, 2, 4 * DIM)
+        self.module = Coca(
+            CocaConfig(encoder, len(words()), words().length, DIM, 1, 2, 2, 4 * DIM, 16, 2, DIM, pad=PAD)
+        )
+
+    def logits(self, images: Tensor, tokens: Tensor) -> Tensor:
+        return self.module(images, tokens).logits
+
+    def loss(self, images: Tensor, tokens: Tensor, seed: int) -> Tensor:
+        return -likelihood(self.logits(images, tokens), tokens).mean()
+
+    def score(self, images: Tensor, tokens: Tensor) -> Tensor:
+        return likelihood(self.logits(images, tokens), tokens)
+
+    def captions(self, images: Tensor) -> Tensor:
+        return self.module.generate(images, torch.tensor([START, words().ids["a"]]), stop=[END])
+
+
+class Backbone:
+    """LLaVA: an image encoder and a projector before a frozen language model that has read texts."""
+
+    def __init__(self, seed: int) -> None:
+        torch.manual_seed(seed)
+        language = pretrained_language_model(seed)
+        encoder = ImageEncoderConfig(SIZE, PATCH, DIM, 3, 2, 4 * DIM, "gelu", project=None)
+        config = LlavaConfig(encoder, language.config, words().ids["<image>"], (-1,), projector=("gelu",))
+        self.module = Llava(config)
+        self.module.language_model.load_state_dict(language.state_dict())
+        self.module.language_model.requires_grad_(False)
+        self.seen = torch.full((1, config.tokens_per_image), config.image_token)
+
+    def logits(self, images: Tensor, tokens: Tensor) -> Tensor:
+        whole = torch.cat([self.seen.expand(len(tokens), -1), tokens], 1)
+        return self.module(whole, images).logits[:, self.seen.shape[1] :]
+
+    def loss(self, images: Tensor, tokens: Tensor, seed: int) -> Tensor:
+        return -likelihood(self.logits(images, tokens), tokens).mean()
+
+    def score(self, images: Tensor, tokens: Tensor) -> Tensor:
+        return likelihood(self.logits(images, tokens), tokens)
+
+    def captions(self, images: Tensor) -> Tensor:
+        prompt = torch.tensor([[START, words().ids["a"]]])
+        whole = torch.cat([self.seen, prompt], 1).expand(len(images), -1)
+        return self.module.generate(whole, images, words().length, stop=[END])
+
+
+def likelihood(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Log-likelihood of each text, (n,): every word given those before it."""
+    losses = F.cross_entropy(
+        logits[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none", ignore_index=PAD
+    )
+    return -losses.sum(1)
+
+
+@cache
+def pretrained_language_model(seed: int) -> Llama:
+    """A language model that has read descriptions and questions about them, without any image."""
+    torch.manual_seed(seed)
+    model = Llama(LlamaConfig(len(words()), DIM, 4, 2, hidden=3 * DIM))
+    scenes, rng = pools(seed)[0].scenes, np.random.default_rng((seed, 7))
+    long = Words([*words().ids], length=24)
+    long.ids = words().ids
+
+    def loss(step: int) -> Tensor:
+        chosen = [scenes[i] for i in rng.integers(len(scenes), size=64)]
+        tokens = long([f"{scene.caption} {text_of(scene, rng)}" for scene in chosen])
+        return -likelihood(model(tokens).logits, tokens).mean()
+
+    train(model.parameters(), loss, 500, lr=2e-3)
+    return model
+
+
+LEARNERS: dict[str, Callable[[int], Any]] = {
+    "contrastive, 127 negatives": Contrastive,
+    "contrastive, 15 negatives": lambda seed: Contrastive(seed, 16),
+    "masked": Masked,
+    "generative": Generative,
+    "pretrained backbone": Backbone,
+}
+
+
+def measure(condition: str, seed: int) -> dict[str, float]:
+    """Train one learner on the budget, then every task."""
+    pool, tests = pools(seed)
+    learner = LEARNERS[condition](seed)
+    rng = np.random.default_rng((seed, 5))
+
+    def loss(step: int) -> Tensor:
+        rows = rng.integers(len(pool), size=BATCH)
+        return learner.loss(pool.pixels(rows), words()([text_of(pool.scenes[i], rng) for i in rows]), step)
+
+    with FlopCounterMode(display=False) as counter:
+        loss(0).backward()
+    steps = round(BUDGET / counter.get_total_flops())
+    train(learner.module.parameters(), loss, steps)
+    learner.module.eval()
+    with torch.no_grad():
+        found = tasks(learner, tests, np.random.default_rng((seed, 6)))
+    return found | {"steps": steps}
+
+
+def tasks(learner: Learner, tests: Pool, rng: np.random.Generator) -> dict[str, float]:
+    """All tasks, each a choice of one text by its score."""
+    scenes, images = tests.scenes, tests.pixels(slice(None))
+
+    def accuracy(choices: list[list[str]]) -> float:
+        """Share of images whose first choice has the highest score."""
+        columns = [learner.score(images, words()(list(column))) for column in zip(*choices, strict=True)]
+        return float((torch.stack(columns, 1).argmax(1) == 0).float().mean())
+
+    captions = [scene.caption for scene in scenes]
+    others = [[c for c in rng.permutation(captions) if c != own][: CHOICES - 1] for own in captions]
+    asked = [color_question(scene, rng) for scene in scenes]
+    answers = [
+        [f"{question} {color}" for color in (answer, *(c for c in COLORS if c != answer))]
+        for question, answer in asked
+    ]
+    there = [f"is there a {scene.shapes[int(rng.integers(2))].name} ?" for scene in scenes]
+    not_there = [f"is there a {absent(scene, rng)} ?" for scene in scenes]
+    start = time.perf_counter()
+    learner.score(images, words()(captions))
+    milliseconds = 1000 * (time.perf_counter() - start) / len(scenes)
+    found = {
+        "caption among 8": accuracy([[own, *rest] for own, rest in zip(captions, others, strict=True)]),
+        "attributes": accuracy([[s.caption, s.swapped_colors] for s in scenes]),
+        "relations": accuracy([[s.caption, s.other_relation] for s in scenes]),
+        "color question": accuracy(answers),
+        "yes if present": accuracy([[f"{q} yes", f"{q} no"] for q in there]),
+        "yes if absent": accuracy([[f"{q} yes", f"{q} no"] for q in not_there]),
+        "ms per pair": milliseconds,
+    }
+    if hasattr(learner, "captions"):
+        written = [words().decode(ids) for ids in learner.captions(images)]
+        found["exact captions"] = sum(f"a {w}" == c for w, c in zip(written, captions, strict=True)) / len(
+            captions
+        )
+    return found
+
+
+def _mean(results: Results, condition: str, metric: str) -> float:
+    return results[condition][metric].mean
+
+
+CLAIM = Claim(
+    name="x13",
+    title="Each paradigm of vision-language training has its own strength at equal compute",
+    source="Bordes et al. 2024, arXiv:2405.17247",
+    conditions=tuple(LEARNERS),
+    measure=measure,
+    metrics={
+        "caption among 8": 1 / 8,
+        "attributes": 0.5,
+        "relations": 0.5,
+        "color question": 1 / 6,
+        "yes if present": 0.5,
+        "yes if absent": 0.5,
+        "exact captions": None,
+        "ms per pair": None,
+        "steps": None,
+    },
+    checks=(
+        Check(
+            "contrastive training needs many negatives: with 15 in place of 127 it chooses captions worse",
+            lambda r: (
+                _mean(r, "contrastive, 15 negatives", "caption among 8")
+                < _mean(r, "contrastive, 127 negatives", "caption among 8")
+            ),
+        ),
+        Check(
+            "the similarity of contrastive features says little of relations, likelihoods much",
+            lambda r: (
+                _mean(r, "contrastive, 127 negatives", "relations") + 0.1
+                < min(_mean(r, "generative", "relations"), _mean(r, "pretrained backbone", "relations"))
+            ),
+        ),
+        Check(
+            "a pretrained backbone answers questions best",
+            lambda r: (
+                _mean(r, "pretrained backbone", "color question")
+                >= max(_mean(r, c, "color question") for c in LEARNERS if c != "pretrained backbone")
+            ),
+        ),
+        Check(
+            "a pretrained backbone says yes to absent objects more often than training from scratch",
+            lambda r: (
+                _mean(r, "pretrained backbone", "yes if absent") > _mean(r, "generative", "yes if absent")
+            ),
+        ),
+    ),
+)

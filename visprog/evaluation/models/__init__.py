@@ -1,0 +1,1 @@
+"""Benchmarks of a model by itself, without a planner and without tools."""

@@ -1,0 +1,1 @@
+"""English captions as words and their parts of speech."""
