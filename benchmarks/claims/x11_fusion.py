@@ -118,7 +118,7 @@ def pool(count: int, seed: int) -> tuple[tuple[Scene, ...], Regions]:
     """Scenes and their regions: the pixels of every shape, and its place."""
     scenes = four_shapes(count, seed)
     drawn = draw(scenes, seed, size=SIZE)
-    boxes = torch.tensor([shape.box for scene in scenes for shape in scene.shapes])
+    boxes = torch.tensor([shape.box for scene in scenes for shape in scene.shapes], dtype=torch.float32)
     image = torch.arange(count).repeat_interleave(OBJECTS)
     parts = [
         roi_align(drawn.pixels(slice(i, i + 500)), boxes[some], image[some] - i, (GRID, GRID))
@@ -174,7 +174,7 @@ def trained(model: nn.Module) -> list[nn.Parameter]:
 
 
 def query_seconds(model: RegionModel | LateFusion, tokens: Tensor, regions: Regions) -> float:
-    """Time to rank `RANKED` images by a text, the best of three; what does not depend on the text is computed before."""
+    """Time to rank `RANKED` images by a text, the best of three; what does not depend on the text is there already."""
     images = model.encode_images(regions) if isinstance(model, LateFusion) else None
     times = []
     for _ in range(3):

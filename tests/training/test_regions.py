@@ -311,7 +311,7 @@ def test_regions_come_from_files(tmp_path: Path) -> None:
 
 
 def test_statements_are_verified(statements: tuple[Any, Path, Any]) -> None:
-    task, folder, samples = statements
+    _, folder, samples = statements
     verify = VisualBertVerifier(str(folder), certainty=0.5)
     told = [(s.said[0], bool(s.belongs)) for s in samples]
     scenes = [Scenes(96, split="train")[i // 4] for i in range(len(samples))]
@@ -333,7 +333,7 @@ def test_statements_are_verified(statements: tuple[Any, Path, Any]) -> None:
 
 
 def test_the_region_that_an_expression_means_is_selected(referring: tuple[Any, Path, Any]) -> None:
-    task, folder, samples = referring
+    _, folder, samples = referring
     select = VilbertSelector(str(folder), threshold=0.3)
     right = []
     for i, (_, phrase, boxes) in enumerate(samples):
@@ -352,15 +352,16 @@ def test_the_region_that_an_expression_means_is_selected(referring: tuple[Any, P
         right.append([region.box for region in found[:1]] == [region.box for region in meant])
         assert all(0.3 <= region.score <= 1 for region in found)
     assert len(right) > 12 and np.mean(right) > 0.8
-    (none, unknown, many, mixed, far) = select(
+    other = Region(Box(0, 0, 9, 9), "", 1.0, Image(np.zeros((9, 9, 3), np.uint8)))
+    none, unknown, many, mixed, far = select(
         [
             {"regions": [], "phrase": "star"},
             {"regions": regions, "phrase": "zebra"},
             {"regions": regions * 9, "phrase": "star"},
-            {"regions": [regions[0], Region(Box(0, 0, 9, 9), "", 1.0, Image(np.zeros((9, 9, 3), np.uint8)))], "phrase": "star"},
+            {"regions": [regions[0], other], "phrase": "star"},
             {"regions": [Region(Box(0, 0, 9, 9), "", 1.0)], "phrase": "star"},
         ]
-    )  # fmt: skip
+    )
     assert none == []
     assert isinstance(unknown, Refused) and "was not taught what 'zebra' is" in str(unknown)
     assert isinstance(many, Refused) and "to choose among 8 regions" in str(many)

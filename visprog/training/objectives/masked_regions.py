@@ -39,7 +39,7 @@ class MaskedRegionsConfig(RegionKeys):
             raise ValueError("captions must be 1 or 2, and hard must lie in [0, 1]")
 
 
-class Prepared(NamedTuple):
+class CaptionedRegions(NamedTuple):
     """A sample: its image or regions, what is said of it, and what may take the place of the last of these.
 
     Attributes:
@@ -72,16 +72,18 @@ class MaskedRegions(RegionObjective):
         super().__init__(config, model, source)
         self.make("masked-regions", model, config.captions, head="pretraining", pretraining=True)
 
-    def prepare(self, sample: Pair, rng: np.random.Generator, train: bool) -> Prepared:
+    def prepare(self, sample: Pair, rng: np.random.Generator, train: bool) -> CaptionedRegions:
         count, captions = self.config.captions, sample.captions
         if len(captions) < count:
             raise BadSample(sample.name, "it has one caption, and two are read: captions=1 reads one")
         said = tuple(str(text) for text in rng.permutation(list(captions))[:count])
         belongs, hard = rng.random() < 0.5, rng.random() < self.config.hard
         false = sample.false_caption if hard or not train else ""
-        return Prepared(self.seen.prepare(sample.image, sample.name), said, false, bool(belongs) or not train)
+        return CaptionedRegions(
+            self.seen.prepare(sample.image, sample.name), said, false, bool(belongs) or not train
+        )
 
-    def collate(self, samples: list[Prepared], train: bool) -> dict[str, Any]:
+    def collate(self, samples: list[CaptionedRegions], train: bool) -> dict[str, Any]:
         said = [sample.said for sample in samples]
         others = [_other(samples, i) for i in range(len(samples))]
         differ = [text != sample.said[-1] for text, sample in zip(others, samples, strict=True)]
@@ -135,7 +137,7 @@ def total(losses: Mapping[str, Tensor], words: Tensor) -> dict[str, Tensor]:
     return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 
 
-def _other(samples: list[Prepared], i: int) -> str:
+def _other(samples: list[CaptionedRegions], i: int) -> str:
     """What is said instead of a sample's last caption: its false one, or the next one in the batch that differs."""
     own = samples[i]
     if own.false:
