@@ -2,6 +2,7 @@
 
 MODULES = (
     "detect",
+    "select",
     "faces",
     "segment",
     "classify",

@@ -29,6 +29,10 @@ PARAMETERS = {
     "owlvit_base_patch16": 152_789_511,
     "owlvit_large_patch14": 433_888_519,
     "owlv2_base": 154_966_792,
+    # The released VisualBERT and LXMERT, as transformers builds them, and ViLBERT without what it never uses
+    "visualbert_base": 112_074_812,
+    "lxmert_base": 228_051_752,
+    "vilbert_base": 239_024_254,
     # The released SAM
     "sam_vit_b": 93_735_472,
     "sam_vit_l": 312_342_832,

@@ -78,6 +78,17 @@ BLIP2 = [
 ]
 LLAVA = ["model={type: llava, language_model: {dim: 16, layers: 1, heads: 2, hidden: 32}, feature_layers: [-1], "
          "merge: 2}", "init_from={image_encoder: '{data}/owl'}", "position_codes=true"]  # fmt: skip
+REGIONS = [
+    "regions={source: '{data}/owl', count: 6, objects: [circle, star], attributes: [red thing, blue thing]}"
+]
+FUSED = [*REGIONS, *under("model", {"dim": 16, "layers": 2, "heads": 2, "hidden": 32})]
+VILBERT = [
+    *FUSED,
+    *under("model", {
+        "region_width": 16, "region_layers": 1, "region_heads": 2, "region_hidden": 16, "cross_dim": 16,
+        "cross_heads": 2, "text_places": [1], "region_places": [0],
+    }),
+]  # fmt: skip
 SIMCLR = under("model.image_encoder", {**ENCODER, "stem": "null"})
 HUGE = ["fsdp=false", "data.held=0.2", "epochs=null", "activation_checkpointing=false", "workers=0"]
 DVAE = under("model", {"image_size": 32, "group_count": 4, "n_init": 8, "n_hid": 8, "vocab_size": 16})
@@ -105,12 +116,16 @@ CHANGES: dict[str, list[str]] = {
     ],
     "llava-instruct": ["data={data}/talk.json", "init_from={data}/llava", *HUGE],
     "llava-words": [*LLAVA, "length=300"],
+    "lxmert": [*FUSED, *under("model", {"layers": 1, "region_layers": 1, "cross_layers": 1})],
     "owl": [*OWL],
     "owl-boxes": [*OWL, "init_from=null", "data={data}/voc"],
     "sam": under("model", {
         "image_size": 32, "patch": 8, "dim": 16, "layers": 1, "heads": 2, "hidden": 32, "width": 16,
         "decoder_heads": 2, "decoder_hidden": 16, "iou_head_hidden_dim": 16}),
     "simclr": SIMCLR,
+    "vilbert": VILBERT,
+    "vilbert-select": VILBERT,
+    "visualbert": FUSED,
 }  # fmt: skip
 """What makes each shipped recipe small."""
 

@@ -20,8 +20,8 @@ from ._batching import answer_batch, crop_to
 from ._checkpoint import checkpoint_digest
 from ._dual_encoder import DualEncoder, dual_encoder, encoder_of, plain, templates_for
 from ._gate import to_view
-from ._text_backend import DENIALS, TextBackend
-from ._vocabulary import exchanged, near_misses, nouns_in
+from ._text_backend import TextBackend
+from ._vocabulary import DENIALS, exchanged, near_misses, nouns_in
 
 CLIP = "openai/clip-vit-base-patch32"
 

@@ -95,3 +95,13 @@ class NoGenerator(_NoModel):
         'backend = "dalle" and model = the folder of a run of `visprog train dalle`, or backend = "diffusers" '
         "(after pip install 'visprog[diffusion]')"
     )
+
+
+class NothingSelected(_NoModel):
+    """Refuses: which region an expression means takes a model that sees all of them, and none is chosen."""
+
+    model_error = 'select: a model needs its backend: set backend = "vilbert"'
+    sees = Sees(
+        nothing="no model of referring expressions is chosen: train one with `visprog train vilbert-select`, and under "
+        '[tools.select] in visprog.toml set backend = "vilbert" and model = "FOLDER"'
+    )

@@ -44,6 +44,7 @@ MODEL_TYPES = {
     "dvae": "dalle.dvae:Dvae",
     "llama": "llama:Llama",
     "llava": "llava.model:Llava",
+    "lxmert": "lxmert:Lxmert",
     "owlv2": "owlvit:OwlVit",
     "owlvit": "owlvit:OwlVit",
     "probe": "probe:Probe",
@@ -51,6 +52,8 @@ MODEL_TYPES = {
     "siglip": "siglip:Siglip",
     "siglip_vision_model": "siglip:SiglipImageEncoder",
     "simclr": "simclr:Simclr",
+    "vilbert": "vilbert:Vilbert",
+    "visual_bert": "visualbert:VisualBert",
 }
 """`model_type` of a folder → module and class that read it."""
 

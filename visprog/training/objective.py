@@ -34,6 +34,9 @@ OBJECTIVES: Mapping[str, str] = {
     "instruction": f"{_HERE}.instruction:Instruction",
     "dvae": f"{_HERE}.dvae:DiscreteAutoencoding",
     "autoregressive-image": f"{_HERE}.autoregressive_image:AutoregressiveImages",
+    "masked-regions": f"{_HERE}.masked_regions:MaskedRegions",
+    "select": f"{_HERE}.select:Select",
+    "answers": f"{_HERE}.answers:Answers",
     "self-supervised": f"{_HERE}.self_supervised:SelfSupervised",
 }
 """The objectives that a recipe can name, and where each is: "module:class". A recipe may also write that itself."""
