@@ -13,6 +13,7 @@ from visprog.values.image import Image
         "embedded": "visprog.tools.backends.clip:EmbeddedClassifier",
         "clip": "visprog.tools.backends.clip:ClipClassifier",
         "siglip": "visprog.tools.backends.siglip:SiglipClassifier",
+        "probe": "visprog.tools.backends.probe:ProbeClassifier",
     },
     default="basic",
 )
@@ -45,6 +46,7 @@ def match(image: Image | Region, text: str) -> float:
         "blip2": "visprog.tools.backends.blip2:Blip2Verifier",
         "clip": "visprog.tools.backends.clip:ClipVerifier",
         "siglip": "visprog.tools.backends.siglip:SiglipVerifier",
+        "visualbert": "visprog.tools.backends.visualbert:VisualBertVerifier",
     },
     default="basic",
 )

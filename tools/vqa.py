@@ -13,6 +13,7 @@ from visprog.values.image import Image
         "embedded": "visprog.tools.backends.llava:EmbeddedVqa",
         "blip2": "visprog.tools.backends.blip2:Blip2Vqa",
         "llava": "visprog.tools.backends.llava:LlavaVqa",
+        "lxmert": "visprog.tools.backends.lxmert:LxmertVqa",
         "openai": "visprog.tools.backends.endpoint:EndpointVqa",
     },
     default="none",

@@ -26,6 +26,9 @@ TRAINED, TESTED, QUERIES = 4000, 256, 8
 CLIP_STEPS, STEPS_1, STEPS_2, LANGUAGE_STEPS = 800, 800, 200, 300
 BATCH = 32
 
+DEC, IMAGE = MARKS = ("[DEC]", "<image>")
+"""What stands for the start of a caption to write, and for a soft token."""
+
 MASKS = "stage 1"
 NO_CONTRAST, NO_MATCHING, NO_CAPTIONS = "no mask of contrast", "no mask of matching", "no mask of captions"
 AFTER, ALONE = "stage 2 after stage 1", "stage 2 alone"
@@ -46,7 +49,7 @@ class World(NamedTuple):
 @cache
 def world(seed: int) -> World:
     """A CLIP of its own, trained and then frozen, and what it sees."""
-    words = world_words(["[DEC]", "<image>"])
+    words = world_words(MARKS)
     pools = pairs_of_shapes(TRAINED, seed), pairs_of_shapes(TESTED, seed + 1000)
     ids = [words([scene.caption for scene in pool.scenes]) for pool in pools]
     clip = small_clip(words, seed)
@@ -72,9 +75,10 @@ def new_model(seed: int) -> Blip2:
     """A BLIP-2 of stage 1 on the frozen encoder."""
     w = world(seed)
     torch.manual_seed(seed)
-    dec = w.words.ids["[DEC]"]
     shape = QFormerConfig(QUERIES, dim=64, layers=3, heads=2, hidden=256, dropout=0.0)
-    model = Blip2(Blip2Config(w.encoder, shape, len(w.words), w.words.length, PAD, dec, project=64))
+    model = Blip2(
+        Blip2Config(w.encoder, shape, len(w.words), w.words.length, PAD, w.words.ids[DEC], project=64)
+    )
     return model  # of the image encoder only the last norm is used: what comes before it is in the world
 
 
@@ -90,6 +94,11 @@ class Tasks(NamedTuple):
     logits: Tensor
 
 
+def embedded(model: Blip2, ids: Tensor) -> Tensor:
+    """What a text enters the Q-Former as, (n, length, dim)."""
+    return model.words(ids) + model.positions.weight[: ids.shape[1]]
+
+
 def tasks(model: Blip2, seen: Tensor, ids: Tensor, condition: str) -> Tasks:
     """Contrast and captions, with the masks of a condition.
 
@@ -100,15 +109,18 @@ def tasks(model: Blip2, seen: Tensor, ids: Tensor, condition: str) -> Tasks:
     context = model.image_encoder.norm(seen)
     mask = matching_mask(ids != PAD, QUERIES)  # everything sees everything
     if condition == NO_CONTRAST:
-        both = model.qformer(model._embed(ids), context, mask=mask).tokens
+        both = model.qformer(embedded(model, ids), context, mask=mask).tokens
         images = F.normalize(model.image_projection(both[:, :QUERIES]), dim=-1)
         texts = F.normalize(model.text_projection(both[:, QUERIES]), dim=-1)
     queries = model.qformer(context=context)
     if condition != NO_CONTRAST:
-        images, texts = model._image_embeds(queries.tokens), model.encode_texts(ids)[1]
+        images, texts = (
+            F.normalize(model.image_projection(queries.tokens), dim=-1),
+            model.encode_texts(ids)[1],
+        )
     if condition == NO_CAPTIONS:
-        written = torch.cat([torch.full_like(ids[:, :1], model._caption_start), ids[:, 1:]], 1)
-        both = model.qformer(model._embed(written), context, mask=mask).tokens
+        written = torch.cat([torch.full_like(ids[:, :1], world_words(MARKS).ids[DEC]), ids[:, 1:]], 1)
+        both = model.qformer(embedded(model, written), context, mask=mask).tokens
         logits = model.caption_head(both[:, QUERIES:], model.words.weight)
     else:
         logits = model.caption_logits(ids, queries.past)
@@ -197,7 +209,7 @@ def measure_stage_2(condition: str, seed: int) -> dict[str, float]:
     """Scores of stage 2: Q-Former and projector learn to say what a frozen language model understands."""
     w = world(seed)
     language = language_model(seed)
-    image = w.words.ids["<image>"]
+    image = w.words.ids[IMAGE]
     start = stage_1(MASKS, seed) if condition == AFTER else new_model(seed)
     torch.manual_seed(seed)
     model = Blip2Generator.from_stage_1(start, language.config, image)

@@ -1,5 +1,4 @@
-"""What `gather`, `own_first` and `share` come to in two processes, as JSON in the folder that is given: see
-test_processes.py."""
+"""Results of `gather`, `own_first` and `share` in two processes, as JSON in the given folder: see test_processes.py."""
 
 from __future__ import annotations
 

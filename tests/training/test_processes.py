@@ -23,8 +23,11 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 DRAWN = {
     "albef": "each process draws its own hard negatives and masks its own words",
     "blip2-stage1": "each process draws its own hard negatives",
+    "lxmert": "each process hides its own words and regions",
     "owl": "each process asks for the phrases of its own scenes",
     "sam": "each process draws its own prompts",
+    "vilbert": "each process hides its own words and regions",
+    "visualbert": "each process hides its own words",
 }
 """Recipes whose losses depend on how a batch is divided, and why."""
 

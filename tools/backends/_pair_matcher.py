@@ -11,7 +11,8 @@ from visprog.values.image import Image
 from ._batching import chunks, crop_to
 from ._checkpoint import load
 from ._gate import to_view
-from ._text_backend import DENIALS, TextBackend
+from ._text_backend import TextBackend
+from ._vocabulary import DENIALS
 
 
 class ImageTextPair(NamedTuple):

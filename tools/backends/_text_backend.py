@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from visprog.errors import Refused, ToolError
 from visprog.registry.sees import Parsed, Sees
 
 from ._backend_file import known_words, words_summary
 from ._model_backend import ModelBackend
-from ._vocabulary import FILLERS, SIGNS, as_caption
-
-DENIALS = re.compile(r"\b(?:not|no|isn't|isnt|aren't|arent)\b")
+from ._vocabulary import DENIALS, as_caption, in_known_words
 
 
 class TextBackend(ModelBackend):
@@ -50,20 +46,12 @@ class TextBackend(ModelBackend):
             Refused: It has words that the model does not know.
             ToolError: It is empty.
         """
-        if not text.strip():
-            raise ToolError(f"{self.tool} was given an empty text: say what to look for")
-        known = known_words(self.folder)
-        if self.vocabulary:
+        if self.vocabulary and text.strip():
             text = as_caption(text, self.vocabulary)
-        if known is None:
-            return " ".join(text.split())
-        words = re.findall(r"\w+|[^\w\s]+", text.lower())
-        unknown = [word for word in words if word not in known | FILLERS | SIGNS]
-        read = " ".join(word for word in words if word in known)
-        if unknown or not read:
-            raise Refused(
-                f"the model '{self.model}' of {self.tool} was not taught what "
-                f'{", ".join(map(repr, unknown)) or repr(text)} is: set backend = "siglip" under '
-                f"[tools.{self.tool}] in visprog.toml, after pip install 'visprog[hf]'"
-            )
-        return read
+        way_out = (
+            f'set backend = "siglip" under [tools.{self.tool}] in visprog.toml, '
+            "after pip install 'visprog[hf]'"
+        )
+        return in_known_words(
+            text, known_words(self.folder), model=self.model, tool=self.tool, way_out=way_out
+        )

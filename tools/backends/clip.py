@@ -1,23 +1,27 @@
-"""`classify`, `match` and `verify` with CLIP: bundled, trained by `visprog train clip`, or public."""
+"""`classify`, `match`, `verify` and `retrieve` with CLIP: bundled, trained by `visprog train clip`, or public."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visprog.errors import Refused, ToolError
+from visprog.retrieval.nearest import nearest
+from visprog.tools.classify import match
 from visprog.values import Region
 from visprog.values.image import Image
 
 from ._backend_file import known_words
-from ._batching import crop_to
+from ._batching import answer_batch, crop_to
+from ._checkpoint import checkpoint_digest
 from ._dual_encoder import DualEncoder, dual_encoder, encoder_of, plain, templates_for
 from ._gate import to_view
-from ._text_backend import DENIALS, TextBackend
-from ._vocabulary import exchanged, near_misses, nouns_in
+from ._text_backend import TextBackend
+from ._vocabulary import DENIALS, exchanged, near_misses, nouns_in
 
 CLIP = "openai/clip-vit-base-patch32"
 
@@ -42,7 +46,7 @@ class Comparison(NamedTuple):
 
 
 class ClipBackend(TextBackend):
-    """What the three tools share.
+    """What the tools share.
 
     Args:
         regions: Whether a region is judged by its part of the features of the whole image instead of by its crop; by
@@ -71,16 +75,19 @@ class ClipBackend(TextBackend):
 
     def cosines(self, asked: list[Comparison]) -> list[NDArray[np.float32]]:
         """For each call, the cosines between its image and its texts."""
-        encoder = self.encoder
-        images = encoder.encode_views([ask.image for ask in asked], self.batch_size)
-        texts = [text for ask in asked for text in ask.texts]
-        templates = ("{}",) if self.vocabulary else templates_for(self.folder, encoder.trained_here)
-        if templates != ("{}",):
-            texts = [plain(text) for text in texts]
-        features = encoder.encode_texts(texts, templates, self.batch_size)
+        images = self.encoder.encode_views([ask.image for ask in asked], self.batch_size)
+        features = self._encode_texts([text for ask in asked for text in ask.texts])
         ends = np.cumsum([len(ask.texts) for ask in asked])
         parts = np.split(features, ends[:-1])
         return [part @ image for part, image in zip(parts, images, strict=True)]
+
+    def _encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
+        """Features of texts that `_read` gave, (n, dim)."""
+        encoder = self.encoder
+        templates = ("{}",) if self.vocabulary else templates_for(self.folder, encoder.trained_here)
+        if templates != ("{}",):
+            texts = [plain(text) for text in texts]
+        return encoder.encode_texts(texts, templates, self.batch_size)
 
     def _crop(self, image: Image | Region) -> Image | Region:
         """What the model is shown. Raises `Refused` if it was not taught such images."""
@@ -188,6 +195,67 @@ class ClipVerifier(ClipBackend):
         ]
 
 
+class Retrieval(NamedTuple):
+    """One call: images as they were given and as the model sees them, a text, and the number of images wanted."""
+
+    images: list[Image]
+    views: list[Image]
+    text: str
+    read: str
+    k: int
+
+
+class ClipRetriever(ClipBackend):
+    """The images whose features are nearest to that of the text. `visprog search` has it make an index of a folder.
+
+    Args:
+        rerank: Number of the nearest images that are put in order anew by the tool `match`, which may have a model
+            that looks at image and text together; 0 for none.
+    """
+
+    tool = "retrieve"
+    parameter = "text"
+
+    def __init__(self, model: str | None = None, *, rerank: int = 0, **options: Any) -> None:
+        super().__init__(model, **options)
+        self.rerank = rerank
+
+    def digest(self) -> str:
+        """What tells the model from others."""
+        return checkpoint_digest(self._find())
+
+    def image_features(self, images: Sequence[Image]) -> list[NDArray[np.float32] | Exception]:
+        """The feature of each image, (dim,); a `Refused` for one that is not like those of the training."""
+        return answer_batch(
+            [{"image": image} for image in images],
+            lambda image: to_view(image, self.folder, self.tool),
+            lambda views: list(self.encoder.encode_images(views, self.batch_size)),
+        )
+
+    def text_features(self, texts: list[str]) -> NDArray[np.float32]:
+        """Features of texts, (n, dim). Raises `Refused` if the model was not taught a word."""
+        return self._encode_texts([self._read(text) for text in texts])
+
+    def _prepare(self, images: list[Image], text: str, k: int) -> Retrieval:
+        if k < 1:
+            raise ToolError(f"retrieve gives at least one image: k must be 1 or more, not {k}")
+        views = [to_view(image, self.folder, self.tool) for image in images]
+        return Retrieval(images, views, text, self._read(text), k)
+
+    def _answer(self, asked: list[Retrieval]) -> list[list[Image]]:
+        texts = self._encode_texts([ask.read for ask in asked])
+        return [self._nearest(ask, text) for ask, text in zip(asked, texts, strict=True)]
+
+    def _nearest(self, ask: Retrieval, text: NDArray[np.float32]) -> list[Image]:
+        if not ask.images:
+            return []
+        features = self.encoder.encode_images(ask.views, self.batch_size)
+        _, (order,) = nearest(text[None], features, max(ask.k, self.rerank))
+        found = [ask.images[i] for i in order]
+        first = sorted(found[: self.rerank], key=lambda image: -match(image, ask.text))
+        return [*first, *found[self.rerank :]][: ask.k]
+
+
 class EmbeddedClassifier(ClipClassifier):
     """The bundled CLIP, which names the simple shapes of drawn scenes and their colours."""
 
@@ -201,6 +269,12 @@ class EmbeddedMatcher(ClipMatcher):
 
 
 class EmbeddedVerifier(ClipVerifier):
+    """The bundled CLIP, which names the simple shapes of drawn scenes and their colours."""
+
+    default_model = "clip"
+
+
+class EmbeddedRetriever(ClipRetriever):
     """The bundled CLIP, which names the simple shapes of drawn scenes and their colours."""
 
     default_model = "clip"
