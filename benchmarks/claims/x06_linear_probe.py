@@ -23,7 +23,7 @@ from .small_models import small_clip, text_features, train
 from .world import COLORS, SHAPES, Pool, single_shapes, world_words
 
 SIZE, POOL, LABELLED, TEST = 32, 4000, 3200, 800
-SIMCLR_STEPS, SIMCLR_BATCH = 500, 128
+SIMCLR_STEPS, SIMCLR_BATCH = 300, 128
 CLIP_STEPS, CLIP_BATCH = 200, 64
 SHOTS = (1, 4, 16, 64)
 SWEEP = tuple(10.0**power for power in range(-4, 3))
