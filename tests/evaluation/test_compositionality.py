@@ -223,7 +223,7 @@ def test_the_command_measures_a_bundled_model(
 
 def test_a_model_that_reads_both_together_is_scored(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from visprog.models.albef import Albef, AlbefConfig, AlbefImageEncoderConfig
+    from visprog.models import Albef, AlbefConfig, AlbefImageEncoderConfig
     from visprog.models.bert import BertConfig
     from visprog.models.preprocess.image_processor import ImageProcessor
     from visprog.models.preprocess.tokenizer import word_tokenizer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 import visprog.models as models  # noqa: E402
 from visprog.models import BUNDLED, WEIGHTS, PretrainedModel, load_model  # noqa: E402
-from visprog.models.albef import Albef, AlbefConfig, AlbefImageEncoderConfig  # noqa: E402
+from visprog.models.albef.model import Albef, AlbefConfig, AlbefImageEncoderConfig  # noqa: E402
 from visprog.models.base import MODEL_TYPES  # noqa: E402
 from visprog.models.bert import Bert, BertConfig  # noqa: E402
 from visprog.models.clip.model import (  # noqa: E402
@@ -27,13 +28,16 @@ from visprog.models.coca import Coca, CocaConfig, CocaImageEncoderConfig  # noqa
 from visprog.models.llama import Llama, LlamaConfig, RopeScaling  # noqa: E402
 from visprog.models.llava.model import Llava, LlavaConfig  # noqa: E402
 from visprog.models.owlvit import OwlVit, OwlVitConfig  # noqa: E402
+from visprog.models.probe import Probe, ProbeConfig  # noqa: E402
 from visprog.models.sam.model import Sam, SamConfig  # noqa: E402
 from visprog.models.siglip import (  # noqa: E402
     Siglip,
     SiglipConfig,
+    SiglipImageEncoder,
     SiglipImageEncoderConfig,
     SiglipTextEncoderConfig,
 )
+from visprog.models.simclr import Simclr, SimclrConfig  # noqa: E402
 
 IMAGE = ImageEncoderConfig(16, 8, 16, 1, 2, 16, project=16)
 TEXT = TextEncoderConfig(20, 6, 16, 1, 2, 16, project=16)
@@ -70,6 +74,13 @@ MODELS: list[tuple[type[PretrainedModel], Any, dict[str, Any]]] = [
             CocaImageEncoderConfig(16, 8, **SHAPE), 20, 6, 16, 1, 1, 2, 16, queries=3, pool_heads=2, project=8
         ),
         {"images": IMAGES, "tokens": TOKENS},
+    ),
+    (SiglipImageEncoder, SiglipImageEncoderConfig(16, 8, **SHAPE), {"images": IMAGES}),
+    (Simclr, SimclrConfig(replace(IMAGE, project=None), project=8), {"images": IMAGES}),
+    (
+        Probe,
+        ProbeConfig(ImageEncoder(replace(IMAGE, project=None)).settings(), ("a", "b"), 16, 4),
+        {"images": IMAGES},
     ),
     (Llama, LLAMA, {"tokens": TOKENS}),
     (Llava, LlavaConfig(IMAGE, LLAMA, image_token=7, projector=()), {"tokens": TOKENS}),
@@ -112,7 +123,7 @@ def test_every_type_has_a_class_that_says_the_same() -> None:
             {"model_type": None},
             r"has no model_type: save the model again with save_pretrained, or add one of albef",
         ),
-        ({"model_type": "mystery"}, r"'mystery', which is not implemented: known are albef, .*siglip$"),
+        ({"model_type": "mystery"}, r"'mystery', which is not implemented: known are albef, .*simclr$"),
     ],
 )
 def test_a_type_that_is_missing_or_unknown_is_one_sentence(

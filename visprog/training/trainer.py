@@ -170,6 +170,7 @@ class Trainer:
             TrainingError: the loss is not finite; the weights are as they were.
         """
         recipe, step = self.recipe, self.progress.step
+        self.objective.step = step
         sums: dict[str, Tensor] = {}
         for part in range(recipe.accumulation):
             batch = next(batches)
