@@ -89,7 +89,7 @@ def psnr(model: Dvae, tests: Pool) -> float:
 
 @torch.no_grad()
 def relaxation_gap(model: Dvae, tests: Pool, temperature: float) -> float:
-    """What the decoder loses, in nats per level of a pixel, if it gets whole tokens in place of relaxed ones, both drawn
+    """What the decoder loses, in nats per level of a pixel, if it gets whole tokens instead of relaxed ones, both drawn
     from the encoder's distribution."""
     images = levels(tests, slice(None))
     mapped, logits = map_pixels(images), model.encode(images)
