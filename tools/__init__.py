@@ -2,9 +2,11 @@
 
 MODULES = (
     "detect",
+    "select",
     "faces",
     "segment",
     "classify",
+    "retrieve",
     "cupl",
     "caption",
     "vqa",
@@ -13,5 +15,7 @@ MODULES = (
     "color",
     "shapes",
     "edit",
+    "inpaint",
+    "generate",
 )
 """The modules that declare tools, in the order in which planners and people are shown them."""

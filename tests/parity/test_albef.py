@@ -23,15 +23,17 @@ from visprog.models.albef import (  # noqa: E402
     AlbefTeacher,
     Distillation,
     authors_config,
+    authors_tokenizer,
     distilled_loss,
     from_authors,
-    hard_negatives,
     spread,
     to_authors,
 )
 from visprog.models.bert import IGNORED, BertConfig, mask_tokens  # noqa: E402
 from visprog.models.checkpoint.checkpoint import load_exactly  # noqa: E402
 from visprog.models.checkpoint.keymap import KeyMap  # noqa: E402
+from visprog.models.nn import hard_negatives  # noqa: E402
+from visprog.models.preprocess.tokenizer import Tokenizer  # noqa: E402
 
 TINY = AlbefConfig(
     AlbefImageEncoderConfig(size=12, patch=4, dim=12, layers=2, heads=2, hidden=20),
@@ -282,6 +284,18 @@ def test_the_authors_names_are_found_again() -> None:
     theirs = to_authors(from_authors(state, config), config)
     assert theirs.keys() == state.keys()
     assert all(torch.equal(theirs[key], value) for key, value in state.items())
+
+
+def test_captions_are_cleaned_as_the_authors_do(tmp_path: Path) -> None:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "it", "##s", "a", "black", "white", "dog"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    tokenizer = authors_tokenizer(tmp_path, length=8)
+    found = tokenizer(["It's a black-white dog!", "a (dog): a dog/dog, a dog a dog"]).ids
+    plain = tokenizer(["its a black white dog", "a dog a dog dog a dog a dog"]).ids
+    assert torch.equal(found, plain) and words.index("[UNK]") not in found and found.shape == (2, 8)
+    tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").unlink()
+    assert torch.equal(Tokenizer.from_pretrained(tmp_path)(["It's a black-white dog!"]).ids, found[:1])
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -188,7 +189,7 @@ def load(
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise source.failure(error) from error
 
-    return _once(source, "visprog", device, dtype, half_on_cpu, read)
+    return load_once(source, "visprog", device, dtype, half_on_cpu, read)
 
 
 def load_file(model: str, tool: str, read: Callable[[Path, str], Any], device: str, dtype: str) -> Checkpoint:
@@ -214,7 +215,7 @@ def load_file(model: str, tool: str, read: Callable[[Path, str], Any], device: s
         except ValueError as error:
             raise ToolError(f"{tool}: cannot load {model}: {first_line(error)}") from error
 
-    return _once(source, "file", device, dtype, "float32", make)
+    return load_once(source, "file", device, dtype, "float32", make)
 
 
 def load_by_transformers(
@@ -242,7 +243,7 @@ def load_by_transformers(
             )
         return network.eval(), transformers_processor(source)
 
-    return _once(source, architecture, device, dtype, half_on_cpu, read)
+    return load_once(source, architecture, device, dtype, half_on_cpu, read)
 
 
 def read_processor(source: CheckpointSource, network: Any) -> Processor:
@@ -306,6 +307,27 @@ def generation_config(source: CheckpointSource) -> Any:
         return GenerationConfig(eos_token_id=source.config.get("eos_token_id", text.get("eos_token_id")))
 
 
+def checkpoint_digest(source: CheckpointSource) -> str:
+    """What tells a checkpoint from others: its settings, and size and time of its weights.
+
+    Raises:
+        ToolError: It cannot be fetched.
+    """
+    from visprog.models.checkpoint.hub import fetch
+
+    try:
+        folder = source.folder or fetch(source.name)
+        digest = blake2b(digest_size=16)
+        for file in sorted(folder.glob("*.json")):
+            digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+        for file in sorted(folder.glob("*.safetensors")):
+            status = file.stat()
+            digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\0".encode())
+    except (OSError, ValueError) as error:
+        raise source.failure(error) from error
+    return digest.hexdigest()
+
+
 def unload(model: str) -> None:
     """Forget a checkpoint: it leaves memory when its last user is done."""
     place = str(folder_of(model) or model)
@@ -342,7 +364,7 @@ def _place(network: Any, name: str, device: str, dtype: str = "auto", half_on_cp
         raise ToolError(f"cannot put '{name}' on the device '{device}': {first_line(error)}") from error
 
 
-def _once(
+def load_once(
     source: CheckpointSource,
     architecture: str,
     device: str,
@@ -350,6 +372,15 @@ def _once(
     half_on_cpu: str,
     read: Callable[[], tuple[Any, Any]],
 ) -> Checkpoint:
+    """A checkpoint from memory, or as `read` gives its network and its processor, on its device.
+
+    Args:
+        architecture: What it is loaded as.
+        device, dtype, half_on_cpu: as `load`.
+
+    Raises:
+        ToolError: The device cannot take it.
+    """
     if device == "auto":
         device = backend_file(source.folder).device
     key = (source.place, architecture, device, dtype, half_on_cpu)
@@ -419,7 +450,7 @@ def _transformers(source: CheckpointSource, name: str, **options: Any) -> Any:
         import transformers
     except ImportError:
         raise MissingExtra(f"a pretrained model for {source.tool}", "hf") from None
-    with _quiet(transformers):
+    with quiet(transformers):
         try:
             return getattr(transformers, name).from_pretrained(
                 source.place,
@@ -433,9 +464,9 @@ def _transformers(source: CheckpointSource, name: str, **options: Any) -> Any:
 
 
 @contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
-    """No progress bars and no warnings of transformers for a while."""
-    logging = transformers.utils.logging
+def quiet(library: Any) -> Iterator[None]:
+    """No progress bars and no warnings of transformers, or of diffusers, for a while."""
+    logging = library.utils.logging
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()

@@ -239,8 +239,8 @@ def eval_compositionality(
     resume: ResumeOption = None,
     json: JsonOption = False,
 ) -> Result:
-    """Measure whether CLIP-like models tell "a red square left of a blue circle" from captions of the same words (ARO),
-    beside plain retrieval.
+    """Measure whether models of images and texts tell "a red square left of a blue circle" from captions of the same
+    words (ARO), beside plain retrieval.
 
     \b
     visprog eval compositionality clip

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +36,7 @@ from .bert import (
     embedding_keys,
     head_keys,
     init_bert,
+    init_std,
     mask_tokens,
 )
 from .checkpoint.checkpoint import assemble
@@ -43,6 +44,9 @@ from .checkpoint.keymap import KeyMap
 from .checkpoint.weights import read_state
 from .clip.model import whole_patches
 from .nn import Attention, Block, ConvStem, Mlp, PatchEmbed, Transformer, hard_negatives, resize_positions
+
+if TYPE_CHECKING:
+    from .preprocess.tokenizer import Tokenizer
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.001, 0.5
 """Bounds of the temperature of the contrast."""
@@ -131,12 +135,13 @@ class AlbefImageEncoder(nn.Module):
         self._init()
 
     def _init(self) -> None:
-        """As in DeiT: matrices, class token and positions from a normal distribution of std 0.02."""
+        """As in DeiT: matrices, class token and positions from a normal distribution."""
+        std = init_std(self.config.dim)
         for parameter in (self.class_token, self.positions):
-            nn.init.trunc_normal_(parameter, std=0.02)
+            nn.init.trunc_normal_(parameter, std=std)
         for module in self.blocks.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.trunc_normal_(module.weight, std=std)
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -174,7 +179,7 @@ class Albef(PretrainedModel):
         self.language_head = MaskedLanguageHead(text)
         self.temperature = nn.Parameter(torch.tensor(0.07))
         for part in (self.text_embeddings, self.text_blocks, self.fusion_blocks, self.language_head):
-            init_bert(part)
+            init_bert(part, init_std(text.dim))
 
     def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """`image_tokens` and `image_embeds` of images (batch, 3, height, width)."""
@@ -499,6 +504,9 @@ def albef_base() -> Albef:
 HEAD_DIM = 64
 """Width of an attention head in the authors' checkpoints, which do not say it."""
 
+SIGNS, DASHES = "[,.'!?\"()*#:;~]", "[-/]"
+"""Signs that the authors leave out of captions, and those that they replace by a space."""
+
 TRAINING = re.compile(
     r"(visual_encoder|vision_proj|text_encoder|text_proj)_m\..*|(image|text|idx)_queue|queue_ptr"
 )
@@ -543,6 +551,26 @@ def authors_config(state: Mapping[str, Tensor], source: str | Path) -> AlbefConf
         raise ValueError(
             f"{source} is no checkpoint of the pre-training of ALBEF: it lacks {error}"
         ) from None
+
+
+def authors_tokenizer(source: str | Path, length: int = 30) -> Tokenizer:
+    """BERT's word pieces of captions that are cleaned as the authors do.
+
+    Args:
+        source: folder or hub id of the tokenizer of bert-base-uncased.
+        length: greatest number of tokens of a text.
+
+    Raises:
+        ValueError: there is no tokenizer.
+    """
+    from tokenizers import Regex, normalizers
+
+    from .preprocess.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.from_pretrained(source, length=length)
+    signs, dashes = normalizers.Replace(Regex(SIGNS), ""), normalizers.Replace(Regex(DASHES), " ")
+    tokenizer.backend.normalizer = normalizers.Sequence([signs, dashes, tokenizer.backend.normalizer])
+    return tokenizer
 
 
 def from_authors(state: Mapping[str, Tensor], config: AlbefConfig) -> dict[str, Tensor]:
