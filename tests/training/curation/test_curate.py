@@ -275,6 +275,8 @@ def test_shards_that_are_not_there(settings: Curation, tmp_path: Path) -> None:
     write(tmp_path / "data" / "a.csv", ["a dog"])
     with pytest.raises(VisprogError, match="holds the shards themselves"):
         curate(replace(settings, output=tmp_path / "data"))
+    inner = replace(settings, output=tmp_path / "data" / "curated")
+    assert curate(inner).pairs == 1 and curate(inner).pairs == 1  # not its own output
 
 
 def test_the_command(settings: Curation, capsys: pytest.CaptureFixture[str]) -> None:

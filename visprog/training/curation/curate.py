@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from visprog.errors import VisprogError
 from visprog.files.journal import replacing
 from visprog.files.locks import claimed
-from visprog.files.outputs import is_same_file
+from visprog.files.outputs import is_inside
 
 from .balancing import (
     MAX_PER_QUERY,
@@ -58,7 +58,8 @@ class Curation:
     """What to curate, and how.
 
     Attributes:
-        shards: Files, folders and patterns of Parquet, CSV, TSV, JSON Lines or webdataset tar files.
+        shards: Files, folders and patterns of Parquet, CSV, TSV, JSON Lines or webdataset tar files; what lies in the
+            output folder is none of them.
         queries: File of queries; see `read_queries`.
         output: Folder for the shards of pairs that stay.
         column: Name of the column of captions; the first of the usual names that there is, if not given.
@@ -104,13 +105,12 @@ def curate(
     """
     started = time.monotonic()
     queries = read_queries(settings.queries, ignore_case=settings.ignore_case)
-    paths = find_shards(settings.shards)
+    paths = [path for path in find_shards(settings.shards) if not is_inside(path, settings.output)]
+    if not paths:
+        raise VisprogError(
+            f"{settings.output} holds the shards themselves: name another folder for the output"
+        )
     names = names_of(paths)
-    for name, path in zip(names, paths, strict=True):
-        if is_same_file(settings.output / name, path):
-            raise VisprogError(
-                f"{settings.output} holds the shards themselves: name another folder for the output"
-            )
     with claimed(settings.output):
         state = _open_state(settings, queries, paths, names, resume)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visprog.files.journal import replacing
 from visprog.files.writing import utf8
@@ -38,13 +39,10 @@ class Distribution:
     tail_share: float
 
     @classmethod
-    def of(cls, counts: Ids, max_per_query: int, is_tail: Any) -> Distribution:
+    def of(cls, counts: Ids, max_per_query: int, is_tail: NDArray[np.bool_]) -> Distribution:
         """The distribution of counts per query."""
-        matches, unmatched, head = (
-            int(counts.sum()),
-            int((counts == 0).sum()),
-            int((counts > max_per_query).sum()),
-        )
+        matches, unmatched = int(counts.sum()), int((counts == 0).sum())
+        head = int((counts > max_per_query).sum())
         share = float(counts[is_tail].sum() / matches) if matches else 0.0
         return cls(matches, unmatched, len(counts) - unmatched - head, head, share)
 
