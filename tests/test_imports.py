@@ -153,7 +153,7 @@ LAYERS = (
     {"plugins", "files", "prompts", "sandbox", "models", "language"},
     {"trust", "report", "llm"},
     {"config", "values"},
-    {"registry"},
+    {"registry", "retrieval"},
     {"program"},
     {"check", "runtime"},
     {"answer"},
@@ -183,7 +183,7 @@ BESIDE = {
         "language",
         "errors",
     },
-    "tools": {"tools", "registry", "models", "llm", "values", "prompts", "files", "errors"},
+    "tools": {"tools", "registry", "retrieval", "models", "llm", "values", "prompts", "files", "errors"},
 }
 """What stands beside the layers, and all that it may import."""
 

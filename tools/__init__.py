@@ -2,9 +2,11 @@
 
 MODULES = (
     "detect",
+    "select",
     "faces",
     "segment",
     "classify",
+    "retrieve",
     "cupl",
     "caption",
     "vqa",

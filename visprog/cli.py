@@ -14,10 +14,12 @@ import typer
 
 from .commands.ask import ask, run
 from .commands.common import USAGE, Result, UsageError, say
+from .commands.curate import curate
 from .commands.eval import evaluation
 from .commands.examples import examples
 from .commands.map import map_command
 from .commands.plan import check, plan
+from .commands.search import search
 from .commands.serve import serve
 from .commands.show import doctor, list_tools
 from .commands.train import train
@@ -131,7 +133,9 @@ app.command("tools")(list_tools)
 app.command()(doctor)
 app.command()(trust)
 app.command("map")(map_command)
+app.command()(search)
 app.command()(serve)
 app.add_typer(train, name="train")
+app.add_typer(curate, name="curate")
 app.add_typer(evaluation, name="eval")
 app.add_typer(examples, name="examples")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import multiprocessing
 import os
@@ -148,10 +149,13 @@ def main() -> None:
             for condition in claim.conditions
         )
     ]
+    job = importlib.import_module(
+        "benchmarks.claims.__main__"
+    ).run_seed  # spawned processes find no `__main__`
     with ProcessPoolExecutor(
         options.jobs, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1
     ) as pool:
-        waiting = [pool.submit(run_seed, name, seed, options.output, options.threads) for name, seed in jobs]
+        waiting = [pool.submit(job, name, seed, options.output, options.threads) for name, seed in jobs]
         for i, done in enumerate(as_completed(waiting), 1):
             print(f"[{i}/{len(jobs)}] {done.result()}", file=sys.stderr, flush=True)
     report(chosen, options.output, options.seeds, options.json)

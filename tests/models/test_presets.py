@@ -14,6 +14,8 @@ PARAMETERS = {
     # Devlin et al. 2019, without pooler and next-sentence head
     "bert_base": 109_514_298,
     "bert_large": 335_174_458,
+    # Li et al. 2023: as transformers builds the model for retrieval, with the temperature and the head for captions
+    "blip2_vit_g": 1_172_654_910,
     # Radford et al. 2021 (the released models)
     "clip_vit_b_32": 151_277_313,
     "clip_vit_b_16": 149_620_737,
@@ -27,6 +29,10 @@ PARAMETERS = {
     "owlvit_base_patch16": 152_789_511,
     "owlvit_large_patch14": 433_888_519,
     "owlv2_base": 154_966_792,
+    # The released VisualBERT and LXMERT, as transformers builds them, and ViLBERT without what it never uses
+    "visualbert_base": 112_074_812,
+    "lxmert_base": 228_051_752,
+    "vilbert_base": 239_024_254,
     # The released SAM
     "sam_vit_b": 93_735_472,
     "sam_vit_l": 312_342_832,

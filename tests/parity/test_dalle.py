@@ -207,7 +207,11 @@ def test_other_sizes_and_wrong_settings() -> None:
     assert model.encode_images(torch.rand(1, 3, 8, 20)).shape == (1, 2, 5)
     with pytest.raises(ValueError, match="18 x 16 pixels has no whole tokens of 4 pixels"):
         model.encode(torch.rand(1, 3, 16, 18))
-    for wrong, message in (({"image_size": 18}, "multiple of 4"), ({"n_hid": 6}, "multiple of 4")):
+    for wrong, message in (
+        ({"image_size": 18}, "image_size must be a multiple of 4"),
+        ({"n_hid": 6}, "n_hid must be a multiple of 4"),
+        ({"group_count": 0}, "group_count and n_blk_per_group must be at least 1"),
+    ):
         with pytest.raises(ValueError, match=message):
             DvaeConfig(**{"group_count": 3, "image_size": 16, **wrong})
 

@@ -310,7 +310,7 @@ def test_a_broken_plugin_is_a_warning_that_names_it(
 def test_default_registry() -> None:
     registry = default_registry()
     wanted = {
-        "detect", "find_faces", "segment", "classify", "match", "verify", "caption", "vqa",
+        "detect", "find_faces", "segment", "classify", "match", "verify", "retrieve", "caption", "vqa",
         "read_text", "find_text",
         "find_qr_codes", "crop", "crop_left_of", "crop_right_of", "crop_above", "crop_below", "crop_half",
         "dominant_color", "has_color", "find_lines", "find_circles", "find_polygons", "find_grid",

@@ -104,7 +104,7 @@ def test_the_prompt_says_what_is_in_force() -> None:
     assert "Sees: any noun phrase" in prompt({"tools": {"detect": {"backend": "owlv2"}}})
 
 
-@pytest.mark.parametrize("name", ["vqa", "caption", "segment_everything"])
+@pytest.mark.parametrize("name", ["vqa", "caption", "segment_everything", "retrieve"])
 def test_tools_without_a_backend_are_left_out(name: str) -> None:
     assert f"def {name}(" not in prompt({})
     assert f"def {name}(" in prompt({"tools": {name: {"backend": "embedded"}}})

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -304,6 +305,27 @@ def generation_config(source: CheckpointSource) -> Any:
 
         text = source.config.get("text_config") or {}
         return GenerationConfig(eos_token_id=source.config.get("eos_token_id", text.get("eos_token_id")))
+
+
+def checkpoint_digest(source: CheckpointSource) -> str:
+    """What tells a checkpoint from others: its settings, and size and time of its weights.
+
+    Raises:
+        ToolError: It cannot be fetched.
+    """
+    from visprog.models.checkpoint.hub import fetch
+
+    try:
+        folder = source.folder or fetch(source.name)
+        digest = blake2b(digest_size=16)
+        for file in sorted(folder.glob("*.json")):
+            digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+        for file in sorted(folder.glob("*.safetensors")):
+            status = file.stat()
+            digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\0".encode())
+    except (OSError, ValueError) as error:
+        raise source.failure(error) from error
+    return digest.hexdigest()
 
 
 def unload(model: str) -> None:

@@ -1,24 +1,27 @@
-"""`classify`, `match` and `verify` with CLIP: bundled, trained by `visprog train clip`, or public."""
+"""`classify`, `match`, `verify` and `retrieve` with CLIP: bundled, trained by `visprog train clip`, or public."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visprog.errors import Refused, ToolError
-from visprog.registry.sees import Parsed, Sees
+from visprog.retrieval.nearest import nearest
+from visprog.tools.classify import match
 from visprog.values import Region
 from visprog.values.image import Image
 
-from ._backend_file import known_words, words_summary
-from ._batching import crop_to
+from ._backend_file import known_words
+from ._batching import answer_batch, crop_to
+from ._checkpoint import checkpoint_digest
 from ._dual_encoder import DualEncoder, dual_encoder, encoder_of, plain, templates_for
 from ._gate import to_view
-from ._model_backend import ModelBackend
-from ._vocabulary import FILLERS, SIGNS, as_caption, exchanged, near_misses, nouns_in
+from ._text_backend import TextBackend
+from ._vocabulary import DENIALS, exchanged, near_misses, nouns_in
 
 CLIP = "openai/clip-vit-base-patch32"
 
@@ -33,8 +36,6 @@ HEAD = re.compile(
 )
 """The part of a statement that names an object, before its properties."""
 
-DENIALS = re.compile(r"\b(?:not|no|isn't|isnt|aren't|arent)\b")
-
 
 class Comparison(NamedTuple):
     """One call: an image, or a region of the features of one, and the texts to compare it with."""
@@ -44,45 +45,24 @@ class Comparison(NamedTuple):
     denied: bool = False
 
 
-class ClipBackend(ModelBackend):
-    """What the three tools share.
+class ClipBackend(TextBackend):
+    """What the tools share.
 
     Args:
-        margin: Width added to a region on each side, as a share of its longer side.
-        batch_size: Number of images or texts that the network encodes at once.
         regions: Whether a region is judged by its part of the features of the whole image instead of by its crop; by
             default so if the model was trained on captions of regions (`visprog train`, key `regions`).
     """
 
     default_model = CLIP
-    parameter: str
 
-    def __init__(
-        self,
-        model: str | None = None,
-        *,
-        margin: float = 0.05,
-        batch_size: int = 32,
-        regions: bool | None = None,
-        **options: Any,
-    ) -> None:
+    def __init__(self, model: str | None = None, *, regions: bool | None = None, **options: Any) -> None:
         super().__init__(model, **options)
-        self.margin, self.batch_size = margin, batch_size
         self.regions = self.settings.option("regions", regions, False)
-        self.vocabulary = self.settings.vocabulary
 
     def unload(self) -> None:
         """Let go of the weights."""
         encoder_of.cache_clear()
         super().unload()
-
-    @property
-    def sees(self) -> Sees:
-        """The words that the model was taught; any text if it reads any word."""
-        if known_words(self.folder) is None:
-            return Sees("any short text about how an object looks.")
-        read = Parsed(lambda text: self._read(DENIALS.sub(" ", text.lower())))
-        return Sees(words_summary(self.folder), {self.parameter: read})
 
     @property
     def encoder(self) -> DualEncoder:
@@ -95,41 +75,19 @@ class ClipBackend(ModelBackend):
 
     def cosines(self, asked: list[Comparison]) -> list[NDArray[np.float32]]:
         """For each call, the cosines between its image and its texts."""
-        encoder = self.encoder
-        images = encoder.encode_views([ask.image for ask in asked], self.batch_size)
-        texts = [text for ask in asked for text in ask.texts]
-        templates = ("{}",) if self.vocabulary else templates_for(self.folder, encoder.trained_here)
-        if templates != ("{}",):
-            texts = [plain(text) for text in texts]
-        features = encoder.encode_texts(texts, templates, self.batch_size)
+        images = self.encoder.encode_views([ask.image for ask in asked], self.batch_size)
+        features = self._encode_texts([text for ask in asked for text in ask.texts])
         ends = np.cumsum([len(ask.texts) for ask in asked])
         parts = np.split(features, ends[:-1])
         return [part @ image for part, image in zip(parts, images, strict=True)]
 
-    def _read(self, text: str) -> str:
-        """A text in the words of the training.
-
-        Raises:
-            Refused: It has words that the model does not know.
-            ToolError: It is empty.
-        """
-        if not text.strip():
-            raise ToolError(f"{self.tool} was given an empty text: say what to look for")
-        known = known_words(self.folder)
-        if self.vocabulary:
-            text = as_caption(text, self.vocabulary)
-        if known is None:
-            return " ".join(text.split())
-        words = re.findall(r"\w+|[^\w\s]+", text.lower())
-        unknown = [word for word in words if word not in known | FILLERS | SIGNS]
-        read = " ".join(word for word in words if word in known)
-        if unknown or not read:
-            raise Refused(
-                f"the model '{self.model}' of {self.tool} was not taught what "
-                f'{", ".join(map(repr, unknown)) or repr(text)} is: set backend = "siglip" under '
-                f"[tools.{self.tool}] in visprog.toml, after pip install 'visprog[hf]'"
-            )
-        return read
+    def _encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
+        """Features of texts that `_read` gave, (n, dim)."""
+        encoder = self.encoder
+        templates = ("{}",) if self.vocabulary else templates_for(self.folder, encoder.trained_here)
+        if templates != ("{}",):
+            texts = [plain(text) for text in texts]
+        return encoder.encode_texts(texts, templates, self.batch_size)
 
     def _crop(self, image: Image | Region) -> Image | Region:
         """What the model is shown. Raises `Refused` if it was not taught such images."""
@@ -237,6 +195,67 @@ class ClipVerifier(ClipBackend):
         ]
 
 
+class Retrieval(NamedTuple):
+    """One call: images as they were given and as the model sees them, a text, and the number of images wanted."""
+
+    images: list[Image]
+    views: list[Image]
+    text: str
+    read: str
+    k: int
+
+
+class ClipRetriever(ClipBackend):
+    """The images whose features are nearest to that of the text. `visprog search` has it make an index of a folder.
+
+    Args:
+        rerank: Number of the nearest images that are put in order anew by the tool `match`, which may have a model
+            that looks at image and text together; 0 for none.
+    """
+
+    tool = "retrieve"
+    parameter = "text"
+
+    def __init__(self, model: str | None = None, *, rerank: int = 0, **options: Any) -> None:
+        super().__init__(model, **options)
+        self.rerank = rerank
+
+    def digest(self) -> str:
+        """What tells the model from others."""
+        return checkpoint_digest(self._find())
+
+    def image_features(self, images: Sequence[Image]) -> list[NDArray[np.float32] | Exception]:
+        """The feature of each image, (dim,); a `Refused` for one that is not like those of the training."""
+        return answer_batch(
+            [{"image": image} for image in images],
+            lambda image: to_view(image, self.folder, self.tool),
+            lambda views: list(self.encoder.encode_images(views, self.batch_size)),
+        )
+
+    def text_features(self, texts: list[str]) -> NDArray[np.float32]:
+        """Features of texts, (n, dim). Raises `Refused` if the model was not taught a word."""
+        return self._encode_texts([self._read(text) for text in texts])
+
+    def _prepare(self, images: list[Image], text: str, k: int) -> Retrieval:
+        if k < 1:
+            raise ToolError(f"retrieve gives at least one image: k must be 1 or more, not {k}")
+        views = [to_view(image, self.folder, self.tool) for image in images]
+        return Retrieval(images, views, text, self._read(text), k)
+
+    def _answer(self, asked: list[Retrieval]) -> list[list[Image]]:
+        texts = self._encode_texts([ask.read for ask in asked])
+        return [self._nearest(ask, text) for ask, text in zip(asked, texts, strict=True)]
+
+    def _nearest(self, ask: Retrieval, text: NDArray[np.float32]) -> list[Image]:
+        if not ask.images:
+            return []
+        features = self.encoder.encode_images(ask.views, self.batch_size)
+        _, (order,) = nearest(text[None], features, max(ask.k, self.rerank))
+        found = [ask.images[i] for i in order]
+        first = sorted(found[: self.rerank], key=lambda image: -match(image, ask.text))
+        return [*first, *found[self.rerank :]][: ask.k]
+
+
 class EmbeddedClassifier(ClipClassifier):
     """The bundled CLIP, which names the simple shapes of drawn scenes and their colours."""
 
@@ -250,6 +269,12 @@ class EmbeddedMatcher(ClipMatcher):
 
 
 class EmbeddedVerifier(ClipVerifier):
+    """The bundled CLIP, which names the simple shapes of drawn scenes and their colours."""
+
+    default_model = "clip"
+
+
+class EmbeddedRetriever(ClipRetriever):
     """The bundled CLIP, which names the simple shapes of drawn scenes and their colours."""
 
     default_model = "clip"

@@ -56,6 +56,16 @@ class NoVqa(_NoModel):
         ]
 
 
+class NoRetriever(_NoModel):
+    """Refuses: finding images by a text takes a model, and none is chosen."""
+
+    model_error = 'retrieve: a model needs its backend: set backend = "siglip" under [tools.retrieve]'
+    sees = Sees(
+        nothing="no model that finds images by a text is chosen: under [tools.retrieve] in visprog.toml set "
+        'backend = "siglip" or "clip" (after pip install \'visprog[hf]\'), or "embedded" for drawn shapes'
+    )
+
+
 class NoInpainter(_NoModel):
     """Refuses: to draw what a prompt describes takes a model, and none is chosen."""
 
@@ -84,4 +94,14 @@ class NoGenerator(_NoModel):
         nothing="no model that makes images of texts is chosen: under [tools.generate] in visprog.toml set "
         'backend = "dalle" and model = the folder of a run of `visprog train dalle`, or backend = "diffusers" '
         "(after pip install 'visprog[diffusion]')"
+    )
+
+
+class NothingSelected(_NoModel):
+    """Refuses: which region an expression means takes a model that sees all of them, and none is chosen."""
+
+    model_error = 'select: a model needs its backend: set backend = "vilbert"'
+    sees = Sees(
+        nothing="no model of referring expressions is chosen: train one with `visprog train vilbert-select`, and under "
+        '[tools.select] in visprog.toml set backend = "vilbert" and model = "FOLDER"'
     )

@@ -1,8 +1,8 @@
-"""`classify`, `match` and `verify` with SigLIP (Zhai et al., 2023) and SigLIP 2: as with CLIP, on other weights."""
+"""`classify`, `match`, `verify` and `retrieve` with SigLIP (Zhai et al., 2023) and SigLIP 2, as with CLIP."""
 
 from __future__ import annotations
 
-from .clip import ClipClassifier, ClipMatcher, ClipVerifier
+from .clip import ClipClassifier, ClipMatcher, ClipRetriever, ClipVerifier
 
 SIGLIP = "google/siglip2-base-patch16-224"
 
@@ -21,5 +21,11 @@ class SiglipMatcher(ClipMatcher):
 
 class SiglipVerifier(ClipVerifier):
     """True if a statement fits better than empty phrases and than the bare name of its object."""
+
+    default_model = SIGLIP
+
+
+class SiglipRetriever(ClipRetriever):
+    """The images whose features are nearest to that of the text."""
 
     default_model = SIGLIP

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import VisprogError
+from .locks import claim
 from .plain_text import parse_json
 from .writing import dumps, open_regular
 
@@ -33,7 +34,7 @@ class Journal:
         except OSError as error:
             raise VisprogError(f"cannot write {self.path}: {error.strerror or error}") from None
         try:
-            _claim(self._file.fileno(), self.path)
+            claim(self._file.fileno(), self.path)
             self._mend()
         except BaseException:
             self._file.close()
@@ -95,7 +96,7 @@ class Journal:
             replacing(self.path, lambda file: file.writelines(map(dump, change(read_lines(self.path)))))
             self._file.close()
             self._file = open_regular(self.path, "ab")
-            _claim(self._file.fileno(), self.path)
+            claim(self._file.fileno(), self.path)
 
     def close(self) -> None:
         """Nothing can be added any more."""
@@ -193,17 +194,3 @@ def _completed(last: bytes) -> list[bytes]:
         return [last + b"\n"] if isinstance(read_line(last), dict) else []
     except ValueError:
         return []
-
-
-def _claim(descriptor: int, path: Path) -> None:
-    """Keep other processes off the file while it is open."""
-    try:
-        import fcntl
-    except ImportError:  # Windows, where programs run inside WSL anyway
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise VisprogError(
-            f"another process is writing to {path}: wait for it, or name another file"
-        ) from None

@@ -41,15 +41,18 @@ def page(data: Data, kinds: Kinds) -> str:
         kinds: how its values read and look.
     """
     title = one_line(str(data.get("question") or "A program that was run"), 80)
+    return document(title, _Evidence(data, kinds, 960, MAX_PAGE_BYTES).draw())
+
+
+def document(title: str, content: Markup) -> str:
+    """One HTML file with a title."""
     head = tag(
         "head",
         Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
         tag("title", f"{title} · visprog"),
     )
-    evidence = tag(
-        "div", _Evidence(data, kinds, 960, MAX_PAGE_BYTES).draw(), style="max-width:960px;margin:0 auto;"
-    )
-    body = tag("body", evidence, style=markup.css("margin:0;padding:8px;", background=markup.TINT))
+    column = tag("div", content, style="max-width:960px;margin:0 auto;")
+    body = tag("body", column, style=markup.css("margin:0;padding:8px;", background=markup.TINT))
     return f'<!doctype html>\n<html lang="en">{head}{body}</html>\n'
 
 

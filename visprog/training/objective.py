@@ -34,6 +34,9 @@ OBJECTIVES: Mapping[str, str] = {
     "instruction": f"{_HERE}.instruction:Instruction",
     "dvae": f"{_HERE}.dvae:DiscreteAutoencoding",
     "autoregressive-image": f"{_HERE}.autoregressive_image:AutoregressiveImages",
+    "masked-regions": f"{_HERE}.masked_regions:MaskedRegions",
+    "select": f"{_HERE}.select:Select",
+    "answers": f"{_HERE}.answers:Answers",
     "self-supervised": f"{_HERE}.self_supervised:SelfSupervised",
 }
 """The objectives that a recipe can name, and where each is: "module:class". A recipe may also write that itself."""
@@ -154,11 +157,14 @@ class Objective(ABC):
             f"{type(self).__name__} has validation data, so it needs 'predict' and 'score'"
         )
 
-    def refresh(self, collect: Collect) -> None:
+    def refresh(self, collect: Collect) -> str:
         """Change the data to train on by what the model has learned. The loader is started anew afterwards.
 
         Args:
             collect: passes over samples, and gives what a function of a batch returns for all of them.
+
+        Returns:
+            What was done, for the log of the run.
         """
         raise NotImplementedError(f"{type(self).__name__} sets refresh_every, so it needs 'refresh'")
 

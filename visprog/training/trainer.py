@@ -230,7 +230,7 @@ class Trainer:
     def _refresh(self) -> None:
         before = random_state()
         self.module.eval()
-        self.objective.refresh(self._collect)
+        self.reporter.say(f"step {self.progress.step}: {self.objective.refresh(self._collect)}")
         self._train_mode()
         set_random_state(before)
 

@@ -14,10 +14,21 @@ from visprog.tools.backends._model_backend import ModelBackend
 from visprog.tools.caption import caption
 from visprog.tools.classify import classify, match, verify
 from visprog.tools.detect import detect
+from visprog.tools.retrieve import retrieve
 from visprog.tools.segment import segment, segment_everything
 from visprog.tools.vqa import vqa
 
-TOOLS: list[Tool[..., Any]] = [detect, segment, segment_everything, classify, match, verify, caption, vqa]
+TOOLS: list[Tool[..., Any]] = [
+    detect,
+    segment,
+    segment_everything,
+    classify,
+    match,
+    verify,
+    caption,
+    vqa,
+    retrieve,
+]
 ON_MODELS = [
     pytest.param(tool, name, id=f"{tool.name}-{name}")
     for tool in TOOLS
@@ -54,5 +65,5 @@ def test_the_bundled_models_are_the_defaults_of_embedded() -> None:
     bundled = {tool.name: str(getattr(tool.load("embedded"), "model", "")) for tool in TOOLS}
     assert bundled == {
         "detect": "owl", "segment": "sam", "segment_everything": "sam", "classify": "clip", "match": "clip",
-        "verify": "clip", "caption": "coca", "vqa": "llava",
+        "verify": "clip", "caption": "coca", "vqa": "llava", "retrieve": "clip",
     }  # fmt: skip

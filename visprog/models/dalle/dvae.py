@@ -40,7 +40,7 @@ class DvaeConfig:
         vocab_size: number of tokens of an image.
 
     Raises:
-        ValueError: the image cannot be halved so often, or a width is no multiple of 4.
+        ValueError: the image cannot be halved so often, a width is no multiple of 4, or there is no block.
     """
 
     image_size: int = 256
@@ -52,6 +52,8 @@ class DvaeConfig:
     vocab_size: int = 8192
 
     def __post_init__(self) -> None:
+        if min(self.group_count, self.n_blk_per_group) < 1:
+            raise ValueError("group_count and n_blk_per_group must be at least 1")
         if self.n_hid % 4:
             raise ValueError(f"n_hid must be a multiple of 4, not {self.n_hid}")
         if self.image_size % self.stride:

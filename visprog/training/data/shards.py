@@ -49,7 +49,7 @@ class Shards:
     """
 
     def __init__(self, pattern: str | Path, buffer: int = 2000) -> None:
-        self.paths = [f for p in _expand(str(pattern)) for f in (sorted(glob.glob(p)) or [p])]
+        self.paths = [f for p in expand(str(pattern)) for f in (sorted(glob.glob(p)) or [p])]
         self.buffer = buffer
         if not any(Path(path).exists() for path in self.paths):
             raise DataError(f"there are no shards {pattern}")
@@ -68,7 +68,7 @@ class Shards:
         waiting: list[Place] = []
         found, problem = False, ""
         for index in order:
-            for place in _places(self.paths[index]):
+            for place in places(self.paths[index]):
                 found, problem = found or not place.problem, problem or f"{place.name}: {place.problem}"
                 if len(waiting) < self.buffer:
                     waiting.append(place)
@@ -87,7 +87,7 @@ class Shards:
         image = next((e for e in place.parts if e in IMAGE_ENDINGS), None)
         if image is None:
             raise BadSample(place.name, "the shard has no image under this name")
-        return Pair(decode(_content(place, image), place.name), (caption,), place.name)
+        return Pair(decode(content(place, image), place.name), (caption,), place.name)
 
     def caption(self, place: Place) -> str:
         """The caption at a place, without its image being read. Raises `BadSample` if it is missing or broken."""
@@ -96,7 +96,7 @@ class Shards:
         ending = next((e for e in _CAPTIONS if e in place.parts), None)
         if ending is None:
             raise BadSample(place.name, "the shard has no caption under this name")
-        return _caption(_content(place, ending), ending, place.name)
+        return _caption(content(place, ending), ending, place.name)
 
 
 def is_shards(path: str | Path) -> bool:
@@ -104,8 +104,8 @@ def is_shards(path: str | Path) -> bool:
     return str(path).lower().endswith((".tar", ".tar.gz", ".tgz"))
 
 
-def _places(shard: str) -> Iterator[Place]:
-    """The samples of a shard, and at its end what keeps the rest of it from being read."""
+def places(shard: str) -> Iterator[Place]:
+    """The samples of a shard in their order, and at its end what keeps the rest of it from being read."""
     members: list[tuple[str, tuple[int, int]]] = []
     try:
         if not Path(shard).is_file():
@@ -178,7 +178,7 @@ def _key(name: str) -> str:
     return f"{folder}{slash}{base.partition('.')[0]}"
 
 
-def _content(place: Place, ending: str) -> bytes:
+def content(place: Place, ending: str) -> bytes:
     """One of the files of a sample."""
     offset, size = place.parts[ending]
     if size > MAX_BYTES:
@@ -206,7 +206,7 @@ def _caption(data: bytes, ending: str, name: str) -> str:
     return text.strip()
 
 
-def _expand(pattern: str) -> list[str]:
+def expand(pattern: str) -> list[str]:
     """`{000..010}` and `{a,b}` as all they stand for."""
     pieces = re.split(r"\{([^{}]*)\}", pattern)
     choices = [[piece] if i % 2 == 0 else _choices(piece) for i, piece in enumerate(pieces)]

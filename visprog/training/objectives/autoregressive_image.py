@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from visprog.models.dalle.model import dalle_loss
+from visprog.models.dalle.dvae import Dvae
+from visprog.models.dalle.model import Dalle, dalle_loss
 from visprog.models.nn.generate import Sampling
 from visprog.models.preprocess.tokenizer import PAD
 
@@ -160,7 +161,7 @@ def with_dvae(section: Section, init_from: InitFrom) -> Section:
     """Settings of a model, with those of the trained autoencoder that it begins with.
 
     Raises:
-        DataError: no autoencoder is given.
+        DataError: no autoencoder is given, or it is another model.
     """
     source = init_from.get("dvae") if isinstance(init_from, Mapping) else init_from
     if source is None:
@@ -168,5 +169,9 @@ def with_dvae(section: Section, init_from: InitFrom) -> Section:
             "init_from: images are learned as the tokens of a trained autoencoder: train one with the recipe dvae, and "
             "give init_from={dvae: FOLDER}"
         )
-    trained = load_start(source).config
-    return replace(section, config=replace(section.config, dvae=getattr(trained, "dvae", trained)))
+    wanted: type[Dvae] | type[Dalle] = Dvae if isinstance(init_from, Mapping) else Dalle
+    trained = load_start(source)
+    if not isinstance(trained, wanted):
+        raise DataError(f"init_from: {source} is a {type(trained).__name__}, not a {wanted.__name__}")
+    dvae = trained.dvae if isinstance(trained, Dalle) else trained
+    return replace(section, config=replace(section.config, dvae=dvae.config))
