@@ -142,6 +142,26 @@ def test_two_captions_need_two() -> None:
         task.data("train").sample(0, np.random.default_rng(0))
 
 
+def test_two_captions_of_an_image_and_one_of_another(tmp_path: Path) -> None:
+    lines = ["path,caption"]
+    for i in range(40):
+        PIL.Image.new("RGB", (8, 8), (6 * i, 0, 0)).save(tmp_path / f"{i}.png")
+        lines += [f"{i}.png,{said} number {i}" for said in ("first", "second")]
+    (tmp_path / "pairs.csv").write_text("\n".join(lines))
+    task = built(
+        "visualbert", "captions=2", "data.source=captions", f"data={tmp_path}/pairs.csv", "vocabulary=120"
+    )
+    data, rng = task.data("train"), np.random.default_rng(0)
+    samples = [data.sample(key, rng) for key in range(20)]
+    batch = data.collate(samples)
+    assert all({text.split()[0] for text in s.said} == {"first", "second"} for s in samples)
+    assert all(len({text.split()[-1] for text in s.said}) == 1 for s in samples)
+    said = [task.tokenizer.decode(ids).split() for ids in batch["texts"].tokens]
+    assert [words[2] == words[-1] for words in said] == batch["matched"].tolist()
+    assert 3 < batch["matched"].sum() < 17 and batch["texts"].types.any(1).all()
+    assert torch.isfinite(task.loss(batch)["loss"])
+
+
 def test_every_expression_names_one_object_that_is_proposed(referring: tuple[Any, Path, Any]) -> None:
     task, _, _ = referring
     data, rng = task.data("val"), np.random.default_rng(0)
