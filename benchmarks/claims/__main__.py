@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from .claim import find_claims
-from .runner import digest, read, report, result_file
+from .runner import digest, read, report, result_file, run_seed
 
 
 def main() -> None:
