@@ -23,12 +23,14 @@ from visprog.errors import Refused, ToolError  # noqa: E402
 from visprog.tools.backends.albef import AlbefMatcher, AlbefVerifier  # noqa: E402
 from visprog.training.data.samples import DataError  # noqa: E402
 from visprog.training.fit import fit  # noqa: E402
+from visprog.training.from_plain import RecipeError  # noqa: E402
+from visprog.training.keys import show_keys  # noqa: E402
 from visprog.training.objectives.matching import Matching  # noqa: E402
 from visprog.training.recipe import load_recipe  # noqa: E402
 from visprog.values import Region  # noqa: E402
 from visprog.values.image import Image  # noqa: E402
 
-from .recipes import ALBEF  # noqa: E402
+from .recipes import ALBEF, BLIP2  # noqa: E402
 
 SMALL = "{dim: 16, layers: 1, heads: 2, hidden: 16}"
 
@@ -146,11 +148,19 @@ def test_facts_say_which_captions_are_true() -> None:
 
 
 def test_models_that_do_not_fit_are_refused() -> None:
+    clip = f"model={{type: clip, image_encoder: {SMALL}, text_encoder: {SMALL}}}"
     with pytest.raises(DataError, match=r"a Clip cannot learn by the objective 'matching': it has no losses"):
-        load_recipe(
-            "albef",
-            [f"model={{type: clip, image_encoder: {SMALL}, text_encoder: {SMALL}}}", "init_from=null"],
-        ).build()
+        load_recipe("albef", [clip, "init_from=null"]).build()
+    with pytest.raises(DataError, match=r"distillation: a Blip2 learns from no teacher: set it to null"):
+        load_recipe("blip2-stage1", [*BLIP2, "distillation={queue: 4}"]).build()
+    with pytest.raises(RecipeError, match=r"distillation: alpha and momentum must lie in \[0, 1\]"):
+        load_recipe("albef", ["distillation.alpha=2"])
+
+
+def test_the_keys_of_the_teacher_are_explained() -> None:
+    keys = show_keys(load_recipe("albef"))
+    assert "distillation.alpha=0.4\n      share of the teacher's probabilities" in keys
+    assert "distillation=null" in show_keys(load_recipe("albef", ["distillation=null"]))
 
 
 def test_the_backend_says_what_matches(learned, tmp_path: Path) -> None:
