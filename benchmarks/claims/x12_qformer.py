@@ -3,6 +3,7 @@ language model (Li et al. 2023)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
@@ -20,10 +21,10 @@ from visprog.models.nn import hard_negatives
 
 from .claim import Check, Claim
 from .small_models import small_clip, train
-from .world import END, PAD, START, Pool, Words, pairs_of_shapes, world_words
+from .world import END, PAD, START, Pool, Scene, Words, pairs_of_shapes, world_words
 
 TRAINED, TESTED, QUERIES = 4000, 256, 8
-CLIP_STEPS, STEPS_1, STEPS_2, LANGUAGE_STEPS = 800, 800, 200, 300
+CLIP_STEPS, STEPS_1, STEPS_2, LANGUAGE_STEPS = 600, 700, 400, 300
 BATCH = 32
 
 DEC, IMAGE = MARKS = ("[DEC]", "<image>")
@@ -42,6 +43,7 @@ class World(NamedTuple):
     test_tokens: Tensor
     train_ids: Tensor
     test_ids: Tensor
+    train: Pool
     test: Pool
     words: Words
 
@@ -68,7 +70,7 @@ def world(seed: int) -> World:
         seen = [torch.cat([clip.image_encoder(part, True).hidden[-2] for part in pool]) for pool in parts]
     shape = clip.image_encoder.config
     encoder = replace(shape, layers=shape.layers - 1, project=None)
-    return World(encoder, *seen, *ids, pools[1], words)
+    return World(encoder, *seen, *ids, *pools, words)
 
 
 def new_model(seed: int) -> Blip2:
@@ -160,20 +162,34 @@ def stage_1(condition: str, seed: int) -> Blip2:
     return model.eval()
 
 
+def facts(w: World, scenes: Sequence[Scene]) -> Tensor:
+    """Ids of the words that matter in captions, (n, queries), with padding before them."""
+    texts = [f"{a.name} {s.relation} {b.name}" for s in scenes for a, b in [s.shapes]]
+    rows = [[w.words.ids[word] for word in text.split()] for text in texts]
+    return torch.tensor([[PAD] * (QUERIES - len(row)) + row for row in rows])
+
+
 @cache
 def language_model(seed: int) -> Llama:
-    """A language model of captions, which has never seen an image."""
+    """A language model that writes a caption after its facts, and has never seen an image."""
     w = world(seed)
     torch.manual_seed(seed)
     model = Llama(LlamaConfig(len(w.words), dim=64, layers=2, heads=2, hidden=128))
     draws = torch.Generator().manual_seed(seed)
+    given = facts(w, w.train.scenes)
 
     def loss(step: int) -> Tensor:
-        ids = w.train_ids[torch.randint(TRAINED, (BATCH,), generator=draws)]
-        return next_token_loss(model(ids).logits, ids, ids != PAD)
+        rows = torch.randint(TRAINED, (BATCH,), generator=draws)
+        ids = torch.cat([given[rows], w.train_ids[rows]], 1)
+        return next_token_loss(model(ids).logits, ids, learned(ids))
 
     train(model.parameters(), loss, LANGUAGE_STEPS, lr=2e-3)
     return model.requires_grad_(False)
+
+
+def learned(ids: Tensor) -> Tensor:
+    """Which tokens are those of the caption: after facts or soft tokens, and the start."""
+    return (ids != PAD) & (torch.arange(ids.shape[1]) > QUERIES)
 
 
 @torch.no_grad()
@@ -221,15 +237,13 @@ def measure_stage_2(condition: str, seed: int) -> dict[str, float]:
         rows = torch.randint(TRAINED, (BATCH,), generator=draws)
         ids = torch.cat([soft, w.train_ids[rows]], 1)
         features = model.image_encoder.norm(w.train_tokens[rows])
-        learned = (ids != PAD) & (ids != image) & (ids != START)
-        return next_token_loss(model(ids, image_features=features).logits, ids, learned)
+        return next_token_loss(model(ids, image_features=features).logits, ids, learned(ids))
 
     train(model.parameters(), loss, STEPS_2, lr=2e-3)
     with torch.no_grad():
         features = model.image_encoder.norm(w.test_tokens)
         ids = torch.cat([torch.full((TESTED, QUERIES), image), w.test_ids], 1)
-        learned = (ids != PAD) & (ids != image) & (ids != START)
-        test_loss = next_token_loss(model(ids, image_features=features).logits, ids, learned)
+        test_loss = next_token_loss(model(ids, image_features=features).logits, ids, learned(ids))
     prompts = ids[:, : QUERIES + 1]
     written = model.generate(prompts, max_new=w.words.length, image_features=features, stop=[END])
     captions = [scene.caption for scene in w.test.scenes]
