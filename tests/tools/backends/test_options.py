@@ -15,9 +15,11 @@ from visprog.tools.caption import caption
 from visprog.tools.classify import classify, match, verify
 from visprog.tools.detect import detect
 from visprog.tools.segment import segment, segment_everything
+from visprog.tools.select import select
 from visprog.tools.vqa import vqa
 
-TOOLS: list[Tool[..., Any]] = [detect, segment, segment_everything, classify, match, verify, caption, vqa]
+BUNDLED: list[Tool[..., Any]] = [detect, segment, segment_everything, classify, match, verify, caption, vqa]
+TOOLS = [*BUNDLED, select]
 ON_MODELS = [
     pytest.param(tool, name, id=f"{tool.name}-{name}")
     for tool in TOOLS
@@ -28,7 +30,8 @@ ON_MODELS = [
 
 def test_every_architecture_is_there() -> None:
     names = {str(param.values[1]) for param in ON_MODELS}
-    assert names >= {"clip", "siglip", "owlv2", "grounding-dino", "sam", "coca", "blip", "llava", "embedded"}
+    assert names >= {"clip", "siglip", "owlv2", "grounding-dino", "sam", "coca", "blip", "llava", "embedded",
+                     "visualbert", "vilbert", "lxmert"}  # fmt: skip
 
 
 @pytest.mark.parametrize(("tool", "backend"), ON_MODELS)
@@ -38,7 +41,7 @@ def test_options_are_typed_and_described(tool: Tool[..., Any], backend: str) -> 
     for name, option in options.known.items():
         assert option.type is not Any and option.description, name
     made: Any = tool.backend_class(backend)
-    assert made().tool == tool.name
+    assert made(model="clip").tool == tool.name
 
 
 @pytest.mark.parametrize(
@@ -51,7 +54,7 @@ def test_wrong_options_are_errors_when_the_agent_is_made(settings: dict[str, Any
 
 
 def test_the_bundled_models_are_the_defaults_of_embedded() -> None:
-    bundled = {tool.name: str(getattr(tool.load("embedded"), "model", "")) for tool in TOOLS}
+    bundled = {tool.name: str(getattr(tool.load("embedded"), "model", "")) for tool in BUNDLED}
     assert bundled == {
         "detect": "owl", "segment": "sam", "segment_everything": "sam", "classify": "clip", "match": "clip",
         "verify": "clip", "caption": "coca", "vqa": "llava",
