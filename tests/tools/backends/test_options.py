@@ -16,9 +16,10 @@ from visprog.tools.classify import classify, match, verify
 from visprog.tools.detect import detect
 from visprog.tools.retrieve import retrieve
 from visprog.tools.segment import segment, segment_everything
+from visprog.tools.select import select
 from visprog.tools.vqa import vqa
 
-TOOLS: list[Tool[..., Any]] = [
+BUNDLED: list[Tool[..., Any]] = [
     detect,
     segment,
     segment_everything,
@@ -29,6 +30,7 @@ TOOLS: list[Tool[..., Any]] = [
     vqa,
     retrieve,
 ]
+TOOLS = [*BUNDLED, select]
 ON_MODELS = [
     pytest.param(tool, name, id=f"{tool.name}-{name}")
     for tool in TOOLS
@@ -39,7 +41,8 @@ ON_MODELS = [
 
 def test_every_architecture_is_there() -> None:
     names = {str(param.values[1]) for param in ON_MODELS}
-    assert names >= {"clip", "siglip", "owlv2", "grounding-dino", "sam", "coca", "blip", "llava", "embedded"}
+    assert names >= {"clip", "siglip", "owlv2", "grounding-dino", "sam", "coca", "blip", "llava", "embedded",
+                     "visualbert", "vilbert", "lxmert"}  # fmt: skip
 
 
 @pytest.mark.parametrize(("tool", "backend"), ON_MODELS)
@@ -49,7 +52,7 @@ def test_options_are_typed_and_described(tool: Tool[..., Any], backend: str) -> 
     for name, option in options.known.items():
         assert option.type is not Any and option.description, name
     made: Any = tool.backend_class(backend)
-    assert made().tool == tool.name
+    assert made(model="clip").tool == tool.name
 
 
 @pytest.mark.parametrize(
@@ -62,7 +65,7 @@ def test_wrong_options_are_errors_when_the_agent_is_made(settings: dict[str, Any
 
 
 def test_the_bundled_models_are_the_defaults_of_embedded() -> None:
-    bundled = {tool.name: str(getattr(tool.load("embedded"), "model", "")) for tool in TOOLS}
+    bundled = {tool.name: str(getattr(tool.load("embedded"), "model", "")) for tool in BUNDLED}
     assert bundled == {
         "detect": "owl", "segment": "sam", "segment_everything": "sam", "classify": "clip", "match": "clip",
         "verify": "clip", "caption": "coca", "vqa": "llava", "retrieve": "clip",
