@@ -25,17 +25,12 @@ from ._vocabulary import ARTICLES, in_known_words
 
 
 class Look(NamedTuple):
-    """One call: an image, a text in the words of the model, and the boxes in the image that it is about.
-
-    Attributes:
-        boxes: In pixels of the image; empty for all that the detector finds.
-        context: Whether the detector adds what else there is.
-    """
+    """One call: an image, a text in the words of the model, and the boxes that it is about, in pixels of the image;
+    none for all that the detector finds."""
 
     image: Image
     text: str
     boxes: tuple[Box, ...] = ()
-    context: bool = False
 
 
 class RegionProcessor(NamedTuple):
@@ -55,12 +50,14 @@ class RegionBackend(ModelBackend):
         model_type: Type of the model in its `config.json`.
         recipe: Recipe that trains one.
         parameter: Argument of the tool that holds the text.
+        context: Whether the detector adds to given boxes what else there is.
     """
 
     default_model = ""
     model_type: ClassVar[str]
     recipe: ClassVar[str]
     parameter: ClassVar[str]
+    context: ClassVar[bool] = False
 
     def __init__(self, model: str | None = None, *, batch_size: int = 32, **options: Any) -> None:
         if not model:
@@ -136,13 +133,13 @@ class RegionBackend(ModelBackend):
         with checkpoint.running():
             for part in chunks(looks, self.batch_size):
                 tokens, mask = tokenizer([look.text for look in part])
-                regions = _encoded(checkpoint, encoder, part)
+                regions = _encoded(checkpoint, encoder, part, self.context)
                 output = checkpoint.network(checkpoint.send(tokens), regions, checkpoint.send(mask))
                 found += [(output, row) for row in range(len(part))]
         return found
 
 
-def _encoded(checkpoint: Checkpoint, encoder: Any, looks: Sequence[Look]) -> Any:
+def _encoded(checkpoint: Checkpoint, encoder: Any, looks: Sequence[Look], context: bool) -> Any:
     """The regions of some calls as one batch."""
     from visprog.models.region_encoder import one_row, stack
 
@@ -155,7 +152,7 @@ def _encoded(checkpoint: Checkpoint, encoder: Any, looks: Sequence[Look]) -> Any
         boxes = [[_shares(box, looks[i].image) for box in looks[i].boxes] for i in group] if given else None
         images = [looks[i].image.pixels for i in group]
         try:
-            found = encoder.encode(images, boxes, complete=looks[group[0]].context)
+            found = encoder.encode(images, boxes, complete=context)
         except ValueError as error:
             raise ToolError(f"{checkpoint.source.tool}: {error}") from error
         rows |= {i: one_row(found, k) for k, i in enumerate(group)}

@@ -32,6 +32,7 @@ class VilbertSelector(RegionBackend):
     model_type = "vilbert"
     recipe = "vilbert-select"
     parameter = "phrase"
+    context = True
 
     def __init__(self, model: str | None = None, *, threshold: float = 0.5, **options: Any) -> None:
         super().__init__(model, **options)
@@ -47,7 +48,7 @@ class VilbertSelector(RegionBackend):
         image = regions[0].image
         assert image is not None
         to_view(regions[0], self.detector, self.tool)
-        look = Look(image.root, text, tuple(region.box for region in regions), context=True)
+        look = Look(image.root, text, tuple(region.box for region in regions))
         return Candidates(tuple(regions), look)
 
     def _answer(self, asked: Sequence[Candidates]) -> list[list[Region] | Refused]:

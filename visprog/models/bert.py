@@ -130,16 +130,11 @@ class BertEmbeddings(nn.Module):
 
 
 class Pooler(nn.Module):
-    """The first token through a layer of its own: (batch, length, dim) → (batch, dim).
+    """The first token through a layer of its own: (batch, length, dim) → (batch, dim)."""
 
-    Args:
-        dim: width of the tokens.
-        out: width of the result; `dim` if not given.
-    """
-
-    def __init__(self, dim: int, out: int | None = None) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.layer = nn.Linear(dim, out or dim)
+        self.layer = nn.Linear(dim, dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.layer(tokens[:, 0]).tanh()

@@ -35,7 +35,7 @@ from .bert import (
 )
 from .checkpoint.keymap import KeyMap
 from .nn import Attention
-from .regions import RegionModel, Regions, Targets, answer_loss, hide_regions
+from .regions import RegionModel, Regions, Targets, answer_loss, hide_regions, init_std
 
 CLASSES = {"LxmertForPreTraining": True, "LxmertForQuestionAnswering": False}
 """Class in the `architectures` of a public checkpoint → whether it has the heads of pre-training."""
@@ -208,7 +208,7 @@ class Lxmert(RegionModel):
             self.head = MaskedLanguageHead(config)
             self.match = nn.Linear(config.dim, 2)
             self.region_head = RegionHead(config)
-        init_bert(self)
+        init_bert(self, init_std(config.dim))
 
     def forward(
         self,

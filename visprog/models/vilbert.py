@@ -29,7 +29,7 @@ from .bert import (
 )
 from .nn import Attention, Mlp, activation
 from .nn.boxes import iou
-from .regions import RegionModel, Regions, Targets, hide_regions
+from .regions import RegionModel, Regions, Targets, hide_regions, init_std
 
 MIN_IOU = 0.5
 """Intersection over union from which a region counts as the one that is referred to."""
@@ -206,7 +206,7 @@ class Vilbert(RegionModel):
         self.match = nn.Linear(c.cross_dim, 2)
         self.select = nn.Linear(c.region_width, 1)
         self.dropout = nn.Dropout(c.dropout)
-        init_bert(self)
+        init_bert(self, init_std(config.dim))
 
     def forward(
         self,

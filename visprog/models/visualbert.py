@@ -29,7 +29,7 @@ from .bert import (
     masked_language_loss,
 )
 from .checkpoint.keymap import KeyMap
-from .regions import RegionModel, Regions, Targets
+from .regions import RegionModel, Regions, Targets, init_std
 
 HEADS = {
     "VisualBertForPreTraining": "pretraining",
@@ -138,7 +138,7 @@ class VisualBert(RegionModel):
         else:
             self.classifier = nn.Linear(config.dim, config.classes)
         self.dropout = nn.Dropout(config.dropout)
-        init_bert(self)
+        init_bert(self, init_std(config.dim))
         self.embeddings.copy_text()
 
     def init_text(self, state: Mapping[str, Tensor]) -> None:

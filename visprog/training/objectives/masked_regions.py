@@ -73,14 +73,16 @@ class MaskedRegions(RegionObjective):
         self.make("masked-regions", model, config.captions, head="pretraining", pretraining=True)
 
     def prepare(self, sample: Pair, rng: np.random.Generator, train: bool) -> CaptionedRegions:
-        count, captions = self.config.captions, sample.captions
-        if len(captions) < count:
-            raise BadSample(sample.name, "it has one caption, and two are read: captions=1 reads one")
-        said = tuple(str(text) for text in rng.permutation(list(captions))[:count])
+        said = [str(rng.choice(sample.captions))]
+        if self.config.captions == 2:
+            others = [text for text in (*sample.captions, *sample.other_captions) if text != said[0]]
+            if not others:
+                raise BadSample(sample.name, "it has one caption, and two are read: captions=1 reads one")
+            said.append(str(rng.choice(others)))
         belongs, hard = rng.random() < 0.5, rng.random() < self.config.hard
         false = sample.false_caption if hard or not train else ""
         return CaptionedRegions(
-            self.seen.prepare(sample.image, sample.name), said, false, bool(belongs) or not train
+            self.seen.prepare(sample.image, sample.name), tuple(said), false, bool(belongs) or not train
         )
 
     def collate(self, samples: list[CaptionedRegions], train: bool) -> dict[str, Any]:
