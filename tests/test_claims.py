@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 import numpy as np  # noqa: E402
 
-from benchmarks.claims import __main__ as claims  # noqa: E402
+from benchmarks.claims import runner as claims  # noqa: E402
 from benchmarks.claims.claim import Check, Claim, find_claims, statistic  # noqa: E402
 from benchmarks.claims.small_models import prefers, recall_at_1, small_clip, train  # noqa: E402
 from benchmarks.claims.world import OPPOSITE, pairs_of_shapes, single_shapes, world_words  # noqa: E402

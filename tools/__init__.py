@@ -2,6 +2,7 @@
 
 MODULES = (
     "detect",
+    "select",
     "faces",
     "segment",
     "classify",
@@ -14,5 +15,7 @@ MODULES = (
     "color",
     "shapes",
     "edit",
+    "inpaint",
+    "generate",
 )
 """The modules that declare tools, in the order in which planners and people are shown them."""

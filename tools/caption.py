@@ -13,6 +13,7 @@ from visprog.values.image import Image
         "embedded": "visprog.tools.backends.coca:CocaCaptioner",
         "coca": "visprog.tools.backends.coca:CocaCaptioner",
         "blip": "visprog.tools.backends.blip:BlipCaptioner",
+        "blip2": "visprog.tools.backends.blip2:Blip2Captioner",
         "llava": "visprog.tools.backends.llava:LlavaCaptioner",
         "openai": "visprog.tools.backends.endpoint:EndpointCaptioner",
     },

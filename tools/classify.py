@@ -13,6 +13,7 @@ from visprog.values.image import Image
         "embedded": "visprog.tools.backends.clip:EmbeddedClassifier",
         "clip": "visprog.tools.backends.clip:ClipClassifier",
         "siglip": "visprog.tools.backends.siglip:SiglipClassifier",
+        "probe": "visprog.tools.backends.probe:ProbeClassifier",
     },
     default="basic",
 )
@@ -25,6 +26,8 @@ def classify(image: Image | Region, options: list[str]) -> str:
     backends={
         "basic": "visprog.tools.backends.basic:BasicMatcher",
         "embedded": "visprog.tools.backends.clip:EmbeddedMatcher",
+        "albef": "visprog.tools.backends.albef:AlbefMatcher",
+        "blip2": "visprog.tools.backends.blip2:Blip2Matcher",
         "clip": "visprog.tools.backends.clip:ClipMatcher",
         "siglip": "visprog.tools.backends.siglip:SiglipMatcher",
     },
@@ -39,8 +42,11 @@ def match(image: Image | Region, text: str) -> float:
     backends={
         "basic": "visprog.tools.backends.basic:BasicVerifier",
         "embedded": "visprog.tools.backends.clip:EmbeddedVerifier",
+        "albef": "visprog.tools.backends.albef:AlbefVerifier",
+        "blip2": "visprog.tools.backends.blip2:Blip2Verifier",
         "clip": "visprog.tools.backends.clip:ClipVerifier",
         "siglip": "visprog.tools.backends.siglip:SiglipVerifier",
+        "visualbert": "visprog.tools.backends.visualbert:VisualBertVerifier",
     },
     default="basic",
 )

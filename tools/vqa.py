@@ -11,7 +11,9 @@ from visprog.values.image import Image
     backends={
         "none": "visprog.tools.backends.none:NoVqa",
         "embedded": "visprog.tools.backends.llava:EmbeddedVqa",
+        "blip2": "visprog.tools.backends.blip2:Blip2Vqa",
         "llava": "visprog.tools.backends.llava:LlavaVqa",
+        "lxmert": "visprog.tools.backends.lxmert:LxmertVqa",
         "openai": "visprog.tools.backends.endpoint:EndpointVqa",
     },
     default="none",

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from visprog.models.clip.model import Clip, clamp_logit_scale
 from visprog.models.nn import info_nce
-from visprog.training.data.word_swaps import word_swap
+from visprog.training.data.word_swaps import word_swaps
 
-from .small_models import image_features, prefers, recall_at_1, small_clip, text_features, train
+from .small_models import image_features, matrices, prefers, recall_at_1, small_clip, text_features, train
 from .world import Pool, Words, pairs_of_shapes, world_words
 
-TEST = 1024
-TEST_SEED = 1_000_000
-"""Seed of the images to test on, which no run trains on."""
+SIZE = 32
+TEST, TEST_SEED = 1024, 1_000_000
+"""Number of images to test on, and their seed, which no run trains on."""
 
 CHANCE = {"relation": 0.5, "attribute": 0.5, "object": 0.5, "R@1": 1 / TEST}
 """Metric of `judge` → its value without learning."""
@@ -26,21 +28,26 @@ CHANCE = {"relation": 0.5, "attribute": 0.5, "object": 0.5, "R@1": 1 / TEST}
 
 @cache
 def pool_of(count: int, seed: int) -> Pool:
-    """Pairs of shapes to train on."""
-    return pairs_of_shapes(count, seed)
-
-
-def words() -> Words:
-    """The words of captions of pairs."""
-    return world_words()
+    """Pairs of shapes."""
+    return pairs_of_shapes(count, seed, size=SIZE)
 
 
 @cache
-def swaps_of(count: int, seed: int, variants: int = 4) -> tuple[tuple[str, ...], ...]:
-    """For each image of a pool, hard negatives of its caption: adjectives, nouns or noun phrases exchanged."""
+def words() -> Words:
+    """The words of captions of pairs."""
+    return world_words(length=10)
+
+
+@cache
+def swaps_of(count: int, seed: int) -> tuple[tuple[str, ...], ...]:
+    """For each image of a pool, the three swaps of its caption: adjectives, nouns or noun phrases exchanged."""
     rng = np.random.default_rng((seed, 5))
-    scenes = pool_of(count, seed).scenes
-    return tuple(tuple(word_swap(scene.caption, rng) for _ in range(variants)) for scene in scenes)
+    return tuple(tuple(word_swaps(scene.caption, rng, 3)) for scene in pool_of(count, seed).scenes)
+
+
+def fresh_clip(seed: int) -> Clip:
+    """An untrained CLIP."""
+    return small_clip(words(), seed, size=SIZE)
 
 
 def train_clip(
@@ -50,32 +57,31 @@ def train_clip(
     *,
     batch: int,
     steps: int,
-    lr: float = 1e-3,
-    negatives: Sequence[Sequence[str]] | None = None,
-) -> list[float]:
+    lr: float = 2e-3,
+    swaps: Sequence[Sequence[str]] | None = None,
+) -> None:
     """Train on a pool by the contrastive loss; captions of equal words are no negatives of each other.
 
     Args:
-        negatives: for each image, false captions, of which each visit draws one for the images to choose among.
+        swaps: for each image, false captions that the images choose among as well (NegCLIP, Yuksekgonul et al. 2023).
     """
-    rng, captions = np.random.default_rng((seed, 4)), [scene.caption for scene in pool.scenes]
-    ids = words()(captions)
-    numbers = torch.tensor([hash(caption) for caption in captions])
-    false = (
-        None if negatives is None else torch.stack([words()(texts) for texts in zip(*negatives, strict=True)])
-    )
+    rng = np.random.default_rng((seed, 4))
+    captions = [scene.caption for scene in pool.scenes]
+    ids, numbers = words()(captions), torch.tensor([zlib.crc32(text.encode()) for text in captions])
+    false = None if swaps is None else torch.stack([words()(texts) for texts in zip(*swaps, strict=True)])
 
     def loss(step: int) -> Tensor:
         rows = rng.choice(len(pool), batch, replace=False)
         images, texts = model.encode_images(pool.pixels(rows)), ids[rows]
         positives = numbers[rows][:, None] == numbers[rows]
         if false is not None:
-            texts = torch.cat([texts, false[rng.integers(len(false), size=batch), rows]])
-            positives = torch.nn.functional.pad(positives, (0, batch))
+            texts = torch.cat([texts, *false[:, rows]])
+            positives = F.pad(positives, (0, len(false) * batch))
         clamp_logit_scale(model.logit_scale)
         return info_nce(images, model.encode_texts(texts), model.logit_scale.exp(), positives)
 
-    return train(model.parameters(), loss, steps, lr=lr)
+    model.train()
+    train(model.parameters(), loss, steps, lr=lr, muon=matrices(model))
 
 
 def judge(model: Clip) -> Mapping[str, float]:
@@ -94,8 +100,3 @@ def judge(model: Clip) -> Mapping[str, float]:
         name: prefers(images, right, text_features(model, words(), texts)) for name, texts in wrong.items()
     }
     return {**found, "R@1": recall_at_1(images, right, captions)}
-
-
-def fresh_clip(seed: int) -> Clip:
-    """A CLIP for pairs of shapes, untrained."""
-    return small_clip(words(), seed)

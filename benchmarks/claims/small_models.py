@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visprog.models.clip.model import Clip, ClipConfig, ImageEncoderConfig, TextEncoderConfig
+from visprog.training.optim.muon import Muon
 
 from .world import END, Pool, Words
 
@@ -34,6 +35,7 @@ def train(
     lr: float = 1e-3,
     weight_decay: float = 0.05,
     warmup: int = 50,
+    muon: Iterable[nn.Parameter] = (),
 ) -> list[float]:
     """AdamW with a linear warm-up and a cosine to 0.
 
@@ -41,24 +43,39 @@ def train(
         parameters: what is trained.
         loss: of a step, which draws its own batch.
         steps: number of updates.
+        muon: those of the parameters that Muon trains instead, such as the `matrices` of a model, which then needs far
+            fewer steps.
 
     Returns:
         The loss of every step.
     """
     chosen = [p for p in parameters if p.requires_grad]
-    optimizer = torch.optim.AdamW(chosen, lr, betas=(0.9, 0.98), weight_decay=weight_decay, fused=True)
+    by_muon = list(muon)
+    rest = [p for p in chosen if not any(p is one for one in by_muon)]
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(rest, lr, betas=(0.9, 0.98), weight_decay=weight_decay, fused=True)
+    ]
+    if by_muon:
+        optimizers.append(Muon(by_muon, lr, weight_decay=weight_decay))
     losses = []
     for step in range(steps):
         factor = min((step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * step / steps)))
-        for group in optimizer.param_groups:
-            group["lr"] = lr * factor
         value = loss(step)
-        optimizer.zero_grad()
+        for optimizer in optimizers:
+            optimizer.zero_grad()
         value.backward()
         nn.utils.clip_grad_norm_(chosen, 1.0, foreach=True)
-        optimizer.step()
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = lr * factor
+            optimizer.step()
         losses.append(float(value.detach()))
     return losses
+
+
+def matrices(model: nn.Module) -> list[nn.Parameter]:
+    """The matrices within the blocks of a model."""
+    return [p for name, p in model.named_parameters() if "blocks." in name and p.ndim == 2]
 
 
 @torch.no_grad()

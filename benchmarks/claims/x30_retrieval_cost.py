@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from visprog.models.albef import albef_base
+from visprog.models import albef_base
 from visprog.retrieval.nearest import nearest
 
 from .claim import Check, Claim

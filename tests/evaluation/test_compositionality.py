@@ -22,6 +22,7 @@ from visprog.evaluation.models.compositionality import (
     retrieval,
     scene_choices,
 )
+from visprog.evaluation.models.scorers import load_scorer
 from visprog.evaluation.models.word_order import ORDERS, prepared, shuffled
 from visprog.scenes.related import RelatedPairs
 
@@ -218,6 +219,29 @@ def test_the_command_measures_a_bundled_model(
     assert cli.main([*command[:3], "--data", str(aro), "-o", str(tmp_path / "aro"), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)["models"]["clip"]
     assert set(figures) == {"relation", "attribute", "order", "retrieval"}
+
+
+def test_a_model_that_reads_both_together_is_scored(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from visprog.models import Albef, AlbefConfig, AlbefImageEncoderConfig
+    from visprog.models.bert import BertConfig
+    from visprog.models.preprocess.image_processor import ImageProcessor
+    from visprog.models.preprocess.tokenizer import word_tokenizer
+
+    torch.manual_seed(0)
+    tokenizer = word_tokenizer([CAPTION], 12)
+    text = BertConfig(vocab=len(tokenizer), dim=16, layers=2, heads=2, hidden=32, length=16)
+    image = AlbefImageEncoderConfig(size=32, patch=8, dim=16, layers=1, heads=2, hidden=32)
+    model = Albef(AlbefConfig(image, text, project=8)).eval()
+    processor = ImageProcessor(size=(32, 32))
+    for part in (model, tokenizer, processor):
+        part.save_pretrained(tmp_path)
+    scorer = load_scorer(str(tmp_path))
+    images = [np.full((32, 32, 3), 40 * i, np.uint8) for i in range(2)]
+    found = scorer.scores(images, [[CAPTION, "a circle"], ["red"]])
+    with torch.inference_mode():
+        wanted = model.match(processor([images[0]] * 2), tokenizer([CAPTION, "a circle"]).ids).logit()
+    assert np.allclose(found[0], wanted.numpy(), atol=1e-4) and found[1].shape == (1,)
 
 
 @pytest.mark.parametrize(

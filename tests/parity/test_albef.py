@@ -17,21 +17,18 @@ from torch import Tensor, nn  # noqa: E402
 from transformers.models.bert.modeling_bert import BertLayer, BertLMPredictionHead  # noqa: E402
 
 from visprog.models import Albef, load_model  # noqa: E402
-from visprog.models.albef import (  # noqa: E402
-    AlbefConfig,
-    AlbefImageEncoderConfig,
-    AlbefTeacher,
-    Distillation,
-    authors_config,
-    distilled_loss,
+from visprog.models.albef.authors import (  # noqa: E402
+    authors_tokenizer,
     from_authors,
-    hard_negatives,
-    spread,
     to_authors,
 )
+from visprog.models.albef.distillation import AlbefTeacher, Distillation, distilled_loss, spread  # noqa: E402
+from visprog.models.albef.model import AlbefConfig, AlbefImageEncoderConfig  # noqa: E402
 from visprog.models.bert import IGNORED, BertConfig, mask_tokens  # noqa: E402
 from visprog.models.checkpoint.checkpoint import load_exactly  # noqa: E402
 from visprog.models.checkpoint.keymap import KeyMap  # noqa: E402
+from visprog.models.nn import hard_negatives  # noqa: E402
+from visprog.models.preprocess.tokenizer import Tokenizer  # noqa: E402
 
 TINY = AlbefConfig(
     AlbefImageEncoderConfig(size=12, patch=4, dim=12, layers=2, heads=2, hidden=20),
@@ -263,7 +260,7 @@ def test_outputs_and_gradients_are_those_of_transformers(shape: Any, seed: int, 
     scalar({**want, "temp": authors.temp}).backward()
     scalar({**found._asdict(), "temp": model.temperature}).backward()
     gradients = {name: p.grad for name, p in authors.named_parameters()}
-    ours = to_authors({name: p.grad for name, p in model.named_parameters()}, model.config)
+    ours = to_authors({name: p.grad for name, p in model.named_parameters()}, *shape[1][1:])
     for name, value in authors.named(gradients).items():
         torch.testing.assert_close(ours[name], value, atol=1e-5, rtol=1e-4, msg=name)
     assert ours.keys() == authors.named(gradients).keys()
@@ -278,10 +275,22 @@ def test_the_authors_names_are_found_again() -> None:
     authors = Authors(0, *SHAPES[1])
     state = authors.named(authors.state_dict())
     state = {k: v for k, v in state.items() if not k.startswith("text_encoder.cls.predictions.decoder")}
-    config = authors_config(state, "test")
-    theirs = to_authors(from_authors(state, config), config)
+    layers = SHAPES[1][1][1:]
+    theirs = to_authors(from_authors(state, *layers), *layers)
     assert theirs.keys() == state.keys()
     assert all(torch.equal(theirs[key], value) for key, value in state.items())
+
+
+def test_captions_are_cleaned_as_the_authors_do(tmp_path: Path) -> None:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "it", "##s", "a", "black", "white", "dog"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    tokenizer = authors_tokenizer(tmp_path, length=8)
+    found = tokenizer(["It's a black-white dog!", "a (dog): a dog/dog, a dog a dog"]).ids
+    plain = tokenizer(["its a black white dog", "a dog a dog dog a dog a dog"]).ids
+    assert torch.equal(found, plain) and words.index("[UNK]") not in found and found.shape == (2, 8)
+    tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").unlink()
+    assert torch.equal(Tokenizer.from_pretrained(tmp_path)(["It's a black-white dog!"]).ids, found[:1])
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

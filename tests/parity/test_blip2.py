@@ -279,11 +279,15 @@ def test_what_is_not_implemented_is_refused(part: str, settings: dict, message: 
 
 def test_configurations_of_public_files() -> None:
     """What the files on the hub say, which leave most to defaults; language models other than LLaMA are refused."""
-    raw = {"model_type": "blip-2", "qformer_config": {"use_qformer_text_input": True, "vocab_size": 30523}}
+    vision = {"num_channels": 3, "projection_dim": 512, "qkv_bias": True}
+    qformer = {"use_qformer_text_input": True, "vocab_size": 30523}
+    raw = {"model_type": "blip-2", "vision_config": vision, "qformer_config": qformer}
     config = Blip2Config.from_hub(raw)
     assert config.image_encoder == VIT_G and config.vocab == 30523 and config.qformer == Blip2Config().qformer
     with pytest.raises(ValueError, match="language model 'opt' is not implemented, only with a LLaMA"):
         Blip2GeneratorConfig.from_hub({"model_type": "blip-2", "text_config": {"model_type": "opt"}})
+    with pytest.raises(ValueError, match="language model 't5'"):
+        Blip2GeneratorConfig.from_hub({"text_config": {"model_type": "t5"}, "is_encoder_decoder": True})
     llama = {"model_type": "llama", "vocab_size": 57}
     with pytest.raises(ValueError, match="names no image_token_index"):
         Blip2GeneratorConfig.from_hub({"text_config": llama})

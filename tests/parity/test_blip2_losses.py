@@ -248,8 +248,10 @@ def test_it_begins_as_published() -> None:
         )
         assert hasattr(block, "cross") == (block in (fresh.qformer.blocks[0], fresh.qformer.blocks[2]))
     assert fresh.temperature.item() == pytest.approx(0.07)
-    queries = QFormer(QFormerConfig(layers=1, hidden=8), 8, text=False).queries
-    assert queries.shape == (32, 768) and queries.std().item() == pytest.approx(0.02, rel=0.02)
+    qformer = QFormer(QFormerConfig(layers=1, hidden=8), 8, text=False)
+    assert qformer.queries.shape == (32, 768)
+    for weight in (qformer.queries, qformer.blocks[0].attention.q.weight):
+        assert weight.std().item() == pytest.approx(0.02, rel=0.02)
 
 
 def test_it_begins_with_a_bert(model: Blip2) -> None:

@@ -1,4 +1,4 @@
-"""What `gather` and `share` come to in two processes, as JSON in the folder that is given: see test_processes.py."""
+"""Results of `gather`, `own_first` and `share` in two processes, as JSON in the given folder: see test_processes.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from accelerate import PartialState
 
 from visprog.training.checkpoint import TrainingError
-from visprog.training.distributed.collectives import gather, gather_objects, share
+from visprog.training.distributed.collectives import gather, gather_objects, own_first, share
 from visprog.training.distributed.failures import leave
 
 ONE: dict[str, Callable[[int], Any]] = {
@@ -27,6 +27,7 @@ ONE: dict[str, Callable[[int], Any]] = {
     "axes": lambda rank: gather(torch.ones(*[1] * (1 + rank)), name="features"),
     "no axis": lambda rank: gather(torch.tensor(1.0), name="loss"),
     "objects": lambda rank: gather_objects({"rank": rank}),
+    "own first": lambda rank: own_first(torch.full((1 + rank,), rank)),
     "share": lambda rank: share(torch.tensor(1 + 2 * rank)),
     "share of nothing": lambda rank: share(torch.tensor(0)),
 }

@@ -55,6 +55,13 @@ COCA = [
         "pool_heads": 2, "project": 16,
     }),
 ]  # fmt: skip
+DIFFUSION = [
+    *under(
+        "model.network",
+        {"size": 32, "patch": 8, "dim": 16, "layers": 1, "heads": 2, "hidden": 32, "context": 16},
+    ),
+    *under("model.text_encoder", TEXT),
+]
 ALBEF = [
     *under("model.image_encoder", {**ENCODER, "stem": "null"}),
     *under("model.text_encoder", TEXT),
@@ -62,12 +69,37 @@ ALBEF = [
     "distillation.queue=24",
     "init_from=null",
 ]
+BLIP2 = [
+    *under("model.image_encoder", {**ENCODER, "stem": "null"}),
+    *under("model.qformer", {"queries": 4, "dim": 16, "layers": 2, "heads": 2, "hidden": 64}),
+    "model.project=8",
+    "init_from=null",
+    "candidates=2",
+]
 LLAVA = ["model={type: llava, language_model: {dim: 16, layers: 1, heads: 2, hidden: 32}, feature_layers: [-1], "
          "merge: 2}", "init_from={image_encoder: '{data}/owl'}", "position_codes=true"]  # fmt: skip
+REGIONS = [
+    "regions={source: '{data}/owl', count: 6, objects: [circle, star], attributes: [red thing, blue thing]}"
+]
+FUSED = [*REGIONS, *under("model", {"dim": 16, "layers": 2, "heads": 2, "hidden": 32})]
+VILBERT = [
+    *FUSED,
+    *under("model", {
+        "region_width": 16, "region_layers": 1, "region_heads": 2, "region_hidden": 16, "cross_dim": 16,
+        "cross_heads": 2, "text_places": [1], "region_places": [0],
+    }),
+]  # fmt: skip
 SIMCLR = under("model.image_encoder", {**ENCODER, "stem": "null"})
 HUGE = ["fsdp=false", "data.held=0.2", "epochs=null", "activation_checkpointing=false", "workers=0"]
+DVAE = under("model", {"image_size": 32, "group_count": 4, "n_init": 8, "n_hid": 8, "vocab_size": 16})
+DALLE = [*under("model", {"dim": 16, "layers": 2, "heads": 2, "head_dim": 8, "hidden": 32}),
+         "init_from={dvae: '{data}/dvae'}", "judge='{data}/clip'"]  # fmt: skip
 CHANGES: dict[str, list[str]] = {
     "albef": ALBEF,
+    "blip2-stage1": BLIP2,
+    "blip2-stage2": [
+        "data={data}/talk.json", "data.held=0.2", "init_from={qformer: '{data}/blip2', language_model: '{data}/llava'}"
+    ],
     "clip": [*CLIP, "init_from=null"],
     "clip-captions": [*CLIP, "data={data}/pairs.csv", "vocabulary=300", "length=16"],
     "clip-cifar10": [*CLIP, "model.image_encoder.patch=8", "data={data}/classes.zip"],
@@ -75,18 +107,25 @@ CHANGES: dict[str, list[str]] = {
     "clip-relations": [*CLIP],
     "coca": [*COCA, "init_from=null"],
     "coca-captions": [*COCA, "data={data}/pairs.csv", "vocabulary=300", "length=16"],
+    "dalle": DALLE,
+    "dvae": DVAE,
+    "diffusion": DIFFUSION,
     "llava": [*LLAVA, "length=300"],
     "llava-align": [
         "data={data}/talk.json", "init_from={image_encoder: '{data}/owl', language_model: '{data}/llama'}", *HUGE
     ],
     "llava-instruct": ["data={data}/talk.json", "init_from={data}/llava", *HUGE],
     "llava-words": [*LLAVA, "length=300"],
+    "lxmert": [*FUSED, *under("model", {"layers": 1, "region_layers": 1, "cross_layers": 1})],
     "owl": [*OWL],
     "owl-boxes": [*OWL, "init_from=null", "data={data}/voc"],
     "sam": under("model", {
         "image_size": 32, "patch": 8, "dim": 16, "layers": 1, "heads": 2, "hidden": 32, "width": 16,
         "decoder_heads": 2, "decoder_hidden": 16, "iou_head_hidden_dim": 16}),
     "simclr": SIMCLR,
+    "vilbert": VILBERT,
+    "vilbert-select": VILBERT,
+    "visualbert": FUSED,
 }  # fmt: skip
 """What makes each shipped recipe small."""
 
@@ -140,15 +179,16 @@ def make_data(folder: Path) -> None:
 
 
 def make_models(folder: Path) -> None:
-    """A detector as "owl", a CLIP as "clip", a language model in the hub's layout as "llama", and it joined with the
-    detector's eyes as "llava"."""
+    """A detector as "owl", a CLIP as "clip", a discrete autoencoder as "dvae", a language model in the hub's layout as
+    "llama", and it joined with the detector's eyes as "llava"."""
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
-    for name in ("owl", "llava"):
+    for name in ("owl", "llava", "blip2"):
         (folder / name).mkdir()
     load_recipe("owl", [*OWL, "scale=1"]).build().save(folder / "owl")
     load_recipe("clip", [*CLIP, "init_from=null"]).build().save(folder / "clip")
+    load_recipe("dvae", DVAE).build().save(folder / "dvae")
     tokenizer = word_tokenizer(["user : assistant what is this it noise"], 64)
     model = Llama(LlamaConfig(vocab=len(tokenizer), dim=16, layers=1, heads=2, hidden=32, tied=False))
     llama = folder / "llama"
@@ -160,6 +200,7 @@ def make_models(folder: Path) -> None:
     (llama / "config.json").write_text(json.dumps(config))
     tokenizer.save_pretrained(llama)
     load_recipe("llava-align", changes("llava-align", folder)[:2]).build().save(folder / "llava")
+    load_recipe("blip2-stage1", BLIP2).build().save(folder / "blip2")
 
 
 if __name__ == "__main__":

@@ -162,7 +162,9 @@ def test_a_trained_image_encoder_is_where_it_begins(learned: tuple[Captioning, P
         DataError, match=r"is a OwlVit, not a Coca; of another model only a part can be taken"
     ):
         built(f"init_from={tmp_path}")
-    with pytest.raises(DataError, match=r"init_from\.text: only an image_encoder can be given by itself"):
+    with pytest.raises(
+        DataError, match=r"init_from\.text: only an image_encoder or a dvae can be given by itself"
+    ):
         built(f"init_from={{text: '{tmp_path}'}}")
 
 

@@ -45,12 +45,12 @@ def batch_of(objective: Any, count: int = 6, seed: int = 0) -> Any:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_loss_is_that_of_negclip(seed: int) -> None:
     """B images and B hard ones against the captions of both and the false captions of both."""
-    objective = built("hard_images=2", "regions=0", "data.scenes=4000")
+    objective = built("hard_images=2", "swaps=1", "regions=0", "data.scenes=4000")
     batch = batch_of(objective, 5, seed)
     assert len(batch["images"]) == len(batch["tokens"]) == len(batch["false"]) == 10
     model = objective.model
     images = F.normalize(model.image_encoder(batch["images"]).projected, dim=-1)
-    texts = torch.cat([batch["tokens"], batch["false"]])
+    texts = torch.cat([batch["tokens"], batch["false"][:, 0]])
     logits = model.logit_scale.exp() * images @ F.normalize(model.text_encoder(texts).projected, dim=-1).T
     assert logits.shape == (10, 20)  # 2B x 4B
     target = torch.arange(10)
@@ -62,6 +62,22 @@ def test_the_loss_is_that_of_negclip(seed: int) -> None:
     theirs = torch.autograd.grad(wanted, list(model.parameters()))
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+def test_several_swaps_of_an_image() -> None:
+    objective = built("swaps=3", "regions=0")
+    batch = batch_of(objective, 6)
+    assert batch["false"].shape[:2] == (6, 3) and batch["pairs"].shape == (6, 5)
+    images, texts = objective.embed(batch)
+    assert texts.shape[:2] == (6, 4)
+    for k in range(3):
+        torch.testing.assert_close(texts[:, 1 + k], objective.model.encode_texts(batch["false"][:, k]))
+    logits, target = (
+        objective.model.logit_scale.exp() * images @ torch.cat(texts.unbind(1)).T,
+        torch.arange(6),
+    )
+    loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits[:, :6].T, target)) / 2
+    torch.testing.assert_close(objective.loss(batch)["loss"], loss)
 
 
 def test_a_false_caption_that_is_true_of_another_image_is_right_for_it() -> None:
@@ -81,13 +97,13 @@ def test_swaps_are_false_captions_of_any_source(tmp_path: Path) -> None:
     views = [data.sample(i, rng) for i in range(len(data))]
     for view in views:
         words = view.caption.split()
-        assert (view.false_caption == "") == (len(words) < 3)
-        assert view.false_caption != view.caption and sorted(view.false_caption.split()) in (
-            [],
-            sorted(words),
-        )
+        (false,) = view.false_captions
+        assert (false == "") == (len(words) < 3)
+        assert false != view.caption and sorted(false.split()) in ([], sorted(words))
     batch = data.collate(views[:4])
-    assert batch["false"].shape == batch["tokens"].shape and torch.isfinite(objective.loss(batch)["loss"])
+    assert batch["false"].shape == (4, 1, batch["tokens"].shape[1]) and torch.isfinite(
+        objective.loss(batch)["loss"]
+    )
     assert "false" not in objective.data("val").collate([objective.data("val").sample(0, rng)])
 
 
@@ -187,6 +203,36 @@ def test_regions_are_compared_with_their_phrases() -> None:
     torch.testing.assert_close(losses["loss"], objective.loss(plain)["loss"] + 0.5 * wanted)
 
 
+def test_regions_are_read_from_json_lines(tmp_path: Path) -> None:
+    from PIL import Image
+
+    rows = []
+    for i in range(40):
+        Image.new("RGB", (40, 20), (6 * i, 0, 0)).save(tmp_path / f"{i}.png")
+        row = {"image": f"{i}.png", "caption": f"noise {i}"}
+        if i % 2:
+            row["regions"] = [
+                {"box": [0, 0, 20, 20], "phrase": "left half"},
+                {"box": [20, 0, 40, 20], "phrase": "b"},
+            ]
+        rows.append(row)
+    rows[38]["regions"] = [{"box": [5, 0, 2, 20], "phrase": "reversed"}]
+    (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    keys = ["regions=1", "vocabulary=300", "length=20", f"data={tmp_path}/captions.jsonl"]
+    objective = built(*keys, recipe="clip-captions")
+    data = objective.source.train
+    assert data[1].phrases == ("left half", "b") and data[1].boxes.tolist() == [
+        [0, 0, 20, 20],
+        [20, 0, 40, 20],
+    ]
+    assert data[0].boxes.shape == (0, 4) and data.entries[38].problem.startswith("its regions are no list")
+    batch = batch_of(objective, 8)
+    size = objective.size
+    fitted = {tuple(box) for i in range(8) for box in batch["boxes"][i][batch["named"][i] != 0].tolist()}
+    assert fitted == {(0, 0, size / 2, size), (size / 2, 0, size, size)}
+    assert torch.isfinite(objective.loss(batch)["loss"])
+
+
 def test_an_image_without_regions_only_fills_the_batch() -> None:
     objective = built("regions=0.5")
     batch = batch_of(objective, 4)
@@ -218,6 +264,8 @@ def test_regions_with_cached_gradients_are_the_same() -> None:
 def test_a_model_that_learned_regions_says_so(tmp_path: Path) -> None:
     built("regions=0.5").save(tmp_path)
     assert json.loads((tmp_path / "backend.json").read_text())["options"] == {"regions": True}
+    with pytest.raises(DataError, match="the data have no regions"):
+        built("regions=1", recipe="clip", small=[*CLIP, "init_from=null"])
     with pytest.raises(DataError, match="it has no encode_regions"):
         built("regions=1", "model={type: siglip}", small=[])
 

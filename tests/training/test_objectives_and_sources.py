@@ -23,16 +23,36 @@ from visprog.training.fit import fit  # noqa: E402
 from visprog.training.objective import OBJECTIVES, find_objective  # noqa: E402
 from visprog.training.recipe import load_recipe  # noqa: E402
 
-from .recipes import ALBEF, CLIP, COCA, LLAVA, OWL, SIMCLR, changes, make_data  # noqa: E402
+from .recipes import (  # noqa: E402
+    ALBEF,
+    CLIP,
+    COCA,
+    DALLE,
+    DIFFUSION,
+    DVAE,
+    FUSED,
+    LLAVA,
+    OWL,
+    SIMCLR,
+    VILBERT,
+    changes,
+    make_data,
+)
 
 SIZE = (36, 30)
 SMALL = {
     "contrastive": ("clip", [*CLIP, "init_from=null", "length=40"]),
     "caption": ("coca", [*COCA, "init_from=null", "length=40"]),
+    "diffusion": ("diffusion", [*DIFFUSION, "length=40"]),
     "detection": ("owl", [*OWL, "anchor=3"]),
     "masks": ("sam", None),
     "matching": ("albef", ALBEF),
     "instruction": ("llava", [*LLAVA, "length=400"]),
+    "dvae": ("dvae", DVAE),
+    "autoregressive-image": ("dalle", [*DALLE, "length=40", "judge=null"]),
+    "masked-regions": ("visualbert", [*FUSED, "vocabulary=200"]),
+    "select": ("vilbert-select", [*VILBERT, "vocabulary=200"]),
+    "answers": ("lxmert", [*changes("lxmert", Path("{data}")), "vocabulary=200"]),
     "self-supervised": ("simclr", SIMCLR),
 }
 """Objective → a recipe of it, and what makes it small."""
@@ -40,6 +60,8 @@ SMALL = {
 LAYOUTS = {
     "scenes": ["{source: scenes}"],
     "scene-captions": ["{source: scene-captions}"],
+    "scene-statements": ["{source: scene-statements}"],
+    "scene-expressions": ["{source: scene-expressions}"],
     "scene-relations": ["{source: scene-relations}"],
     "captions": ["{source: captions, path: '{data}/pairs.csv'}", "{source: captions, path: '{data}/beside'}",
                  "{source: captions, path: '{data}/captions.json'}",
@@ -52,6 +74,7 @@ LAYOUTS = {
                     "{source: annotations, path: '{data}/voc'}",
                     "{source: annotations, path: '{data}/indexed'}", "{source: annotations, path: '{data}/separate'}"],
     "conversations": ["{source: conversations, path: '{data}/talk.json', held: 0.2}"],
+    "referring": ["{source: referring, path: '{data}/refcoco'}", "{source: referring, path: '{data}/mdetr'}"],
 }  # fmt: skip
 """Source → the data that it is tried with, one of each layout."""
 
@@ -106,6 +129,38 @@ def write_coco(folder: Path, images: list[bytes]) -> None:
     (folder.parent / "captions.json").write_text(json.dumps(raw))
 
 
+def write_expressions(folder: Path, images: list[bytes]) -> None:
+    """Both layouts of RefCOCO, every image with two objects."""
+    width, height = SIZE
+    for name in ("refcoco", "mdetr"):
+        (folder / name / "train2014").mkdir(parents=True)
+        for i, data in enumerate(images):
+            (folder / name / "train2014" / f"{i}.png").write_bytes(data)
+    split = ["val" if i % 4 == 3 else "train" for i in range(len(images))]
+    listed = [
+        {"id": i, "file_name": f"{i}.png", "width": width, "height": height} for i in range(len(images))
+    ]
+    boxes = [
+        {"id": 2 * i + k, "image_id": i, "bbox": [left, top, 10, 12]}
+        for i in range(len(images))
+        for k, (left, top) in enumerate(boxes_of(i))
+    ]
+    refs = [
+        {"ref_id": i, "ann_id": 2 * i + i % 2, "image_id": i, "split": split[i], "file_name": f"{i}.png",
+         "sentences": [{"sent_id": i, "sent": f"{('left', 'right')[i % 2]} cell"}, {"sent_id": -i, "raw": "that one"}]}
+        for i in range(len(images))
+    ]  # fmt: skip
+    (folder / "refcoco" / "instances.json").write_text(json.dumps({"images": listed, "annotations": boxes}))
+    (folder / "refcoco" / "refs(unc).json").write_text(json.dumps(refs))
+    for part in ("train", "val"):
+        said = [i for i in range(len(images)) if split[i] == part]
+        raw = {
+            "images": [{**listed[i], "id": i, "caption": "the left cell"} for i in said],
+            "annotations": [{"id": i, "image_id": i, "bbox": boxes[2 * i]["bbox"]} for i in said],
+        }
+        (folder / "mdetr" / f"finetune_refcoco_{part}.json").write_text(json.dumps(raw))
+
+
 def write_mask_folders(folder: Path, images: list[bytes]) -> None:
     """Index masks without splits, and one mask per object with splits."""
     for i, data in enumerate(images):
@@ -135,6 +190,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = [png(rng.integers(0, 255, (*SIZE[::-1], 3), np.uint8)) for _ in range(40)]
     write_coco(folder / "coco", images)
     write_mask_folders(folder, images)
+    write_expressions(folder, images)
     (folder / "beside").mkdir()
     for i, image in enumerate(images):
         (folder / "beside" / f"{i}.png").write_bytes(image)

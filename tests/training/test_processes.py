@@ -21,8 +21,13 @@ from visprog.training.recipe import shipped_recipes
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 DRAWN = {
+    "albef": "each process draws its own hard negatives and masks its own words",
+    "blip2-stage1": "each process draws its own hard negatives",
+    "lxmert": "each process hides its own words and regions",
     "owl": "each process asks for the phrases of its own scenes",
     "sam": "each process draws its own prompts",
+    "vilbert": "each process hides its own words and regions",
+    "visualbert": "each process hides its own words",
 }
 """Recipes whose losses depend on how a batch is divided, and why."""
 
@@ -80,6 +85,10 @@ def test_unequal_sizes_are_gathered_or_refused_by_all(
 def test_gradients_and_shares_reach_their_process(gathered: list[dict[str, Any]]) -> None:
     assert [found["gradient"] for found in gathered] == [[[2.0, 4.0]], [[6.0, 8.0], [10.0, 12.0]]]
     assert [found["share"] for found in gathered] == [0.5, 1.5]
+
+
+def test_a_process_may_see_its_own_rows_first(gathered: list[dict[str, Any]]) -> None:
+    assert [found["own first"] for found in gathered] == [[0, 1, 1], [1, 1, 0]]
 
 
 @pytest.fixture(scope="module")

@@ -94,6 +94,7 @@ class BackendFile:
         vocabulary: Words that describe an object; None for any text.
         questions: Questions that are answered; None for any question.
         domain: Images that are taken; None for any image.
+        answers: Answers that a model chooses among, in the order of its classes.
     """
 
     device: str = "auto"
@@ -101,6 +102,7 @@ class BackendFile:
     vocabulary: TaughtWords | None = None
     questions: Questions | None = None
     domain: Domain | None = None
+    answers: tuple[str, ...] = ()
 
     def option(self, name: str, given: T | None, default: T) -> T:
         """The value of an option: the given one, else that of the file, else the default."""
@@ -127,7 +129,7 @@ def backend_file(folder: Path | None) -> BackendFile:
     if file is None or not file.is_file():
         return BackendFile()
     try:
-        raw = _read_json(file)
+        raw = read_json(file)
         parts = {name: _PARTS[name](**raw[name]) for name in _PARTS.keys() & raw.keys()}
         return BackendFile(**{**raw, **parts})
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -142,7 +144,7 @@ _PARTS: Mapping[str, Any] = {"vocabulary": TaughtWords, "questions": Questions, 
 def is_trained_here(folder: Path | None) -> bool:
     """Whether the model in a folder was saved by this package; else it is a public checkpoint."""
     try:
-        return folder is not None and _read_json(folder / "config.json").get("layout") == LAYOUT
+        return folder is not None and read_json(folder / "config.json").get("layout") == LAYOUT
     except (OSError, ValueError):
         return False
 
@@ -154,13 +156,19 @@ def known_words(folder: Path | None) -> frozenset[str] | None:
     if folder is None or not is_trained_here(folder):
         return None
     try:
-        model = _read_json(folder / "tokenizer.json")["model"]
+        model = read_json(folder / "tokenizer.json")["model"]
     except (OSError, ValueError, KeyError):
         return None
     return frozenset(model["vocab"]) if model.get("type") == "WordLevel" else None
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It holds no JSON object.
+    """
     raw = json.loads(file.read_text(encoding="utf-8"))
     if not isinstance(raw, dict):
         raise ValueError(f"{file} holds no JSON object")

@@ -189,7 +189,7 @@ def load(
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise source.failure(error) from error
 
-    return _once(source, "visprog", device, dtype, half_on_cpu, read)
+    return load_once(source, "visprog", device, dtype, half_on_cpu, read)
 
 
 def load_file(model: str, tool: str, read: Callable[[Path, str], Any], device: str, dtype: str) -> Checkpoint:
@@ -215,7 +215,7 @@ def load_file(model: str, tool: str, read: Callable[[Path, str], Any], device: s
         except ValueError as error:
             raise ToolError(f"{tool}: cannot load {model}: {first_line(error)}") from error
 
-    return _once(source, "file", device, dtype, "float32", make)
+    return load_once(source, "file", device, dtype, "float32", make)
 
 
 def load_by_transformers(
@@ -243,7 +243,7 @@ def load_by_transformers(
             )
         return network.eval(), transformers_processor(source)
 
-    return _once(source, architecture, device, dtype, half_on_cpu, read)
+    return load_once(source, architecture, device, dtype, half_on_cpu, read)
 
 
 def read_processor(source: CheckpointSource, network: Any) -> Processor:
@@ -364,7 +364,7 @@ def _place(network: Any, name: str, device: str, dtype: str = "auto", half_on_cp
         raise ToolError(f"cannot put '{name}' on the device '{device}': {first_line(error)}") from error
 
 
-def _once(
+def load_once(
     source: CheckpointSource,
     architecture: str,
     device: str,
@@ -372,6 +372,15 @@ def _once(
     half_on_cpu: str,
     read: Callable[[], tuple[Any, Any]],
 ) -> Checkpoint:
+    """A checkpoint from memory, or as `read` gives its network and its processor, on its device.
+
+    Args:
+        architecture: What it is loaded as.
+        device, dtype, half_on_cpu: as `load`.
+
+    Raises:
+        ToolError: The device cannot take it.
+    """
     if device == "auto":
         device = backend_file(source.folder).device
     key = (source.place, architecture, device, dtype, half_on_cpu)
@@ -441,7 +450,7 @@ def _transformers(source: CheckpointSource, name: str, **options: Any) -> Any:
         import transformers
     except ImportError:
         raise MissingExtra(f"a pretrained model for {source.tool}", "hf") from None
-    with _quiet(transformers):
+    with quiet(transformers):
         try:
             return getattr(transformers, name).from_pretrained(
                 source.place,
@@ -455,9 +464,9 @@ def _transformers(source: CheckpointSource, name: str, **options: Any) -> Any:
 
 
 @contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
-    """No progress bars and no warnings of transformers for a while."""
-    logging = transformers.utils.logging
+def quiet(library: Any) -> Iterator[None]:
+    """No progress bars and no warnings of transformers, or of diffusers, for a while."""
+    logging = library.utils.logging
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()

@@ -75,11 +75,13 @@ def to_view(seen: Image | Region, folder: Path | None, tool: str) -> Image | Reg
 
 
 def _refusal(domain: Domain, tool: str, why: str) -> Refused:
-    return Refused(
-        f"the model of {tool} was taught {domain.images}, and this image {why}: "
-        f'set backend = "{PHOTO_BACKENDS[tool]}" under [tools.{tool}] in visprog.toml, '
-        "after pip install 'visprog[hf]'"
-    )
+    way_out = "train one on such images"
+    if tool in PHOTO_BACKENDS:
+        way_out = (
+            f'set backend = "{PHOTO_BACKENDS[tool]}" under [tools.{tool}] in visprog.toml, '
+            "after pip install 'visprog[hf]'"
+        )
+    return Refused(f"the model of {tool} was taught {domain.images}, and this image {why}: {way_out}")
 
 
 def _brightness(image: Image) -> float:

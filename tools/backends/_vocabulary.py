@@ -6,6 +6,9 @@ import math
 import re
 from collections.abc import Iterable
 
+from visprog.errors import Refused, ToolError
+
+from ..words.phrase import singular
 from ._backend_file import TaughtWords
 
 FILLERS = frozenset(
@@ -16,8 +19,13 @@ FILLERS = frozenset(
 SIGNS = frozenset(".,;:!?\"'")
 """Signs that it may have."""
 
+ARTICLES = frozenset("a an the".split())
+"""Words that a text may have though those of training had none: all others tell what is meant."""
+
 VAGUE = frozenset("thing something picture image photo".split())
 """Words that say nothing about an object."""
+
+DENIALS = re.compile(r"\b(?:not|no|isn't|isnt|aren't|arent)\b")
 
 MAX_EXCHANGED = 200
 """Number of words that each word of a text is exchanged for."""
@@ -37,6 +45,45 @@ def as_caption(text: str, vocabulary: TaughtWords) -> str:
     return _with_article(
         f"a {' '.join([*(word for kind in adjectives for word in kind), *(nouns or [vocabulary.noun])])}"
     )
+
+
+def in_known_words(
+    text: str,
+    known: frozenset[str] | None,
+    *,
+    model: str,
+    tool: str,
+    way_out: str,
+    ignored: frozenset[str] = FILLERS,
+) -> str:
+    """A text in the words that a model knows; of a model that reads any word, the text.
+
+    Args:
+        known: words of the model; None for any.
+        model, tool: names for messages.
+        way_out: what to do if it does not know a word, for messages.
+        ignored: words that are left out if the model does not know them, as signs are.
+
+    Raises:
+        Refused: it has other words that the model does not know, or none that it does.
+        ToolError: it is empty.
+    """
+    if not text.strip():
+        raise ToolError(f"{tool} was given an empty text: say what to look for")
+    if known is None:
+        return " ".join(text.split())
+    words = [
+        next((form for form in (word, singular(word), word.replace("gray", "grey")) if form in known), word)
+        for word in re.findall(r"\w+|[^\w\s]+", text.lower())
+    ]
+    unknown = [word for word in words if word not in known | ignored | SIGNS]
+    read = " ".join(word for word in words if word in known)
+    if unknown or not read:
+        raise Refused(
+            f"the model '{model}' of {tool} was not taught what "
+            f"{', '.join(map(repr, unknown)) or repr(text)} is: {way_out}"
+        )
+    return read
 
 
 def near_misses(text: str, vocabulary: TaughtWords) -> list[str]:

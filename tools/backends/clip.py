@@ -10,19 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visprog.errors import Refused, ToolError
-from visprog.registry.sees import Parsed, Sees
 from visprog.retrieval.nearest import nearest
 from visprog.tools.classify import match
 from visprog.values import Region
 from visprog.values.image import Image
 
-from ._backend_file import known_words, words_summary
+from ._backend_file import known_words
 from ._batching import answer_batch, crop_to
 from ._checkpoint import checkpoint_digest
 from ._dual_encoder import DualEncoder, dual_encoder, encoder_of, plain, templates_for
 from ._gate import to_view
-from ._model_backend import ModelBackend
-from ._vocabulary import FILLERS, SIGNS, as_caption, exchanged, near_misses, nouns_in
+from ._text_backend import TextBackend
+from ._vocabulary import DENIALS, exchanged, near_misses, nouns_in
 
 CLIP = "openai/clip-vit-base-patch32"
 
@@ -37,8 +36,6 @@ HEAD = re.compile(
 )
 """The part of a statement that names an object, before its properties."""
 
-DENIALS = re.compile(r"\b(?:not|no|isn't|isnt|aren't|arent)\b")
-
 
 class Comparison(NamedTuple):
     """One call: an image, or a region of the features of one, and the texts to compare it with."""
@@ -48,45 +45,24 @@ class Comparison(NamedTuple):
     denied: bool = False
 
 
-class ClipBackend(ModelBackend):
+class ClipBackend(TextBackend):
     """What the tools share.
 
     Args:
-        margin: Width added to a region on each side, as a share of its longer side.
-        batch_size: Number of images or texts that the network encodes at once.
         regions: Whether a region is judged by its part of the features of the whole image instead of by its crop; by
             default so if the model was trained on captions of regions (`visprog train`, key `regions`).
     """
 
     default_model = CLIP
-    parameter: str
 
-    def __init__(
-        self,
-        model: str | None = None,
-        *,
-        margin: float = 0.05,
-        batch_size: int = 32,
-        regions: bool | None = None,
-        **options: Any,
-    ) -> None:
+    def __init__(self, model: str | None = None, *, regions: bool | None = None, **options: Any) -> None:
         super().__init__(model, **options)
-        self.margin, self.batch_size = margin, batch_size
         self.regions = self.settings.option("regions", regions, False)
-        self.vocabulary = self.settings.vocabulary
 
     def unload(self) -> None:
         """Let go of the weights."""
         encoder_of.cache_clear()
         super().unload()
-
-    @property
-    def sees(self) -> Sees:
-        """The words that the model was taught; any text if it reads any word."""
-        if known_words(self.folder) is None:
-            return Sees("any short text about how an object looks.")
-        read = Parsed(lambda text: self._read(DENIALS.sub(" ", text.lower())))
-        return Sees(words_summary(self.folder), {self.parameter: read})
 
     @property
     def encoder(self) -> DualEncoder:
@@ -112,31 +88,6 @@ class ClipBackend(ModelBackend):
         if templates != ("{}",):
             texts = [plain(text) for text in texts]
         return encoder.encode_texts(texts, templates, self.batch_size)
-
-    def _read(self, text: str) -> str:
-        """A text in the words of the training.
-
-        Raises:
-            Refused: It has words that the model does not know.
-            ToolError: It is empty.
-        """
-        if not text.strip():
-            raise ToolError(f"{self.tool} was given an empty text: say what to look for")
-        known = known_words(self.folder)
-        if self.vocabulary:
-            text = as_caption(text, self.vocabulary)
-        if known is None:
-            return " ".join(text.split())
-        words = re.findall(r"\w+|[^\w\s]+", text.lower())
-        unknown = [word for word in words if word not in known | FILLERS | SIGNS]
-        read = " ".join(word for word in words if word in known)
-        if unknown or not read:
-            raise Refused(
-                f"the model '{self.model}' of {self.tool} was not taught what "
-                f'{", ".join(map(repr, unknown)) or repr(text)} is: set backend = "siglip" under '
-                f"[tools.{self.tool}] in visprog.toml, after pip install 'visprog[hf]'"
-            )
-        return read
 
     def _crop(self, image: Image | Region) -> Image | Region:
         """What the model is shown. Raises `Refused` if it was not taught such images."""

@@ -39,6 +39,7 @@ class LlavaBackend(VlmBackend):
     """
 
     default_model = "llava-hf/llava-1.5-7b-hf"
+    model_type = "llava"
 
     def __init__(self, model: str | None = None, *, frame: float | None = None, **options: Any) -> None:
         if is_trained_here(folder_of(model or self.default_model)):
@@ -52,14 +53,13 @@ class LlavaBackend(VlmBackend):
     def _load(self, source: CheckpointSource) -> Checkpoint:
         if not is_llava(source.config):
             return super()._load(source)
-        processor = _chat if source.trained_here else _public_processor
-        return load(source, self.device, self.dtype, processor=processor, half_on_cpu="bfloat16")
+        return load(source, self.device, self.dtype, processor=_public_processor, half_on_cpu="bfloat16")
 
     def _answer(self, asked: list[ImagePrompt]) -> list[str | ToolError]:
         source = self._find()
         if not source.trained_here:
             return super()._answer(asked)
-        checkpoint = self._load(self._find("llava"))
+        checkpoint = load(self._find(self.model_type), self.device, self.dtype, processor=_chat)
         chat, processor = checkpoint.processor
         texts: list[str | ToolError] = []
         for part in chunks(asked, self.batch_size):

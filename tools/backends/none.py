@@ -66,6 +66,16 @@ class NoRetriever(_NoModel):
     )
 
 
+class NoInpainter(_NoModel):
+    """Refuses: to draw what a prompt describes takes a model, and none is chosen."""
+
+    model_error = 'replace: a model needs its backend: set backend = "diffusers" under [tools.replace]'
+    sees = Sees(
+        nothing='no model that draws is chosen: under [tools.replace] in visprog.toml set backend = "diffusers" (after '
+        "pip install 'visprog[diffusion]'), or \"diffusion\" with the folder that visprog train diffusion made"
+    )
+
+
 class NothingSegmented(_NoModel):
     """Refuses: segmenting everything takes a model, and none is chosen."""
 
@@ -73,4 +83,25 @@ class NothingSegmented(_NoModel):
     sees = Sees(
         nothing="no model that finds everything is chosen: under [tools.segment_everything] in visprog.toml set "
         'backend = "sam" (after pip install \'visprog[hf]\'), or "embedded" for drawn shapes'
+    )
+
+
+class NoGenerator(_NoModel):
+    """Refuses: images of a text take a model, and none is chosen."""
+
+    model_error = 'generate: a model needs its backend: set backend = "dalle" under [tools.generate]'
+    sees = Sees(
+        nothing="no model that makes images of texts is chosen: under [tools.generate] in visprog.toml set "
+        'backend = "dalle" and model = the folder of a run of `visprog train dalle`, or backend = "diffusers" '
+        "(after pip install 'visprog[diffusion]')"
+    )
+
+
+class NothingSelected(_NoModel):
+    """Refuses: which region an expression means takes a model that sees all of them, and none is chosen."""
+
+    model_error = 'select: a model needs its backend: set backend = "vilbert"'
+    sees = Sees(
+        nothing="no model of referring expressions is chosen: train one with `visprog train vilbert-select`, and under "
+        '[tools.select] in visprog.toml set backend = "vilbert" and model = "FOLDER"'
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from visprog.values.image import Image
 
 from ..color import has_color
 from ..imaging.grabcut import grabcut_mask
+from ..imaging.inpainting import find_removed
 from ..imaging.scaled import scaled
 from ..imaging.suppression import suppress
 from ..text import find_qr_codes
@@ -227,6 +228,44 @@ def _hog() -> Any:
     hog = cv2.HOGDescriptor()
     hog.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())
     return hog
+
+
+class Inpainter:
+    """What surrounds a region, continued into it along the edges that lead there (Telea 2004; or by the equations of a
+    fluid, Bertalmio et al. 2001). Nothing is downloaded.
+
+    Args:
+        model: Must be None.
+        method: "telea" or "navier-stokes".
+        radius: Number of pixels around each pixel that it is filled from.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        method: Literal["telea", "navier-stokes"] = "telea",
+        radius: float = 5.0,
+    ) -> None:
+        if model is not None:
+            raise ToolError('the opencv backend of remove takes no model: for one, set backend = "diffusers"')
+        self.method, self.radius = method, radius
+
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        return answer_each(calls, self.remove)
+
+    def remove(self, image: Image, region: Located | list[Located]) -> Image:
+        """The image with regions filled from around them.
+
+        Raises:
+            ToolError: There is no region, it lies outside the image, or nothing else is left.
+        """
+        import cv2
+
+        hole = find_removed(image, region).pixels
+        how = cv2.INPAINT_TELEA if self.method == "telea" else cv2.INPAINT_NS
+        filled = cv2.inpaint(np.ascontiguousarray(image.pixels), hole.astype(np.uint8), self.radius, how)
+        return Image(np.where(hole[..., None], filled, image.pixels), image.alpha, image.name)
 
 
 class GrabCut:

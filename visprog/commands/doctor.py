@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from ..registry import Registry, Tool
 
 _EXTRA_OF = {
-    **{f"visprog.tools.backends.{name}:": "torch" for name in ("clip", "coca", "owl", "sam", "siglip")},
+    **{
+        f"visprog.tools.backends.{name}:": "torch"
+        for name in ("clip", "coca", "diffusion", "owl", "sam", "siglip")
+    },
     **{f"visprog.tools.backends.{name}:": "hf" for name in ("blip", "grounding_dino", "llava", "vlm")},
     "visprog.tools.backends.llava:Embedded": "torch",
+    "visprog.tools.backends.diffusers:": "diffusion",
     "visprog.tools.backends.endpoint:": "openai",
 }
 """Beginning of a backend's path → the extra that it needs. The longest that fits counts."""

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import ConfigOption, Group, JsonOption, PlannerOption, Result, ResumeOption, UsageError, say
+from .common import (
+    ConfigOption,
+    Group,
+    JsonOption,
+    PlannerOption,
+    Result,
+    ResumeOption,
+    UsageError,
+    say,
+    working,
+)
 
 if TYPE_CHECKING:
     from ..evaluation.models.benchmark import ModelBenchmark
+    from ..evaluation.models.robustness import ClassifiedImages
 
 
 class Shown(StrEnum):
@@ -228,8 +239,8 @@ def eval_compositionality(
     resume: ResumeOption = None,
     json: JsonOption = False,
 ) -> Result:
-    """Measure whether CLIP-like models tell "a red square left of a blue circle" from captions of the same words (ARO),
-    beside plain retrieval.
+    """Measure whether models of images and texts tell "a red square left of a blue circle" from captions of the same
+    words (ARO), beside plain retrieval.
 
     \b
     visprog eval compositionality clip
@@ -239,6 +250,84 @@ def eval_compositionality(
     from ..evaluation.models.compositionality import Compositionality
 
     return _measure(Compositionality(models, data, limit), output, resume, json)
+
+
+@evaluation.command("robustness")
+def eval_robustness(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="MODEL...",
+            help="Folders, bundled models or hub ids; the bundled clip by default.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="Folder or zip with one folder of images per class; drawn scenes by default."
+        ),
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            "--template",
+            help='Sentence for a class, with {} for its name; by default "a {}" for scenes, else "a photo of a {}."',
+        ),
+    ] = None,
+    draws: Annotated[
+        int, typer.Option("--draws", min=1, help="Draws of the images that a few-shot probe is fitted on.")
+    ] = 3,
+    fine_tuning: Annotated[
+        int, typer.Option("--fine-tuning", min=0, help="Steps of fine-tuning; 0 for none.")
+    ] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Maximum number of test images.")] = 300,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder of the run; runs/eval-robustness by default."),
+    ] = None,
+    resume: ResumeOption = None,
+    json: JsonOption = False,
+) -> Result:
+    """Measure models under other styles, corruptions and viewpoints: zero-shot, linear probes, and fine-tuned.
+
+    \b
+    visprog eval robustness
+    visprog eval robustness openai/clip-vit-base-patch32 runs/simclr/best --data photographs/
+    """
+    from ..evaluation.models.robustness import RobustnessBenchmark
+
+    with working("reading models and data"):
+        benchmark = RobustnessBenchmark(
+            models or ["clip"],
+            None if data is None else _classified(data, limit),
+            template=template or ("a {}" if data is None else "a photo of a {}."),
+            draws=draws,
+            fine_tuning=fine_tuning,
+            limit=limit,
+        )
+    return _measure(benchmark, output, resume, json)
+
+
+def _classified(data: Path, limit: int) -> ClassifiedImages:
+    """The images of a folder of classes, divided as trainings divide them."""
+    from ..evaluation.folder import data_digest
+    from ..evaluation.models.robustness import ClassifiedImages
+    from ..training.data.captions import Part, divide
+    from ..training.data.pairs import read_classes
+
+    pairs = read_classes(data, "{}")
+    classes = tuple(sorted({entry.caption.strip() for entry in pairs.entries}))
+
+    def part(name: Part, most: int | None) -> list[tuple[Any, int]]:
+        places = divide(pairs.names, name)
+        places = places if most is None else places[:: max(1, len(places) // most)][:most]
+        labels = [classes.index(pairs.entries[i].caption.strip()) for i in places]
+        return [(lambda i=i: pairs[i].image, label) for i, label in zip(places, labels, strict=True)]
+
+    return ClassifiedImages(
+        data.name, data_digest(data), classes, part("train", None), part("val", limit), part("test", limit)
+    )
 
 
 def _measure(benchmark: ModelBenchmark, output: Path | None, resume: bool | None, json: bool) -> Result:

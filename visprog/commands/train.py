@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import MissingExtra, VisprogError
-from .common import Group, JsonOption, Result, ResumeOption, UsageError, say
+from .common import Group, JsonOption, Result, ResumeOption, UsageError, say, working
 
 train = typer.Typer(
     cls=Group,
@@ -164,6 +164,53 @@ def train_planner(
     if not json:
         print(f"the planner is in {folder}; use it with planner_options.folder in visprog.toml")
     return Result({"status": "trained", "folder": str(folder), "steps": recipe.steps})
+
+
+@train.command("probe")
+def train_probe(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA", help="Folder or zip with one folder of images per class.", show_default=False
+        ),
+    ],
+    model: Annotated[
+        str,
+        typer.Option("--model", help="Model with an image encoder: a folder, a bundled model, or a hub id."),
+    ] = "clip",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder that the probe is saved in.")] = Path(
+        "runs/probe"
+    ),
+    shots: Annotated[
+        int | None, typer.Option("--shots", min=1, help="Images per class to fit on; all, if not given.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the draw of --shots.")] = 0,
+    json: JsonOption = False,
+) -> Result:
+    """Fit a linear probe that names your own classes, on the features of a trained model.
+
+    \b
+    visprog train probe photographs/ --model openai/clip-vit-base-patch32
+    visprog train probe parts/ --model runs/simclr/best --shots 16 -o runs/parts
+    # In visprog.toml: [tools.classify] backend = "probe", model = "runs/probe"
+    """
+    try:
+        import accelerate  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError:
+        raise MissingExtra("training", "train") from None
+    from visprog.training.probe import fit_probe
+
+    with working("encoding images") as status:
+        report = fit_probe(
+            data, model, output, shots=shots, seed=seed,
+            watch=lambda done, total: status.show(f"encoded {done} of {total} images"),
+        )  # fmt: skip
+    if not json:
+        print(
+            f'{report}\n\nthe probe is in {output}; use it with [tools.classify] backend = "probe" in visprog.toml'
+        )
+    return Result({"status": "trained", "folder": str(output), **report.to_plain()})
 
 
 def leave(code: int) -> None:

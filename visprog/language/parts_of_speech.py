@@ -48,7 +48,7 @@ class WordLists:
     """The listed words.
 
     Attributes:
-        tags: TaggedWord → its only or usual part of speech.
+        tags: Word → its only or usual part of speech.
         sorts: Adjective → what it tells of, such as "color".
         verbs: Base forms.
         irregular: Forms of verbs that no rule makes.
@@ -64,7 +64,7 @@ class WordLists:
 
 
 @cache
-def lexicon() -> WordLists:
+def word_lists() -> WordLists:
     """The words of `lexicon.yaml`."""
     raw: dict[str, Any] = yaml.safe_load((files(__package__) / "lexicon.yaml").read_text(encoding="utf-8"))
     sorts = {word: sort for sort, words in raw["adjective"].items() for word in words.split()}
@@ -77,7 +77,7 @@ def lexicon() -> WordLists:
         tags,
         sorts,
         frozenset(raw["verb"].split()),
-        frozenset(raw["irregular"]),
+        frozenset(raw["irregular"].split()),
         frozenset(raw["irregular_plural"].split()),
         frozenset(raw["singular_in_s"].split()),
     )
@@ -95,7 +95,7 @@ def tag_words(caption: str) -> list[TaggedWord]:
 
 def is_plural(noun: str) -> bool:
     """Whether a noun is one of several."""
-    noun, known = noun.lower(), lexicon()
+    noun, known = noun.lower(), word_lists()
     if noun in known.plurals or noun in known.singulars:
         return noun in known.plurals
     return noun.endswith("s") and not noun.endswith(("ss", "us", "is"))
@@ -103,7 +103,7 @@ def is_plural(noun: str) -> bool:
 
 def _tag(words: Sequence[str], tags: Sequence[Tag]) -> Tag:
     """The part of speech of word number `len(tags)`, those of the words before it being known."""
-    known, i = lexicon(), len(tags)
+    known, i = word_lists(), len(tags)
     word, following = words[i], words[i + 1] if i + 1 < len(words) else ""
     before = tags[-1] if tags else "sign"
     inside = before in ("determiner", "adjective", "number")  # a noun phrase that waits for its noun
@@ -130,7 +130,7 @@ def _verb(words: Sequence[str], tags: Sequence[Tag]) -> Tag | None:
     before, form = tags[-1] if tags else "sign", _verb_form(words[i])
     if form in ("ing", "ed") and before in ("determiner", "adjective", "number"):
         return "adjective" if i + 1 < len(words) and _may_be_noun(words[i + 1]) else "noun"
-    if lexicon().tags.get(words[i]) == "noun":
+    if word_lists().tags.get(words[i]) == "noun":
         return None
     if form == "ing":
         return "verb"
@@ -156,7 +156,7 @@ def _by_ending(word: str, following: str, before: str) -> Tag:
 
 def _may_be_noun(word: str) -> bool:
     """Whether a word can belong to the noun phrase that is being read: no word of a closed class, no sign."""
-    tag = lexicon().tags.get(word)
+    tag = word_lists().tags.get(word)
     if tag is None:
         return word[:1].isalpha() and _verb_form(word) not in ("ing", "s")
     return tag in ("noun", "adjective")
@@ -164,13 +164,15 @@ def _may_be_noun(word: str) -> bool:
 
 def _goes_on(words: Sequence[str]) -> bool:
     """Whether another adjective is joined: "red and blue", "red, blue"."""
-    return len(words) == 2 and words[0] in ("and", "or", ",") and lexicon().tags.get(words[1]) == "adjective"
+    return (
+        len(words) == 2 and words[0] in ("and", "or", ",") and word_lists().tags.get(words[1]) == "adjective"
+    )
 
 
 @cache
 def _verb_form(word: str) -> str:
     """Which form of a listed verb a word is: "base", "s", "ing", "ed"; empty for none."""
-    known = lexicon()
+    known = word_lists()
     if word in known.irregular:
         return "ing" if word.endswith("ing") else "ed"
     if word in known.verbs:

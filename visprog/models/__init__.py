@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .albef import Albef as Albef
-    from .albef import AlbefConfig as AlbefConfig
-    from .albef import AlbefImageEncoderConfig as AlbefImageEncoderConfig
-    from .albef import albef_base as albef_base
+    from .albef.model import Albef as Albef
+    from .albef.model import AlbefConfig as AlbefConfig
+    from .albef.model import AlbefImageEncoderConfig as AlbefImageEncoderConfig
+    from .albef.model import albef_base as albef_base
     from .base import PretrainedModel as PretrainedModel
     from .base import load_model as load_model
     from .bert import Bert as Bert
@@ -40,6 +40,23 @@ if TYPE_CHECKING:
     from .coca import CocaImageEncoderConfig as CocaImageEncoderConfig
     from .coca import coca_base as coca_base
     from .coca import coca_large as coca_large
+    from .dalle.dvae import Dvae as Dvae
+    from .dalle.dvae import DvaeConfig as DvaeConfig
+    from .dalle.dvae import dvae_openai as dvae_openai
+    from .dalle.model import Dalle as Dalle
+    from .dalle.model import DalleConfig as DalleConfig
+    from .dalle.model import dalle_12b as dalle_12b
+    from .diffusion.dit import Dit as Dit
+    from .diffusion.dit import DitConfig as DitConfig
+    from .diffusion.dit import dit_b_2 as dit_b_2
+    from .diffusion.dit import dit_l_2 as dit_l_2
+    from .diffusion.dit import dit_s_2 as dit_s_2
+    from .diffusion.dit import dit_xl_2 as dit_xl_2
+    from .diffusion.model import Diffusion as Diffusion
+    from .diffusion.model import DiffusionConfig as DiffusionConfig
+    from .diffusion.schedule import Known as Known
+    from .diffusion.schedule import NoiseSchedule as NoiseSchedule
+    from .diffusion.schedule import Sampler as Sampler
     from .llama import Llama as Llama
     from .llama import LlamaConfig as LlamaConfig
     from .llama import llama_2_7b as llama_2_7b
@@ -48,6 +65,9 @@ if TYPE_CHECKING:
     from .llava.model import Llava as Llava
     from .llava.model import LlavaConfig as LlavaConfig
     from .llava.model import llava_1_5_7b as llava_1_5_7b
+    from .lxmert import Lxmert as Lxmert
+    from .lxmert import LxmertConfig as LxmertConfig
+    from .lxmert import lxmert_base as lxmert_base
     from .owlvit import OwlVit as OwlVit
     from .owlvit import OwlVitConfig as OwlVitConfig
     from .owlvit import owlv2_base as owlv2_base
@@ -58,6 +78,7 @@ if TYPE_CHECKING:
     from .preprocess.tokenizer import Tokenizer as Tokenizer
     from .probe import Probe as Probe
     from .probe import ProbeConfig as ProbeConfig
+    from .region_encoder import RegionEncoder as RegionEncoder
     from .sam.automatic import SamAutomaticMaskGenerator as SamAutomaticMaskGenerator
     from .sam.model import Sam as Sam
     from .sam.model import SamConfig as SamConfig
@@ -74,6 +95,12 @@ if TYPE_CHECKING:
     from .siglip import siglip_so400m_patch14_384 as siglip_so400m_patch14_384
     from .simclr import Simclr as Simclr
     from .simclr import SimclrConfig as SimclrConfig
+    from .vilbert import Vilbert as Vilbert
+    from .vilbert import VilbertConfig as VilbertConfig
+    from .vilbert import vilbert_base as vilbert_base
+    from .visualbert import VisualBert as VisualBert
+    from .visualbert import VisualBertConfig as VisualBertConfig
+    from .visualbert import visualbert_base as visualbert_base
     from .zero_shot import ZeroShot as ZeroShot
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
@@ -83,7 +110,7 @@ BUNDLED = ("clip", "coca", "llava", "owl", "planner", "sam")
 """Names of the bundled models, which are their folders in `WEIGHTS`."""
 
 _NAMES = {
-    "albef": "Albef AlbefConfig AlbefImageEncoderConfig albef_base",
+    "albef.model": "Albef AlbefConfig AlbefImageEncoderConfig albef_base",
     "base": "PretrainedModel load_model",
     "bert": "Bert BertConfig bert_base bert_large",
     "blip2.generator": "Blip2Generator Blip2GeneratorConfig",
@@ -94,13 +121,20 @@ _NAMES = {
         clip_vit_b_32 clip_vit_l_14 clip_vit_l_14_336
     """,
     "coca": "Coca CocaConfig CocaImageEncoderConfig coca_base coca_large",
+    "dalle.dvae": "Dvae DvaeConfig dvae_openai",
+    "dalle.model": "Dalle DalleConfig dalle_12b",
+    "diffusion.dit": "Dit DitConfig dit_b_2 dit_l_2 dit_s_2 dit_xl_2",
+    "diffusion.model": "Diffusion DiffusionConfig",
+    "diffusion.schedule": "Known NoiseSchedule Sampler",
     "llama": "Llama LlamaConfig llama_2_7b llama_7b",
     "llava.chat": "Chat",
     "llava.model": "Llava LlavaConfig llava_1_5_7b",
+    "lxmert": "Lxmert LxmertConfig lxmert_base",
     "owlvit": "OwlVit OwlVitConfig owlv2_base owlvit_base_patch16 owlvit_base_patch32 owlvit_large_patch14",
     "preprocess.image_processor": "ImageProcessor",
     "preprocess.tokenizer": "Tokenizer",
     "probe": "Probe ProbeConfig",
+    "region_encoder": "RegionEncoder",
     "sam.automatic": "SamAutomaticMaskGenerator",
     "sam.model": "Sam SamConfig sam_vit_b sam_vit_h sam_vit_l",
     "sam.predictor": "SamPredictor",
@@ -109,6 +143,8 @@ _NAMES = {
         siglip_large_patch16_256 siglip_so400m_patch14_384
     """,
     "simclr": "Simclr SimclrConfig",
+    "vilbert": "Vilbert VilbertConfig vilbert_base",
+    "visualbert": "VisualBert VisualBertConfig visualbert_base",
     "zero_shot": "ZeroShot",
 }
 """Module → names that are imported from it at their first use, since they need torch."""

@@ -30,7 +30,7 @@ LAYOUT = "visprog"
 """The `layout` of the folders that `PretrainedModel.save_pretrained` writes."""
 
 MODEL_TYPES = {
-    "albef": "albef:Albef",
+    "albef": "albef.model:Albef",
     "bert": "bert:Bert",
     "blip2": "blip2.model:Blip2",
     "blip2_generator": "blip2.generator:Blip2Generator",
@@ -38,8 +38,13 @@ MODEL_TYPES = {
     "clip_text_model": "clip.model:TextEncoder",
     "clip_vision_model": "clip.model:ImageEncoder",
     "coca": "coca:Coca",
+    "dalle": "dalle.model:Dalle",
+    "diffusion": "diffusion.model:Diffusion",
+    "dit": "diffusion.dit:Dit",
+    "dvae": "dalle.dvae:Dvae",
     "llama": "llama:Llama",
     "llava": "llava.model:Llava",
+    "lxmert": "lxmert:Lxmert",
     "owlv2": "owlvit:OwlVit",
     "owlvit": "owlvit:OwlVit",
     "probe": "probe:Probe",
@@ -47,6 +52,8 @@ MODEL_TYPES = {
     "siglip": "siglip:Siglip",
     "siglip_vision_model": "siglip:SiglipImageEncoder",
     "simclr": "simclr:Simclr",
+    "vilbert": "vilbert:Vilbert",
+    "visual_bert": "visualbert:VisualBert",
 }
 """`model_type` of a folder → module and class that read it."""
 

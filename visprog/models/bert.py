@@ -7,9 +7,10 @@ sentence follows another, is left out: later work found that it does not help (L
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -36,9 +37,9 @@ class BertConfig:
         activation: of the feed-forward layers.
         dropout: rate of embeddings, attention weights and branches in training.
         pad: id of the token that fills shorter texts.
+        eps: epsilon of the norms.
         start: id of the token that every text begins with.
         mask: id of the token that stands for a hidden word.
-        eps: epsilon of the norms.
     """
 
     vocab: int = 30522
@@ -51,12 +52,12 @@ class BertConfig:
     activation: str = "gelu"
     dropout: float = 0.1
     pad: int = 0
+    eps: float = 1e-12
     start: int = 101
     mask: int = 103
-    eps: float = 1e-12
 
     @classmethod
-    def from_hub(cls, raw: Mapping[str, Any], *further: str) -> BertConfig:
+    def from_hub(cls, raw: Mapping[str, Any], *further: str) -> Self:
         """From the `config.json` of a public checkpoint.
 
         Args:
@@ -114,40 +115,54 @@ class BertEmbeddings(nn.Module):
         Raises:
             ValueError: the texts are longer than the configuration's `length`.
         """
-        length = tokens.shape[1]
-        if length > self.config.length:
-            raise ValueError(f"a text has {length} tokens, {self.config.length} are the most")
+        self.check_length(tokens)
         kinds = self.types.weight[0] if types is None else self.types(types)
-        return self.dropout(self.norm(self.words(tokens) + kinds + self.positions.weight[:length]))
+        return self.dropout(self.norm(self.words(tokens) + kinds + self.positions.weight[: tokens.shape[1]]))
+
+    def check_length(self, tokens: Tensor) -> None:
+        """Refuse texts (batch, length) that are longer than the configuration's `length`.
+
+        Raises:
+            ValueError: they are.
+        """
+        if tokens.shape[1] > self.config.length:
+            raise ValueError(f"a text has {tokens.shape[1]} tokens, {self.config.length} are the most")
 
 
 class Pooler(nn.Module):
-    """The first token through a layer of its own: (batch, length, dim) → (batch, dim).
+    """The first token through a layer of its own: (batch, length, dim) → (batch, dim)."""
 
-    Args:
-        dim: width of the tokens.
-        out: width of the result; `dim` if not given.
-    """
-
-    def __init__(self, dim: int, out: int | None = None) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.layer = nn.Linear(dim, out or dim)
+        self.layer = nn.Linear(dim, dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.layer(tokens[:, 0]).tanh()
 
 
-class MaskedLanguageHead(nn.Module):
-    """Logits of the word at each position; the last layer shares its matrix with the embeddings of the words.
-
-    Shapes: (…, dim) → (…, vocab).
-    """
+class HeadTransform(nn.Module):
+    """What heads begin with: a layer of their own, its activation and a norm, (…, dim) → (…, dim)."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.layer = nn.Linear(config.dim, config.dim)
         self.activation = activation(config.activation)
         self.norm = nn.LayerNorm(config.dim, config.eps)
+
+    def transform(self, tokens: Tensor) -> Tensor:
+        """Tokens (…, dim) → (…, dim)."""
+        transformed: Tensor = self.norm(self.activation(self.layer(tokens)))
+        return transformed
+
+
+class MaskedLanguageHead(HeadTransform):
+    """Logits of the word at each position; the last layer shares its matrix with the embeddings of the words.
+
+    Shapes: (…, dim) → (…, vocab).
+    """
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config)
         self.bias = nn.Parameter(torch.zeros(config.vocab))
 
     def forward(self, tokens: Tensor, words: Tensor) -> Tensor:
@@ -157,7 +172,7 @@ class MaskedLanguageHead(nn.Module):
             tokens: (…, dim).
             words: (vocab, dim), the embeddings of all words.
         """
-        return F.linear(self.norm(self.activation(self.layer(tokens))), words, self.bias)
+        return F.linear(self.transform(tokens), words, self.bias)
 
 
 class Bert(PretrainedModel):
@@ -250,6 +265,12 @@ def init_bert(model: nn.Module, std: float = 0.02) -> None:
                 module.weight.data[module.padding_idx].zero_()
 
 
+def init_std(dim: int) -> float:
+    """Standard deviation of fresh weights: the published 0.02 for the published width, more for narrow models, whose
+    blocks would change little else."""
+    return 0.02 * math.sqrt(768 / dim)
+
+
 def mask_tokens(
     tokens: Tensor,
     special: Tensor,
@@ -323,11 +344,11 @@ def embedding_keys(theirs: str, ours: str) -> list[tuple[str, str]]:
     ]
 
 
-def attention_keys(theirs: str, ours: str, norm: str) -> list[tuple[str, str]]:
-    """Key pairs of one attention and of the norm after it; `theirs` ends before "self" and "output"."""
+def attention_keys(theirs: str, ours: str, norm: str, inner: str = "self") -> list[tuple[str, str]]:
+    """Key pairs of one attention and of the norm after it; `theirs` ends before `inner` and "output"."""
     names = {"query": "q", "key": "k", "value": "v"}
     return [
-        *((f"{theirs}self.{a}.{{}}", f"{ours}.{b}.{{}}") for a, b in names.items()),
+        *((f"{theirs}{inner}.{a}.{{}}", f"{ours}.{b}.{{}}") for a, b in names.items()),
         (f"{theirs}output.dense.{{}}", f"{ours}.out.{{}}"),
         (f"{theirs}output.LayerNorm.{{}}", f"{norm}.{{}}"),
     ]
@@ -344,13 +365,17 @@ def block_keys(theirs: str, ours: str) -> list[tuple[str, str]]:
     ]
 
 
-def head_keys(theirs: str, ours: str) -> list[tuple[str, str]]:
-    """Key pairs of the head for masked words."""
+def transform_keys(theirs: str, ours: str) -> list[tuple[str, str]]:
+    """Key pairs of a `HeadTransform`."""
     return [
         (f"{theirs}transform.dense.{{}}", f"{ours}layer.{{}}"),
         (f"{theirs}transform.LayerNorm.{{}}", f"{ours}norm.{{}}"),
-        (f"{theirs}bias", f"{ours}bias"),
     ]
+
+
+def head_keys(theirs: str, ours: str) -> list[tuple[str, str]]:
+    """Key pairs of the head for masked words."""
+    return [*transform_keys(theirs, ours), (f"{theirs}bias", f"{ours}bias")]
 
 
 KEYS = KeyMap(

@@ -23,7 +23,7 @@ MAX_KNOWN = 1024
 """Number of features of the training that are kept, to tell images that are unlike all of it."""
 
 UNFAMILIAR = 0.01
-"""Share of validation images that count as unlike those of the training."""
+"""Share of images of the training and of validation that lie farther from the others than a familiar image may."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,9 @@ class Probe(PretrainedModel):
         super().__init__(config)
         self.image_encoder = build_model(config.image_encoder, "image_encoder")
         self.head = nn.Linear(config.dim, len(config.classes))
-        for name, shape in (
-            ("mean", (config.dim,)),
-            ("std", (config.dim,)),
-            ("known", (config.known, config.dim)),
-        ):
-            self.register_buffer(name, torch.zeros(shape))
+        self.register_buffer("mean", torch.zeros(config.dim))
+        self.register_buffer("std", torch.ones(config.dim))
+        self.register_buffer("known", torch.zeros(config.known, config.dim))
         self.register_buffer("farthest", torch.tensor(0.0))
 
     @classmethod
@@ -119,7 +116,9 @@ class Probe(PretrainedModel):
             probe.mean.copy_(features.mean(0))
             probe.std.copy_(features.std(0).clamp(min=1e-6))
             probe.known.copy_((features[kept] - probe.mean) / probe.std)
-            probe.farthest.copy_(probe.distance(validation[0]).quantile(1 - UNFAMILIAR))
+            between = torch.cdist(probe.known, probe.known).fill_diagonal_(torch.inf).amin(1)
+            apart = torch.cat([between, probe.distance(validation[0])])
+            probe.farthest.copy_(apart.quantile(1 - UNFAMILIAR))
         probe.eval()
         return probe
 

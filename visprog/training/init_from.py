@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from visprog.models.base import PretrainedModel, load_model
 from visprog.models.checkpoint.checkpoint import load_exactly
 from visprog.models.checkpoint.hub import fetch
-from visprog.models.clip.model import ImageEncoder
+from visprog.models.clip.model import ImageEncoder, TextEncoder
 from visprog.models.llama import Llama
 from visprog.models.nn import resize_positions
 from visprog.models.preprocess.tokenizer import Tokenizer
@@ -22,7 +22,7 @@ from .data.samples import DataError
 InitFrom = str | Mapping[str, str] | None
 """A trained model, trained models per part, or nothing. A model is a folder, the name of a bundled one, or a hub id."""
 
-IMAGE_ENCODER = "image_encoder"
+IMAGE_ENCODER, DVAE = "image_encoder", "dvae"
 
 
 def load_start(source: str) -> PretrainedModel:
@@ -66,12 +66,34 @@ def load_language_model(source: str) -> Llama:
     return found
 
 
+def load_text_encoder(source: str) -> TextEncoder:
+    """The text encoder of a trained CLIP or OWL-ViT.
+
+    Raises:
+        DataError: there is none.
+    """
+    try:
+        return TextEncoder.from_pretrained(source)
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"init_from: {source} holds no text encoder to begin with: {error}") from None
+
+
+def init_text_encoder(encoder: TextEncoder, trained: TextEncoder, source: str) -> None:
+    """Copy what a trained text encoder has learned, but for its projection, into one without.
+
+    Raises:
+        DataError: it has another shape.
+    """
+    state = {name: value for name, value in trained.state_dict().items() if not name.startswith("projection")}
+    _copy(encoder, state, source)
+
+
 def init_model(model: nn.Module, init_from: InitFrom, tokenizer: Tokenizer | None = None) -> None:
     """Copy what trained models have learned into a new one.
 
     Of a whole model everything is copied, with positions interpolated to another grid; the embeddings of words only if
-    the tokenizers have the same. Of an image encoder everything but its projection is copied, and the
-    first blocks if the new one has fewer: BLIP-2 reads the layer before the last.
+    the tokenizers have the same. Of an image encoder everything but its projection is copied, and the first blocks if
+    the new one has fewer: BLIP-2 reads the layer before the last. Of a discrete autoencoder everything is copied.
 
     Raises:
         DataError: a trained model is missing, or has another shape.
@@ -82,9 +104,12 @@ def init_model(model: nn.Module, init_from: InitFrom, tokenizer: Tokenizer | Non
         _init_all(model, init_from, tokenizer)
         return
     for part, source in init_from.items():
-        if part != IMAGE_ENCODER or not hasattr(model, IMAGE_ENCODER):
-            raise DataError(f"init_from.{part}: only an image_encoder can be given by itself")
-        _init_image_encoder(model.image_encoder, source)
+        if part not in (IMAGE_ENCODER, DVAE) or not hasattr(model, part):
+            raise DataError(f"init_from.{part}: only an image_encoder or a dvae can be given by itself")
+        if part == DVAE:
+            _copy(model.get_submodule(DVAE), dict(load_start(source).state_dict()), source)
+        else:
+            _init_image_encoder(model.image_encoder, source)
 
 
 def _init_all(model: nn.Module, source: str, tokenizer: Tokenizer | None) -> None:

@@ -103,8 +103,8 @@ def _keys(config: Any, value: Any, prefix: str) -> Iterator[Key]:
     texts, hints = field_texts(config), get_type_hints(config)
     for field in fields(config):
         own = getattr(value, field.name)
-        if is_dataclass(hints[field.name]):
-            yield from _keys(hints[field.name], own, f"{prefix}{field.name}.")
+        if is_dataclass(own):
+            yield from _keys(type(own), own, f"{prefix}{field.name}.")
         else:
             yield Key(
                 f"{prefix}{field.name}", plain(own), plain(_default(field)), describe(hints[field.name]),

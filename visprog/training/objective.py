@@ -28,9 +28,15 @@ OBJECTIVES: Mapping[str, str] = {
     "contrastive": f"{_HERE}.contrastive:Contrastive",
     "caption": f"{_HERE}.caption:Captioning",
     "detection": f"{_HERE}.detection:Detection",
+    "diffusion": f"{_HERE}.diffusion:Denoising",
     "masks": f"{_HERE}.masks:InteractiveMasks",
     "matching": f"{_HERE}.matching:Matching",
     "instruction": f"{_HERE}.instruction:Instruction",
+    "dvae": f"{_HERE}.dvae:DiscreteAutoencoding",
+    "autoregressive-image": f"{_HERE}.autoregressive_image:AutoregressiveImages",
+    "masked-regions": f"{_HERE}.masked_regions:MaskedRegions",
+    "select": f"{_HERE}.select:Select",
+    "answers": f"{_HERE}.answers:Answers",
     "self-supervised": f"{_HERE}.self_supervised:SelfSupervised",
 }
 """The objectives that a recipe can name, and where each is: "module:class". A recipe may also write that itself."""
@@ -83,6 +89,7 @@ class Objective(ABC):
         teacher: what else the loss needs that changes in training, such as a moving copy of the model: on the same
             devices and in the checkpoints of a run, but neither trained by the optimizer nor saved with the model.
         size: side of the images that a source draws, in pixels.
+        step: number of updates made so far, for what changes over the run; the trainer sets it before each.
         tokenizer, image_processor: saved beside the model; None if it has none.
         refresh_every: number of steps between calls of `refresh`; 0 calls it before the first step alone, None never.
     """
@@ -95,6 +102,7 @@ class Objective(ABC):
     model: nn.Module
     teacher: nn.Module | None = None
     size: int = 0
+    step: int = 0
     tokenizer: Any = None
     image_processor: Any = None
     refresh_every: int | None = None
@@ -149,11 +157,14 @@ class Objective(ABC):
             f"{type(self).__name__} has validation data, so it needs 'predict' and 'score'"
         )
 
-    def refresh(self, collect: Collect) -> None:
+    def refresh(self, collect: Collect) -> str:
         """Change the data to train on by what the model has learned. The loader is started anew afterwards.
 
         Args:
             collect: passes over samples, and gives what a function of a batch returns for all of them.
+
+        Returns:
+            What was done, for the log of the run.
         """
         raise NotImplementedError(f"{type(self).__name__} sets refresh_every, so it needs 'refresh'")
 

@@ -170,6 +170,7 @@ class Trainer:
             TrainingError: the loss is not finite; the weights are as they were.
         """
         recipe, step = self.recipe, self.progress.step
+        self.objective.step = step
         sums: dict[str, Tensor] = {}
         for part in range(recipe.accumulation):
             batch = next(batches)
@@ -229,7 +230,7 @@ class Trainer:
     def _refresh(self) -> None:
         before = random_state()
         self.module.eval()
-        self.objective.refresh(self._collect)
+        self.reporter.say(f"step {self.progress.step}: {self.objective.refresh(self._collect)}")
         self._train_mode()
         set_random_state(before)
 

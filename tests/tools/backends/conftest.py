@@ -224,6 +224,48 @@ def save_llava(folder: Path, template: str | None = TEMPLATE) -> None:
     ).save_pretrained(folder)  # fmt: skip
 
 
+def save_blip2(folder: Path, language_model: Any, tokenizer: Any, image: str | None = "<image>") -> None:
+    config = T.Blip2Config(
+        vision_config=VISION,
+        qformer_config={**TOWER, "num_hidden_layers": 3, "vocab_size": 30},
+        text_config=language_model,
+        num_query_tokens=4,
+        image_token_index=image and tokenizer.convert_tokens_to_ids(image),
+    )
+    shake(T.Blip2ForConditionalGeneration(config)).save_pretrained(folder)
+    processor = T.BlipImageProcessorPil(size={"height": 32, "width": 32})
+    T.Blip2Processor(processor, tokenizer, 4 if image else None).save_pretrained(folder)
+
+
+def save_blip2_opt(folder: Path) -> None:
+    tokenizer = words("<pad>", "</s>", "[N]", "<image>", wrap=False)
+    shape = text_tower(tokenizer, word_embed_proj_dim=32, ffn_dim=64, max_position_embeddings=64)
+    save_blip2(folder, T.OPTConfig(**shape), tokenizer)
+
+
+def save_blip2_t5(folder: Path) -> None:
+    tokenizer = words("<pad>", "<s>", "</s>", "<image>", wrap=False)
+    config = T.T5Config(
+        vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, decoder_start_token_id=0,
+        eos_token_id=2, pad_token_id=0, feed_forward_proj="gated-gelu", tie_word_embeddings=False,
+    )  # fmt: skip
+    save_blip2(folder, config, tokenizer)
+
+
+def save_blip2_itm(folder: Path) -> None:
+    tokenizer = words("[PAD]", "[CLS]", "[SEP]", "[DEC]")
+    qformer = {
+        **TOWER, "num_hidden_layers": 3, "vocab_size": len(tokenizer), "max_position_embeddings": 32,
+        "use_qformer_text_input": True,
+    }  # fmt: skip
+    config = T.Blip2Config(
+        vision_config=VISION, qformer_config=qformer, num_query_tokens=4, image_text_hidden_size=16
+    )
+    shake(T.Blip2ForImageTextRetrieval(config)).save_pretrained(folder)
+    processor = T.BlipImageProcessorPil(size={"height": 32, "width": 32})
+    T.Blip2Processor(processor, tokenizer).save_pretrained(folder)
+
+
 SAVERS: dict[str, Callable[[Path], None]] = {
     "clip": save_clip,
     "siglip": save_siglip,
@@ -232,6 +274,9 @@ SAVERS: dict[str, Callable[[Path], None]] = {
     "grounding-dino": save_grounding_dino,
     "sam": save_sam,
     "blip": save_blip,
+    "blip2-itm": save_blip2_itm,
+    "blip2-opt": save_blip2_opt,
+    "blip2-t5": save_blip2_t5,
     "llava": save_llava,
 }
 

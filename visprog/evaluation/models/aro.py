@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,6 +27,17 @@ FILES: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """Test → its files, of which the first that is there is read."""
+
+
+class ImageView(Protocol):
+    """What an image shows, read or drawn when it is asked for."""
+
+    @property
+    def name(self) -> str:
+        """Identifies what is shown."""
+
+    def pixels(self) -> ImageArray:
+        """The pixels."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,7 @@ class Choice:
         group: Name of what is tested, such as a relation; "" for none.
     """
 
-    view: Any
+    view: ImageView
     captions: tuple[str, ...]
     group: str = ""
 
@@ -139,16 +150,8 @@ def _orders(files: BenchmarkFiles, entry: Mapping[str, Any]) -> list[Choice]:
     return [c for text in captions if (c := order_choice(StoredView(files.image(image)), text)) is not None]
 
 
-def order_choice(view: Any, caption: str) -> Choice | None:
+def order_choice(view: ImageView, caption: str) -> Choice | None:
     """A caption and four orders of its words; None if it is too short to have them all."""
     text = prepared(caption)
     others = shuffled(text, np.random.default_rng(list(text.encode())))
     return Choice(view, (text, *others)) if others else None
-
-
-def captions_of(choices: Sequence[Choice]) -> dict[str, list[str]]:
-    """The right captions of each image, by its name."""
-    found: dict[str, list[str]] = {}
-    for choice in choices:
-        found.setdefault(choice.view.name, []).append(choice.captions[0])
-    return found

@@ -16,6 +16,7 @@ from ..folder import VERSION, EvaluationFolder
 
 MODEL_BENCHMARKS: Mapping[str, str] = {
     "compositionality": "visprog.evaluation.models.compositionality:Compositionality",
+    "robustness": "visprog.evaluation.models.robustness:RobustnessBenchmark",
 }
 """Name → "module:class". Each has a command of its own, `visprog eval NAME`, and is listed by `visprog eval --list`."""
 

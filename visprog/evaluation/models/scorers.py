@@ -77,10 +77,41 @@ class DualEncoderScorer:
             ]
 
 
+class MatchingScorer:
+    """Logarithms of the odds that a text matches an image, of a model that reads both together: ALBEF, BLIP-2.
+
+    Args:
+        model, tokenizer, image_processor: As for `DualEncoderScorer`; the model has `encode_images`, whose first result
+            are tokens, and `matching_logits`.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, image_processor: Any) -> None:
+        self.model, self.tokenizer, self.image_processor = model, tokenizer, image_processor
+        self.size = int(model.config.image_encoder.size)
+
+    def scores(
+        self, images: Sequence[ImageArray], texts: Sequence[Sequence[str]]
+    ) -> list[NDArray[np.float32]]:
+        """As `ImageTextScorer.scores`."""
+        import torch
+
+        device, found = next(self.model.parameters()).device, []
+        with torch.inference_mode():
+            for image, row in zip(images, texts, strict=True):
+                tokens = self.model.encode_images(self.image_processor([image]).to(device))[0]
+                parts = []
+                for i in range(0, len(row), BATCH):
+                    ids = self.tokenizer(row[i : i + BATCH]).ids.to(device)
+                    parts.append(self.model.matching_logits(tokens.expand(len(ids), -1, -1), ids))
+                found.append(torch.cat(parts).float().cpu().numpy())
+        return found
+
+
 SCORERS: Mapping[tuple[str, ...], Callable[[Any, Any, Any], ImageTextScorer]] = {
+    ("encode_images", "matching_logits"): MatchingScorer,
     ("encode_images", "encode_texts", "logit_scale"): DualEncoderScorer,
 }
-"""Attributes of a model → what makes a scorer of it, its tokenizer and its image processor."""
+"""Attributes of a model → what makes a scorer of it, its tokenizer and its image processor; the first that fits."""
 
 
 def load_scorer(source: str) -> ImageTextScorer:
@@ -105,7 +136,7 @@ def load_scorer(source: str) -> ImageTextScorer:
         if make is None:
             raise VisprogError(
                 f"{source} is a {type(model).__name__}, which does not say how well a text fits an image: "
-                "give a CLIP or a SigLIP"
+                "give a CLIP, SigLIP, ALBEF or BLIP-2"
             )
         model = model.to("cuda" if torch.cuda.is_available() else "cpu")
         folder = fetch(source)

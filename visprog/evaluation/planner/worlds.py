@@ -39,6 +39,7 @@ TOOLS = (
     "detect", "find_faces", "find_qr_codes", "find_text", "find_circles", "find_polygons", "find_lines", "find_grid",
     "find_panels", "segment", "segment_everything", "dominant_color", "has_color", "verify", "match", "classify",
     "caption", "vqa", "read_text", "cupl_prompts", "blur_background", "color_pop", "cover", "tag",
+    "generate",
 )  # fmt: skip
 _CROPS = ("crop", "crop_left_of", "crop_right_of", "crop_above", "crop_below", "crop_half")
 
@@ -188,6 +189,9 @@ class World:
         return _edited(
             image, [("tag", edges(r.box), labels[i] if labels else "") for i, r in enumerate(regions)]
         )
+
+    def generate(self, prompt: str, n: int = 1) -> list[Image]:
+        return [_edited(self.images[0], [("generate", prompt, i)]) for i in range(n)]
 
     def _cropped(self, name: str) -> Callable[..., Image]:
         cut = default_registry()[name].function

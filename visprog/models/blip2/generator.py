@@ -54,13 +54,13 @@ class Blip2GeneratorConfig:
         Raises:
             ValueError: its language model is no LLaMA, or it asks for what is not implemented; the message names it.
         """
-        image, qformer = hub.encoders(raw, text=False)
         text = dict(raw.get("text_config") or {})
         if (found := text.get("model_type", "opt")) != "llama":
             raise ValueError(
                 f"a BLIP-2 with the language model '{found}' is not implemented, only with a LLaMA: the backend "
                 '"blip2" of caption and vqa runs it by transformers'
             )
+        image, qformer = hub.encoders(raw, text=False)
         image_token = raw.get("image_token_index", raw.get("image_token_id"))
         if image_token is None:
             raise ValueError("config.json names no image_token_index, the placeholder of the soft tokens")

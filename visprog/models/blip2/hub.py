@@ -48,8 +48,8 @@ def encoders(raw: Mapping[str, Any], *, text: bool) -> tuple[ImageEncoderConfig,
     """
     check_keys(raw, TOP)
     vision, qformer = dict(raw.get("vision_config") or {}), dict(raw.get("qformer_config") or {})
-    names = HUB_NAMES | {"image_size": "size", "patch_size": "patch"}
-    check_keys(vision, (*names, "qkv_bias"), "vision_config")
+    names = HUB_NAMES | {"image_size": "size", "patch_size": "patch", "num_channels": "channels"}
+    check_keys(vision, (*names, "projection_dim", "qkv_bias"), "vision_config")
     if not vision.get("qkv_bias", True):
         raise ValueError("an image encoder without biases of queries, keys and values is not implemented")
     image = ImageEncoderConfig(**renamed({**EVA_G, **vision}, names), project=None, pre_norm=False)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..base import PretrainedModel, Rename
-from ..bert import Bert, BertConfig, MaskedLanguageHead, init_bert
+from ..bert import Bert, BertConfig, MaskedLanguageHead, init_bert, init_std
 from ..clip.hub import renamed
 from ..clip.model import ImageEncoder, ImageEncoderConfig
 from ..nn import hard_negatives
@@ -111,10 +111,10 @@ class Blip2(PretrainedModel):
         self.matching_head = nn.Linear(dim, 2)
         if c.caption_start is not None:
             self.caption_head = MaskedLanguageHead(bert_config(c))
-            init_bert(self.caption_head)
+            init_bert(self.caption_head, init_std(dim))
         self.temperature = nn.Parameter(torch.tensor(0.07))
         for embedding in (self.words, self.positions):
-            init_bert(embedding)
+            init_bert(embedding, init_std(dim))
 
     def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """`image_tokens` and `image_embeds` of images (batch, 3, height, width)."""

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..bert import Bert, init_bert
+from ..bert import Bert, init_bert, init_std
 from ..nn import Attention, GrowingKVCache, Mlp, activation
 
 KeysValues = tuple[Tensor, Tensor]
@@ -140,7 +140,7 @@ class QFormer(nn.Module):
             QFormerBlock(config, None if i % config.cross_every else context_dim, text)
             for i in range(config.layers)
         )
-        init_bert(self)
+        init_bert(self, init_std(config.dim))
         nn.init.normal_(self.queries, std=0.02)
         if text:
             self.copy_text_mlps()

@@ -9,8 +9,8 @@ from .weights import INDEX, SINGLE, found_instead, read_index
 
 SETTINGS = (
     "config.json", "adapter_config.json", "preprocessor_config.json", "processor_config.json", "image_processor.json",
-    "chat.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",
-    "merges.txt", "vocab.txt",
+    "chat.json", "region_encoder.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+    "vocab.json", "merges.txt", "vocab.txt",
 )  # fmt: skip
 """The files of a checkpoint that are read here, besides its weights."""
 

@@ -109,8 +109,8 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
-    """The tensors of a `.pth` or `.safetensors` file, those under "model" if it holds the state of a training; of a
-    pickled file nothing else is read.
+    """The tensors of a `.pth`, `.pt` or `.safetensors` file, those under "model" if it holds the state of a training;
+    of a pickled file nothing else is read.
 
     Raises:
         ValueError: the file is missing or damaged, or holds anything but tensors by name.
@@ -127,7 +127,7 @@ def read_state(file: Path) -> dict[str, Tensor]:
     if isinstance(state, dict) and isinstance(state.get("model"), dict):
         state = state["model"]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{file} holds no tensors by name")
+        raise ValueError(f"{file} holds no tensors by name: save the state_dict() of the model")
     return state
 
 

@@ -117,7 +117,7 @@ class Transformer(nn.ModuleList):
         self,
         x: Tensor,
         *,
-        mask: Tensor | None = None,
+        mask: Tensor | Sequence[Tensor] | None = None,
         causal: bool = False,
         rotary: tuple[Tensor, Tensor] | None = None,
         caches: Sequence[KVCache] | None = None,
@@ -130,7 +130,8 @@ class Transformer(nn.ModuleList):
 
         Args:
             x: (batch, length, dim).
-            mask, causal, rotary, context, context_mask: as `Block.forward`.
+            mask: as `Block.forward`, for all blocks, or one per block.
+            causal, rotary, context, context_mask: as `Block.forward`.
             caches: one per block.
             context_caches: one per block.
             collect: whether to keep the output of every block.
@@ -142,7 +143,7 @@ class Transformer(nn.ModuleList):
         recompute = self.checkpointing and self.training and torch.is_grad_enabled()
         for i, block in enumerate(self):
             arguments = {
-                "mask": mask,
+                "mask": mask[i] if isinstance(mask, Sequence) else mask,
                 "causal": causal,
                 "rotary": rotary,
                 "cache": caches[i] if caches else None,

@@ -50,6 +50,7 @@ class CaptionedImages(PairSource):
         super().__init__(config)
         self.train = _open(config.path, config.images)
         self.val = self.train if config.val is None else _open(config.val, config.images)
+        self.has_regions = isinstance(self.train, Pairs) and any(e.regions for e in self.train.entries)
         self.keys: dict[str, Sequence[Any]] = {}
         if isinstance(self.train, Pairs):
             self.keys["train"] = range(len(self.train)) if config.val else divide(self.train.names, "train")

@@ -129,6 +129,14 @@ class FileConversations(ConversationSource):
             except (BadSample, KeyError, TypeError):  # met again, and named, in training
                 continue
 
+    def answers(self) -> Iterator[str]:
+        """What the assistant says."""
+        for record in islice(self.found.records, MAX_CAPTIONS):
+            try:
+                yield from (turn.text for turn in _turns(record["conversations"], "")[1::2])
+            except (BadSample, KeyError, TypeError):
+                continue
+
 
 class ConversationSplit:
     """Some of the conversations."""
@@ -174,6 +182,10 @@ class CaptionConversations(ConversationSource):
         """The captions, and the request."""
         yield self.config.request
         yield from self.captions.texts()
+
+    def answers(self) -> Iterable[str]:
+        """The captions."""
+        return self.captions.texts()
 
 
 class AnswerStream:

@@ -60,6 +60,11 @@ class Files:
     def _by_case(self) -> dict[str, str]:
         return {n.casefold(): n for n in self.names}
 
+    @cached_property
+    def by_name(self) -> dict[str, str]:
+        """The files by their names without folders; of equal ones the last."""
+        return {n.rpartition("/")[2]: n for n in self.names}
+
     def __contains__(self, name: str) -> bool:
         return name in self._known
 

@@ -13,7 +13,7 @@ from .captions import CaptionedConfig, CaptionedImages, divide
 from .classes import ClassConfig, ClassImages
 from .files import Files
 from .samples import DataError, LabelledImage, Pair, decode
-from .scenes.pairs import SceneViews, SceneViewsConfig
+from .scenes.pairs import SceneCaptions, SceneCaptionsConfig, SceneViews, SceneViewsConfig
 from .source import Items, LabelledImageSource, PairSource, SplitName
 
 
@@ -138,6 +138,16 @@ class SceneImages(PairImages):
 
     def __init__(self, config: SceneViewsConfig) -> None:
         super().__init__(config, SceneViews(config))
+
+
+class CaptionedSceneImages(PairImages):
+    """Whole scenes."""
+
+    Config: ClassVar[Any] = SceneCaptionsConfig
+    square = True
+
+    def __init__(self, config: SceneCaptionsConfig) -> None:
+        super().__init__(config, SceneCaptions(config))
 
 
 @dataclass(frozen=True)

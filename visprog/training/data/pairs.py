@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from visprog.files.plain_text import read_text
 
 from .coco import parse_coco
 from .files import Files, join
 from .samples import BadSample, DataError, Pair, decode
-from .tables import TABLES, read_table
+from .tables import TABLES, Region, read_table
 
 _log = logging.getLogger(__name__)
 
@@ -24,12 +26,13 @@ _BESIDE = (*TABLES, ".txt", ".json", ".md", ".yaml", ".yml", ".npy", ".npz", ".p
 
 @dataclass(frozen=True)
 class CaptionEntry:
-    """An image file and either its caption, the file that holds it, or why neither can be used."""
+    """An image file and either its caption, the file that holds it, or why neither can be used; perhaps regions."""
 
     image: str
     caption: str = ""
     caption_file: str = ""
     problem: str = ""
+    regions: tuple[Region, ...] = ()
 
 
 class Pairs:
@@ -50,7 +53,9 @@ class Pairs:
         entry, caption = self.entries[index], self.caption(index)
         others = tuple(text for text in self._captions_of[entry.image] if text != caption)
         pixels = decode(self.files.read(entry.image), entry.image)
-        return Pair(pixels, (caption,), entry.image, other_captions=others)
+        boxes = np.array([box for box, _ in entry.regions], np.float32).reshape(-1, 4)
+        phrases = tuple(phrase for _, phrase in entry.regions)
+        return Pair(pixels, (caption,), entry.image, other_captions=others, boxes=boxes, phrases=phrases)
 
     @cached_property
     def _captions_of(self) -> dict[str, list[str]]:
@@ -144,7 +149,8 @@ def _rows(text: str, name: str, folder: str = "") -> list[CaptionEntry]:
             entries.append(CaptionEntry(row.where, problem="it names no image"))
         else:
             entries += [
-                CaptionEntry(str(PurePosixPath(folder, row.image)), caption) for caption in row.captions
+                CaptionEntry(str(PurePosixPath(folder, row.image)), caption, regions=row.regions)
+                for caption in row.captions
             ]
     if all(entry.problem for entry in entries):
         raise DataError(f"{entries[0].image}: {entries[0].problem}")

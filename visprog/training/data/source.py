@@ -24,7 +24,12 @@ SOURCES: Mapping[str, Mapping[type, str]] = {
         Masks: f"{_HERE}.scenes.masks:SceneMasks",
         Conversation: f"{_HERE}.scenes.conversations:SceneConversations",
     },
-    "scene-captions": {Pair: f"{_HERE}.scenes.pairs:SceneCaptions"},
+    "scene-captions": {
+        Pair: f"{_HERE}.scenes.pairs:SceneCaptions",
+        LabelledImage: f"{_HERE}.images:CaptionedSceneImages",
+    },
+    "scene-statements": {Pair: f"{_HERE}.scenes.statements:SceneStatements"},
+    "scene-expressions": {Boxes: f"{_HERE}.scenes.expressions:SceneExpressions"},
     "scene-relations": {Pair: f"{_HERE}.scenes.relations:SceneRelations"},
     "captions": {
         Pair: f"{_HERE}.captions:CaptionedImages",
@@ -38,6 +43,7 @@ SOURCES: Mapping[str, Mapping[type, str]] = {
         Masks: f"{_HERE}.annotations:AnnotatedMasks",
     },
     "conversations": {Conversation: f"{_HERE}.conversations:FileConversations"},
+    "referring": {Boxes: f"{_HERE}.referring:ReferringExpressions"},
 }
 """Name of a source → sample type → class, as "module:class"."""
 
@@ -131,11 +137,13 @@ class PairSource(Source):
     Attributes:
         classes: of validation images; None if there are none.
         has_false_captions: whether samples have a `false_caption`, at least most of them.
+        has_regions: whether samples may have `boxes` with `phrases`.
         judges: whether `is_right` judges captions.
     """
 
     sample_type = Pair
     has_false_captions: ClassVar[bool] = False
+    has_regions: bool = False
     judges: ClassVar[bool] = False
     classes: Classes | None = None
 
@@ -179,6 +187,15 @@ class ConversationSource(Source):
     first: ClassVar[str | None] = None
     mark: ClassVar[str | None] = None
     answer_length: ClassVar[int] = 64
+
+    def answers(self) -> Iterable[str]:
+        """Final answers to questions to train on, each as often as it is given; enough of them to tell the frequent
+        ones."""
+        return ()
+
+    def final_answer(self, text: str) -> str:
+        """An answer without its reasons."""
+        return text.rpartition(self.mark)[2].strip() if self.mark else text.strip()
 
 
 def find_source(name: str, sample_type: type) -> type[Source]:

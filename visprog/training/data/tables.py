@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -20,6 +21,9 @@ IMAGE_COLUMNS = (
 CAPTION_COLUMNS = ("caption", "text", "title", "sentence", "captions")
 
 
+Region = tuple[tuple[float, float, float, float], str]
+
+
 class Row(NamedTuple):
     """A row of a table.
 
@@ -27,12 +31,14 @@ class Row(NamedTuple):
         where: its line, for messages.
         image: name of the image's file, as it is written.
         captions: at least one, or none if `problem` gives the reason why the row cannot be used.
+        regions: boxes (left, top, right, bottom) in pixels with their phrases; only JSON Lines can have them.
     """
 
     where: str
     image: str
     captions: tuple[str, ...]
     problem: str = ""
+    regions: tuple[Region, ...] = ()
 
 
 def read_table(text: str, name: str) -> list[Row]:
@@ -73,7 +79,24 @@ def _json_rows(text: str, name: str) -> Iterator[Row]:
             columns = f"an image ({', '.join(IMAGE_COLUMNS)}) and a caption ({', '.join(CAPTION_COLUMNS)})"
             yield Row(where, "", (), f"it needs {columns}; it has {', '.join(keys) or 'nothing'}")
             continue
-        yield Row(where, image, tuple(captions or ()))
+        try:
+            regions = tuple(_region(raw) for raw in keys.get("regions", ()))
+        except (TypeError, ValueError, KeyError):
+            yield Row(
+                where,
+                "",
+                (),
+                'its regions are no list of {"box": [left, top, right, bottom], "phrase": text}',
+            )
+            continue
+        yield Row(where, image, tuple(captions or ()), regions=regions)
+
+
+def _region(raw: Any) -> Region:
+    left, top, right, bottom = (float(edge) for edge in raw["box"])
+    if not (0 <= left < right < math.inf and 0 <= top < bottom < math.inf and isinstance(raw["phrase"], str)):
+        raise ValueError(raw)
+    return (left, top, right, bottom), raw["phrase"]
 
 
 def _delimited_rows(text: str, name: str) -> Iterator[Row]:

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from itertools import combinations, pairwise
+from itertools import chain, combinations, pairwise, zip_longest
 from typing import NamedTuple
 
 import numpy as np
 
-from visprog.language.parts_of_speech import TaggedWord, is_plural, lexicon, tag_words
+from visprog.language.parts_of_speech import TaggedWord, is_plural, tag_words, word_lists
 
 SYMMETRIC = re.compile(
     r"(?:(?:is|are|was|were) )?(?:and|or|with|near|beside|by|alongside|next to|close to|&|,|, and)$"
@@ -47,22 +47,28 @@ class _Phrase(NamedTuple):
 _Span = tuple[int, int]
 
 
-def word_swap(caption: str, rng: np.random.Generator, others: Collection[str] = ()) -> str:
-    """A caption with two of its parts exchanged, drawn at random; "" if no exchange gives a caption that says something
-    else than this one and `others`.
+def word_swaps(
+    caption: str, rng: np.random.Generator, count: int = 1, others: Collection[str] = ()
+) -> list[str]:
+    """Captions in which two parts of this one are exchanged, drawn at random, of as many kinds as possible: at most
+    `count`, and fewer, or none, if no more exchanges say something else than this caption and `others`.
 
     Args:
         others: further captions of the image.
     """
     words = tag_words(caption)
-    taken = {_plain(text) for text in (caption, *others)}
+    taken, meaning = {_plain(text) for text in (caption, *others)}, _meaning(caption)
     kinds = list(_exchanges(words).values())
-    for k in rng.permutation(len(kinds)):
-        for i in rng.permutation(len(kinds[k])):
-            found = _exchanged(caption, words, *kinds[k][i])
-            if _plain(found) not in taken and _meaning(found) != _meaning(caption):
-                return found
-    return ""
+    drawn = ([kinds[k][i] for i in rng.permutation(len(kinds[k]))] for k in rng.permutation(len(kinds)))
+    found: list[str] = []
+    for pair in filter(None, chain.from_iterable(zip_longest(*drawn))):
+        text = _exchanged(caption, words, *pair)
+        if _plain(text) not in taken and _meaning(text) != meaning:
+            taken.add(_plain(text))
+            found.append(text)
+            if len(found) == count:
+                break
+    return found
 
 
 def _exchanges(words: Sequence[TaggedWord]) -> dict[str, list[tuple[_Span, _Span]]]:
@@ -115,7 +121,7 @@ def _things(words: Sequence[TaggedWord], phrases: Sequence[_Phrase]) -> list[_Sp
 
 def _adjectives(words: Sequence[TaggedWord], a: _Phrase, b: _Phrase) -> Iterator[tuple[_Span, _Span]]:
     """Two adjectives that tell the same sort of thing, such as colours; or all those of two noun phrases."""
-    sorts = lexicon().sorts
+    sorts = word_lists().sorts
     one, other = range(a.adjective, a.noun), range(b.adjective, b.noun)
     if not one or not other:
         return

@@ -18,15 +18,15 @@ from visprog.models.nn import info_nce, sigmoid_pair_loss
 from visprog.models.zero_shot import ensemble
 
 from ..data.samples import DataError, Pair
-from ..data.source import PairSource, SplitName
-from ..data.word_swaps import word_swap
+from ..data.source import Items, PairSource, SplitName
+from ..data.word_swaps import word_swaps
 from ..distributed.collectives import gather
 from ..gradient_cache import cached_backward
 from ..hard_images import HardImages, Images
 from ..metrics.groups import group_means, membership
 from ..metrics.retrieval import fingerprint, recall
 from ..models import build_reader, check_model, image_size
-from ..objective import Collect, Objective, Run, Samples, Stream
+from ..objective import Collect, Objective, Prepared, Run, Samples, Stream
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class ContrastiveConfig:
         vocabulary: greatest number of tokens of the byte-pair encoding that is learned from captions.
         negatives: whether each image is also held against a false caption, if the source has them; "swaps" takes the
             caption with two of its adjectives, nouns, noun phrases, adverbs or verb phrases exchanged, of any source.
+        swaps: number of such captions per image, of different kinds if possible. NegCLIP has 1; from scratch, 3 teach
+            relations in far fewer steps.
         hard_images: number of nearest images, by the model's own features, from which a second image is drawn for each
             one of a batch, which then has twice as many; null for none. NegCLIP takes 3.
         mine_every: number of steps after which the nearest images are found anew; null finds them at the start alone.
@@ -59,6 +61,7 @@ class ContrastiveConfig:
     pad_texts: bool = False
     vocabulary: int = 4096
     negatives: bool | Literal["swaps"] = True
+    swaps: int = 1
     hard_images: int | None = None
     mine_every: int | None = None
     regions: float = 0.0
@@ -67,7 +70,7 @@ class ContrastiveConfig:
     max_logit_scale: float = 100.0
 
     def __post_init__(self) -> None:
-        for name in ("hard_images", "mine_every"):
+        for name in ("swaps", "hard_images", "mine_every"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
         if self.mine_every and not self.hard_images:
@@ -89,14 +92,14 @@ class View(NamedTuple):
         pixels: of the model's size.
         caption: that was drawn.
         pair: that it is made of.
-        false_caption: that the image is also held against; "" for none.
+        false_captions: that the image is also held against; "" for none.
         boxes: (regions, 4) in these pixels, and their phrases.
     """
 
     pixels: NDArray[np.uint8]
     caption: str
     pair: Pair
-    false_caption: str
+    false_captions: tuple[str, ...]
     boxes: NDArray[np.float32]
     phrases: tuple[str, ...]
 
@@ -105,12 +108,12 @@ class Contrastive(Objective):
     """Contrastive training. A batch is a mapping of
 
     - "images" (n, 3, size, size) and "tokens" (n, length): pair i belongs together;
-    - "false" (n, length), perhaps: ids of the false caption of each image;
+    - "false" (n, f, length), perhaps: ids of the f false captions of each image;
     - "boxes" (n, r, 4), "phrases" (n, r, length) and "named" (n, r), perhaps: regions in pixels, ids of their phrases,
       and a number per phrase, 0 if it only fills the batch;
     - "objects" (n, t, k) and "claims" (n, k), perhaps: facts as whole numbers; see `true_of`. Every text that is true
       of an image is then right for it, and not its own alone;
-    - "pairs" (n, 2 or 3) otherwise: numbers of image, text and false caption, as `pair_numbers` gives them. Every text
+    - "pairs" (n, 2 + f) otherwise: numbers of image, text and false captions, as `pair_numbers` gives them. Every text
       that an image has, or that is equal to one of its own, is then right for it.
 
     With `hard_images` the second half of a training batch are the hard images of the first: of 2B images, 2B captions
@@ -126,6 +129,7 @@ class Contrastive(Objective):
     needs = ("encode_images", "encode_texts", "logit_scale")
     source: PairSource
     hard_images: HardImages
+    unchanged: Images
 
     def __init__(self, config: ContrastiveConfig, model: Any, source: PairSource) -> None:
         super().__init__(config, model, source)
@@ -133,18 +137,23 @@ class Contrastive(Objective):
         check_model(
             self.model, "contrastive", (*self.needs, "encode_regions") if config.regions else self.needs
         )
+        if config.regions and not source.has_regions:
+            raise DataError(
+                f"regions={config.regions:g}: the data have no regions with phrases (docs/train.md)"
+            )
         self.size = image_size(self.model.config)
         self.metric = "accuracy" if source.classes else "image_to_text"
         if config.hard_images is not None:
             self.refresh_every = config.mine_every or 0
 
     def data(self, split: SplitName) -> Samples | Stream | None:
-        found = super().data(split)
         if split != "train" or self.config.hard_images is None:
-            return found
-        if not isinstance(found, Samples):
+            return super().data(split)
+        found = self.source.split(split, self.size)
+        if not isinstance(found, Items):
             raise DataError("hard_images are not found in a stream: give files whose images can be counted")
-        self.hard_images = HardImages(found, self.config.hard_images)
+        self.hard_images = HardImages(Prepared(self, found, True), self.config.hard_images)
+        self.unchanged = Images(Prepared(self, found, False), self)
         return self.hard_images
 
     def prepare(self, sample: Pair, rng: np.random.Generator, train: bool) -> View:
@@ -153,11 +162,13 @@ class Contrastive(Objective):
             pixels = moved(pixels, self.config.shift, rng)
         captions = sample.captions
         caption = captions[0] if len(captions) == 1 else str(rng.choice(captions))
-        false, boxes, phrases = "", sample.boxes[:0], tuple[str, ...]()
+        false, boxes, phrases = tuple[str, ...](), sample.boxes[:0], tuple[str, ...]()
         if train and self.config.negatives == "swaps":
-            false = word_swap(caption, rng, (*captions, *sample.other_captions))
-        elif train and self.config.negatives:
-            false = sample.false_caption
+            count = self.config.swaps
+            swaps = word_swaps(caption, rng, count, (*captions, *sample.other_captions))
+            false = (*swaps, *[""] * (count - len(swaps)))
+        elif train and self.config.negatives and self.source.has_false_captions:
+            false = (sample.false_caption,)
         if train and self.config.regions and len(sample.boxes):
             boxes, phrases = self._regions(sample, rng)
         return View(pixels, caption, sample, false, boxes, phrases)
@@ -171,20 +182,18 @@ class Contrastive(Objective):
 
     def collate(self, samples: list[View], train: bool) -> dict[str, Tensor]:
         captions = [view.caption for view in samples]
-        false = [view.false_caption for view in samples]
-        swaps = self.config.negatives == "swaps"
-        has_false = train and (swaps or (bool(self.config.negatives) and self.source.has_false_captions))
-        texts = [*captions, *(text or "nothing" for text in false)] if has_false else captions
-        ids = self.ids(texts).split(len(samples))
-        batch = {"images": self.image_processor([view.pixels for view in samples]), "tokens": ids[0]}
-        if has_false:
-            batch["false"] = ids[1]
+        false = [view.false_captions for view in samples]
+        ids = self.ids([*captions, *(text or "nothing" for texts in false for text in texts)])
+        tokens, rest = ids[: len(samples)], ids[len(samples) :]
+        batch = {"images": self.image_processor([view.pixels for view in samples]), "tokens": tokens}
+        if len(rest):
+            batch["false"] = rest.unflatten(0, (len(samples), -1))
         if all(view.pair.claim is not None for view in samples):
             batch["objects"] = pad_sequence([torch.tensor(view.pair.objects) for view in samples])
             batch["claims"] = torch.tensor([view.pair.claim for view in samples])
         else:
             names = [view.pair.name for view in samples]
-            batch["pairs"] = pair_numbers(names, captions, *([false] if has_false else []))
+            batch["pairs"] = pair_numbers(names, captions, *zip(*false, strict=True))
         if train and self.config.regions:
             batch |= self._collate_regions(samples)
         if not train and self.source.classes:
@@ -204,18 +213,21 @@ class Contrastive(Objective):
         return {"boxes": boxes, "named": named, "phrases": self.ids(padded).unflatten(0, (-1, most))}
 
     def embed(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        """Unit features of images (n, dim) and of texts (n, 1 or 2, dim); and of regions and their phrases, (n, r, dim)
+        """Unit features of images (n, dim) and of texts (n, 1 + f, dim); and of regions and their phrases, (n, r, dim)
         each, if the batch has them."""
-        texts = [self.model.encode_texts(batch[name]) for name in ("tokens", "false") if name in batch]
+        texts = self.model.encode_texts(batch["tokens"])[:, None]
+        if "false" in batch:
+            false = self.model.encode_texts(batch["false"].flatten(0, 1))
+            texts = torch.cat([texts, false.unflatten(0, batch["false"].shape[:2])], 1)
         if "boxes" not in batch:
-            return self.model.encode_images(batch["images"]), torch.stack(texts, 1)
+            return self.model.encode_images(batch["images"]), texts
         count, most = batch["named"].shape
         owners = torch.arange(count, device=batch["boxes"].device).repeat_interleave(most)
         images, regions = self.model.encode_regions(batch["images"], batch["boxes"].flatten(0, 1), owners)
         phrases, place = batch["phrases"].flatten(0, 1).unique(dim=0, return_inverse=True)
         named = self.model.encode_texts(phrases)[place]
         shape = (count, most)
-        return images, torch.stack(texts, 1), regions.unflatten(0, shape), named.unflatten(0, shape)
+        return images, texts, regions.unflatten(0, shape), named.unflatten(0, shape)
 
     def contrast(
         self, batch: Mapping[str, Tensor], images: Tensor, texts: Tensor, *regions: Tensor
@@ -295,9 +307,10 @@ class Contrastive(Objective):
         regions = {"options": {"regions": True}} if self.config.regions else {}
         return super().backend_file() | regions
 
-    def refresh(self, collect: Collect) -> None:
-        found = collect(Images(self.hard_images.samples, self), self._describe)
+    def refresh(self, collect: Collect) -> str:
+        found = collect(self.unchanged, self._describe)
         self.hard_images.mine(found)
+        return f"the {self.hard_images.count} nearest of {len(self.unchanged):,} images are known"
 
     def _describe(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         features = self.model.encode_images(batch["images"]).half()
@@ -336,20 +349,20 @@ def pad_sequence(facts: Sequence[Tensor]) -> Tensor:
 
 
 def pair_numbers(*columns: Sequence[str]) -> Tensor:
-    """Numbers (n, columns) of images, of their captions and, perhaps, of false captions: equal for equal ones, in all
+    """Numbers (n, columns) of images, of their captions and of any false captions: equal for equal ones, in all
     processes."""
     return torch.tensor([[fingerprint(text) for text in row] for row in zip(*columns, strict=True)])
 
 
 def related(pairs: Tensor) -> Tensor:
-    """Which texts are right for which images, bool (n, n or 2n): the captions of the same image, and those of the same
-    words; a false caption is right for an image whose caption has the same words.
+    """Which texts are right for which images, bool (n, (1 + f) n): the captions of the same image, and those of the
+    same words; a false caption is right for an image whose caption has the same words.
 
     Args:
         pairs: from `pair_numbers`.
     """
     right = (pairs[:, None, :2] == pairs[:, :2]).any(-1)
-    return torch.cat([right, pairs[:, 1:2] == pairs[:, 2]], 1) if pairs.shape[1] > 2 else right
+    return torch.cat([right, *(pairs[:, 1:2] == column for column in pairs[:, 2:].T)], 1)
 
 
 def true_of(objects: Tensor, claims: Tensor) -> Tensor:

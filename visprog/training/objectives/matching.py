@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from visprog.models.albef import Distillation
+from visprog.models.albef.distillation import Distillation
 
 from ..data.samples import DataError, Pair
 from ..data.source import PairSource
@@ -65,7 +65,7 @@ class Matching(Objective):
     What the model brings (`needs`):
 
     - `losses(images, tokens, related, pairs, *, gather, teacher=None)`: the losses "contrast", "matching" and
-      "language", with `related` (N, N) as it is in `visprog.models.albef.Albef.losses`;
+      "language", with `related` (N, N) as it is in `visprog.models.albef.model.Albef.losses`;
     - `encode_images(images)` and `encode_texts(tokens)`, whose first two results are tokens and features;
     - `similarity(image_features, text_features)`: (n, m);
     - `matching_logits(image_tokens, tokens)`: the logarithm of the odds that texts match images, (n,);

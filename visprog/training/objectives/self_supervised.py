@@ -127,6 +127,8 @@ class SelfSupervised(Objective):
         size, images = self.config.cache_chunk, batch["images"]
         if size is None or size >= len(images):
             return super().backward(run, batch, accelerator)
+        # The batch is then projected twice: the running means of the projector, which only evaluation uses, take two
+        # steps towards its own.
         return cached_backward(run, images.split(size), self.embed, self.contrast, accelerator)
 
     def predict(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

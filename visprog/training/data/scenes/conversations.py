@@ -65,6 +65,12 @@ class SceneConversations(ConversationSource):
             yield from (wording.replace("{", " ").replace("}", " ") for wording in wordings)
         yield from ("USER: ASSISTANT: yes no", LIST)
 
+    def answers(self) -> Iterator[str]:
+        """Those of 600 scenes: every word and number that an answer can be."""
+        scenes = Scenes(32, split="train")
+        for i in range(600):
+            yield from (question.answer_text for question in scenes[i].questions(8))
+
 
 class TaughtScenes:
     """Scenes, each with the list of its objects and several questions."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visprog.scenes import COLORS, SHAPES, TEXTURES, Scene, SceneObject, Scenes
+from visprog.scenes.colors import palette
 from visprog.scenes.objects import is_held_out
 from visprog.scenes.unnamed_colors import with_unnamed_colors
 
@@ -237,12 +238,14 @@ class SceneCaptionsConfig:
 
     Attributes:
         scenes: number of scenes to train on.
+        single: whether each image shows one large object without texture, on white or on black.
         style: of the scenes, as in `Scenes`; null for the normal one.
         backgrounds: folder of photographs behind half of the scenes; null for none.
         unnamed_colors: share of the objects to train on whose colours have no name; the style must be the normal one.
     """
 
     scenes: int = 1_000_000
+    single: bool = False
     style: str | None = None
     backgrounds: Path | None = None
     unnamed_colors: float = 0.0
@@ -294,9 +297,16 @@ class CaptionedScenes:
         unnamed_colors: float = 0.0,
     ) -> None:
         config = source.config
-        self.count, self.unnamed_colors = count, unnamed_colors
+        self.count, self.unnamed_colors, self.single = count, unnamed_colors, config.single
         self.scenes = [
-            Scenes(size, split=split, style=config.style, backgrounds=config.backgrounds) for split in splits
+            Scenes(
+                size,
+                split=split,
+                objects=(1, 1) if config.single else (1, 5),
+                style=config.style,
+                backgrounds=config.backgrounds,
+            )
+            for split in splits
         ]
 
     def __len__(self) -> int:
@@ -304,7 +314,8 @@ class CaptionedScenes:
 
     def scene(self, key: int) -> Scene:
         """The scene of a sample."""
-        return self.scenes[key % len(self.scenes)][key]
+        scene = self.scenes[key % len(self.scenes)][key]
+        return enlarged(scene) if self.single else scene
 
     def sample(self, key: int, rng: np.random.Generator) -> Pair:
         """A scene and its caption."""
@@ -318,3 +329,23 @@ class CaptionedScenes:
         return Pair(
             pixels, (caption,), f"{key} {caption}", false[0] if false else "", key=key, groups=(group,)
         )
+
+
+def enlarged(scene: Scene) -> Scene:
+    """The first object of a scene by itself: large, near the middle, without texture, on white, or on black if it is
+    light."""
+    first = scene.objects[0]
+    shown = replace(
+        first,
+        size="large",
+        texture="solid",
+        radius=0.3,
+        x=0.5 + 0.3 * (first.x - 0.5),
+        y=0.5 + 0.3 * (first.y - 0.5),
+    )
+    light = float(palette().of(shown) @ np.array([0.299, 0.587, 0.114], np.float32)) > 140
+    color = np.full(3, 30 if light else 225, np.float32)
+    plain = replace(
+        scene.background, kind="plain", colors=(color, color), strokes=(), light=(1.0,) * 4, noise=8.0
+    )
+    return replace(scene, objects=(shown,), background=plain)

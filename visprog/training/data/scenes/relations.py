@@ -34,7 +34,7 @@ class SceneRelations(PairSource):
     opposite or the colours are exchanged; the regions are the objects, "red square" and "blue circle"."""
 
     Config: ClassVar[Any] = SceneRelationsConfig
-    square = closed_vocabulary = has_false_captions = True
+    square = closed_vocabulary = has_false_captions = has_regions = True
 
     def split(self, name: SplitName, size: int) -> RelatedScenes:
         return RelatedScenes(RelatedPairs(size, split=name), self.config.scenes if name == "train" else TESTS)

@@ -4,19 +4,15 @@ A vision transformer encodes the image, the first half of a BERT the text; a con
 tokens together. The second half of the BERT then reads the text with cross-attention to the image, and learns by two
 tasks: does a text match an image, with hard negatives that the contrast finds, and which words are masked.
 
-A slowly moving copy of the model, the teacher, softens the targets of the contrast and of the masked words, since the
-captions of the web do not always describe their image (momentum distillation). Its features of earlier batches wait in
-a queue as further candidates of the contrast.
+Since the captions of the web do not always describe their image, a slowly moving copy of the model softens the targets
+(`distillation`).
 
 The decoder of the paper that ranks answers to questions is left out.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Mapping
-from copy import deepcopy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -25,24 +21,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import PretrainedModel
-from .bert import (
+from ..base import PretrainedModel, from_json
+from ..bert import (
     IGNORED,
     BertConfig,
     BertEmbeddings,
     MaskedLanguageHead,
     bert_blocks,
-    block_keys,
-    embedding_keys,
-    head_keys,
     init_bert,
+    init_std,
     mask_tokens,
 )
-from .checkpoint.checkpoint import assemble
-from .checkpoint.keymap import KeyMap
-from .checkpoint.weights import read_state
-from .clip.model import whole_patches
-from .nn import Attention, Block, ConvStem, Mlp, PatchEmbed, Transformer, hard_negatives, resize_positions
+from ..checkpoint.checkpoint import assemble
+from ..checkpoint.weights import read_state
+from ..clip.model import whole_patches
+from ..nn import Attention, Block, ConvStem, Mlp, PatchEmbed, Transformer, hard_negatives, resize_positions
+from .authors import authors_config, from_authors
+from .distillation import AlbefTeacher, Distillation, Lesson, distilled_loss, spread
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.001, 0.5
 """Bounds of the temperature of the contrast."""
@@ -131,12 +126,13 @@ class AlbefImageEncoder(nn.Module):
         self._init()
 
     def _init(self) -> None:
-        """As in DeiT: matrices, class token and positions from a normal distribution of std 0.02."""
+        """As in DeiT: matrices, class token and positions from a normal distribution."""
+        std = init_std(self.config.dim)
         for parameter in (self.class_token, self.positions):
-            nn.init.trunc_normal_(parameter, std=0.02)
+            nn.init.trunc_normal_(parameter, std=std)
         for module in self.blocks.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.trunc_normal_(module.weight, std=std)
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -174,7 +170,7 @@ class Albef(PretrainedModel):
         self.language_head = MaskedLanguageHead(text)
         self.temperature = nn.Parameter(torch.tensor(0.07))
         for part in (self.text_embeddings, self.text_blocks, self.fusion_blocks, self.language_head):
-            init_bert(part)
+            init_bert(part, init_std(text.dim))
 
     def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """`image_tokens` and `image_embeds` of images (batch, 3, height, width)."""
@@ -317,8 +313,9 @@ class Albef(PretrainedModel):
             ValueError: the file is missing, damaged, or holds other weights.
         """
         state = read_state(Path(file))
-        config = authors_config(state, file)
-        return assemble(lambda: cls(config), state, file, dtype, lambda s: from_authors(s, config))
+        config = from_json(cls.config_class, authors_config(state, file), file)
+        layers = config.text_encoder.layers, config.fusion_layers
+        return assemble(lambda: cls(config), state, file, dtype, lambda s: from_authors(s, *layers))
 
     def _real(self, tokens: Tensor) -> Tensor:
         """The attention mask of texts, bool (batch, 1, 1, length)."""
@@ -328,278 +325,9 @@ class Albef(PretrainedModel):
         return self.language_head(fused, self.text_embeddings.words.weight)
 
 
-# -- momentum distillation -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Distillation:
-    """How a slowly moving copy of the model teaches it; the defaults are the published ones.
-
-    Attributes:
-        alpha: share of the teacher's probabilities in the targets.
-        ramp: number of steps over which the share rises from 0 to `alpha`; published is the first epoch.
-        momentum: share of the teacher's weights that an update keeps; 0.995 is too slow for less than 2000 steps.
-        queue: number of earlier pairs whose features are further candidates of the contrast.
-    """
-
-    alpha: float = 0.4
-    ramp: int = 1000
-    momentum: float = 0.995
-    queue: int = 65536
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.alpha <= 1 or not 0 <= self.momentum <= 1:
-            raise ValueError("alpha and momentum must lie in [0, 1]")
-        if self.ramp < 0 or self.queue < 0:
-            raise ValueError("ramp and queue must not be negative")
-
-
-class Lesson(NamedTuple):
-    """What a batch of n pairs is compared with; there are N pairs in all processes.
-
-    Attributes:
-        images, texts: features (N + queue, project), those of the batch first.
-        repeated: bool (n, queue), whether an image or a text of the batch is that of an earlier pair.
-        to_texts, to_images: the teacher's logits (n, N + queue) of images over texts, and of texts over images.
-        words: the teacher's logits of masked words, (chosen, vocab).
-        alpha: share of the teacher's probabilities in the targets.
-    """
-
-    images: Tensor
-    texts: Tensor
-    repeated: Tensor
-    to_texts: Tensor | None = None
-    to_images: Tensor | None = None
-    words: Tensor | None = None
-    alpha: Tensor | float = 0.0
-
-
-class AlbefTeacher(nn.Module):
-    """A copy of a model that follows it slowly, and the features of earlier batches as it saw them.
-
-    It is part of the training, not of the model: it is never trained, and not saved with the model.
-
-    Args:
-        model: what it copies.
-        config: how it follows.
-    """
-
-    image_queue: Tensor
-    text_queue: Tensor
-    pair_queue: Tensor
-    written: Tensor
-    step: Tensor
-
-    def __init__(self, model: Albef, config: Distillation) -> None:
-        super().__init__()
-        self.config = config
-        self.model = deepcopy(model).requires_grad_(False).eval()
-        for name in ("image_queue", "text_queue"):
-            features = F.normalize(torch.randn(config.queue, model.config.project), dim=-1)
-            self.register_buffer(name, features)
-        self.register_buffer("pair_queue", torch.zeros(config.queue, 2, dtype=torch.long))
-        self.register_buffer("written", torch.zeros((), dtype=torch.long))  # number of pairs so far
-        self.register_buffer("step", torch.zeros((), dtype=torch.long))
-
-    @property
-    def alpha(self) -> Tensor:
-        """The share of its probabilities in the targets of this step."""
-        return self.config.alpha * (self.step / max(self.config.ramp, 1)).clamp(max=1)
-
-    @torch.no_grad()
-    def forward(
-        self,
-        images: Tensor,
-        tokens: Tensor,
-        masked: Tensor,
-        chosen: Tensor,
-        pairs: Tensor,
-        temperature: Tensor,
-        gather: Callable[[Tensor], Tensor],
-    ) -> Lesson:
-        """See a batch, and remember it.
-
-        Args:
-            images, tokens, pairs, gather: as `Albef.losses`.
-            masked, chosen: as `Albef.restored_words`.
-            temperature: of the student.
-        """
-        image_tokens, image_embeds = self.model.encode_images(images)
-        _, text_embeds = self.model.encode_texts(tokens)
-        new_images, new_texts = gather(image_embeds), gather(text_embeds)
-        all_images = torch.cat([new_images, self.image_queue])
-        all_texts = torch.cat([new_texts, self.text_queue])
-        lesson = Lesson(
-            all_images,
-            all_texts,
-            (pairs[:, None] == self.pair_queue).any(-1),
-            image_embeds @ all_texts.T / temperature,
-            text_embeds @ all_images.T / temperature,
-            self.model.restored_words(masked, chosen, image_tokens),
-            self.alpha,
-        )
-        self._remember(new_images, new_texts, gather(pairs))
-        return lesson
-
-    @torch.no_grad()
-    def update(self, model: Albef) -> None:
-        """Move towards the model, after a step of it: before the teacher is used again."""
-        own, others = list(self.model.parameters()), [p.detach() for p in model.parameters()]
-        torch._foreach_lerp_(own, others, 1 - self.config.momentum)
-        self.step += 1
-
-    def _remember(self, images: Tensor, texts: Tensor, pairs: Tensor) -> None:
-        """Overwrite the oldest pairs of the queue."""
-        size, new = self.config.queue, len(pairs)
-        kept = min(size, new)
-        places = (self.written + torch.arange(new - kept, new, device=pairs.device)) % max(size, 1)
-        for queue, rows in (
-            (self.image_queue, images),
-            (self.text_queue, texts),
-            (self.pair_queue, pairs),
-        ):
-            queue[places] = rows[new - kept :].to(queue.dtype)
-        self.written += new
-
-
-def distilled_loss(
-    logits: Tensor, target: Tensor, teacher: Tensor | None = None, alpha: Tensor | float = 0.0
-) -> Tensor:
-    """Mean cross-entropy with targets of which a share are the probabilities of a teacher; 0 if there are no rows.
-
-    Args:
-        logits: (rows, classes).
-        target: classes (rows,) or probabilities (rows, classes).
-        teacher: its logits (rows, classes); None for no teacher.
-        alpha: share of its probabilities.
-    """
-    if not len(logits):
-        return logits.sum()
-    loss = F.cross_entropy(logits, target)
-    return (
-        loss if teacher is None else (1 - alpha) * loss + alpha * F.cross_entropy(logits, teacher.softmax(1))
-    )
-
-
-def spread(right: Tensor) -> Tensor:
-    """Targets (rows, classes) that are spread evenly over the right classes of each row, bool (rows, classes)."""
-    return right / right.sum(1, keepdim=True)
-
-
 # -- published sizes, with fresh weights ---------------------------------------------------------------
 
 
 def albef_base() -> Albef:
     """ALBEF of the paper (210 M parameters), with fresh weights."""
     return Albef(AlbefConfig())
-
-
-# -- the authors' checkpoints --------------------------------------------------------------------------
-
-HEAD_DIM = 64
-"""Width of an attention head in the authors' checkpoints, which do not say it."""
-
-TRAINING = re.compile(
-    r"(visual_encoder|vision_proj|text_encoder|text_proj)_m\..*|(image|text|idx)_queue|queue_ptr"
-)
-"""Names of momentum copies and queues."""
-
-
-def authors_config(state: Mapping[str, Tensor], source: str | Path) -> AlbefConfig:
-    """The configuration, from the shapes of the authors' weights.
-
-    Raises:
-        ValueError: the weights are not those of a pre-trained ALBEF.
-    """
-
-    def shape(key: str) -> tuple[int, ...]:
-        return tuple(state[key].shape)
-
-    def count(prefix: str, last: str) -> int:
-        """Number of numbered parts under a prefix that have a certain weight."""
-        return sum(key.startswith(prefix) and key.endswith(last) for key in state)
-
-    text, layers = "text_encoder.bert.", "text_encoder.bert.encoder.layer."
-    try:
-        dim, _, _, patch = shape("visual_encoder.patch_embed.proj.weight")
-        side = math.isqrt(shape("visual_encoder.pos_embed")[1] - 1)
-        vocab, width = shape(f"{text}embeddings.word_embeddings.weight")
-        fusion = count(layers, ".crossattention.self.query.weight")
-        return AlbefConfig(
-            AlbefImageEncoderConfig(
-                side * patch, patch, dim, count("visual_encoder.blocks.", ".norm1.weight"), dim // HEAD_DIM,
-                shape("visual_encoder.blocks.0.mlp.fc1.weight")[0],
-            ),
-            BertConfig(
-                vocab, shape(f"{text}embeddings.position_embeddings.weight")[0],
-                shape(f"{text}embeddings.token_type_embeddings.weight")[0], width,
-                count(layers, ".attention.self.query.weight") - fusion, width // HEAD_DIM,
-                shape(f"{layers}0.intermediate.dense.weight")[0],
-            ),
-            fusion,
-            shape("text_proj.weight")[0],
-        )  # fmt: skip
-    except (KeyError, IndexError, ValueError) as error:
-        raise ValueError(
-            f"{source} is no checkpoint of the pre-training of ALBEF: it lacks {error}"
-        ) from None
-
-
-def from_authors(state: Mapping[str, Tensor], config: AlbefConfig) -> dict[str, Tensor]:
-    """The authors' weights under our names."""
-    found = {key: value for key, value in state.items() if not TRAINING.fullmatch(key)}
-    found = authors_keys(config).to_ours(found)
-    for name, axes in EXTRA_AXES.items():
-        found |= {key: value.flatten(0, axes) for key, value in found.items() if key == name}
-    return found
-
-
-def to_authors(state: Mapping[str, Tensor], config: AlbefConfig) -> dict[str, Tensor]:
-    """Our weights under the authors' names."""
-    state = {
-        key: value[(None,) * EXTRA_AXES[key]] if key in EXTRA_AXES else value for key, value in state.items()
-    }
-    return authors_keys(config).to_theirs(state)
-
-
-EXTRA_AXES = {"image_encoder.class_token": 2, "image_encoder.positions": 1}
-"""Weights that have axes of length 1 in front in the authors' checkpoints, and the number of these."""
-
-
-def authors_keys(config: AlbefConfig) -> KeyMap:
-    """The authors' layout; their BERT numbers the layers of both halves together."""
-    first, fusion = config.text_encoder.layers, config.fusion_layers
-    bert, image = "text_encoder.bert.", ("visual_encoder.blocks.{}.", "image_encoder.blocks.{}.")
-    parts = {
-        "norm1.{}": "attention_norm.{}",
-        "attn.proj.{}": "attention.out.{}",
-        "norm2.{}": "mlp_norm.{}",
-        "mlp.fc1.{}": "mlp.layers.0.{}",
-        "mlp.fc2.{}": "mlp.layers.1.{}",
-    }
-    layers = [
-        *(f"text_blocks.{i}." for i in range(first)),
-        *(f"fusion_blocks.{i}." for i in range(fusion)),
-    ]
-    return KeyMap(
-        [
-            ("visual_encoder.cls_token", "image_encoder.class_token"),
-            ("visual_encoder.pos_embed", "image_encoder.positions"),
-            ("visual_encoder.patch_embed.proj.{}", "image_encoder.patches.projection.{}"),
-            (f"{image[0]}attn.qkv.{{}}", tuple(f"{image[1]}attention.{name}.{{}}" for name in "qkv")),
-            *((image[0] + theirs, image[1] + ours) for theirs, ours in parts.items()),
-            ("visual_encoder.norm.{}", "image_encoder.norm.{}"),
-            *embedding_keys(f"{bert}embeddings.", "text_embeddings."),
-            *(
-                pair
-                for i, ours in enumerate(layers)
-                for pair in block_keys(f"{bert}encoder.layer.{i}.", ours)
-            ),
-            *head_keys("text_encoder.cls.predictions.", "language_head."),
-            ("vision_proj.{}", "image_projection.{}"),
-            ("text_proj.{}", "text_projection.{}"),
-            ("itm_head.{}", "matching_head.{}"),
-            ("temp", "temperature"),
-        ],
-        ignored=(f"{bert}embeddings.position_ids", "text_encoder.cls.predictions.decoder.{}"),
-    )

@@ -1,0 +1,1 @@
+"""DALL-E: a discrete autoencoder of images, and a transformer over the tokens of a text and of an image."""
