@@ -12,10 +12,10 @@ from ..errors import MissingExtra
 Scores = NDArray[np.float32]
 Positions = NDArray[np.int64]
 
-_ROWS = 2048
+_ROWS = 4096
 """Features that are converted to float32 at once: few enough to stay in the cache of a core."""
 
-_BLOCK = 32 * _ROWS
+_BLOCK = 16 * _ROWS
 """Features whose scores are held at once."""
 
 _QUERIES = 256
