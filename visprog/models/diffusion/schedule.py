@@ -115,7 +115,7 @@ class NoiseSchedule:
         now, before = self._alpha(timestep), self._alpha(previous)
         alpha = now / before
         beta = 1 - alpha
-        original, _ = self.split(output, noised, timestep, clip)
+        original = self.original(output, noised, timestep, clip)
         mean = (before**0.5 * beta / (1 - now)) * original
         mean = mean + (alpha**0.5 * (1 - before) / (1 - now)) * noised
         if previous < 0:
@@ -141,10 +141,11 @@ class NoiseSchedule:
             noised: x at `timestep`.
             noise: standard normal, of the same shape; not needed if `eta` is 0.
             eta: share of the noise of DDPM that is drawn anew; 0 for a sampler that draws nothing.
-            clip: whether the predicted x_0 is clipped to [−1, 1].
+            clip: whether the predicted x_0 is clipped to [−1, 1], and the noise is then what remains beside it.
         """
         now, before = self._alpha(timestep), self._alpha(previous)
-        original, epsilon = self.split(output, noised, timestep, clip)
+        original = self.original(output, noised, timestep, clip)
+        epsilon = (noised - now**0.5 * original) / (1 - now) ** 0.5
         sigma = eta * ((1 - before) / (1 - now) * (1 - now / before)) ** 0.5
         mean = before**0.5 * original + (1 - before - sigma**2).clamp(min=0) ** 0.5 * epsilon
         return mean if eta == 0 or noise is None else mean + sigma * noise
@@ -154,20 +155,15 @@ class NoiseSchedule:
         alpha = self._alpha(later) / self._alpha(timestep)
         return alpha**0.5 * noised + (1 - alpha) ** 0.5 * noise
 
-    def split(
-        self, output: Tensor, noised: Tensor, timestep: int, clip: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """x_0 and ε as a prediction has them. If x_0 is clipped, ε is what remains of `noised` beside it."""
+    def original(self, output: Tensor, noised: Tensor, timestep: int, clip: bool = False) -> Tensor:
+        """x_0 as a prediction of the network has it, perhaps clipped to [−1, 1]."""
         alpha = self._alpha(timestep)
         signal, rest = alpha**0.5, (1 - alpha) ** 0.5
         if self.prediction == "epsilon":
-            original, epsilon = (noised - rest * output) / signal, output
+            image = (noised - rest * output) / signal
         else:
-            original, epsilon = signal * noised - rest * output, signal * output + rest * noised
-        if clip:
-            original = original.clamp(-1, 1)
-            epsilon = (noised - signal * original) / rest
-        return original, epsilon
+            image = signal * noised - rest * output
+        return image.clamp(-1, 1) if clip else image
 
     def _alpha(self, timestep: int) -> Tensor:
         return self.alphas_cumprod[timestep] if timestep >= 0 else torch.ones(())
