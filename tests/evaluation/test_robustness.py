@@ -136,6 +136,7 @@ def test_a_folder_of_classes_on_the_command_line(
     assert "fine-tuned" not in found["models"][str(model)]
     assert cli.main(command) == 0
     printed = capsys.readouterr().out
+    printed = " ".join(printed.split())
     assert "effective robustness" in printed and "pixelate" in printed
     assert (
         cli.main(["eval", "robustness", "sam", "--data", str(tmp_path / "data"), "-o", str(tmp_path / "sam")])

@@ -108,8 +108,8 @@ CHANGES: dict[str, list[str]] = {
     "coca": [*COCA, "init_from=null"],
     "coca-captions": [*COCA, "data={data}/pairs.csv", "vocabulary=300", "length=16"],
     "dalle": DALLE,
-    "dvae": DVAE,
     "diffusion": DIFFUSION,
+    "dvae": DVAE,
     "llava": [*LLAVA, "length=300"],
     "llava-align": [
         "data={data}/talk.json", "init_from={image_encoder: '{data}/owl', language_model: '{data}/llama'}", *HUGE

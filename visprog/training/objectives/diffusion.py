@@ -51,8 +51,8 @@ class DenoisingConfig:
         length: greatest number of tokens of a text.
         vocabulary: greatest number of tokens of the byte-pair encoding that is learned from captions.
         drop_text: share of the samples to train on whose text is empty.
-        mask_all: share of the samples of a model that inpaints whose pixels are all masked. Of the others a rectangle
-            is: if the text is empty, one where the image is plain, so that no text means no object.
+        mask_all: share of the samples of a model that inpaints whose pixels are all masked. Of each other
+            sample a rectangle is masked; if its text is empty, one that is plain, so that no text means no object.
     """
 
     init_from: str | dict[str, str] | None = None
