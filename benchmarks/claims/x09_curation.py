@@ -18,20 +18,23 @@ from .small_models import image_features, small_clip, text_features, train
 from .world import COLORS, SHAPES, Pool, Scene, Shape, Words
 from .world import draw as draw_scenes
 
-HEAD_IMAGES, TAIL_IMAGES = 4000, 20
+HEAD_IMAGES, TAIL_IMAGES = 20_000, 100
 """Images of the most frequent and of the rarest of the 36 classes; Zipf's law between them, 200:1."""
 
 BATCH, STEPS, TEST_IMAGES = 128, 400, 40
 HEAD, TAIL = 6, 18
 """Number of the most frequent and of the rarest classes that are judged apart."""
 
-LIMITS = (20, 60, 200, 4000)
+LIMITS = (100, 300, 1000, 20_000)
 """Values of `t`; the largest keeps all pairs."""
 
 CLASSES = [f"species{i}" for i in range(len(COLORS) * len(SHAPES))]
 """Names that share no word, so that a rare class is learned from its own images alone."""
 
 WORDS = Words(["a photo of", *CLASSES], length=7)
+
+SIZE, NOISE = 32, 25.0
+"""Side of an image in pixels, and standard deviation of the noise on their values, 0 to 255."""
 
 TEST_SEED = 1_000_000
 """Added to the seed of a run, the seed of its test images."""
@@ -43,11 +46,11 @@ def images_of(classes: np.ndarray, seed: int) -> Pool:
     rng = np.random.default_rng((seed, 7))
     scenes = []
     for number in order[classes]:
-        radius = rng.uniform(6, 10)
-        x, y = rng.uniform(radius + 1, 47 - radius, 2)
+        radius = rng.uniform(4, 7)
+        x, y = rng.uniform(radius + 1, SIZE - 1 - radius, 2)
         color, shape = list(COLORS)[number // len(SHAPES)], SHAPES[number % len(SHAPES)]
         scenes.append(Scene((Shape(color, shape, x, y, radius),)))
-    return draw_scenes(scenes, seed, noise=40.0)
+    return draw_scenes(scenes, seed, size=SIZE, noise=NOISE)
 
 
 @cache
@@ -67,7 +70,7 @@ def measure(condition: str, seed: int) -> Mapping[str, float]:
     counts = np.bincount(matches.queries, minlength=len(CLASSES))
     kept = draw(matches, keep_probabilities(counts, int(condition)), shard_key("pool", seed))
 
-    model, rng = small_clip(WORDS, seed, patch=12), np.random.default_rng((seed, 8))
+    model, rng = small_clip(WORDS, seed, size=SIZE), np.random.default_rng((seed, 8))
     ids, numbers = WORDS(captions), torch.from_numpy(classes)
 
     def loss(step: int) -> torch.Tensor:
@@ -92,7 +95,7 @@ def measure(condition: str, seed: int) -> Mapping[str, float]:
 
 
 RAW = str(LIMITS[-1])
-BALANCED = "200"
+BALANCED = "300"
 CHANCE = 1 / len(CLASSES)
 
 CLAIM = Claim(
