@@ -20,8 +20,8 @@ from .small_models import matrices, train
 from .world import COLORS, MASK, SHAPES, START, Pool, Scene, Words, single_shapes, world_words
 
 SIZE, LENGTH = 32, 6
-POOL, TEST, TEST_SEED = 1000, 512, 1_000_000
-STEPS, MOMENTUM = 400, 0.98
+POOL, TEST, TEST_SEED = 4000, 512, 1_000_000
+STEPS, MOMENTUM = 900, 0.99
 NAMES = tuple(f"a {color} {shape}" for color in COLORS for shape in SHAPES)
 
 
@@ -47,7 +47,7 @@ class Setting:
 CLEAN, CLEAN_TAUGHT = "right captions, no teacher", "right captions, teacher"
 NOISY, TAUGHT = "wrong captions, no teacher", "wrong captions, teacher"
 FUSED = "no contrast"
-SMALL, QUEUE = "batch of 8", "batch of 8, queue"
+SMALL, QUEUE = "batch of 8", "batch of 8, queue of 64"
 SETTINGS = {
     CLEAN: Setting(wrong=0, alpha=0),
     CLEAN_TAUGHT: Setting(wrong=0),
@@ -55,7 +55,7 @@ SETTINGS = {
     TAUGHT: Setting(),
     FUSED: Setting(contrast=0),
     SMALL: Setting(batch=8),
-    QUEUE: Setting(batch=8, queue=256),
+    QUEUE: Setting(batch=8, queue=64),
 }
 
 
@@ -156,20 +156,20 @@ CLAIM = Claim(
     checks=(
         Check("wrong captions hurt", lambda r: r[NOISY]["R@1"].mean < r[CLEAN]["R@1"].mean - 0.03),
         Check(
-            "with wrong captions the teacher helps",
-            lambda r: r[TAUGHT]["R@1"].mean > r[NOISY]["R@1"].mean + 0.01,
+            "with wrong captions the teacher helps, by every metric",
+            lambda r: all(r[TAUGHT][name].mean > r[NOISY][name].mean for name in r[NOISY]),
         ),
         Check(
-            "with right captions it makes little difference",
-            lambda r: abs(r[CLEAN_TAUGHT]["R@1"].mean - r[CLEAN]["R@1"].mean) < 0.05,
+            "with right captions it does not",
+            lambda r: r[CLEAN_TAUGHT]["R@1"].mean < r[CLEAN]["R@1"].mean + 0.01,
         ),
         Check(
-            "without contrast matching is learned later",
+            "without contrast less is matched",
             lambda r: r[FUSED]["matching"].mean < r[TAUGHT]["matching"].mean - 0.03,
         ),
         Check(
-            "a queue helps small batches",
-            lambda r: r[QUEUE]["R@1"].mean > r[SMALL]["R@1"].mean,
+            "a queue helps small batches to match",
+            lambda r: r[QUEUE]["matching"].mean > r[SMALL]["matching"].mean,
         ),
     ),
 )
