@@ -21,14 +21,18 @@ from visprog.models.nn import hard_negatives
 
 from .claim import Check, Claim
 from .small_models import small_clip, train
-from .world import END, PAD, START, Pool, Scene, Words, pairs_of_shapes, world_words
+from .world import COLORS, END, PAD, SHAPES, START, Pool, Scene, Words, pairs_of_shapes, world_words
 
 TRAINED, TESTED, QUERIES = 4000, 256, 8
-CLIP_STEPS, STEPS_1, STEPS_2, LANGUAGE_STEPS = 600, 700, 400, 300
+CLIP_STEPS, STEPS_1, STEPS_2, LANGUAGE_STEPS = 600, 500, 300, 500
 BATCH = 32
 
-DEC, IMAGE = MARKS = ("[DEC]", "<image>")
+DEC, IMAGE = "[DEC]", "<image>"
 """What stands for the start of a caption to write, and for a soft token."""
+
+FACTS = (*(f"{place}={word}" for place in ("first", "second") for word in (*COLORS, *SHAPES)), "is=left", "is=right",
+         "is=above", "is=below")  # fmt: skip
+"""Words of the language model alone."""
 
 MASKS = "stage 1"
 NO_CONTRAST, NO_MATCHING, NO_CAPTIONS = "no mask of contrast", "no mask of matching", "no mask of captions"
@@ -51,7 +55,7 @@ class World(NamedTuple):
 @cache
 def world(seed: int) -> World:
     """A CLIP of its own, trained and then frozen, and what it sees."""
-    words = world_words(MARKS)
+    words = world_words((DEC, IMAGE, *FACTS))
     pools = pairs_of_shapes(TRAINED, seed), pairs_of_shapes(TESTED, seed + 1000)
     ids = [words([scene.caption for scene in pool.scenes]) for pool in pools]
     clip = small_clip(words, seed)
@@ -121,7 +125,7 @@ def tasks(model: Blip2, seen: Tensor, ids: Tensor, condition: str) -> Tasks:
             model.encode_texts(ids)[1],
         )
     if condition == NO_CAPTIONS:
-        written = torch.cat([torch.full_like(ids[:, :1], world_words(MARKS).ids[DEC]), ids[:, 1:]], 1)
+        written = torch.cat([torch.full_like(ids[:, :1], model.config.caption_start or 0), ids[:, 1:]], 1)
         both = model.qformer(embedded(model, written), context, mask=mask).tokens
         logits = model.caption_head(both[:, QUERIES:], model.words.weight)
     else:
@@ -158,20 +162,28 @@ def stage_1(condition: str, seed: int) -> Blip2:
         matching = F.cross_entropy(matching_logits(model, seen[i], ids[t], condition), matches)
         return contrast + matching + caption_loss(out.logits, ids, PAD)
 
-    train(model.parameters(), loss, STEPS_1, lr=2e-3)
+    train(model.parameters(), loss, STEPS_1, lr=5e-3)
     return model.eval()
 
 
 def facts(w: World, scenes: Sequence[Scene]) -> Tensor:
-    """Ids of the words that matter in captions, (n, queries), with padding before them."""
-    texts = [f"{a.name} {s.relation} {b.name}" for s in scenes for a, b in [s.shapes]]
-    rows = [[w.words.ids[word] for word in text.split()] for text in texts]
-    return torch.tensor([[PAD] * (QUERIES - len(row)) + row for row in rows])
+    """Ids of labelled facts, such as "first=red", which say all that captions say, (n, queries), padding among them."""
+    rows = []
+    for scene in scenes:
+        first, second = scene.shapes
+        said = [
+            f"first={first.color}",
+            f"first={first.shape}",
+            f"second={second.color}",
+            f"second={second.shape}",
+        ]
+        rows.append([w.words.ids[fact] for fact in (*said, f"is={scene.relation.split()[0]}")])
+    return F.pad(torch.tensor(rows), (0, QUERIES - 5), value=PAD)
 
 
 @cache
 def language_model(seed: int) -> Llama:
-    """A language model that writes a caption after its facts, and has never seen an image."""
+    """A language model that writes a caption after its facts, in any order, and has never seen an image."""
     w = world(seed)
     torch.manual_seed(seed)
     model = Llama(LlamaConfig(len(w.words), dim=64, layers=2, heads=2, hidden=128))
@@ -180,7 +192,8 @@ def language_model(seed: int) -> Llama:
 
     def loss(step: int) -> Tensor:
         rows = torch.randint(TRAINED, (BATCH,), generator=draws)
-        ids = torch.cat([given[rows], w.train_ids[rows]], 1)
+        order = torch.rand(BATCH, QUERIES, generator=draws).argsort(1)
+        ids = torch.cat([given[rows].gather(1, order), w.train_ids[rows]], 1)
         return next_token_loss(model(ids).logits, ids, learned(ids))
 
     train(model.parameters(), loss, LANGUAGE_STEPS, lr=2e-3)
