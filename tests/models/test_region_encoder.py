@@ -102,7 +102,7 @@ def test_a_model_finds_its_encoder_again(tmp_path: Path) -> None:
 def test_what_an_encoder_cannot_do_is_refused(tmp_path: Path) -> None:
     clip = RegionEncoder(RegionEncoderConfig(str(small(tmp_path / "clip", detector=False))))
     image = np.zeros((32, 40, 3), np.uint8)
-    assert clip.encode([image], [np.array([[0, 0, 0.5, 1]])]).features.shape == (1, 1, 21)
+    assert clip.encode([image], [np.array([[0, 0, 0.5, 1]])]).features.shape == (1, 1, 37)
     with pytest.raises(ValueError, match="proposes no regions: take an OWLv2"):
         clip.encode([image])
     with pytest.raises(ValueError, match="is no detector, and tells no objects"):

@@ -259,7 +259,7 @@ def test_another_task_gets_new_heads_alone(statements: tuple[Any, Path, Any]) ->
     kept = {name for name, value in task.model.state_dict().items() if name in state}
     assert all(torch.equal(state[n], task.model.state_dict()[n].half().float()) for n in kept)
     assert set(state) - kept == {"classifier.weight", "classifier.bias"}
-    with pytest.raises(DataError, match="reads regions of 133 numbers, and these have 5"):
+    with pytest.raises(DataError, match="reads regions of 261 numbers, and these have 5"):
         with_heads(task.model, {"region_dim": 5})
     with pytest.raises(DataError, match=r"cannot learn by the objective 'select': it has no select"):
         load_recipe("vilbert-select", ["model=null", "regions=null", f"init_from={folder}"]).build()

@@ -73,7 +73,8 @@ class RegionEncoder(nn.Module):
         config: which regions.
 
     Attributes:
-        region_dim: width of the features: that of the image encoder, and 5 numbers for the place of the box.
+        region_dim: width of the features: the mean of the tokens in a box, the token at its centre, by which a
+            detector tells what it sees, and 5 numbers for the place of the box.
 
     Raises:
         ValueError: there is no such model, its weights are others than those that the model beside was trained on, or
@@ -94,7 +95,7 @@ class RegionEncoder(nn.Module):
             )
         self.config = replace(config, digest=found)
         self.processor = _whole(ImageProcessor.from_pretrained(folder), self.image_encoder.config.size)
-        self.region_dim = self.image_encoder.config.dim + 5
+        self.region_dim = 2 * self.image_encoder.config.dim + 5
         self._classes(folder)
 
     @property
@@ -137,9 +138,11 @@ class RegionEncoder(nn.Module):
         )
         maps = tokens.transpose(1, 2).unflatten(2, grid)  # (batch, dim, rows, columns)
         scale = corners.new_tensor([grid[1], grid[0], grid[1], grid[0]])
-        seen = roi_align(maps, corners * scale, image, (1, 1), samples=SAMPLES).flatten(1)  # (all, dim)
+        inside, center = (
+            roi_align(maps, corners * scale, image, (1, 1), samples=n).flatten(1) for n in (SAMPLES, 1)
+        )  # (all, dim) each
         area = (corners[:, 2:] - corners[:, :2]).prod(-1, keepdim=True)
-        features = torch.cat([seen, corners, area], 1)
+        features = torch.cat([inside, center, corners, area], 1)
         objects, attributes = self._tell(tokens, grid, corners, image)
         return _padded(counts, features, corners, objects, attributes)
 

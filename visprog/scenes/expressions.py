@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from .facts import RELATION_PHRASES, Mention, facts_of, matches, mention_of
+from .facts import RELATION_PHRASES, Mention, facts_of, matches
 from .objects import DIRECTIONS, MIN_OFFSET, SceneObject, is_held_out, offset
 
 
@@ -45,7 +45,7 @@ def unique_expression(
     rare: bool = False,
     related: float = 0.5,
 ) -> str:
-    """An expression that names one object and no other; empty if none is found.
+    """An expression that names one object and no other, by size, colour, shape or direction; empty if none is found.
 
     Args:
         objects: of the scene.
@@ -59,19 +59,18 @@ def unique_expression(
         found = _related(one, objects, rng, color) if directed and i < 10 else _described(one, rng, color)
         if found and sum(named_by(found, objects)) == 1 and (rare or not _is_rare(found)):
             return found
-    names = [str(mention_of(one, color)) for one in objects]
+    names = [str(Mention(one.shape, one.color if color else None, one.size)) for one in objects]
     return next((name for name in names if names.count(name) == 1 and (rare or not _is_rare(name))), "")
 
 
 def _described(one: SceneObject, rng: random.Random, color: bool) -> str:
     """Some of what is true of an object."""
-    shape, colored, sized, textured = (rng.random() < share for share in (0.8, 0.7, 0.25, 0.25))
+    shape, colored, sized = (rng.random() < share for share in (0.8, 0.7, 0.25))
     return str(
         Mention(
             one.shape if shape else None,
             one.color if colored and color else None,
             one.size if sized else None,
-            one.texture if textured and one.texture != "solid" else None,
         )
     )
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from visprog.scenes import COLORS, SHAPES, SIZES, TEXTURES, SceneObject, Scenes
+from visprog.scenes import COLORS, SHAPES, SIZES, SceneObject, Scenes
 from visprog.scenes.expressions import named_by, unique_expression
 from visprog.scenes.facts import RELATION_PHRASES
 from visprog.scenes.objects import DIRECTIONS
@@ -55,7 +55,7 @@ class SceneExpressions(BoxSource):
 
     def texts(self) -> Iterator[str]:
         """All words of the expressions."""
-        yield " ".join((*COLORS, *SHAPES, *SIZES, *TEXTURES[1:], "the thing"))
+        yield " ".join((*COLORS, *SHAPES, *SIZES, "the thing"))
         for direction in DIRECTIONS:
             yield from RELATION_PHRASES[direction]
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from visprog.scenes import COLORS, SHAPES, SIZES, TEXTURES, Scene, Scenes
+from visprog.scenes import COLORS, SHAPES, SIZES, Scene, Scenes
 from visprog.scenes.facts import NUMBERS, RELATION_PHRASES, Mention, matches, plural, with_article
 from visprog.scenes.language import FRAMES, phrase
 
@@ -41,12 +41,13 @@ class SceneStatementsConfig:
 
 
 class SceneStatements(PairSource):
-    """Scenes with true and false statements. Every second scene to validate by is held out."""
+    """Scenes with true and false statements of sizes, colours, shapes, numbers and directions; not of textures, which
+    the bundled detector hardly sees. Every second scene to validate by is held out."""
 
     Config: ClassVar[Any] = SceneStatementsConfig
     square = closed_vocabulary = has_false_captions = True
     vocabulary: ClassVar[Mapping[str, Any]] = {
-        "kinds": {"size": SIZES, "texture": TEXTURES[1:], "colour": COLORS, "shape": SHAPES},
+        "kinds": {"size": SIZES, "colour": COLORS, "shape": SHAPES},
         "noun": "thing",
     }
 
@@ -58,9 +59,7 @@ class SceneStatements(PairSource):
     def texts(self) -> Iterator[str]:
         """All words of the statements."""
         shapes = [word for shape in SHAPES for word in (shape, plural(shape))]
-        yield " ".join(
-            (*COLORS, *SIZES, *TEXTURES[1:], *NUMBERS[2:], *shapes, "thing things a an the is are and , .")
-        )
+        yield " ".join((*COLORS, *SIZES, *NUMBERS[2:], *shapes, "thing things a an the is are and , ."))
         yield from (text.replace("{}", "").replace("{be}", "") for text in FRAMES)
         for relation in RELATION_PHRASES.values():
             yield from relation
@@ -105,7 +104,7 @@ def statement(scene: Scene, rng: random.Random, config: SceneStatementsConfig) -
     count = sum(matches(other, kind_of) for other in scene.objects)
     if count > 1:
         return frame.format(f"{NUMBERS[count]} {plural(str(kind_of))}", be="are")
-    shaped, sized, textured = (rng.random() < share for share in (0.8, 0.25, 0.25))
-    name = phrase(one, color=scene.colored, size=sized, texture=textured)
+    shaped, sized = (rng.random() < share for share in (0.8, 0.25))
+    name = phrase(one, color=scene.colored, size=sized)
     name = name if shaped else name.replace(one.shape, "thing")
     return frame.format(with_article(name), be="is")
