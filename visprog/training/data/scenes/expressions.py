@@ -67,7 +67,7 @@ class ReferredScene(Boxes):
     objects: tuple[SceneObject, ...] = ()
 
     def fits(self, phrase: str) -> NDArray[np.bool_]:
-        return np.array(named_by(phrase, self.objects), bool)
+        return np.array(named_by(phrase.removeprefix("the "), self.objects), bool)
 
 
 class ReferredScenes:
@@ -86,7 +86,7 @@ class ReferredScenes:
         return self.count
 
     def sample(self, key: int, rng: np.random.Generator) -> ReferredScene:
-        """A scene and an expression, another one at each visit."""
+        """A scene and an expression, half of them after "the", another one at each visit."""
         which, rare = key % len(self.scenes), self.splits[key % len(self.scenes)] == "held_out"
         random_words, expression = random.Random(int(rng.integers(2**32))), ""
         while not expression:  # in one scene of a hundred no object can be told from the others: take another
@@ -95,6 +95,7 @@ class ReferredScenes:
                 scene.objects, random_words, color=scene.colored, rare=rare, related=self.related
             )
             key += STRIDE
+        expression = random_words.choice(("", "the ")) + expression
         labels = tuple(one.name for one in scene.objects)
         crowd = np.zeros(len(labels), bool)
         return ReferredScene(
