@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visprog.models.clip.model import Clip, ClipConfig, ImageEncoderConfig, TextEncoderConfig
+from visprog.models.llama import Llama, LlamaConfig, next_token_loss
 from visprog.training.optim.muon import Muon
 
-from .world import END, Pool, Words
+from .world import END, PAD, Pool, Scene, Words
 
 
 def small_clip(
@@ -74,8 +75,44 @@ def train(
 
 
 def matrices(model: nn.Module) -> list[nn.Parameter]:
-    """The matrices within the blocks of a model."""
-    return [p for name, p in model.named_parameters() if "blocks." in name and p.ndim == 2]
+    """The matrices within the blocks of a model, but for frozen ones."""
+    return [
+        p for name, p in model.named_parameters() if "blocks." in name and p.ndim == 2 and p.requires_grad
+    ]
+
+
+def fact_reader(
+    words: Words,
+    scenes: Sequence[Scene],
+    say: Callable[[Scene], str],
+    slots: int,
+    seed: int,
+    *,
+    layers: int = 2,
+) -> Llama:
+    """A language model that has read texts after the facts that they are about, and has never seen an image.
+
+    What a soft token may tell it is thereby something that it understands. Its weights are frozen.
+
+    Args:
+        words: which it knows, `FACTS` among them.
+        scenes: that it reads about.
+        say: a text about a scene.
+        slots: number of tokens before a text.
+        seed: of the weights and all draws.
+        layers: of width 64.
+    """
+    torch.manual_seed(seed)
+    model = Llama(LlamaConfig(len(words), dim=64, layers=layers, heads=2, hidden=192))
+    draws = torch.Generator().manual_seed(seed)
+
+    def loss(step: int) -> Tensor:
+        read = [scenes[i] for i in torch.randint(len(scenes), (64,), generator=draws)]
+        ids = torch.cat([words.facts(read, slots, draws), words([say(scene) for scene in read])], 1)
+        return next_token_loss(model(ids).logits, ids, (ids != PAD) & (torch.arange(ids.shape[1]) > slots))
+
+    train(model.parameters(), loss, 500, lr=2e-3, muon=matrices(model))
+    return model.eval().requires_grad_(False)
 
 
 @torch.no_grad()

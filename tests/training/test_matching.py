@@ -36,7 +36,7 @@ SMALL = "{dim: 16, layers: 1, heads: 2, hidden: 16}"
 
 WIDE = [
     *ALBEF, "model.image_encoder.dim=32", "model.image_encoder.hidden=64", "model.text_encoder.dim=32",
-    "model.fusion_layers=2", "distillation.momentum=0.9", "distillation.ramp=20",
+    "model.fusion_layers=2", "distillation.momentum=0.9", "distillation.ramp=20", "swaps=0",
 ]  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def built(*changes: str) -> Matching:
 @pytest.fixture(scope="module")
 def learned(
     tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Matching, list[tuple[object, str, object]], Path]:
+) -> tuple[Matching, list[tuple[object, str, object, object]], Path]:
     """A model that knows six scenes by heart, and these."""
     torch.manual_seed(0)
     task = built()
@@ -112,6 +112,32 @@ def test_samples_without_a_false_caption_do_not_count(learned) -> None:
     assert task.score(predictions)["matching"] == pytest.approx(right)
 
 
+@pytest.mark.parametrize("recipe", ["albef", "blip2-stage1"])
+def test_captions_with_words_exchanged_match_no_image(recipe: str) -> None:
+    scenes = "data={source: scene-relations, scenes: 1000}"
+    small = WIDE if recipe == "albef" else [*BLIP2, "init_from=null"]
+    task = load_recipe(recipe, [*small, scenes, "length=16", "swaps=2"]).build()
+    data, rng = task.data("train"), np.random.default_rng(0)
+    samples = [data.sample(key, rng) for key in range(5)]
+    batch = data.collate(samples)
+    assert batch["owners"].tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    said = [task.tokenizer.decode(ids) for ids in batch["swapped"]]
+    own = [samples[i][1] for i in batch["owners"]]
+    assert all(sorted(a.split()) == sorted(b.split()) and a != b for a, b in zip(said, own, strict=True))
+    assert "swapped" not in task.collate(samples, train=False)
+    torch.manual_seed(0)
+    before = task.loss(batch)
+    without = {name: value for name, value in batch.items() if name not in ("swapped", "owners")}
+    torch.manual_seed(0)
+    apart = task.loss(without)
+    tokens = task.model.encode_images(batch["images"])[0][batch["owners"]]
+    rejected = -torch.nn.functional.logsigmoid(-task.model.matching_logits(tokens, batch["swapped"]))
+    whole = (
+        15 * apart["matching"] + rejected.sum()
+    ) / 25  # of 5 true pairs, 10 false ones, and 10 with swaps
+    torch.testing.assert_close(before["matching"], whole, atol=1e-5, rtol=0)
+
+
 def test_the_teacher_is_in_no_saved_model(learned) -> None:
     task, _, folder = learned
     assert task.teacher is not None
@@ -139,8 +165,8 @@ def test_facts_say_which_captions_are_true() -> None:
     losses = task.model.losses
     task.model.losses = lambda *given, **named: seen.update(related=given[2]) or losses(*given, **named)
     task.loss(data.collate(samples))
-    for i, (_, _, image) in enumerate(samples):
-        for j, (_, text, pair) in enumerate(samples):
+    for i, (_, _, image, _) in enumerate(samples):
+        for j, (_, text, pair, _) in enumerate(samples):
             claimed = max(pair.claim) >= 0 and any(
                 all(c in (-1, f) for c, f in zip(pair.claim, facts, strict=True)) for facts in image.objects
             )
@@ -166,8 +192,8 @@ def test_the_keys_of_the_teacher_are_explained() -> None:
 def test_the_backend_says_what_matches(learned, tmp_path: Path) -> None:
     task, samples, folder = learned
     matcher, verifier = AlbefMatcher(str(folder)), AlbefVerifier(str(folder))
-    images = [Image(pixels) for pixels, _, _ in samples]
-    texts = [text for _, text, _ in samples]
+    images = [Image(pixels) for pixels, *_ in samples]
+    texts = [text for _, text, *_ in samples]
     true = matcher([{"image": image, "text": text} for image, text in zip(images, texts, strict=True)])
     false = matcher(
         [{"image": image, "text": text} for image, text in zip(images, texts[1:] + texts[:1], strict=True)]

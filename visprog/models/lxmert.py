@@ -30,12 +30,13 @@ from .bert import (
     embedding_keys,
     head_keys,
     init_bert,
+    init_std,
     masked_language_loss,
     transform_keys,
 )
 from .checkpoint.keymap import KeyMap
 from .nn import Attention
-from .regions import RegionModel, Regions, Targets, answer_loss, hide_regions, init_std
+from .regions import RegionModel, Regions, Targets, answer_loss, hide_regions
 
 CLASSES = {"LxmertForPreTraining": True, "LxmertForQuestionAnswering": False}
 """Class in the `architectures` of a public checkpoint → whether it has the heads of pre-training."""

@@ -7,7 +7,6 @@ together. `region_encoder.RegionEncoder` makes regions of images.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -105,12 +104,6 @@ class RegionModel(PretrainedModel):
                 f"the text encoder has another shape: {wrong[0] if wrong else 'no name is equal'}"
             )
         self.load_state_dict({**own, **fitting})
-
-
-def init_std(dim: int) -> float:
-    """Standard deviation of the first weights of a model of a width: 0.02 at BERT's 768, as published, and more for
-    narrower ones, whose first outputs would be next to nothing: they would not begin to learn for very long."""
-    return 0.02 * math.sqrt(768 / dim)
 
 
 def hide_regions(

@@ -25,11 +25,12 @@ from .bert import (
     MaskedLanguageHead,
     bert_blocks,
     init_bert,
+    init_std,
     masked_language_loss,
 )
 from .nn import Attention, Mlp, activation
 from .nn.boxes import iou
-from .regions import RegionModel, Regions, Targets, hide_regions, init_std
+from .regions import RegionModel, Regions, Targets, hide_regions
 
 MIN_IOU = 0.5
 """Intersection over union from which a region counts as the one that is referred to."""

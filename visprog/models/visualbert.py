@@ -26,10 +26,11 @@ from .bert import (
     embedding_keys,
     head_keys,
     init_bert,
+    init_std,
     masked_language_loss,
 )
 from .checkpoint.keymap import KeyMap
-from .regions import RegionModel, Regions, Targets, init_std
+from .regions import RegionModel, Regions, Targets
 
 HEADS = {
     "VisualBertForPreTraining": "pretraining",

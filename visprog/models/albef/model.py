@@ -246,6 +246,7 @@ class Albef(PretrainedModel):
         pairs: Tensor,
         *,
         gather: Callable[[Tensor], Tensor] = lambda rows: rows,
+        false: tuple[Tensor, Tensor] | None = None,
         teacher: AlbefTeacher | None = None,
     ) -> dict[str, Tensor]:
         """The three losses of n pairs; there are N in all processes.
@@ -256,6 +257,7 @@ class Albef(PretrainedModel):
             related: bool (N, N), which texts (columns) are right for which images (rows), those of this process first.
             pairs: (n, 2), numbers of images and of texts, equal for equal ones.
             gather: gives the rows of all processes, those of this one first.
+            false: rows of images (m,) and false captions of theirs, ids (m, length), which do not match either.
             teacher: softens the targets, and remembers further candidates of the contrast.
 
         Returns:
@@ -286,9 +288,12 @@ class Albef(PretrainedModel):
         of_image, false_text = hard_negatives(to_texts[:, :n], related[:n, :n])
         own = torch.arange(n, device=images.device)
         t, i = torch.cat([own, of_text, false_text]), torch.cat([own, false_image, of_image])
-        fused = self.fuse(tokens[t], text_tokens[t], image_tokens[i])  # n true pairs, 2 n false ones
-        matches = (torch.arange(len(t), device=images.device) < n).long()
-        matching = F.cross_entropy(self.matching_head(fused[:, 0]), matches)
+        fused = self.fuse(tokens[t], text_tokens[t], image_tokens[i])[:, 0]  # n true pairs, 2 n false ones
+        if false is not None:
+            rows, said = false
+            fused = torch.cat([fused, self.fuse(said, self.encode_texts(said)[0], image_tokens[rows])[:, 0]])
+        matches = (torch.arange(len(fused), device=images.device) < n).long()
+        matching = F.cross_entropy(self.matching_head(fused), matches)
 
         words = self.restored_words(masked, chosen, image_tokens)
         language = distilled_loss(words, labels[chosen], lesson.words, lesson.alpha)

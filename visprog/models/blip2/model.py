@@ -188,6 +188,7 @@ class Blip2(PretrainedModel):
         pairs: Tensor,
         *,
         gather: Callable[[Tensor], Tensor] = lambda rows: rows,
+        false: tuple[Tensor, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """The three losses of n pairs; there are N in all processes, among which the contrast chooses and from which
         hard negatives are drawn.
@@ -198,6 +199,7 @@ class Blip2(PretrainedModel):
             related: bool (N, N), which texts (columns) are right for which images (rows), those of this process first.
             pairs: not used.
             gather: gives the rows of all processes, those of this one first.
+            false: rows of images (m,) and false captions of theirs, ids (m, length), which do not match either.
 
         Returns:
             "contrast", "matching" and "language"; published is their plain sum.
@@ -217,8 +219,12 @@ class Blip2(PretrainedModel):
         i, t = torch.cat([own, false_image, of_image]), torch.cat([own, of_text, false_text])
         texts = gather(F.pad(tokens, (0, self.config.length - tokens.shape[1]), value=pad))[t]
         texts = texts[:, : int((texts != pad).sum(1).max())]
-        matches = (torch.arange(len(t), device=images.device) < n).long()  # n true pairs, 2 n false ones
-        matching = F.cross_entropy(self.pair_logits(gather(out.image_tokens)[i], texts), matches)
+        pairs_read = self.pair_logits(gather(out.image_tokens)[i], texts)  # n true pairs, 2 n false ones
+        if false is not None:
+            rows, said = false
+            pairs_read = torch.cat([pairs_read, self.pair_logits(out.image_tokens[rows], said)])
+        matches = (torch.arange(len(pairs_read), device=images.device) < n).long()
+        matching = F.cross_entropy(pairs_read, matches)
 
         return {
             "contrast": contrast,
