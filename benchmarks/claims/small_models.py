@@ -89,6 +89,7 @@ def fact_reader(
     seed: int,
     *,
     layers: int = 2,
+    steps: int = 500,
 ) -> Llama:
     """A language model that has read texts after the facts that they are about, and has never seen an image.
 
@@ -101,6 +102,7 @@ def fact_reader(
         slots: number of tokens before a text.
         seed: of the weights and all draws.
         layers: of width 64.
+        steps: of 64 texts.
     """
     torch.manual_seed(seed)
     model = Llama(LlamaConfig(len(words), dim=64, layers=layers, heads=2, hidden=192))
@@ -111,7 +113,7 @@ def fact_reader(
         ids = torch.cat([words.facts(read, slots, draws), words([say(scene) for scene in read])], 1)
         return next_token_loss(model(ids).logits, ids, (ids != PAD) & (torch.arange(ids.shape[1]) > slots))
 
-    train(model.parameters(), loss, 500, lr=2e-3, muon=matrices(model))
+    train(model.parameters(), loss, steps, lr=2e-3, muon=matrices(model))
     return model.eval().requires_grad_(False)
 
 

@@ -25,10 +25,8 @@ SHAPES = ("square", "circle", "triangle", "cross", "ring", "bar")
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 RELATIONS = tuple(OPPOSITE)
 
-FACTS = (
-    *(f"{place}={word}" for place in ("first", "second") for word in (*COLORS, *SHAPES)),
-    *(f"is={relation.split()[0]}" for relation in RELATIONS),
-)
+SIDES = ("left", "right", "above", "below")
+FACTS = tuple(f"{shape}={what}" for shape in SHAPES for what in (*COLORS, *SIDES))
 """Words of `Scene.facts`."""
 
 Pixels = NDArray[np.uint8]
@@ -69,12 +67,22 @@ class Scene:
         return f"{first} {self.relation} a {self.shapes[1].name}" if self.relation else first
 
     @property
+    def captions(self) -> tuple[str, ...]:
+        """All true captions: of two shapes, either may come first."""
+        if not self.relation:
+            return (self.caption,)
+        turned = Scene(self.shapes[::-1], OPPOSITE[self.relation])
+        return (self.caption, turned.caption)
+
+    @property
     def facts(self) -> tuple[str, ...]:
-        """What the caption of two shapes says, as labelled words, which may stand in any order, such as "first=red"."""
-        first, second = self.shapes
-        named = (f"{place}={word}" for place, one in (("first", first), ("second", second))
-                 for word in (one.color, one.shape))  # fmt: skip
-        return (*named, f"is={self.relation.split()[0]}")
+        """What is true of two shapes, as words that may stand in any order, such as "square=red" and "square=left"."""
+        sides = (self.relation.split()[0], OPPOSITE[self.relation].split()[0])
+        return tuple(
+            f"{one.shape}={what}"
+            for one, side in zip(self.shapes, sides, strict=True)
+            for what in (one.color, side)
+        )
 
     @property
     def other_relation(self) -> str:
@@ -227,6 +235,11 @@ class Words:
             if token in self.words:
                 words.append(self.words[token])
         return " ".join(words)
+
+
+def share_right(scenes: Sequence[Scene], written: Sequence[str]) -> float:
+    """Share of written captions that say all that is true of two shapes, whichever comes first."""
+    return sum(text in scene.captions for scene, text in zip(scenes, written, strict=True)) / len(scenes)
 
 
 def world_words(further: Sequence[str] = (), length: int = 14) -> Words:

@@ -20,7 +20,7 @@ from visprog.models.nn import hard_negatives
 
 from .claim import Check, Claim
 from .small_models import fact_reader, matrices, small_clip, train
-from .world import END, FACTS, PAD, START, Pool, Words, pairs_of_shapes, world_words
+from .world import END, FACTS, PAD, START, Pool, Words, pairs_of_shapes, share_right, world_words
 
 TRAINED, TESTED, QUERIES = 8000, 256, 8
 CLIP_STEPS, STEPS_1, STEPS_2 = 600, 800, 1500
@@ -189,7 +189,7 @@ def measure_stage_1(model: Blip2, condition: str, w: World) -> dict[str, float]:
         "recall at 1": sum(a == captions[b] for a, b in zip(captions, nearest, strict=True)) / TESTED,
         "matching": float(((margins[0] > margins[1]) + 0.5 * (margins[0] == margins[1])).float().mean()),
         "caption loss": float(caption_loss(out.logits, ids, PAD, label_smoothing=0.0)),
-        "captions right": sum(a == b for a, b in zip(captions, written, strict=True)) / TESTED,
+        "captions right": share_right(w.test.scenes, written),
     }
 
 
@@ -227,9 +227,8 @@ def measure_stage_2(condition: str, seed: int) -> dict[str, float]:
         test_loss = next_token_loss(model(ids, image_features=features).logits, ids, learned(ids))
     prompts = ids[:, : QUERIES + 1]
     written = model.generate(prompts, max_new=w.words.length, image_features=features, stop=[END])
-    captions = [scene.caption for scene in w.test.scenes]
-    right = sum(a == w.words.decode(b) for a, b in zip(captions, written.tolist(), strict=True))
-    return {"caption loss": float(test_loss), "captions right": right / TESTED}
+    said = [w.words.decode(ids) for ids in written.tolist()]
+    return {"caption loss": float(test_loss), "captions right": share_right(w.test.scenes, said)}
 
 
 def measure(condition: str, seed: int) -> dict[str, float]:

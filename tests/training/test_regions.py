@@ -146,6 +146,16 @@ def test_every_image_is_read_with_its_own_text_and_with_one_that_is_not() -> Non
     assert set(losses) == {"loss", "words", "match", "choice"}
 
 
+def test_a_model_that_is_certain_still_learns() -> None:
+    """The odds of a probability that rounds to 1 would be infinite."""
+    task = built("visualbert")
+    sure = torch.tensor([[100.0, -100.0], [-100.0, 100.0]], requires_grad=True)
+    odds = task.model.match_log_odds(sure)
+    assert sorted(odds.tolist()) == [-200.0, 200.0]
+    assert task.model.match_probability(sure).sort().values.tolist() == [0.0, 1.0]
+    assert torch.isfinite(torch.autograd.grad(odds.sum(), sure)[0]).all()
+
+
 def test_words_of_texts_that_do_not_belong_can_be_left_out() -> None:
     kept = built("visualbert", "hard=1", "false_words=true"), built("visualbert", "hard=1")
     for task, counted in zip(kept, (True, False), strict=True):

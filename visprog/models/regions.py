@@ -85,9 +85,13 @@ class RegionModel(PretrainedModel):
         """Classes (batch,) of `match_logits` for bool (batch,)."""
         return matched.long() if self.matched_class else (~matched).long()
 
+    def match_log_odds(self, match_logits: Tensor) -> Tensor:
+        """Logarithm of the odds that text and image belong together, (batch, 2) → (batch,)."""
+        return match_logits[..., self.matched_class] - match_logits[..., 1 - self.matched_class]
+
     def match_probability(self, match_logits: Tensor) -> Tensor:
         """How probably text and image belong together, (batch, 2) → (batch,)."""
-        return match_logits.softmax(-1)[..., self.matched_class]
+        return self.match_log_odds(match_logits).sigmoid()
 
     @torch.no_grad()
     def init_text(self, state: Mapping[str, Tensor]) -> None:

@@ -127,7 +127,7 @@ class MaskedRegions(RegionObjective):
         output = self.run(texts, changed)
         losses = self.model.pretraining_losses(output, Targets(words, matched, regions, hidden))
         if self.config.paired:
-            fits = self.model.match_probability(output.match_logits).logit()
+            fits = self.model.match_log_odds(output.match_logits)
             differ = ~matched[count:]
             each = F.softplus(fits[count:] - fits[:count])  # of choosing the wrong one of two texts
             losses["choice"] = (each * differ).sum() / differ.sum().clamp(min=1)
