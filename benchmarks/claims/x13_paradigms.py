@@ -85,12 +85,11 @@ def absent(scene: Scene, rng: np.random.Generator) -> str:
     return name
 
 
-def text_of(scene: Scene, rng: np.random.Generator) -> str:
-    """Twice in three a caption; else a question about a colour with its answer, or whether something is there."""
-    which = rng.integers(6)
-    if which < 4:
+def text_of(scene: Scene, rng: np.random.Generator, captions: float = 0.8) -> str:
+    """A share of captions; else a question about a colour with its answer, or whether something is there."""
+    if rng.random() < captions:
         return scene.caption
-    if which == 4:
+    if rng.random() < 0.5:
         return " ".join(color_question(scene, rng))
     there = rng.random() < 0.5
     name = scene.shapes[int(rng.integers(2))].name if there else absent(scene, rng)
@@ -215,7 +214,7 @@ class Backbone:
         scenes, rng = pools(seed)[0].scenes, np.random.default_rng((seed, 7))
         slots = (SIZE // PATCH) ** 2
         language = fact_reader(
-            words(), scenes, lambda scene: text_of(scene, rng), slots, seed, layers=4, steps=1500
+            words(), scenes, lambda scene: text_of(scene, rng, 1 / 3), slots, seed, layers=4, steps=1500
         )
         clip = pretrained_clip(seed)
         torch.manual_seed(seed)
