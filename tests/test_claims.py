@@ -15,7 +15,9 @@ import numpy as np  # noqa: E402
 from benchmarks.claims import runner as claims  # noqa: E402
 from benchmarks.claims.claim import Check, Claim, find_claims, statistic  # noqa: E402
 from benchmarks.claims.small_models import prefers, recall_at_1, small_clip, train  # noqa: E402
-from benchmarks.claims.world import OPPOSITE, pairs_of_shapes, single_shapes, world_words  # noqa: E402
+from benchmarks.claims.world import (  # noqa: E402
+    FACTS, OPPOSITE, Scene, Shape, pairs_of_shapes, share_right, single_shapes, world_words,
+)  # fmt: skip
 
 CALLS: list[tuple[str, int]] = []
 
@@ -102,3 +104,19 @@ def test_a_small_model_learns_and_its_measures_are_right() -> None:
     assert recall_at_1(eye, eye.flip(0), ["a", "b", "a"]) == 1
     assert prefers(eye, eye, eye.flip(0)) == pytest.approx(2 / 3)
     assert statistic([1.0, 3.0]).mean == 2 and statistic([1.0]).deviation == 0
+
+
+def test_what_is_true_of_two_shapes_does_not_depend_on_which_comes_first() -> None:
+    red, blue = Shape("red", "square", 12, 20, 6), Shape("blue", "circle", 36, 22, 6)
+    scene, turned = Scene((red, blue), "left of"), Scene((blue, red), "right of")
+    assert scene.captions == ("a red square left of a blue circle", "a blue circle right of a red square")
+    assert set(scene.captions) == set(turned.captions)
+    assert (
+        set(scene.facts) == set(turned.facts) == {"square=red", "square=left", "circle=blue", "circle=right"}
+    )
+    assert Scene((red,)).captions == ("a red square",)
+    assert share_right([scene, turned], [turned.caption, "a red square left of a red circle"]) == 0.5
+    words = world_words(FACTS)
+    slots = words.facts([scene, turned], 8, torch.Generator().manual_seed(0))
+    assert slots.shape == (2, 8) and not torch.equal(slots[0], slots[1])
+    assert all(sorted(words.decode(row).split()) == sorted(scene.facts) for row in slots.tolist())

@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from .claim import find_claims
@@ -63,8 +64,14 @@ def main() -> None:
         options.jobs, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1
     ) as pool:
         waiting = [pool.submit(run_seed, name, seed, options.output, options.threads) for name, seed in jobs]
-        for i, done in enumerate(as_completed(waiting), 1):
-            print(f"[{i}/{len(jobs)}] {done.result()}", file=sys.stderr, flush=True)
+        try:
+            for i, done in enumerate(as_completed(waiting), 1):
+                print(f"[{i}/{len(jobs)}] {done.result()}", file=sys.stderr, flush=True)
+        except BrokenProcessPool:
+            parser.exit(
+                1,
+                "a process was killed, perhaps for want of memory: the same command goes on; --jobs 1 needs less\n",
+            )
     report(chosen, options.output, options.seeds, options.json)
 
 
