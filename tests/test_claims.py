@@ -16,7 +16,14 @@ from benchmarks.claims import runner as claims  # noqa: E402
 from benchmarks.claims.claim import Check, Claim, find_claims, statistic  # noqa: E402
 from benchmarks.claims.small_models import prefers, recall_at_1, small_clip, train  # noqa: E402
 from benchmarks.claims.world import (  # noqa: E402
-    FACTS, OPPOSITE, Scene, Shape, pairs_of_shapes, share_right, single_shapes, world_words,
+    FACTS,
+    OPPOSITE,
+    Scene,
+    Shape,
+    pairs_of_shapes,
+    share_right,
+    single_shapes,
+    world_words,
 )  # fmt: skip
 
 CALLS: list[tuple[str, int]] = []
