@@ -131,10 +131,12 @@ def test_captions_with_words_exchanged_match_no_image(recipe: str) -> None:
     torch.manual_seed(0)
     apart = task.loss(without)
     tokens = task.model.encode_images(batch["images"])[0][batch["owners"]]
-    rejected = -torch.nn.functional.logsigmoid(-task.model.matching_logits(tokens, batch["swapped"]))
-    whole = (
-        15 * apart["matching"] + rejected.sum()
-    ) / 25  # of 5 true pairs, 10 false ones, and 10 with swaps
+    image_tokens = task.model.encode_images(batch["images"])[0]
+    odds = task.model.matching_logits(tokens, batch["swapped"])
+    true = task.model.matching_logits(image_tokens, batch["tokens"])[batch["owners"]]
+    rejected = torch.nn.functional.softplus(odds).sum()
+    whole = (15 * apart["matching"] + rejected) / 25  # of 5 true pairs, 10 false ones, and 10 with swaps
+    whole = whole + torch.nn.functional.softplus(odds - true).mean()
     torch.testing.assert_close(before["matching"], whole, atol=1e-5, rtol=0)
 
 

@@ -35,7 +35,18 @@ from ..bert import (
 from ..checkpoint.checkpoint import assemble
 from ..checkpoint.weights import read_state
 from ..clip.model import whole_patches
-from ..nn import Attention, Block, ConvStem, Mlp, PatchEmbed, Transformer, hard_negatives, resize_positions
+from ..nn import (
+    Attention,
+    Block,
+    ConvStem,
+    Mlp,
+    PatchEmbed,
+    Transformer,
+    choice_loss,
+    hard_negatives,
+    matching_loss,
+    resize_positions,
+)
 from .authors import authors_config, from_authors
 from .distillation import AlbefTeacher, Distillation, Lesson, distilled_loss, spread
 
@@ -257,7 +268,8 @@ class Albef(PretrainedModel):
             related: bool (N, N), which texts (columns) are right for which images (rows), those of this process first.
             pairs: (n, 2), numbers of images and of texts, equal for equal ones.
             gather: gives the rows of all processes, those of this one first.
-            false: rows of images (m,) and false captions of theirs, ids (m, length), which do not match either.
+            false: rows of images (m,) and false captions of theirs, ids (m, length), which do not match either, and
+                against which the true ones are chosen.
             teacher: softens the targets, and remembers further candidates of the contrast.
 
         Returns:
@@ -288,12 +300,16 @@ class Albef(PretrainedModel):
         of_image, false_text = hard_negatives(to_texts[:, :n], related[:n, :n])
         own = torch.arange(n, device=images.device)
         t, i = torch.cat([own, of_text, false_text]), torch.cat([own, false_image, of_image])
-        fused = self.fuse(tokens[t], text_tokens[t], image_tokens[i])[:, 0]  # n true pairs, 2 n false ones
-        if false is not None:
+        fused = self.fuse(tokens[t], text_tokens[t], image_tokens[i])[:, 0]
+        logits = self.matching_head(fused)  # of n true pairs and 2 n false ones
+        if false is None:
+            matching = matching_loss(logits, n)
+        else:
             rows, said = false
-            fused = torch.cat([fused, self.fuse(said, self.encode_texts(said)[0], image_tokens[rows])[:, 0]])
-        matches = (torch.arange(len(fused), device=images.device) < n).long()
-        matching = F.cross_entropy(self.matching_head(fused), matches)
+            swapped = self.matching_head(
+                self.fuse(said, self.encode_texts(said)[0], image_tokens[rows])[:, 0]
+            )
+            matching = matching_loss(torch.cat([logits, swapped]), n) + choice_loss(logits[rows], swapped)
 
         words = self.restored_words(masked, chosen, image_tokens)
         language = distilled_loss(words, labels[chosen], lesson.words, lesson.alpha)

@@ -21,7 +21,7 @@ from ..base import PretrainedModel, Rename
 from ..bert import Bert, BertConfig, MaskedLanguageHead, init_bert, init_std
 from ..clip.hub import renamed
 from ..clip.model import ImageEncoder, ImageEncoderConfig
-from ..nn import hard_negatives
+from ..nn import choice_loss, hard_negatives, matching_loss
 from ..nn.generate import Beams, Sampling, generate
 from . import hub
 from .qformer import KeysValues, QFormer, QFormerConfig, caption_mask, matching_mask
@@ -199,7 +199,8 @@ class Blip2(PretrainedModel):
             related: bool (N, N), which texts (columns) are right for which images (rows), those of this process first.
             pairs: not used.
             gather: gives the rows of all processes, those of this one first.
-            false: rows of images (m,) and false captions of theirs, ids (m, length), which do not match either.
+            false: rows of images (m,) and false captions of theirs, ids (m, length), which do not match either, and
+                against which the true ones are chosen.
 
         Returns:
             "contrast", "matching" and "language"; published is their plain sum.
@@ -219,12 +220,13 @@ class Blip2(PretrainedModel):
         i, t = torch.cat([own, false_image, of_image]), torch.cat([own, of_text, false_text])
         texts = gather(F.pad(tokens, (0, self.config.length - tokens.shape[1]), value=pad))[t]
         texts = texts[:, : int((texts != pad).sum(1).max())]
-        pairs_read = self.pair_logits(gather(out.image_tokens)[i], texts)  # n true pairs, 2 n false ones
-        if false is not None:
+        logits = self.pair_logits(gather(out.image_tokens)[i], texts)  # of n true pairs and 2 n false ones
+        if false is None:
+            matching = matching_loss(logits, n)
+        else:
             rows, said = false
-            pairs_read = torch.cat([pairs_read, self.pair_logits(out.image_tokens[rows], said)])
-        matches = (torch.arange(len(pairs_read), device=images.device) < n).long()
-        matching = F.cross_entropy(pairs_read, matches)
+            swapped = self.pair_logits(out.image_tokens[rows], said)
+            matching = matching_loss(torch.cat([logits, swapped]), n) + choice_loss(logits[rows], swapped)
 
         return {
             "contrast": contrast,

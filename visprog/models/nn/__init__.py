@@ -3,7 +3,7 @@
 from .activation import activation
 from .attention import Attention, GrowingKVCache, KVCache
 from .block import Block, DropPath, Transformer
-from .losses import hard_negatives, info_nce, sigmoid_pair_loss
+from .losses import choice_loss, hard_negatives, info_nce, matching_loss, sigmoid_pair_loss
 from .mask_losses import dice_loss, focal_loss, mask_iou
 from .mlp import Mlp, SwiGLU, quick_gelu
 from .nms import nms
@@ -30,11 +30,13 @@ __all__ = [
     "Transformer",
     "WindowAttention",
     "activation",
+    "choice_loss",
     "dice_loss",
     "focal_loss",
     "hard_negatives",
     "info_nce",
     "mask_iou",
+    "matching_loss",
     "nms",
     "quick_gelu",
     "resize_positions",

@@ -89,3 +89,21 @@ def hard_negatives(logits: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
     rows = (~right.all(1)).nonzero()[:, 0]
     weights = logits[rows].masked_fill(right[rows], -torch.inf).float().softmax(1)
     return rows, torch.multinomial(weights, 1)[:, 0] if len(rows) else rows
+
+
+def matching_loss(logits: Tensor, matched: int) -> Tensor:
+    """Cross-entropy of logits (pairs, 2), not matching and matching, of which the first `matched` pairs match."""
+    return F.cross_entropy(logits, (torch.arange(len(logits), device=logits.device) < matched).long())
+
+
+def choice_loss(true: Tensor, false: Tensor) -> Tensor:
+    """Cross-entropy of the choice between a true pair and a false one, by their odds of matching.
+
+    Unlike the odds themselves it does not depend on how many of all pairs are true, and is learned in fewer steps.
+
+    Args:
+        true: logits (n, 2), not matching and matching.
+        false: the same of a false pair each.
+    """
+    margins = (true[:, 1] - true[:, 0]) - (false[:, 1] - false[:, 0])
+    return F.softplus(-margins).mean()
