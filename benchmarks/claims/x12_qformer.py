@@ -23,7 +23,7 @@ from .small_models import fact_reader, matrices, small_clip, train
 from .world import END, FACTS, PAD, START, Pool, Words, pairs_of_shapes, share_right, world_words
 
 TRAINED, TESTED, QUERIES = 8000, 256, 8
-CLIP_STEPS, STEPS_1, STEPS_2 = 600, 800, 1500
+CLIP_STEPS, STEPS_1, STEPS_2 = 600, 800, 600
 BATCH = 32
 
 DEC, IMAGE = "[DEC]", "<image>"
