@@ -36,7 +36,8 @@ SMALL = "{dim: 16, layers: 1, heads: 2, hidden: 16}"
 
 WIDE = [
     *ALBEF, "model.image_encoder.dim=32", "model.image_encoder.hidden=64", "model.text_encoder.dim=32",
-    "model.fusion_layers=2", "distillation.momentum=0.9", "distillation.ramp=20", "swaps=0",
+    "model.fusion_layers=2", "distillation.momentum=0.9", "distillation.ramp=20",
+    "data={source: scene-relations}", "length=16",
 ]  # fmt: skip
 
 
