@@ -41,8 +41,7 @@ class MatchingConfig:
         matching: weight of the loss of matching texts and images.
         language: weight of the loss of masked or written words.
         swaps: number of times that an image is also matched with its caption after two of its adjectives, nouns, noun
-            phrases, adverbs or verb phrases were exchanged, as `contrastive` does it; published is 0. From scratch, 3
-            teach which word belongs to which in far fewer steps.
+            phrases, adverbs or verb phrases were exchanged, as `contrastive` does it; published is 0.
         distillation: how a slowly moving copy of the model teaches it; null for no teacher.
         candidates: number of nearest texts or images that the scores rank again by matching.
     """
