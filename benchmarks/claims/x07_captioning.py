@@ -17,7 +17,7 @@ from .claim import Check, Claim, Results
 from .small_models import matrices, prefers, recall_at_1, small_clip, train
 from .world import END, PAD, START, Pool, Words, pairs_of_shapes, share_right, world_words
 
-SIZE, PATCH, DIM, BATCH, STEPS = 32, 8, 64, 64, 1200
+SIZE, PATCH, DIM, BATCH, STEPS = 32, 8, 64, 64, 1800
 TRAINING, TESTS = 8000, 256
 WEIGHTS = {"CoCa, caption weight 0": 0.0, "CoCa, caption weight 1": 1.0, "CoCa, caption weight 2": 2.0}
 
