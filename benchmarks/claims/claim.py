@@ -28,7 +28,11 @@ class Statistic:
     deviation: float
 
     def __str__(self) -> str:
-        return f"{self.mean:.3g} ± {self.deviation:.2g}"
+        return f"{_short(self.mean, 3)} ± {_short(self.deviation, 2)}"
+
+
+def _short(value: float, digits: int) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.{digits}g}"
 
 
 Results = Mapping[str, Mapping[str, Statistic]]
