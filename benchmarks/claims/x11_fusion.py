@@ -20,7 +20,7 @@ from visprog.models.bert import (
     init_std,
 )
 from visprog.models.lxmert import Lxmert, LxmertConfig
-from visprog.models.nn import info_nce
+from visprog.models.nn import choice_loss, info_nce
 from visprog.models.regions import RegionModel, Regions
 from visprog.models.vilbert import Vilbert, VilbertConfig, locations
 from visprog.models.visualbert import VisualBert, VisualBertConfig
@@ -90,16 +90,15 @@ def scenes(count: int, seed: int) -> tuple[tuple[Scene, ...], Regions]:
     rng = np.random.default_rng((seed, 11))
     made = pairs_of_shapes(count, seed, size=SIZE).scenes
     features, boxes = np.zeros((count, 2, REGION_DIM), np.float32), np.zeros((count, 2, 4), np.float32)
-    for scene, said, found in zip(made, features, boxes, strict=True):
-        for row, i in enumerate(rng.permutation(2)):
-            shape = scene.shapes[i]
-            said[row, list(COLORS).index(shape.color)] = said[
-                row, len(COLORS) + SHAPES.index(shape.shape)
-            ] = 1
-            found[row] = np.divide(shape.box, SIZE)
-    told = len(COLORS) + len(SHAPES)
-    features[..., :told] += rng.normal(0, NOISE, (count, 2, told))
-    features[..., told:] = locations(torch.from_numpy(boxes)).numpy()
+    for i, scene in enumerate(made):
+        for row, k in enumerate(rng.permutation(2)):
+            shape = scene.shapes[k]
+            features[i, row, list(COLORS).index(shape.color)] = 1
+            features[i, row, len(COLORS) + SHAPES.index(shape.shape)] = 1
+            boxes[i, row] = np.divide(shape.box, SIZE)
+    classes = len(COLORS) + len(SHAPES)
+    features[..., :classes] += rng.normal(0, NOISE, (count, 2, classes))
+    features[..., classes:] = locations(torch.from_numpy(boxes)).numpy()
     real = torch.ones(count, 2, dtype=torch.bool)
     return made, Regions(torch.from_numpy(features), torch.from_numpy(boxes), real)
 
@@ -131,7 +130,7 @@ def learn(model: Fusion, words: Words, seed: int) -> None:
             scale = model.logit_scale.exp().clamp(max=100)
             return info_nce(model.encode_images(seen), model.encode_texts(tokens), scale)
         fits = scores(model, tokens, seen.rows(torch.arange(BATCH).repeat(2)))
-        return F.softplus(fits[BATCH:] - fits[:BATCH]).mean()
+        return choice_loss(fits[:BATCH], fits[BATCH:])
 
     train(model.parameters(), loss, STEPS, lr=2e-3, muon=matrices(model))
 

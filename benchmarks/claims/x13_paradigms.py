@@ -289,17 +289,19 @@ def measure(condition: str, seed: int) -> dict[str, float]:
     rng = np.random.default_rng((seed, 5))
     early: list[float] = []
 
-    def loss(step: int) -> Tensor:
-        if early_step and step == early_step:
-            early.append(answered(learner, tests, seed))
+    def batch_loss(step: int) -> Tensor:
         rows = rng.integers(len(pool), size=BATCH)
         return learner.loss(pool.pixels(rows), words()([text_of(pool.scenes[i], rng) for i in rows]), step)
 
-    early_step = 0
     with FlopCounterMode(display=False) as counter:
-        loss(0).backward()
+        batch_loss(0).backward()
     steps = round(BUDGET / counter.get_total_flops())
-    early_step = steps // 8
+
+    def loss(step: int) -> Tensor:
+        if step == steps // 8:
+            early.append(answered(learner, tests, seed))
+        return batch_loss(step)
+
     train(learner.module.parameters(), loss, steps, lr=2e-3, muon=matrices(learner.module))
     learner.module.eval()
     with torch.no_grad():

@@ -144,6 +144,8 @@ def test_every_image_is_read_with_its_own_text_and_with_one_that_is_not() -> Non
     assert batch["matched"].tolist() == agrees == [True] * 10 + [False] * 10
     losses = task.loss(batch)
     assert set(losses) == {"loss", "words", "match", "choice"}
+    torch.nn.init.zeros_(task.model.match.weight)  # all texts fit alike: to choose is to guess
+    assert task.loss(batch)["choice"].item() == pytest.approx(np.log(2), abs=1e-6)
 
 
 def test_a_model_that_is_certain_still_learns() -> None:

@@ -42,7 +42,6 @@ from ..nn import (
     Mlp,
     PatchEmbed,
     Transformer,
-    choice_loss,
     hard_negatives,
     matching_loss,
     resize_positions,
@@ -302,18 +301,15 @@ class Albef(PretrainedModel):
         t, i = torch.cat([own, of_text, false_text]), torch.cat([own, false_image, of_image])
         fused = self.fuse(tokens[t], text_tokens[t], image_tokens[i])[:, 0]
         logits = self.matching_head(fused)  # of n true pairs and 2 n false ones
-        if false is None:
-            matching = matching_loss(logits, n)
-        else:
+        swapped = None
+        if false is not None:
             rows, said = false
-            swapped = self.matching_head(
-                self.fuse(said, self.encode_texts(said)[0], image_tokens[rows])[:, 0]
-            )
-            matching = matching_loss(torch.cat([logits, swapped]), n) + choice_loss(logits[rows], swapped)
+            read = self.fuse(said, self.encode_texts(said)[0], image_tokens[rows])
+            swapped = rows, self.matching_head(read[:, 0])
 
         words = self.restored_words(masked, chosen, image_tokens)
         language = distilled_loss(words, labels[chosen], lesson.words, lesson.alpha)
-        return {"contrast": contrast, "matching": matching, "language": language}
+        return {"contrast": contrast, "matching": matching_loss(logits, n, swapped), "language": language}
 
     def new_teacher(self, config: Distillation) -> AlbefTeacher:
         """A teacher that begins as this model is."""

@@ -21,7 +21,7 @@ from ..base import PretrainedModel, Rename
 from ..bert import Bert, BertConfig, MaskedLanguageHead, init_bert, init_std
 from ..clip.hub import renamed
 from ..clip.model import ImageEncoder, ImageEncoderConfig
-from ..nn import choice_loss, hard_negatives, matching_loss
+from ..nn import hard_negatives, matching_loss
 from ..nn.generate import Beams, Sampling, generate
 from . import hub
 from .qformer import KeysValues, QFormer, QFormerConfig, caption_mask, matching_mask
@@ -221,16 +221,13 @@ class Blip2(PretrainedModel):
         texts = gather(F.pad(tokens, (0, self.config.length - tokens.shape[1]), value=pad))[t]
         texts = texts[:, : int((texts != pad).sum(1).max())]
         logits = self.pair_logits(gather(out.image_tokens)[i], texts)  # of n true pairs and 2 n false ones
-        if false is None:
-            matching = matching_loss(logits, n)
-        else:
-            rows, said = false
-            swapped = self.pair_logits(out.image_tokens[rows], said)
-            matching = matching_loss(torch.cat([logits, swapped]), n) + choice_loss(logits[rows], swapped)
+        swapped = (
+            None if false is None else (false[0], self.pair_logits(out.image_tokens[false[0]], false[1]))
+        )
 
         return {
             "contrast": contrast,
-            "matching": matching,
+            "matching": matching_loss(logits, n, swapped),
             "language": caption_loss(out.logits, tokens, pad),
         }
 

@@ -91,19 +91,23 @@ def hard_negatives(logits: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
     return rows, torch.multinomial(weights, 1)[:, 0] if len(rows) else rows
 
 
-def matching_loss(logits: Tensor, matched: int) -> Tensor:
-    """Cross-entropy of logits (pairs, 2), not matching and matching, of which the first `matched` pairs match."""
-    return F.cross_entropy(logits, (torch.arange(len(logits), device=logits.device) < matched).long())
-
-
 def choice_loss(true: Tensor, false: Tensor) -> Tensor:
-    """Cross-entropy of the choice between a true pair and a false one, by their odds of matching.
+    """Mean cross-entropy of the choice between a true pair and a false one, by the logarithms of their odds, (n,) each;
+    0 if there are none. Unlike the odds themselves, a choice does not depend on how many of all pairs are true."""
+    return F.softplus(false - true).sum() / max(len(true), 1)
 
-    Unlike the odds themselves it does not depend on how many of all pairs are true, and is learned in fewer steps.
+
+def matching_loss(logits: Tensor, matched: int, swapped: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """Cross-entropy of whether pairs of an image and a text match (ALBEF, Li et al. 2021).
 
     Args:
-        true: logits (n, 2), not matching and matching.
-        false: the same of a false pair each.
+        logits: (pairs, 2), not matching and matching; the first `matched` pairs match.
+        swapped: numbers of matching pairs (m,), and the logits (m, 2) of their images with false captions, which count
+            as pairs, too, and between which and the right ones the model has to choose.
     """
-    margins = (true[:, 1] - true[:, 0]) - (false[:, 1] - false[:, 0])
-    return F.softplus(-margins).mean()
+    every = logits if swapped is None else torch.cat([logits, swapped[1]])
+    loss = F.cross_entropy(every, (torch.arange(len(every), device=every.device) < matched).long())
+    if swapped is None:
+        return loss
+    odds, false = (pairs[:, 1] - pairs[:, 0] for pairs in (logits[swapped[0]], swapped[1]))
+    return loss + choice_loss(odds, false)

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from visprog.models.bert import IGNORED
+from visprog.models.nn import choice_loss
 from visprog.models.regions import Targets
 
 from ..data.samples import BadSample, Pair
@@ -63,8 +63,8 @@ class CaptionedRegions(NamedTuple):
 
 class MaskedRegions(RegionObjective):
     """Pre-training on captions. A batch holds "seen", images or their regions, "texts", and bool "matched" (n,), or
-    (2n,) if they are paired: first all that belong to their images, then others. In
-    validation also "others", texts that do not belong to the images, and bool "differ" (n,), whether they do not.
+    (2n,) if texts are paired: first those that belong to their images, then the others. In validation also "others",
+    texts that do not belong to the images, and bool "differ" (n,), whether they do not.
 
     Scores: "accuracy", the mean of "accepted", the share of captions that are held to belong to their image, and
     "rejected", the share of false ones, or of those of other images, that are not.
@@ -129,8 +129,7 @@ class MaskedRegions(RegionObjective):
         if self.config.paired:
             fits = self.model.match_log_odds(output.match_logits)
             differ = ~matched[count:]
-            each = F.softplus(fits[count:] - fits[:count])  # of choosing the wrong one of two texts
-            losses["choice"] = (each * differ).sum() / differ.sum().clamp(min=1)
+            losses["choice"] = choice_loss(fits[:count][differ], fits[count:][differ])
         return total(losses, words)
 
     def predict(self, batch: Mapping[str, Any]) -> Mapping[str, Tensor]:
