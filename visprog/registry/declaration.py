@@ -85,6 +85,7 @@ class Tool(Generic[P, R]):
         pure: runs inside the sandbox, on values alone, with no call out.
         sees: what it can see. Of a model-backed tool it is known if a configuration is: in `Host.in_force`.
         cache: whether equal calls are answered from memory.
+        alone: whether a plain function is called one call at a time; others are called from several threads.
         replaces: takes the place of another tool of its name in a registry.
         method: made from a function in a class; `object.name` is the tool that can be called.
     """
@@ -100,6 +101,7 @@ class Tool(Generic[P, R]):
     pure: bool = False
     sees: Sees = NOT_SAID
     cache: bool = True
+    alone: bool = False
     replaces: bool = False
     method: bool = False
 
@@ -336,6 +338,7 @@ def tool(
     default: str = "",
     sees: Sees = NOT_SAID,
     cache: bool = True,
+    alone: bool = False,
     replace: bool = False,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 def tool(
@@ -348,6 +351,7 @@ def tool(
     default: str = "",
     sees: Sees = NOT_SAID,
     cache: bool = True,
+    alone: bool = False,
     replace: bool = False,
 ) -> Any:
     """Make a typed function a tool.
@@ -368,6 +372,7 @@ def tool(
         sees: for a plain function, what it can see; a backend says it itself.
         cache: whether equal calls may be answered from memory; False for a tool that counts, reads a clock, or asks
             something that changes.
+        alone: for a plain function that must not work on two calls at the same time.
         replace: take the place of the built-in tool of that name.
 
     Raises:
@@ -389,6 +394,7 @@ def tool(
             default_backend=default or next(iter(names), ""),
             sees=sees,
             cache=cache,
+            alone=alone,
             replaces=replace,
         )
 
