@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, overload
 
-from ..errors import ToolDefinitionError, ToolError, close_match, contained
+from ..errors import ToolDefinitionError, ToolError, close_match
 from ..report import markup
 from ..values import Region
 from ..values.image import Image
@@ -239,7 +239,7 @@ class Tool(Generic[P, R]):
             TypeError: it takes no such options.
         """
         if not self.backends:
-            return _Plain(self)
+            return loader.plain(self)
         return loader.get(
             self.backend_class(backend), options, f"{self.name}:{backend or self.default_backend}"
         )
@@ -307,24 +307,6 @@ def _check_backend(made: Any, what: str) -> None:
     called = any("__call__" in c.__dict__ for c in made.__mro__) if inspect.isclass(made) else callable(made)
     if not called:
         raise ToolError(f"{what} has no method __call__(self, calls), which returns the result of each call")
-
-
-class _Plain:
-    """A plain function as a backend: one call after another, an exception in the place of its result."""
-
-    def __init__(self, tool: Tool) -> None:
-        self.tool = tool
-
-    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
-        forms = {p.name: p.form for p in self.tool.parameters}
-        results: list[Any] = []
-        for arguments in calls:
-            given = {name: _function.as_form(value, forms[name]) for name, value in arguments.items()}
-            try:
-                results.append(_function.finished(self.tool.function(**given)))
-            except BaseException as error:  # handed to the one caller that it concerns
-                results.append(contained(error))
-        return results
 
 
 @overload

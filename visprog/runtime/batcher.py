@@ -8,6 +8,8 @@ import threading
 import time
 import weakref
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -32,6 +34,28 @@ class Clock(Protocol):
     def extend(self, seconds: float) -> None:
         """Give back seconds that were spent waiting for the work of others."""
         ...
+
+
+@contextmanager
+def waiting_for_others() -> Iterator[None]:
+    """While a backend waits for the work of others: the clocks of the runs that wait for it stand still."""
+    batch = _batch.get()
+    if batch is None:
+        yield
+        return
+    for call in batch.calls:
+        call.pause()
+    try:
+        yield
+    finally:
+        for call in batch.calls:
+            call.go_on()
+
+
+def is_given_up() -> bool:
+    """Inside a backend that is called by a batcher: whether nobody waits for the results any more."""
+    batch = _batch.get()
+    return batch is not None and batch.ended
 
 
 class OutOfTime(Exception):
@@ -230,7 +254,7 @@ class Batcher:
         started = time.monotonic()
         try:
             arguments = [call.arguments for call in batch.calls]
-            given = batch.calls[0].context.run(self.backend, arguments)
+            given = batch.calls[0].context.run(self._work_on, batch, arguments)
             if not hasattr(given, "__len__"):
                 raise ToolError(
                     f"the backend returned {describe(given)}, not a list with the result of each call"
@@ -250,6 +274,13 @@ class Batcher:
                     self._traffic.calling -= 1
                     call.finish(result)
         return True
+
+    def _work_on(self, batch: _Batch, arguments: list[dict[str, Any]]) -> list[Any]:
+        token = _batch.set(batch)
+        try:
+            return self.backend(arguments)
+        finally:
+            _batch.reset(token)
 
 
 @dataclass(eq=False)
@@ -285,9 +316,17 @@ class _Pending:
     def begin(self, batch: _Batch) -> None:
         """It is worked on from now."""
         self.batch, self.began = batch, time.monotonic()
+        self.go_on()
+
+    def pause(self) -> None:
+        """It waits for the work of others from now."""
+        self.since = time.monotonic()
+
+    def go_on(self) -> None:
+        """It does not wait any more."""
         if self.since is not None:
-            self.waited += self.began - self.since
-        self.since = None
+            self.waited += time.monotonic() - self.since
+            self.since = None  # after that: one who looks between them must not find less
 
     def wait_again(self) -> None:
         """The work on it was in vain, for a reason that lies in another call."""
@@ -321,6 +360,9 @@ class _Pending:
         since = self.since
         return self.waited if since is None else self.waited + time.monotonic() - since
 
+
+_batch: contextvars.ContextVar[_Batch | None] = contextvars.ContextVar("visprog_batch", default=None)
+"""The batch that is worked on in this thread."""
 
 _after_fork: weakref.WeakSet[Traffic | Batcher] = weakref.WeakSet()
 

@@ -32,6 +32,7 @@ from ..errors import (
     readable,
 )
 from ..registry import BACKENDS, BackendLoader, Registry, Tool, backend_options, cautions, through_host
+from ..registry.loader import PlainFunction
 from ..registry.sees import NOT_SAID, Sees
 from ..registry.types import Unfit, coerce, render
 from ..values.codec import fingerprint
@@ -39,6 +40,7 @@ from .batcher import Batcher, OutOfTime, Traffic
 from .cache import MISSING, Cache, holds_picture
 from .call import Call
 from .events import CallEnded, CallStarted, Emitter
+from .processes.pool import PROCESSES
 from .summary import summary
 
 if TYPE_CHECKING:
@@ -46,9 +48,6 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
-
-MAX_THREADS = 64
-"""Maximum number of calls of one plain function at the same time."""
 
 MOST_WAITING = 10
 """Calls may wait for the work of other runs for so many times the seconds of their run; then its clock goes on."""
@@ -67,7 +66,8 @@ class Host:
 
     Args:
         recording: Where results are recorded, or replayed from.
-        loader: what builds and holds the backends.
+        loader: What builds and holds the backends; by default the tool processes of this interpreter, or what works
+            in this process if the setting `in_process` says so.
 
     Attributes:
         discreet: Whether the text of an unexpected error of a tool goes to the log alone, since it may hold paths or
@@ -82,12 +82,12 @@ class Host:
         registry: Registry,
         config: Config | None = None,
         recording: Recording | None = None,
-        loader: BackendLoader = BACKENDS,
+        loader: BackendLoader | None = None,
     ) -> None:
         self.registry = registry
         self.config = _resolved(registry, config or Config())
         self.recording = recording
-        self.loader = loader
+        self.loader = loader or (BACKENDS if self.config.in_process else PROCESSES)
         self.discreet = False
         self.cache = Cache(self.config.cache)
         self.traffic = Traffic()
@@ -148,11 +148,11 @@ class Host:
                     raise ConfigError(
                         f"[tools.{tool.name}]: options of the backend '{name}': {error}"
                     ) from None
-                if tool.backends:
-                    self._batchers[tool] = Batcher(backend, self.traffic)
-                else:  # a plain function gains nothing from a batch
-                    threads = 1 if tool.alone else MAX_THREADS
-                    self._batchers[tool] = Batcher(backend, self.traffic, 1, threads)
+                # A plain function gains nothing from a batch.
+                max_batch = Batcher.MAX_BATCH if tool.backends else 1
+                self._batchers[tool] = Batcher(
+                    backend, self.traffic, max_batch, getattr(backend, "at_once", 1)
+                )
             return self._batchers[tool]
 
     def batches(self) -> dict[str, dict[int, int]]:
@@ -351,14 +351,15 @@ class Run:
         )
 
     def _work(self, tool: Tool, arguments: dict[str, Any]) -> Any:
-        if len(_active.get()) > 1 and not tool.backends:
+        batcher = self.host.batcher(tool)
+        if len(_active.get()) > 1 and isinstance(batcher.backend, PlainFunction):
             # Called by another tool: two that call each other in two threads must not wait for each other.
-            (result,) = tool.load()([arguments])
+            (result,) = batcher.backend([arguments])
             if isinstance(result, Exception):
                 raise result
             return result
         try:
-            return self.host.batcher(tool)(arguments, self)
+            return batcher(arguments, self)
         except OutOfTime:
             raise self._out_of_time(f"while {tool.name} worked") from None
 
