@@ -40,6 +40,7 @@ from .batcher import Batcher, OutOfTime, Traffic
 from .cache import MISSING, Cache, holds_picture
 from .call import Call
 from .events import CallEnded, CallStarted, Emitter
+from .processes.decoder import DECODERS
 from .processes.pool import PROCESSES
 from .summary import summary
 
@@ -88,6 +89,8 @@ class Host:
         self.config = _resolved(registry, config or Config())
         self.recording = recording
         self.loader = loader or (BACKENDS if self.config.in_process else PROCESSES)
+        if not self.config.in_process:
+            DECODERS.start()
         self.discreet = False
         self.cache = Cache(self.config.cache)
         self.traffic = Traffic()

@@ -19,8 +19,8 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import ToolError
-from ...registry import Backend, BackendLoader, Tool
-from ...registry.loader import Options, PlainFunction
+from ...registry import Backend, BackendLoader
+from ...registry.loader import Options, PlainFunction, PlainTool
 from ...values.codec import fingerprint
 from ..batcher import OutOfTime, is_given_up, waiting_for_others
 from .names import name_of
@@ -47,7 +47,7 @@ MAX_REMEMBERED = 1000
 
 
 @dataclass(frozen=True)
-class Group:
+class ProcessGroup:
     """Processes that do the same work.
 
     Attributes:
@@ -75,7 +75,7 @@ class ProcessPool:
         atexit.register(self.close)
 
     @contextmanager
-    def process(self, group: Group, number: int) -> Iterator[ToolProcess]:
+    def process(self, group: ProcessGroup, number: int) -> Iterator[ToolProcess]:
         """A process of a group that works for nobody else.
 
         Args:
@@ -96,6 +96,13 @@ class ProcessPool:
         finally:
             _held.reset(token)
             self._put(group.name, process)
+
+    def start(self, group: ProcessGroup) -> None:
+        """Start a process of a group, if there is none, and do not wait until it is ready."""
+        self._leave_parent()
+        with self._changed, contextlib.suppress(ToolError):
+            if not self._count.get(group.name):
+                self._idle.setdefault(group.name, []).append(self._started(group))
 
     def close(self) -> None:
         """End all processes."""
@@ -121,35 +128,48 @@ class ProcessPool:
         for process in idle:
             process.close()
 
-    def _take(self, group: Group, number: int) -> ToolProcess:
-        if self._owner != os.getpid():
-            self.close()  # forked: those processes are the parent's
+    def _take(self, group: ProcessGroup, number: int) -> ToolProcess:
+        self._leave_parent()
         with waiting_for_others():
-            with self._changed:
-                while True:
-                    idle = self._idle.setdefault(group.name, [])
-                    while idle:
-                        # The last to come: if few are needed, the others rest and end.
-                        at = next((i for i in reversed(range(len(idle))) if number in idle[i].loaded), -1)
-                        process = idle.pop(at)
-                        if process.is_alive:
-                            return process
-                        self._forget(group.name, process)
-                    if self._count.get(group.name, 0) < group.most:
-                        process = ToolProcess(group.memory, group.confinement)
-                        self._count[group.name] = self._count.get(group.name, 0) + 1
-                        self._all.add(process)
-                        break
-                    self._changed.wait(1.0)
-                    if is_given_up():
-                        raise OutOfTime
+            process = self._next(group, number)
             try:
                 process.wait()
             except BaseException:
                 with self._changed:
                     self._forget(group.name, process)
+                    self._changed.notify_all()
+                process.close()
                 raise
             return process
+
+    def _next(self, group: ProcessGroup, number: int) -> ToolProcess:
+        """A process that waits, or a new one, or the first that is put back."""
+        with self._changed:
+            while True:
+                idle = self._idle.setdefault(group.name, [])
+                while idle:
+                    # The last to come: if few are needed, the others rest and end.
+                    at = next((i for i in reversed(range(len(idle))) if number in idle[i].loaded), -1)
+                    process = idle.pop(at)
+                    if process.is_alive:
+                        return process
+                    self._forget(group.name, process)
+                if self._count.get(group.name, 0) < group.most:
+                    return self._started(group)
+                self._changed.wait(1.0)
+                if is_given_up():
+                    raise OutOfTime
+
+    def _started(self, group: ProcessGroup) -> ToolProcess:
+        process = ToolProcess(group.memory, group.confinement)
+        self._count[group.name] = self._count.get(group.name, 0) + 1
+        self._all.add(process)
+        return process
+
+    def _leave_parent(self) -> None:
+        """In a forked process: those processes are its parent's."""
+        if self._owner != os.getpid():
+            self.close()
 
     def _put(self, group: str, process: ToolProcess) -> None:
         ended = []
@@ -208,7 +228,11 @@ class ToolProcesses(BackendLoader):
             group = replace(group, confinement=_of_model(local))
         return InProcess(self.pool, local, group, Work(next(_numbers), place, "", options))
 
-    def plain(self, tool: Tool) -> Backend:
+    def start(self) -> None:
+        """Start a process for plain functions of this package in the background, if there is none."""
+        self.pool.start(self._group(NATIVE, MAX_NATIVE))
+
+    def plain(self, tool: PlainTool) -> Backend:
         """A plain function that is called in a process, or in this one."""
         local, place = PlainFunction(tool), name_of(tool)
         if not place:
@@ -220,12 +244,12 @@ class ToolProcesses(BackendLoader):
             group = replace(group, confinement=None)
         return InProcess(self.pool, local, group, Work(next(_numbers), "", place, ()))
 
-    def _group(self, name: str, most: int) -> Group:
+    def _group(self, name: str, most: int) -> ProcessGroup:
         working = self._memory or int(MEMORY_SHARE * machine_memory())
         idle = working
         if not self._memory and name.partition(" ")[0] in (NATIVE, FUNCTIONS):
             working, idle = min(working, NATIVE_MEMORY), min(working, NATIVE_KEPT)
-        return Group(name, most, Memory(working, idle), Confinement())
+        return ProcessGroup(name, most, Memory(working, idle), Confinement())
 
 
 def _of_model(backend: Backend) -> Confinement | None:
@@ -246,7 +270,7 @@ class InProcess:
     error, now and whenever it is made again.
     """
 
-    def __init__(self, pool: ProcessPool, local: Backend, group: Group, work: Work) -> None:
+    def __init__(self, pool: ProcessPool, local: Backend, group: ProcessGroup, work: Work) -> None:
         self.pool = pool
         self.local = local
         self.group = group
@@ -282,6 +306,8 @@ class InProcess:
         try:
             return self._run(calls)
         except CannotImport as error:
+            if self.group.confinement is not None and self.group.confinement.only:
+                raise ToolError(str(error)) from None
             log.warning("%s works in this process, since another cannot import it: %s", self.work, error)
             self._here = True
             return self.local(calls)

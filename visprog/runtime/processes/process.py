@@ -27,8 +27,11 @@ from .transfer import Transfer, packed_error, unpacked_error
 
 _BOOT = """
 import json, sys
-descriptor, sys.path[:], confined = json.loads(sys.argv.pop())
+descriptor, sys.path[:], only, confined = json.loads(sys.argv.pop())
 from visprog.sandbox import confine_tools
+if only:
+    from importlib import import_module
+    import_module(only).get_ready()
 how = confine_tools(**confined) if confined else {}
 from visprog.runtime.processes.worker import main
 main(descriptor, how)
@@ -68,10 +71,13 @@ class Confinement:
     Attributes:
         network: Whether it may open connections until it has answered its first batch, to load what it needs.
         writable: Further folders in which it may change files.
+        only: Name of the one module that it works with. That is imported and gets ready, by its function `get_ready`;
+            from then on no file can be opened.
     """
 
     network: bool = False
     writable: tuple[str, ...] = ()
+    only: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ class ToolProcess:
                     sys.executable,
                     "-c",
                     _BOOT,
-                    json.dumps([theirs.fileno(), sys.path, self._rules(confinement)]),
+                    json.dumps([theirs.fileno(), sys.path, *self._rules(confinement)]),
                 ],
                 stdin=subprocess.DEVNULL,
                 env=_environment(confinement, self._folder),
@@ -142,11 +148,13 @@ class ToolProcess:
         self._channel = Channel(ours)
         self._transfer = Transfer(self._channel, host=True)
 
-    def _rules(self, confinement: Confinement | None) -> dict[str, Any]:
+    def _rules(self, confinement: Confinement | None) -> tuple[str, dict[str, Any]]:
         if confinement is None:
-            return {}
+            return "", {}
+        if confinement.only:
+            return confinement.only, {"readable": []}
         writable = [self._folder, "/dev", *confinement.writable]
-        return {"writable": writable, "network": confinement.network}
+        return "", {"writable": writable, "network": confinement.network}
 
     @property
     def pid(self) -> int:
@@ -308,6 +316,8 @@ class ToolProcess:
 def _environment(confinement: Confinement | None, folder: str) -> dict[str, str]:
     """The variables of a process. One that opens no connections has no use for keys."""
     found = {**os.environ, "TMPDIR": folder}
+    if confinement is not None and confinement.only:  # threads before it is confined would not be
+        found |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     if confinement is None:
         return found
     return {key: value for key, value in found.items() if confinement.network or not _SECRET.search(key)}
