@@ -20,6 +20,7 @@ from torch import Tensor
 
 from visprog.models import load_model
 from visprog.models.bert import IGNORED
+from visprog.models.blip2.model import encode_tokens
 from visprog.models.regions import Regions, Targets
 
 LENGTH, REGIONS, SHAPE = 24, 36, {"hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 1536}
@@ -157,6 +158,10 @@ def blip2(batch: Batch) -> dict[str, tuple[Run, Run]]:
             images, batch.tokens, batch.mask.long(), use_image_text_matching_head=head
         ).logits_per_image
 
+    def tokens_of(images: Tensor) -> Tensor:
+        tokens: Tensor = encode_tokens(ours.image_encoder, images)
+        return tokens
+
     def contrast() -> Tensor:
         similarity: Tensor = ours.similarity(
             ours.encode_images(images)[1], ours.encode_texts(batch.tokens)[1]
@@ -166,7 +171,7 @@ def blip2(batch: Batch) -> dict[str, tuple[Run, Run]]:
     return {
         "BLIP-2, contrast": (contrast, lambda: want(False)),
         "BLIP-2, training step of matching": (
-            step(ours, lambda: loss(ours.pair_logits(ours.encode_images(images)[0], batch.tokens), match)),
+            step(ours, lambda: loss(ours.pair_logits(tokens_of(images), batch.tokens), match)),
             step(theirs, lambda: loss(want(True), match)),
         ),
     }
