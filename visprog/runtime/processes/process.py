@@ -199,7 +199,7 @@ class ToolProcess:
                 "calls": form,
                 "cut_off": self._cut_off,
             }
-            self._channel.send(head, body)
+            self._transfer.send(head, body)
             self.loaded.add(work.number)
             while True:
                 message = self._receive()
@@ -288,7 +288,7 @@ class ToolProcess:
         except Exception as error:
             self._channel.send({"op": "answer", "error": packed_error(error)})
         else:
-            self._channel.send({"op": "answer", "value": form}, body)
+            self._transfer.send({"op": "answer", "value": form}, body)
 
     # -- its end -----------------------------------------------------------------------------------
 
