@@ -125,7 +125,9 @@ class Agent:
             self.recording.close()
 
     def __repr__(self) -> str:
-        return f"<Agent: planner {self.planner.name}, {len(self.registry.called)} tools>"
+        here = [name for name, tool in self.registry.called.items() if not self.host.process_of(tool)]
+        unbounded = f", not bounded: {', '.join(here)}" if 0 < len(here) < len(self.registry.called) else ""
+        return f"<Agent: planner {self.planner.name}, {len(self.registry.called)} tools{unbounded}>"
 
     def __enter__(self) -> Agent:
         return self

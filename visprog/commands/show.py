@@ -46,11 +46,13 @@ def list_tools(
         tool = registry.find(name)
         if not json:
             options = _options(tool, backends[tool.name]).values()
-            print_tool(tool, backends[tool.name], {str(option): option.description for option in options})
-        return Result({"status": "ok", **_described(tool, backends[tool.name])})
+            described = {str(option): option.description for option in options}
+            print_tool(tool, backends[tool.name], described, host.process_of(tool))
+        return Result({"status": "ok", **_described(tool, backends[tool.name], host.process_of(tool))})
     if not json:
         print_tools(registry, backends)
-    return Result({"status": "ok", "tools": [_described(t, backends[n]) for n, t in registry.items()]})
+    found = [_described(t, backends[n], host.process_of(t)) for n, t in registry.items()]
+    return Result({"status": "ok", "tools": found})
 
 
 def doctor(config: ConfigOption = None, json: JsonOption = False) -> Result:
@@ -75,7 +77,7 @@ def doctor(config: ConfigOption = None, json: JsonOption = False) -> Result:
     )
 
 
-def _described(tool: Any, backend: str) -> dict[str, Any]:
+def _described(tool: Any, backend: str, process: str) -> dict[str, Any]:
     return {
         "name": tool.name,
         "signature": tool.signature,
@@ -84,6 +86,7 @@ def _described(tool: Any, backend: str) -> dict[str, Any]:
         "pure": tool.pure,
         "parameters": tool.schema(),
         "sees": tool.sees.nothing or tool.sees.summary,
+        "process": process,
         "backend": backend,
         "default_backend": tool.default_backend,
         "backends": tool.backend_paths,

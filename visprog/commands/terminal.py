@@ -156,13 +156,14 @@ def print_tools(registry: Registry, backends: Mapping[str, str]) -> None:
     out.print(Text("\nvisprog tools NAME shows one of them.", style="dim"))
 
 
-def print_tool(tool: Tool, backend: str, options: Mapping[str, str]) -> None:
+def print_tool(tool: Tool, backend: str, options: Mapping[str, str], process: str) -> None:
     """Everything that is known of one tool.
 
     Args:
         tool: The tool.
         backend: Name of its backend in force.
         options: Options of that backend, each as it is declared, with its description.
+        process: Name of the process that it works in; empty for that of the host.
     """
     out = _console()
     out.print(Text(tool.signature, style="bold"))
@@ -176,6 +177,10 @@ def print_tool(tool: Tool, backend: str, options: Mapping[str, str]) -> None:
         out.print(Text(f"\nCannot answer here: {tool.sees.nothing}"))
     if tool.pure:
         out.print(Text("\nA helper: it runs with the program and costs no call."))
+    elif process:
+        out.print(Text(f"\nIts process: {process}"))
+    else:
+        out.print(Text("\nIt works in the process of the host, where nothing can end it: it is not bounded."))
     for name, path in tool.backend_paths.items():
         marks = [
             m

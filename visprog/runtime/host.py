@@ -104,6 +104,17 @@ class Host:
         chosen = self.config.tools.get(tool.name, ToolConfig()).backend
         return (chosen or tool.default_backend) if tool.backends else ""
 
+    def process_of(self, tool: Tool) -> str:
+        """The name of the process that a tool works in; empty if it had to stay in that of the host, where nothing can
+        end it."""
+        if tool.pure:
+            return "program"
+        try:
+            backend: object = self.batcher(tool).backend
+        except Exception:  # a backend that cannot be made says why when it is called
+            return "none"
+        return str(getattr(backend, "works_in", "") or getattr(backend, "process", ""))
+
     @cached_property
     def in_force(self) -> Registry:
         """The registry for planners and the check: each tool says what its backend in force can see."""

@@ -275,6 +275,7 @@ class InProcess:
         self.local = local
         self.group = group
         self.at_once = group.most
+        self.works_in = group.name
         self.work = work
         self._here = False
         self._working: dict[int, ToolProcess] = {}
