@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
 
 from visprog.cli import main
 from visprog.commands.trust import trust
 from visprog.config import Config, ToolConfig, default_files
 from visprog.errors import ConfigError
+from visprog.files.limits import SizeLimits, limits, use_limits
 from visprog.registry import chosen_registry
 
 
@@ -253,3 +255,39 @@ def test_tools_can_be_left_out() -> None:
     assert "find_circles" not in registry and "find_polygons" in registry
     with pytest.raises(ConfigError, match="no tool 'find_circle'; did you mean 'find_circles'"):
         chosen_registry(Config.of({"without_tools": ["find_circle"]}))
+
+
+def test_limits_of_size() -> None:
+    assert Config.of({"limits": {"list_items": 5}}).limits == SizeLimits(list_items=5)
+    assert Config().changed({"limits": {"values": 9}}, of="f()").limits.values == 9
+    for table, message in (
+        ({"list_item": 5}, r"\[limits\] has no key 'list_item'; did you mean 'list_items'"),
+        ({"values": 0}, "'values' must be a whole number of at least 1, not 0"),
+        ({"values": True}, "whole number"),
+        ({"values": "many"}, "whole number"),
+        (3, "'limits' must be a table"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Config.of({"limits": table})
+
+
+def test_a_found_file_lowers_limits_only() -> None:
+    Path("visprog.toml").write_text("[limits]\nnew_pixels = 1000\nvalues = 20000\n")
+    assert Config.load().limits == SizeLimits(new_pixels=1000)
+    Path("visprog.toml").write_text("[limits]\nnew_pixels = 400000001\nvalues = 5\n")
+    with pytest.raises(ConfigError, match=r"sets 'limits.new_pixels', which can .* lift a limit"):
+        Config.load()
+    assert Config.load("visprog.toml").limits.values == 5
+
+
+def test_commands_read_files_within_the_limits(capsys: pytest.CaptureFixture[str]) -> None:
+    PIL.Image.new("RGB", (200, 200)).save("a.bmp")
+    Path("mine.toml").write_text("[limits]\nfile_bytes = 1000\n")
+    Path("p.py").write_text("def answer(image):\n    return image.width\n")
+    before = limits()
+    try:
+        assert main(["run", "p.py", "a.bmp", "--config", "mine.toml"]) == 1
+        assert "a.bmp: it is larger than 0.000953674 MiB" in capsys.readouterr().err
+    finally:
+        use_limits(before)
+    assert main(["run", "p.py", "a.bmp"]) == 0

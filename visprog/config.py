@@ -13,6 +13,9 @@ it sets plain data only: no code, no models, no addresses.
     without_tools = ["find_circles"]    # tools that programs may not call
     max_pixels = 200_000_000            # larger images are refused
 
+    [limits]                            # sizes: docs/limits.md
+    new_pixels = 100_000_000
+
     [planner_options]
     base_url = "http://localhost:8000/v1"
 
@@ -27,11 +30,12 @@ import math
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from .errors import ConfigError, close_match
+from .files.limits import SizeLimits
 from .files.plain_text import decode_text
 from .files.reading import printable, read_file
 from .trust import config_home, is_trusted
@@ -44,8 +48,19 @@ MAX_VOTES = 100
 MAX_BYTES = 1 << 20
 """Maximum size of a file of settings or examples."""
 
-_PLAIN = ("tools", "without_tools", "repairs", "votes", "fallback", "calls", "seconds", "require", "cache")
-"""Keys that a file found in the working folder may set."""
+_PLAIN = (
+    "tools",
+    "without_tools",
+    "repairs",
+    "votes",
+    "fallback",
+    "calls",
+    "seconds",
+    "require",
+    "cache",
+    "limits",
+)
+"""Keys that a file found in the working folder may set; limits of size only to less than their defaults."""
 
 _PATHS = ("model", "labels")
 _LISTS = {
@@ -91,6 +106,7 @@ class Config:
         cache: Megabytes of tool results kept in memory.
         allow_url: Whether images may be downloaded from http and https addresses.
         max_pixels: Maximum width times height of an image; larger images are refused.
+        limits: Further limits of size, the table `[limits]`.
     """
 
     planner: str = "embedded"
@@ -107,6 +123,7 @@ class Config:
     cache: int = 256
     allow_url: bool = False
     max_pixels: int = 100_000_000
+    limits: SizeLimits = field(default_factory=SizeLimits)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None) -> Config:
@@ -139,8 +156,9 @@ class Config:
             risky = _risky(tomllib.loads(decode_text(data)))
             if risky:
                 raise ConfigError(
-                    f"{path}, found in the working folder, sets {', '.join(risky)}, which can run code or send data "
-                    f"elsewhere: read it, then trust it with 'visprog trust', or name it with --config {path}"
+                    f"{path}, found in the working folder, sets {', '.join(risky)}, which can run code, send data "
+                    "elsewhere or lift a limit: read it, then trust it with 'visprog trust', or name it with "
+                    f"--config {path}"
                 )
         return config
 
@@ -179,6 +197,7 @@ class Config:
             name: _tool(name, table, folder) for name, table in _table(values, "tools").items()
         }
         values["planner_options"] = _table(values, "planner_options")
+        values["limits"] = SizeLimits.of(values.get("limits", {}))
         for name, what in _LISTS.items():
             given = values.get(name, ())
             if isinstance(given, str) or not isinstance(given, Sequence):
@@ -285,6 +304,8 @@ def _risky(raw: Mapping[str, Any]) -> list[str]:
         for key, value in raw.items()
         if key not in _PLAIN and (key, value) != ("planner", "embedded")
     ]
+    lifted = asdict(SizeLimits())
+    found += [f"'limits.{name}'" for name, value in raw.get("limits", {}).items() if value > lifted[name]]
     for name, table in raw.get("tools", {}).items():
         settings = table if isinstance(table, Mapping) else {"backend": table}
         found += [

@@ -48,7 +48,7 @@ class Refused(ToolError):
 
 
 class BudgetExceeded(VisprogError):
-    """A run that used up its budget of tool calls or seconds."""
+    """A run that used up its budget of tool calls, of seconds, or of pixels of new images."""
 
 
 class NotRecorded(VisprogError):

@@ -35,7 +35,7 @@ def hide_under_emoji(pixels: Pixels, rows: slice, columns: slice, emoji: str) ->
     window = pixels[y : y + visible.height, x : x + visible.width]
     canvas = PIL.Image.fromarray(np.ascontiguousarray(window))
     canvas.paste(visible, (0, 0), visible)
-    window[:] = canvas
+    window[:] = np.asarray(canvas)
 
 
 @lru_cache(maxsize=16)

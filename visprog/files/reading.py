@@ -7,9 +7,6 @@ import os
 import stat
 from typing import BinaryIO
 
-MAX_BYTES = 256 * 1024 * 1024
-"""Bound of an encoded image."""
-
 _CHUNK = 1 << 20
 
 _SPECIAL = {

@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from visprog.errors import ImageError, VisprogError
-from visprog.files.reading import MAX_BYTES, printable, read_file
+from visprog.files.limits import limits
+from visprog.files.reading import printable, read_file
 
 TIMEOUT = 900.0
 """Seconds to wait for an answer; the server has its own limit."""
@@ -200,7 +201,7 @@ def _read(image: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
         )
     path, shown = os.fsdecode(image), printable(image)
     try:
-        return printable(os.path.basename(path)), read_file(path, MAX_BYTES)
+        return printable(os.path.basename(path)), read_file(path, limits().file_bytes)
     except FileNotFoundError:
         raise ImageError(f"no such file: {shown}") from None
     except IsADirectoryError:

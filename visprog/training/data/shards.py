@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from visprog.files.limits import limits
 from visprog.files.plain_text import decode_text, parse_json
-from visprog.files.reading import MAX_BYTES
 from visprog.values.endings import IMAGE_ENDINGS
 
 from .samples import BadSample, DataError, Pair, decode
@@ -181,8 +181,8 @@ def _key(name: str) -> str:
 def content(place: Place, ending: str) -> bytes:
     """One of the files of a sample."""
     offset, size = place.parts[ending]
-    if size > MAX_BYTES:
-        raise BadSample(place.name, f"a file of it is larger than {MAX_BYTES >> 20} MiB")
+    if size > limits().file_bytes:
+        raise BadSample(place.name, f"a file of it is larger than {limits().file_bytes / 2**20:g} MiB")
     try:
         with open(place.shard, "rb") as file:
             file.seek(offset)
