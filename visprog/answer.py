@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any, Literal, get_args
 
 from .check.diagnostics import Diagnostic
-from .errors import Refused, VisprogError
+from .errors import MAX_ERROR, Refused, VisprogError, readable
 from .files.limits import limits
 from .files.plain_text import parse_json
 from .llm.chat import Tokens
@@ -81,6 +81,9 @@ class Answer:
     level: str = ""
     cautions: tuple[str, ...] = ()
     _read_from: Mapping[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", readable(self.message, MAX_ERROR))
 
     def __bool__(self) -> bool:
         raise TypeError(

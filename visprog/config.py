@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import ConfigError, close_match
-from .files.limits import SizeLimits
+from .files.limits import MAX_SETTINGS_BYTES, SizeLimits
 from .files.plain_text import decode_text
 from .files.reading import printable, read_file
 from .trust import config_home, is_trusted
@@ -44,9 +44,6 @@ FILE_NAME = "visprog.toml"
 
 MAX_VOTES = 100
 """Maximum number of programs that are sampled per question."""
-
-MAX_BYTES = 1 << 20
-"""Maximum size of a file of settings or examples."""
 
 _PLAIN = (
     "tools",
@@ -291,7 +288,7 @@ def _hint(name: str, known: Sequence[str]) -> str:
 
 def _content(path: Path) -> bytes:
     try:
-        return read_file(path, MAX_BYTES)
+        return read_file(path, MAX_SETTINGS_BYTES)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot read the configuration {printable(path)}: {why}") from None

@@ -88,7 +88,7 @@ def color_shares(image: Coloured, colors: Sequence[str]) -> list[float]:
 
 
 def _share_in_light(
-    wanted: tuple[str, str], lit: LitColors, lightness: NDArray[np.float64], weights: NDArray[np.float64]
+    wanted: tuple[str, str], lit: LitColors, lightness: NDArray[np.float32], weights: NDArray[np.float64]
 ) -> float:
     """Share, 0 to 1, of the pixels (N,) of an object in a photograph that are of a colour and tone."""
     total = max(float(weights.sum()), 1e-9)

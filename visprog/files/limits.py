@@ -8,6 +8,9 @@ from typing import Any
 
 from ..errors import ConfigError, close_match
 
+MAX_SETTINGS_BYTES = 1 << 20
+"""Maximum size of a file of settings, of a user's examples, or of a recipe."""
+
 
 @dataclass(frozen=True)
 class SizeLimits:
