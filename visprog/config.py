@@ -29,7 +29,7 @@ from __future__ import annotations
 import math
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -58,6 +58,11 @@ _PLAIN = (
     "limits",
 )
 """Keys that a file found in the working folder may set; limits of size only to less than their defaults."""
+
+_OFFLINE = (
+    "none", "basic", "bundled", "embedded", "opencv", "onnx", "best", "haar", "yunet", "grabcut", "rapidocr",
+)  # fmt: skip
+"""Backends that a file found in the working folder may choose: they fetch nothing, and send nothing anywhere."""
 
 _PATHS = ("model", "labels")
 _LISTS = {
@@ -132,35 +137,47 @@ class Config:
         Raises:
             ConfigError: The file is missing or broken, or holds an unknown key or a wrong value.
         """
+        return cls.load_with_origins(path)[0]
+
+    @classmethod
+    def load_with_origins(cls, path: str | os.PathLike[str] | None = None) -> tuple[Config, dict[str, str]]:
+        """The settings in force, and where each comes from that is not a default. Raises `ConfigError` as `load` does.
+
+        Returns:
+            The settings; and by dotted key, such as "tools.detect.model", the path of the file or the name of the
+            environment variable.
+        """
         chosen = path or os.environ.get("VISPROG_CONFIG")
-        if chosen:
-            config = cls.read(Path(chosen))
-        else:
-            config = next((cls._found(f) for f in default_files() if f.is_file()), cls())
-        return config._with_environment()
+        file = Path(chosen) if chosen else next((f for f in default_files() if f.is_file()), None)
+        config, origins = cls(), dict[str, str]()
+        if file is not None:
+            config, raw = cls._parsed(file, _content(file)) if chosen else cls._found(file)
+            origins = dict.fromkeys(_dotted(raw), str(file.absolute()))
+        return config._with_environment(origins), origins
 
     @classmethod
     def read(cls, path: Path) -> Config:
         """Read one file that the user names, without the environment. Raises `ConfigError` as `load` does."""
-        return cls._parsed(path, _content(path))
+        return cls._parsed(path, _content(path))[0]
 
     @classmethod
-    def _found(cls, path: Path) -> Config:
+    def _found(cls, path: Path) -> tuple[Config, dict[str, Any]]:
         """Read a file that was found, not named. That of the working folder must be plain data, or trusted."""
         data = _content(path)
-        config = cls._parsed(path, data)
+        config, raw = cls._parsed(path, data)
         if path == default_files()[0] and not is_trusted(path, data):
-            risky = _risky(tomllib.loads(decode_text(data)))
+            risky = _risky(raw)
             if risky:
                 raise ConfigError(
-                    f"{path}, found in the working folder, sets {', '.join(risky)}, which can run code, send data "
-                    "elsewhere or lift a limit: read it, then trust it with 'visprog trust', or name it with "
-                    f"--config {path}"
+                    f"{path}, found in the working folder, sets {', '.join(risky)}, which can run code, fetch models, "
+                    "send data elsewhere or lift a limit: read it, then trust it with 'visprog trust', or name it "
+                    f"with --config {path}"
                 )
-        return config
+        return config, raw
 
     @classmethod
-    def _parsed(cls, path: Path, data: bytes) -> Config:
+    def _parsed(cls, path: Path, data: bytes) -> tuple[Config, dict[str, Any]]:
+        """The settings in a file, and the file as plain data."""
         try:
             raw = tomllib.loads(decode_text(data))
         except tomllib.TOMLDecodeError as error:
@@ -172,7 +189,7 @@ class Config:
         except ValueError as error:
             raise ConfigError(f"{printable(path)} {error}") from None
         try:
-            return cls.of(raw, path.parent)
+            return cls.of(raw, path.parent), raw
         except ConfigError as error:
             raise ConfigError(f"{printable(path)}: {error}") from None
 
@@ -224,13 +241,15 @@ class Config:
             if not all(isinstance(t, str) for t in getattr(self, name)):
                 raise ConfigError(f"'{name}' must be a list of {what}")
 
-    def _with_environment(self) -> Config:
+    def _with_environment(self, origins: dict[str, str]) -> Config:
+        """A copy with what environment variables set, which are added to the origins."""
         found: dict[str, Any] = {}
         for name in ("planner", "require"):
             if value := os.environ.get(f"VISPROG_{name.upper()}"):
                 found[name] = value
         if value := os.environ.get("VISPROG_EXTRA_TOOLS"):
             found["extra_tools"] = tuple(v.strip() for v in value.split(",") if v.strip())
+        origins |= {name: f"VISPROG_{name.upper()}" for name in found}
         config = replace(self, **found)
         for key, value in os.environ.items():
             if key.startswith("VISPROG_TOOL_"):
@@ -239,6 +258,9 @@ class Config:
                     config = config.with_backend(f"{name}={value}")
                 except ConfigError as error:
                     raise ConfigError(f"{key}: {error}") from None
+                for known in [k for k in origins if k.startswith(f"tools.{name}.")]:
+                    del origins[known]
+                origins |= {f"tools.{name}.{k}": key for k in ("backend", *config.tools[name].options)}
         config._check()
         return config
 
@@ -294,6 +316,20 @@ def _content(path: Path) -> bytes:
         raise ConfigError(f"cannot read the configuration {printable(path)}: {why}") from None
 
 
+def _dotted(raw: Mapping[str, Any]) -> Iterator[str]:
+    """The keys of a file of settings: "calls", "tools.detect.model"."""
+    for key, value in raw.items():
+        if key == "tools":
+            for name, table in value.items():
+                yield from (
+                    f"tools.{name}.{each}" for each in (table if isinstance(table, Mapping) else ["backend"])
+                )
+        elif isinstance(value, Mapping):
+            yield from (f"{key}.{each}" for each in value)
+        else:
+            yield key
+
+
 def _risky(raw: Mapping[str, Any]) -> list[str]:
     """The keys of a file that set more than plain data, as they are written."""
     found = [
@@ -308,7 +344,7 @@ def _risky(raw: Mapping[str, Any]) -> list[str]:
         found += [
             f"'tools.{name}.{key}'"
             for key, value in settings.items()
-            if (":" in value if key == "backend" else not isinstance(value, int | float))
+            if (value not in _OFFLINE if key == "backend" else not isinstance(value, int | float))
         ]
     return found
 
