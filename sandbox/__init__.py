@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .engine import Namespace as Namespace
     from .engine import RestrictedEngine as RestrictedEngine
     from .execution import current_line as current_line
+    from .execution import extend_time as extend_time
     from .library import Library as Library
     from .library import ValueType as ValueType
     from .limits import Limits as Limits
@@ -72,6 +73,7 @@ _HOME = {
     "check": "checker",
     "current_line": "execution",
     "entry": "desugar",
+    "extend_time": "execution",
     "has_result": "desugar",
     "parse": "parsing",
     "statements": "desugar",
