@@ -65,7 +65,7 @@ def painted(image: Image) -> Image:
 
 def run_within(**limits: int) -> Run:
     registry = Registry([take, paint, whole, upper, left, mask, painted])
-    return Host(registry, Config(limits=SizeLimits(**limits))).new_run()
+    return Host(registry, Config(in_process=True, limits=SizeLimits(**limits))).new_run()
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_program_can_catch_it_and_go_on() -> None:
         "try:\n    take('x' * 5000)\nexcept Exception as error:\n    answer = str(error)[:20]\nreturn answer"
     )
     source = "def answer(image):\n" + "".join(f"    {line}\n" for line in program.splitlines())
-    with Agent(planner="embedded", registry=Registry([take])) as agent:
+    with Agent(planner="embedded", registry=Registry([take]), in_process=True) as agent:
         answer = agent.run(source, IMAGE)
     assert answer.value == "take: 'what' holds a"[:20], answer
 
@@ -157,7 +157,9 @@ def test_masks_count_by_their_memory() -> None:
 
 def test_a_program_beyond_its_pixels_ends_with_an_outcome() -> None:
     source = "def answer(image):\n    made = [paint(image, i) for i in range(100)]\n    return len(made)\n"
-    with Agent(planner="embedded", registry=Registry([paint]), limits={"new_pixels": 60 * 80 * 10}) as agent:
+    with Agent(
+        planner="embedded", registry=Registry([paint]), in_process=True, limits={"new_pixels": 60 * 80 * 10}
+    ) as agent:
         answer = agent.run(source, IMAGE)
     assert answer.status == "error"
     assert "raise 'new_pixels' under [limits]" in answer.message
@@ -170,3 +172,12 @@ def test_a_question_has_a_number_of_images() -> None:
             with pytest.raises(ImageError, match="3 images at most"):
                 agent.run("def answer(images):\n    return len(images)\n", *images)
         assert agent.run("def answer(images):\n    return len(images)\n", *[IMAGE] * 3).value == 3
+
+
+def test_crops_that_a_process_returns_are_still_views() -> None:
+    run = Host(Registry([paint, upper]), Config(limits=SizeLimits(new_pixels=60 * 80))).new_run()
+    made = run.call(paint, IMAGE, 1)
+    for image in (IMAGE, made):
+        assert run.call(upper, image).size == (80, 30)
+    with pytest.raises(RunEnded):
+        run.call(paint, IMAGE, 2)
