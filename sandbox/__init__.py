@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .checker import check as check
+    from .confine import confine_tools as confine_tools
+    from .confine import cut_off as cut_off
     from .desugar import RESULT as RESULT
     from .desugar import entry as entry
     from .desugar import has_result as has_result
@@ -71,7 +73,9 @@ _HOME = {
     "TYPE_ATTRIBUTES": "policy",
     "ValueType": "library",
     "check": "checker",
+    "confine_tools": "confine",
     "current_line": "execution",
+    "cut_off": "confine",
     "entry": "desugar",
     "extend_time": "execution",
     "has_result": "desugar",

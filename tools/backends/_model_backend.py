@@ -27,6 +27,7 @@ class ModelBackend:
         dtype: "float32", "bfloat16", "float16"; "auto" is the checkpoint's own.
     """
 
+    confined = True
     tool: ClassVar[str]
     default_model: ClassVar[str]
     _prepare: Callable[..., Any]

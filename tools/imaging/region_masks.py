@@ -122,7 +122,9 @@ def region_mask(image: Image, region: Located, window: Window | None = None) -> 
 
     def local(points: Any) -> NDArray[np.int32]:
         places = np.array([[p.x - x, p.y - y] for p in points])
-        sixteenths: NDArray[np.int32] = np.round(places.clip(-1e8, 1e8) * 16).astype(np.int32)  # drawn with shift=4
+        sixteenths: NDArray[np.int32] = np.round(places.clip(-1e8, 1e8) * 16).astype(
+            np.int32
+        )  # drawn with shift=4
         return sixteenths
 
     if (mask := _mask_of(region)) is not None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from ..errors import contained
 from .function import as_form, finished
-
-if TYPE_CHECKING:
-    from .declaration import Tool
 
 Options: TypeAlias = tuple[tuple[str, Any], ...]
 """Keyword arguments of a backend's constructor, sorted by name."""
@@ -21,7 +18,8 @@ class Backend(Protocol):
 
     `__init__(self, model: str | None = None, **options)` must be quick; weights are loaded at the first call.
     One that cannot see everything says so in its attribute `sees`, a `visprog.registry.sees.Sees`. Optional too:
-    `process`, the name of the process that it works in ("host" for that of the host); `at_once`, the number of batches
+    `process`, the name of the process that it works in ("host" for that of the host); `confined`, whether that needs no
+    more than its weights, so that it can be confined; `at_once`, the number of batches
     that it can work on at the same time; `interrupt(thread)`, which ends the batch that a thread waits for.
     """
 
@@ -31,12 +29,25 @@ class Backend(Protocol):
         ...
 
 
+class PlainTool(Protocol):
+    """What is needed of a tool to call its function."""
+
+    @property
+    def function(self) -> Callable[..., Any]: ...
+
+    @property
+    def parameters(self) -> Sequence[Any]: ...
+
+    @property
+    def alone(self) -> bool: ...
+
+
 class PlainFunction:
     """A plain function as a backend: one call after another, an exception in the place of its result."""
 
     AT_ONCE = 64
 
-    def __init__(self, tool: Tool) -> None:
+    def __init__(self, tool: PlainTool) -> None:
         self.tool = tool
         self.at_once = 1 if tool.alone else self.AT_ONCE
 
@@ -78,7 +89,7 @@ class BackendLoader:
         """What is held for a class and options, and called with batches: here the backend itself."""
         return make(**dict(options))
 
-    def plain(self, tool: Tool) -> Backend:
+    def plain(self, tool: PlainTool) -> Backend:
         """What does the work of a tool that is a plain function."""
         return PlainFunction(tool)
 

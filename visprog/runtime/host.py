@@ -42,6 +42,7 @@ from .cache import MISSING, Cache, holds_picture
 from .call import Call
 from .events import CallEnded, CallStarted, Emitter
 from .new_pixels import NewPixels
+from .processes.decoder import DECODERS
 from .processes.pool import PROCESSES
 from .summary import summary
 
@@ -90,6 +91,8 @@ class Host:
         self.config = _resolved(registry, config or Config())
         self.recording = recording
         self.loader = loader or (BACKENDS if self.config.in_process else PROCESSES)
+        if not self.config.in_process:
+            DECODERS.start()
         self.discreet = False
         self.cache = Cache(self.config.cache)
         self.traffic = Traffic()

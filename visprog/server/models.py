@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from visprog.errors import ToolError
-from visprog.registry import Backend, BackendLoader, Tool
-from visprog.registry.loader import Options
+from visprog.registry import Backend, BackendLoader
+from visprog.registry.loader import Options, PlainTool
 from visprog.registry.sees import NOT_SAID
 
 WEIGHTS = ("*.safetensors", "*.onnx")
@@ -77,7 +77,7 @@ class Models(BackendLoader):
             weights.backends.append(managed)
         return managed
 
-    def plain(self, tool: Tool) -> Backend:
+    def plain(self, tool: PlainTool) -> Backend:
         """What does the work of a plain function, which has no weights."""
         return self.loader.plain(tool)
 

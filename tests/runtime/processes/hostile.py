@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import os
+import queue
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -66,6 +71,51 @@ def obey(image: Image, order: str) -> str:
         case "caution":
             caution("look again")
     return f"{order} done"
+
+
+@tool(cache=False)
+def attempt(image: Image, what: str) -> str:
+    """Tries something that a confined process must not do; what came of it."""
+    try:
+        match what:
+            case "read":
+                Path("/etc/passwd").read_bytes()
+            case "write":
+                Path(image.name, "written").write_text("x")
+            case "write a temporary file":
+                with tempfile.NamedTemporaryFile("w") as file:
+                    file.write("x")
+            case "connect":
+                socket.create_connection(("127.0.0.1", 9), timeout=1)
+            case "socket":
+                socket.socket().close()
+            case "socket in an older thread":
+                _asked.set()
+                return _answers.get(timeout=10)
+            case "run":
+                subprocess.run(["true"], check=True)
+            case "signal":
+                os.kill(os.getppid(), 0)
+            case "keys":
+                return ",".join(key for key in os.environ if "KEY" in key or "TOKEN" in key)
+            case "threads":
+                threading.Thread(target=_ask_later, daemon=True).start()
+    except OSError as error:
+        return type(error).__name__
+    return "done"
+
+
+_asked = threading.Event()
+_answers: queue.Queue[str] = queue.Queue()
+
+
+def _ask_later() -> None:
+    _asked.wait()
+    try:
+        socket.socket().close()
+        _answers.put("done")
+    except OSError as error:
+        _answers.put(type(error).__name__)
 
 
 @tool(cache=False)

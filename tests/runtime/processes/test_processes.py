@@ -55,7 +55,7 @@ def running(pid: int) -> bool:
 def test_tools_work_in_another_process(processes: ToolProcesses) -> None:
     run = host(processes).new_run()
     (pid,) = {run.call(hostile.process_id, IMAGE) for _ in range(3)}
-    assert pid != os.getpid() and processes.pool.processes()["native"] >= 1
+    assert pid != os.getpid() and processes.pool.processes()["functions"] >= 1
 
 
 @pytest.mark.parametrize("order", ["sleep", "loop", "hold", "deaf", "child"])

@@ -9,15 +9,16 @@ from typing import Any
 
 from ...registry import Tool
 from ...registry.function import innermost
+from ...registry.loader import PlainTool
 
 
-def name_of(found: Tool | Callable[..., Any]) -> str:
+def name_of(found: PlainTool | Callable[..., Any]) -> str:
     """ "module:qualified name" of a tool, class or function; empty if another process could not import it.
 
     What is defined in a notebook, in the script that runs, or inside a function, has no name, and neither has what
     its module has under that name no more.
     """
-    function = found.function if isinstance(found, Tool) else found
+    function: Any = getattr(found, "function", found)
     inner = innermost(function)
     module, qualname = getattr(inner, "__module__", None), getattr(inner, "__qualname__", "")
     loaded = sys.modules.get(module or "")

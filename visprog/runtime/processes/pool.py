@@ -13,24 +13,30 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from ...errors import ToolError
-from ...registry import Backend, BackendLoader, Tool
-from ...registry.loader import Options, PlainFunction
+from ...registry import Backend, BackendLoader
+from ...registry.loader import Options, PlainFunction, PlainTool
 from ...values.codec import fingerprint
 from ..batcher import OutOfTime, is_given_up, waiting_for_others
 from .names import name_of
-from .process import CannotImport, Crashed, Memory, ToolProcess, Work
+from .process import CannotImport, Confinement, Crashed, Memory, ToolProcess, Work
 
 log = logging.getLogger(__name__)
 
 NATIVE = "native"
-"""Name of the processes in which plain functions work, and backends that load little."""
+"""Name of the processes in which plain functions work, and backends that load little: those of this package."""
+FUNCTIONS = "functions"
+"""Name of the processes in which plain functions of others work."""
+BUNDLED = "bundled"
+"""Name of the process in which the bundled models work."""
+OWN = "visprog."
 MAX_NATIVE = 16
-"""Maximum number of those; there are as many as work at the same time."""
+"""Maximum number of processes for plain functions; there are as many as work at the same time."""
 IDLE_SECONDS = 60.0
 """Seconds after which a process that nobody uses ends, if another one waits beside it."""
 MEMORY_SHARE = 0.75
@@ -38,6 +44,23 @@ NATIVE_MEMORY = 4 << 30
 NATIVE_KEPT = 1 << 30
 MAX_REMEMBERED = 1000
 """Number of calls of a tool that are remembered because they crashed its process."""
+
+
+@dataclass(frozen=True)
+class ProcessGroup:
+    """Processes that do the same work.
+
+    Attributes:
+        name: Of the group.
+        most: Maximum number of processes in it.
+        memory: What each may take.
+        confinement: How far each is confined; None if it is not.
+    """
+
+    name: str
+    most: int
+    memory: Memory
+    confinement: Confinement | None
 
 
 class ProcessPool:
@@ -52,29 +75,34 @@ class ProcessPool:
         atexit.register(self.close)
 
     @contextmanager
-    def process(self, group: str, most: int, memory: Memory, number: int) -> Iterator[ToolProcess]:
+    def process(self, group: ProcessGroup, number: int) -> Iterator[ToolProcess]:
         """A process of a group that works for nobody else.
 
         Args:
-            group: Its name.
-            most: Maximum number of processes in it.
-            memory: What each may take.
+            group: That it belongs to.
             number: Of the work that it is wanted for: one that has done that before is preferred.
 
         Raises:
             ToolError: It cannot be started.
         """
         held = _held.get()
-        if group in held:  # a tool there has called the host, and waits
-            yield held[group]
+        if group.name in held:  # a tool there has called the host, and waits
+            yield held[group.name]
             return
-        process = self._take(group, most, memory, number)
-        token = _held.set({**held, group: process})
+        process = self._take(group, number)
+        token = _held.set({**held, group.name: process})
         try:
             yield process
         finally:
             _held.reset(token)
-            self._put(group, process)
+            self._put(group.name, process)
+
+    def start(self, group: ProcessGroup) -> None:
+        """Start a process of a group, if there is none, and do not wait until it is ready."""
+        self._leave_parent()
+        with self._changed, contextlib.suppress(ToolError):
+            if not self._count.get(group.name):
+                self._idle.setdefault(group.name, []).append(self._started(group))
 
     def close(self) -> None:
         """End all processes."""
@@ -100,35 +128,48 @@ class ProcessPool:
         for process in idle:
             process.close()
 
-    def _take(self, group: str, most: int, memory: Memory, number: int) -> ToolProcess:
-        if self._owner != os.getpid():
-            self.close()  # forked: those processes are the parent's
+    def _take(self, group: ProcessGroup, number: int) -> ToolProcess:
+        self._leave_parent()
         with waiting_for_others():
-            with self._changed:
-                while True:
-                    idle = self._idle.setdefault(group, [])
-                    while idle:
-                        # The last to come: if few are needed, the others rest and end.
-                        at = next((i for i in reversed(range(len(idle))) if number in idle[i].loaded), -1)
-                        process = idle.pop(at)
-                        if process.is_alive:
-                            return process
-                        self._forget(group, process)
-                    if self._count.get(group, 0) < most:
-                        process = ToolProcess(memory)
-                        self._count[group] = self._count.get(group, 0) + 1
-                        self._all.add(process)
-                        break
-                    self._changed.wait(1.0)
-                    if is_given_up():
-                        raise OutOfTime
+            process = self._next(group, number)
             try:
                 process.wait()
             except BaseException:
                 with self._changed:
-                    self._forget(group, process)
+                    self._forget(group.name, process)
+                    self._changed.notify_all()
+                process.close()
                 raise
             return process
+
+    def _next(self, group: ProcessGroup, number: int) -> ToolProcess:
+        """A process that waits, or a new one, or the first that is put back."""
+        with self._changed:
+            while True:
+                idle = self._idle.setdefault(group.name, [])
+                while idle:
+                    # The last to come: if few are needed, the others rest and end.
+                    at = next((i for i in reversed(range(len(idle))) if number in idle[i].loaded), -1)
+                    process = idle.pop(at)
+                    if process.is_alive:
+                        return process
+                    self._forget(group.name, process)
+                if self._count.get(group.name, 0) < group.most:
+                    return self._started(group)
+                self._changed.wait(1.0)
+                if is_given_up():
+                    raise OutOfTime
+
+    def _started(self, group: ProcessGroup) -> ToolProcess:
+        process = ToolProcess(group.memory, group.confinement)
+        self._count[group.name] = self._count.get(group.name, 0) + 1
+        self._all.add(process)
+        return process
+
+    def _leave_parent(self) -> None:
+        """In a forked process: those processes are its parent's."""
+        if self._owner != os.getpid():
+            self.close()
 
     def _put(self, group: str, process: ToolProcess) -> None:
         ended = []
@@ -175,31 +216,51 @@ class ToolProcesses(BackendLoader):
         self.pool = ProcessPool()
         self._memory = memory
 
-    def memory(self, group: str) -> Memory:
-        """What a process of a group may take."""
-        most = self._memory or int(MEMORY_SHARE * machine_memory())
-        if not self._memory and group.partition(" ")[0] == NATIVE:
-            most = min(most, NATIVE_MEMORY)
-            return Memory(most, min(most, NATIVE_KEPT))
-        return Memory(most, most)
-
     def hold(self, name: str, make: Callable[..., Backend], options: Options) -> Backend:
         """A backend whose calls are answered in a process, or the backend itself."""
         local = make(**dict(options))
-        place = name_of(make)
-        group = group_of(local, place)
-        if not place or group == "host":
+        place, said = name_of(make), getattr(local, "process", "")
+        if not place or said == "host":
             return local
-        most = MAX_NATIVE if group == NATIVE else 1
-        return InProcess(self, local, group, most, Work(next(_numbers), place, "", options))
+        folder, model = getattr(local, "folder", None), getattr(local, "model", None)
+        group = self._group(str(said or folder or model or place), MAX_NATIVE if said == NATIVE else 1)
+        if said not in (NATIVE, BUNDLED):
+            group = replace(group, confinement=_of_model(local))
+        return InProcess(self.pool, local, group, Work(next(_numbers), place, "", options))
 
-    def plain(self, tool: Tool) -> Backend:
+    def start(self) -> None:
+        """Start a process for plain functions of this package in the background, if there is none."""
+        self.pool.start(self._group(NATIVE, MAX_NATIVE))
+
+    def plain(self, tool: PlainTool) -> Backend:
         """A plain function that is called in a process, or in this one."""
         local, place = PlainFunction(tool), name_of(tool)
         if not place:
             return local
-        group, most = (f"{NATIVE} {place}", 1) if tool.alone else (NATIVE, MAX_NATIVE)
-        return InProcess(self, local, group, most, Work(next(_numbers), "", place, ()))
+        own = place.startswith(OWN)
+        name = NATIVE if own else FUNCTIONS
+        group = self._group(f"{name} {place}" if tool.alone else name, 1 if tool.alone else MAX_NATIVE)
+        if not own:  # what a function of somebody else needs, nobody knows
+            group = replace(group, confinement=None)
+        return InProcess(self.pool, local, group, Work(next(_numbers), "", place, ()))
+
+    def _group(self, name: str, most: int) -> ProcessGroup:
+        working = self._memory or int(MEMORY_SHARE * machine_memory())
+        idle = working
+        if not self._memory and name.partition(" ")[0] in (NATIVE, FUNCTIONS):
+            working, idle = min(working, NATIVE_MEMORY), min(working, NATIVE_KEPT)
+        return ProcessGroup(name, most, Memory(working, idle), Confinement())
+
+
+def _of_model(backend: Backend) -> Confinement | None:
+    """How far the process of a model is confined: it may fetch a model that is not here yet."""
+    if not getattr(backend, "confined", False):
+        return None
+    if getattr(backend, "folder", None) is not None:
+        return Confinement()
+    return Confinement(
+        network=True, writable=(os.environ.get("HF_HOME", os.path.expanduser("~/.cache/huggingface")),)
+    )
 
 
 class InProcess:
@@ -209,11 +270,11 @@ class InProcess:
     error, now and whenever it is made again.
     """
 
-    def __init__(self, owner: ToolProcesses, local: Backend, group: str, most: int, work: Work) -> None:
-        self.owner = owner
+    def __init__(self, pool: ProcessPool, local: Backend, group: ProcessGroup, work: Work) -> None:
+        self.pool = pool
         self.local = local
         self.group = group
-        self.at_once = most
+        self.at_once = group.most
         self.work = work
         self._here = False
         self._working: dict[int, ToolProcess] = {}
@@ -238,13 +299,15 @@ class InProcess:
 
     def unload(self) -> None:
         """End the processes that hold its weights, where no batch is in them."""
-        if self.group != NATIVE:
-            self.owner.pool.end_group(self.group)
+        if self.group.most == 1:
+            self.pool.end_group(self.group.name)
 
     def _results(self, calls: list[dict[str, Any]]) -> list[Any]:
         try:
             return self._run(calls)
         except CannotImport as error:
+            if self.group.confinement is not None and self.group.confinement.only:
+                raise ToolError(str(error)) from None
             log.warning("%s works in this process, since another cannot import it: %s", self.work, error)
             self._here = True
             return self.local(calls)
@@ -261,9 +324,8 @@ class InProcess:
                 return [self._remember(calls[0], first, second)]
 
     def _run(self, calls: list[dict[str, Any]]) -> list[Any]:
-        pool, thread = self.owner.pool, threading.get_ident()
-        memory = self.owner.memory(self.group)
-        with pool.process(self.group, self.at_once, memory, self.work.number) as process:
+        thread = threading.get_ident()
+        with self.pool.process(self.group, self.work.number) as process:
             before = self._working.get(thread)
             self._working[thread] = process
             try:
@@ -283,13 +345,6 @@ class InProcess:
 
     def _remembered(self, call: dict[str, Any]) -> str:
         return self._crashed.get(fingerprint(call), "") if self._crashed else ""
-
-
-def group_of(backend: Backend, name: str) -> str:
-    """The group of processes that a backend works in: what its attribute `process` says, else one for its weights."""
-    said = getattr(backend, "process", "")
-    weights = getattr(backend, "folder", None) or getattr(backend, "model", None)
-    return str(said or weights or name)
 
 
 def machine_memory() -> int:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +27,16 @@ from .transfer import Transfer, packed_error, unpacked_error
 
 _BOOT = """
 import json, sys
-descriptor, path = json.loads(sys.argv.pop())
-sys.path[:] = path
+descriptor, sys.path[:], only, confined = json.loads(sys.argv.pop())
+from visprog.sandbox import confine_tools
+if only:
+    from importlib import import_module
+    import_module(only).get_ready()
+how = confine_tools(**confined) if confined else {}
 from visprog.runtime.processes.worker import main
-main(descriptor)
+main(descriptor, how)
 """
+_SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 START_SECONDS = 60.0
 """Seconds within which a process must be ready."""
 _LOOK = 0.2
@@ -57,6 +65,22 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Confinement:
+    """How far a process is confined: it starts no programs, and changes files in a temporary folder of its own alone.
+
+    Attributes:
+        network: Whether it may open connections until it has answered its first batch, to load what it needs.
+        writable: Further folders in which it may change files.
+        only: Name of the one module that it works with. That is imported and gets ready, by its function `get_ready`;
+            from then on no file can be opened.
+    """
+
+    network: bool = False
+    writable: tuple[str, ...] = ()
+    only: str = ""
+
+
+@dataclass(frozen=True)
 class Work:
     """What a process can be asked to do.
 
@@ -78,8 +102,10 @@ class ToolProcess:
 
     Args:
         memory: What it may take.
+        confinement: How far it is confined; None for what does as it likes.
 
     Attributes:
+        how: Which mechanisms of confinement took hold.
         loaded: Numbers of the work that it has done.
         idle_since: Time of `time.monotonic` since which it works for nobody.
 
@@ -87,18 +113,30 @@ class ToolProcess:
         ToolError: It cannot be started.
     """
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, confinement: Confinement | None = None) -> None:
         self.memory = memory
+        self.how: dict[str, Any] = {}
+        self._cut_off = confinement is not None and confinement.network
         self.loaded: set[int] = set()
         self.idle_since = 0.0
         self._ready = False
         self._ended = ""
         self._lock = threading.Lock()
-        ours, theirs = socket.socketpair()
         try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise ToolError(f"a process for tools cannot be started: {error}") from None
+        try:
+            self._folder = tempfile.mkdtemp(prefix="visprog-")
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _BOOT, json.dumps([theirs.fileno(), sys.path])],
+                [
+                    sys.executable,
+                    "-c",
+                    _BOOT,
+                    json.dumps([theirs.fileno(), sys.path, *self._rules(confinement)]),
+                ],
                 stdin=subprocess.DEVNULL,
+                env=_environment(confinement, self._folder),
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,  # Ctrl-C is for the host; and what it starts ends with it
             )
@@ -109,6 +147,14 @@ class ToolProcess:
             theirs.close()
         self._channel = Channel(ours)
         self._transfer = Transfer(self._channel, host=True)
+
+    def _rules(self, confinement: Confinement | None) -> tuple[str, dict[str, Any]]:
+        if confinement is None:
+            return "", {}
+        if confinement.only:
+            return confinement.only, {"readable": []}
+        writable = [self._folder, "/dev", *confinement.writable]
+        return "", {"writable": writable, "network": confinement.network}
 
     @property
     def pid(self) -> int:
@@ -132,6 +178,8 @@ class ToolProcess:
             message = None
         if message is None or message.head.get("op") != "ready":
             raise ToolError(f"a process for tools did not start: {self.end()}")
+        how = message.head.get("how")
+        self.how = how if isinstance(how, dict) else {}
         self._ready = True
 
     def run(self, work: Work, calls: list[dict[str, Any]]) -> list[Any]:
@@ -145,7 +193,12 @@ class ToolProcess:
         try:
             self._transfer.forget_oldest()
             form, body = self._transfer.pack(calls)
-            head = {"op": "run", "work": [work.number, work.backend, work.tool, work.options], "calls": form}
+            head = {
+                "op": "run",
+                "work": [work.number, work.backend, work.tool, work.options],
+                "calls": form,
+                "cut_off": self._cut_off,
+            }
             self._channel.send(head, body)
             self.loaded.add(work.number)
             while True:
@@ -251,12 +304,23 @@ class ToolProcess:
                     os.killpg(self.pid, signal.SIGKILL)
                 code = self._process.wait()
                 self._ended = why if killed and why else _words(code)
+                shutil.rmtree(self._folder, ignore_errors=True)
         return self._ended
 
     def close(self) -> None:
         """End it, and release its descriptors; nobody uses it any more."""
         self.end("it is not needed any more")
         self._channel.close()
+
+
+def _environment(confinement: Confinement | None, folder: str) -> dict[str, str]:
+    """The variables of a process. One that opens no connections has no use for keys."""
+    found = {**os.environ, "TMPDIR": folder}
+    if confinement is not None and confinement.only:  # threads before it is confined would not be
+        found |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    if confinement is None:
+        return found
+    return {key: value for key, value in found.items() if confinement.network or not _SECRET.search(key)}
 
 
 def _words(code: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,25 @@ MAX_HELD = 256 << 20
 """Bytes of images that two processes know, beyond which the oldest are forgotten."""
 MAX_KNOWN = 256
 """Number of images that two processes know, at most."""
+
+
+class _Reader(Reader):
+    """Reads bytes and arrays too, which are no values of programs."""
+
+    def __init__(
+        self, image: Callable[[Any], Image], pixels: Callable[[str], NDArray[Any]], body: bytearray
+    ) -> None:
+        super().__init__(image, pixels)
+        self._body = body
+
+    def value(self, data: Any) -> Any:
+        """The value of a form; raises as `Reader.value`."""
+        match data:
+            case {"type": "bytes", "at": [int() as start, int() as end]}:
+                return bytes(self._body[start:end])
+            case {"type": "levels", "pixels": str() as text}:
+                return self.pixels(text)
+        return super().value(data)
 
 
 class Transfer:
@@ -53,6 +72,15 @@ class Transfer:
         """
         body = bytearray()
 
+        def other(value: Any) -> dict[str, Any]:
+            if isinstance(value, bytes):
+                start = len(body)
+                body.extend(value)
+                return {"type": "bytes", "at": [start, len(body)]}
+            if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype in (bool, np.uint8):
+                return {"type": "levels", "pixels": pixels(value)}
+            raise TypeError(f"a value of type {type(value).__name__} cannot be handed to another process")
+
         def pixels(array: NDArray[Any]) -> str:
             flat = np.packbits(array) if array.dtype == bool else np.ascontiguousarray(array, np.uint8)
             start = len(body)
@@ -60,7 +88,7 @@ class Transfer:
             kind = "bits" if array.dtype == bool else "bytes"
             return f"{kind} {start} {array.shape[0]} {array.shape[1]}"
 
-        writer = Writer(pixels=pixels, other=_cannot_cross)
+        writer = Writer(pixels=pixels, other=other)
         writer.image = self._write_image  # type: ignore[method-assign]
         return writer.value(value), body
 
@@ -83,7 +111,7 @@ class Transfer:
             return np.unpackbits(flat, count=height * width).view(bool).reshape(height, width)
 
         try:
-            return Reader(lambda form: self._known[form["n"]], pixels).value(data)
+            return _Reader(lambda form: self._known[form["n"]], pixels, body).value(data)
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
             raise Closed(f"a value that is none: {error}") from None
         except VisprogError as error:
@@ -226,7 +254,3 @@ def unpacked_error(form: Any) -> Exception:
             other: type[Exception] = type(name if name.isidentifier() else "Error", (Exception,), {})
             return other(message)
     raise Closed("an error that is none")
-
-
-def _cannot_cross(value: Any) -> Any:
-    raise TypeError(f"a value of type {type(value).__name__} cannot be handed to another process")

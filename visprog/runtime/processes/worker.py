@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from visprog.sandbox import cut_off
+
 from ...errors import ToolError, contained
 from ...registry import Tool, cautions, through_host
 from ...registry.loader import PlainFunction
@@ -22,12 +24,18 @@ _ORPHAN_CHECK = 1.0
 """Seconds between two looks at whether the host still lives."""
 
 
-def main(descriptor: int) -> None:
-    """Answer batches until the host closes the channel."""
+def main(descriptor: int, how: dict[str, Any]) -> None:
+    """Answer batches until the host closes the channel.
+
+    Args:
+        descriptor: Of the socket to the host.
+        how: Which mechanisms of confinement took hold.
+    """
     os.dup2(2, 1)  # what tools print must not get among the output of a command
     threading.Thread(target=_end_with_host, args=(os.getppid(),), daemon=True).start()
     server = ToolServer(Channel(socket.socket(fileno=descriptor)))
     try:
+        server.channel.send({"op": "ready", "how": how})
         server.serve()
     except Closed:
         os._exit(0)
@@ -51,10 +59,6 @@ class ToolServer:
         Raises:
             Closed: The host has ended.
         """
-        self.channel.send({"op": "ready"})
-        return self._serve()
-
-    def _serve(self) -> Message:
         while True:
             message = self.channel.receive()
             assert message is not None
@@ -86,6 +90,8 @@ class ToolServer:
         if declared is not None and len(results) == len(calls):
             results = [_typed(declared, *each) for each in zip(results, calls, strict=True)]
         forms = [self._packed(result, body) for result in results]
+        if message.head["cut_off"] and not all(isinstance(result, Exception) for result in results):
+            cut_off()  # its weights are loaded
         self.channel.send({"op": "results", "results": forms, "cautions": collected}, body)
 
     def _packed(self, result: Any, body: bytearray) -> dict[str, Any]:
@@ -104,7 +110,7 @@ class ToolServer:
         """Call another tool through the host, with its settings, cache and budget."""
         form, body = self.transfer.pack(tool.bind(*args, **kwargs))
         self.channel.send({"op": "call", "tool": [tool.name, name_of(tool)], "arguments": form}, body)
-        answer = self._serve()
+        answer = self.serve()
         if "error" in answer.head:
             raise unpacked_error(answer.head["error"])
         return self.transfer.unpack(answer.head["value"], answer.body)
