@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,9 @@ def find_codes(image: Image) -> Iterator[tuple[str, Box]]:
     """Contents and boxes, in the frame of the root, of the QR codes in an image. Some come more than once."""
     if min(image.size) < MIN_SIDE:
         return
+    scales = (1.0, 2.0) if max(image.size) <= MAX_DOUBLED_SIDE else (1.0,)
     for tile in _tiles(image):
-        yield from _find(tile)
+        yield from _find(tile, scales)
 
 
 def _tiles(image: Image) -> Iterator[Image]:
@@ -48,13 +49,18 @@ def _tiles(image: Image) -> Iterator[Image]:
         yield image.crop(image.to_root(Box(start, 0, end, short) if wide else Box(0, start, short, end)))
 
 
-def _find(image: Image) -> Iterator[tuple[str, Box]]:
-    """Contents and boxes, in the frame of the root, of the QR codes in an image of moderate length."""
+def _find(image: Image, scales: Sequence[float]) -> Iterator[tuple[str, Box]]:
+    """Contents and boxes, in the frame of the root, of the QR codes in an image of moderate length.
+
+    Args:
+        image: The image.
+        scales: Scales at which it is searched.
+    """
     import cv2
 
     grey = cv2.cvtColor(np.ascontiguousarray(image.pixels), cv2.COLOR_RGB2GRAY)
     grey = cv2.copyMakeBorder(grey, RIM, RIM, RIM, RIM, cv2.BORDER_REPLICATE)
-    for scale in (1.0, 2.0) if max(image.size) <= MAX_DOUBLED_SIDE else (1.0,):
+    for scale in scales:
         pixels = grey
         if scale != 1:
             pixels = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
