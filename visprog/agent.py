@@ -20,6 +20,7 @@ from .check import Diagnostic, check
 from .check.dry_run import LIBRARY, dry_run
 from .config import Config
 from .errors import ConfigError, MissingExtra, PlannerError, Refused, VisprogError, readable
+from .files.limits import SizeLimits, use_limits
 from .files.plain_text import read_text
 from .planner.base import Plan, Planner, PlannerLike, PlanRequest, total_tokens
 from .planner.factory import make_planner
@@ -103,6 +104,8 @@ class Agent:
                 f"Agent() has no argument '{misplaced}'; a backend is chosen with backends={{'{misplaced}': …}}"
             )
         self.config = _config(config).changed(settings, of="Agent()")
+        if self.config.limits != SizeLimits():
+            use_limits(self.config.limits)
         if registry is None:
             registry = chosen_registry(self.config)
         self.registry = registry | further_tools(tools)

@@ -7,7 +7,6 @@ run. With HF_HUB_OFFLINE=1 nothing is downloaded, and the local cache is used.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from visprog.errors import MissingExtra, ToolError, first_line
+from visprog.files.limits import limits
+from visprog.files.plain_text import read_json
+from visprog.files.reading import read_file
 
 from ._backend_file import LAYOUT, backend_file, folder_of
 
@@ -277,7 +279,7 @@ def _siglip_cleaner(folder: Path) -> Callable[[str], str] | None:
     from visprog.models.siglip import canonical
 
     file = folder / "tokenizer_config.json"
-    settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    settings = read_json(file) if file.is_file() else {}
     cleaners = {"SiglipTokenizer": canonical, "GemmaTokenizer": str.lower, "Siglip2Tokenizer": str.lower}
     return cleaners.get(settings.get("tokenizer_class", "").removesuffix("Fast"))
 
@@ -319,7 +321,7 @@ def checkpoint_digest(source: CheckpointSource) -> str:
         folder = source.folder or fetch(source.name)
         digest = blake2b(digest_size=16)
         for file in sorted(folder.glob("*.json")):
-            digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+            digest.update(file.name.encode() + b"\0" + read_file(file, limits().text_bytes) + b"\0")
         for file in sorted(folder.glob("*.safetensors")):
             status = file.stat()
             digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\0".encode())
@@ -437,7 +439,7 @@ def _hub_config(model: str) -> dict[str, Any]:
 
 
 def _read_config(file: Path) -> dict[str, Any]:
-    config = json.loads(file.read_text(encoding="utf-8"))
+    config = read_json(file)
     if not isinstance(config, dict):
         raise ValueError("config.json holds no JSON object")
     return config

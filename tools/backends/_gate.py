@@ -7,7 +7,6 @@ scenes that are darker, wider or fuller than any that they were taught.
 
 from __future__ import annotations
 
-import json
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import overload
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visprog.errors import Refused
+from visprog.files.plain_text import read_json
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
@@ -151,5 +151,5 @@ def _detector(gate: Path) -> OwlSearch:
 @cache
 def _classifier(gate: Path) -> tuple[NDArray[np.float32], float]:
     """Weights, of the mean, deviation, maximum and minimum of each feature, and bias."""
-    raw = json.loads((gate / "gate.json").read_text(encoding="utf-8"))
+    raw = read_json(gate / "gate.json")
     return np.array(raw["weights"], np.float32), float(raw["bias"])

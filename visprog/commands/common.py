@@ -150,12 +150,14 @@ def load_settings(
 ) -> Config:
     """The settings in force, with the changes of the command line."""
     from ..config import Config
+    from ..files.limits import use_limits
 
     config = Config.load(path)
     for text in backends or ():
         config = config.with_backend(text)
     given = {name: value for name, value in given.items() if value}
     config = replace(config, extra_tools=(*config.extra_tools, *(tools or ())), **given)
+    use_limits(config.limits)
     _import_from_here(config)
     return config
 
@@ -213,10 +215,11 @@ def with_standard_input(images: Sequence[str]) -> list[str | bytes]:
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError("'-' reads an image from standard input: pipe one in, or name a file")
     from ..errors import ImageError
-    from ..files.reading import MAX_BYTES, read_stream
+    from ..files.limits import limits
+    from ..files.reading import read_stream
 
     try:
-        data = read_stream(sys.stdin.buffer, MAX_BYTES, "standard input")
+        data = read_stream(sys.stdin.buffer, limits().file_bytes, "standard input")
     except OSError as error:
         raise ImageError(f"cannot read standard input: {error.strerror or error}") from None
     if not data:

@@ -44,11 +44,13 @@ def report(config: Config | None = None, path: str | os.PathLike[str] | None = N
     from .. import __version__
 
     problems: list[str] = []
+    origins: dict[str, str] = {}
     try:
-        config = config or Config.load(path)
+        loaded, origins = Config.load_with_origins(path)
     except VisprogError as error:
         problems.append(str(error))
-        config = Config()
+        loaded = Config()
+    config = config or loaded
     extras = _extras()
     problems += _torchvision_problem()
     result: dict[str, Any] = {
@@ -56,7 +58,7 @@ def report(config: Config | None = None, path: str | os.PathLike[str] | None = N
         "python": platform.python_version(),
         "executable": sys.executable,
         "platform": platform.platform(),
-        "config": {"file": _config_file(path), "environment": _environment()},
+        "config": {"file": _config_file(path), "environment": _environment(), "origins": origins},
         "planner": _planner(config),
         "packages": {name: version(name) for name in _requirements("")},
         "extras": extras,

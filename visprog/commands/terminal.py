@@ -218,6 +218,7 @@ def print_doctor(report: Mapping[str, Any]) -> None:
         ("python", f"{report['python']} at {report['executable']}"),
         ("platform", report["platform"]),
         ("configuration", report["config"]["file"] or "no file; defaults"),
+        ("settings", _origins(report["config"]["origins"])),
         ("variables set", ", ".join(report["config"]["environment"]) or "none"),
         ("planner", planner["name"] + weights),
         ("sandbox", level),
@@ -243,6 +244,15 @@ def print_doctor(report: Mapping[str, Any]) -> None:
         out.print(Text.assemble(("problem: ", "bold red"), plain(problem)))
     if not report["problems"]:
         out.print(Text("no problems found", style="bold green"))
+
+
+def _origins(origins: Mapping[str, str]) -> str:
+    """Where settings come from: "calls, votes from FILE; planner from VARIABLE; all others are defaults"."""
+    keys: dict[str, list[str]] = {}
+    for key, origin in origins.items():
+        keys.setdefault(origin, []).append(key)
+    parts = [f"{', '.join(names)} from {origin}" for origin, names in keys.items()]
+    return "; ".join([*parts, "all others are defaults" if parts else "all are defaults"])
 
 
 def _table(*columns: str) -> Table:

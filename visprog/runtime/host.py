@@ -36,10 +36,12 @@ from ..registry.loader import PlainFunction
 from ..registry.sees import NOT_SAID, Sees
 from ..registry.types import Unfit, coerce, render
 from ..values.codec import fingerprint
+from .argument_limits import check_arguments
 from .batcher import Batcher, OutOfTime, Traffic
 from .cache import MISSING, Cache, holds_picture
 from .call import Call
 from .events import CallEnded, CallStarted, Emitter
+from .new_pixels import NewPixels
 from .processes.decoder import DECODERS
 from .processes.pool import PROCESSES
 from .summary import summary
@@ -193,7 +195,7 @@ _active: ContextVar[tuple[Tool, ...]] = ContextVar("visprog_active", default=())
 
 @dataclass
 class Run:
-    """One run of a program: its calls so far, and what is left of its budget.
+    """One run of a program: its calls so far, and what is left of its budget of calls, seconds and new pixels.
 
     As a context manager it tells the host that a program runs: one that may soon call a tool, for whose call
     a batch may wait a little.
@@ -208,6 +210,7 @@ class Run:
     calls: list[Call] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
     waited: float = 0.0
+    pixels: NewPixels = field(default_factory=NewPixels, repr=False)
     _about_images: list[Any] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -269,6 +272,7 @@ class Run:
         number = self._started(tool, args, kwargs, caller) if self.emit is not None else 0
         try:
             arguments = tool.bind(*args, **kwargs)
+            check_arguments(tool.name, arguments, self.host.config.limits)
             key = self.host.key(tool, arguments) if tool.cache else None
             found: Any = MISSING if key is None else self.host.cache.get(key)
             cached = found is not MISSING
@@ -281,6 +285,7 @@ class Run:
                 if holds_picture(list(arguments.values())):
                     self._about_images.append(key)
             result, warned = found
+            self._count_pixels(arguments, result)
             return result
         except (ConfigError, NotRecorded) as failure:  # nothing that a program could do better
             result, error = None, str(failure)
@@ -376,6 +381,15 @@ class Run:
             return batcher(arguments, self)
         except OutOfTime:
             raise self._out_of_time(f"while {tool.name} worked") from None
+
+    def _count_pixels(self, arguments: Mapping[str, Any], result: Any) -> None:
+        most = self.host.config.limits.new_pixels
+        if self.pixels.count(arguments, result) > most:
+            raise RunEnded(
+                BudgetExceeded(
+                    f"the tools made images of more than {most:,} pixels together; raise 'new_pixels' under [limits]"
+                )
+            )
 
     def _spend(self, tool: Tool) -> None:
         config = self.host.config

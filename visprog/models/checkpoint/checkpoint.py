@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +9,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+from visprog.files import plain_text
 
 from .weights import SINGLE, few
 
@@ -28,10 +29,7 @@ def read_json(file: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is no JSON, or no object.
     """
-    try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is no JSON: {error}") from error
+    raw = plain_text.read_json(file)
     if not isinstance(raw, dict):
         raise ValueError(f"{file} holds no JSON object")
     return raw

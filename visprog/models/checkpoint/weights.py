@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from visprog.files.plain_text import decode_text, parse_json, read_json
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 """One file with all weights, or the list of the files that hold them: what `save_pretrained` writes."""
@@ -19,6 +20,9 @@ PRECISIONS = {
     "BOOL": torch.bool, "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
 }  # fmt: skip
 """Number formats by their names in safetensors files."""
+
+MAX_HEADER_BYTES = 100_000_000
+"""Maximum size of the header of a file of weights, as in the safetensors library."""
 
 
 def few(items: Iterable[object], most: int = 4) -> str:
@@ -59,7 +63,7 @@ def read_index(folder: Path) -> dict[str, str]:
         ValueError: it is no such list, or names a file outside the folder.
     """
     try:
-        found = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
+        found = read_json(folder / INDEX)["weight_map"]
         files: dict[str, str] = {str(key): str(file) for key, file in found.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / INDEX} holds no list of weights (weight_map)") from error
@@ -91,7 +95,9 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         raise ValueError(f"{file} is cut or damaged ({error}): download or save it again") from error
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-        header: dict[str, Any] = json.loads(stream.read(length))
+        if length > MAX_HEADER_BYTES:  # another file than the one that was checked
+            raise ValueError(f"{file} is cut or damaged: download or save it again")
+        header: dict[str, Any] = parse_json(decode_text(stream.read(length)))
         tensors = {}
         for name, entry in sorted(header.items(), key=lambda item: item[1].get("data_offsets", [0])[0]):
             if name not in names:  # "__metadata__"

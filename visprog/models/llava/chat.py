@@ -10,6 +10,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from visprog.files.plain_text import read_json
+
 from ..checkpoint.hub import locate
 from ..nn.generate import Beams, Sampling
 from ..preprocess.tokenizer import Tokenizer
@@ -168,7 +170,7 @@ class Chat:
             tokens_per_image: number of placeholders per image.
         """
         path = locate(source) / "chat.json"
-        settings = json.loads(path.read_text()) if path.is_file() else {}
+        settings = read_json(path) if path.is_file() else {}
         return cls(Tokenizer.from_pretrained(source), tokens_per_image, **settings)
 
     def _ids(self, text: str) -> list[int]:
