@@ -124,6 +124,7 @@ class Agent:
     def close(self) -> None:
         """End the workers that stand by, and the recording. The agent then answers no more."""
         self.sandbox.close()
+        self.host.close()
         if self.recording is not None:
             self.recording.close()
 

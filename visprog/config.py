@@ -74,10 +74,18 @@ _LISTS = {
 
 @dataclass(frozen=True)
 class ToolConfig:
-    """The backend of one tool: its name (empty: the default backend), and the options of its constructor."""
+    """The backend of one tool.
+
+    Attributes:
+        backend: its name; empty for the default backend.
+        options: of its constructor.
+        process: name of the process that it works in; backends of one name share it. "host" is that of the host. Empty
+            for the one that the backend chooses.
+    """
 
     backend: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    process: str = ""
 
     @classmethod
     def short(cls, text: str) -> ToolConfig:
@@ -108,6 +116,7 @@ class Config:
         require: "kernel" refuses to run if the operating system does not confine programs; "auto" warns.
         cache: Megabytes of tool results kept in memory.
         in_process: Whether tools work in the process of the host, where nothing can end them: for debugging.
+        process_memory: Megabytes of memory that each tool process may take; 0 for a share of this machine's.
         allow_url: Whether images may be downloaded from http and https addresses.
         max_pixels: Maximum width times height of an image; larger images are refused.
         limits: Further limits of size, the table `[limits]`.
@@ -126,6 +135,7 @@ class Config:
     require: Literal["auto", "kernel"] = "auto"
     cache: int = 256
     in_process: bool = False
+    process_memory: int = 0
     allow_url: bool = False
     max_pixels: int = 100_000_000
     limits: SizeLimits = field(default_factory=SizeLimits)
@@ -228,7 +238,14 @@ class Config:
         for name, type_ in (("planner", str), ("fallback", bool), ("in_process", bool), ("allow_url", bool)):
             if not isinstance(getattr(self, name), type_):
                 raise ConfigError(f"'{name}' must be a {type_.__name__}, not {getattr(self, name)!r}")
-        for name, least in (("repairs", 0), ("votes", 1), ("calls", 1), ("cache", 0), ("max_pixels", 1)):
+        for name, least in (
+            ("repairs", 0),
+            ("votes", 1),
+            ("calls", 1),
+            ("cache", 0),
+            ("process_memory", 0),
+            ("max_pixels", 1),
+        ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ConfigError(f"'{name}' must be a whole number of at least {least}, not {value!r}")
@@ -372,8 +389,10 @@ def _tool(name: str, table: Any, folder: Path | None) -> ToolConfig:
         raise ConfigError(f'[tools.{name}] must be a table with a backend, or "BACKEND:MODEL", not {table!r}')
     options = dict(table)
     backend = options.pop("backend", "")
-    if not isinstance(backend, str):
-        raise ConfigError(f"[tools.{name}]: 'backend' must be a name, not {backend!r}")
+    process = options.pop("process", "")
+    for key, text in (("backend", backend), ("process", process)):
+        if not isinstance(text, str):
+            raise ConfigError(f"[tools.{name}]: '{key}' must be a name, not {text!r:.80}")
     for key, value in options.items():
         if not isinstance(value, str | int | float | list):
             raise ConfigError(f"[tools.{name}]: '{key}' must be a text, a number or a list, not {value!r}")
@@ -381,4 +400,4 @@ def _tool(name: str, table: Any, folder: Path | None) -> ToolConfig:
         value = options.get(key)
         if folder is not None and isinstance(value, str) and (folder / value).exists():
             options[key] = str(folder / value)
-    return ToolConfig(backend, options)
+    return ToolConfig(backend, options, process)

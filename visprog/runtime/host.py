@@ -43,7 +43,7 @@ from .call import Call
 from .events import CallEnded, CallStarted, Emitter
 from .new_pixels import NewPixels
 from .processes.decoder import DECODERS
-from .processes.pool import PROCESSES
+from .processes.pool import PROCESSES, InProcess, ToolProcesses
 from .summary import summary
 
 if TYPE_CHECKING:
@@ -90,7 +90,9 @@ class Host:
         self.registry = registry
         self.config = _resolved(registry, config or Config())
         self.recording = recording
-        self.loader = loader or (BACKENDS if self.config.in_process else PROCESSES)
+        memory = self.config.process_memory
+        self._own = ToolProcesses(memory << 20) if memory and loader is None else None
+        self.loader = loader or (BACKENDS if self.config.in_process else self._own or PROCESSES)
         if not self.config.in_process:
             DECODERS.start()
         self.discreet = False
@@ -100,6 +102,11 @@ class Host:
         self._lock = threading.Lock()
         for name, chosen in self.config.tools.items():
             _check_choice(registry, name, chosen)
+
+    def close(self) -> None:
+        """End the tool processes that are this host's alone."""
+        if self._own is not None:
+            self._own.pool.close()
 
     def backend_of(self, tool: Tool) -> str:
         """The name of the backend in force; empty for a plain function."""
@@ -159,6 +166,8 @@ class Host:
                 chosen = self.config.tools.get(tool.name, ToolConfig())
                 try:
                     backend = tool.load(chosen.backend, chosen.key, self.loader)
+                    if chosen.process and isinstance(backend, InProcess):
+                        backend = backend.moved(chosen.process)
                 except TypeError as error:
                     name = self.backend_of(tool)
                     raise ConfigError(
@@ -470,7 +479,9 @@ def _check_choice(registry: Registry, name: str, chosen: ToolConfig) -> None:
         )
     tool = registry[name]
     if not tool.backends:
-        if chosen != ToolConfig() and not tool.replaces:  # one that replaces another may call that
+        if (
+            replace(chosen, process="") != ToolConfig() and not tool.replaces
+        ):  # one that replaces another may call that
             raise ConfigError(f"[tools.{name}]: {name} is a plain function and has no backends")
         return
     if chosen.backend and chosen.backend not in tool.backends and ":" not in chosen.backend:

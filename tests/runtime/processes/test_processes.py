@@ -19,7 +19,7 @@ from tests.runtime.processes import hostile
 from tests.small_tools import picture
 from visprog import Agent
 from visprog.config import Config
-from visprog.errors import Refused, ToolError
+from visprog.errors import ConfigError, Refused, ToolError
 from visprog.registry import BACKENDS, Registry, Tool, tool
 from visprog.runtime.batcher import OutOfTime
 from visprog.runtime.host import Host, RunEnded
@@ -82,6 +82,7 @@ def test_a_tool_that_hangs_ends_with_its_run(order: str, processes: ToolProcesse
         ("exit", "exit code 3"),
         ("kill", "SIGKILL, perhaps for want of memory"),
         ("close", "it ended with exit code"),
+        ("gpu", "its GPU failed: CUDA error: device-side assert triggered"),
     ],
 )
 def test_a_tool_that_crashes_is_an_error(order: str, how: str, processes: ToolProcesses) -> None:
@@ -247,6 +248,29 @@ def test_what_only_this_process_can_import_stays_here(
     run = Host(Registry([elsewhere_tools.where]), loader=processes).new_run()
     assert run.call(elsewhere_tools.where, IMAGE) == os.getpid()
     assert "another cannot import it" in caplog.text
+
+
+def test_backends_share_the_processes_that_the_settings_name() -> None:
+    made = ToolProcesses()
+    settings = {"rest": {"process": "mine"}, "obey": {"process": "mine"}, "process_id": {"process": "host"}}
+    run = Host(REGISTRY, Config.of({"tools": settings}), loader=made).new_run()
+    try:
+        assert run.call(hostile.process_id, IMAGE) == os.getpid()
+        run.call(hostile.rest, IMAGE, "a")
+        run.call(hostile.obey, IMAGE, "rest")
+        assert made.pool.processes() == {"mine (settings)": 1}
+    finally:
+        made.pool.close()
+    with pytest.raises(ConfigError, match=r"\[tools.rest\]: 'process' must be a name, not 3"):
+        Config.of({"tools": {"rest": {"process": 3}}})
+
+
+def test_the_memory_of_processes_is_a_setting() -> None:
+    with Agent(registry=REGISTRY, process_memory=300) as agent:
+        answer = agent.run('return obey(image, "memory")', IMAGE)
+        assert answer.status == "error" and "it took more than 300 MiB of memory" in answer.message
+        (pool,) = {agent.host.batcher(hostile.obey).backend.pool}
+    assert pool.processes() == {}
 
 
 def test_in_process_is_a_setting() -> None:

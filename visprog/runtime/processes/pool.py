@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import logging
 import os
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -18,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ...errors import ToolError
+from ...errors import ToolError, first_line
 from ...registry import Backend, BackendLoader
 from ...registry.loader import Options, PlainFunction, PlainTool
 from ...values.codec import fingerprint
@@ -292,6 +293,13 @@ class InProcess:
         results = iter(self._results(fresh) if fresh else [])
         return [ToolError(found) if found else next(results) for found in remembered]
 
+    def moved(self, process: str) -> Backend:
+        """The same in the process of another name; "host" is that of the host."""
+        if process == "host":
+            return self.local
+        group = replace(self.group, name=f"{process} (settings)", most=1)
+        return InProcess(self.pool, self.local, group, self.work)
+
     def interrupt(self, thread: int) -> None:
         """End the process that works for a thread of the host."""
         process = self._working.get(thread)
@@ -330,7 +338,12 @@ class InProcess:
             before = self._working.get(thread)
             self._working[thread] = process
             try:
-                return process.run(self.work, calls)
+                results = process.run(self.work, calls)
+                failures = (result for result in results if isinstance(result, Exception))
+                broken = next((error for error in failures if _BROKEN_GPU.search(str(error))), None)
+                if broken is not None:
+                    raise Crashed(process.end(f"its GPU failed: {first_line(broken)}"))
+                return results
             finally:
                 if before is None:
                     del self._working[thread]
@@ -346,6 +359,10 @@ class InProcess:
 
     def _remembered(self, call: dict[str, Any]) -> str:
         return self._crashed.get(fingerprint(call), "") if self._crashed else ""
+
+
+_BROKEN_GPU = re.compile("CUDA error|device-side assert|CUBLAS_STATUS|CUDNN_STATUS|HIP error")
+"""What errors say after which a process cannot use its GPU any more."""
 
 
 def machine_memory() -> int:
