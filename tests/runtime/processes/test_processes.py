@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from tests.runtime.processes import hostile
@@ -326,3 +327,20 @@ def test_processes_end_with_the_host() -> None:
                 break
             time.sleep(0.02)
         assert not running(pid)
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [("segfault", "crashed the process of the tool twice"), ("loop", "took more than 2 s while obey worked")],
+)
+def test_an_image_that_crashes_or_hangs_a_tool_is_one_error_of_many(
+    order: str, message: str, tmp_path: Path
+) -> None:
+    for number in range(12):
+        PIL.Image.new("RGB", (30 + number, 20)).save(tmp_path / f"{number:02}.png")
+    program = f'return obey(image, "{order}" if image.width in (33, 38) else "rest")'
+    with Agent(registry=REGISTRY, seconds=2.0) as agent:
+        results = list(agent.map("?", tmp_path, program=program, jobs=4, progress=False))
+    bad = {i for i, result in enumerate(results) if result.answer.status == "error"}
+    assert bad == {3, 8} and all(message in results[i].answer.message for i in bad)
+    assert all(result.answer.value == "rest done" for i, result in enumerate(results) if i not in bad)

@@ -176,7 +176,7 @@ class ProcessPool:
         ended = []
         with self._changed:
             idle = self._idle.setdefault(group, [])
-            if process not in self._all or not process.is_alive or process.has_grown:
+            if process not in self._all or process.has_ended or process.has_grown:
                 self._forget(group, process)
                 ended.append(process)
             else:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ _SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 START_SECONDS = 60.0
 """Seconds within which a process must be ready."""
 _LOOK = 0.2
-"""Seconds between two looks at the memory of a process that works."""
+"""Seconds between two looks at the memory of a process."""
 
 
 class Crashed(Exception):
@@ -119,6 +120,7 @@ class ToolProcess:
         self._cut_off = confinement is not None and confinement.network
         self.loaded: set[int] = set()
         self.idle_since = 0.0
+        self._next_look = 0.0
         self._ready = False
         self._ended = ""
         self._lock = threading.Lock()
@@ -237,8 +239,17 @@ class ToolProcess:
 
     @property
     def has_grown(self) -> bool:
-        """Whether it takes more memory than one may keep that works for nobody."""
+        """Whether it takes more memory than one may keep that works for nobody; looks now and then."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return False
+        self._next_look = now + _LOOK
         return self.private_memory() > self.memory.idle
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is known to have ended."""
+        return bool(self._ended)
 
     def private_memory(self) -> int:
         """Bytes of memory that it alone has; 0 where that cannot be known."""
