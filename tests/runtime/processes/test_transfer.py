@@ -123,8 +123,8 @@ def test_an_image_that_was_shared_is_shared_again_without_a_copy(pair: Pair) -> 
     other.close()
 
 
-def test_images_are_forgotten_on_both_sides(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "MAX_HELD", 200_000)
+def test_images_are_forgotten_on_both_sides(pair: Pair) -> None:
+    pair.host.max_held = 200_000
     crop = LARGE.crop(Box(10, 10, 20, 20))
     for number in range(20):
         pair.host.forget_oldest()

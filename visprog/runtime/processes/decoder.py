@@ -17,7 +17,7 @@ from .process import Confinement, Memory, Work
 
 MAX_PROCESSES = 8
 """Maximum number of processes that decode."""
-MEMORY = Memory(working=6 << 30, idle=1 << 29)
+MEMORY = Memory(working=6 << 30, idle=1 << 29, images=0)
 
 
 def get_ready() -> None:

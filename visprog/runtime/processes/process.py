@@ -24,7 +24,7 @@ from ...errors import ToolError
 from ...registry import caution, through_host
 from .channel import Channel, Closed, Message
 from .names import find_loaded
-from .transfer import Transfer, packed_error, unpacked_error
+from .transfer import MAX_HELD, Transfer, packed_error, unpacked_error
 
 _BOOT = """
 import json, sys
@@ -59,10 +59,12 @@ class Memory:
     Attributes:
         working: While it works; one that takes more is ended at once.
         idle: Between batches; one that has kept more is replaced.
+        images: Of images that it keeps, and the host for it, for later batches.
     """
 
     working: int
     idle: int
+    images: int = MAX_HELD
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class ToolProcess:
         finally:
             theirs.close()
         self._channel = Channel(ours)
-        self._transfer = Transfer(self._channel, host=True)
+        self._transfer = Transfer(self._channel, host=True, max_held=memory.images)
 
     def _rules(self, confinement: Confinement | None) -> tuple[str, dict[str, Any]]:
         if confinement is None:

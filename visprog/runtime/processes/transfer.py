@@ -21,7 +21,7 @@ from .memory import CAN_SHARE, descriptor_of, mapped, sealed
 MIN_SHARED = 1 << 16
 """Images of fewer bytes are copied into the message."""
 MAX_HELD = 256 << 20
-"""Bytes of images that two processes know, beyond which the oldest are forgotten."""
+"""Bytes of images that two processes keep for later batches, unless they are told otherwise."""
 MAX_KNOWN = 256
 """Number of images that two processes know, at most."""
 MAX_RECEIVED = 4 << 30
@@ -54,11 +54,13 @@ class Transfer:
         channel: Over which images are sent.
         host: Whether this is the side of the host. It alone decides what is forgotten, and it trusts nothing: what it
             receives becomes values, images and errors, or ends the process.
+        max_held: Bytes of images that both sides keep for later batches, beyond which the oldest are forgotten.
     """
 
-    def __init__(self, channel: Channel, host: bool) -> None:
+    def __init__(self, channel: Channel, host: bool, max_held: int = MAX_HELD) -> None:
         self.channel = channel
         self.host = host
+        self.max_held = max_held
         self._known: OrderedDict[int, Image] = OrderedDict()
         self._numbers: dict[int, int] = {}
         self._next = 0 if host else 1  # even numbers are given by the host, odd ones by the process
@@ -162,7 +164,7 @@ class Transfer:
         self._room = MAX_RECEIVED
         held = sum(image.pixels.nbytes for image in self._known.values() if image.parent is None)
         dropped: list[int] = []
-        while len(self._known) > 1 and (held > MAX_HELD or len(self._known) > MAX_KNOWN):
+        while len(self._known) > 1 and (held > self.max_held or len(self._known) > MAX_KNOWN):
             number, image = next(iter(self._known.items()))
             held -= image.pixels.nbytes if image.parent is None else 0
             self._drop(number)
