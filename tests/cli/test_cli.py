@@ -91,10 +91,16 @@ def visprog(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     return call
 
 
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tools work in this process, so that what they print can be seen."""
+    monkeypatch.setenv("VISPROG_IN_PROCESS", "1")
+
+
 # -- ask and run ---------------------------------------------------------------------------------
 
 
-def test_ask(visprog: Any) -> None:
+def test_ask(visprog: Any, in_process: None) -> None:
     ran = visprog("ask", "dog.png", "How many dogs are there?")
     assert ran.code == 0
     lines = ran.out.splitlines()
@@ -104,7 +110,7 @@ def test_ask(visprog: Any) -> None:
     assert "planned by replay:count.py" in lines[-1]
 
 
-def test_without_a_terminal_only_the_answer_is_printed(visprog: Any) -> None:
+def test_without_a_terminal_only_the_answer_is_printed(visprog: Any, in_process: None) -> None:
     ran = visprog("ask", "dog.png", "How many dogs are there?", "--html", "e.html", terminal=False)
     assert (ran.code, ran.out) == (0, "2\n")
     assert "this goes to standard output" in ran.err and "evidence: e.html" in ran.err
@@ -158,7 +164,7 @@ def test_no_output_overwrites_an_input_or_another_output(
     assert ran.code and Path("count.py").read_text() == COUNT
 
 
-def test_ask_json_is_one_object_whatever_tools_print(visprog: Any) -> None:
+def test_ask_json_is_one_object_whatever_tools_print(visprog: Any, in_process: None) -> None:
     ran = visprog("ask", "dog.png", "How many dogs are there?", "--json")
     assert ran.code == 0 and "this goes to standard output" in ran.err
     assert {"status", "value", "program", "diagnostics", "seconds"} <= set(ran.data)

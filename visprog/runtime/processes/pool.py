@@ -76,12 +76,13 @@ class ProcessPool:
         atexit.register(self.close)
 
     @contextmanager
-    def process(self, group: ProcessGroup, number: int) -> Iterator[ToolProcess]:
+    def process(self, group: ProcessGroup, number: int, fresh: bool = False) -> Iterator[ToolProcess]:
         """A process of a group that works for nobody else.
 
         Args:
             group: That it belongs to.
             number: Of the work that it is wanted for: one that has done that before is preferred.
+            fresh: Whether to start one rather than to take one that waits.
 
         Raises:
             ToolError: It cannot be started.
@@ -90,7 +91,7 @@ class ProcessPool:
         if group.name in held:  # a tool there has called the host, and waits
             yield held[group.name]
             return
-        process = self._take(group, number)
+        process = self._take(group, number, fresh)
         token = _held.set({**held, group.name: process})
         try:
             yield process
@@ -129,10 +130,10 @@ class ProcessPool:
         for process in idle:
             process.close()
 
-    def _take(self, group: ProcessGroup, number: int) -> ToolProcess:
+    def _take(self, group: ProcessGroup, number: int, fresh: bool) -> ToolProcess:
         self._leave_parent()
         with waiting_for_others():
-            process = self._next(group, number)
+            process = self._next(group, number, fresh)
             try:
                 process.wait()
             except BaseException:
@@ -143,12 +144,13 @@ class ProcessPool:
                 raise
             return process
 
-    def _next(self, group: ProcessGroup, number: int) -> ToolProcess:
+    def _next(self, group: ProcessGroup, number: int, fresh: bool) -> ToolProcess:
         """A process that waits, or a new one, or the first that is put back."""
         with self._changed:
             while True:
                 idle = self._idle.setdefault(group.name, [])
-                while idle:
+                room = self._count.get(group.name, 0) < group.most
+                while idle and not (fresh and room):
                     # The last to come: if few are needed, the others rest and end.
                     at = next((i for i in reversed(range(len(idle))) if number in idle[i].loaded), -1)
                     process = idle.pop(at)
@@ -326,15 +328,15 @@ class InProcess:
             if len(calls) > 1:
                 return [self._results([call])[0] for call in calls]
             try:
-                return self._run(calls)
+                return self._run(calls, fresh=True)
             except Crashed as second:
                 if is_given_up():
                     raise
                 return [self._remember(calls[0], first, second)]
 
-    def _run(self, calls: list[dict[str, Any]]) -> list[Any]:
+    def _run(self, calls: list[dict[str, Any]], fresh: bool = False) -> list[Any]:
         thread = threading.get_ident()
-        with self.pool.process(self.group, self.work.number) as process:
+        with self.pool.process(self.group, self.work.number, fresh) as process:
             before = self._working.get(thread)
             self._working[thread] = process
             try:
@@ -351,8 +353,10 @@ class InProcess:
                     self._working[thread] = before
 
     def _remember(self, call: dict[str, Any], first: Crashed, second: Crashed) -> ToolError:
-        text = f"it crashed the process of the tool twice, and is not tried again: {first}; {second}"
-        self._crashed[fingerprint(call)] = text
+        text = f"it crashed the process of the tool twice: {first}; {second}"
+        if not (first.was_killed and second.was_killed):  # by somebody else, who may have meant another
+            text += "; it is not tried again"
+            self._crashed[fingerprint(call)] = text
         if len(self._crashed) > MAX_REMEMBERED:
             self._crashed.popitem(last=False)
         return ToolError(text)

@@ -47,6 +47,11 @@ _LOOK = 0.2
 class Crashed(Exception):
     """A process ended while it worked; the text says how."""
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether it was killed from outside, for want of memory or by a person."""
+        return "SIGKILL" in str(self)
+
 
 class CannotImport(Exception):
     """A process cannot import what it should run; the text says why."""
