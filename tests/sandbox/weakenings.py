@@ -290,7 +290,7 @@ KERNEL = [
         ("Landlock: files", "every = (1 << _FILE_RIGHTS.get(abi, 16)) - 1", "every = 1", f"{_LANDLOCK}[read-1]"),
         ("Landlock: network", "if abi >= _NETWORK_FROM:", "if False:", f"{_LANDLOCK}[connect-4]"),
         ("Landlock: scopes", "if abi >= _SCOPES_FROM:", "if False:", f"{_LANDLOCK}[signal-6]"),
-        ("tools: no socket", "(SOCKET[column], *_numbers(TOOLS_DENIED", "(*_numbers(TOOLS_DENIED",
+        ("tools: no socket", "(SOCKET[column], *_numbers(TOOLS_DENIED", "(-1, *_numbers(TOOLS_DENIED",
          "test_confine.py::test_tools_start_nothing_and_reach_nobody"),
         ("tools: the list", "*_numbers(TOOLS_DENIED.values(), column)", "",
          "test_confine.py::test_tools_start_nothing_and_reach_nobody"),
