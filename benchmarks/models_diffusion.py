@@ -75,7 +75,7 @@ def main() -> None:
         "DiT-S/2, training step": (our_step, their_step),
         "DDIM, 50 steps without a network": (
             lambda: Sampler(50).sample(halved, start, schedule),
-            inference(lambda: their_sampler("DDIM", use_clipped_model_output=True)),
+            inference(lambda: their_sampler("DDIM")),
         ),
         "DDPM, 50 steps without a network": (
             lambda: Sampler(50, "ddpm").sample(halved, start, schedule),
