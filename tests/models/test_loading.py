@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 
 from visprog.models.checkpoint import weights  # noqa: E402
-from visprog.models.checkpoint.weights import copied, read_tensors  # noqa: E402
+from visprog.models.checkpoint.weights import owned, read_tensors  # noqa: E402
 from visprog.models.llama import Llama, LlamaConfig  # noqa: E402
 
 LARGE = LlamaConfig(vocab=24_000, dim=1024, layers=1, heads=8, hidden=1024, tied=False)
@@ -91,7 +91,7 @@ def test_copies_are_equal_whatever_their_pieces(
     for name, tensor in read_tensors(tmp_path / "a.safetensors").items():
         assert torch.equal(tensor, given[name])
         for part in (tensor, tensor.T) if tensor.ndim == 2 else (tensor,):
-            copy = copied(part, torch.float32, "cpu")
+            copy = owned(part, torch.float32, "cpu")
             assert copy.is_contiguous() and torch.equal(copy, part.float())
             assert copy.data_ptr() != part.data_ptr() or not copy.numel()
 
@@ -104,3 +104,28 @@ def test_a_header_of_an_odd_length(tmp_path: Path) -> None:
     length = int.from_bytes(raw[:8], "little")
     file.write_bytes((length + 3).to_bytes(8, "little") + raw[8 : 8 + length] + b"   " + raw[8 + length :])
     assert torch.equal(read_tensors(file)["a"], given["a"])
+
+
+def test_files_of_the_hub_are_mapped_for_good(tmp_path: Path) -> None:
+    """They are named by what they hold, and never overwritten."""
+    Llama(LlamaConfig(vocab=31, dim=16, layers=1, heads=2, hidden=24)).save_pretrained(tmp_path / "folder")
+    snapshot, blob = tmp_path / "models--a--b/snapshots/1", tmp_path / "models--a--b/blobs/0123"
+    for folder in (snapshot, blob.parent):
+        folder.mkdir(parents=True)
+    (snapshot / "config.json").write_bytes((tmp_path / "folder/config.json").read_bytes())
+    content = (tmp_path / "folder/model.safetensors").read_bytes()
+    blob.write_bytes(content)
+    (snapshot / "model.safetensors").symlink_to(blob)
+
+    def mapped(model: Llama) -> set[bool]:
+        return {p.untyped_storage().data_ptr() in weights._mappings for p in model.parameters()}
+
+    own, hub = Llama.from_pretrained(tmp_path / "folder"), Llama.from_pretrained(snapshot)
+    assert mapped(own) == {False} and mapped(hub) == {True}
+    assert mapped(Llama.from_pretrained(snapshot, dtype="bfloat16")) == {False}
+    tokens = torch.tensor([[3, 1, 4]])
+    assert torch.equal(own(tokens).logits, hub(tokens).logits)
+    with torch.no_grad():
+        hub.norm.weight.add_(1)  # a page of its own
+    assert blob.read_bytes() == content
+    assert torch.equal(Llama.from_pretrained(snapshot).norm.weight, own.norm.weight)

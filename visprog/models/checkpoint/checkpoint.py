@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from visprog.files import plain_text
 
-from .weights import SINGLE, copied, few
+from .weights import SINGLE, few, owned
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -43,7 +43,7 @@ def assemble(
     rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
     device: str | torch.device = "cpu",
 ) -> M:
-    """A model with given weights, which are copied, converted and put on the device one by one.
+    """A model with given weights, which are owned, converted and put on the device one by one.
 
     Args:
         make: builds the model.
@@ -69,7 +69,7 @@ def assemble(
     for name, old in own.items():
         value = found.pop(name)
         if id(old) not in made:
-            value = copied(value, old.dtype, device)
+            value = owned(value, old.dtype, device)
             if value.is_floating_point() and value.numel() and not _finite(value):
                 raise ValueError(
                     f"{where}: {name} has values that are not finite in {str(old.dtype).removeprefix('torch.')}"

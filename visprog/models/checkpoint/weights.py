@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import mmap
+import weakref
 from collections.abc import Iterable
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -32,8 +32,11 @@ MAX_HEADER_BYTES = 100_000_000
 PIECE = 16 << 20
 """Number of bytes of a tensor that are copied at once."""
 
-_mappings: WeakValueDictionary[int, mmap.mmap] = WeakValueDictionary()
+_mappings: weakref.WeakValueDictionary[int, mmap.mmap] = weakref.WeakValueDictionary()
 """Address of the first number → the pages of a file that hold a tensor."""
+
+_lasting: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+"""Those of files that nobody overwrites."""
 
 
 def few(items: Iterable[object], most: int = 4) -> str:
@@ -92,7 +95,7 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, each mapped by itself: its bytes are read when they are used, and leave memory
     with the tensor.
 
-    Whoever keeps a tensor takes a `copied` one: it would change when the file is overwritten. The library maps the file
+    Whoever keeps a tensor takes an `owned` one: it would change when the file is overwritten. The library maps the file
     as a whole, so that whoever copies the tensors holds all of them twice for a while.
 
     Raises:
@@ -120,7 +123,16 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
                 )
             place = 8 + length + entry["data_offsets"][0]
             tensors[name] = _mapped(stream, place, entry["shape"], PRECISIONS[entry["dtype"]])
+            if _is_blob(file) and (pages := _mappings.get(tensors[name].data_ptr())) is not None:
+                _lasting.add(pages)
     return tensors
+
+
+def _is_blob(file: Path) -> bool:
+    """Whether a file lies in the cache of the hub, by the digest of what it holds: it is written once, and never
+    changed."""
+    place = file.resolve().parent
+    return place.name == "blobs" and place.parent.name.startswith("models--")
 
 
 def _mapped(stream: BufferedReader, place: int, shape: list[int], dtype: torch.dtype) -> Tensor:
@@ -142,12 +154,19 @@ def _mapped(stream: BufferedReader, place: int, shape: list[int], dtype: torch.d
     return tensor
 
 
-def copied(tensor: Tensor, dtype: torch.dtype, device: str | torch.device) -> Tensor:
-    """A tensor in memory of its own, of a precision and on a device. Pages of a file that it was read from leave memory
-    piece by piece."""
+def owned(tensor: Tensor, dtype: torch.dtype, device: str | torch.device) -> Tensor:
+    """A tensor that stays as it is, of a precision and on a device: in memory of its own, while pages of a file that it
+    was read from leave memory piece by piece; or the pages themselves, if nobody overwrites the file."""
+    pages = _mappings.get(tensor.untyped_storage().data_ptr())
+    if (
+        pages in _lasting
+        and tensor.dtype == dtype
+        and torch.device(device).type == "cpu"
+        and tensor.is_contiguous()
+    ):
+        return tensor
     rows = max(1, PIECE * len(tensor) // tensor.nbytes) if tensor.ndim and tensor.nbytes else 1
     result = torch.empty(tensor.shape, dtype=dtype, device=device)
-    pages = _mappings.get(tensor.untyped_storage().data_ptr())
     for to, part in (
         zip(result.split(rows), tensor.split(rows), strict=True) if tensor.ndim else [(result, tensor)]
     ):

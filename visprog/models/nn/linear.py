@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+MAX_WEIGHTS = 1 << 24
+"""Number of weights up to which oneDNN is asked: it makes a copy of them in its own order at each call."""
+
 
 class Linear(nn.Linear):
     """As `torch.nn.Linear`, which for float32 calls MKL; on processors of AMD, oneDNN takes half the time of it.
@@ -26,6 +29,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         not torch.compiler.is_compiling()
         and x.dtype == weight.dtype == torch.float32
         and x.device.type == "cpu"
+        and weight.numel() <= MAX_WEIGHTS
         and _prefers_onednn()
         and not (
             torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias))
