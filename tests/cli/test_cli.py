@@ -391,13 +391,33 @@ def test_tools(visprog: Any) -> None:
     assert f"nms: float = 0.4 {nms}" in shown
 
 
+def test_tools_and_doctor_tell_the_precision(
+    visprog: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from visprog.models import measured
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    backend = "classify=clip:some/clip"
+    assert "chosen when the model is first loaded" in visprog("tools", "classify", "--backend", backend).out
+    measured.remember(
+        "checked", "digest, machine",
+        {"name": "some/clip", "dtype": "bfloat16", "int8": False, "reason": "bfloat16 3 times as fast here"},
+    )  # fmt: skip
+    shown = " ".join(visprog("tools", "classify", "--backend", backend).out.split())
+    assert "Precision: bfloat16 (bfloat16 3 times as fast here)" in shown
+    settings('[tools.classify]\nbackend = "clip"\ndtype = "float16"\n[tools.match]\nbackend = "embedded"\n')
+    told = {tool["name"]: tool["precision"] for tool in visprog("doctor", "--json").data["tools"]}
+    assert told["classify"] == "float16 (as configured)" and told["match"] == "float32 (bundled)"
+    assert told["crop"] == ""
+
+
 def test_doctor(visprog: Any) -> None:
     ran = visprog("doctor", "--json")
     data = ran.data
     assert data["sandbox"]["level"] in ("kernel", "process")
     assert data["planner"]["name"] == "replay:count.py"
     assert data["packages"]["numpy"] and set(data["extras"]) >= {"openai", "langchain", "hf", "train"}
-    assert {"name", "backend", "ready"} <= set(data["tools"][0])
+    assert {"name", "backend", "ready", "precision"} <= set(data["tools"][0])
     assert Path(data["config"]["file"]) == Path("visprog.toml").absolute()
     assert ran.code == bool(data["problems"])
     shown = visprog("doctor").out

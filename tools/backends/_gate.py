@@ -124,10 +124,10 @@ def _score(image: Image, gate: Path) -> float:
     another kind."""
     from visprog.models.preprocess.image_processor import pad_to_square
 
-    checkpoint = _detector(gate).checkpoint
-    inputs = checkpoint.processor.image_processor([pad_to_square(image.pixels)])
-    with checkpoint.running():
-        features = checkpoint.network.encode_images(checkpoint.send(inputs))[1][0].float().cpu().numpy()
+    detector = _detector(gate)
+    square = image if image.width == image.height else Image(pad_to_square(image.pixels))
+    (tokens,) = detector.encode_images(detector.checkpoint, {square.digest: square}).values()
+    features = tokens.flatten(0, 1).float().cpu().numpy()
     weights, bias = _classifier(gate)
     pooled = np.concatenate([features.mean(0), features.std(0), features.max(0), features.min(0)])
     return float(pooled @ weights + bias)
@@ -145,7 +145,7 @@ def _count(image: Image, gate: Path) -> int:
 
 @cache
 def _detector(gate: Path) -> OwlSearch:
-    return OwlSearch(str(gate))
+    return OwlSearch(str(gate), dtype="float32")  # the classifier was fitted on features in float32
 
 
 @cache

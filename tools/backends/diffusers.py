@@ -144,7 +144,7 @@ def load_pipeline(model: str, tool: str, architecture: str, device: str, dtype: 
         dtype = "float32" if device == "cpu" else "float16"
     source = CheckpointSource(model, tool, folder_of(model), {})
 
-    def read() -> tuple[Any, Any]:
+    def read(place: str) -> tuple[Any, Any]:
         options: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": False}
         try:
             folder = source.folder

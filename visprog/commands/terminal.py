@@ -156,7 +156,7 @@ def print_tools(registry: Registry, backends: Mapping[str, str]) -> None:
     out.print(Text("\nvisprog tools NAME shows one of them.", style="dim"))
 
 
-def print_tool(tool: Tool, backend: str, options: Mapping[str, str], process: str) -> None:
+def print_tool(tool: Tool, backend: str, options: Mapping[str, str], process: str, precision: str) -> None:
     """Everything that is known of one tool.
 
     Args:
@@ -164,6 +164,7 @@ def print_tool(tool: Tool, backend: str, options: Mapping[str, str], process: st
         backend: Name of its backend in force.
         options: Options of that backend, each as it is declared, with its description.
         process: Name of the process that it works in; empty for that of the host.
+        precision: Precision of its model; empty if it has none.
     """
     out = _console()
     out.print(Text(tool.signature, style="bold"))
@@ -175,6 +176,8 @@ def print_tool(tool: Tool, backend: str, options: Mapping[str, str], process: st
         out.print(Text(f"\nSees: {tool.sees.summary}"))
     if tool.sees.nothing:
         out.print(Text(f"\nCannot answer here: {tool.sees.nothing}"))
+    if precision:
+        out.print(Text(f"\nPrecision: {precision}"))
     if tool.pure:
         out.print(Text("\nA helper: it runs with the program and costs no call."))
     elif process:
@@ -228,7 +231,7 @@ def print_doctor(report: Mapping[str, Any]) -> None:
     for name, extra in report["extras"].items():
         found = ", ".join(f"{p} {v or '–'}" for p, v in extra["packages"].items())
         extras.add_row(name, Text(found if extra["installed"] else f"{found}   install: {extra['install']}"))
-    tools = _table("tool", "backend", "others", "sees")
+    tools = _table("tool", "backend", "precision", "others", "sees")
     for tool in report["tools"]:
         sees = (
             "nothing: choose another backend"
@@ -236,7 +239,8 @@ def print_doctor(report: Mapping[str, Any]) -> None:
             else shorten(tool["sees"], 60, placeholder=" …")
         )
         needs = sees if tool["ready"] else tool["install"]
-        tools.add_row(tool["name"], tool["backend"] or "–", ", ".join(tool["others"]), Text(needs))
+        precision = Text(tool["precision"] or "–")
+        tools.add_row(tool["name"], tool["backend"] or "–", precision, ", ".join(tool["others"]), Text(needs))
     for table in (facts, extras, tools):
         out.print(table)
         out.print()
