@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import ToolError, first_line
+from ...models.measured import model_cache
 from ...registry import Backend, BackendLoader
 from ...registry.loader import Options, PlainFunction, PlainTool
 from ...values.codec import fingerprint
@@ -33,8 +34,6 @@ NATIVE = "native"
 """Name of the processes in which plain functions work, and backends that load little: those of this package."""
 FUNCTIONS = "functions"
 """Name of the processes in which plain functions of others work."""
-BUNDLED = "bundled"
-"""Name of the process in which the bundled models work."""
 OWN = "visprog."
 MAX_NATIVE = 16
 """Maximum number of processes for plain functions; there are as many as work at the same time."""
@@ -227,7 +226,7 @@ class ToolProcesses(BackendLoader):
             return local
         folder, model = getattr(local, "folder", None), getattr(local, "model", None)
         group = self._group(str(said or folder or model or place), MAX_NATIVE if said == NATIVE else 1)
-        if said not in (NATIVE, BUNDLED):
+        if said != NATIVE:
             group = replace(group, confinement=_of_model(local))
         return InProcess(self.pool, local, group, Work(next(_numbers), place, "", options))
 
@@ -256,14 +255,16 @@ class ToolProcesses(BackendLoader):
 
 
 def _of_model(backend: Backend) -> Confinement | None:
-    """How far the process of a model is confined: it may fetch a model that is not here yet."""
+    """How far the process of a model is confined: it keeps what it has computed, and may fetch what is not here yet."""
     if not getattr(backend, "confined", False):
         return None
+    cache = model_cache()
+    with contextlib.suppress(OSError):  # without it, nothing is kept
+        cache.mkdir(parents=True, exist_ok=True)
     if getattr(backend, "folder", None) is not None:
-        return Confinement()
-    return Confinement(
-        network=True, writable=(os.environ.get("HF_HOME", os.path.expanduser("~/.cache/huggingface")),)
-    )
+        return Confinement(writable=(str(cache),))
+    hub = os.environ.get("HF_HOME") or os.path.expanduser("~/.cache/huggingface")
+    return Confinement(network=True, writable=(str(cache), hub))
 
 
 class InProcess:
