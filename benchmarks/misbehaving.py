@@ -18,7 +18,7 @@ MISDEEDS = {
     "abort": "crashed the process",
     "exit": "crashed the process",
     "raise": "ZeroDivisionError",
-    "flood": "",
+    "flood": "262144 are allowed",
     "leak": "",
     "print": "",
 }
