@@ -194,7 +194,7 @@ def test_the_measurement_itself_is_made_and_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [*(set(RULES) & {"clip", "siglip", "owlv2", "sam", "coca", "llama", "llava"})]
+    "name", sorted(set(RULES) & {"clip", "siglip", "owlv2", "sam", "coca", "llama", "llava"})
 )
 def test_all_types_answer_in_both_precisions(name: str) -> None:
     model = make(name)
