@@ -307,7 +307,7 @@ class InProcess:
         """End the process that works for a thread of the host."""
         process = self._working.get(thread)
         if process is not None:
-            process.end("its time was up")
+            process.stop("its time was up")
 
     def unload(self) -> None:
         """End the processes that hold its weights, where no batch is in them."""

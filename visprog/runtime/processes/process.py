@@ -129,7 +129,7 @@ class ToolProcess:
         self.idle_since = 0.0
         self._next_look = 0.0
         self._ready = False
-        self._ended = ""
+        self._ended = self._why = ""
         self._lock = threading.Lock()
         try:
             ours, theirs = socket.socketpair()
@@ -310,14 +310,22 @@ class ToolProcess:
 
     # -- its end -----------------------------------------------------------------------------------
 
+    def stop(self, why: str) -> None:
+        """Kill the process from another thread, and do not wait for it: who works with it finds it gone."""
+        self._why = self._why or why
+        if not self._ended:
+            with contextlib.suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
+
     def end(self, why: str = "") -> str:
         """End the process, if it has not ended by itself, and say how it ended. May be called from any thread."""
         with self._lock:
             if not self._ended:
-                if not why:
+                if not why and not self._why:
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         self._process.wait(0.5)  # one that has closed its end is about to
-                killed = self._process.poll() is None
+                killed = self._process.poll() is None or bool(self._why)
+                why = self._why or why
                 with contextlib.suppress(OSError):
                     os.killpg(self.pid, signal.SIGKILL)
                 code = self._process.wait()
