@@ -39,6 +39,7 @@ from .registry.types import AnswerType, Type, accepts, answer_type, describe, re
 from .runtime.cautions import cautions_on, missed
 from .runtime.events import Answered, Checked, Emitter, GuardedListener, Listener, emitter_of
 from .runtime.host import Host, Run, RunEnded, with_backends
+from .runtime.processes.decoder import DECODERS
 from .runtime.steps import Step
 from .runtime.summary import summary
 from .values.codec import handles
@@ -113,6 +114,8 @@ class Agent:
             self.registry, self.config = with_backends(self.registry, self.config, backends)
         self.recording = _recording(record, replay)
         self.host = Host(self.registry, self.config, self.recording, loader)
+        if not self.config.in_process:
+            DECODERS.start()
         spec = self.config.planner if planner is None else planner
         # Options in a file belong to the planner that the file names.
         options = self.config.planner_options if spec == self.config.planner else {}

@@ -36,6 +36,7 @@ from ..registry.loader import PlainFunction
 from ..registry.sees import NOT_SAID, Sees
 from ..registry.types import Unfit, coerce, render
 from ..values.codec import fingerprint
+from ..values.elsewhere import decode_with
 from .argument_limits import check_arguments
 from .batcher import Batcher, OutOfTime, Traffic
 from .cache import MISSING, Cache, holds_picture
@@ -94,7 +95,7 @@ class Host:
         self._own = ToolProcesses(memory << 20) if memory and loader is None else None
         self.loader = loader or (BACKENDS if self.config.in_process else self._own or PROCESSES)
         if not self.config.in_process:
-            DECODERS.start()
+            decode_with(DECODERS)
         self.discreet = False
         self.cache = Cache(self.config.cache)
         self.traffic = Traffic()
