@@ -39,7 +39,7 @@ def find(image: Image, number: int) -> list[Region]:
 
 @tool(cache=False)
 def misbehave(image: Image, how: str) -> str:
-    """Misbehaves as it is told."""
+    """Misbehaves in the way that is named."""
     match how:
         case "hang":
             time.sleep(600)

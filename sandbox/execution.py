@@ -32,7 +32,7 @@ def current_line() -> int | None:
 
 
 def extend_time(seconds: float) -> None:
-    """Inside a tool: let the run that called it take so many seconds longer. No effect elsewhere."""
+    """Inside a tool: extend the time of the run that called it, by seconds. No effect elsewhere."""
     execution = _current.get()
     if execution is not None:
         execution.extend(seconds)

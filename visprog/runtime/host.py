@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 10
-"""Calls may wait for the work of other runs for so many times the seconds of their run; then its clock goes on."""
+"""Calls may wait for the work of other runs this number of times the seconds of their run; then its clock goes on."""
 
 
 class RunEnded(StopProgram):

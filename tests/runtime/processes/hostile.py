@@ -155,7 +155,7 @@ def ask_nap(image: Image, seconds: float) -> int:
 
 @tool(cache=False)
 def invert(image: PIL.Image.Image) -> PIL.Image.Image:
-    """A picture of the other colours."""
+    """The image in complementary colours."""
     return PIL.Image.fromarray(255 - np.asarray(image))
 
 
@@ -196,6 +196,8 @@ class Sleeper:
             time.sleep(60)
         if "crash" in orders:
             os.abort()
+        if "too few" in orders:
+            return []
         return [
             ValueError("odd") if order == "odd" else f"{order} {os.getpid()} {self.size}" for order in orders
         ]

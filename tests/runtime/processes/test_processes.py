@@ -344,3 +344,10 @@ def test_an_image_that_crashes_or_hangs_a_tool_is_one_error_of_many(
     bad = {i for i, result in enumerate(results) if result.answer.status == "error"}
     assert bad == {3, 8} and all(message in results[i].answer.message for i in bad)
     assert all(result.answer.value == "rest done" for i, result in enumerate(results) if i not in bad)
+
+
+def test_a_backend_with_too_few_results_is_named(processes: ToolProcesses) -> None:
+    run = host(processes).new_run()
+    for order in ("too few", "crash", "too few"):  # before and after a crash that is remembered
+        with pytest.raises(ToolError, match="0 results for 1 calls" if order == "too few" else "twice"):
+            run.call(hostile.rest, IMAGE, order)

@@ -78,7 +78,7 @@ class Channel:
             raise Closed(str(error)) from None
 
     def receive(self, seconds: float | None = None) -> Message | None:
-        """The next message; None if none has begun to arrive for so many seconds.
+        """The next message; None if none has begun to arrive within that time.
 
         Raises:
             Closed: The other side has ended, or what it sent is no message.

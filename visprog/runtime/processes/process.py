@@ -214,7 +214,7 @@ class ToolProcess:
                 message = self._receive()
                 match message.head.get("op"):
                     case "results":
-                        return self._results(message, len(calls))
+                        return self._results(message)
                     case "unavailable":
                         self.loaded.discard(work.number)
                         raise CannotImport(str(unpacked_error(message.head.get("error"))))
@@ -256,7 +256,7 @@ class ToolProcess:
     @property
     def has_ended(self) -> bool:
         """Whether it is known to have ended."""
-        return bool(self._ended)
+        return bool(self._ended or self._why)
 
     def private_memory(self) -> int:
         """Bytes of memory that it alone has; 0 where that cannot be known."""
@@ -266,9 +266,9 @@ class ToolProcess:
             return 0
         return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
-    def _results(self, message: Message, count: int) -> list[Any]:
-        forms = message.head.get("results")
-        if not isinstance(forms, list):
+    def _results(self, message: Message) -> list[Any]:
+        forms, sentences = message.head.get("results"), message.head.get("cautions")
+        if not isinstance(forms, list) or not isinstance(sentences, list):
             raise Closed("results that are none")
         results: list[Any] = []
         for form in forms:
@@ -281,7 +281,7 @@ class ToolProcess:
                 if type(start) is not int or type(end) is not int:
                     raise Closed("a result without its bytes")
                 results.append(self._transfer.unpack(form.get("value"), message.body[start:end]))
-        for sentence in message.head.get("cautions", ()):
+        for sentence in sentences:
             caution(str(sentence))
         return results
 
