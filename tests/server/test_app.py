@@ -23,7 +23,8 @@ from starlette.testclient import TestClient
 from tests.small_tools import REGISTRY, FakePlanner, picture
 from visprog import Agent, Answer, Image, tool
 from visprog.answer import json_schema
-from visprog.server.app import RequestLimits, Service, create_app
+from visprog.server.app import Service, create_app
+from visprog.server.limits import RequestLimits
 from visprog.server.queue import RequestQueue
 
 SCHEMA = json_schema()
@@ -52,8 +53,8 @@ def agent() -> Iterator[Agent]:
 @pytest.fixture(scope="module")
 def client(agent: Agent) -> Iterator[TestClient]:
     limits = RequestLimits(upload=200_000, pixels=10_000, seconds=60)
-    service = Service(agent, RequestQueue(2, 2), limits, lambda: {"detect:big": 5 << 20})
-    service.ready = True
+    service = Service(agent, RequestQueue(2, 2), limits, models=lambda: {"detect:big": 5 << 20})
+    service.readiness.started = True
     with TestClient(create_app(service), raise_server_exceptions=False) as made:
         yield made
 
@@ -380,7 +381,7 @@ def test_health_tells_alive_from_ready(agent: Agent) -> None:
     with TestClient(create_app(service)) as client:
         starting = client.get("/health")
         assert starting.status_code == 503 and starting.json()["alive"] and not starting.json()["ready"]
-        service.ready = True
+        service.readiness.started = True
         assert good(client.get("/health"))["ready"]
         service.queue.close()
         assert client.get("/health").status_code == 503
