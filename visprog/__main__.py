@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 from .cli import main
-from .commands.train import leave
 
 if __name__ == "__main__":
     code = main()
-    leave(code)
+    if "visprog.training.distributed.failures" in sys.modules:  # in a process that torchrun started
+        from .training.distributed.failures import leave
+
+        leave(code)
     raise SystemExit(code)

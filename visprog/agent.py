@@ -20,6 +20,7 @@ from .check import Diagnostic, check
 from .check.dry_run import LIBRARY, dry_run
 from .config import Config
 from .errors import ConfigError, MissingExtra, PlannerError, Refused, VisprogError, readable
+from .files.endings import IMAGE_ENDINGS
 from .files.plain_text import read_text
 from .planner.base import Plan, Planner, PlannerLike, PlanRequest, total_tokens
 from .planner.factory import make_planner
@@ -42,7 +43,6 @@ from .runtime.host import Host, Run, RunEnded, with_backends
 from .runtime.steps import Step
 from .runtime.summary import summary
 from .values.codec import handles
-from .values.endings import IMAGE_ENDINGS
 from .values.image import Image, ImageLike
 
 if TYPE_CHECKING:

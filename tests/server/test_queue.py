@@ -186,11 +186,13 @@ def test_a_free_thread_goes_to_the_client_that_has_the_fewest() -> None:
         ends[0].set()
         await until(lambda: order == [0, 1, 4])
         ends[1].set()
-        await until(lambda: order == [0, 1, 4, 5])  # greedy and third have none: the first that arrived
+        await until(lambda: order == [0, 1, 4, 2])  # greedy and third have none: the first that arrived
+        ends[4].set()
+        await until(lambda: order == [0, 1, 4, 2, 5])
         for end in ends:
             end.set()
         await asyncio.gather(*tasks)
-        assert order[4:] == [2, 3]
+        assert order[5:] == [3]
 
     asyncio.run(scenario())
 

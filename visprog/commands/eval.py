@@ -8,17 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import (
-    ConfigOption,
-    Group,
-    JsonOption,
-    PlannerOption,
-    Result,
-    ResumeOption,
-    UsageError,
-    say,
-    working,
-)
+from .common import ConfigOption, Group, JsonOption, PlannerOption, ResumeOption
+from .result import Result, UsageError
+from .status import say, working
 
 if TYPE_CHECKING:
     from ..evaluation.models.benchmark import ModelBenchmark

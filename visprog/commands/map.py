@@ -21,14 +21,13 @@ from .common import (
     PlannerOption,
     RecordOption,
     ReplayOption,
-    Result,
     ReturnsOption,
     ToolsOption,
-    UsageError,
     load_settings,
-    say,
     type_of,
 )
+from .result import Result, UsageError
+from .status import say
 
 if TYPE_CHECKING:
     from ..agent import Agent

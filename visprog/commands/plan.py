@@ -10,24 +10,22 @@ from typing import Annotated, Any
 
 import typer
 
+from .answering import Returns
 from .common import (
     BackendOption,
     ConfigOption,
     JsonOption,
     PlannerOption,
-    Result,
-    Returns,
     ReturnsOption,
     ToolsOption,
-    UsageError,
     load_settings,
     open_agent,
     read_program,
     registry_in_force,
-    say,
     type_of,
-    working,
 )
+from .result import Result, UsageError
+from .status import say, working
 
 
 def plan(

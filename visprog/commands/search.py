@@ -18,13 +18,12 @@ from .common import (
     HtmlOption,
     JsonOption,
     MaxPixelsOption,
-    Result,
     ToolsOption,
-    UsageError,
-    check_outputs,
     load_settings,
-    say,
 )
+from .inputs import check_outputs
+from .result import Result, UsageError
+from .status import say
 
 if TYPE_CHECKING:
     from ..config import Config

@@ -6,15 +6,8 @@ from typing import Annotated
 
 import typer
 
-from .common import (
-    BackendOption,
-    ConfigOption,
-    JsonOption,
-    PlannerOption,
-    Result,
-    ToolsOption,
-    load_settings,
-)
+from .common import BackendOption, ConfigOption, JsonOption, PlannerOption, ToolsOption, load_settings
+from .result import Result
 
 PORT = 8711
 

@@ -7,15 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import (
-    BackendOption,
-    ConfigOption,
-    JsonOption,
-    Result,
-    ToolsOption,
-    load_settings,
-    working,
-)
+from .common import BackendOption, ConfigOption, JsonOption, ToolsOption, load_settings
+from .result import Result
+from .status import working
 
 
 def list_tools(

@@ -16,9 +16,9 @@ from visprog.files.archives import (
     read_member,
     spellings,
 )
+from visprog.files.endings import IMAGE_ENDINGS
 from visprog.files.plain_text import MAX_TEXT_BYTES, decode_text
 from visprog.files.reading import MAX_BYTES, read_file
-from visprog.values.endings import IMAGE_ENDINGS
 
 from .samples import BadSample, DataError
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from visprog.files.endings import IMAGE_ENDINGS
 from visprog.files.plain_text import decode_text, parse_json
 from visprog.files.reading import MAX_BYTES
-from visprog.values.endings import IMAGE_ENDINGS
 
 from .samples import BadSample, DataError, Pair, decode
 

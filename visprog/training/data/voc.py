@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
+from visprog.files.endings import IMAGE_ENDINGS
 from visprog.files.plain_text import MAX_TEXT_BYTES, split_lines
-from visprog.values.endings import IMAGE_ENDINGS
 
 from .detections import AnnotatedObject, Annotation, Detections
 from .files import Files, join
