@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .checker import check as check
+    from .confine import confine_tools as confine_tools
+    from .confine import cut_off as cut_off
     from .desugar import RESULT as RESULT
     from .desugar import entry as entry
     from .desugar import has_result as has_result
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from .engine import Namespace as Namespace
     from .engine import RestrictedEngine as RestrictedEngine
     from .execution import current_line as current_line
+    from .execution import extend_time as extend_time
     from .library import Library as Library
     from .library import ValueType as ValueType
     from .limits import Limits as Limits
@@ -70,8 +73,11 @@ _HOME = {
     "TYPE_ATTRIBUTES": "policy",
     "ValueType": "library",
     "check": "checker",
+    "confine_tools": "confine",
     "current_line": "execution",
+    "cut_off": "confine",
     "entry": "desugar",
+    "extend_time": "execution",
     "has_result": "desugar",
     "parse": "parsing",
     "statements": "desugar",

@@ -13,7 +13,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import kernel
@@ -41,6 +41,33 @@ def confine(limits: Limits) -> dict[str, Any]:
     how["cpu"] = _cpu_is_bounded()  # read back while that is still possible
     how["seccomp"] = kernel.apply_seccomp(readable=0, writable=1)  # forbids setrlimit: after the limits
     return how
+
+
+def confine_tools(
+    *, readable: Sequence[str] = ("/",), writable: Sequence[str] = (), network: bool = False
+) -> dict[str, Any]:
+    """Confine a process in which tools work, and what it starts, for good; return which mechanisms took hold.
+
+    It starts no programs, changes no files, opens no connections and signals nobody else. To be called before there are
+    threads: Landlock binds the calling thread, and those that it starts.
+
+    Args:
+        readable: Files and folders that it may read.
+        writable: Those that it may change too.
+        network: Whether it may open connections, until `cut_off` is called.
+    """
+    if sys.platform != "linux":
+        return {"no_new_privs": False, "landlock": 0, "seccomp": False}
+    how: dict[str, Any] = {"no_new_privs": kernel.prctl(PR_SET_NO_NEW_PRIVS, 1)}
+    kernel.prctl(PR_SET_DUMPABLE, 0)
+    how["landlock"] = kernel.apply_landlock(readable, writable, network)
+    how["seccomp"] = not network and kernel.apply_tools_filter()
+    return how
+
+
+def cut_off() -> bool:
+    """Close the network to a process that was let keep it by `confine_tools`, in all its threads."""
+    return sys.platform == "linux" and kernel.apply_tools_filter()
 
 
 def _drop_user() -> bool:

@@ -18,7 +18,7 @@ from .protocol import MAX_KEYWORDS, CannotCross, Codec, ProtocolError, TooLarge,
 
 MAX_TEXT = 500
 _END_PATIENCE = 0.5
-_current_line: contextvars.ContextVar[int | None] = contextvars.ContextVar("sandbox_line", default=None)
+_current: contextvars.ContextVar[Execution | None] = contextvars.ContextVar("sandbox_run", default=None)
 
 Tools = Mapping[str, Callable[..., Any]]
 Inputs = Mapping[str, Any]
@@ -27,7 +27,15 @@ Types = Sequence[tuple[type, Sequence[str]]]
 
 def current_line() -> int | None:
     """Inside a tool: the line of the program that called it. None elsewhere."""
-    return _current_line.get()
+    execution = _current.get()
+    return None if execution is None else execution.line
+
+
+def extend_time(seconds: float) -> None:
+    """Inside a tool: let the run that called it take so many seconds longer. No effect elsewhere."""
+    execution = _current.get()
+    if execution is not None:
+        execution.extend(seconds)
 
 
 class HostCodec(Codec):
@@ -136,6 +144,15 @@ class Execution:
         self._line: int | None = None
         self._last = job.started + job.limits.time
 
+    @property
+    def line(self) -> int | None:
+        """The line of the program that made the last call."""
+        return self._line
+
+    def extend(self, seconds: float) -> None:
+        """Let the run take longer than its limit."""
+        self._last += seconds
+
     def start(self) -> None:
         """Send the program.
 
@@ -226,7 +243,7 @@ class Execution:
             raise ProtocolError("a call with impossible keywords")
         args, kwargs = self._codec.decode([positional, keywords])
         self._calls += 1
-        token = _current_line.set(self._line)
+        token = _current.set(self)
         try:
             result = self._job.call(self._job.tools[name], args, kwargs)
             reply = {"op": "RESULT", "v": self._encode_result(name, result)}
@@ -240,7 +257,7 @@ class Execution:
             self._failures[self._calls] = error
             reply = {"op": "TOOL_ERROR", "message": str(error)[:MAX_TEXT]}
         finally:
-            _current_line.reset(token)
+            _current.reset(token)
         if time.monotonic() >= self._last:
             raise DeadlinePassed
         try:

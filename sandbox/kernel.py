@@ -5,6 +5,9 @@ is not listed fails with EPERM (libraries try some); those that only an attack m
 parent learns from the signal what happened. No call can create executable memory.
 
 Landlock, the second lock: the process gives up the file system, TCP, and signals and sockets outside its domain.
+
+Both have a second, wider form for processes in which tools work: these read files and start threads.
+
 Its numbers are those of `linux/landlock.h`; they are the same on every machine.
 """
 
@@ -13,6 +16,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import stat
 import struct
 import sys
 from collections.abc import Iterable
@@ -62,6 +66,19 @@ HOSTILE: dict[str, tuple[int, int | None]] = {
     "init_module": (175, 105), "finit_module": (313, 273), "kexec_load": (246, 104), "reboot": (169, 142),
 }  # fmt: skip
 PROBED = {"execve": (59, 221)}
+TOOLS_DENIED: dict[str, tuple[int, int | None]] = {
+    **{name: HOSTILE[name] for name in (
+        "connect", "bind", "listen", "accept", "accept4", "kill", "rt_sigqueueinfo", "rt_tgsigqueueinfo",
+        "pidfd_open", "pidfd_send_signal", "pidfd_getfd", "ptrace", "process_vm_readv", "process_vm_writev",
+        "unshare", "setns", "mount", "umount2", "pivot_root", "chroot", "bpf", "perf_event_open", "userfaultfd",
+        "keyctl", "add_key", "request_key", "io_uring_setup", "io_uring_enter", "io_uring_register",
+        "init_module", "finit_module", "kexec_load", "reboot",
+    )},
+    "execve": PROBED["execve"], "execveat": (322, 281), "tkill": (200, 130), "open_by_handle_at": (304, 265),
+    "prlimit64": (302, 261), "sched_setaffinity": (203, 122), "setpriority": (141, 140),
+}  # fmt: skip
+"""What tools have no need of, and libraries that they use take an error for: for another process than the sandbox's."""
+SOCKET = (41, 198)
 
 _PROBE = 0x7FFF_FF01
 """No process, flag or address family: a hostile call with this first argument fails with EPERM under the
@@ -76,6 +93,7 @@ _NUMBER, _ARCHITECTURE, _ARGUMENT_0, _ARGUMENT_2 = 0, 4, 16, 32
 _ALLOW, _DENY, _KILL = 0x7FFF_0000, 0x0005_0000 | errno.EPERM, 0x8000_0000
 _PROT_EXEC = 4
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
+_SECCOMP, _SET_MODE_FILTER, _ALL_THREADS = (317, 277), 1, 1
 
 Instruction = tuple[int, int, int, int]
 
@@ -104,6 +122,24 @@ def seccomp_program(machine: str, readable: int, writable: int) -> list[Instruct
     return [*code, (_RETURN, 0, 0, _DENY)]
 
 
+def tools_program(machine: str) -> list[Instruction]:
+    """The filter of a process in which tools work: it starts no program, opens no socket, and signals nobody else.
+
+    Raises:
+        KeyError: There is no table for this machine.
+    """
+    column, architecture = _ARCHITECTURES[machine]
+    code: list[Instruction] = [
+        (_LOAD, 0, 0, _ARCHITECTURE), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0,
+        _NUMBER),
+    ]  # fmt: skip
+    if column == 0:
+        code += [(_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, _KILL)]
+    for number in (SOCKET[column], *_numbers(TOOLS_DENIED.values(), column)):
+        code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _DENY)]
+    return [*code, (_RETURN, 0, 0, _ALLOW)]
+
+
 def _numbers(table: Iterable[tuple[int, int | None]], column: int) -> list[int]:
     return [number for numbers in table if (number := numbers[column]) is not None]
 
@@ -120,10 +156,24 @@ def apply_seccomp(readable: int, writable: int) -> bool:
     """Put this process, which has `no_new_privs`, under the filter; False if the machine has none."""
     if sys.platform != "linux" or _MACHINE not in _ARCHITECTURES:
         return False
-    code = seccomp_program(_MACHINE, readable, writable)
+    return _install(seccomp_program(_MACHINE, readable, writable))
+
+
+def apply_tools_filter() -> bool:
+    """Put all threads of this process, which has `no_new_privs`, under the filter for tools."""
+    if sys.platform != "linux" or _MACHINE not in _ARCHITECTURES:
+        return False
+    return _install(tools_program(_MACHINE), all_threads=True)
+
+
+def _install(code: list[Instruction], all_threads: bool = False) -> bool:
     instructions = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in code))
     header = ctypes.create_string_buffer(struct.pack("@HP", len(code), ctypes.addressof(instructions)))
-    return prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(header))
+    if not all_threads:
+        return prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(header))
+    number = _SECCOMP[_ARCHITECTURES[_MACHINE][0]]
+    result, _ = syscall(number, _SET_MODE_FILTER, _ALL_THREADS, ctypes.addressof(header))
+    return result == 0
 
 
 def is_denied(name: str) -> bool:
@@ -141,7 +191,8 @@ def is_denied(name: str) -> bool:
 
 # --- Landlock ---
 
-_CREATE_RULESET, _RESTRICT_SELF = 444, 446
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_PATH_BENEATH = 1
 _VERSION_FLAG = 1
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # how many rights each ABI knows: bits from 0
 _NETWORK_FROM, _SCOPES_FROM = 4, 6
@@ -152,22 +203,56 @@ class _LandlockAttributes(ctypes.Structure):
     _fields_ = (("files", ctypes.c_uint64), ("network", ctypes.c_uint64), ("scoped", ctypes.c_uint64))
 
 
-def apply_landlock() -> int:
-    """Deny everything that the kernel's Landlock can deny; its ABI version, or 0 if there is none."""
+class _PathAttributes(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = (("access", ctypes.c_uint64), ("descriptor", ctypes.c_int32))
+
+
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_FOLDER, _TRUNCATE, _IOCTL = 1, 2, 4, 8, 1 << 14, 1 << 15
+
+
+def apply_landlock(readable: Iterable[str] = (), writable: Iterable[str] = (), network: bool = False) -> int:
+    """Deny everything that the kernel's Landlock can deny; its ABI version, or 0 if there is none.
+
+    Args:
+        readable: Files and folders that may be read all the same.
+        writable: Those that may be changed too.
+        network: Whether TCP is left alone.
+    """
     if sys.platform != "linux":
         return 0
     abi, _ = syscall(_CREATE_RULESET, 0, 0, _VERSION_FLAG)
     if abi < 1:
         return 0
-    attributes = _LandlockAttributes((1 << _FILE_RIGHTS.get(abi, 16)) - 1, 0, 0)
+    every = (1 << _FILE_RIGHTS.get(abi, 16)) - 1
+    attributes = _LandlockAttributes(every, 0, 0)
     size = 8
     if abi >= _NETWORK_FROM:
-        attributes.network, size = _TWO_BITS, 16
+        attributes.network, size = 0 if network else _TWO_BITS, 16
     if abi >= _SCOPES_FROM:
         attributes.scoped, size = _TWO_BITS, 24
     ruleset, _ = syscall(_CREATE_RULESET, ctypes.addressof(attributes), size, 0)
     if ruleset < 0:
         return 0
+    for path in readable:
+        _allow(ruleset, path, (_EXECUTE | _READ_FILE | _READ_FOLDER) & every, every)
+    for path in writable:
+        _allow(ruleset, path, every, every)
     result, _ = syscall(_RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
     return abi if result == 0 else 0
+
+
+def _allow(ruleset: int, path: str, rights: int, every: int) -> None:
+    """Give rights on a file or on what lies in a folder; nothing if there is none."""
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            rights &= (_EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL) & every
+        attributes = _PathAttributes(rights, descriptor)
+        syscall(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.addressof(attributes), 0)
+    finally:
+        os.close(descriptor)

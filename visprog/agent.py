@@ -28,7 +28,6 @@ from .planner.repair import Mend, RepairLoop, mend_once
 from .planner.vote import vote
 from .program import Program, open_image, open_images
 from .registry import (
-    BACKENDS,
     BackendLoader,
     Registry,
     Tool,
@@ -74,7 +73,8 @@ class Agent:
         backends: Backends by the name of their tool: "owlv2", "onnx:FILE", "module:Class", a mapping with options, or
             a class.
         standby: Number of sandbox workers that wait ready; `map` is fastest with as many as programs run at once.
-        loader: Builds the backends of tools and holds them; a server gives its own.
+        loader: Builds the backends of tools and holds them; by default in processes of their own, or in this one if the
+            setting `in_process` says so.
         settings: Any other field of `Config`, such as `votes=3` or `allow_url=True`.
 
     Raises:
@@ -94,7 +94,7 @@ class Agent:
         replay: str | os.PathLike[str] | None = None,
         backends: Mapping[str, Any] | None = None,
         standby: int = 1,
-        loader: BackendLoader = BACKENDS,
+        loader: BackendLoader | None = None,
         **settings: Any,
     ) -> None:
         misplaced = next((name for name in settings if name in default_registry().called), None)

@@ -12,6 +12,7 @@ it sets plain data only: no code, no models, no addresses.
     extra_tools = ["my_tools"]          # VISPROG_EXTRA_TOOLS, separated by commas
     without_tools = ["find_circles"]    # tools that programs may not call
     max_pixels = 200_000_000            # larger images are refused
+    in_process = false                  # VISPROG_IN_PROCESS=0
 
     [planner_options]
     base_url = "http://localhost:8000/v1"
@@ -89,6 +90,7 @@ class Config:
         seconds: Maximum time per program, tools included.
         require: "kernel" refuses to run if the operating system does not confine programs; "auto" warns.
         cache: Megabytes of tool results kept in memory.
+        in_process: Whether tools work in the process of the host, where nothing can end them: for debugging.
         allow_url: Whether images may be downloaded from http and https addresses.
         max_pixels: Maximum width times height of an image; larger images are refused.
     """
@@ -105,6 +107,7 @@ class Config:
     seconds: float = 120.0
     require: Literal["auto", "kernel"] = "auto"
     cache: int = 256
+    in_process: bool = False
     allow_url: bool = False
     max_pixels: int = 100_000_000
 
@@ -189,7 +192,7 @@ class Config:
         return config
 
     def _check(self) -> None:
-        for name, type_ in (("planner", str), ("fallback", bool), ("allow_url", bool)):
+        for name, type_ in (("planner", str), ("fallback", bool), ("in_process", bool), ("allow_url", bool)):
             if not isinstance(getattr(self, name), type_):
                 raise ConfigError(f"'{name}' must be a {type_.__name__}, not {getattr(self, name)!r}")
         for name, least in (("repairs", 0), ("votes", 1), ("calls", 1), ("cache", 0), ("max_pixels", 1)):
@@ -213,6 +216,10 @@ class Config:
         for name in ("planner", "require"):
             if value := os.environ.get(f"VISPROG_{name.upper()}"):
                 found[name] = value
+        if value := os.environ.get("VISPROG_IN_PROCESS"):
+            if value not in ("0", "1"):
+                raise ConfigError(f"VISPROG_IN_PROCESS must be 0 or 1, not {value!r:.80}")
+            found["in_process"] = value == "1"
         if value := os.environ.get("VISPROG_EXTRA_TOOLS"):
             found["extra_tools"] = tuple(v.strip() for v in value.split(",") if v.strip())
         config = replace(self, **found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -306,10 +307,12 @@ def test_a_caller_that_is_interrupted_hands_the_lead_over(monkeypatch: pytest.Mo
     assert results == {"a": [], "b": []} and host.traffic.calling == 0
 
 
-def test_plain_functions_are_called_one_by_one() -> None:
+def test_plain_functions_are_called_without_company() -> None:
     look, seen = counted()
-    host = Host(Registry([look]))
-    assert host.batcher(look).max_batch == 1
+    alone = replace(look, alone=True)
+    host, other = Host(Registry([look])), Host(Registry([alone]))
+    assert host.batcher(look).max_batch == other.batcher(alone).max_batch == 1
+    assert host.batcher(look).max_threads > 8 and other.batcher(alone).max_threads == 1
     host.new_run().call(look, IMAGE)
     assert seen == ["dog"] and host.batches() == {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from tests.runtime.processes import hostile
 from tests.server.heavy import MIB, Heavy, Measured, measure, weigh
 from tests.small_tools import REGISTRY, picture
 from visprog import Config
 from visprog.errors import ConfigError, ToolError
-from visprog.registry import BackendLoader, Registry
-from visprog.runtime.host import Host
+from visprog.registry import BackendLoader, Registry, default_registry
+from visprog.runtime.host import Host, RunEnded
+from visprog.runtime.processes.pool import ToolProcesses
 from visprog.server.models import Models
 
 
@@ -159,3 +162,26 @@ def test_hosts_share_the_backends_of_one_loader() -> None:
 def test_wrong_options_are_told_of_before_anything_loads() -> None:
     with pytest.raises(ConfigError, match="speed"):
         Host(Registry([measure]), Config.of({"tools": {"measure": {"speed": 3}}}))
+
+
+def test_the_planner_of_a_server_knows_what_its_backends_can_see() -> None:
+    tools = default_registry()
+    plain = Host(tools).in_force
+    managed = Host(tools, loader=Models()).in_force
+    assert plain["detect"].sees.summary
+    assert [tool.sees.summary for tool in managed.values()] == [tool.sees.summary for tool in plain.values()]
+
+
+def test_backends_in_processes_are_managed_too() -> None:
+    processes = ToolProcesses()
+    try:
+        models = Models(25 * MIB, processes)
+        host = Host(hostile.REGISTRY, loader=models)
+        said = host.new_run().call(hostile.rest, picture(), "a")
+        assert not said.startswith(f"a {os.getpid()}") and host.batcher(hostile.rest).backend.at_once == 1
+        run = Host(hostile.REGISTRY, Config(seconds=0.5), loader=models).new_run()
+        with pytest.raises(RunEnded):
+            run.call(hostile.rest, picture(), "sleep")
+        assert time.monotonic() - run.started < 1.5
+    finally:
+        processes.pool.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
+from visprog.models import BUNDLED
+
 from ._backend_file import backend_file, folder_of
 from ._batching import answer_batch
 from ._checkpoint import CheckpointSource, find, unload
@@ -25,6 +27,7 @@ class ModelBackend:
         dtype: "float32", "bfloat16", "float16"; "auto" is the checkpoint's own.
     """
 
+    confined = True
     tool: ClassVar[str]
     default_model: ClassVar[str]
     _prepare: Callable[..., Any]
@@ -38,6 +41,11 @@ class ModelBackend:
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         return answer_batch(calls, self._prepare, self._answer)
+
+    @property
+    def process(self) -> str:
+        """The process that it works in: one for all bundled models, else one for each checkpoint."""
+        return "bundled" if self.model in BUNDLED else str(self.folder or self.model)
 
     def unload(self) -> None:
         """Let go of the weights."""

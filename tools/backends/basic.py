@@ -73,6 +73,8 @@ class _Basic:
         model: Must be None.
     """
 
+    process = "native"
+
     tool: ClassVar[str]
     parameter: ClassVar[str]
 

@@ -34,6 +34,8 @@ class HaarFaces:
         confirmations: Number of windows that must confirm a face that shows skin; twice as many if it does not.
     """
 
+    process = "native"
+
     def __init__(self, model: str | None = None, *, max_side: int = 800, confirmations: int = 18) -> None:
         if model is not None:
             raise ToolError(

@@ -44,6 +44,8 @@ class _EndpointModel:
         ConfigError: No model is named.
     """
 
+    process = "host"
+
     tool: ClassVar[str]
 
     def __init__(

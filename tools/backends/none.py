@@ -15,6 +15,8 @@ class _NoModel:
         model: Must be None.
     """
 
+    process = "host"
+
     sees: ClassVar[Sees]
     model_error: ClassVar[str]
 

@@ -104,6 +104,8 @@ class OpenCVDetector:
         figure: Lowest score of a figure, in units of the support vector machine.
     """
 
+    process = "native"
+
     sees = Sees(SUMMARY, {"what": Parsed(read_what, nearest_what, finder_of)})
 
     def __init__(self, model: str | None = None, *, figure: float = 1.3) -> None:
@@ -240,6 +242,8 @@ class Inpainter:
         radius: Number of pixels around each pixel that it is filled from.
     """
 
+    process = "native"
+
     def __init__(
         self,
         model: str | None = None,
@@ -277,6 +281,8 @@ class GrabCut:
         model: Must be None.
         iterations: Number of iterations of GrabCut.
     """
+
+    process = "native"
 
     def __init__(self, model: str | None = None, *, iterations: int = 2) -> None:
         if model is not None:

@@ -47,6 +47,8 @@ class _RapidOcr:
         model: Must be None; the models come with RapidOCR.
     """
 
+    process = "native"
+
     def __init__(self, model: str | None = None) -> None:
         if model is not None:
             raise ToolError("the rapidocr backend takes no model: its models come with RapidOCR")

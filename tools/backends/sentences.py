@@ -118,6 +118,8 @@ class BundledSentences:
         model: Must be None.
     """
 
+    process = "native"
+
     def __init__(self, model: str | None = None) -> None:
         if model is not None:
             raise ToolError(
@@ -167,6 +169,8 @@ class ChatSentences:
         ToolError: No model is named.
         ConfigError: The name has no form of a chat model, or the model has no such option.
     """
+
+    process = "host"
 
     def __init__(
         self, model: str | None = None, *, folder: str | None = None, samples: int = SAMPLES, **options: Any

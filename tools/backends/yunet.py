@@ -35,6 +35,8 @@ class YuNetFaces:
         max_side: Longer side, in pixels, to which larger images are reduced before the search.
     """
 
+    process = "native"
+
     def __init__(self, model: str | None = None, *, threshold: float = 0.7, max_side: int = 1280) -> None:
         self.model = model
         self.threshold = threshold
@@ -66,6 +68,8 @@ class BestFaces:
         model: Path of a YuNet file; by default one that lies in the folder `data` of OpenCV.
         threshold: Lowest score of a face, for YuNet.
     """
+
+    process = "native"
 
     def __init__(self, model: str | None = None, *, threshold: float = 0.7) -> None:
         model = model or yunet_beside_opencv()

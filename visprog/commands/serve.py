@@ -123,7 +123,8 @@ def serve(
 
     from ..agent import Agent
     from ..errors import MissingExtra
-    from ..registry import BackendLoader
+    from ..registry import BACKENDS, BackendLoader
+    from ..runtime.processes.pool import PROCESSES
 
     try:
         import fastapi  # noqa: F401
@@ -143,7 +144,7 @@ def serve(
     check_token(token, host)
     settings = load_settings(config, tools, backend)
     settings = replace(settings, seconds=min(settings.seconds, timeout))
-    models = Models(memory << 20)
+    models = Models(memory << 20, BACKENDS if settings.in_process else PROCESSES)
     with ExitStack() as stack:
         bound = stack.enter_context(bind(host, port))
         loader: BackendLoader = models

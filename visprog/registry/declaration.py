@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, overload
 
-from ..errors import ToolDefinitionError, ToolError, close_match, contained
+from ..errors import ToolDefinitionError, ToolError, close_match
 from ..report import markup
 from ..values import Region
 from ..values.image import Image
@@ -85,6 +85,7 @@ class Tool(Generic[P, R]):
         pure: runs inside the sandbox, on values alone, with no call out.
         sees: what it can see. Of a model-backed tool it is known if a configuration is: in `Host.in_force`.
         cache: whether equal calls are answered from memory.
+        alone: whether a plain function is called one call at a time; others are called from several threads.
         replaces: takes the place of another tool of its name in a registry.
         method: made from a function in a class; `object.name` is the tool that can be called.
     """
@@ -100,6 +101,7 @@ class Tool(Generic[P, R]):
     pure: bool = False
     sees: Sees = NOT_SAID
     cache: bool = True
+    alone: bool = False
     replaces: bool = False
     method: bool = False
 
@@ -237,7 +239,7 @@ class Tool(Generic[P, R]):
             TypeError: it takes no such options.
         """
         if not self.backends:
-            return _Plain(self)
+            return loader.plain(self)
         return loader.get(
             self.backend_class(backend), options, f"{self.name}:{backend or self.default_backend}"
         )
@@ -307,24 +309,6 @@ def _check_backend(made: Any, what: str) -> None:
         raise ToolError(f"{what} has no method __call__(self, calls), which returns the result of each call")
 
 
-class _Plain:
-    """A plain function as a backend: one call after another, an exception in the place of its result."""
-
-    def __init__(self, tool: Tool) -> None:
-        self.tool = tool
-
-    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
-        forms = {p.name: p.form for p in self.tool.parameters}
-        results: list[Any] = []
-        for arguments in calls:
-            given = {name: _function.as_form(value, forms[name]) for name, value in arguments.items()}
-            try:
-                results.append(_function.finished(self.tool.function(**given)))
-            except BaseException as error:  # handed to the one caller that it concerns
-                results.append(contained(error))
-        return results
-
-
 @overload
 def tool(function: Callable[P, R], /) -> Tool[P, R]: ...
 @overload
@@ -336,6 +320,7 @@ def tool(
     default: str = "",
     sees: Sees = NOT_SAID,
     cache: bool = True,
+    alone: bool = False,
     replace: bool = False,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 def tool(
@@ -348,6 +333,7 @@ def tool(
     default: str = "",
     sees: Sees = NOT_SAID,
     cache: bool = True,
+    alone: bool = False,
     replace: bool = False,
 ) -> Any:
     """Make a typed function a tool.
@@ -368,6 +354,7 @@ def tool(
         sees: for a plain function, what it can see; a backend says it itself.
         cache: whether equal calls may be answered from memory; False for a tool that counts, reads a clock, or asks
             something that changes.
+        alone: for a plain function that must not work on two calls at the same time.
         replace: take the place of the built-in tool of that name.
 
     Raises:
@@ -389,6 +376,7 @@ def tool(
             default_backend=default or next(iter(names), ""),
             sees=sees,
             cache=cache,
+            alone=alone,
             replaces=replace,
         )
 

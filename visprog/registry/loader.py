@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
+
+from ..errors import contained
+from .function import as_form, finished
 
 Options: TypeAlias = tuple[tuple[str, Any], ...]
 """Keyword arguments of a backend's constructor, sorted by name."""
@@ -14,13 +17,50 @@ class Backend(Protocol):
     """What does the work of a model-backed tool: a class built once from configuration, called with batches.
 
     `__init__(self, model: str | None = None, **options)` must be quick; weights are loaded at the first call.
-    One that cannot see everything says so in its attribute `sees`, a `visprog.registry.sees.Sees`.
+    One that cannot see everything says so in its attribute `sees`, a `visprog.registry.sees.Sees`. Optional too:
+    `process`, the name of the process that it works in ("host" for that of the host); `confined`, whether that needs no
+    more than its weights, so that it can be confined; `at_once`, the number of batches
+    that it can work on at the same time; `interrupt(thread)`, which ends the batch that a thread waits for.
     """
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         """Results, in order, for a batch of calls (arguments by name). A call that fails alone returns its
         exception in its place."""
         ...
+
+
+class PlainTool(Protocol):
+    """What is needed of a tool to call its function."""
+
+    @property
+    def function(self) -> Callable[..., Any]: ...
+
+    @property
+    def parameters(self) -> Sequence[Any]: ...
+
+    @property
+    def alone(self) -> bool: ...
+
+
+class PlainFunction:
+    """A plain function as a backend: one call after another, an exception in the place of its result."""
+
+    AT_ONCE = 64
+
+    def __init__(self, tool: PlainTool) -> None:
+        self.tool = tool
+        self.at_once = 1 if tool.alone else self.AT_ONCE
+
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        forms = {p.name: p.form for p in self.tool.parameters}
+        results: list[Any] = []
+        for arguments in calls:
+            given = {name: as_form(value, forms[name]) for name, value in arguments.items()}
+            try:
+                results.append(finished(self.tool.function(**given)))
+            except BaseException as error:  # handed to the one caller that it concerns
+                results.append(contained(error))
+        return results
 
 
 class BackendLoader:
@@ -48,6 +88,10 @@ class BackendLoader:
     def hold(self, name: str, make: Callable[..., Backend], options: Options) -> Backend:
         """What is held for a class and options, and called with batches: here the backend itself."""
         return make(**dict(options))
+
+    def plain(self, tool: PlainTool) -> Backend:
+        """What does the work of a tool that is a plain function."""
+        return PlainFunction(tool)
 
 
 BACKENDS = BackendLoader()

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from visprog.sandbox import StopProgram, current_line
+from visprog.sandbox import StopProgram, current_line, extend_time
 
 from ..config import Config, ToolConfig
 from ..errors import (
@@ -32,13 +32,16 @@ from ..errors import (
     readable,
 )
 from ..registry import BACKENDS, BackendLoader, Registry, Tool, backend_options, cautions, through_host
+from ..registry.loader import PlainFunction
 from ..registry.sees import NOT_SAID, Sees
 from ..registry.types import Unfit, coerce, render
 from ..values.codec import fingerprint
-from .batcher import Batcher, Traffic
+from .batcher import Batcher, OutOfTime, Traffic
 from .cache import MISSING, Cache, holds_picture
 from .call import Call
 from .events import CallEnded, CallStarted, Emitter
+from .processes.decoder import DECODERS
+from .processes.pool import PROCESSES
 from .summary import summary
 
 if TYPE_CHECKING:
@@ -46,6 +49,9 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
+
+MOST_WAITING = 10
+"""Calls may wait for the work of other runs for so many times the seconds of their run; then its clock goes on."""
 
 
 class RunEnded(StopProgram):
@@ -61,7 +67,8 @@ class Host:
 
     Args:
         recording: Where results are recorded, or replayed from.
-        loader: what builds and holds the backends.
+        loader: What builds and holds the backends; by default the tool processes of this interpreter, or what works
+            in this process if the setting `in_process` says so.
 
     Attributes:
         discreet: Whether the text of an unexpected error of a tool goes to the log alone, since it may hold paths or
@@ -76,12 +83,14 @@ class Host:
         registry: Registry,
         config: Config | None = None,
         recording: Recording | None = None,
-        loader: BackendLoader = BACKENDS,
+        loader: BackendLoader | None = None,
     ) -> None:
         self.registry = registry
         self.config = _resolved(registry, config or Config())
         self.recording = recording
-        self.loader = loader
+        self.loader = loader or (BACKENDS if self.config.in_process else PROCESSES)
+        if not self.config.in_process:
+            DECODERS.start()
         self.discreet = False
         self.cache = Cache(self.config.cache)
         self.traffic = Traffic()
@@ -142,9 +151,11 @@ class Host:
                     raise ConfigError(
                         f"[tools.{tool.name}]: options of the backend '{name}': {error}"
                     ) from None
-                # A plain function gains nothing from company: its callers get their results one by one.
+                # A plain function gains nothing from a batch.
                 max_batch = Batcher.MAX_BATCH if tool.backends else 1
-                self._batchers[tool] = Batcher(backend, self.traffic, max_batch)
+                self._batchers[tool] = Batcher(
+                    backend, self.traffic, max_batch, getattr(backend, "at_once", 1)
+                )
             return self._batchers[tool]
 
     def batches(self) -> dict[str, dict[int, int]]:
@@ -175,12 +186,17 @@ class Run:
 
     As a context manager it tells the host that a program runs: one that may soon call a tool, for whose call
     a batch may wait a little.
+
+    Attributes:
+        started: Time of `time.monotonic` at which it began.
+        waited: Seconds that its calls waited for the work of other runs. They do not count.
     """
 
     host: Host
     emit: Emitter | None = None
     calls: list[Call] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
+    waited: float = 0.0
     _about_images: list[Any] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -192,6 +208,23 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.host.traffic.end()
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left of its time."""
+        return self.host.config.seconds + self.waited - (time.monotonic() - self.started)
+
+    @property
+    def patience(self) -> float:
+        """Seconds that its calls may still wait for the work of other runs."""
+        return MOST_WAITING * self.host.config.seconds - self.waited
+
+    def extend(self, seconds: float) -> None:
+        """Give back seconds that a call waited for the work of other runs."""
+        with self._lock:
+            seconds = min(seconds, self.patience)
+            self.waited += seconds
+        extend_time(seconds)
 
     def drop_from_cache(self) -> None:
         """Drop from the cache what was found in this run's images, which will not be asked about again."""
@@ -321,13 +354,17 @@ class Run:
         )
 
     def _work(self, tool: Tool, arguments: dict[str, Any]) -> Any:
-        if len(_active.get()) > 1 and not tool.backends:
+        batcher = self.host.batcher(tool)
+        if len(_active.get()) > 1 and isinstance(batcher.backend, PlainFunction):
             # Called by another tool: two that call each other in two threads must not wait for each other.
-            (result,) = tool.load()([arguments])
+            (result,) = batcher.backend([arguments])
             if isinstance(result, Exception):
                 raise result
             return result
-        return self.host.batcher(tool)(arguments)
+        try:
+            return batcher(arguments, self)
+        except OutOfTime:
+            raise self._out_of_time(f"while {tool.name} worked") from None
 
     def _spend(self, tool: Tool) -> None:
         config = self.host.config
@@ -335,12 +372,12 @@ class Run:
             raise RunEnded(
                 BudgetExceeded(f"the program made more than {config.calls} tool calls; raise 'calls'")
             )
-        if time.monotonic() - self.started > config.seconds:
-            raise RunEnded(
-                BudgetExceeded(
-                    f"the program took more than {config.seconds:g} s before {tool.name}; raise 'seconds'"
-                )
-            )
+        if self.left < 0:
+            raise self._out_of_time(f"before {tool.name}")
+
+    def _out_of_time(self, when: str) -> RunEnded:
+        seconds = self.host.config.seconds
+        return RunEnded(BudgetExceeded(f"the program took more than {seconds:g} s {when}; raise 'seconds'"))
 
 
 def with_backends(registry: Registry, config: Config, backends: Mapping[str, Any]) -> tuple[Registry, Config]:

@@ -14,7 +14,8 @@ from typing import Any
 
 from visprog.errors import ToolError
 from visprog.registry import Backend, BackendLoader
-from visprog.registry.loader import Options
+from visprog.registry.loader import Options, PlainTool
+from visprog.registry.sees import NOT_SAID
 
 WEIGHTS = ("*.safetensors", "*.onnx")
 
@@ -51,24 +52,34 @@ class Models(BackendLoader):
 
     Args:
         budget: in bytes; 0 for none.
+        loader: what builds the backends, such as in processes of their own; by default they work in this one.
     """
 
-    def __init__(self, budget: int = 0) -> None:
+    def __init__(self, budget: int = 0, loader: BackendLoader | None = None) -> None:
         super().__init__()
         self.budget = budget
+        self.loader = loader or BackendLoader()
         self._weights: dict[object, Weights] = {}
         self._changed = threading.Condition()
         self._clock = itertools.count(1)
 
     def hold(self, name: str, make: Callable[..., Backend], options: Options) -> Backend:
         """A backend that is built again if it had to leave memory."""
-        built = make(**dict(options))
+
+        def build() -> Backend:
+            return self.loader.hold(name, make, options)
+
+        built = build()
         key = weights_of(built) or weights_name(built) or (make, options)
         with self._changed:
             weights = self._weights.setdefault(key, Weights(name, footprint(built)))
-            managed = Managed(self, weights, make, options, built)
+            managed = Managed(self, weights, build, built)
             weights.backends.append(managed)
         return managed
+
+    def plain(self, tool: PlainTool) -> Backend:
+        """What does the work of a plain function, which has no weights."""
+        return self.loader.plain(tool)
 
     @contextmanager
     def using(self, weights: Weights) -> Iterator[None]:
@@ -132,27 +143,29 @@ class Managed:
     """A backend that is built again where it was forgotten."""
 
     def __init__(
-        self,
-        models: Models,
-        weights: Weights,
-        make: Callable[..., Backend],
-        options: Options,
-        backend: Backend,
+        self, models: Models, weights: Weights, build: Callable[[], Backend], backend: Backend
     ) -> None:
         self.models = models
         self.weights = weights
-        self.make = make
-        self.options = options
+        self.build = build
+        self.sees = getattr(backend, "sees", NOT_SAID)
+        self.at_once = getattr(backend, "at_once", 1)
         self._backend: Backend | None = backend
         self._building = threading.Lock()
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
         with self.models.using(self.weights):
             with self._building:
-                backend = self._backend = self._backend or self.make(**dict(self.options))
+                backend = self._backend = self._backend or self.build()
             results = backend(calls)
             self.models.measure(self.weights, backend)
             return results
+
+    def interrupt(self, thread: int) -> None:
+        """End the batch that a thread waits for, where the backend can."""
+        interrupt = getattr(self._backend, "interrupt", None)
+        if interrupt is not None:
+            interrupt(thread)
 
     def forget(self) -> None:
         """Let go of the backend, and of what it holds elsewhere."""

@@ -13,6 +13,7 @@ from typing import Any
 from visprog.errors import ConfigError, MissingExtra, Refused, ToolError, VisprogError
 from visprog.registry import Backend, BackendLoader
 from visprog.registry.loader import Options
+from visprog.registry.sees import NOT_SAID
 
 LARGEST = 32
 """Calls in a batch."""
@@ -55,8 +56,9 @@ class Replicas(BackendLoader):
 
     def hold(self, name: str, make: Callable[..., Backend], options: Options) -> Backend:
         """A backend that hands its calls to the replicas."""
-        make(**dict(options))  # raises here if the options are wrong; weights are not loaded yet
+        local = make(**dict(options))  # raises here if the options are wrong; weights are not loaded yet
         deployed = Deployed(name, make, options, self.count, self.gpus)
+        deployed.sees = getattr(local, "sees", NOT_SAID)
         self._deployed.append(deployed)
         return deployed
 
@@ -85,6 +87,7 @@ class Deployed:
         self.options = options
         self.count = count
         self.gpus = gpus
+        self.sees = NOT_SAID
         self._handle: Any = None
         self._lock = threading.Lock()
 

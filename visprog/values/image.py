@@ -20,6 +20,7 @@ from ..errors import ImageError
 from ..files.reading import MAX_BYTES, printable, read_file, read_stream
 from ..report.figures import notebook_bytes
 from .decode import blaming, open_header, to_array, too_large
+from .elsewhere import decoded
 from .frames import mask_in, region_in
 from .geometry import Box, Located, Point
 from .mask import Mask
@@ -181,12 +182,18 @@ class Image:
 
     @classmethod
     def _from_bytes(cls, data: bytes, name: str, max_pixels: int) -> Image:
-        import PIL.Image
-
         if not data:
             raise ImageError(f"{name} is empty")
         if len(data) > MAX_BYTES:
             raise ImageError(f"{name} is larger than {MAX_BYTES >> 20} MiB")
+        found = decoded("image", data, name, max_pixels) if cls is Image else None
+        return cls.decode(data, name, max_pixels) if found is None else found
+
+    @classmethod
+    def decode(cls, data: bytes, name: str, max_pixels: int) -> Image:
+        """Decode an image file in this process, whatever `visprog.values.elsewhere` says; raises as `open`."""
+        import PIL.Image
+
         limit = PIL.Image.MAX_IMAGE_PIXELS
         if limit is not None and max_pixels > max(2 * limit, MAX_PIXELS):  # Pillow refuses twice its limit
             PIL.Image.MAX_IMAGE_PIXELS = max_pixels

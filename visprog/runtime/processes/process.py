@@ -1,0 +1,331 @@
+"""A tool process as the host sees it: its start, its batches, and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from visprog.sandbox import StopProgram
+
+from ...errors import ToolError
+from ...registry import caution, through_host
+from .channel import Channel, Closed, Message
+from .names import find_loaded
+from .transfer import Transfer, packed_error, unpacked_error
+
+_BOOT = """
+import json, sys
+descriptor, sys.path[:], only, confined = json.loads(sys.argv.pop())
+from visprog.sandbox import confine_tools
+if only:
+    from importlib import import_module
+    import_module(only).get_ready()
+how = confine_tools(**confined) if confined else {}
+from visprog.runtime.processes.worker import main
+main(descriptor, how)
+"""
+_SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+START_SECONDS = 60.0
+"""Seconds within which a process must be ready."""
+_LOOK = 0.2
+"""Seconds between two looks at the memory of a process that works."""
+
+
+class Crashed(Exception):
+    """A process ended while it worked; the text says how."""
+
+
+class CannotImport(Exception):
+    """A process cannot import what it should run; the text says why."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of memory that a process may take.
+
+    Attributes:
+        working: While it works; one that takes more is ended at once.
+        idle: Between batches; one that has kept more is replaced.
+    """
+
+    working: int
+    idle: int
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """How far a process is confined: it starts no programs, and changes files in a temporary folder of its own alone.
+
+    Attributes:
+        network: Whether it may open connections until it has answered its first batch, to load what it needs.
+        writable: Further folders in which it may change files.
+        only: Name of the one module that it works with. That is imported and gets ready, by its function `get_ready`;
+            from then on no file can be opened.
+    """
+
+    network: bool = False
+    writable: tuple[str, ...] = ()
+    only: str = ""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a process can be asked to do.
+
+    Attributes:
+        number: That names it in messages.
+        backend: "module:Class" of a backend; empty for a plain function.
+        tool: "module:name" of the tool; empty if it cannot be imported.
+        options: Of the backend's constructor.
+    """
+
+    number: int
+    backend: str
+    tool: str
+    options: tuple[tuple[str, Any], ...]
+
+
+class ToolProcess:
+    """A process that runs tools. It starts at once, and is ready when `wait` returns.
+
+    Args:
+        memory: What it may take.
+        confinement: How far it is confined; None for what does as it likes.
+
+    Attributes:
+        how: Which mechanisms of confinement took hold.
+        loaded: Numbers of the work that it has done.
+        idle_since: Time of `time.monotonic` since which it works for nobody.
+
+    Raises:
+        ToolError: It cannot be started.
+    """
+
+    def __init__(self, memory: Memory, confinement: Confinement | None = None) -> None:
+        self.memory = memory
+        self.how: dict[str, Any] = {}
+        self._cut_off = confinement is not None and confinement.network
+        self.loaded: set[int] = set()
+        self.idle_since = 0.0
+        self._ready = False
+        self._ended = ""
+        self._lock = threading.Lock()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise ToolError(f"a process for tools cannot be started: {error}") from None
+        try:
+            self._folder = tempfile.mkdtemp(prefix="visprog-")
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-c",
+                    _BOOT,
+                    json.dumps([theirs.fileno(), sys.path, *self._rules(confinement)]),
+                ],
+                stdin=subprocess.DEVNULL,
+                env=_environment(confinement, self._folder),
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,  # Ctrl-C is for the host; and what it starts ends with it
+            )
+        except OSError as error:
+            ours.close()
+            raise ToolError(f"a process for tools cannot be started: {error}") from None
+        finally:
+            theirs.close()
+        self._channel = Channel(ours)
+        self._transfer = Transfer(self._channel, host=True)
+
+    def _rules(self, confinement: Confinement | None) -> tuple[str, dict[str, Any]]:
+        if confinement is None:
+            return "", {}
+        if confinement.only:
+            return confinement.only, {"readable": []}
+        writable = [self._folder, "/dev", *confinement.writable]
+        return "", {"writable": writable, "network": confinement.network}
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        return not self._ended and self._process.poll() is None
+
+    def wait(self) -> None:
+        """Wait until it is ready.
+
+        Raises:
+            ToolError: It did not start; the text says why.
+        """
+        if self._ready:
+            return
+        try:
+            message = self._channel.receive(START_SECONDS)
+        except Closed:
+            message = None
+        if message is None or message.head.get("op") != "ready":
+            raise ToolError(f"a process for tools did not start: {self.end()}")
+        how = message.head.get("how")
+        self.how = how if isinstance(how, dict) else {}
+        self._ready = True
+
+    def run(self, work: Work, calls: list[dict[str, Any]]) -> list[Any]:
+        """Results of a batch; an exception in the place of each that failed.
+
+        Raises:
+            Crashed: The process ended.
+            CannotImport: It cannot import the tool or its backend.
+            TypeError, ValueError: The arguments cannot cross.
+        """
+        try:
+            self._transfer.forget_oldest()
+            form, body = self._transfer.pack(calls)
+            head = {
+                "op": "run",
+                "work": [work.number, work.backend, work.tool, work.options],
+                "calls": form,
+                "cut_off": self._cut_off,
+            }
+            self._channel.send(head, body)
+            self.loaded.add(work.number)
+            while True:
+                message = self._receive()
+                match message.head.get("op"):
+                    case "results":
+                        return self._results(message, len(calls))
+                    case "unavailable":
+                        self.loaded.discard(work.number)
+                        raise CannotImport(str(unpacked_error(message.head.get("error"))))
+                    case "call":
+                        self._call(message)
+                    case _:
+                        raise Closed("a message that is none")
+        except Closed:
+            raise Crashed(self.end()) from None
+
+    def _receive(self) -> Message:
+        """The next message that is not about images. Ends the process if it takes too much memory meanwhile."""
+        while True:
+            message = self._channel.receive(_LOOK)
+            if message is None:
+                self.check_memory()
+            elif not self._transfer.take(message):
+                return message
+
+    def check_memory(self) -> None:
+        """End the process if it takes more memory than it may.
+
+        Raises:
+            Closed: It does.
+        """
+        if self.private_memory() > self.memory.working:
+            self.end(f"it took more than {self.memory.working >> 20} MiB of memory")
+            raise Closed("memory")
+
+    @property
+    def has_grown(self) -> bool:
+        """Whether it takes more memory than one may keep that works for nobody."""
+        return self.private_memory() > self.memory.idle
+
+    def private_memory(self) -> int:
+        """Bytes of memory that it alone has; 0 where that cannot be known."""
+        try:
+            _, resident, shared, *_ = Path(f"/proc/{self.pid}/statm").read_text().split()
+        except (OSError, ValueError):
+            return 0
+        return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
+
+    def _results(self, message: Message, count: int) -> list[Any]:
+        forms = message.head.get("results")
+        if not isinstance(forms, list):
+            raise Closed("results that are none")
+        results: list[Any] = []
+        for form in forms:
+            if not isinstance(form, dict):
+                raise Closed("a result that is none")
+            if "error" in form:
+                results.append(unpacked_error(form["error"]))
+            else:
+                start, end = form.get("from"), form.get("to")
+                if type(start) is not int or type(end) is not int:
+                    raise Closed("a result without its bytes")
+                results.append(self._transfer.unpack(form.get("value"), message.body[start:end]))
+        for sentence in message.head.get("cautions", ()):
+            caution(str(sentence))
+        return results
+
+    def _call(self, message: Message) -> None:
+        """A tool in the process calls another: that goes through the run that called the tool."""
+        call = through_host.get()
+        match message.head.get("tool"):
+            case [str() as name, str() as place] if call is not None:
+                arguments = self._transfer.unpack(message.head.get("arguments"), message.body)
+            case _:
+                raise Closed("a call of no tool")
+        try:
+            tool = find_loaded(place)
+            if tool is None or tool.name != name:
+                raise ToolError(
+                    f"{name} cannot be called from a tool in another process: there is no such tool here"
+                )
+            form, body = self._transfer.pack(call(tool, **arguments))
+        except StopProgram:
+            self.end("the run that it worked for has ended")
+            raise
+        except Exception as error:
+            self._channel.send({"op": "answer", "error": packed_error(error)})
+        else:
+            self._channel.send({"op": "answer", "value": form}, body)
+
+    # -- its end -----------------------------------------------------------------------------------
+
+    def end(self, why: str = "") -> str:
+        """End the process, if it has not ended by itself, and say how it ended. May be called from any thread."""
+        with self._lock:
+            if not self._ended:
+                if not why:
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        self._process.wait(0.5)  # one that has closed its end is about to
+                killed = self._process.poll() is None
+                with contextlib.suppress(OSError):
+                    os.killpg(self.pid, signal.SIGKILL)
+                code = self._process.wait()
+                self._ended = why if killed and why else _words(code)
+                shutil.rmtree(self._folder, ignore_errors=True)
+        return self._ended
+
+    def close(self) -> None:
+        """End it, and release its descriptors; nobody uses it any more."""
+        self.end("it is not needed any more")
+        self._channel.close()
+
+
+def _environment(confinement: Confinement | None, folder: str) -> dict[str, str]:
+    """The variables of a process. One that opens no connections has no use for keys."""
+    found = {**os.environ, "TMPDIR": folder}
+    if confinement is not None and confinement.only:  # threads before it is confined would not be
+        found |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    if confinement is None:
+        return found
+    return {key: value for key, value in found.items() if confinement.network or not _SECRET.search(key)}
+
+
+def _words(code: int) -> str:
+    if code >= 0:
+        return f"it ended with exit code {code}"
+    names = {number.value: number.name for number in signal.Signals}
+    cause = ", perhaps for want of memory" if -code == signal.SIGKILL else ""
+    return f"it was ended by {names.get(-code, f'signal {-code}')}{cause}"
