@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -19,17 +16,15 @@ pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 pytest.importorskip("python_multipart")
 
-from tests.server.test_app import COUNT, png
+from tests.server.local import HEAD, Running, answer_on, request, running, until
+from tests.server.test_app import COUNT
 from tests.small_tools import REGISTRY, FakePlanner
 from visprog import Agent, Image, tool
 from visprog.server.app import Service
-from visprog.server.client import encode
 from visprog.server.limits import RequestLimits
 from visprog.server.queue import RequestQueue
-from visprog.server.run import bind, serve
 from visprog.server.shares import Shares, client_of
 
-HEAD = b"POST /v1/run HTTP/1.1\r\nHost: localhost\r\n"
 LIMITS = RequestLimits(upload=200_000, seconds=60, stall=0.6, rate=1 << 20)
 
 GO = threading.Event()
@@ -55,32 +50,6 @@ def agent() -> Iterator[Agent]:
         yield made
 
 
-@dataclass
-class Running:
-    """A server in a thread of this process."""
-
-    service: Service
-    port: int
-    stop: Callable[[], None]
-
-    def connect(self, source: str = "127.0.0.1") -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), 30, source_address=(source, 0))
-
-    def send(self, data: bytes, source: str = "127.0.0.1") -> tuple[int, dict[str, str], Any]:
-        """The answer to these bytes."""
-        with self.connect(source) as connection:
-            connection.sendall(data)
-            return answer_on(connection)
-
-    def run(self, program: str, source: str = "127.0.0.1") -> tuple[int, dict[str, str], Any]:
-        return self.send(request(program), source)
-
-    def health(self, source: str = "127.0.0.1") -> dict[str, Any]:
-        status, _, data = self.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", source)
-        assert data["ready"] == (status == 200) and data["alive"]
-        return dict(data)
-
-
 @pytest.fixture
 def start(agent: Agent) -> Iterator[Callable[..., Running]]:
     """Starts servers."""
@@ -95,52 +64,9 @@ def start(agent: Agent) -> Iterator[Callable[..., Running]]:
             proxies: frozenset[str] = frozenset(),
         ) -> Running:
             service = Service(agent, queue or RequestQueue(2, 2), limits, uploads)
-            return stack.enter_context(running(service, connections or Shares(500), proxies))
+            return stack.enter_context(running(service, connections or Shares(500), proxies, GO.set))
 
         yield begin
-
-
-@contextmanager
-def running(service: Service, connections: Shares, proxies: frozenset[str]) -> Iterator[Running]:
-    begun, loops = threading.Event(), []
-
-    def ready() -> None:
-        loops.append(asyncio.get_running_loop())
-        begun.set()
-
-    with bind("127.0.0.1", 0) as bound:
-        thread = threading.Thread(
-            target=serve, args=(service, bound, "127.0.0.1", None, ready, connections, proxies)
-        )
-        thread.start()
-        assert begun.wait(60)
-        stop = lambda: loops[0].call_soon_threadsafe(service.close)  # noqa: E731
-        try:
-            yield Running(service, bound.getsockname()[1], stop)
-        finally:
-            GO.set()
-            until(lambda: service.queue.running == 0)  # otherwise the end of the server ends this process
-            if thread.is_alive():
-                stop()
-            thread.join(30)
-            assert not thread.is_alive()
-
-
-def request(program: str) -> bytes:
-    kind, body = encode([("program", None, program.encode()), ("images", "a.png", png())])
-    return HEAD + f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
-
-
-def answer_on(connection: socket.socket) -> tuple[int, dict[str, str], Any]:
-    """Status, headers and JSON of the answer that comes; (0, {}, None) if the connection ends without one."""
-    stream = connection.makefile("rb")
-    first = stream.readline()
-    if not first:
-        return 0, {}, None
-    headers = dict(
-        line.decode().lower().split(": ", 1) for line in iter(lambda: stream.readline().strip(), b"")
-    )
-    return int(first.split()[1]), headers, json.loads(stream.read(int(headers["content-length"])))
 
 
 def problem(found: tuple[int, dict[str, str], Any], status: int, *words: str) -> None:
@@ -150,13 +76,6 @@ def problem(found: tuple[int, dict[str, str], Any], status: int, *words: str) ->
     assert all(word in data["message"] for word in words), data
     if status in (429, 503):
         assert int(headers["retry-after"]) >= 1
-
-
-def until(condition: Callable[[], Any], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 # -- slow clients --------------------------------------------------------------------------------
