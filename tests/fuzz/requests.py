@@ -32,6 +32,9 @@ from visprog.server.shares import Shares
 STATUSES = {200, 400, 403, 404, 405, 408, 413, 415, 429, 503, 504}
 """A damaged request may be whole by chance; 500 is a bug."""
 
+SLACK = 20
+"""Descriptors of connections that are being closed and of sandbox workers that are being replaced."""
+
 HEADERS = (
     b"Content-Type: multipart/form-data", b"Content-Type: multipart/form-data; boundary=b; charset=klingon",
     b'Content-Type: multipart/form-data; boundary="', b"Content-Type: application/json; charset=utf-16",
@@ -149,4 +152,4 @@ def run_case(seed: int, number: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(__doc__, run_case))
+    sys.exit(main(__doc__, run_case, SLACK))

@@ -23,7 +23,7 @@ def test_damaged_requests_get_an_answer() -> None:
     pytest.importorskip("python_multipart")
     from tests.fuzz import requests
 
-    found = fuzz(seed=1, cases=60, warm_up=30, run=requests.run_case)
+    found = fuzz(seed=1, cases=60, warm_up=30, run=requests.run_case, slack=requests.SLACK)
     assert found.cases == 60 and not found.failures
 
 

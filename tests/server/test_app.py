@@ -20,6 +20,7 @@ pytest.importorskip("python_multipart")
 pytest.importorskip("httpx")
 from starlette.testclient import TestClient
 
+from tests.sandbox.clock import ends_within
 from tests.small_tools import REGISTRY, FakePlanner, picture
 from visprog import Agent, Answer, Image, tool
 from visprog.answer import json_schema
@@ -270,7 +271,8 @@ def test_a_request_has_a_time_limit(agent: Agent) -> None:
     service = Service(agent, RequestQueue(1, 1), RequestLimits(seconds=0.5))
     program = "def answer(image):\n    return nap(image, 1.5)"
     with TestClient(create_app(service)) as client:
-        reply = client.post("/v1/run", data={"program": program}, files={"images": ("a.png", png())})
+        with ends_within(0.5):
+            reply = client.post("/v1/run", data={"program": program}, files={"images": ("a.png", png())})
         bad(reply, 504, "0.5 s")
         assert service.queue.running == 1  # its thread cannot be ended, and is not given to others
         bad(client.post("/v1/run", data={"program": COUNT}, files={"images": ("a.png", png())}), 504)

@@ -72,7 +72,7 @@ def test_photographs_and_signs_are_read_alike(
         same(engines, np.ascontiguousarray(image.pixels[..., ::-1]))
 
 
-@pytest.mark.parametrize("size", [(1, 1), (8, 700), (700, 8), (33, 31)])
+@pytest.mark.parametrize("size", [(1, 1), (33, 31), (90, 160)])
 def test_images_without_text_need_the_detector_alone(size: tuple[int, int]) -> None:
     assert FOLDER is not None
     engine = OcrEngine(FOLDER)
