@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 import threading
@@ -46,7 +47,9 @@ needs_loopback_network = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def agent() -> Iterator[Agent]:
-    with Agent(FakePlanner(*[COUNT] * 9), {"seconds": 120}, registry=REGISTRY | [held]) as made:
+    with Agent(
+        FakePlanner(*[COUNT] * 9), {"seconds": 120, "in_process": True}, registry=REGISTRY | [held]
+    ) as made:
         yield made
 
 
@@ -362,6 +365,28 @@ def test_a_probe_serves_all_who_ask_meanwhile(
 )
 def test_what_is_not_http_gets_a_problem(start: Callable[..., Running], sent: bytes) -> None:
     problem(start().send(sent), 400, "Invalid HTTP request")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\n",
+        HEAD + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n",
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /health HTTP/1.1\r\nHost: localhost\r\n",
+    ],
+    ids=["headers", "trailers", "pipelined"],
+)
+def test_blanks_do_not_keep_the_server_busy(start: Callable[..., Running], before: bytes) -> None:
+    """Their check in h11 takes a time that grows with the square of their number."""
+    served = start()
+    begin = time.process_time()  # the server is a thread of this process
+    with served.connect() as connection:
+        connection.sendall(before + b"A:" + b" " * 100_000 + b"\x00\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while connection.recv(1 << 16):
+                pass
+    assert served.health()["alive"]
+    assert time.process_time() - begin < 5  # it were 18
 
 
 def test_a_websocket_is_not_opened(start: Callable[..., Running]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import h11
@@ -15,6 +16,12 @@ from .shares import Shares, client_of
 
 RETRY_AFTER = 5.0
 """Seconds after which a client that was refused may find a free connection."""
+
+MAX_HEADERS = 16 << 10
+"""Maximum size of the headers of a request, in bytes."""
+
+_END_OF_HEADERS = re.compile(rb"\n\r?\n")
+_BLANKS = re.compile(rb":[ \t]{256}")
 
 
 def bounded_connections(
@@ -36,6 +43,29 @@ def bounded_connections(
     return Bounded
 
 
+class _HttpConnection(h11.Connection):
+    """A connection of h11 that is not given headers which would keep it busy.
+
+    To find out that a header is not valid, h11 takes a time that grows with the square of the blanks after its colon:
+    a header of 256 KiB stops a server for minutes. The trailers after a chunked body are headers too.
+    """
+
+    _is_chunked = False
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """As in h11. Raises `h11.RemoteProtocolError` as it does for what is not HTTP."""
+        if self.their_state is h11.IDLE:
+            headers = _END_OF_HEADERS.split(self.trailing_data[0], 1)[0]
+            if len(headers) > MAX_HEADERS or _BLANKS.search(headers):
+                raise h11.RemoteProtocolError("the headers are too long", error_status_hint=431)
+        elif self._is_chunked and _BLANKS.search(self.trailing_data[0]):
+            raise h11.RemoteProtocolError("the trailers are too long", error_status_hint=431)
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._is_chunked = any(name == b"transfer-encoding" for name, _ in event.headers)
+        return event
+
+
 class _BoundedProtocol(H11Protocol):
     _limits: RequestLimits
     _open: Shares
@@ -45,6 +75,10 @@ class _BoundedProtocol(H11Protocol):
     _deadline: asyncio.TimerHandle | None = None
     _write_deadline: asyncio.TimerHandle | None = None
     _client: str | None = None
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.conn = _HttpConnection(h11.SERVER, MAX_HEADERS)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
