@@ -169,6 +169,7 @@ def trickle(url: str, number: int, end: float, tally: Tally, start: bytes, part:
                         tally.note(f"slow: {got.split()[1].decode() if got else 'closed'}")
         except OSError:
             tally.note("slow: closed")
+        time.sleep(0.5)
 
 
 def flood(url: str, number: int, end: float, tally: Tally) -> None:

@@ -63,7 +63,9 @@ def running(
 
     with bind("127.0.0.1", 0) as bound:
         thread = threading.Thread(
-            target=serve, args=(service, bound, "127.0.0.1", None, ready, connections, proxies)
+            target=serve,
+            args=(service, bound, "127.0.0.1", None, ready, connections, proxies),
+            daemon=True,  # so that a process can end that did not stop it
         )
         thread.start()
         assert begun.wait(60)
