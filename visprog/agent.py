@@ -328,7 +328,9 @@ class Agent:
             thread.join()
 
     def _get_ready(self) -> None:
-        with contextlib.suppress(Exception):  # whatever fails here fails again where it is needed, and says so
+        with contextlib.suppress(
+            Exception
+        ):  # whatever fails here fails again where it is needed, and says so
             self.host.loader.start()
             _ = self.host.in_force
             load = getattr(self.planner, "load", None)

@@ -99,12 +99,14 @@ SERVER = ["--server", "http://127.0.0.1:1"]
         (["a.png", "How many?", "--json=1", *SERVER], False),
         (["a.png", "How many?", "--serv", "http://127.0.0.1:1"], False),
         (["a.png", "How many?", "--server"], False),
-        (["a.png", "How many?", "--server", ""], False),
+        (["a.png", "How many?", "--server", ""], True),
         (["a.png", "How many?", "-x", *SERVER], False),
         (["a.png", "How many?", "--help", *SERVER], False),
         (["a.png", *SERVER], False),
         (SERVER, False),
-        (["a.png", "How many?"], False),
+        (["a.png", "How many?"], True),
+        (["a.png", "How many?", "--json", "--returns", "bool", "--save", "x.png"], True),
+        (["a.png", "How many?", "--votes", "3"], False),
     ],
 )
 def test_both_parsers_read_alike(
@@ -121,8 +123,13 @@ def test_both_parsers_read_alike(
         calls.append(given)
         return Result({})
 
-    monkeypatch.setattr(quick, "ask_server", noted)
-    monkeypatch.setattr(ask, "ask_server", noted)
+    def noted_here(*given: Any, **settings: Any) -> Result:
+        assert not any(settings.values())
+        return noted("here", *given)
+
+    for module in (quick, ask):
+        monkeypatch.setattr(module, "ask_server", noted)
+        monkeypatch.setattr(module, "ask_here", noted_here)
     read = quick.quick(["ask", *arguments])
     assert (read is not None) == is_quick
     if is_quick:
@@ -136,8 +143,9 @@ def test_the_server_may_be_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quick, "ask_server", lambda *given: calls.append(given) or Result({}))
     monkeypatch.setenv("VISPROG_SERVER", "http://127.0.0.1:1")
     assert quick.quick(["ask", "a.png", "How many?"]) and calls[0][0] == "http://127.0.0.1:1"
+    monkeypatch.setattr(quick, "ask_here", lambda *given: calls.append(given) or Result({}))
     monkeypatch.setenv("VISPROG_SERVER", "")
-    assert quick.quick(["ask", "a.png", "How many?"]) is None
+    assert quick.quick(["ask", "a.png", "How many?"]) and calls[1][0] == ["a.png"]
 
 
 @pytest.mark.parametrize(

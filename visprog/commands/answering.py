@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from .inputs import check_outputs, with_standard_input
 from .result import USAGE, Result, UsageError
-from .status import say, working
+from .settings import open_agent
+from .status import Status, say, working
 
 if TYPE_CHECKING:
     from ..answer import Answer
+    from .terminal import RunStatus
 
 
 class Returns(StrEnum):
@@ -114,6 +116,40 @@ def finish(
     if save is not None or not plain_value:
         written &= _save(whole(), save, images)
     return Result(data, 0 if status == "answered" and written else 1)
+
+
+def type_of(returns: Returns | None) -> Any:
+    """The Python type that `--returns` names."""
+    from ..registry.types import answer_type
+
+    return answer_type(None if returns is None else returns.value)
+
+
+def ask_here(
+    images: Sequence[str],
+    question: str,
+    returns: Returns | None = None,
+    html: Path | None = None,
+    save: Path | None = None,
+    as_json: bool = False,
+    **settings: Any,
+) -> Result:
+    """Ask in this process; `settings` are further arguments of `open_agent`."""
+    check_arguments(images, question)
+    check_outputs({"--save": save, "--html": html}, images)
+    given = with_standard_input(images)
+    with open_agent(**settings) as agent, working("planning") as status, stdout_for_answer():
+        answer = agent.ask(question, *given, returns=type_of(returns), on_event=listener(status))
+    return finish(answer.to_json(pictures=False), lambda: answer, html, save, as_json, "program.py", images)
+
+
+def listener(status: Status) -> RunStatus | None:
+    """A listener that shows the events of a run; None if nobody would see them."""
+    if not sys.stderr.isatty():
+        return None
+    from .terminal import RunStatus
+
+    return RunStatus(status)
 
 
 def ask_server(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .answering import ask_server, check_arguments, finish, stdout_for_answer
+from .answering import ask_here, ask_server, finish, listener, stdout_for_answer, type_of
 from .common import (
     BackendOption,
     ConfigOption,
@@ -23,15 +22,14 @@ from .common import (
     ServerOption,
     ToolsOption,
     UrlOption,
-    open_agent,
-    type_of,
 )
 from .inputs import check_outputs, with_standard_input
 from .result import USAGE, Result, UsageError
-from .status import Status, working
+from .settings import open_agent
+from .status import working
 
 if TYPE_CHECKING:
-    from .terminal import RunStatus
+    pass
 
 
 def ask(
@@ -81,26 +79,23 @@ def ask(
                 "are settings of the server: give them to visprog serve, or ask without --server and VISPROG_SERVER"
             )
         return ask_server(server, images, question, returns, html, save, json)
-    check_arguments(images, question)
-    check_outputs({"--save": save, "--html": html}, images)
-    given = with_standard_input(images)
-    with (
-        open_agent(
-            planner,
-            config,
-            tools,
-            backend,
-            record,
-            replay,
-            votes=votes,
-            allow_url=allow_url,
-            max_pixels=max_pixels,
-        ) as agent,
-        working("planning") as status,
-        stdout_for_answer(),
-    ):
-        answer = agent.ask(question, *given, returns=type_of(returns), on_event=_listener(status))
-    return finish(answer.to_json(pictures=False), lambda: answer, html, save, json, "program.py", images)
+    return ask_here(
+        images,
+        question,
+        returns,
+        html,
+        save,
+        json,
+        planner=planner,
+        config=config,
+        tools=tools,
+        backends=backend,
+        record=record,
+        replay=replay,
+        votes=votes,
+        allow_url=allow_url,
+        max_pixels=max_pixels,
+    )
 
 
 def run(
@@ -142,14 +137,5 @@ def run(
         working("running") as status,
         stdout_for_answer(),
     ):
-        answer = agent.run(program, *given, returns=type_of(returns), on_event=_listener(status))
+        answer = agent.run(program, *given, returns=type_of(returns), on_event=listener(status))
     return finish(answer.to_json(pictures=False), lambda: answer, html, save, json, str(program), images)
-
-
-def _listener(status: Status) -> RunStatus | None:
-    """A listener that shows the events of a run; None if nobody would see them."""
-    if not sys.stderr.isatty():
-        return None
-    from .terminal import RunStatus
-
-    return RunStatus(status)

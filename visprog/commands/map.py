@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .answering import type_of
 from .common import (
     BackendOption,
     ConfigOption,
@@ -23,10 +24,9 @@ from .common import (
     ReplayOption,
     ReturnsOption,
     ToolsOption,
-    load_settings,
-    type_of,
 )
 from .result import Result, UsageError
+from .settings import load_settings
 from .status import say
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .answering import Returns
+from .answering import Returns, type_of
 from .common import (
     BackendOption,
     ConfigOption,
@@ -18,13 +18,10 @@ from .common import (
     PlannerOption,
     ReturnsOption,
     ToolsOption,
-    load_settings,
-    open_agent,
     read_program,
-    registry_in_force,
-    type_of,
 )
 from .result import Result, UsageError
+from .settings import load_settings, open_agent, registry_in_force
 from .status import say, working
 
 

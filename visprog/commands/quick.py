@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from .answering import Returns, ask_server
+from .answering import Returns, ask_here, ask_server
 from .result import Result
 
 VALUES = ("--server", "--returns", "--html", "--save")
@@ -14,7 +14,7 @@ VALUES = ("--server", "--returns", "--html", "--save")
 
 
 def quick(arguments: Sequence[str]) -> Result | None:
-    """Do `visprog --version`, and `visprog ask` with a server.
+    """Do `visprog --version`, and `visprog ask` with a few options.
 
     Returns:
         The result, as the parser of all commands would have it; None if that must read the command line.
@@ -42,9 +42,10 @@ def quick(arguments: Sequence[str]) -> Result | None:
             given[name] = value
     server = given.get("--server") or os.environ.get("VISPROG_SERVER")
     returns = given.get("--returns")
-    if not server or len(positional) < 2 or (returns is not None and returns not in list(Returns)):
+    if len(positional) < 2 or (returns is not None and returns not in list(Returns)):
         return None
     html, save = (Path(given[name]) if name in given else None for name in ("--html", "--save"))
-    return ask_server(
-        server, positional[:-1], positional[-1], Returns(returns) if returns else None, html, save, as_json
-    )
+    images, question, wanted = positional[:-1], positional[-1], Returns(returns) if returns else None
+    if server:
+        return ask_server(server, images, question, wanted, html, save, as_json)
+    return ask_here(images, question, wanted, html, save, as_json)

@@ -12,17 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import (
-    BackendOption,
-    ConfigOption,
-    HtmlOption,
-    JsonOption,
-    MaxPixelsOption,
-    ToolsOption,
-    load_settings,
-)
+from .common import BackendOption, ConfigOption, HtmlOption, JsonOption, MaxPixelsOption, ToolsOption
 from .inputs import check_outputs
 from .result import Result, UsageError
+from .settings import load_settings
 from .status import say
 
 if TYPE_CHECKING:

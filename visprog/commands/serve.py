@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from .common import BackendOption, ConfigOption, JsonOption, PlannerOption, ToolsOption, load_settings
+from .common import BackendOption, ConfigOption, JsonOption, PlannerOption, ToolsOption
 from .result import Result
+from .settings import load_settings
 
 PORT = 8711
 

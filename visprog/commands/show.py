@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import BackendOption, ConfigOption, JsonOption, ToolsOption, load_settings
+from .common import BackendOption, ConfigOption, JsonOption, ToolsOption
 from .result import Result
+from .settings import load_settings
 from .status import working
 
 
