@@ -1,6 +1,6 @@
 """Speed and memory of `visprog curate` over captions of random words, drawn by Zipf's law.
 
-    python benchmarks/curation.py [PAIRS] [QUERIES]
+    python benchmarks/curation.py [--pairs 1000000] [--queries 500000]
 
 One process curates a quarter of the pairs, another all of them: memory must not grow with their number. The rate is
 that of one pass over the captions, matching included, per second of processor time; a curation makes two passes.
@@ -8,6 +8,7 @@ that of one pass over the captions, matching included, per second of processor t
 
 from __future__ import annotations
 
+import argparse
 import resource
 import subprocess
 import sys
@@ -69,8 +70,11 @@ def main() -> None:
     if sys.argv[1:2] == ["--in"]:
         curate(Path(sys.argv[2]), [Path(each) for each in sys.argv[3:]])
         return
-    pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    queries = int(sys.argv[2]) if len(sys.argv) > 2 else 500_000
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=1_000_000)
+    parser.add_argument("--queries", type=int, default=500_000)
+    options = parser.parse_args()
+    pairs, queries = options.pairs, options.queries
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_data(folder, pairs, queries)

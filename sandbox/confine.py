@@ -34,8 +34,7 @@ def confine(limits: Limits) -> dict[str, Any]:
     linux = sys.platform == "linux"
     how: dict[str, Any] = {"user_dropped": _drop_user()}
     if linux:
-        how["no_new_privs"] = kernel.prctl(PR_SET_NO_NEW_PRIVS, 1)
-        kernel.prctl(PR_SET_DUMPABLE, 0)
+        how["no_new_privs"] = _give_up_privileges()
         how["landlock"] = kernel.apply_landlock()  # needs a descriptor: before the limits
     _limit_resources(limits)
     how["cpu"] = _cpu_is_bounded()  # read back while that is still possible
@@ -58,8 +57,7 @@ def confine_tools(
     """
     if sys.platform != "linux":
         return {"no_new_privs": False, "landlock": 0, "seccomp": False}
-    how: dict[str, Any] = {"no_new_privs": kernel.prctl(PR_SET_NO_NEW_PRIVS, 1)}
-    kernel.prctl(PR_SET_DUMPABLE, 0)
+    how: dict[str, Any] = {"no_new_privs": _give_up_privileges()}
     how["landlock"] = kernel.apply_landlock(readable, writable, network)
     how["seccomp"] = not network and kernel.apply_tools_filter()
     return how
@@ -68,6 +66,13 @@ def confine_tools(
 def cut_off() -> bool:
     """Close the network to a process that was let keep it by `confine_tools`, in all its threads."""
     return sys.platform == "linux" and kernel.apply_tools_filter()
+
+
+def _give_up_privileges() -> bool:
+    """Gain none by any program, and let nobody look into this process."""
+    given_up = kernel.prctl(PR_SET_NO_NEW_PRIVS, 1)
+    kernel.prctl(PR_SET_DUMPABLE, 0)
+    return given_up
 
 
 def _drop_user() -> bool:

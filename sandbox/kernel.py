@@ -104,13 +104,7 @@ def seccomp_program(machine: str, readable: int, writable: int) -> list[Instruct
     Raises:
         KeyError: there is no table for this machine.
     """
-    column, architecture = _ARCHITECTURES[machine]
-    code: list[Instruction] = [
-        (_LOAD, 0, 0, _ARCHITECTURE), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0,
-        _NUMBER),
-    ]  # fmt: skip
-    if column == 0:
-        code += [(_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, _KILL)]
+    column, code = _beginning(machine)
     for call, descriptor in ((READ, readable), (WRITE, writable)):
         code += _rule(call[column], _ARGUMENT_0, _EQUAL, descriptor, _ALLOW, _DENY)
     for call in NOT_EXECUTABLE.values():
@@ -128,6 +122,14 @@ def tools_program(machine: str) -> list[Instruction]:
     Raises:
         KeyError: There is no table for this machine.
     """
+    column, code = _beginning(machine)
+    for number in (SOCKET[column], *_numbers(TOOLS_DENIED.values(), column)):
+        code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _DENY)]
+    return [*code, (_RETURN, 0, 0, _ALLOW)]
+
+
+def _beginning(machine: str) -> tuple[int, list[Instruction]]:
+    """The column of a machine, and the instructions that end a process of any other; then the number is loaded."""
     column, architecture = _ARCHITECTURES[machine]
     code: list[Instruction] = [
         (_LOAD, 0, 0, _ARCHITECTURE), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0,
@@ -135,9 +137,7 @@ def tools_program(machine: str) -> list[Instruction]:
     ]  # fmt: skip
     if column == 0:
         code += [(_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, _KILL)]
-    for number in (SOCKET[column], *_numbers(TOOLS_DENIED.values(), column)):
-        code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _DENY)]
-    return [*code, (_RETURN, 0, 0, _ALLOW)]
+    return column, code
 
 
 def _numbers(table: Iterable[tuple[int, int | None]], column: int) -> list[int]:

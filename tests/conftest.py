@@ -21,6 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
+# What a test computes comes from the code that it tests, not from what an earlier run has kept.
+os.environ.setdefault("VISPROG_TEXT_CACHE", "off")
+
 settings.register_profile("same", derandomize=True)
 settings.register_profile("search", max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))

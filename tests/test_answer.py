@@ -13,8 +13,10 @@ import pytest
 
 from tests.small_tools import REGISTRY, FakePlanner, picture
 from visprog.agent import Agent
-from visprog.answer import VERSION, Answer, json_schema
+from visprog.answer import VERSION, Answer, Thumbnails, json_schema
 from visprog.check import Diagnostic
+from visprog.files import limits as limits_module
+from visprog.files.limits import SizeLimits
 from visprog.llm.chat import Tokens
 from visprog.runtime.call import Call
 from visprog.runtime.steps import Step
@@ -329,3 +331,36 @@ def test_steps_survive_the_json_form() -> None:
     assert second.feedback.startswith("line 2: ValueError") and second.trace[0].result == "STOP"
     assert last.status == "answered" and len(last.value) == 2 and last.tokens == Tokens(10, 5)
     assert answer.tokens == 45 and [s.tokens for s in back.steps] == [Tokens(10, 5)] * 3
+
+
+def test_an_answer_of_many_images_keeps_some_as_thumbnails_and_says_so() -> None:
+    rng = np.random.default_rng(0)
+    made = [Image(rng.integers(0, 255, (700, 1000, 3), dtype=np.uint8)) for _ in range(4)]
+    kept = Thumbnails(max_pixels=2 * 700_000)
+    for image in made:
+        kept.keep_value(image, True)
+    assert [p["scale"] for p in kept.data.values()] == [1.0, 1.0, 0.64, 0.64]
+    (sentence,) = kept.caution
+    assert "2 images of it as thumbnails" in sentence and "raise 'answer_pixels'" in sentence
+    few = Thumbnails(max_pixels=2 * 448 * 640)
+    for image in made:
+        few.keep(image)
+        few.keep(image)
+    assert len(few.data) == 2
+    assert "2 images of its evidence not at all" in few.caution[0]
+
+
+def test_the_json_form_has_a_limit_of_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits_module, "_in_force", SizeLimits(answer_pixels=100 * 100))
+    images = [Image(np.full((90, 90, 3), i, np.uint8)) for i in range(3)]
+    answer = Answer("answered", images[:2], images=tuple(images), cautions=("beware",))
+    data = answer.to_json()
+    validate(data)
+    assert len(data["pictures"]) == 2
+    assert data["cautions"][0] == "beware"
+    assert "1 images of its evidence not at all" in data["cautions"][1]
+    assert answer.cautions == ("beware",)
+    back = Answer.from_json(json.dumps(data))
+    assert len(back.images) == 2 and back.to_json() == data
+    assert "beware" in answer.to_html()
+    assert len(answer.to_json(pictures=False)["cautions"]) == 1

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
 
 from visprog.cli import main
 from visprog.commands.trust import trust
 from visprog.config import Config, ToolConfig, default_files
 from visprog.errors import ConfigError
+from visprog.files.limits import SizeLimits, limits, use_limits
+from visprog.llm.openai import OpenAIChat
+from visprog.planner.base import PlanRequest
+from visprog.planner.llm import LLMPlanner
 from visprog.registry import chosen_registry
 
 
@@ -61,6 +70,8 @@ RISKY = {
     "tools.detect.model": '[tools.detect]\nbackend = "onnx"\nmodel = "net.onnx"',
     "tools.detect.labels": '[tools.detect]\nlabels = "names.txt"',
     "tools.detect.backend": '[tools.detect]\nbackend = "holiday:Class"',
+    "tools.vqa.backend": '[tools.vqa]\nbackend = "llava"',
+    "tools.caption.backend": '[tools]\ncaption = "openai"',
     "tools.classify.names": '[tools.classify]\nbackend = "clip"\nnames = ["a"]',
 }
 
@@ -77,7 +88,7 @@ def test_what_a_found_file_must_not_set_until_it_is_trusted(key: str) -> None:
     """Unpacking somebody's folder and asking there must run none of their code, and send no key anywhere."""
     file = Path("visprog.toml")
     file.write_text(RISKY[key] + "\n")
-    with pytest.raises(ConfigError, match=rf"sets '{key}'.*'visprog trust', or name it with --config"):
+    with pytest.raises(ConfigError, match=rf"sets .*'{key}'.*'visprog trust', or name it with --config"):
         Config.load()
     named = Config.load("visprog.toml")
     assert main(["trust"]) == 0
@@ -253,3 +264,142 @@ def test_tools_can_be_left_out() -> None:
     assert "find_circles" not in registry and "find_polygons" in registry
     with pytest.raises(ConfigError, match="no tool 'find_circle'; did you mean 'find_circles'"):
         chosen_registry(Config.of({"without_tools": ["find_circle"]}))
+
+
+def test_limits_of_size() -> None:
+    assert Config.of({"limits": {"list_items": 5}}).limits == SizeLimits(list_items=5)
+    assert Config().changed({"limits": {"values": 9}}, of="f()").limits.values == 9
+    for table, message in (
+        ({"list_item": 5}, r"\[limits\] has no key 'list_item'; did you mean 'list_items'"),
+        ({"values": 0}, "'values' must be a whole number of at least 1, not 0"),
+        ({"values": True}, "whole number"),
+        ({"values": "many"}, "whole number"),
+        (3, "'limits' must be a table"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Config.of({"limits": table})
+
+
+def test_a_found_file_lowers_limits_only() -> None:
+    Path("visprog.toml").write_text("[limits]\nnew_pixels = 1000\nvalues = 20000\n")
+    assert Config.load().limits == SizeLimits(new_pixels=1000)
+    Path("visprog.toml").write_text("[limits]\nnew_pixels = 400000001\nvalues = 5\n")
+    with pytest.raises(ConfigError, match=r"sets 'limits.new_pixels', which can .* lift a limit"):
+        Config.load()
+    assert Config.load("visprog.toml").limits.values == 5
+
+
+def test_commands_read_files_within_the_limits(capsys: pytest.CaptureFixture[str]) -> None:
+    PIL.Image.new("RGB", (200, 200)).save("a.bmp")
+    Path("mine.toml").write_text("[limits]\nfile_bytes = 1000\n")
+    Path("p.py").write_text("def answer(image):\n    return image.width\n")
+    before = limits()
+    try:
+        assert main(["run", "p.py", "a.bmp", "--config", "mine.toml"]) == 1
+        assert "a.bmp: it is larger than 0.000953674 MiB" in capsys.readouterr().err
+    finally:
+        use_limits(before)
+    assert main(["run", "p.py", "a.bmp"]) == 0
+
+
+def test_backends_that_a_found_file_may_choose_come_with_the_package_and_need_no_network() -> None:
+    online = {"endpoint", "sentences:Chat", "blip", "diffusers", "grounding_dino", "vlm", "siglip", "owl:Owl"}
+    names = {n: path for tool in chosen_registry(Config()).values() for n, path in tool.backend_paths.items()}
+    for name, path in names.items():
+        Path("visprog.toml").write_text(f'[tools]\ndetect = "{name}"\n')
+        fetches = any(f"backends.{part}" in path for part in online)
+        try:
+            Config.load()
+        except ConfigError as error:
+            assert "fetch models" in str(error)
+            assert name not in ("none", "basic", "embedded", "opencv", "rapidocr", "bundled")
+        else:
+            assert not fetches, f"{name} is {path}"
+
+
+def test_where_settings_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Config.load_with_origins() == (Config(), {})
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'calls = 5\n[tools]\nclassify = "clip"\n[tools.detect]\nbackend = "onnx"\nmodel = "a.onnx"\n'
+        '[planner_options]\napi_key = "secret"\n[limits]\nvalues = 9\n'
+    )
+    monkeypatch.setenv("VISPROG_PLANNER", "replay:x")
+    monkeypatch.setenv("VISPROG_TOOL_DETECT", "owlv2")
+    config, origins = Config.load_with_origins(file)
+    assert config.calls == 5 and config.tools["detect"] == ToolConfig("owlv2")
+    assert origins == {
+        **dict.fromkeys(
+            ("calls", "tools.classify.backend", "planner_options.api_key", "limits.values"), str(file)
+        ),
+        "planner": "VISPROG_PLANNER",
+        "tools.detect.backend": "VISPROG_TOOL_DETECT",
+    }
+
+
+def test_doctor_shows_where_settings_come_from(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("visprog.toml").write_text("calls = 5\nvotes = 2\n")
+    monkeypatch.setenv("VISPROG_REQUIRE", "auto")
+    main(["doctor", "--json"])
+    config = json.loads(capsys.readouterr().out)["config"]
+    here = str(Path("visprog.toml").absolute())
+    assert config["file"] == here
+    assert config["origins"] == {"calls": here, "votes": here, "require": "VISPROG_REQUIRE"}
+    main(["doctor"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "require from VISPROG_REQUIRE; all others are defaults" in shown
+
+
+@pytest.fixture
+def catcher() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Address of a server on this machine, and the headers of the requests that it gets."""
+    caught: list[dict[str, str]] = []
+
+    class Catcher(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            caught.append({name.lower(): value for name, value in self.headers.items()})
+            self.send_error(400)
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Catcher) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/v1", caught
+        server.shutdown()
+
+
+def test_keys_of_the_environment_go_to_no_address_of_an_untrusted_file(
+    catcher: tuple[str, list[dict[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openai")
+    url, caught = catcher
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-mine")
+    PIL.Image.new("RGB", (40, 40)).save("a.png")
+    Path("p.py").write_text('def answer(image):\n    return vqa(image, "What is it?")\n')
+    for text, command in (
+        (f'planner = "openai:m"\n[planner_options]\nbase_url = "{url}"\n', ["ask", "a.png", "Is it red?"]),
+        (f'[tools.vqa]\nbackend = "openai"\nmodel = "m"\nbase_url = "{url}"\n', ["run", "p.py", "a.png"]),
+    ):
+        file = Path("visprog.toml")
+        file.write_text(text)
+        caught.clear()
+        assert main(command) != 0
+        assert not caught
+        assert main([*command, "--config", "visprog.toml"]) != 0  # named: the user means it
+        assert caught and caught[0]["authorization"] == "Bearer sk-mine"
+
+
+def test_examples_of_an_untrusted_folder_enter_no_prompt() -> None:
+    Path("visprog.examples.yaml").write_text("- question: Obey me?\n  program: return 1\n")
+    request = PlanRequest("Obey me?", 1, None, chosen_registry(Config()))
+
+    def prompt() -> list[str]:
+        return [m["content"] for m in LLMPlanner(OpenAIChat("m")).prompt(request) if m["role"] == "user"]
+
+    with pytest.warns(UserWarning, match="left out, since its content would enter a prompt"):
+        assert sum("Obey me?" in content for content in prompt()) == 1  # the question itself
+    assert main(["trust"]) == 0
+    assert sum("Obey me?" in content for content in prompt()) == 2

@@ -168,7 +168,7 @@ LAYERS = (
 """Packages and modules of `visprog`, the lowest first. Each may import its own layer and those below it."""
 
 BESIDE = {
-    "models": {"models", "errors"},
+    "models": {"models", "files", "errors"},
     "scenes": {"scenes", "values", "errors"},
     "training": {
         "training",

@@ -13,15 +13,26 @@ from visprog.registry.sees import Parsed, Sees
 from visprog.values import Located, Region
 from visprog.values.image import Image
 
+from .imaging.blurring import blur_without
 from .imaging.emoji import emoji_name
-from .imaging.hiding import blurred, pixelated, under_emoji
-from .imaging.region_masks import region_mask, rows_and_columns, soft_mask, solid_box
+from .imaging.hiding import blurred, hide_under_emoji, pixelated
+from .imaging.region_masks import check_regions, grown, region_mask, rows_and_columns, soft_mask, solid_box
 from .imaging.tags import draw_tags
 
 MAY_MISS = (
     "hidden is what was found: a face that is turned away, small or half covered, or writing that is hard to read, may "
     "have been missed, so look at the image before you share it"
 )
+
+
+SOFTNESS = 0.022
+"""Width of the blur of a background, as a share of the longer side of the image."""
+
+MAX_ASPECT = 4
+"""Longest side of an image, in shortest sides, by which the blur grows."""
+
+STRIP_PIXELS = 1 << 18
+"""Number of pixels that are mixed at a time."""
 
 
 @tool
@@ -31,21 +42,10 @@ def blur_background(image: Image, keep: list[Located]) -> Image:
     Raises:
         ToolError: there is nothing to keep.
     """
-    import cv2
-
     kept = _kept(image, keep, "blur_background")
-    sigma = 0.022 * max(image.size)
-    # The blur must not draw the colours of what is kept into the background: they would shine around it. So
-    # what is kept, and a rim, have no weight in it.
-    rim = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_odd(0.6 * sigma), _odd(0.6 * sigma)))
-    weight = 1 - cv2.dilate((kept > 0.02).astype(np.float32), rim)
-    pixels = image.pixels.astype(np.float32)
-    far = cv2.GaussianBlur(pixels, (0, 0), sigma)
-    total = cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
-    spread = cv2.GaussianBlur(pixels * weight[..., None], (0, 0), sigma)
-    trust = np.clip(total / 0.02, 0, 1)
-    background = trust * spread / np.maximum(total, 1e-4) + (1 - trust) * far
-    return _mixed(image, pixels, background, kept)
+    sigma = SOFTNESS * min(max(image.size), MAX_ASPECT * min(image.size))
+    left_out = grown(kept > 0.02, 0.3 * sigma)  # what is kept, and a rim
+    return _mixed(image, blur_without(image.pixels, left_out, sigma), kept)
 
 
 @tool
@@ -59,8 +59,7 @@ def color_pop(image: Image, keep: list[Located]) -> Image:
 
     kept = _kept(image, keep, "color_pop")
     grey = cv2.cvtColor(np.ascontiguousarray(image.pixels), cv2.COLOR_RGB2GRAY)
-    colorless = np.repeat(grey[..., None], 3, 2).astype(np.float32)
-    return _mixed(image, image.pixels.astype(np.float32), colorless, kept)
+    return _mixed(image, grey[..., None], kept)
 
 
 @tool(
@@ -84,6 +83,7 @@ def cover(
     """
     if style == "emoji":
         emoji = emoji_name(emoji)
+    check_regions(image, regions, "cover")
     caution(MAY_MISS)
     pixels = image.pixels.copy()
     for region in regions:
@@ -94,10 +94,10 @@ def cover(
         if style == "box":
             part[:] = 0
         elif style == "emoji":
-            pixels = under_emoji(pixels, *window, emoji)
+            hide_under_emoji(pixels, *window, emoji)
         else:
             hidden = blurred(part) if style == "blur" else pixelated(part)
-            inside = region_mask(image, region)[window]
+            inside = region_mask(image, region, window)
             part[inside] = hidden[inside]
     return _made(image, pixels)
 
@@ -123,21 +123,22 @@ def _kept(image: Image, keep: list[Located], name: str) -> NDArray[np.float32]:
     """
     if not keep:
         raise ToolError(f"{name} has nothing to keep: nothing was found")
+    check_regions(image, keep, name)
     kept = soft_mask(image, keep)
     if kept is None:
         raise ToolError(f"{name} has nothing to keep: the regions lie outside the image")
     return kept
 
 
-def _odd(length: float) -> int:
-    return 2 * max(1, round(length / 2)) + 1
-
-
-def _mixed(
-    image: Image, front: NDArray[np.float32], back: NDArray[np.float32], share: NDArray[np.float32]
-) -> Image:
-    mixed = front * share[..., None] + back * (1 - share[..., None])
-    return _made(image, mixed.round().clip(0, 255).astype(np.uint8))
+def _mixed(image: Image, back: NDArray[np.uint8], share: NDArray[np.float32]) -> Image:
+    """An image over a background (H, W, 1 or 3) by the share (H, W) of each pixel that is kept."""
+    pixels = np.empty_like(image.pixels)
+    height = max(1, STRIP_PIXELS // image.width)
+    for start in range(0, image.height, height):  # not the whole image in floats
+        rows = slice(start, start + height)
+        part = share[rows, :, None]
+        pixels[rows] = (image.pixels[rows] * part + back[rows] * (1 - part)).round()
+    return _made(image, pixels)
 
 
 def _made(image: Image, pixels: NDArray[np.uint8]) -> Image:

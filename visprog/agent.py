@@ -23,6 +23,7 @@ from .check.dry_run import LIBRARY, dry_run
 from .config import Config
 from .errors import ConfigError, MissingExtra, PlannerError, Refused, VisprogError, readable
 from .files.endings import IMAGE_ENDINGS
+from .files.limits import SizeLimits, use_limits
 from .files.plain_text import read_text
 from .planner.base import Plan, Planner, PlannerLike, PlanRequest, total_tokens
 from .planner.factory import make_planner
@@ -41,6 +42,7 @@ from .registry.types import AnswerType, Type, accepts, answer_type, describe, re
 from .runtime.cautions import cautions_on, missed
 from .runtime.events import Answered, Checked, Emitter, GuardedListener, Listener, emitter_of
 from .runtime.host import Host, Run, RunEnded, with_backends
+from .runtime.processes.decoder import DECODERS
 from .runtime.steps import Step
 from .runtime.summary import summary
 from .values.codec import handles
@@ -105,6 +107,8 @@ class Agent:
                 f"Agent() has no argument '{misplaced}'; a backend is chosen with backends={{'{misplaced}': …}}"
             )
         self.config = _config(config).changed(settings, of="Agent()")
+        if self.config.limits != SizeLimits():
+            use_limits(self.config.limits)
         if registry is None:
             registry = chosen_registry(self.config)
         self.registry = registry | further_tools(tools)
@@ -112,6 +116,8 @@ class Agent:
             self.registry, self.config = with_backends(self.registry, self.config, backends)
         self.recording = _recording(record, replay)
         self.host = Host(self.registry, self.config, self.recording, loader)
+        if not self.config.in_process:
+            DECODERS.start()
         spec = self.config.planner if planner is None else planner
         # Options in a file belong to the planner that the file names.
         options = self.config.planner_options if spec == self.config.planner else {}
@@ -124,11 +130,14 @@ class Agent:
     def close(self) -> None:
         """End the workers that stand by, and the recording. The agent then answers no more."""
         self.sandbox.close()
+        self.host.close()
         if self.recording is not None:
             self.recording.close()
 
     def __repr__(self) -> str:
-        return f"<Agent: planner {self.planner.name}, {len(self.registry.called)} tools>"
+        here = [name for name, tool in self.registry.called.items() if not self.host.process_of(tool)]
+        unbounded = f", not bounded: {', '.join(here)}" if 0 < len(here) < len(self.registry.called) else ""
+        return f"<Agent: planner {self.planner.name}, {len(self.registry.called)} tools{unbounded}>"
 
     def __enter__(self) -> Agent:
         return self

@@ -11,7 +11,8 @@ from importlib.resources import files
 from typing import Any, Literal, get_args
 
 from .check.diagnostics import Diagnostic
-from .errors import Refused, VisprogError
+from .errors import MAX_ERROR, Refused, VisprogError, readable
+from .files.limits import limits
 from .files.plain_text import parse_json
 from .llm.chat import Tokens
 from .report import html
@@ -81,6 +82,9 @@ class Answer:
     cautions: tuple[str, ...] = ()
     _read_from: Mapping[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", readable(self.message, MAX_ERROR))
+
     def __bool__(self) -> bool:
         raise TypeError(
             "an Answer is neither true nor false: use answer.value, after a look at answer.status"
@@ -106,7 +110,8 @@ class Answer:
         """Plain data, as `json_schema` describes it.
 
         Args:
-            pictures: Whether to hold thumbnails of all images involved, and an edited image as a whole.
+            pictures: Whether to hold thumbnails of all images involved, and an edited image as a whole: as many as
+                `SizeLimits.answer_pixels` allows. One of the `cautions` says if that was not enough.
         """
         kept = Thumbnails()
         of_value = codec.Writer(kept.keep_value) if pictures else codec.Writer()
@@ -135,7 +140,7 @@ class Answer:
             "seconds": round(self.seconds, 4),
             "stdout": self.stdout,
             "level": self.level,
-            "cautions": list(self.cautions),
+            "cautions": [*self.cautions, *kept.caution],
             "pictures": kept.data,
         }
 
@@ -228,17 +233,48 @@ class Answer:
 class Thumbnails:
     """Images kept as evidence, by digest: small ones, and those that are answers as a whole.
 
+    Args:
+        max_pixels: Number of pixels that they have together, by default `SizeLimits.answer_pixels`. Images of an answer
+            that would exceed it are kept as thumbnails; those may have as many pixels again.
+
     Attributes:
         data: The `pictures` of the JSON form.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_pixels: int | None = None) -> None:
         self.data: dict[str, Any] = {}
+        self._max_pixels = limits().answer_pixels if max_pixels is None else max_pixels
+        self._whole = self._small = 0
+        self._reduced: set[str] = set()
+        self._left_out: set[str] = set()
+
+    @property
+    def caution(self) -> list[str]:
+        """A sentence on the images that are not kept as they should be, if there are any."""
+        parts = [
+            f"{len(images)} images {what}"
+            for images, what in (
+                (self._reduced, "of it as thumbnails"),
+                (self._left_out, "of its evidence not at all"),
+            )
+            if images
+        ]
+        if not parts:
+            return []
+        return [
+            f"this form of the answer holds {' and '.join(parts)}, since they have too many pixels: save them from "
+            "answer.value in Python, or raise 'answer_pixels' under [limits]"
+        ]
 
     def keep(self, image: Image, alone: bool = False) -> None:
         """Keep a thumbnail of an image, and of the image that it was cut from."""
         if image.digest not in self.data:
-            self.data[image.digest] = _encoded(image, whole=False)
+            pixels = _thumbnail_pixels(image)
+            if self._small + pixels <= self._max_pixels:
+                self._small += pixels
+                self.data[image.digest] = _encoded(image, whole=False)
+            else:
+                self._left_out.add(image.digest)
         if image.root is not image:
             self.keep(image.root)
 
@@ -246,8 +282,19 @@ class Thumbnails:
         """Keep an image of an answer: all of it, if it is the answer itself or a part of it."""
         held = self.data.get(image.digest)
         if alone and (held is None or held["scale"] != 1 or held["mime"] != PNG):
-            self.data[image.digest] = _encoded(image, whole=True)
+            pixels = image.width * image.height
+            if self._whole + pixels <= self._max_pixels:
+                self._whole += pixels
+                self.data[image.digest] = _encoded(image, whole=True)
+            elif _thumbnail_pixels(image) < pixels:
+                self._reduced.add(image.digest)
         self.keep(image)
+
+
+def _thumbnail_pixels(image: Image) -> int:
+    """Number of pixels of a thumbnail."""
+    scale = min(1.0, THUMBNAIL / max(image.size))
+    return round(image.width * scale) * round(image.height * scale)
 
 
 def json_schema() -> dict[str, Any]:

@@ -14,6 +14,9 @@ it sets plain data only: no code, no models, no addresses.
     max_pixels = 200_000_000            # larger images are refused
     in_process = false                  # VISPROG_IN_PROCESS=0
 
+    [limits]                            # sizes: docs/limits.md
+    new_pixels = 100_000_000
+
     [planner_options]
     base_url = "http://localhost:8000/v1"
 
@@ -27,12 +30,13 @@ from __future__ import annotations
 import math
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from .errors import ConfigError, close_match
+from .files.limits import MAX_SETTINGS_BYTES, SizeLimits
 from .files.plain_text import decode_text
 from .files.reading import printable, read_file
 from .trust import config_home, is_trusted
@@ -42,11 +46,24 @@ FILE_NAME = "visprog.toml"
 MAX_VOTES = 100
 """Maximum number of programs that are sampled per question."""
 
-MAX_BYTES = 1 << 20
-"""Maximum size of a file of settings or examples."""
+_PLAIN = (
+    "tools",
+    "without_tools",
+    "repairs",
+    "votes",
+    "fallback",
+    "calls",
+    "seconds",
+    "require",
+    "cache",
+    "limits",
+)
+"""Keys that a file found in the working folder may set; limits of size only to less than their defaults."""
 
-_PLAIN = ("tools", "without_tools", "repairs", "votes", "fallback", "calls", "seconds", "require", "cache")
-"""Keys that a file found in the working folder may set."""
+_OFFLINE = (
+    "none", "basic", "bundled", "embedded", "opencv", "onnx", "best", "haar", "yunet", "grabcut", "rapidocr",
+)  # fmt: skip
+"""Backends that a file found in the working folder may choose: they fetch nothing, and send nothing anywhere."""
 
 _PATHS = ("model", "labels")
 _LISTS = {
@@ -57,10 +74,18 @@ _LISTS = {
 
 @dataclass(frozen=True)
 class ToolConfig:
-    """The backend of one tool: its name (empty: the default backend), and the options of its constructor."""
+    """The backend of one tool.
+
+    Attributes:
+        backend: its name; empty for the default backend.
+        options: of its constructor.
+        process: name of the process that it works in; backends of one name share it. "host" is that of the host. Empty
+            for the one that the backend chooses.
+    """
 
     backend: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    process: str = ""
 
     @classmethod
     def short(cls, text: str) -> ToolConfig:
@@ -91,8 +116,10 @@ class Config:
         require: "kernel" refuses to run if the operating system does not confine programs; "auto" warns.
         cache: Megabytes of tool results kept in memory.
         in_process: Whether tools work in the process of the host, where nothing can end them: for debugging.
+        process_memory: Megabytes of memory that each tool process may take; 0 for a share of this machine's.
         allow_url: Whether images may be downloaded from http and https addresses.
         max_pixels: Maximum width times height of an image; larger images are refused.
+        limits: Further limits of size, the table `[limits]`.
     """
 
     planner: str = "embedded"
@@ -108,8 +135,10 @@ class Config:
     require: Literal["auto", "kernel"] = "auto"
     cache: int = 256
     in_process: bool = False
+    process_memory: int = 0
     allow_url: bool = False
     max_pixels: int = 100_000_000
+    limits: SizeLimits = field(default_factory=SizeLimits)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None) -> Config:
@@ -121,34 +150,47 @@ class Config:
         Raises:
             ConfigError: The file is missing or broken, or holds an unknown key or a wrong value.
         """
+        return cls.load_with_origins(path)[0]
+
+    @classmethod
+    def load_with_origins(cls, path: str | os.PathLike[str] | None = None) -> tuple[Config, dict[str, str]]:
+        """The settings in force, and where each comes from that is not a default. Raises `ConfigError` as `load` does.
+
+        Returns:
+            The settings; and by dotted key, such as "tools.detect.model", the path of the file or the name of the
+            environment variable.
+        """
         chosen = path or os.environ.get("VISPROG_CONFIG")
-        if chosen:
-            config = cls.read(Path(chosen))
-        else:
-            config = next((cls._found(f) for f in default_files() if f.is_file()), cls())
-        return config._with_environment()
+        file = Path(chosen) if chosen else next((f for f in default_files() if f.is_file()), None)
+        config, origins = cls(), dict[str, str]()
+        if file is not None:
+            config, raw = cls._parsed(file, _content(file)) if chosen else cls._found(file)
+            origins = dict.fromkeys(_dotted(raw), str(file.absolute()))
+        return config._with_environment(origins), origins
 
     @classmethod
     def read(cls, path: Path) -> Config:
         """Read one file that the user names, without the environment. Raises `ConfigError` as `load` does."""
-        return cls._parsed(path, _content(path))
+        return cls._parsed(path, _content(path))[0]
 
     @classmethod
-    def _found(cls, path: Path) -> Config:
+    def _found(cls, path: Path) -> tuple[Config, dict[str, Any]]:
         """Read a file that was found, not named. That of the working folder must be plain data, or trusted."""
         data = _content(path)
-        config = cls._parsed(path, data)
+        config, raw = cls._parsed(path, data)
         if path == default_files()[0] and not is_trusted(path, data):
-            risky = _risky(tomllib.loads(decode_text(data)))
+            risky = _risky(raw)
             if risky:
                 raise ConfigError(
-                    f"{path}, found in the working folder, sets {', '.join(risky)}, which can run code or send data "
-                    f"elsewhere: read it, then trust it with 'visprog trust', or name it with --config {path}"
+                    f"{path}, found in the working folder, sets {', '.join(risky)}, which can run code, fetch models, "
+                    "send data elsewhere or lift a limit: read it, then trust it with 'visprog trust', or name it "
+                    f"with --config {path}"
                 )
-        return config
+        return config, raw
 
     @classmethod
-    def _parsed(cls, path: Path, data: bytes) -> Config:
+    def _parsed(cls, path: Path, data: bytes) -> tuple[Config, dict[str, Any]]:
+        """The settings in a file, and the file as plain data."""
         try:
             raw = tomllib.loads(decode_text(data))
         except tomllib.TOMLDecodeError as error:
@@ -160,7 +202,7 @@ class Config:
         except ValueError as error:
             raise ConfigError(f"{printable(path)} {error}") from None
         try:
-            return cls.of(raw, path.parent)
+            return cls.of(raw, path.parent), raw
         except ConfigError as error:
             raise ConfigError(f"{printable(path)}: {error}") from None
 
@@ -182,6 +224,7 @@ class Config:
             name: _tool(name, table, folder) for name, table in _table(values, "tools").items()
         }
         values["planner_options"] = _table(values, "planner_options")
+        values["limits"] = SizeLimits.of(values.get("limits", {}))
         for name, what in _LISTS.items():
             given = values.get(name, ())
             if isinstance(given, str) or not isinstance(given, Sequence):
@@ -195,7 +238,14 @@ class Config:
         for name, type_ in (("planner", str), ("fallback", bool), ("in_process", bool), ("allow_url", bool)):
             if not isinstance(getattr(self, name), type_):
                 raise ConfigError(f"'{name}' must be a {type_.__name__}, not {getattr(self, name)!r}")
-        for name, least in (("repairs", 0), ("votes", 1), ("calls", 1), ("cache", 0), ("max_pixels", 1)):
+        for name, least in (
+            ("repairs", 0),
+            ("votes", 1),
+            ("calls", 1),
+            ("cache", 0),
+            ("process_memory", 0),
+            ("max_pixels", 1),
+        ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ConfigError(f"'{name}' must be a whole number of at least {least}, not {value!r}")
@@ -211,7 +261,8 @@ class Config:
             if not all(isinstance(t, str) for t in getattr(self, name)):
                 raise ConfigError(f"'{name}' must be a list of {what}")
 
-    def _with_environment(self) -> Config:
+    def _with_environment(self, origins: dict[str, str]) -> Config:
+        """A copy with what environment variables set, which are added to the origins."""
         found: dict[str, Any] = {}
         for name in ("planner", "require"):
             if value := os.environ.get(f"VISPROG_{name.upper()}"):
@@ -222,6 +273,7 @@ class Config:
             found["in_process"] = value == "1"
         if value := os.environ.get("VISPROG_EXTRA_TOOLS"):
             found["extra_tools"] = tuple(v.strip() for v in value.split(",") if v.strip())
+        origins |= {name: f"VISPROG_{name.upper()}" for name in found}
         config = replace(self, **found)
         for key, value in os.environ.items():
             if key.startswith("VISPROG_TOOL_"):
@@ -230,6 +282,9 @@ class Config:
                     config = config.with_backend(f"{name}={value}")
                 except ConfigError as error:
                     raise ConfigError(f"{key}: {error}") from None
+                for known in [k for k in origins if k.startswith(f"tools.{name}.")]:
+                    del origins[known]
+                origins |= {f"tools.{name}.{k}": key for k in ("backend", *config.tools[name].options)}
         config._check()
         return config
 
@@ -279,10 +334,24 @@ def _hint(name: str, known: Sequence[str]) -> str:
 
 def _content(path: Path) -> bytes:
     try:
-        return read_file(path, MAX_BYTES)
+        return read_file(path, MAX_SETTINGS_BYTES)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot read the configuration {printable(path)}: {why}") from None
+
+
+def _dotted(raw: Mapping[str, Any]) -> Iterator[str]:
+    """The keys of a file of settings: "calls", "tools.detect.model"."""
+    for key, value in raw.items():
+        if key == "tools":
+            for name, table in value.items():
+                yield from (
+                    f"tools.{name}.{each}" for each in (table if isinstance(table, Mapping) else ["backend"])
+                )
+        elif isinstance(value, Mapping):
+            yield from (f"{key}.{each}" for each in value)
+        else:
+            yield key
 
 
 def _risky(raw: Mapping[str, Any]) -> list[str]:
@@ -292,12 +361,14 @@ def _risky(raw: Mapping[str, Any]) -> list[str]:
         for key, value in raw.items()
         if key not in _PLAIN and (key, value) != ("planner", "embedded")
     ]
+    lifted = asdict(SizeLimits())
+    found += [f"'limits.{name}'" for name, value in raw.get("limits", {}).items() if value > lifted[name]]
     for name, table in raw.get("tools", {}).items():
         settings = table if isinstance(table, Mapping) else {"backend": table}
         found += [
             f"'tools.{name}.{key}'"
             for key, value in settings.items()
-            if (":" in value if key == "backend" else not isinstance(value, int | float))
+            if (value not in _OFFLINE if key == "backend" else not isinstance(value, int | float))
         ]
     return found
 
@@ -318,8 +389,10 @@ def _tool(name: str, table: Any, folder: Path | None) -> ToolConfig:
         raise ConfigError(f'[tools.{name}] must be a table with a backend, or "BACKEND:MODEL", not {table!r}')
     options = dict(table)
     backend = options.pop("backend", "")
-    if not isinstance(backend, str):
-        raise ConfigError(f"[tools.{name}]: 'backend' must be a name, not {backend!r}")
+    process = options.pop("process", "")
+    for key, text in (("backend", backend), ("process", process)):
+        if not isinstance(text, str):
+            raise ConfigError(f"[tools.{name}]: '{key}' must be a name, not {text!r:.80}")
     for key, value in options.items():
         if not isinstance(value, str | int | float | list):
             raise ConfigError(f"[tools.{name}]: '{key}' must be a text, a number or a list, not {value!r}")
@@ -327,4 +400,4 @@ def _tool(name: str, table: Any, folder: Path | None) -> ToolConfig:
         value = options.get(key)
         if folder is not None and isinstance(value, str) and (folder / value).exists():
             options[key] = str(folder / value)
-    return ToolConfig(backend, options)
+    return ToolConfig(backend, options, process)

@@ -6,11 +6,19 @@ import threading
 from collections.abc import Iterable
 
 MAX_MESSAGE = 500
-"""Maximum number of characters of a message; a longer one is cut in the middle."""
+"""Maximum number of characters of a message within a sentence; a longer one is cut in the middle."""
+
+
+MAX_ERROR = 1000
+"""Maximum number of characters of the text of an error or an answer, which may hold the message of another error."""
 
 
 class VisprogError(Exception):
-    """Base of every error that visprog raises on purpose."""
+    """Base of every error that visprog raises on purpose. Its text can be printed and encoded, whatever it is made of,
+    and is cut in the middle if it is very long."""
+
+    def __str__(self) -> str:
+        return readable(super().__str__(), MAX_ERROR)
 
 
 class ImageError(VisprogError):
@@ -48,7 +56,7 @@ class Refused(ToolError):
 
 
 class BudgetExceeded(VisprogError):
-    """A run that used up its budget of tool calls or seconds."""
+    """A run that used up its budget of tool calls, of seconds, or of pixels of new images."""
 
 
 class NotRecorded(VisprogError):
@@ -69,11 +77,15 @@ def contained(error: BaseException) -> Exception:
 
 
 def readable(text: str, limit: int = MAX_MESSAGE) -> str:
-    """Make a text safe for a message: escape control characters and lone surrogates, and cut it to `limit`."""
-    if len(text) > limit:
-        half = limit // 2
-        text = f"{text[:half]} … {text[-half:]}"
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    """Make a text safe for a message: escape control characters and lone surrogates, and cut it to `limit`.
+
+    What it returns, it leaves as it is.
+    """
+    if len(text) > 2 * limit:
+        text = text[:limit] + text[-limit:]
+    text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    half = (limit - 3) // 2
+    return text if len(text) <= limit else f"{text[:half]} … {text[-half:]}"
 
 
 def close_match(name: str, names: Iterable[str]) -> str | None:

@@ -6,11 +6,13 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import islice
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from visprog.sandbox import Diagnostic, entry, has_result, parse
 
+from .errors import ImageError
 from .values.image import Image
 
 if TYPE_CHECKING:
@@ -154,9 +156,15 @@ def open_images(given: Iterable[Any], config: Config) -> tuple[Image, ...]:
     """Images given one after another, or in lists, tuples and iterators such as `Path.glob` returns.
 
     Raises:
-        ImageError: one of them cannot be read.
+        ImageError: one of them cannot be read, or there are too many.
     """
-    return tuple(open_image(each, config) for item in given for each in _each(item))
+    several = list(islice((each for item in given for each in _each(item)), config.limits.images + 1))
+    if len(several) > config.limits.images:
+        raise ImageError(
+            f"a question is about {config.limits.images} images at most: ask about fewer, use map for one image after "
+            "another, or raise 'images' under [limits]"
+        )
+    return tuple(open_image(each, config) for each in several)
 
 
 def _each(given: Any) -> Iterable[Any]:

@@ -13,6 +13,8 @@ import os
 from pathlib import Path
 
 from .errors import ConfigError
+from .files.limits import MAX_SETTINGS_BYTES
+from .files.plain_text import read_json
 
 _STORE = "trusted.json"
 
@@ -55,8 +57,8 @@ def distrust(path: Path) -> bool:
 
 def _read() -> dict[str, str]:
     try:
-        found = json.loads((config_home() / _STORE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        found = read_json(config_home() / _STORE, MAX_SETTINGS_BYTES)
+    except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 

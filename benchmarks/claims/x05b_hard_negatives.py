@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from .claim import Check, Claim
 from .contrast import CHANCE, fresh_clip, judge, pool_of, swaps_of, train_clip
 
-POOL, BATCH, STEPS = 12_000, 64, 2000
+POOL, BATCH, STEPS = 12_000, 64, 3000
 NONE, SWAPS = "no hard negatives", "with hard negatives"
 
 

@@ -75,7 +75,7 @@ def trained_dvae(seed: int, last_temperature: float) -> tuple[Dvae, float]:
         temperature = annealed(1.0, last_temperature, step, DVAE_STEPS)
         return dvae_loss(model(images, temperature), images, annealed(0.0, 6.6, step, 20))["loss"]
 
-    train(model.parameters(), loss, DVAE_STEPS, lr=8e-3, weight_decay=1e-4)
+    train(model.parameters(), loss, DVAE_STEPS, lr=4e-3, weight_decay=1e-4)
     return model.eval().requires_grad_(False), early[0]
 
 

@@ -91,10 +91,16 @@ def visprog(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     return call
 
 
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tools work in this process, so that what they print can be seen."""
+    monkeypatch.setenv("VISPROG_IN_PROCESS", "1")
+
+
 # -- ask and run ---------------------------------------------------------------------------------
 
 
-def test_ask(visprog: Any) -> None:
+def test_ask(visprog: Any, in_process: None) -> None:
     ran = visprog("ask", "dog.png", "How many dogs are there?")
     assert ran.code == 0
     lines = ran.out.splitlines()
@@ -104,7 +110,7 @@ def test_ask(visprog: Any) -> None:
     assert "planned by replay:count.py" in lines[-1]
 
 
-def test_without_a_terminal_only_the_answer_is_printed(visprog: Any) -> None:
+def test_without_a_terminal_only_the_answer_is_printed(visprog: Any, in_process: None) -> None:
     ran = visprog("ask", "dog.png", "How many dogs are there?", "--html", "e.html", terminal=False)
     assert (ran.code, ran.out) == (0, "2\n")
     assert "this goes to standard output" in ran.err and "evidence: e.html" in ran.err
@@ -158,7 +164,7 @@ def test_no_output_overwrites_an_input_or_another_output(
     assert ran.code and Path("count.py").read_text() == COUNT
 
 
-def test_ask_json_is_one_object_whatever_tools_print(visprog: Any) -> None:
+def test_ask_json_is_one_object_whatever_tools_print(visprog: Any, in_process: None) -> None:
     ran = visprog("ask", "dog.png", "How many dogs are there?", "--json")
     assert ran.code == 0 and "this goes to standard output" in ran.err
     assert {"status", "value", "program", "diagnostics", "seconds"} <= set(ran.data)
@@ -385,13 +391,33 @@ def test_tools(visprog: Any) -> None:
     assert f"nms: float = 0.4 {nms}" in shown
 
 
+def test_tools_and_doctor_tell_the_precision(
+    visprog: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from visprog.models import measured
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    backend = "classify=clip:some/clip"
+    assert "chosen when the model is first loaded" in visprog("tools", "classify", "--backend", backend).out
+    measured.remember(
+        "checked", "digest, machine",
+        {"name": "some/clip", "dtype": "bfloat16", "int8": False, "reason": "bfloat16 3 times as fast here"},
+    )  # fmt: skip
+    shown = " ".join(visprog("tools", "classify", "--backend", backend).out.split())
+    assert "Precision: bfloat16 (bfloat16 3 times as fast here)" in shown
+    settings('[tools.classify]\nbackend = "clip"\ndtype = "float16"\n[tools.match]\nbackend = "embedded"\n')
+    told = {tool["name"]: tool["precision"] for tool in visprog("doctor", "--json").data["tools"]}
+    assert told["classify"] == "float16 (as configured)" and told["match"] == "float32 (bundled)"
+    assert told["crop"] == ""
+
+
 def test_doctor(visprog: Any) -> None:
     ran = visprog("doctor", "--json")
     data = ran.data
     assert data["sandbox"]["level"] in ("kernel", "process")
     assert data["planner"]["name"] == "replay:count.py"
     assert data["packages"]["numpy"] and set(data["extras"]) >= {"openai", "langchain", "hf", "train"}
-    assert {"name", "backend", "ready"} <= set(data["tools"][0])
+    assert {"name", "backend", "ready", "precision"} <= set(data["tools"][0])
     assert Path(data["config"]["file"]) == Path("visprog.toml").absolute()
     assert ran.code == bool(data["problems"])
     shown = visprog("doctor").out

@@ -13,8 +13,9 @@ import PIL.Image
 import pytest
 
 from visprog.errors import ImageError
+from visprog.files import limits as limits_module
+from visprog.files.limits import SizeLimits
 from visprog.files.reading import printable, read_file, read_stream
-from visprog.values import image as image_module
 from visprog.values.image import Image
 
 PNG = io.BytesIO()
@@ -82,7 +83,7 @@ def test_a_stream_is_read_up_to_its_bound() -> None:
 
 
 def test_a_file_object_is_read_up_to_the_bound_of_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_module, "MAX_BYTES", 1000)
+    monkeypatch.setattr(limits_module, "_in_force", SizeLimits(file_bytes=1000))
     with pytest.raises(ImageError, match="cannot read file: it is larger than"):
         Image.open(Trickle())
 

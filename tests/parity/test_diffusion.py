@@ -118,9 +118,7 @@ def test_ddim_steps(schedule: NoiseSchedule, eta: float, clip: bool, spacing: An
     times = [*schedule.timesteps(20, spacing), -1]
     for i in (0, 1, 9, 18, 19):
         output, x = torch.randn(2, *SHAPE)
-        want = other.step(
-            output, times[i], x, eta, use_clipped_model_output=True, generator=seeded(i)
-        ).prev_sample
+        want = other.step(output, times[i], x, eta, generator=seeded(i)).prev_sample
         noise = torch.randn(SHAPE, generator=seeded(i))
         have = schedule.ddim_step(output, x, times[i], times[i + 1], noise, eta=eta, clip=clip)
         if clip or schedule.beta_schedule == "linear" or i:
@@ -150,7 +148,7 @@ def test_whole_runs(schedule: NoiseSchedule, kind: str, sampler: Sampler) -> Non
     other.set_timesteps(sampler.steps)
     noise = torch.randn(SHAPE)
     want, draws = noise, seeded(3)
-    extra = {"eta": sampler.eta, "use_clipped_model_output": True} if kind == "DDIM" else {}
+    extra = {"eta": sampler.eta} if kind == "DDIM" else {}
     for t in other.timesteps:
         want = other.step(drifting(want, t[None]), int(t), want, generator=draws, **extra).prev_sample
     have = sampler.sample(drifting, noise, schedule, generator=seeded(3))
@@ -445,3 +443,21 @@ def test_models_that_do_not_fit_together(network: Any, text: Any, message: str) 
     )
     with pytest.raises(ValueError, match=message):
         Diffusion(config)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: NoiseSchedule(beta_schedule="sigmoid"),
+            "'beta_schedule' must be linear or cosine, not 'sigmoid'",
+        ),
+        (lambda: NoiseSchedule(prediction="sample"), "'prediction' must be epsilon or v, not 'sample'"),
+        (lambda: Sampler(method="euler"), "'method' must be ddim or ddpm, not 'euler'"),
+        (lambda: Sampler(spacing="none"), "'spacing' must be trailing or leading or linspace"),
+        (lambda: Sampler(variance="learned"), "'variance' must be small or large"),
+    ],
+)
+def test_settings_that_there_are_not_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -18,6 +18,7 @@ from visprog.models.coca import Coca, CocaConfig, CocaImageEncoderConfig  # noqa
 from visprog.models.llama import Llama, LlamaConfig, RopeScaling  # noqa: E402
 from visprog.models.llava.model import Llava, LlavaConfig  # noqa: E402
 from visprog.models.nn.generate import Beams, Sampling  # noqa: E402
+from visprog.models.nn.quantised import quantise  # noqa: E402
 from visprog.models.owlvit import OwlVit, OwlVitConfig  # noqa: E402
 from visprog.models.sam.model import Sam, SamConfig  # noqa: E402
 from visprog.models.sam.predictor import SamPredictor  # noqa: E402
@@ -108,7 +109,7 @@ def test_half_precision_is_close_to_the_whole(name: str, dtype: Any) -> None:
     with torch.no_grad():
         want, have = run(make(name)), run(make(name).to(dtype))
     for a, b in zip(want, have, strict=True):
-        assert b.dtype == dtype and a.shape == b.shape
+        assert b.dtype in (dtype, torch.float32) and a.shape == b.shape  # boxes stay float32
         close = 0.03 if dtype == torch.bfloat16 else 0.004
         torch.testing.assert_close(b.float(), a, atol=close * max(1, float(a.abs().max())), rtol=0.02)
 
@@ -188,12 +189,13 @@ def test_sam_answers_in_half_precision(dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["llama", "llava", "coca", "clip", "siglip"])
-def test_dynamically_quantised_layers_run(name: str) -> None:
-    quantize_dynamic = torch.ao.quantization.quantize_dynamic
-    with pytest.warns(DeprecationWarning):
-        model = quantize_dynamic(make(name), {torch.nn.Linear}, dtype=torch.qint8)
-    for a, b in zip(MODELS[name][1](make(name)), MODELS[name][1](model), strict=True):
-        torch.testing.assert_close(b, a, atol=0.1 * max(1, float(a.detach().abs().max())), rtol=0.1)
+def test_layers_with_int8_weights_run(name: str) -> None:
+    model = make(name)
+    for part, _ in list(model.named_children()):
+        quantise(model, part)
+    with torch.no_grad():
+        for a, b in zip(MODELS[name][1](make(name)), MODELS[name][1](model), strict=True):
+            torch.testing.assert_close(b, a, atol=0.1 * max(1, float(a.detach().abs().max())), rtol=0.1)
     if name == "llama":
         assert model.generate(TOKENS, 4).shape == (2, 4)
     if name == "llava":

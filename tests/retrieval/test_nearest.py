@@ -42,5 +42,15 @@ def test_rows_that_are_not_wanted_are_not_found() -> None:
 def test_equal_scores_keep_the_order_and_nothing_gives_nothing() -> None:
     features = np.tile(unit(1, 4, 0), (6, 1))
     assert nearest(features[:1], features, 6)[1].tolist() == [[0, 1, 2, 3, 4, 5]]
+    for count, k in ((20, 3), (200_000, 3), (200_000, 100)):  # of more than one block
+        many = np.zeros((count, 4), np.float16)
+        many[:, 0] = 1
+        many[7] = 0, 1, 0, 0
+        many[count - 2] = 2, 0, 0, 0
+        query = np.array([[1, 0, 0, 0], [0, 1, 0, 0]], np.float32)
+        scores, places = nearest(query, many, k)
+        others = [i for i in range(k + 8) if i not in (7, count - 2)]
+        assert places[0].tolist() == [count - 2, *others][:k] and scores[0, :3].tolist() == [2, 1, 1]
+        assert places[1].tolist() == [7, *(i for i in range(k + 8) if i != 7)][:k]
     assert nearest(features[:1], features[:0], 3)[1].shape == (1, 0)
     assert nearest(features[:0], features, 3)[1].shape == (0, 3)

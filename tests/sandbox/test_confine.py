@@ -14,11 +14,16 @@ ALLOW, DENY, KILL = 0x7FFF_0000, 0x5_0000 | errno.EPERM, 0x8000_0000
 MACHINES = {"x86_64": (X86, 0), "aarch64": (ARM, 1)}
 
 
-def judge(machine: str, number: int, *arguments: int, architecture: int | None = None) -> int:
-    """What the filter says to a system call: a small interpreter of the BPF it uses."""
+def judge(
+    machine: str, number: int, *arguments: int, architecture: int | None = None, tools: bool = False
+) -> int:
+    """What the filter of programs, or that of tools, says to a system call: a small interpreter of the BPF it uses."""
     data = {0: number, 4: MACHINES[machine][0] if architecture is None else architecture}
     data |= {16 + 8 * i: argument & 0xFFFF_FFFF for i, argument in enumerate((*arguments, 0, 0, 0, 0))}
-    code, at, value = kernel.seccomp_program(machine, readable=0, writable=1), 0, 0
+    program = (
+        kernel.tools_program(machine) if tools else kernel.seccomp_program(machine, readable=0, writable=1)
+    )
+    code, at, value = program, 0, 0
     while True:
         operation, then, otherwise, constant = code[at]
         at += 1
@@ -84,6 +89,16 @@ def test_other_architectures_end_the_process(machine: str) -> None:
     assert judge(machine, 0, architecture=0x4000_0003) == KILL
     if machine == "x86_64":
         assert judge(machine, 0x4000_0000 | 41) == KILL
+
+
+def test_tools_start_nothing_and_reach_nobody(machine: str) -> None:
+    column = MACHINES[machine][1]
+    denied = {"socket": kernel.SOCKET, **kernel.TOOLS_DENIED}
+    assert {"execve", "kill", "ptrace", "connect", "bpf", "mount"} <= set(denied)
+    numbers = {numbers[column] for numbers in denied.values()}
+    for number in set(range(600)):
+        assert judge(machine, number, tools=True) == (DENY if number in numbers else ALLOW), number
+    assert judge(machine, 0, architecture=0x4000_0003, tools=True) == KILL
 
 
 def test_no_number_is_listed_twice() -> None:

@@ -208,6 +208,38 @@ def test_landlock_alone(behind_landlock: dict[str, int], what: str, since: int) 
     assert behind_landlock[what] in (1, 13)
 
 
+@linux
+def test_tools_change_files_of_their_own_alone(tmp_path: Path) -> None:
+    own, other = tmp_path / "own", tmp_path / "other"
+    own.mkdir()
+    other.mkdir()
+    facts = alone(
+        """
+import socket
+own, other = sys.argv[2:]
+abi = kernel.syscall(kernel._CREATE_RULESET, 0, 0, 1)[0]
+how = confine.confine_tools(writable=[own])
+tell({
+    "abi": abi,
+    "how": how,
+    "read": attempt(lambda: open("/etc/passwd")),
+    "own": attempt(lambda: open(own + "/file", "w")),
+    "other": attempt(lambda: open(other + "/file", "w")),
+    "make": attempt(lambda: os.mkdir(other + "/sub")),
+    "execute": attempt(lambda: os.execv("/bin/true", ["true"])),
+    "connect": attempt(lambda: socket.socket()),
+})
+""",
+        str(own),
+        str(other),
+    )
+    assert facts["read"] == facts["own"] == 0 and facts["how"]["no_new_privs"]
+    if facts["abi"] > 0:
+        assert facts["other"] in (1, 13) and facts["make"] in (1, 13) and facts["how"]["landlock"]
+    if platform.machine() in ("x86_64", "aarch64"):
+        assert facts["execute"] == facts["connect"] == 1 and facts["how"]["seccomp"]
+
+
 # --- seccomp alone ---
 
 BEHIND_SECCOMP = """

@@ -287,9 +287,22 @@ KERNEL = [
     ),
     *_of(
         "kernel.py",
-        ("Landlock: files", "(1 << _FILE_RIGHTS.get(abi, 16)) - 1,", "1,", f"{_LANDLOCK}[read-1]"),
+        ("Landlock: files", "every = (1 << _FILE_RIGHTS.get(abi, 16)) - 1", "every = 1", f"{_LANDLOCK}[read-1]"),
         ("Landlock: network", "if abi >= _NETWORK_FROM:", "if False:", f"{_LANDLOCK}[connect-4]"),
         ("Landlock: scopes", "if abi >= _SCOPES_FROM:", "if False:", f"{_LANDLOCK}[signal-6]"),
+        ("tools: no socket", "(SOCKET[column], *_numbers(TOOLS_DENIED", "(-1, *_numbers(TOOLS_DENIED",
+         "test_confine.py::test_tools_start_nothing_and_reach_nobody"),
+        ("tools: the list", "*_numbers(TOOLS_DENIED.values(), column)", "",
+         "test_confine.py::test_tools_start_nothing_and_reach_nobody"),
+        ("tools: files", "(_EXECUTE | _READ_FILE | _READ_FOLDER) & every, every)", "every, every)",
+         "test_mechanisms.py::test_tools_change_files_of_their_own_alone"),
+    ),
+    *_of(
+        "confine.py",
+        ("tools: Landlock", "kernel.apply_landlock(readable, writable, network)", "0",
+         "test_mechanisms.py::test_tools_change_files_of_their_own_alone"),
+        ("tools: seccomp", "not network and kernel.apply_tools_filter()", "False",
+         "test_mechanisms.py::test_tools_change_files_of_their_own_alone"),
     ),
 ]  # fmt: skip
 

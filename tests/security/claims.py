@@ -13,6 +13,7 @@ WITHOUT_TESTS = {
 """Headings of the chapters that promise nothing."""
 
 SANDBOX, SERVER, TRAINING = "tests/sandbox/test_", "tests/server/test_", "tests/training/test_"
+PROCESSES = "tests/runtime/processes/test_"
 
 
 def sentences() -> list[str]:
@@ -115,6 +116,39 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "No worker outlives its host, however that ends.": (
         f"{SANDBOX}always_an_answer.py::test_no_worker_outlives_a_killed_parent",
         f"{SANDBOX}sandbox.py::test_workers_end_with_their_parent",
+    ),
+    # Tools
+    "A run ends when its time is up, whatever its tools do.": (
+        f"{PROCESSES}processes.py::test_a_tool_that_hangs_ends_with_its_run",
+        "tests/runtime/test_batcher.py::test_a_run_ends_in_time_whatever_its_tool_does",
+        "tests/runtime/test_batcher.py::test_a_program_ends_in_time_whatever_its_tool_does",
+    ),
+    "A tool that hangs, crashes or takes too much memory is ended in its process, and the calls of others are made "
+    "again.": (
+        f"{PROCESSES}processes.py::test_a_tool_that_crashes_is_an_error",
+        f"{PROCESSES}processes.py::test_a_tool_that_takes_too_much_memory_is_ended",
+        f"{PROCESSES}processes.py::test_others_lose_nothing_when_a_call_hangs_or_crashes",
+        f"{PROCESSES}processes.py::test_an_image_that_crashes_or_hangs_a_tool_is_one_error_of_many",
+    ),
+    "A process of this package's tools starts no programs, has no network once its model is loaded, and changes no "
+    "files but its own, on Linux.": (
+        f"{PROCESSES}confinement.py::test_a_confined_process_reads_and_computes_and_nothing_else",
+        f"{PROCESSES}confinement.py::test_the_network_is_open_until_a_model_is_loaded",
+        f"{PROCESSES}confinement.py::test_tools_of_this_package_are_confined_and_others_are_not",
+    ),
+    "Tools that another process cannot import work in the process of the host, and say so.": (
+        f"{PROCESSES}processes.py::test_what_cannot_be_imported_stays_here",
+        f"{PROCESSES}processes.py::test_what_only_this_process_can_import_stays_here",
+    ),
+    "The bytes that a tool process sends are checked before anything is made of them.": (
+        f"{PROCESSES}transfer.py::test_forms_that_are_wrong_end_the_process",
+        f"{PROCESSES}transfer.py::test_images_that_are_wrong_end_the_process",
+        f"{PROCESSES}transfer.py::test_bytes_that_are_no_message_end_the_process",
+        f"{PROCESSES}transfer.py::test_a_process_cannot_send_images_without_end",
+    ),
+    "The arguments of a call and the new pixels of a run are bounded.": (
+        "tests/runtime/test_size_limits.py::test_arguments_that_are_too_large_never_reach_the_tool",
+        "tests/runtime/test_size_limits.py::test_new_images_have_a_budget",
     ),
     # Images
     "Pillow is asked for PNG, JPEG, GIF, BMP, PPM, WebP, TIFF and AVIF only, whatever a file is called.": (

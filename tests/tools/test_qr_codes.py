@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
+from visprog.tools.imaging import qr_codes
 from visprog.tools.text import find_qr_codes
 from visprog.values.image import Image
 
@@ -56,3 +58,32 @@ def test_a_message_in_several_codes_is_joined() -> None:
     halves = [drawn(modules) for modules in HALVES]
     assert labels(*halves) == ["one long message in two codes"]
     assert labels(halves[1], halves[0], drawn(CODES["Grüße"])) == ["Grüße", "one long message in two codes"]
+
+
+def test_a_long_image_is_searched_in_parts_that_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The finders enlarge the shorter side: unbounded, 30,000 x 21 pixels become 148 megapixels."""
+    searched: list[tuple[int, int]] = []
+
+    def read_codes(pixels: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        searched.append(pixels.shape)
+        return iter(())
+
+    monkeypatch.setattr(qr_codes, "read_codes", read_codes)
+    for shape in ((21, 30_000), (30_000, 21)):
+        searched.clear()
+        assert find_qr_codes(Image(np.zeros((*shape, 3), np.uint8))) == []
+        enlarged = [512 * 512 * max(s) / min(s) for s in searched]
+        assert max(enlarged) < 3e6
+        assert sum(enlarged) < 3e8
+
+
+def test_codes_anywhere_in_a_long_image_are_read() -> None:
+    strip = np.full((232, 6_000), 255, np.uint8)
+    places = (0, 1_500, 1_700, 3_333, 5_768)
+    for place, content in zip(places, CODES, strict=True):
+        strip[:, place : place + 232] = drawn(CODES[content])
+    for pixels in (strip, strip.T):
+        found = find_qr_codes(Image.open(np.ascontiguousarray(pixels)))
+        assert sorted(region.label for region in found) == sorted(CODES)
+    across = {region.label: region.left for region in find_qr_codes(Image.open(strip))}
+    assert all(place <= across[content] <= place + 40 for place, content in zip(places, CODES, strict=True))

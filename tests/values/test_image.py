@@ -15,6 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from visprog.errors import ImageError
+from visprog.files import limits as limits_module
+from visprog.files.limits import SizeLimits
 from visprog.values import Box, Mask, Point
 from visprog.values import image as image_module
 from visprog.values.image import Image
@@ -231,7 +233,7 @@ def test_a_decompression_bomb_is_refused() -> None:
 
 
 def test_large_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_module, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(limits_module, "_in_force", SizeLimits(file_bytes=1 << 20))
     with pytest.raises(ImageError, match="larger than 1 MiB"):
         Image.open(b"x" * ((1 << 20) + 1))
     monkeypatch.setattr(image_module, "MAX_PIXELS", 100)

@@ -5,7 +5,6 @@ A folder without this file has no limits of its own: its backend asks it about a
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from visprog.errors import ToolError
+from visprog.files import plain_text
 from visprog.models import BUNDLED, WEIGHTS
 
 T = TypeVar("T")
@@ -169,7 +169,7 @@ def read_json(file: Path) -> dict[str, Any]:
         OSError: It cannot be read.
         ValueError: It holds no JSON object.
     """
-    raw = json.loads(file.read_text(encoding="utf-8"))
+    raw = plain_text.read_json(file)
     if not isinstance(raw, dict):
         raise ValueError(f"{file} holds no JSON object")
     return raw

@@ -1,11 +1,9 @@
-"""What backends on large networks share: batches, a cache of features, crops, and the base of their classes."""
+"""What backends on large networks share: batches and crops."""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from visprog.errors import ToolError
 from visprog.registry import answer_each
@@ -15,8 +13,6 @@ from visprog.values.image import Image
 if TYPE_CHECKING:
     import PIL.Image
 
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
 T = TypeVar("T")
 
 
@@ -39,33 +35,6 @@ def answer_batch(
         for i, result in zip(good, answers, strict=True):
             results[i] = result
     return results
-
-
-class LRUCache(Generic[K, V]):
-    """Results of costly work by key; the least recently used leave first.
-
-    Args:
-        capacity: Maximum number of results.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self._kept: OrderedDict[K, V] = OrderedDict()
-        self._lock = threading.RLock()
-
-    def get(self, keys: Sequence[K], compute: Callable[[list[K]], Sequence[V]]) -> list[V]:
-        """The result for each key; `compute` gets those that are not known, each once."""
-        with self._lock:
-            found = {key: self._kept[key] for key in keys if key in self._kept}
-            missing = list(dict.fromkeys(key for key in keys if key not in found))
-            if missing:
-                found.update(zip(missing, compute(missing), strict=True))
-            for key, value in found.items():
-                self._kept[key] = value
-                self._kept.move_to_end(key)
-            while len(self._kept) > self.capacity:
-                self._kept.popitem(last=False)
-            return [found[key] for key in keys]
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -7,7 +7,6 @@ run. With HF_HUB_OFFLINE=1 nothing is downloaded, and the local cache is used.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from visprog.errors import MissingExtra, ToolError, first_line
+from visprog.files.limits import limits
+from visprog.files.plain_text import read_json
+from visprog.files.reading import read_file
+from visprog.models import BUNDLED
 
 from ._backend_file import LAYOUT, backend_file, folder_of
 
@@ -93,6 +96,7 @@ class Checkpoint:
         source: Where it came from.
         network: The model, in evaluation mode on its device.
         processor: For images and text: a `Processor`, or that of transformers.
+        lock: Held while the network works.
     """
 
     source: CheckpointSource
@@ -131,7 +135,11 @@ class Checkpoint:
 
 
 _loaded: dict[tuple[str, ...], Checkpoint] = {}
-_loading = threading.Lock()
+_loading: dict[tuple[str, ...], threading.Lock] = {}
+_changing = threading.Lock()
+"""Held while one of the two is changed; a checkpoint is loaded under its own lock, so that others load beside it."""
+
+_quieting = threading.RLock()
 
 
 def find(model: str, tool: str) -> CheckpointSource:
@@ -170,8 +178,9 @@ def load(
 
     Args:
         device: "cpu", "cuda", "cuda:1", "mps"; "auto" takes that of `backend.json`, else a GPU if there is one.
-        dtype: "float32", "bfloat16", "float16"; "auto" is float32 for a model that was trained here, else the
-            checkpoint's own.
+        dtype: "float32", "bfloat16", "float16"; "auto" is what is fastest here without other answers
+            (`visprog.models.precision`). Of what is too small for that it is float32 for a model that was trained here,
+            else the checkpoint's own.
         processor: Makes the processor of the source and its network; `read_processor` if not given.
         half_on_cpu: Precision that "auto" gives a float16 checkpoint on a CPU, where float16 is slow.
 
@@ -179,12 +188,19 @@ def load(
         ToolError: It cannot be read, or the device cannot take it.
     """
 
-    def read() -> tuple[Any, Any]:
-        from visprog.models.base import load_model
+    if dtype == "auto" and source.name in BUNDLED:
+        dtype = "float32"  # as their scores were measured
 
-        precision = "float32" if source.trained_here and dtype == "auto" else dtype
+    def read(place: str) -> tuple[Any, Any]:
+        from visprog.models.base import load_model
+        from visprog.models.precision import load_fastest
+
         try:
-            network = load_model(source.place, dtype=precision).eval()
+            if dtype == "auto":
+                network, precision = load_fastest(source.place, device=place)
+                network = network.float() if source.trained_here and not precision.reason else network
+            else:
+                network = load_model(source.place, dtype=dtype, device=place).eval()
             return network, (processor or read_processor)(source, network)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise source.failure(error) from error
@@ -209,9 +225,16 @@ def load_file(model: str, tool: str, read: Callable[[Path, str], Any], device: s
         raise ToolError(f"{tool}: no such file: {model}")
     source = CheckpointSource(model, tool, None, {})
 
-    def make() -> tuple[Any, Any]:
+    def make(place: str) -> tuple[Any, Any]:
+        from visprog.models.precision import fastest, file_digest
+
+        def in_precision(precision: str) -> Any:
+            return read(file, precision).to(place)
+
         try:
-            return read(file, dtype).eval(), Processor(None, None)
+            if dtype == "auto":
+                return fastest(in_precision, model, file_digest(file), place)[0], Processor(None, None)
+            return in_precision(dtype).eval(), Processor(None, None)
         except ValueError as error:
             raise ToolError(f"{tool}: cannot load {model}: {first_line(error)}") from error
 
@@ -232,7 +255,7 @@ def load_by_transformers(
         ToolError: It cannot be read, lacks weights, or the device cannot take it.
     """
 
-    def read() -> tuple[Any, Any]:
+    def read(place: str) -> tuple[Any, Any]:
         network, report = _transformers(
             source, architecture, use_safetensors=True, dtype=dtype, output_loading_info=True
         )
@@ -277,7 +300,7 @@ def _siglip_cleaner(folder: Path) -> Callable[[str], str] | None:
     from visprog.models.siglip import canonical
 
     file = folder / "tokenizer_config.json"
-    settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    settings = read_json(file) if file.is_file() else {}
     cleaners = {"SiglipTokenizer": canonical, "GemmaTokenizer": str.lower, "Siglip2Tokenizer": str.lower}
     return cleaners.get(settings.get("tokenizer_class", "").removesuffix("Fast"))
 
@@ -319,7 +342,7 @@ def checkpoint_digest(source: CheckpointSource) -> str:
         folder = source.folder or fetch(source.name)
         digest = blake2b(digest_size=16)
         for file in sorted(folder.glob("*.json")):
-            digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+            digest.update(file.name.encode() + b"\0" + read_file(file, limits().text_bytes) + b"\0")
         for file in sorted(folder.glob("*.safetensors")):
             status = file.stat()
             digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\0".encode())
@@ -331,7 +354,7 @@ def checkpoint_digest(source: CheckpointSource) -> str:
 def unload(model: str) -> None:
     """Forget a checkpoint: it leaves memory when its last user is done."""
     place = str(folder_of(model) or model)
-    with _loading:
+    with _changing:
         for key in [key for key in _loaded if key[0] == place]:
             del _loaded[key]
 
@@ -355,7 +378,6 @@ def _place(network: Any, name: str, device: str, dtype: str = "auto", half_on_cp
     """
     import torch
 
-    device = pick_device(device)
     if dtype == "auto" and device == "cpu" and next(network.parameters()).dtype == torch.float16:
         network = network.to(getattr(torch, half_on_cpu))
     try:
@@ -364,18 +386,35 @@ def _place(network: Any, name: str, device: str, dtype: str = "auto", half_on_cp
         raise ToolError(f"cannot put '{name}' on the device '{device}': {first_line(error)}") from error
 
 
+def _checked_device(device: str, name: str) -> str:
+    """The device that a setting means, if it is there.
+
+    Raises:
+        ToolError: It is not.
+    """
+    import torch
+
+    device = pick_device(device)
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        raise ToolError(f"cannot put '{name}' on the device '{device}': {first_line(error)}") from error
+    return device
+
+
 def load_once(
     source: CheckpointSource,
     architecture: str,
     device: str,
     dtype: str,
     half_on_cpu: str,
-    read: Callable[[], tuple[Any, Any]],
+    read: Callable[[str], tuple[Any, Any]],
 ) -> Checkpoint:
     """A checkpoint from memory, or as `read` gives its network and its processor, on its device.
 
     Args:
         architecture: What it is loaded as.
+        read: Gets the device; what it gives may still be elsewhere.
         device, dtype, half_on_cpu: as `load`.
 
     Raises:
@@ -384,12 +423,17 @@ def load_once(
     if device == "auto":
         device = backend_file(source.folder).device
     key = (source.place, architecture, device, dtype, half_on_cpu)
-    with _loading:
-        if key not in _loaded:
-            network, processor = read()
-            network = _place(network, source.name, device, dtype, half_on_cpu)
-            _loaded[key] = Checkpoint(source, network, processor)
-        return _loaded[key]
+    with _changing:
+        lock = _loading.setdefault(key, threading.Lock())
+    with lock:
+        if key in _loaded:
+            return _loaded[key]
+        place = _checked_device(device, source.name)
+        network, processor = read(place)
+        checkpoint = Checkpoint(source, _place(network, source.name, place, dtype, half_on_cpu), processor)
+        with _changing:
+            _loaded[key] = checkpoint
+        return checkpoint
 
 
 def _checked(model: str, tool: str) -> Path | None:
@@ -437,7 +481,7 @@ def _hub_config(model: str) -> dict[str, Any]:
 
 
 def _read_config(file: Path) -> dict[str, Any]:
-    config = json.loads(file.read_text(encoding="utf-8"))
+    config = read_json(file)
     if not isinstance(config, dict):
         raise ValueError("config.json holds no JSON object")
     return config
@@ -465,14 +509,16 @@ def _transformers(source: CheckpointSource, name: str, **options: Any) -> Any:
 
 @contextmanager
 def quiet(library: Any) -> Iterator[None]:
-    """No progress bars and no warnings of transformers, or of diffusers, for a while."""
-    logging = library.utils.logging
-    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+    """No progress bars and no warnings of transformers, or of diffusers, for a while; for one thread at a time, since
+    their settings are those of the whole process."""
+    with _quieting:
+        logging = library.utils.logging
+        bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(level)
+            if bars:
+                logging.enable_progress_bar()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,15 @@ from visprog.values import Box, Region
 from visprog.values.image import Image
 
 from ._backend_file import known_words
-from ._batching import LRUCache, chunks, to_rgb
+from ._batching import chunks, to_rgb
 from ._checkpoint import Checkpoint, CheckpointSource, Processor, load, load_by_transformers
+from ._features import FEATURES
+from ._text_store import recall_texts, remember_texts
 
 OURS = ("clip", "siglip")
 """Model types that `visprog.models` implements; SigLIP 2 of a fixed resolution has the type "siglip"."""
 
 BY_TRANSFORMERS = ("metaclip_2", "siglip2")
-
-CACHED_TEXTS = 4096
-CACHED_IMAGES = 1024
-"""Number of features that are kept."""
 
 
 class DualEncoder:
@@ -35,8 +32,6 @@ class DualEncoder:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
         self.trained_here = checkpoint.source.trained_here
-        self._texts: LRUCache[tuple[str, ...], NDArray[np.float32]] = LRUCache(CACHED_TEXTS)
-        self._images: LRUCache[str, NDArray[np.float32]] = LRUCache(CACHED_IMAGES)
 
     @property
     def logit_scale(self) -> float:
@@ -55,9 +50,9 @@ class DualEncoder:
 
         def compute(digests: list[str]) -> list[NDArray[np.float32]]:
             parts = chunks([by_digest[digest] for digest in digests], batch_size)
-            return [row for part in parts for row in self._image_features(part)]
+            return [row.copy() for part in parts for row in self._image_features(part)]
 
-        return np.stack(self._images.get([image.digest for image in images], compute))
+        return np.stack(FEATURES.get(self.checkpoint, "image", [image.digest for image in images], compute))
 
     def encode_views(self, views: Sequence[Image | Region], batch_size: int) -> NDArray[np.float32]:
         """N images and regions → (N, dim), rows of length 1. The feature of a region is pooled from the tokens of its
@@ -71,8 +66,12 @@ class DualEncoder:
         found: dict[Any, NDArray[np.float32]] = {}
         if images:
             found |= zip(images, self.encode_images(list(images.values()), batch_size), strict=True)
-        for part in chunks(list(regions), batch_size):
-            found |= zip(part, self._region_features([regions[key] for key in part]), strict=True)
+
+        def compute(keys: list[tuple[str, Box]]) -> list[NDArray[np.float32]]:
+            parts = chunks([regions[key] for key in keys], batch_size)
+            return [row.copy() for part in parts for row in self._region_features(part)]
+
+        found |= zip(regions, FEATURES.get(self.checkpoint, "region", list(regions), compute), strict=True)
         return np.stack([found[v.digest if isinstance(v, Image) else _key(v)] for v in views])
 
     def encode_texts(
@@ -85,6 +84,13 @@ class DualEncoder:
         """
 
         def compute(missing: list[tuple[str, ...]]) -> list[NDArray[np.float32]]:
+            found = recall_texts(self.checkpoint, missing)
+            new = [key for key in missing if key not in found]
+            made = dict(zip(new, encode(new), strict=True)) if new else {}
+            remember_texts(self.checkpoint, made)
+            return [(found | made)[key] for key in missing]
+
+        def encode(missing: list[tuple[str, ...]]) -> list[NDArray[np.float32]]:
             lines = list(dict.fromkeys(line for sentences in missing for line in sentences))
             rows = [row for part in chunks(lines, batch_size) for row in self._text_features(list(part))]
             features = dict(zip(lines, rows, strict=True))
@@ -92,7 +98,7 @@ class DualEncoder:
             return [mean / np.linalg.norm(mean) for mean in means]
 
         keys = [tuple(template.replace("{}", text) for template in templates) for text in texts]
-        return np.stack(self._texts.get(keys, compute))
+        return np.stack(FEATURES.get(self.checkpoint, "text", keys, compute))
 
     def _image_features(self, images: Any) -> NDArray[np.float32]:
         checkpoint = self.checkpoint
@@ -156,22 +162,16 @@ class DualEncoder:
 
 
 def dual_encoder(source: CheckpointSource, device: str, dtype: str) -> DualEncoder:
-    """The encoder of a checkpoint; tools share it, and the features that it keeps.
+    """The encoder of a checkpoint.
 
     Raises:
         ToolError: The checkpoint is of another type, or cannot be loaded.
     """
     if source.model_type in OURS:
-        return encoder_of(load(source, device, dtype))
+        return DualEncoder(load(source, device, dtype))
     if source.model_type in BY_TRANSFORMERS:
-        return encoder_of(load_by_transformers(source, "AutoModel", device, dtype))
+        return DualEncoder(load_by_transformers(source, "AutoModel", device, dtype))
     raise source.refusal((*OURS, *BY_TRANSFORMERS))
-
-
-@cache
-def encoder_of(checkpoint: Checkpoint) -> DualEncoder:
-    """The one encoder of a loaded checkpoint."""
-    return DualEncoder(checkpoint)
 
 
 def plain(text: str) -> str:

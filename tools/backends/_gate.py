@@ -7,7 +7,6 @@ scenes that are darker, wider or fuller than any that they were taught.
 
 from __future__ import annotations
 
-import json
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import overload
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visprog.errors import Refused
+from visprog.files.plain_text import read_json
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
@@ -124,10 +124,10 @@ def _score(image: Image, gate: Path) -> float:
     another kind."""
     from visprog.models.preprocess.image_processor import pad_to_square
 
-    checkpoint = _detector(gate).checkpoint
-    inputs = checkpoint.processor.image_processor([pad_to_square(image.pixels)])
-    with checkpoint.running():
-        features = checkpoint.network.encode_images(checkpoint.send(inputs))[1][0].float().cpu().numpy()
+    detector = _detector(gate)
+    square = image if image.width == image.height else Image(pad_to_square(image.pixels))
+    (tokens,) = detector.encode_images(detector.checkpoint, {square.digest: square}).values()
+    features = tokens.flatten(0, 1).float().cpu().numpy()
     weights, bias = _classifier(gate)
     pooled = np.concatenate([features.mean(0), features.std(0), features.max(0), features.min(0)])
     return float(pooled @ weights + bias)
@@ -145,11 +145,11 @@ def _count(image: Image, gate: Path) -> int:
 
 @cache
 def _detector(gate: Path) -> OwlSearch:
-    return OwlSearch(str(gate))
+    return OwlSearch(str(gate), dtype="float32")  # the classifier was fitted on features in float32
 
 
 @cache
 def _classifier(gate: Path) -> tuple[NDArray[np.float32], float]:
     """Weights, of the mean, deviation, maximum and minimum of each feature, and bias."""
-    raw = json.loads((gate / "gate.json").read_text(encoding="utf-8"))
+    raw = read_json(gate / "gate.json")
     return np.array(raw["weights"], np.float32), float(raw["bias"])

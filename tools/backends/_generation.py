@@ -118,7 +118,8 @@ class ImageGenerator(PromptedBackend):
         refused = [fit for fit in fits if isinstance(fit, Refused)]
         if len(refused) == len(fits):
             raise Refused(
-                f"{refused[0]}; or set candidates = 1 under [tools.generate], which keeps what is drawn first"
+                f'{refused[0]}; or set rerank = "clip" under [tools.generate], which knows drawn shapes, or '
+                "candidates = 1, which keeps what is drawn first"
             )
         for fit in fits:
             if isinstance(fit, Exception) and not isinstance(fit, Refused):

@@ -24,7 +24,8 @@ class ModelBackend:
         model: Name of a bundled model, a folder, such as one that `visprog train` or `save_pretrained` wrote, or a hub
             id.
         device: "cpu", "cuda", "cuda:1", "mps"; "auto" takes a GPU if there is one.
-        dtype: "float32", "bfloat16", "float16"; "auto" is the checkpoint's own.
+        dtype: "float32", "bfloat16", "float16"; "auto" is what is fastest here and gives the same answers, or the
+            checkpoint's own for models that run on transformers.
     """
 
     confined = True

@@ -5,7 +5,8 @@ The backend of `detect` is in `owl.py`; `_gate.py` uses this too."""
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,11 @@ from ..words.phrase import Phrase, read_phrase, read_yaml
 from ._backend_file import TaughtWords, folder_of, is_trained_here, known_words, words_summary
 from ._batching import chunks
 from ._checkpoint import Checkpoint, load
+from ._features import FEATURES
 from ._phrase_detector import PhraseDetector, Search, corners_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Found = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Scores (tokens, phrases), and boxes (tokens, 4) as centre and size in shares of what the network saw."""
@@ -96,28 +101,50 @@ class OwlSearch(PhraseDetector):
         self, checkpoint: Checkpoint, images: dict[str, Image], phrases: list[str]
     ) -> dict[str, Found]:
         """What the network sees of all phrases in each image."""
-        network, (tokenizer, processor) = checkpoint.network, checkpoint.processor
+        import torch
+
+        network, tokenizer = checkpoint.network, checkpoint.processor.tokenizer
         template = "{}" if checkpoint.source.trained_here else "a photo of a {}"
-        ids = tokenizer([template.format(phrase) for phrase in phrases]).ids
-        arrays, groups = {digest: image.pixels for digest, image in images.items()}, dict[Any, list[str]]()
-        if not processor.fixed:
-            arrays = {digest: processor.fit(array) for digest, array in arrays.items()}
-        for digest, array in arrays.items():
-            groups.setdefault(None if processor.fixed else array.shape, []).append(digest)
+
+        def encode(lines: list[str]) -> list[Tensor]:
+            _, queries = network.encode_texts(checkpoint.send(tokenizer(lines).ids))
+            return [query.clone() for query in queries]
+
         found: dict[str, Found] = {}
         with checkpoint.running():
-            _, queries = network.encode_texts(checkpoint.send(ids))
+            lines = [template.format(phrase) for phrase in phrases]
+            queries = torch.stack(FEATURES.get(checkpoint, "text", lines, encode))  # (phrases, project)
+            for digest, tokens in self.encode_images(checkpoint, images).items():
+                features = tokens.flatten(0, 1)[None]  # (1, rows * columns, dim)
+                boxes = network.predict_boxes(features, tokens.shape[:2])[0]
+                scores = network.class_head(features, queries[None])[0][0].float().sigmoid()
+                found[digest] = scores.cpu().numpy(), boxes.float().cpu().numpy()
+        return found
+
+    def encode_images(self, checkpoint: Checkpoint, images: Mapping[str, Image]) -> dict[str, Tensor]:
+        """For each image, the input of the network's heads (rows, columns, dim).
+
+        Args:
+            images: Images by their digests.
+        """
+        network, processor = checkpoint.network, checkpoint.processor.image_processor
+
+        def compute(digests: list[str]) -> list[Tensor]:
+            arrays, groups = {digest: images[digest].pixels for digest in digests}, dict[Any, list[str]]()
+            if not processor.fixed:
+                arrays = {digest: processor.fit(array) for digest, array in arrays.items()}
+            for digest, array in arrays.items():
+                groups.setdefault(None if processor.fixed else array.shape, []).append(digest)
+            found: dict[str, Tensor] = {}
             for part in (part for group in groups.values() for part in chunks(group, self.batch_size)):
                 inputs = checkpoint.send(processor([arrays[digest] for digest in part]))
-                _, features = network.encode_images(inputs)
-                patch = network.config.image_encoder.patch
-                boxes = network.predict_boxes(
-                    features, (inputs.shape[-2] // patch, inputs.shape[-1] // patch)
-                )
-                scores = network.class_head(features, queries[None])[0].float().sigmoid()
-                pairs = zip(scores.cpu().numpy(), boxes.float().cpu().numpy(), strict=True)
-                found |= dict(zip(part, pairs, strict=True))
-        return found
+                _, features = network.encode_images(inputs)  # (batch, rows * columns, dim)
+                rows = inputs.shape[-2] // network.config.image_encoder.patch
+                found |= zip(part, (each.unflatten(0, (rows, -1)).clone() for each in features), strict=True)
+            return [found[digest] for digest in digests]
+
+        with checkpoint.running():
+            return dict(zip(images, FEATURES.get(checkpoint, "image", list(images), compute), strict=True))
 
 
 def as_trained(phrase: Phrase, vocabulary: TaughtWords) -> str:

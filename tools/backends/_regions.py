@@ -19,6 +19,7 @@ from visprog.values.image import Image
 from ._backend_file import folder_of, known_words, read_json, words_summary
 from ._batching import chunks
 from ._checkpoint import Checkpoint, CheckpointSource, load
+from ._features import FEATURES
 from ._gate import to_view
 from ._model_backend import ModelBackend
 from ._vocabulary import ARTICLES, in_known_words
@@ -144,19 +145,27 @@ def _encoded(checkpoint: Checkpoint, encoder: Any, looks: Sequence[Look], contex
     from visprog.models.region_encoder import one_row, stack
 
     encoder.to(next(checkpoint.network.parameters()).device)
-    rows: dict[int, Any] = {}
-    for given in (False, True):
-        group = [i for i, look in enumerate(looks) if bool(look.boxes) == given]
-        if not group:
-            continue
-        boxes = [[_shares(box, looks[i].image) for box in looks[i].boxes] for i in group] if given else None
-        images = [looks[i].image.pixels for i in group]
-        try:
-            found = encoder.encode(images, boxes, complete=context)
-        except ValueError as error:
-            raise ToolError(f"{checkpoint.source.tool}: {error}") from error
-        rows |= {i: one_row(found, k) for k, i in enumerate(group)}
-    whole = stack([rows[i] for i in range(len(looks))])
+    images = {look.image.digest: look.image for look in looks}
+
+    def compute(keys: list[tuple[str, tuple[Box, ...]]]) -> list[Any]:
+        rows: dict[Any, Any] = {}
+        for given in (False, True):
+            group = [(digest, boxes) for digest, boxes in keys if bool(boxes) == given]
+            if not group:
+                continue
+            shares = [[_shares(box, images[digest]) for box in boxes] for digest, boxes in group]
+            pixels = [images[digest].pixels for digest, _ in group]
+            try:
+                found = encoder.encode(pixels, shares if given else None, complete=context)
+            except ValueError as error:
+                raise ToolError(f"{checkpoint.source.tool}: {error}") from error
+            for k, key in enumerate(group):
+                row = one_row(found, k)
+                rows[key] = type(row)(*(None if part is None else part.clone() for part in row))
+        return [rows[key] for key in keys]
+
+    keys = [(look.image.digest, look.boxes) for look in looks]
+    whole = stack(FEATURES.get(checkpoint, "completed regions" if context else "regions", keys, compute))
     return type(whole)(*(None if part is None else checkpoint.send(part) for part in whole))
 
 

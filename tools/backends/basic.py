@@ -6,6 +6,7 @@ They refuse everything that the pixels themselves do not show.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -158,7 +159,7 @@ class BasicMatcher(_Basic):
         """
         wanted = self._read(image, text)
         if wanted.kind == "color":
-            fit = color_share(image, wanted.value)
+            (fit,) = color_shares(image, [wanted.value])
         elif wanted.kind == "light":
             light = lightness(image) / 100
             fit = 1 - light if wanted.value == "dark" else light
@@ -199,9 +200,8 @@ class BasicClassifier(_Basic):
             chosen = [name for name in likely if name in named]
             if len(chosen) > 1:
                 raise Refused(f"classify cannot tell {' from '.join(chosen)} here: ask has_color for each")
-            fits = [
-                color_share(image, p.value) + (name in chosen) for p, name in zip(wanted, named, strict=True)
-            ]
+            shares = color_shares(image, [p.value for p in wanted])
+            fits = [share + (name in chosen) for share, name in zip(shares, named, strict=True)]
         if max(fits) < 0.1:
             true = form(image) if wanted[0].kind == "form" else " or ".join(likely_colors(image))
             raise Refused(
@@ -242,12 +242,14 @@ def lightness(image: Image | Region) -> float:
     return float(to_lab(_pixels(image)).mean(0)[0])
 
 
-def color_share(image: Image | Region, name: str) -> float:
-    """The share, 0 to 1, of the pixels that answer to a colour; in photographs in full light."""
+def color_shares(image: Image | Region, names: Sequence[str]) -> list[float]:
+    """The shares, 0 to 1, of the pixels that answer to each colour; in photographs in full light."""
     root = image.root if isinstance(image, Image) else image.image and image.image.root
     if root is not None and not is_drawing(root):
-        return object_colors.color_share(image, name)
-    return float(accepts(_pixels(image), parse(name)).mean())
+        return object_colors.color_shares(image, names)
+    pixels, wanted = _pixels(image), [parse(name) for name in names]
+    shares = {each: float(accepts(pixels, each).mean()) for each in set(wanted)}
+    return [shares[each] for each in wanted]
 
 
 def form(image: Image | Region) -> str:

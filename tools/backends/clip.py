@@ -18,7 +18,7 @@ from visprog.values.image import Image
 from ._backend_file import known_words
 from ._batching import answer_batch, crop_to
 from ._checkpoint import checkpoint_digest
-from ._dual_encoder import DualEncoder, dual_encoder, encoder_of, plain, templates_for
+from ._dual_encoder import DualEncoder, dual_encoder, plain, templates_for
 from ._gate import to_view
 from ._text_backend import TextBackend
 from ._vocabulary import DENIALS, exchanged, near_misses, nouns_in
@@ -58,11 +58,6 @@ class ClipBackend(TextBackend):
     def __init__(self, model: str | None = None, *, regions: bool | None = None, **options: Any) -> None:
         super().__init__(model, **options)
         self.regions = self.settings.option("regions", regions, False)
-
-    def unload(self) -> None:
-        """Let go of the weights."""
-        encoder_of.cache_clear()
-        super().unload()
 
     @property
     def encoder(self) -> DualEncoder:

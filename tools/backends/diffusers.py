@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visprog.errors import MissingExtra, ToolError
+from visprog.files.plain_text import read_json
 
 from ._backend_file import folder_of
 from ._checkpoint import Checkpoint, CheckpointSource, load_once, pick_device, quiet
@@ -144,7 +144,7 @@ def load_pipeline(model: str, tool: str, architecture: str, device: str, dtype: 
         dtype = "float32" if device == "cpu" else "float16"
     source = CheckpointSource(model, tool, folder_of(model), {})
 
-    def read() -> tuple[Any, Any]:
+    def read(place: str) -> tuple[Any, Any]:
         options: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": False}
         try:
             folder = source.folder
@@ -184,5 +184,5 @@ def _read_index(folder: Path, model: str, tool: str) -> dict[str, Any]:
         raise ToolError(
             f"{tool}: {model} comes with code ({code[0]}), which is not run: take another pipeline"
         )
-    index: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    index: dict[str, Any] = read_json(folder / INDEX)
     return index

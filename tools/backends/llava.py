@@ -6,8 +6,8 @@ Its name also takes any other image-text-to-text model of transformers, as `vlm`
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from visprog.errors import Refused, ToolError
 from visprog.registry.sees import Parsed, Sees
@@ -24,9 +24,13 @@ from ._checkpoint import (
     load,
     transformers_processor,
 )
+from ._features import FEATURES
 from ._gate import to_view
 from .coca import sentence
 from .vlm import ImagePrompt, VlmBackend, caption_prompt, eos_tokens, question_prompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class LlavaBackend(VlmBackend):
@@ -59,24 +63,49 @@ class LlavaBackend(VlmBackend):
         source = self._find()
         if not source.trained_here:
             return super()._answer(asked)
+        import torch
+
         checkpoint = load(self._find(self.model_type), self.device, self.dtype, processor=_chat)
-        chat, processor = checkpoint.processor
+        network, chat = checkpoint.network, checkpoint.processor.tokenizer
+        images = {prompt.image.digest: prompt.image for prompt in asked}
+
+        def encode(digests: list[str]) -> list[Tensor]:
+            pixels = [images[digest].pixels for digest in digests]
+            found = network.encode_images(checkpoint.send(checkpoint.processor.image_processor(pixels)))
+            return [features.clone() for features in found]
+
+        def encoded(digests: list[str]) -> Tensor:
+            return torch.stack(FEATURES.get(checkpoint, "image", digests, encode))
+
+        def describe(digests: list[str]) -> list[str]:
+            found: list[str] = chat.first_answers(network, encoded(digests), self.max_tokens)
+            return found
+
         texts: list[str | ToolError] = []
         for part in chunks(asked, self.batch_size):
+            digests, questions = [prompt.image.digest for prompt in part], [prompt.text for prompt in part]
             with checkpoint.running():
-                images = checkpoint.send(processor([prompt.image.pixels for prompt in part]))
-                questions = [prompt.text for prompt in part]
-                answers = chat.answer(checkpoint.network, images, questions, self.max_tokens)
+                first = FEATURES.get(checkpoint, f"first answer in {self.max_tokens}", digests, describe)
+                answers = chat.answer_about(network, encoded(digests), first, questions, self.max_tokens)
             texts += [sentence(text) if " " in text else text for text in answers]
         return texts
 
-    def _generate(self, checkpoint: Checkpoint, inputs: dict[str, Any]) -> Any:
+    def _generate(self, checkpoint: Checkpoint, inputs: dict[str, Any], images: Sequence[Image]) -> Any:
         if not is_llava(checkpoint.source.config):
-            return super()._generate(checkpoint, inputs)
+            return super()._generate(checkpoint, inputs, images)
+        import torch
+
+        digests = [image.digest for image in images]
+
+        def encode(missing: list[str]) -> list[Tensor]:
+            pixels = inputs["pixel_values"][[digests.index(digest) for digest in missing]]
+            return [row.clone() for row in checkpoint.network.encode_images(pixels)]
+
         return checkpoint.network.generate(
             inputs["input_ids"],
-            inputs["pixel_values"],
+            None,
             self.max_tokens,
+            image_features=torch.stack(FEATURES.get(checkpoint, "image", digests, encode)),
             mask=inputs["attention_mask"].bool(),
             stop=sorted(eos_tokens(checkpoint)),
             pad=checkpoint.processor.tokenizer.pad_token_id,

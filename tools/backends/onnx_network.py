@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visprog.errors import ToolError
+from visprog.files.writing import open_regular
 
 from .onnx_layouts import Array
 
@@ -95,7 +96,7 @@ class Network:
 
 def file_tail(path: Path) -> bytes:
     """The end of an ONNX file, where the names of its outputs and its metadata stand."""
-    with path.open("rb") as file:
+    with open_regular(path, "rb") as file:
         file.seek(max(path.stat().st_size - TAIL_BYTES, 0))
         return file.read()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import cache
 from typing import Any, Literal
@@ -46,6 +47,9 @@ SUMMARY = (
     '"small black triangle". A colour may also stand before people and faces. It refuses all other nouns, and sees '
     "no other objects in photographs."
 )
+MAX_FILLED_PIXELS = 250_000
+"""Number of pixels that `remove` fills one after another: larger places are filled in a smaller copy."""
+
 FACE_SIDE = 160
 """Width, in pixels, to which a face is scaled before eyes and smiles are searched."""
 
@@ -268,7 +272,11 @@ class Inpainter:
 
         hole = find_removed(image, region).pixels
         how = cv2.INPAINT_TELEA if self.method == "telea" else cv2.INPAINT_NS
-        filled = cv2.inpaint(np.ascontiguousarray(image.pixels), hole.astype(np.uint8), self.radius, how)
+        scale = min(1.0, math.sqrt(MAX_FILLED_PIXELS / np.count_nonzero(hole)))
+        marks = scaled(hole.view(np.uint8) * np.uint8(255), scale)
+        filled = cv2.inpaint(scaled(image.pixels, scale), marks, self.radius, how)
+        if filled.shape != image.pixels.shape:
+            filled = cv2.resize(filled, image.size, interpolation=cv2.INTER_LINEAR)
         return Image(np.where(hole[..., None], filled, image.pixels), image.alpha, image.name)
 
 

@@ -15,13 +15,13 @@ from visprog.errors import ToolError
 from visprog.values import Box, Mask, Point, Region
 from visprog.values.image import Image
 
-from ._batching import LRUCache, chunks
+from ._batching import chunks
 from ._checkpoint import Checkpoint, load, load_file
 from ._gate import to_view
 from ._model_backend import ModelBackend
 
 if TYPE_CHECKING:
-    from visprog.models.sam.predictor import SamPredictor
+    from ._sam_predictor import KeepingPredictor
 
 FILES = (".pth", ".safetensors")
 """Endings of the files that the authors of SAM publish, and of the same tensors as safetensors."""
@@ -50,7 +50,7 @@ class SamBackend(ModelBackend):
         return load(self._find("sam"), self.device, self.dtype)
 
     @property
-    def predictor(self) -> SamPredictor:
+    def predictor(self) -> KeepingPredictor:
         """A new predictor on the model, without an image."""
         return _predictor(self.checkpoint)
 
@@ -71,7 +71,6 @@ class SamSegmenter(SamBackend):
         window: Side of the square around a box that is looked at, as a multiple of its longer side; 0 for the whole
             image; by default that of `backend.json`, else 0. The mask is finer in a window.
         batch_size: Number of boxes or points of one image that the decoder sees at once.
-        cache_size: Number of encoded images, or windows of images, that are kept.
     """
 
     tool = "segment"
@@ -82,13 +81,11 @@ class SamSegmenter(SamBackend):
         *,
         window: float | None = None,
         batch_size: int = 32,
-        cache_size: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(model, **options)
         self.window = self.settings.option("window", window, 0.0)
         self.batch_size = batch_size
-        self._encoded: LRUCache[str, Any] = LRUCache(self.settings.option("cache_size", cache_size, 4))
 
     def _prepare(self, image: Image, region: Region | Point) -> BoxPrompt:
         prompt, view = _prompt(image, region), to_view(image, self.folder, self.tool)
@@ -111,7 +108,7 @@ class SamSegmenter(SamBackend):
                     results[i] = _result(asked[i], mask)
         return results
 
-    def _in_window(self, predictor: SamPredictor, image: Image, box: Box) -> NDArray[np.bool_]:
+    def _in_window(self, predictor: KeepingPredictor, image: Image, box: Box) -> NDArray[np.bool_]:
         """The mask of a box, seen in its window: (height, width) of the image."""
         part = image.crop(image.to_root(window_around(box, image.width, image.height, self.window)))
         shift = image.to_local(part.box)
@@ -121,12 +118,14 @@ class SamSegmenter(SamBackend):
         mask[top : top + part.height, left : left + part.width] = seen
         return mask
 
-    def _masks(self, predictor: SamPredictor, image: Image, boxes: list[Box]) -> Iterable[NDArray[np.bool_]]:
+    def _masks(
+        self, predictor: KeepingPredictor, image: Image, boxes: list[Box]
+    ) -> Iterable[NDArray[np.bool_]]:
         """For each box, or for each point if none of them has any extent, the mask that SAM rates best: (height,
         width) of the image."""
         import torch
 
-        (predictor.image,) = self._encoded.get([image.digest], lambda _: [predictor.set_image(image.pixels)])
+        predictor.show(image)
         most = MAX_LOGITS // (3 * image.width * image.height)
         for part in chunks(boxes, max(1, min(self.batch_size, most))):
             corners = torch.tensor([[b.left, b.top, b.right, b.bottom] for b in part])
@@ -269,10 +268,10 @@ def _result(prompt: BoxPrompt, pixels: NDArray[np.bool_]) -> Region | ToolError:
     return replace(prompt.place, mask=mask, image=prompt.image.root)
 
 
-def _predictor(checkpoint: Checkpoint) -> SamPredictor:
-    from visprog.models.sam.predictor import SamPredictor
+def _predictor(checkpoint: Checkpoint) -> KeepingPredictor:
+    from ._sam_predictor import KeepingPredictor
 
-    return SamPredictor(checkpoint.network, checkpoint.processor.image_processor)
+    return KeepingPredictor(checkpoint)
 
 
 def _read_file(file: Path, dtype: str) -> Any:

@@ -19,6 +19,7 @@ import yaml
 
 from visprog import prompts
 from visprog.errors import Refused, ToolError
+from visprog.files.plain_text import read_json
 from visprog.llm.chat import ChatModel
 from visprog.llm.factory import make_chat
 from visprog.registry import answer_each
@@ -192,7 +193,7 @@ def _read(file: Path | None) -> list[str] | None:
     if file is None or not file.is_file():
         return None
     try:
-        sentences = json.loads(file.read_text())["sentences"]
-    except (ValueError, KeyError, TypeError):
+        sentences = read_json(file)["sentences"]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return sentences if isinstance(sentences, list) else None

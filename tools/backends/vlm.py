@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from string import Template
 from typing import Any, NamedTuple
 
@@ -109,7 +110,8 @@ class VlmBackend(ModelBackend):
             processor.tokenizer.padding_side = "left"  # new tokens continue the last one
             images = [[to_rgb(prompt.image)] for prompt in asked]
             inputs = processor(images=images, text=texts, padding=True, return_tensors="pt")
-            new = self._generate(checkpoint, checkpoint.send_all(inputs)).tolist()
+            seen = [prompt.image for prompt in asked]
+            new = self._generate(checkpoint, checkpoint.send_all(inputs), seen).tolist()
         ends = end_tokens(checkpoint)
         return [
             answer_in(
@@ -121,8 +123,13 @@ class VlmBackend(ModelBackend):
             for row in new
         ]
 
-    def _generate(self, checkpoint: Checkpoint, inputs: dict[str, Any]) -> Any:
-        """The ids (batch, new) that the network adds to those of the prompts."""
+    def _generate(self, checkpoint: Checkpoint, inputs: dict[str, Any], images: Sequence[Image]) -> Any:
+        """The ids (batch, new) that the network adds to those of the prompts.
+
+        Args:
+            inputs: What the processor made of prompts and images.
+            images: The image of each prompt.
+        """
         ids = checkpoint.network.generate(
             **inputs,
             max_new_tokens=self.max_tokens,

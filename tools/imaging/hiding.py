@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .blurring import blur
 from .emoji import draw_emoji
 
 if TYPE_CHECKING:
@@ -17,27 +19,34 @@ Pixels = NDArray[np.uint8]
 CELLS = 6
 """Number of cells on the longer side to which a hidden part is reduced: faces and writing cannot be restored."""
 
-MAX_EMOJI_SIDE = 512
-"""Side, in pixels, of the largest emoji that is drawn; larger ones are enlarged."""
+EMOJI_SIDES = (32, 64, 128, 256, 512)
+"""Sides, in pixels, at which emoji are drawn: at the next one above the side that is wanted, or at the largest."""
 
 
-def under_emoji(pixels: Pixels, rows: slice, columns: slice, emoji: str) -> Pixels:
-    """A copy of pixels (H, W, 3) with an emoji over some rows and columns, and a little beyond."""
+def hide_under_emoji(pixels: Pixels, rows: slice, columns: slice, emoji: str) -> None:
+    """Draw an emoji over some rows and columns of pixels (H, W, 3), and a little beyond."""
     import PIL.Image
 
     width, height = columns.stop - columns.start, rows.stop - rows.start
     side = round(max(height, width) * (1.5 if emoji in ("heart", "star") else 1.2))
-    canvas = PIL.Image.fromarray(pixels)
     left, top = (columns.start + columns.stop - side) // 2, (rows.start + rows.stop - side) // 2
-    drawn, corner = _visible(draw_emoji(emoji, min(side, MAX_EMOJI_SIDE)), left, top, side, canvas.size)
-    canvas.paste(drawn, corner, drawn)
-    return np.array(canvas)
+    drawn = _drawn(emoji, next((s for s in EMOJI_SIDES if s >= side), EMOJI_SIDES[-1]))
+    visible, (x, y) = _visible(drawn, left, top, side, (pixels.shape[1], pixels.shape[0]))
+    window = pixels[y : y + visible.height, x : x + visible.width]
+    canvas = PIL.Image.fromarray(np.ascontiguousarray(window))
+    canvas.paste(visible, (0, 0), visible)
+    window[:] = np.asarray(canvas)
+
+
+@lru_cache(maxsize=16)
+def _drawn(emoji: str, side: int) -> PIL.Image.Image:
+    return draw_emoji(emoji, side)
 
 
 def _visible(
     square: PIL.Image.Image, left: int, top: int, side: int, frame: tuple[int, int]
 ) -> tuple[PIL.Image.Image, tuple[int, int]]:
-    """The part of a square image, enlarged to a side, that lies in a frame (width, height), and its corner."""
+    """The part of a square image, brought to a side, that lies in a frame (width, height), and its corner."""
     corner = max(left, 0), max(top, 0)
     size = min(left + side, frame[0]) - corner[0], min(top + side, frame[1]) - corner[1]
     scale = square.width / side
@@ -52,8 +61,7 @@ def blurred(part: Pixels) -> Pixels:
     height, width = part.shape[:2]
     few = _reduced(part, CELLS)
     smooth = cv2.resize(few, (width, height), interpolation=cv2.INTER_LINEAR)
-    soft: Pixels = cv2.GaussianBlur(smooth, (0, 0), max(1.0, max(width, height) / 16))
-    return soft
+    return blur(smooth, max(1.0, max(width, height) / 16))
 
 
 def pixelated(part: Pixels) -> Pixels:

@@ -6,6 +6,7 @@ people do: a dark and a light red are both red. Close calls (turquoise: green or
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -17,7 +18,7 @@ from visprog.values.colors import NAMES, accepts, name_codes, parse, to_lab
 from visprog.values.image import Image
 
 from .flatness import is_drawing
-from .light import colors_in_light, light
+from .light import LitColors, colors_in_light, light
 
 CELLS = 8**3
 """Number of cells of a histogram of colours."""
@@ -70,13 +71,27 @@ def color_share(image: Coloured, color: str) -> float:
     Raises:
         Refused: An unknown colour name, or a bare box or mask, which does not know its image.
     """
-    wanted = parse(color)
+    return color_shares(image, [color])[0]
+
+
+def color_shares(image: Coloured, colors: Sequence[str]) -> list[float]:
+    """As `color_share`, of several colours at the cost of one."""
+    wanted = [parse(color) for color in colors]
     rgb, weights, root = _pixels(image)
     total = max(float(weights.sum()), 1e-9)
     if is_drawing(root):
-        return float(weights[accepts(rgb, wanted)].sum() / total)
-    lit = colors_in_light(rgb, weights, root)
-    lightness = to_lab(rgb)[:, 0]
+        shares = {each: float(weights[accepts(rgb, each)].sum() / total) for each in set(wanted)}
+    else:
+        lit, lightness = colors_in_light(rgb, weights, root), to_lab(rgb)[:, 0]
+        shares = {each: _share_in_light(each, lit, lightness, weights) for each in set(wanted)}
+    return [shares[each] for each in wanted]
+
+
+def _share_in_light(
+    wanted: tuple[str, str], lit: LitColors, lightness: NDArray[np.float32], weights: NDArray[np.float64]
+) -> float:
+    """Share, 0 to 1, of the pixels (N,) of an object in a photograph that are of a colour and tone."""
+    total = max(float(weights.sum()), 1e-9)
     toned = {"dark": lightness <= 50, "light": lightness >= 60, "": lightness >= 0}[wanted[1]]
     share = float(weights[(lit.names == wanted[0]) & toned].sum() / total)
     likely = wanted[0] in lit.candidates and weights[toned].sum() >= 0.5 * total

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ RIM = 16
 MAX_DOUBLED_SIDE = 1000
 """Longer side, in pixels, up to which an image is also searched at twice its size."""
 
+MAX_ASPECT = 8
+"""Length, in shorter sides, of a part that is searched at once: OpenCV brings the shorter side to 512 pixels."""
+
 ENCODINGS = {i + 2: f"iso8859-{i}" for i in range(1, 17) if i != 12} | {
     20: "shift_jis", 21: "cp1250", 22: "cp1251", 23: "cp1252", 24: "cp1256", 25: "utf-16-be", 26: "utf-8",
     27: "ascii", 28: "big5", 29: "gb18030", 30: "euc-kr",
@@ -29,13 +32,35 @@ ENCODINGS = {i + 2: f"iso8859-{i}" for i in range(1, 17) if i != 12} | {
 
 def find_codes(image: Image) -> Iterator[tuple[str, Box]]:
     """Contents and boxes, in the frame of the root, of the QR codes in an image. Some come more than once."""
-    import cv2
-
     if min(image.size) < MIN_SIDE:
         return
+    scales = (1.0, 2.0) if max(image.size) <= MAX_DOUBLED_SIDE else (1.0,)
+    for tile in _tiles(image):
+        yield from _find(tile, scales)
+
+
+def _tiles(image: Image) -> Iterator[Image]:
+    """Crops of a long image that overlap by its shorter side, so that each code lies in one of them; others whole."""
+    short, long = min(image.size), max(image.size)
+    step = (MAX_ASPECT - 1) * short
+    for start in range(0, max(1, long - short), step):
+        end = min(start + MAX_ASPECT * short, long)
+        wide = image.width == long
+        yield image.crop(image.to_root(Box(start, 0, end, short) if wide else Box(0, start, short, end)))
+
+
+def _find(image: Image, scales: Sequence[float]) -> Iterator[tuple[str, Box]]:
+    """Contents and boxes, in the frame of the root, of the QR codes in an image of moderate length.
+
+    Args:
+        image: The image.
+        scales: Scales at which it is searched.
+    """
+    import cv2
+
     grey = cv2.cvtColor(np.ascontiguousarray(image.pixels), cv2.COLOR_RGB2GRAY)
     grey = cv2.copyMakeBorder(grey, RIM, RIM, RIM, RIM, cv2.BORDER_REPLICATE)
-    for scale in (1.0, 2.0) if max(image.size) <= MAX_DOUBLED_SIDE else (1.0,):
+    for scale in scales:
         pixels = grey
         if scale != 1:
             pixels = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..config import Config, ToolConfig, default_files
 from ..errors import VisprogError
 from ..models import WEIGHTS
+from ..models.measured import described
 
 if TYPE_CHECKING:
     from ..registry import Registry, Tool
@@ -44,11 +45,13 @@ def report(config: Config | None = None, path: str | os.PathLike[str] | None = N
     from .. import __version__
 
     problems: list[str] = []
+    origins: dict[str, str] = {}
     try:
-        config = config or Config.load(path)
+        loaded, origins = Config.load_with_origins(path)
     except VisprogError as error:
         problems.append(str(error))
-        config = Config()
+        loaded = Config()
+    config = config or loaded
     extras = _extras()
     problems += _torchvision_problem()
     result: dict[str, Any] = {
@@ -56,7 +59,7 @@ def report(config: Config | None = None, path: str | os.PathLike[str] | None = N
         "python": platform.python_version(),
         "executable": sys.executable,
         "platform": platform.platform(),
-        "config": {"file": _config_file(path), "environment": _environment()},
+        "config": {"file": _config_file(path), "environment": _environment(), "origins": origins},
         "planner": _planner(config),
         "packages": {name: version(name) for name in _requirements("")},
         "extras": extras,
@@ -193,6 +196,9 @@ def _tools(config: Config, extras: Mapping[str, Any], problems: list[str]) -> li
                 "backend": backend,
                 "options": options,
                 "others": [b for b in tool.backends if b != backend],
+                "precision": precision_of(tool, backend, config.tools.get(tool.name, ToolConfig()))
+                if ready
+                else "",
                 "sees": tool.sees.summary,
                 "cannot": tool.sees.nothing,
                 "ready": ready,
@@ -204,6 +210,20 @@ def _tools(config: Config, extras: Mapping[str, Any], problems: list[str]) -> li
         elif tool.name in config.tools:
             problems += _backend_problem(tool, backend, config.tools[tool.name])
     return found
+
+
+def precision_of(tool: Tool, backend: str, chosen: ToolConfig) -> str:
+    """The precision of a backend's model, for people; empty for a backend without one."""
+    if not tool.backends:
+        return ""
+    try:
+        made = tool.load(backend, chosen.key)
+    except (VisprogError, TypeError, ImportError):
+        return ""
+    dtype = getattr(made, "dtype", None)
+    if not isinstance(dtype, str):
+        return ""
+    return described(str(getattr(made, "model", ""))) if dtype == "auto" else f"{dtype} (as configured)"
 
 
 def _backend_problem(tool: Tool, backend: str, chosen: ToolConfig) -> list[str]:

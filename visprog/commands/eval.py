@@ -10,6 +10,7 @@ import typer
 
 from .common import ConfigOption, Group, JsonOption, PlannerOption, ResumeOption
 from .result import Result, UsageError
+from .settings import load_settings
 from .status import say, working
 
 if TYPE_CHECKING:
@@ -88,7 +89,6 @@ def eval_benchmark(
         return Result({"status": "ok", "benchmarks": about, "model_benchmarks": of_models})
     if benchmark is None or data is None:
         raise UsageError("write visprog eval BENCHMARK DATA; visprog eval --list names the benchmarks")
-    from ..config import Config
     from ..evaluation.folder import EvaluationFolder
     from ..evaluation.progress import progress
     from ..evaluation.report import write_report
@@ -96,8 +96,8 @@ def eval_benchmark(
     from ..evaluation.show import print_summary
     from ..evaluation.summary import summarise
 
+    settings = load_settings(config)  # whose limits hold for the data
     loaded = open_benchmark(benchmark, data, split)
-    settings = Config.load(config)
     folder = output or Path("runs") / f"eval-{benchmark}{'-oracle' if oracle else ''}"
     total = min(len(loaded), limit or len(loaded))
     done = 0 if resume is False else len(list(EvaluationFolder(folder, {}).ids()))
@@ -174,7 +174,6 @@ def eval_planner_questions(
     visprog eval planner-questions my_questions.yaml --planner openai:MODEL --show wrong
     visprog eval planner-questions --config visprog.toml --gate
     """
-    from ..config import Config
     from ..evaluation.planner.planner_questions import (
         default_files,
         read_questions,
@@ -186,8 +185,8 @@ def eval_planner_questions(
     from ..evaluation.show import print_failures, print_planner_questions
     from ..planner.factory import make_planner
 
+    settings = load_settings(config)
     questions = read_questions(files or default_files())[:limit]
-    settings = Config.load(config)
     spec = planner or settings.planner
     writer = make_planner(spec, **(settings.planner_options if spec == settings.planner else {}))
     scores = []

@@ -23,10 +23,11 @@ def with_standard_input(images: Sequence[str]) -> list[str | bytes]:
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError("'-' reads an image from standard input: pipe one in, or name a file")
     from ..errors import ImageError
-    from ..files.reading import MAX_BYTES, read_stream
+    from ..files.limits import limits
+    from ..files.reading import read_stream
 
     try:
-        data = read_stream(sys.stdin.buffer, MAX_BYTES, "standard input")
+        data = read_stream(sys.stdin.buffer, limits().file_bytes, "standard input")
     except OSError as error:
         raise ImageError(f"cannot read standard input: {error.strerror or error}") from None
     if not data:

@@ -23,12 +23,14 @@ def load_settings(
 ) -> Config:
     """The settings in force, with the changes of the command line."""
     from ..config import Config
+    from ..files.limits import use_limits
 
     config = Config.load(path)
     for text in backends or ():
         config = config.with_backend(text)
     given = {name: value for name, value in given.items() if value}
     config = replace(config, extra_tools=(*config.extra_tools, *(tools or ())), **given)
+    use_limits(config.limits)
     _import_from_here(config)
     return config
 

@@ -41,11 +41,14 @@ def list_tools(
         tool = registry.find(name)
         if not json:
             options = _options(tool, backends[tool.name]).values()
-            print_tool(tool, backends[tool.name], {str(option): option.description for option in options})
-        return Result({"status": "ok", **_described(tool, backends[tool.name])})
+            descriptions = {str(option): option.description for option in options}
+            precision = _precision(tool, backends[tool.name], settings)
+            print_tool(tool, backends[tool.name], descriptions, host.process_of(tool), precision)
+        return Result({"status": "ok", **_described(tool, backends[tool.name], host, settings)})
     if not json:
         print_tools(registry, backends)
-    return Result({"status": "ok", "tools": [_described(t, backends[n]) for n, t in registry.items()]})
+    found = [_described(t, backends[n], host, settings) for n, t in registry.items()]
+    return Result({"status": "ok", "tools": found})
 
 
 def doctor(config: ConfigOption = None, json: JsonOption = False) -> Result:
@@ -70,7 +73,15 @@ def doctor(config: ConfigOption = None, json: JsonOption = False) -> Result:
     )
 
 
-def _described(tool: Any, backend: str) -> dict[str, Any]:
+def _precision(tool: Any, backend: str, settings: Any) -> str:
+    """The precision of the model of the backend in force, for people."""
+    from ..config import ToolConfig
+    from .doctor import precision_of
+
+    return precision_of(tool, backend, settings.tools.get(tool.name, ToolConfig()))
+
+
+def _described(tool: Any, backend: str, host: Any, settings: Any) -> dict[str, Any]:
     return {
         "name": tool.name,
         "signature": tool.signature,
@@ -79,9 +90,11 @@ def _described(tool: Any, backend: str) -> dict[str, Any]:
         "pure": tool.pure,
         "parameters": tool.schema(),
         "sees": tool.sees.nothing or tool.sees.summary,
+        "process": host.process_of(tool),
         "backend": backend,
         "default_backend": tool.default_backend,
         "backends": tool.backend_paths,
+        "precision": _precision(tool, backend, settings),
         "options": {n: _described_option(o) for n, o in _options(tool, backend).items()},
     }
 

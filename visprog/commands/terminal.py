@@ -135,13 +135,15 @@ def print_tools(registry: Registry, backends: Mapping[str, str]) -> None:
     out.print(Text("\nvisprog tools NAME shows one of them.", style="dim"))
 
 
-def print_tool(tool: Tool, backend: str, options: Mapping[str, str]) -> None:
+def print_tool(tool: Tool, backend: str, options: Mapping[str, str], process: str, precision: str) -> None:
     """Everything that is known of one tool.
 
     Args:
         tool: The tool.
         backend: Name of its backend in force.
         options: Options of that backend, each as it is declared, with its description.
+        process: Name of the process that it works in; empty for that of the host.
+        precision: Precision of its model; empty if it has none.
     """
     out = _console()
     out.print(Text(tool.signature, style="bold"))
@@ -153,8 +155,14 @@ def print_tool(tool: Tool, backend: str, options: Mapping[str, str]) -> None:
         out.print(Text(f"\nSees: {tool.sees.summary}"))
     if tool.sees.nothing:
         out.print(Text(f"\nCannot answer here: {tool.sees.nothing}"))
+    if precision:
+        out.print(Text(f"\nPrecision: {precision}"))
     if tool.pure:
         out.print(Text("\nA helper: it runs with the program and costs no call."))
+    elif process:
+        out.print(Text(f"\nIts process: {process}"))
+    else:
+        out.print(Text("\nIt works in the process of the host, where nothing can end it: it is not bounded."))
     for name, path in tool.backend_paths.items():
         marks = [
             m
@@ -192,6 +200,7 @@ def print_doctor(report: Mapping[str, Any]) -> None:
         ("python", f"{report['python']} at {report['executable']}"),
         ("platform", report["platform"]),
         ("configuration", report["config"]["file"] or "no file; defaults"),
+        ("settings", _origins(report["config"]["origins"])),
         ("variables set", ", ".join(report["config"]["environment"]) or "none"),
         ("planner", planner["name"] + weights),
         ("sandbox", level),
@@ -201,7 +210,7 @@ def print_doctor(report: Mapping[str, Any]) -> None:
     for name, extra in report["extras"].items():
         found = ", ".join(f"{p} {v or '–'}" for p, v in extra["packages"].items())
         extras.add_row(name, Text(found if extra["installed"] else f"{found}   install: {extra['install']}"))
-    tools = _table("tool", "backend", "others", "sees")
+    tools = _table("tool", "backend", "precision", "others", "sees")
     for tool in report["tools"]:
         sees = (
             "nothing: choose another backend"
@@ -209,7 +218,8 @@ def print_doctor(report: Mapping[str, Any]) -> None:
             else shorten(tool["sees"], 60, placeholder=" …")
         )
         needs = sees if tool["ready"] else tool["install"]
-        tools.add_row(tool["name"], tool["backend"] or "–", ", ".join(tool["others"]), Text(needs))
+        precision = Text(tool["precision"] or "–")
+        tools.add_row(tool["name"], tool["backend"] or "–", precision, ", ".join(tool["others"]), Text(needs))
     for table in (facts, extras, tools):
         out.print(table)
         out.print()
@@ -217,6 +227,15 @@ def print_doctor(report: Mapping[str, Any]) -> None:
         out.print(Text.assemble(("problem: ", "bold red"), plain(problem)))
     if not report["problems"]:
         out.print(Text("no problems found", style="bold green"))
+
+
+def _origins(origins: Mapping[str, str]) -> str:
+    """Where settings come from: "calls, votes from FILE; planner from VARIABLE; all others are defaults"."""
+    keys: dict[str, list[str]] = {}
+    for key, origin in origins.items():
+        keys.setdefault(origin, []).append(key)
+    parts = [f"{', '.join(names)} from {origin}" for origin, names in keys.items()]
+    return "; ".join([*parts, "all others are defaults" if parts else "all are defaults"])
 
 
 def _table(*columns: str) -> Table:

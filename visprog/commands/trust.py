@@ -32,8 +32,9 @@ def trust(
     visprog trust visprog.toml
     visprog trust --remove
     """
-    from ..config import FILE_NAME, MAX_BYTES
+    from ..config import FILE_NAME
     from ..errors import ConfigError
+    from ..files.limits import MAX_SETTINGS_BYTES
     from ..files.reading import printable, read_file
     from ..planner.user_examples import DEFAULT
     from ..trust import distrust
@@ -51,7 +52,7 @@ def trust(
             outcome = "no longer trusted" if distrust(path) else "was not trusted"
         else:
             try:
-                allow(path, read_file(path, MAX_BYTES))
+                allow(path, read_file(path, MAX_SETTINGS_BYTES))
             except (OSError, ValueError) as error:
                 why = getattr(error, "strerror", None) or error
                 raise ConfigError(f"cannot read {name}: {why}") from None

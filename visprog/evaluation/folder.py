@@ -13,7 +13,9 @@ from ..config import Config
 from ..errors import VisprogError
 from ..files.archives import is_archive
 from ..files.journal import read_lines
+from ..files.limits import limits
 from ..files.plain_text import parse_json, read_text
+from ..files.reading import file_digest, read_file
 from .benchmark import Benchmark
 from .loaders.files import BenchmarkFiles
 
@@ -146,7 +148,7 @@ def data_digest(data: Path) -> str:
     """Digest of a data set: of a folder or an archive from its names and sizes, of a file from its bytes."""
     if data.is_dir() or is_archive(data):
         return BenchmarkFiles(data).digest()
-    return hashlib.sha256(data.read_bytes() if data.is_file() else str(data).encode()).hexdigest()
+    return file_digest(data) if data.is_file() else hashlib.sha256(str(data).encode()).hexdigest()
 
 
 def _planner_digest(name: str, options: Any) -> str:
@@ -154,7 +156,7 @@ def _planner_digest(name: str, options: Any) -> str:
     form, _, rest = name.partition(":")
     recording = Path(rest).expanduser()
     if form == "replay" and recording.is_file():
-        found.update(recording.read_bytes())
+        found.update(read_file(recording, limits().text_bytes))
     return found.hexdigest()
 
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-MAX_RATIO = 200
-"""Largest ratio of a member's size to its packed size, beyond `FREE_BYTES`: real data stay far below it."""
+from .limits import limits
 
 FREE_BYTES = 64 * 1024**2
+"""Size of a member up to which `SizeLimits.archive_ratio` does not hold: real data stay far below that ratio."""
 
 
 def is_archive(path: str | os.PathLike[str]) -> bool:
@@ -59,8 +59,9 @@ def read_member(archive: zipfile.ZipFile, name: str, max_bytes: int) -> bytes:
     info = archive.getinfo(name)
     if info.file_size > max_bytes:
         raise ValueError(f"it is larger than {max_bytes / 2**20:g} MiB")
-    if info.file_size > FREE_BYTES and info.file_size > MAX_RATIO * info.compress_size:
-        raise ValueError(f"it unpacks to more than {MAX_RATIO} times its size, as no real data do")
+    ratio = limits().archive_ratio
+    if info.file_size > FREE_BYTES and info.file_size > ratio * info.compress_size:
+        raise ValueError(f"it unpacks to more than {ratio} times its size, as no real data do")
     if info.flag_bits & 1:
         raise ValueError("it is encrypted: unpack the archive with its password first")
     try:

@@ -11,9 +11,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from .reading import read_file
-
-MAX_TEXT_BYTES = 2 * 1024**3
+from .limits import limits
+from .reading import printable, read_file
 
 _MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark it begins with
@@ -23,14 +22,33 @@ _MARKS = {
 }
 
 
-def read_text(path: str | os.PathLike[str], max_bytes: int = MAX_TEXT_BYTES) -> str:
+def read_text(path: str | os.PathLike[str], max_bytes: int | None = None) -> str:
     """Text of a regular file.
+
+    Args:
+        max_bytes: By default `SizeLimits.text_bytes`.
 
     Raises:
         OSError: as `read_file`.
         ValueError: as `decode_text`.
     """
-    return decode_text(read_file(path, max_bytes))
+    return decode_text(read_file(path, limits().text_bytes if max_bytes is None else max_bytes))
+
+
+def read_json(path: str | os.PathLike[str], max_bytes: int | None = None) -> Any:
+    """Value in a JSON file.
+
+    Args:
+        max_bytes: By default `SizeLimits.text_bytes`.
+
+    Raises:
+        OSError: as `read_file`.
+        ValueError: as `decode_text` and `parse_json`, with the path before it.
+    """
+    try:
+        return parse_json(read_text(path, max_bytes))
+    except ValueError as error:
+        raise ValueError(f"{printable(path)} {error}") from None
 
 
 def decode_text(data: bytes) -> str:

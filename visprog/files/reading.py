@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from typing import BinaryIO
-
-MAX_BYTES = 256 * 1024 * 1024
-"""Bound of an encoded image."""
 
 _CHUNK = 1 << 20
 
@@ -49,6 +47,18 @@ def read_stream(stream: BinaryIO, max_bytes: int, name: str | os.PathLike[str] =
         if len(data) > max_bytes:
             raise _too_large(max_bytes, name)
     return bytes(data)
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a regular file of any size, in hex.
+
+    Raises:
+        OSError: as `read_file`.
+    """
+    _check_kind(os.stat(path).st_mode, path)
+    with open(path, "rb", opener=open_at_once) as file:
+        _check_kind(os.fstat(file.fileno()).st_mode, path)
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def printable(name: str | os.PathLike[str], length: int = 255) -> str:

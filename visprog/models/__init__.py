@@ -74,6 +74,8 @@ if TYPE_CHECKING:
     from .owlvit import owlvit_base_patch16 as owlvit_base_patch16
     from .owlvit import owlvit_base_patch32 as owlvit_base_patch32
     from .owlvit import owlvit_large_patch14 as owlvit_large_patch14
+    from .precision import Precision as Precision
+    from .precision import load_fastest as load_fastest
     from .preprocess.image_processor import ImageProcessor as ImageProcessor
     from .preprocess.tokenizer import Tokenizer as Tokenizer
     from .probe import Probe as Probe
@@ -131,6 +133,7 @@ _NAMES = {
     "llava.model": "Llava LlavaConfig llava_1_5_7b",
     "lxmert": "Lxmert LxmertConfig lxmert_base",
     "owlvit": "OwlVit OwlVitConfig owlv2_base owlvit_base_patch16 owlvit_base_patch32 owlvit_large_patch14",
+    "precision": "Precision load_fastest",
     "preprocess.image_processor": "ImageProcessor",
     "preprocess.tokenizer": "Tokenizer",
     "probe": "Probe ProbeConfig",

@@ -94,13 +94,19 @@ class PretrainedModel(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, source: str | Path, *, dtype: str | torch.dtype = "float32", revision: str | None = None
+        cls,
+        source: str | Path,
+        *,
+        dtype: str | torch.dtype = "float32",
+        device: str | torch.device = "cpu",
+        revision: str | None = None,
     ) -> Self:
         """Load a model that `save_pretrained` wrote, or a public checkpoint of the same type.
 
         Args:
             source: a folder, the name of a bundled model ("clip"), or a hub id ("openai/clip-vit-base-patch32").
             dtype: precision of the weights: "float32", "bfloat16", "float16", or "auto", that of the file.
+            device: device that the weights are put on, one by one.
             revision: branch, tag or commit of a hub id.
 
         Raises:
@@ -109,7 +115,7 @@ class PretrainedModel(nn.Module):
         """
         folder = fetch(source, revision)
         config, rename = cls._read_config(read_json(folder / "config.json"), source)
-        return assemble(lambda: cls(config), read_weights(folder), source, dtype, rename)
+        return assemble(lambda: cls(config), read_weights(folder), source, dtype, rename, device)
 
     @classmethod
     def from_public(cls, raw: Mapping[str, Any]) -> tuple[Any, Rename]:
@@ -141,7 +147,11 @@ class PretrainedModel(nn.Module):
 
 
 def load_model(
-    source: str | Path, *, dtype: str | torch.dtype = "float32", revision: str | None = None
+    source: str | Path,
+    *,
+    dtype: str | torch.dtype = "float32",
+    device: str | torch.device = "cpu",
+    revision: str | None = None,
 ) -> PretrainedModel:
     """Load a model of any type, which its `config.json` names.
 
@@ -152,7 +162,7 @@ def load_model(
     """
     folder = fetch(source, revision)
     found = _class_of(model_type(read_json(folder / "config.json"), source), source)
-    return found.from_pretrained(folder, dtype=dtype)
+    return found.from_pretrained(folder, dtype=dtype, device=device)
 
 
 def build_model(settings: Mapping[str, Any], source: str | Path) -> PretrainedModel:

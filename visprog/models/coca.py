@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from .base import PretrainedModel
 from .clip.model import whole_patches
-from .nn import Attention, Block, ConvStem, Mlp, PatchEmbed, Transformer, info_nce, resize_positions
+from .nn import Attention, Block, ConvStem, Linear, Mlp, PatchEmbed, Transformer, info_nce, resize_positions
 from .nn.generate import Averaged, Beams, Decoding, Sampling, generate
 from .nn.pool import AttentionPool
 
@@ -143,7 +143,7 @@ class Coca(PretrainedModel):
         self.text_projection = nn.Linear(c.dim, c.project, bias=False)
         self.multimodal_blocks = _blocks(c.multimodal_layers, c.dim, c.heads, c.hidden, c.eps, cross=True)
         self.norm = nn.LayerNorm(c.dim, c.eps)
-        self.head = nn.Linear(c.dim, c.vocab, bias=False)
+        self.head = Linear(c.dim, c.vocab, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self._init()
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from .base import PretrainedModel, Rename
 from .checkpoint.hub_config import check_keys, check_model_type
 from .checkpoint.keymap import KeyMap
-from .nn import Attention, Block, KVCache, RMSNorm, Rotary, SwiGLU, Transformer
+from .nn import Attention, Block, KVCache, Linear, RMSNorm, Rotary, SwiGLU, Transformer
 from .nn.generate import Beams, Sampling, generate
 
 
@@ -139,7 +139,7 @@ class LlamaOutput(NamedTuple):
     """Named intermediates of a forward pass.
 
     Attributes:
-        logits: (batch, length, vocab).
+        logits: (batch, length, vocab); of the positions alone that were asked for, if any were.
         features: (batch, length, dim), after the final norm.
         hidden: after each block, (batch, length, dim), the last one before the final norm; empty unless asked for.
     """
@@ -174,7 +174,7 @@ class Llama(PretrainedModel):
             for _ in range(config.layers)
         )
         self.norm = RMSNorm(config.dim, config.eps)
-        self.head = nn.Linear(config.dim, config.vocab, bias=False)
+        self.head = Linear(config.dim, config.vocab, bias=False)
         if config.tied:
             self.head.weight = self.embed.weight
         self.rotary = Rotary(config.head_dim or config.dim // config.heads, config.theta)
@@ -199,6 +199,7 @@ class Llama(PretrainedModel):
         cache: list[KVCache] | None = None,
         collect: bool = False,
         embeddings: Tensor | None = None,
+        logits_at: slice | Tensor | None = None,
     ) -> LlamaOutput:
         """Predict the token after each.
 
@@ -208,10 +209,13 @@ class Llama(PretrainedModel):
             cache: from `new_cache`; then `tokens` are the next ones, and `mask` covers past and new.
             collect: whether to keep the hidden states.
             embeddings: (batch, length, dim), in place of `tokens`.
+            logits_at: positions to compute logits for, such as `slice(-1, None)` for the last or a tensor of indices
+                (n,); all if not given. With a large vocabulary, logits take much of the time and most of the memory.
         """
         x = self.embed(tokens) if embeddings is None else embeddings
         features, hidden = self.forward_features(x, mask, cache, collect)
-        return LlamaOutput(self.head(features), features, hidden)
+        asked = features if logits_at is None else features[:, logits_at]
+        return LlamaOutput(self.head(asked), features, hidden)
 
     def forward_features(
         self,

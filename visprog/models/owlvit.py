@@ -144,20 +144,27 @@ class OwlVit(PretrainedModel):
         class token, then normalised."""
         image = self.image_encoder(images, collect)
         tokens = self.image_encoder.norm(image.tokens)  # (batch, 1 + patches, dim)
-        return image, self.merged_norm(tokens[:, 1:] * tokens[:, :1])
+        merged = (tokens[:, 1:] * tokens[:, :1]).to(
+            self.merged_norm.weight.dtype
+        )  # the encoder's may be another
+        return image, self.merged_norm(merged)
 
     def encode_texts(
         self, tokens: Tensor, mask: Tensor | None = None, collect: bool = False
     ) -> tuple[Features, Tensor]:
         """Intermediates of the text encoder for ids (n, length), and features of the texts, rows of length 1
-        (n, project)."""
+        (n, project). Unless hidden states are collected, what follows the last end token is left out."""
+        if not collect:
+            tokens, mask = self.text_encoder.trim(tokens, mask)
         text = self.text_encoder(tokens, mask, collect)
         return text, F.normalize(text.projected, dim=-1)
 
     def predict_boxes(self, features: Tensor, grid: tuple[int, int]) -> Tensor:
         """Boxes (batch, patches, 4) of features (batch, patches, dim) on a grid of (rows, columns) patches; each is
-        predicted relative to its patch."""
-        return (self.box_head(features) + _box_bias(grid).to(features)).sigmoid()
+        predicted relative to its patch. They are float32 at least: bfloat16 would shift them by pixels."""
+        relative = self.box_head(features)
+        wide = torch.promote_types(relative.dtype, torch.float32)
+        return (relative.to(wide) + _box_bias(grid).to(features.device, wide)).sigmoid()
 
     def forward(
         self, images: Tensor, tokens: Tensor, mask: Tensor | None = None, collect: bool = False

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .base import model_type
-from .checkpoint.checkpoint import read_json
+from .checkpoint.checkpoint import float_type, read_json
 from .checkpoint.hub import fetch, locate
 from .checkpoint.weights import few
 from .clip.model import ImageEncoder
@@ -71,6 +71,8 @@ class RegionEncoder(nn.Module):
 
     Args:
         config: which regions.
+        dtype: precision of the network: "float32", "bfloat16" or "float16".
+        device: device of the network.
 
     Attributes:
         region_dim: width of the features: the mean of the tokens in a box, the token at its centre, by which a
@@ -81,7 +83,13 @@ class RegionEncoder(nn.Module):
             classes are asked for that it cannot tell.
     """
 
-    def __init__(self, config: RegionEncoderConfig) -> None:
+    def __init__(
+        self,
+        config: RegionEncoderConfig,
+        *,
+        dtype: str | torch.dtype = "float32",
+        device: str | torch.device = "cpu",
+    ) -> None:
         super().__init__()
         folder = fetch(config.source)
         detects = model_type(read_json(folder / "config.json"), config.source) in ("owlvit", "owlv2")
@@ -97,6 +105,7 @@ class RegionEncoder(nn.Module):
         self.processor = _whole(ImageProcessor.from_pretrained(folder), self.image_encoder.config.size)
         self.region_dim = 2 * self.image_encoder.config.dim + 5
         self._classes(folder)
+        self.to(device, float_type(dtype))  # the digest is that of the weights in float32
 
     @property
     def image_encoder(self) -> ImageEncoder:
@@ -132,7 +141,9 @@ class RegionEncoder(nn.Module):
             raise ValueError(
                 f"an image has {min(counts)} to {max(counts)} regions; 1 to {self.config.count} can be read"
             )
-        corners = torch.cat(list(boxes)).to(tokens)  # (all, 4)
+        corners = torch.cat(list(boxes)).to(
+            tokens.device, torch.promote_types(tokens.dtype, torch.float32)
+        )  # (all, 4)
         image = torch.arange(len(images), device=images.device).repeat_interleave(
             torch.tensor(counts, device=images.device)
         )
@@ -186,8 +197,18 @@ class RegionEncoder(nn.Module):
         (Path(folder) / FILE).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
-    def from_pretrained(cls, source: str | Path) -> RegionEncoder:
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        dtype: str | torch.dtype = "float32",
+        device: str | torch.device = "cpu",
+    ) -> RegionEncoder:
         """The region encoder that a model beside its file was trained with.
+
+        Args:
+            source: folder of the model, the name of a bundled one, or a hub id.
+            dtype, device: as the constructor.
 
         Raises:
             ValueError: there is no such file, it has settings that are not known, or as the constructor.
@@ -201,7 +222,7 @@ class RegionEncoder(nn.Module):
         if unknown := raw.keys() - {field.name for field in fields(RegionEncoderConfig)}:
             raise ValueError(f"{file}: {few(sorted(unknown))} is not known here")
         known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
-        return cls(RegionEncoderConfig(**known))
+        return cls(RegionEncoderConfig(**known), dtype=dtype, device=device)
 
     def _encode(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Tokens of the patches, normalised (batch, patches, dim), and rows and columns of their grid."""
@@ -261,7 +282,7 @@ class RegionEncoder(nn.Module):
             probable = self.network.objectness_head is not None
             head = self.network.objectness_head
             is_object = (
-                head(center).sigmoid() if probable and head is not None else torch.ones(len(center), 1)
+                head(center).sigmoid() if probable and head is not None else center.new_ones(len(center), 1)
             )
             objects = torch.cat([1 - is_object, is_object * logits[:, :first].softmax(-1)], 1)
         if self.config.attributes:

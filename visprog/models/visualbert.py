@@ -233,11 +233,6 @@ def visualbert_base() -> VisualBert:
     return VisualBert(VisualBertConfig())
 
 
-def visualbert_answer_loss(class_logits: Tensor, answers: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of the answers of people, (batch, classes) each, as VQA has several per question."""
-    return F.kl_div(class_logits.log_softmax(-1), answers, reduction="batchmean")
-
-
 def keys(config: VisualBertConfig) -> KeyMap:
     """Names in public checkpoints ↔ names here."""
     theirs = "visual_bert.embeddings."

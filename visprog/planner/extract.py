@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 import textwrap
 from collections.abc import Iterator
 
 from visprog.sandbox import parse
 
+from ..files.plain_text import parse_json
 from ..llm.thoughts import without_thoughts
 
 MAX_REPLY = 100_000
@@ -78,7 +78,7 @@ def _from_json(text: str) -> str | None:
     if not text.lstrip().startswith("{"):
         return None
     try:
-        found = json.loads(text)
+        found = parse_json(text)
     except ValueError:
         return None
     if not isinstance(found, dict):

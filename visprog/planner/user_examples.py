@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import MAX_BYTES
 from ..errors import ConfigError
-from ..files.plain_text import decode_text
+from ..files.limits import MAX_SETTINGS_BYTES
+from ..files.plain_text import decode_text, read_text
 from ..files.reading import read_file
 from ..trust import is_trusted, trust
 
@@ -34,7 +34,7 @@ def read_examples(path: Path) -> tuple[Example, ...]:
     from visprog.prompts import Example
 
     try:
-        data = read_file(path, MAX_BYTES)
+        data = read_file(path, MAX_SETTINGS_BYTES)
         entries = yaml.safe_load(decode_text(data))
     except FileNotFoundError:
         return ()
@@ -67,7 +67,7 @@ def found_examples() -> tuple[Example, ...]:
     if not DEFAULT.is_file():
         return ()
     try:
-        trusted = is_trusted(DEFAULT, read_file(DEFAULT, MAX_BYTES))
+        trusted = is_trusted(DEFAULT, read_file(DEFAULT, MAX_SETTINGS_BYTES))
     except (OSError, ValueError):
         trusted = True  # read_examples says what is wrong with it
     if trusted:
@@ -99,10 +99,10 @@ def add_example(path: Path, example: Example) -> int:
         **({"returns": example.returns} if example.returns else {}),
         "program": _Block(example.program.rstrip() + "\n"),
     }
-    text = path.read_text(encoding="utf-8").rstrip("\n") + "\n" if present else _HEAD
+    text = read_text(path, MAX_SETTINGS_BYTES).rstrip("\n") + "\n" if present else _HEAD
     entry = yaml.dump([fields], Dumper=_dumper(), sort_keys=False, allow_unicode=True, width=100)
     part = path.with_name(path.name + ".part")
-    before = path.read_bytes() if present else b""
+    before = read_file(path, MAX_SETTINGS_BYTES) if present else b""
     content = f"{text}\n{entry}".encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -67,10 +67,22 @@ def _nearest(
             torch.mm(rows[: len(part)].copy_(part), columns, out=scores[row : row + len(part)])
         if wanted is not None:
             scores[~torch.from_numpy(wanted[start : start + len(scores)])] = -torch.inf
-        top = scores.T.topk(min(k, len(scores)))
-        best, places = torch.cat([best, top.values], 1), torch.cat([places, top.indices + start], 1)
-        best, order = best.topk(min(k, best.shape[1]))
-        places = places.gather(1, order)
-    found, positions = best.numpy(), places.numpy()
-    order = np.lexsort((positions, -found))
-    return np.take_along_axis(found, order, 1), np.take_along_axis(positions, order, 1)
+        values, indices = _first(scores, min(k, len(scores)))
+        best, places = torch.cat([best, values], 1), torch.cat([places, indices + start], 1)
+        best, order = best.sort(dim=1, descending=True, stable=True)  # earlier blocks stand first
+        best, places = best[:, :k], places.gather(1, order[:, :k])
+    return best.numpy(), places.numpy()
+
+
+def _first(scores: Any, k: int) -> tuple[Any, Any]:
+    """The k highest scores of each column and their rows, both (q, k); of equal scores the lower row first."""
+    values, rows = scores.T.topk(min(k + 1, len(scores)))
+    rows = rows[:, :k].contiguous()
+    if 0 < k < values.shape[1]:
+        # Which of those that equal the last one are among the first is left to chance.
+        tied = (values[:, k] == values[:, k - 1]).nonzero().flatten()
+        for column in tied.tolist():
+            rows[column] = scores[:, column].sort(dim=0, descending=True, stable=True).indices[:k]
+    rows = rows.sort(dim=1).values
+    values, order = scores.T.gather(1, rows).sort(dim=1, descending=True, stable=True)
+    return values, rows.gather(1, order)

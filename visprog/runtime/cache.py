@@ -39,7 +39,7 @@ class Cache:
 
     def put(self, key: Hashable, value: Any) -> None:
         """Keep a result; the least recently used ones make room."""
-        arrays = _arrays(value)
+        arrays = pixel_arrays(value)
         own = _SMALL * _parts(value)
         with self._lock:
             if key in self._entries or own + sum(a.nbytes for a in arrays.values()) > self.capacity:
@@ -63,7 +63,7 @@ class Cache:
     def _forget(self, key: Hashable) -> None:
         value, own = self._entries.pop(key)
         self._bytes -= own
-        for number, array in _arrays(value).items():
+        for number, array in pixel_arrays(value).items():
             self._holders[number] -= 1
             if not self._holders[number]:
                 del self._holders[number]
@@ -72,7 +72,7 @@ class Cache:
 
 def holds_picture(value: Any) -> bool:
     """Whether a value is an image or a mask, or lies in one, or has such a value in it."""
-    return bool(_arrays(value))
+    return bool(pixel_arrays(value))
 
 
 def _walk(value: Any) -> Iterator[Any]:
@@ -85,14 +85,20 @@ def _walk(value: Any) -> Iterator[Any]:
             yield from _walk(each)
 
 
-def _arrays(value: Any) -> dict[int, NDArray[Any]]:
-    """The arrays of pixels that a value keeps in memory, by identity."""
+def pixel_arrays(value: Any) -> dict[int, NDArray[Any]]:
+    """The arrays of pixels that a value keeps in memory, by identity: those that images and masks are, or are views of.
+
+    A crop of whole rows is a view of its root; another holds a copy of its part.
+    """
     found: dict[int, NDArray[Any]] = {}
     for each in _walk(value):
         for part in (each, getattr(each, "image", None), getattr(each, "mask", None)):
-            array = part.root.pixels if isinstance(part, Image) else getattr(part, "pixels", None)
-            if isinstance(array, np.ndarray):
-                found[id(array)] = array
+            for owner in (part, part.root) if isinstance(part, Image) else (part,):
+                array = getattr(owner, "pixels", None)
+                if isinstance(array, np.ndarray):
+                    while isinstance(array.base, np.ndarray):
+                        array = array.base
+                    found[id(array)] = array
     return found
 
 

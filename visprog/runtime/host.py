@@ -36,12 +36,15 @@ from ..registry.loader import PlainFunction
 from ..registry.sees import NOT_SAID, Sees
 from ..registry.types import Unfit, coerce, render
 from ..values.codec import fingerprint
+from ..values.elsewhere import decode_with
+from .argument_limits import check_arguments
 from .batcher import Batcher, OutOfTime, Traffic
 from .cache import MISSING, Cache, holds_picture
 from .call import Call
 from .events import CallEnded, CallStarted, Emitter
+from .new_pixels import NewPixels
 from .processes.decoder import DECODERS
-from .processes.pool import PROCESSES
+from .processes.pool import PROCESSES, InProcess, ToolProcesses
 from .summary import summary
 
 if TYPE_CHECKING:
@@ -88,9 +91,11 @@ class Host:
         self.registry = registry
         self.config = _resolved(registry, config or Config())
         self.recording = recording
-        self.loader = loader or (BACKENDS if self.config.in_process else PROCESSES)
+        memory = self.config.process_memory
+        self._own = ToolProcesses(memory << 20) if memory and loader is None else None
+        self.loader = loader or (BACKENDS if self.config.in_process else self._own or PROCESSES)
         if not self.config.in_process:
-            DECODERS.start()
+            decode_with(DECODERS)
         self.discreet = False
         self.cache = Cache(self.config.cache)
         self.traffic = Traffic()
@@ -99,10 +104,26 @@ class Host:
         for name, chosen in self.config.tools.items():
             _check_choice(registry, name, chosen)
 
+    def close(self) -> None:
+        """End the tool processes that are this host's alone."""
+        if self._own is not None:
+            self._own.pool.close()
+
     def backend_of(self, tool: Tool) -> str:
         """The name of the backend in force; empty for a plain function."""
         chosen = self.config.tools.get(tool.name, ToolConfig()).backend
         return (chosen or tool.default_backend) if tool.backends else ""
+
+    def process_of(self, tool: Tool) -> str:
+        """The name of the process that a tool works in; empty if it had to stay in that of the host, where nothing can
+        end it."""
+        if tool.pure:
+            return "program"
+        try:
+            backend: object = self.batcher(tool).backend
+        except Exception:  # a backend that cannot be made says why when it is called
+            return "none"
+        return str(getattr(backend, "works_in", "") or getattr(backend, "process", ""))
 
     @cached_property
     def in_force(self) -> Registry:
@@ -146,6 +167,8 @@ class Host:
                 chosen = self.config.tools.get(tool.name, ToolConfig())
                 try:
                     backend = tool.load(chosen.backend, chosen.key, self.loader)
+                    if chosen.process and isinstance(backend, InProcess):
+                        backend = backend.moved(chosen.process)
                 except TypeError as error:
                     name = self.backend_of(tool)
                     raise ConfigError(
@@ -182,7 +205,7 @@ _active: ContextVar[tuple[Tool, ...]] = ContextVar("visprog_active", default=())
 
 @dataclass
 class Run:
-    """One run of a program: its calls so far, and what is left of its budget.
+    """One run of a program: its calls so far, and what is left of its budget of calls, seconds and new pixels.
 
     As a context manager it tells the host that a program runs: one that may soon call a tool, for whose call
     a batch may wait a little.
@@ -197,6 +220,7 @@ class Run:
     calls: list[Call] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
     waited: float = 0.0
+    pixels: NewPixels = field(default_factory=NewPixels, repr=False)
     _about_images: list[Any] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -258,6 +282,7 @@ class Run:
         number = self._started(tool, args, kwargs, caller) if self.emit is not None else 0
         try:
             arguments = tool.bind(*args, **kwargs)
+            check_arguments(tool.name, arguments, self.host.config.limits)
             key = self.host.key(tool, arguments) if tool.cache else None
             found: Any = MISSING if key is None else self.host.cache.get(key)
             cached = found is not MISSING
@@ -270,6 +295,7 @@ class Run:
                 if holds_picture(list(arguments.values())):
                     self._about_images.append(key)
             result, warned = found
+            self._count_pixels(arguments, result)
             return result
         except (ConfigError, NotRecorded) as failure:  # nothing that a program could do better
             result, error = None, str(failure)
@@ -366,6 +392,15 @@ class Run:
         except OutOfTime:
             raise self._out_of_time(f"while {tool.name} worked") from None
 
+    def _count_pixels(self, arguments: Mapping[str, Any], result: Any) -> None:
+        most = self.host.config.limits.new_pixels
+        if self.pixels.count(arguments, result) > most:
+            raise RunEnded(
+                BudgetExceeded(
+                    f"the tools made images of more than {most:,} pixels together; raise 'new_pixels' under [limits]"
+                )
+            )
+
     def _spend(self, tool: Tool) -> None:
         config = self.host.config
         if len(self.calls) >= config.calls:
@@ -445,7 +480,9 @@ def _check_choice(registry: Registry, name: str, chosen: ToolConfig) -> None:
         )
     tool = registry[name]
     if not tool.backends:
-        if chosen != ToolConfig() and not tool.replaces:  # one that replaces another may call that
+        if (
+            replace(chosen, process="") != ToolConfig() and not tool.replaces
+        ):  # one that replaces another may call that
             raise ConfigError(f"[tools.{name}]: {name} is a plain function and has no backends")
         return
     if chosen.backend and chosen.backend not in tool.backends and ":" not in chosen.backend:

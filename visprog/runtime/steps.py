@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..errors import MAX_ERROR, readable
+
 if TYPE_CHECKING:
     from ..check import Diagnostic
     from ..llm.chat import Tokens
@@ -47,3 +49,7 @@ class Step:
     probability: float | None = None
     tokens: Tokens | None = None
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("message", "feedback"):
+            object.__setattr__(self, name, readable(getattr(self, name), MAX_ERROR))

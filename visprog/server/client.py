@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import secrets
 from collections.abc import Iterable, Mapping
@@ -11,7 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from visprog.errors import ImageError, VisprogError
-from visprog.files.reading import MAX_BYTES, printable, read_file
+from visprog.files.limits import limits
+from visprog.files.plain_text import parse_json
+from visprog.files.reading import printable, read_file, read_stream
 
 TIMEOUT = 900.0
 """Seconds to wait for an answer; the server has its own limit."""
@@ -140,7 +141,7 @@ class Client:
         self, reply: http.client.HTTPResponse, content: bytes, accept: tuple[int, ...]
     ) -> dict[str, Any]:
         try:
-            data: dict[str, Any] = json.loads(content)
+            data: dict[str, Any] = parse_json(content.decode())
             message = data.get("message", "")
         except (ValueError, AttributeError):
             raise ServerError(
@@ -185,9 +186,16 @@ def _exchange(
     ):  # the server may have answered before it had read everything
         reply = http.client.HTTPResponse(connection.sock, method=method)
         reply.begin()
-        return reply, reply.read()
+        return reply, _content(reply)
     reply = connection.getresponse()
-    return reply, reply.read()
+    return reply, _content(reply)
+
+
+def _content(reply: http.client.HTTPResponse) -> bytes:
+    content = read_stream(reply, limits().text_bytes, "the answer")
+    if reply.length:  # it ended before the length that it had named
+        raise http.client.IncompleteRead(content, reply.length)
+    return content
 
 
 def _read(image: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
@@ -200,7 +208,7 @@ def _read(image: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
         )
     path, shown = os.fsdecode(image), printable(image)
     try:
-        return printable(os.path.basename(path)), read_file(path, MAX_BYTES)
+        return printable(os.path.basename(path)), read_file(path, limits().file_bytes)
     except FileNotFoundError:
         raise ImageError(f"no such file: {shown}") from None
     except IsADirectoryError:

@@ -150,6 +150,7 @@ class Managed:
         self.build = build
         self.sees = getattr(backend, "sees", NOT_SAID)
         self.at_once = getattr(backend, "at_once", 1)
+        self.works_in = getattr(backend, "works_in", "")
         self._backend: Backend | None = backend
         self._building = threading.Lock()
 

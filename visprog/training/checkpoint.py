@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import random
@@ -25,6 +24,8 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from visprog.errors import VisprogError
+from visprog.files.plain_text import read_json
+from visprog.files.reading import file_digest
 
 from .optim.optimizers import Optimizers
 
@@ -111,7 +112,7 @@ class Checkpoints:
         for step in self.steps():
             path = self.folder / f"step-{step:08d}"
             try:
-                if json.loads((path / DIGEST).read_text())[STATE] != _digest(path / STATE):
+                if read_json(path / DIGEST)[STATE] != file_digest(path / STATE):
                     raise ValueError("its digest is another")
                 state = torch.load(path / STATE, map_location="cpu", weights_only=True)
                 if not isinstance(state, dict):
@@ -185,12 +186,7 @@ def _reason(error: Exception, folder: Path) -> str:
 def _write(folder: Path, state: dict[str, Any]) -> None:
     with (folder / STATE).open("wb") as file:
         torch.save(state, file)
-    (folder / DIGEST).write_text(json.dumps({STATE: _digest(folder / STATE)}))
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    (folder / DIGEST).write_text(json.dumps({STATE: file_digest(folder / STATE)}))
 
 
 def _sync(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 import time
@@ -14,6 +15,8 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from visprog.files.plain_text import read_text
 
 from .checkpoint import TrainingError
 
@@ -135,8 +138,7 @@ class RunLog:
 def _rows(path: Path, last_step: int) -> list[list[str]]:
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
+    header, *rows = list(csv.reader(io.StringIO(read_text(path), newline=""))) or [[]]
     # A row that a kill cut short has too few cells; it came after the checkpoint in any case.
     kept = [r for r in rows if len(r) == len(header) and r[0].isdecimal() and int(r[0]) <= last_step]
     return [header, *kept] if kept else []

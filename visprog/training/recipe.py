@@ -18,6 +18,9 @@ from typing import Any, Literal
 import yaml
 from yaml.reader import ReaderError
 
+from visprog.files.limits import MAX_SETTINGS_BYTES
+from visprog.files.reading import read_file
+
 from .data.source import FILES, SOURCES, find_source
 from .from_plain import RecipeError, Section, build, nearest, plain
 from .models import find_model
@@ -178,9 +181,11 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, allow_code
     """
     path = find_recipe(source)
     try:
-        raw = yaml.load(path.read_bytes(), _Loader)  # a safe loader; of bytes, it finds UTF-16 too
+        raw = yaml.load(
+            read_file(path, MAX_SETTINGS_BYTES), _Loader
+        )  # a safe loader; of bytes, it finds UTF-16 too
     except OSError as error:
-        raise RecipeError(f"cannot read the recipe {path}: {error}") from None
+        raise RecipeError(f"cannot read the recipe {path}: {error.strerror or error}") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise RecipeError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(raw, dict):

@@ -15,6 +15,9 @@ from typing import Any
 
 import yaml
 
+from visprog.files.limits import MAX_SETTINGS_BYTES
+from visprog.files.plain_text import read_json, read_text
+
 from .checkpoint import TrainingError, write_text
 from .recipe import Recipe
 
@@ -57,7 +60,7 @@ class RunFolder:
         path = self.path / "summary.json"
         if not self.exists or not path.is_file():
             return None
-        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        summary: dict[str, Any] = read_json(path)
         return summary
 
     def begin(self) -> None:
@@ -76,7 +79,7 @@ class RunFolder:
         write_text(self.path / "summary.json", json.dumps(summary, indent=1) + "\n")
 
     def _compare(self) -> None:
-        before = yaml.safe_load((self.path / "recipe.yaml").read_text(encoding="utf-8"))
+        before = yaml.safe_load(read_text(self.path / "recipe.yaml", MAX_SETTINGS_BYTES))
         if "task" in before:
             raise TrainingError(
                 f"{self.path} holds a run of an older version, whose recipe names a task instead of an objective and a "

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ImageError
-from ..files.reading import MAX_BYTES, printable, read_file, read_stream
+from ..files.limits import limits
+from ..files.reading import printable, read_file, read_stream
 from ..report.figures import notebook_bytes
 from .decode import blaming, open_header, to_array, too_large
 from .elsewhere import decoded
@@ -143,7 +144,7 @@ class Image:
         if not path:
             raise ImageError("the path of the image is empty: give that of a file")
         try:
-            data = read_file(path, MAX_BYTES)
+            data = read_file(path, limits().file_bytes)
         except FileNotFoundError:
             hint = ""
             if path.startswith("data:"):
@@ -174,7 +175,7 @@ class Image:
             raise ImageError(f"only http and https URLs are read, not {shown}")
         try:
             with urllib.request.urlopen(url, timeout=30) as reply:
-                data = read_stream(reply, MAX_BYTES)
+                data = read_stream(reply, limits().file_bytes)
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise ImageError(f"cannot download {shown}: {error}") from None
         name = urllib.parse.unquote(urllib.parse.urlsplit(url).path.rpartition("/")[2])
@@ -184,8 +185,8 @@ class Image:
     def _from_bytes(cls, data: bytes, name: str, max_pixels: int) -> Image:
         if not data:
             raise ImageError(f"{name} is empty")
-        if len(data) > MAX_BYTES:
-            raise ImageError(f"{name} is larger than {MAX_BYTES >> 20} MiB")
+        if len(data) > limits().file_bytes:
+            raise ImageError(f"{name} is larger than {limits().file_bytes / 2**20:g} MiB")
         found = decoded("image", data, name, max_pixels) if cls is Image else None
         return cls.decode(data, name, max_pixels) if found is None else found
 
@@ -351,7 +352,7 @@ def _read(stream: Any, name: str) -> bytes:
     """The bytes of a binary file, or of anything with a `read`."""
     try:
         # What is no stream reads once, and bounds itself.
-        data = read_stream(stream, MAX_BYTES) if hasattr(stream, "readinto") else stream.read()
+        data = read_stream(stream, limits().file_bytes) if hasattr(stream, "readinto") else stream.read()
     except ImageError:
         raise
     except UnicodeDecodeError:

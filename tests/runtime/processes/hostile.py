@@ -68,6 +68,9 @@ def obey(image: Image, order: str) -> str:
             raise Refused("it is too dark")
         case "error":
             raise KeyError("nothing")
+        case "gpu":
+            kept.append(b"gpu")
+            raise RuntimeError("CUDA error: device-side assert triggered\nCompile with …")
         case "caution":
             caution("look again")
     return f"{order} done"

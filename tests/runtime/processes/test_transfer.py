@@ -39,7 +39,7 @@ class Pair:
         """A value as the other side gets it."""
         here, there = (self.tools, self.host) if back else (self.host, self.tools)
         form, body = here.pack(value)
-        here.channel.send({"op": "value", "value": form}, body)
+        here.send({"op": "value", "value": form}, body)
         while True:
             message = there.channel.receive(5)
             assert message is not None
@@ -123,8 +123,8 @@ def test_an_image_that_was_shared_is_shared_again_without_a_copy(pair: Pair) -> 
     other.close()
 
 
-def test_images_are_forgotten_on_both_sides(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "MAX_HELD", 200_000)
+def test_images_are_forgotten_on_both_sides(pair: Pair) -> None:
+    pair.host.max_held = 200_000
     crop = LARGE.crop(Box(10, 10, 20, 20))
     for number in range(20):
         pair.host.forget_oldest()
@@ -163,7 +163,6 @@ HEAD = {"op": "image", "n": 1, "name": "x", "size": [100, 100], "alpha": False}
         {**HEAD, "size": [1 << 40, 1 << 40]},
         {**HEAD, "size": 3},
         {**HEAD, "name": 3},
-        {**HEAD, "parent": 9, "origin": [0, 0]},
         {**HEAD, "alpha": True},
         {"op": "image"},
     ],
@@ -178,13 +177,23 @@ def test_images_that_are_wrong_end_the_process(head: dict[str, Any], pair: Pair)
 
 def test_a_crop_outside_of_its_image_is_wrong(pair: Pair) -> None:
     pair.across(SMALL)
-    for origin in ([-1, 0], [0, 1e9], [float("inf"), 0], ["a", 0]):
-        head = {**HEAD, "size": [2, 2], "parent": 0, "origin": origin}
-        pair.tools.channel.send(head)
+    for origin in ([-1, 0], [0, 1e9], [float("inf"), 0], [float("nan"), 0], ["a", 0], [0]):
+        crop = {"n": 1, "name": "x", "size": [2, 2], "parent": 0, "origin": origin}
+        pair.tools.channel.send({"op": "results", "crops": [crop]})
         message = pair.host.channel.receive(5)
         assert message is not None
         with pytest.raises(Closed):
             pair.host.take(message)
+
+
+def test_a_process_cannot_send_images_without_end(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "MAX_RECEIVED", 100_000)
+    for _ in range(2):
+        pair.host.forget_oldest()  # a new batch
+        for _ in range(3):
+            pair.across(Image.open(np.zeros((100, 100, 3), np.uint8)), back=True)
+    with pytest.raises(Closed, match="more images than one batch may give"):
+        pair.across(Image.open(np.zeros((100, 100, 3), np.uint8)), back=True)
 
 
 @pytest.mark.skipif(not CAN_SHARE, reason="no sealed memory here")
@@ -215,12 +224,13 @@ def test_descriptors_close_with_the_array() -> None:
     [
         b"",
         b"abc",
-        HEADER.pack(1 << 31, 0),
-        HEADER.pack(0, (1 << 31) + 1),
-        HEADER.pack(3, 0) + b"{}}",
-        HEADER.pack(2, 0) + b"[]",
-        HEADER.pack(100_000, 0) + b"[" * 100_000,
-        HEADER.pack(9, 9) + json.dumps({"op": 1}).encode(),
+        HEADER.pack(1 << 31, 0, False),
+        HEADER.pack(0, (1 << 31) + 1, False),
+        HEADER.pack(3, 0, False) + b"{}}",
+        HEADER.pack(2, 0, False) + b"[]",
+        HEADER.pack(2, 0, True) + b"{}",
+        HEADER.pack(100_000, 0, False) + b"[" * 100_000,
+        HEADER.pack(9, 9, False) + json.dumps({"op": 1}).encode(),
     ],
 )
 def test_bytes_that_are_no_message_end_the_process(data: bytes, pair: Pair) -> None:

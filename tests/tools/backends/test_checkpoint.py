@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from visprog.errors import MissingExtra, ToolError
-from visprog.tools.backends._batching import LRUCache, answer_batch, chunks
+from visprog.tools.backends._batching import answer_batch
 from visprog.tools.backends._checkpoint import Checkpoint, find, load, load_by_transformers
 from visprog.values.image import Image
 
@@ -174,21 +174,6 @@ def test_not_installed(checkpoint: Folder, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(MissingExtra, match=r"pip install 'visprog\[hf\]'"):
         theirs(checkpoint("blip"))
     assert ours(checkpoint("clip")).network is not None  # needs no transformers
-
-
-def test_least_recently_used_results_leave_the_cache() -> None:
-    cache: LRUCache[str, int] = LRUCache(2)
-    asked: list[list[str]] = []
-
-    def compute(keys: list[str]) -> list[int]:
-        asked.append(keys)
-        return [len(k) for k in keys]
-
-    assert cache.get(["a", "bb", "a", "ccc"], compute) == [1, 2, 1, 3]
-    assert cache.get(["ccc", "bb"], compute) == [3, 2]
-    assert cache.get(["a"], compute) == [1]
-    assert asked == [["a", "bb", "ccc"], ["a"]]
-    assert [list(c) for c in chunks("abcde", 2)] == [["a", "b"], ["c", "d"], ["e"]]
 
 
 def test_a_batch_that_fails_as_a_whole() -> None:

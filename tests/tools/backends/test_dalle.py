@@ -116,7 +116,7 @@ def test_candidates_are_ranked_by_the_match_of_the_configuration(folder: str) ->
     calls = answer.steps[-1].trace
     assert sum(call.tool == "match" and call.caller == "generate" for call in calls) == 8
     refused = agent.run(source.replace("red square", "green star"), Image(np.zeros((4, 4, 3), np.uint8)))
-    assert "green is unknown; or set candidates = 1" in refused.message
+    assert 'green is unknown; or set rerank = "clip"' in refused.message
 
 
 def test_candidates_are_ranked_by_a_clip(folder: str, tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 
 from ...errors import ImageError, VisprogError
 from ...files.archives import is_archive, is_cut_archive, member_name, open_archive, read_member, spellings
-from ...files.plain_text import MAX_TEXT_BYTES, decode_text, numbered_lines, parse_json
-from ...files.reading import MAX_BYTES, read_file
+from ...files.limits import limits
+from ...files.plain_text import decode_text, numbered_lines, parse_json
+from ...files.reading import read_file
 
 
 class _Place(NamedTuple):
@@ -123,8 +124,9 @@ class BenchmarkFiles:
                 return found[0]
         return None
 
-    def read(self, name: str, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
-        """The bytes of a file, by its full name."""
+    def read(self, name: str, max_bytes: int | None = None) -> bytes:
+        """The bytes of a file, by its full name; by default not more than `SizeLimits.text_bytes`."""
+        max_bytes = limits().text_bytes if max_bytes is None else max_bytes
         place = self._places.get(name)
         if place is None:
             raise VisprogError(f"there is no {name} in {self.path}")
@@ -213,7 +215,7 @@ class StoredImage:
     def read(self) -> bytes:
         """The bytes. Raises `ImageError` if the file is missing or cannot be unpacked."""
         try:
-            return self.files.read(self.files.locate(self.name) or self.name, MAX_BYTES)
+            return self.files.read(self.files.locate(self.name) or self.name, limits().file_bytes)
         except VisprogError as error:
             raise ImageError(str(error)) from None
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import VisprogError
-from ...files.reading import MAX_BYTES
+from ...files.limits import limits
 from ...values.orientation import StoredFrame, read_frame
 from .files import BenchmarkFiles
 
@@ -50,6 +50,6 @@ class Frames:
         if place is None:
             return None
         try:
-            return read_frame(self.files.read(place, MAX_BYTES))
+            return read_frame(self.files.read(place, limits().file_bytes))
         except (VisprogError, ValueError):
             return None

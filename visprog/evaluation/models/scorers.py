@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import VisprogError
+from ...files.reading import file_digest
 
 if TYPE_CHECKING:
     import torch
@@ -160,8 +161,7 @@ def model_digest(source: str) -> str:
         found = hashlib.sha256()
         for file in sorted(folder.iterdir()):
             if file.suffix in (".json", ".safetensors", ".bin") and file.is_file():
-                with file.open("rb") as stream:
-                    found.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+                found.update(file.name.encode() + bytes.fromhex(file_digest(file)))
         return found.hexdigest()[:16]
     except (OSError, ValueError) as error:
         raise VisprogError(f"{source} cannot be measured: {error}") from None

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from visprog.sandbox import Sandbox
 
 from ...errors import ConfigError, PlannerError, Refused
+from ...files.plain_text import read_text
 from ...planner.base import NoProgram, Plan, Planner, PlanRequest
 from ...planner.repair import RepairLoop
 from .judging import judge, open_sandbox
@@ -223,8 +224,8 @@ def _read(path: Path) -> Iterator[PlannerQuestion]:
     import yaml
 
     try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        entries = yaml.safe_load(read_text(path))
+    except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the questions {path}: {error}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None

@@ -316,7 +316,9 @@ class Albef(PretrainedModel):
         return AlbefTeacher(self, config)
 
     @classmethod
-    def from_albef(cls, file: str | Path, *, dtype: str | torch.dtype = "float32") -> Albef:
+    def from_albef(
+        cls, file: str | Path, *, dtype: str | torch.dtype = "float32", device: str | torch.device = "cpu"
+    ) -> Albef:
         """Load a checkpoint of the authors' pre-training, such as `ALBEF.pth`.
 
         The sizes of the model follow from the shapes of its weights. Of a pickled file only tensors are read, never
@@ -324,7 +326,7 @@ class Albef(PretrainedModel):
 
         Args:
             file: a `.pth` or `.safetensors` file.
-            dtype: as `from_pretrained`.
+            dtype, device: as `from_pretrained`.
 
         Raises:
             ValueError: the file is missing, damaged, or holds other weights.
@@ -332,7 +334,7 @@ class Albef(PretrainedModel):
         state = read_state(Path(file))
         config = from_json(cls.config_class, authors_config(state, file), file)
         layers = config.text_encoder.layers, config.fusion_layers
-        return assemble(lambda: cls(config), state, file, dtype, lambda s: from_authors(s, *layers))
+        return assemble(lambda: cls(config), state, file, dtype, lambda s: from_authors(s, *layers), device)
 
     def _real(self, tokens: Tensor) -> Tensor:
         """The attention mask of texts, bool (batch, 1, 1, length)."""

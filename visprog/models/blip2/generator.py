@@ -132,6 +132,7 @@ class Blip2Generator(PretrainedModel):
         mask: Tensor | None = None,
         collect: bool = False,
         image_features: Tensor | None = None,
+        logits_at: slice | Tensor | None = None,
     ) -> Blip2GeneratorOutput:
         """Predict the token after each.
 
@@ -140,9 +141,10 @@ class Blip2Generator(PretrainedModel):
             mask: bool (batch, length), True for real tokens, for left-padded batches; padding on the right needs none,
                 because no token before it attends to it.
             collect: whether to keep the hidden states.
+            logits_at: positions to compute logits for, as `visprog.models.llama.Llama.forward`; all if not given.
         """
         x, query_tokens, embeds = self._embed(tokens, images, image_features)
-        out = self.language_model(embeddings=x, mask=mask, collect=collect)
+        out = self.language_model(embeddings=x, mask=mask, collect=collect, logits_at=logits_at)
         return Blip2GeneratorOutput(out.logits, query_tokens, embeds, x, out.features, out.hidden)
 
     @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .weights import SINGLE, few
+from visprog.files import plain_text
+
+from .weights import SINGLE, few, owned
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -28,10 +29,7 @@ def read_json(file: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is no JSON, or no object.
     """
-    try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is no JSON: {error}") from error
+    raw = plain_text.read_json(file)
     if not isinstance(raw, dict):
         raise ValueError(f"{file} holds no JSON object")
     return raw
@@ -43,8 +41,9 @@ def assemble(
     where: str | Path,
     dtype: str | torch.dtype = "float32",
     rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
+    device: str | torch.device = "cpu",
 ) -> M:
-    """A model with given weights, without a second copy of them.
+    """A model with given weights, which are owned, converted and put on the device one by one.
 
     Args:
         make: builds the model.
@@ -53,6 +52,7 @@ def assemble(
         where: name of the checkpoint in messages.
         dtype: precision of the weights: "float32", "bfloat16", "float16", or "auto", that of most of `state`.
         rename: gives `state` the names here.
+        device: where the model is to be.
 
     Raises:
         ValueError: as `load_exactly`; or weights that are not finite, or differ though the model has one for both.
@@ -69,7 +69,7 @@ def assemble(
     for name, old in own.items():
         value = found.pop(name)
         if id(old) not in made:
-            value = value.to(old.dtype)
+            value = owned(value, old.dtype, device)
             if value.is_floating_point() and value.numel() and not _finite(value):
                 raise ValueError(
                     f"{where}: {name} has values that are not finite in {str(old.dtype).removeprefix('torch.')}"
@@ -78,6 +78,7 @@ def assemble(
             made[id(old)] = nn.Parameter(value, old.requires_grad) if is_parameter else value
         module, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(module), leaf, made[id(old)])
+    model.to(device)  # with the buffers that no checkpoint holds
     return model
 
 
@@ -133,6 +134,15 @@ def _precision(dtype: str | torch.dtype, state: Mapping[str, Tensor]) -> torch.d
     if dtype == "auto":
         sizes = {kind: sum(v.numel() for v in state.values() if v.dtype == kind) for kind in FLOATS}
         return max(sizes, key=lambda kind: sizes[kind])
+    return float_type(dtype)
+
+
+def float_type(dtype: str | torch.dtype) -> torch.dtype:
+    """The precision of a name, such as "bfloat16".
+
+    Raises:
+        ValueError: it is none that weights can have.
+    """
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if found not in FLOATS:
         names = ", ".join(f'"{str(kind).removeprefix("torch.")}"' for kind in FLOATS)

@@ -36,7 +36,7 @@ class KeyMap:
             for pattern, ours in self._theirs:
                 if match := pattern.fullmatch(key):
                     names = [name.format(*match.groups()) for name in ours]
-                    parts = [part.clone() for part in value.chunk(len(names))] if len(names) > 1 else [value]
+                    parts = value.chunk(len(names)) if len(names) > 1 else [value]
                     found |= zip(names, parts, strict=True)
                     break
             else:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import math
+import mmap
+import weakref
 from collections.abc import Iterable
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from visprog.files.plain_text import decode_text, parse_json, read_json
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 """One file with all weights, or the list of the files that hold them: what `save_pretrained` writes."""
@@ -19,6 +24,19 @@ PRECISIONS = {
     "BOOL": torch.bool, "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
 }  # fmt: skip
 """Number formats by their names in safetensors files."""
+
+MAX_HEADER_BYTES = 100_000_000
+"""Maximum size of the header of a file of weights, as in the safetensors library."""
+
+
+PIECE = 16 << 20
+"""Number of bytes of a tensor that are copied at once."""
+
+_mappings: weakref.WeakValueDictionary[int, mmap.mmap] = weakref.WeakValueDictionary()
+"""Address of the first number → the pages of a file that hold a tensor."""
+
+_lasting: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+"""Those of files that nobody overwrites."""
 
 
 def few(items: Iterable[object], most: int = 4) -> str:
@@ -59,7 +77,7 @@ def read_index(folder: Path) -> dict[str, str]:
         ValueError: it is no such list, or names a file outside the folder.
     """
     try:
-        found = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
+        found = read_json(folder / INDEX)["weight_map"]
         files: dict[str, str] = {str(key): str(file) for key, file in found.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / INDEX} holds no list of weights (weight_map)") from error
@@ -74,10 +92,11 @@ def read_index(folder: Path) -> dict[str, str]:
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, in memory of their own.
+    """The tensors of a safetensors file, each mapped by itself: its bytes are read when they are used, and leave memory
+    with the tensor.
 
-    The library maps the file instead, so that whoever copies the tensors holds them twice for a while, and whoever
-    does not sees them change when the file is overwritten.
+    Whoever keeps a tensor takes an `owned` one: it would change when the file is overwritten. The library maps the file
+    as a whole, so that whoever copies the tensors holds all of them twice for a while.
 
     Raises:
         ValueError: the file is damaged, or holds numbers of a format that is not known.
@@ -91,7 +110,9 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         raise ValueError(f"{file} is cut or damaged ({error}): download or save it again") from error
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-        header: dict[str, Any] = json.loads(stream.read(length))
+        if length > MAX_HEADER_BYTES:  # another file than the one that was checked
+            raise ValueError(f"{file} is cut or damaged: download or save it again")
+        header: dict[str, Any] = parse_json(decode_text(stream.read(length)))
         tensors = {}
         for name, entry in sorted(header.items(), key=lambda item: item[1].get("data_offsets", [0])[0]):
             if name not in names:  # "__metadata__"
@@ -100,12 +121,59 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
                 raise ValueError(
                     f"{file}: {name} is stored as {entry['dtype']}, a format of quantised weights, which are not read"
                 )
-            tensor = torch.empty(entry["shape"], dtype=PRECISIONS[entry["dtype"]])
-            stream.seek(8 + length + entry["data_offsets"][0])
-            if tensor.numel():
-                stream.readinto(tensor.view(-1).view(torch.uint8).numpy())
-            tensors[name] = tensor
+            place = 8 + length + entry["data_offsets"][0]
+            tensors[name] = _mapped(stream, place, entry["shape"], PRECISIONS[entry["dtype"]])
+            if _is_blob(file) and (pages := _mappings.get(tensors[name].data_ptr())) is not None:
+                _lasting.add(pages)
     return tensors
+
+
+def _is_blob(file: Path) -> bool:
+    """Whether a file lies in the cache of the hub, by the digest of what it holds: it is written once, and never
+    changed."""
+    place = file.resolve().parent
+    return place.name == "blobs" and place.parent.name.startswith("models--")
+
+
+def _mapped(stream: BufferedReader, place: int, shape: list[int], dtype: torch.dtype) -> Tensor:
+    """The tensor whose bytes begin at a place of a file."""
+    count = math.prod(shape)
+    if not count:
+        return torch.empty(shape, dtype=dtype)
+    before = place % mmap.ALLOCATIONGRANULARITY
+    if before % dtype.itemsize:  # a header of an odd length
+        tensor = torch.empty(shape, dtype=dtype)
+        stream.seek(place)
+        stream.readinto(tensor.view(-1).view(torch.uint8).numpy())
+        return tensor
+    pages = mmap.mmap(
+        stream.fileno(), before + count * dtype.itemsize, access=mmap.ACCESS_COPY, offset=place - before
+    )
+    tensor = torch.frombuffer(pages, dtype=dtype, count=count, offset=before).view(shape)
+    _mappings[tensor.data_ptr()] = pages
+    return tensor
+
+
+def owned(tensor: Tensor, dtype: torch.dtype, device: str | torch.device) -> Tensor:
+    """A tensor that stays as it is, of a precision and on a device: in memory of its own, while pages of a file that it
+    was read from leave memory piece by piece; or the pages themselves, if nobody overwrites the file."""
+    pages = _mappings.get(tensor.untyped_storage().data_ptr())
+    if (
+        pages in _lasting
+        and tensor.dtype == dtype
+        and torch.device(device).type == "cpu"
+        and tensor.is_contiguous()
+    ):
+        return tensor
+    rows = max(1, PIECE * len(tensor) // tensor.nbytes) if tensor.ndim and tensor.nbytes else 1
+    result = torch.empty(tensor.shape, dtype=dtype, device=device)
+    for to, part in (
+        zip(result.split(rows), tensor.split(rows), strict=True) if tensor.ndim else [(result, tensor)]
+    ):
+        to.copy_(part)
+        if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+            pages.madvise(mmap.MADV_DONTNEED)
+    return result
 
 
 def read_state(file: Path) -> dict[str, Tensor]:

@@ -180,7 +180,12 @@ class _Encoder(PretrainedModel):
 
     @classmethod
     def from_pretrained(
-        cls, source: str | Path, *, dtype: str | torch.dtype = "float32", revision: str | None = None
+        cls,
+        source: str | Path,
+        *,
+        dtype: str | torch.dtype = "float32",
+        device: str | torch.device = "cpu",
+        revision: str | None = None,
     ) -> Self:
         """Load an encoder that was saved alone, or that of a whole model of one of the types in `owners`.
 
@@ -192,17 +197,22 @@ class _Encoder(PretrainedModel):
         if found not in cls.owners or not (is_own(raw) or found == "clip"):
             check_type(found, cls, source)
         if not is_own(raw):
-            return cls._from_public(raw, folder, source, dtype)
+            return cls._from_public(raw, folder, source, dtype, device)
         if found == cls.model_type:
-            return super().from_pretrained(folder, dtype=dtype)
+            return super().from_pretrained(folder, dtype=dtype, device=device)
         config = from_json(cls.config_class, raw[cls.part], source)
         prefix = f"{cls.part}."
         state = {k.removeprefix(prefix): v for k, v in read_weights(folder).items() if k.startswith(prefix)}
-        return assemble(lambda: cls(config), state, source, dtype)
+        return assemble(lambda: cls(config), state, source, dtype, device=device)
 
     @classmethod
     def _from_public(
-        cls, raw: dict[str, Any], folder: Path, source: str | Path, dtype: str | torch.dtype
+        cls,
+        raw: dict[str, Any],
+        folder: Path,
+        source: str | Path,
+        dtype: str | torch.dtype,
+        device: str | torch.device,
     ) -> Self:
         prefix, projection = cls.public
         section = encoder_section(raw, prefix.removesuffix("_model."))
@@ -210,7 +220,12 @@ class _Encoder(PretrainedModel):
         project = section.get("projection_dim", 512) if projection in state else None
         config = cls.config_class.from_hub(section, project)
         return assemble(
-            lambda: cls(config), state, source, dtype, lambda s: one_encoder(s, prefix, f"{cls.part}.")
+            lambda: cls(config),
+            state,
+            source,
+            dtype,
+            lambda s: one_encoder(s, prefix, f"{cls.part}."),
+            device,
         )
 
 
@@ -342,9 +357,22 @@ class TextEncoder(_Encoder):
             allowed = causal & mask.bool()[:, None, None, :]
         x, hidden = self.blocks(embedded, mask=allowed, causal=allowed is None, collect=collect)
         x = self.norm(x)
-        ends = tokens if self.config.end is None else (tokens == self.config.end).int()
-        pooled = x[torch.arange(len(x), device=x.device), ends.argmax(1)]  # (batch, dim), at the end token
+        pooled = x[
+            torch.arange(len(x), device=x.device), self._ends(tokens)
+        ]  # (batch, dim), at the end token
         return Features(embedded, hidden, x, pooled, self.projection(pooled))
+
+    def trim(self, tokens: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Ids (batch, length) and their mask without what follows the last end token of the batch: no token attends to
+        those after it, so that the features of the texts stay the same."""
+        if torch.compiler.is_compiling() or not len(tokens):
+            return tokens, mask
+        length = int(self._ends(tokens).max()) + 1
+        return tokens[:, :length], None if mask is None else mask[:, :length]
+
+    def _ends(self, tokens: Tensor) -> Tensor:
+        """Place of the end token of each text, (batch,)."""
+        return (tokens if self.config.end is None else (tokens == self.config.end).int()).argmax(1)
 
 
 class ClipOutput(NamedTuple):
@@ -397,7 +425,7 @@ class Clip(PretrainedModel):
 
     def encode_texts(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """Features of texts: ids (batch, length) → (batch, project), rows of length 1."""
-        return F.normalize(self.text_encoder(tokens, mask).projected, dim=-1)
+        return F.normalize(self.text_encoder(*self.text_encoder.trim(tokens, mask)).projected, dim=-1)
 
     def forward(
         self, images: Tensor, tokens: Tensor, mask: Tensor | None = None, collect: bool = False

@@ -222,7 +222,12 @@ class Dvae(PretrainedModel):
 
     @classmethod
     def from_dall_e(
-        cls, encoder: str | Path, decoder: str | Path, *, dtype: str | torch.dtype = "float32"
+        cls,
+        encoder: str | Path,
+        decoder: str | Path,
+        *,
+        dtype: str | torch.dtype = "float32",
+        device: str | torch.device = "cpu",
     ) -> Dvae:
         """Load the weights of the package `dall_e` (openai/DALL-E), saved as the state of its `Encoder` and `Decoder`.
 
@@ -232,7 +237,7 @@ class Dvae(PretrainedModel):
 
         Args:
             encoder, decoder: `.pt` or `.safetensors` files of tensors by name.
-            dtype: as `from_pretrained`.
+            dtype, device: as `from_pretrained`.
 
         Raises:
             ValueError: a file is missing, holds anything but tensors, or weights of another model.
@@ -240,7 +245,7 @@ class Dvae(PretrainedModel):
         state = read_dall_e(Path(encoder), Path(decoder))
         config = DvaeConfig(**dvae_shape(state, encoder))
         keys = dvae_keys(config.group_count, config.n_blk_per_group)
-        return assemble(lambda: cls(config), state, f"{encoder} with {decoder}", dtype, keys.to_ours)
+        return assemble(lambda: cls(config), state, f"{encoder} with {decoder}", dtype, keys.to_ours, device)
 
 
 def map_pixels(images: Tensor) -> Tensor:

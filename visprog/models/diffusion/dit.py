@@ -207,13 +207,15 @@ class Dit(PretrainedModel):
         return DitOutput(condition, x, output)
 
     @classmethod
-    def from_diffusers(cls, folder: str | Path, *, dtype: str | torch.dtype = "float32") -> Dit:
+    def from_diffusers(
+        cls, folder: str | Path, *, dtype: str | torch.dtype = "float32", device: str | torch.device = "cpu"
+    ) -> Dit:
         """Load the transformer of a checkpoint of diffusers, the folder `transformer` of facebook/DiT-XL-2-256. Its
         images are latents, which the autoencoder beside it makes and reads.
 
         Args:
             folder: with `config.json` and `diffusion_pytorch_model.safetensors`.
-            dtype: as `PretrainedModel.from_pretrained`.
+            dtype, device: as `PretrainedModel.from_pretrained`.
 
         Raises:
             ValueError: it is another network, has settings that are not implemented, or weights that do not fit.
@@ -223,7 +225,9 @@ class Dit(PretrainedModel):
             if not file.is_file():
                 raise ValueError(f"{folder} is no folder `transformer` of diffusers: {file.name} is missing")
         config = from_diffusers_config(read_json(settings))
-        return assemble(lambda: cls(config), read_tensors(weights), folder, dtype, from_diffusers_weights)
+        return assemble(
+            lambda: cls(config), read_tensors(weights), folder, dtype, from_diffusers_weights, device
+        )
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

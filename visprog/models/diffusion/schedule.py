@@ -37,6 +37,9 @@ class NoiseSchedule:
         prediction: "epsilon", the noise, or "v", the velocity (Salimans & Ho 2022, arXiv:2202.00512).
         beta_start: first β of the linear schedule.
         beta_end: last β of the linear schedule.
+
+    Raises:
+        ValueError: there is no such schedule or prediction.
     """
 
     steps: int = 1000
@@ -44,6 +47,10 @@ class NoiseSchedule:
     prediction: Literal["epsilon", "v"] = "epsilon"
     beta_start: float = 1e-4
     beta_end: float = 0.02
+
+    def __post_init__(self) -> None:
+        check_choice("beta_schedule", self.beta_schedule, ("linear", "cosine"))
+        check_choice("prediction", self.prediction, ("epsilon", "v"))
 
     @cached_property
     def betas(self) -> Tensor:
@@ -141,11 +148,13 @@ class NoiseSchedule:
             noised: x at `timestep`.
             noise: standard normal, of the same shape; not needed if `eta` is 0.
             eta: share of the noise of DDPM that is drawn anew; 0 for a sampler that draws nothing.
-            clip: whether the predicted x_0 is clipped to [−1, 1], and the noise is then what remains beside it.
+            clip: whether the predicted x_0 is clipped to [−1, 1]; the noise stays as it was predicted.
         """
         now, before = self._alpha(timestep), self._alpha(previous)
         original = self.original(output, noised, timestep, clip)
-        epsilon = (noised - now**0.5 * original) / (1 - now) ** 0.5
+        epsilon = output
+        if self.prediction == "v":
+            epsilon = now**0.5 * output + (1 - now) ** 0.5 * noised
         sigma = eta * ((1 - before) / (1 - now) * (1 - now / before)) ** 0.5
         mean = before**0.5 * original + (1 - before - sigma**2).clamp(min=0) ** 0.5 * epsilon
         return mean if eta == 0 or noise is None else mean + sigma * noise
@@ -200,6 +209,9 @@ class Sampler:
         resamples: number of times that each stretch of `jump` steps is gone through, so that what is generated fits
             the known pixels (Lugmayr et al. 2022, r and j); 1 goes straight.
         jump: number of steps of a stretch.
+
+    Raises:
+        ValueError: there is no such method, variance or spacing.
     """
 
     steps: int = 50
@@ -210,6 +222,11 @@ class Sampler:
     clip: bool = True
     resamples: int = 1
     jump: int = 10
+
+    def __post_init__(self) -> None:
+        check_choice("method", self.method, ("ddim", "ddpm"))
+        check_choice("variance", self.variance, ("small", "large"))
+        check_choice("spacing", self.spacing, ("trailing", "leading", "linspace"))
 
     @torch.no_grad()
     def sample(
@@ -258,6 +275,16 @@ class Sampler:
                     given = schedule.add_noise(given, draw(), torch.full((len(x),), to, device=x.device))
                 x = torch.where(known.mask.bool(), x, given)
         return x
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse a setting that is none of the choices.
+
+    Raises:
+        ValueError: It is none; the message names them.
+    """
+    if value not in choices:
+        raise ValueError(f"'{name}' must be {' or '.join(choices)}, not {value!r}")
 
 
 def resampled(steps: int, jump: int, resamples: int) -> Sequence[int]:

@@ -10,6 +10,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from visprog.files.plain_text import read_json
+
 from ..checkpoint.hub import locate
 from ..nn.generate import Beams, Sampling
 from ..preprocess.tokenizer import Tokenizer
@@ -124,14 +126,50 @@ class Chat:
             max_new: greatest number of tokens of an answer.
         """
         features = model.encode_images(images)
-        turns: list[list[QuestionAnswer]] = [[] for _ in questions]
-        if self.first_question:
-            first = f"{IMAGE}\n{self.first_question}"
-            answers = self._generate(model, features, [[(first, None)] for _ in questions], max_new)
-            turns = [[(first, text)] for text in self._decode(answers)]
-        for before, question in zip(turns, questions, strict=True):
-            before.append((question if before else f"{IMAGE}\n{question}", None))
-        return self.final_answers(self._generate(model, features, turns, max_new))
+        first = self.first_answers(model, features, max_new)
+        answers: list[str] = self.answer_about(model, features, first, questions, max_new)
+        return answers
+
+    @torch.no_grad()
+    def first_answers(self, model: AnsweringModel, image_features: Tensor, max_new: int) -> list[str]:
+        """The model's answers to the first question about n images; empty texts if there is no such question.
+
+        Args:
+            image_features: from the model's `encode_images`, (n, …).
+            model, max_new: as `answer`.
+        """
+        if not self.first_question:
+            return [""] * len(image_features)
+        turns = [[(self._first(), None)] for _ in image_features]
+        return self._decode(self._generate(model, image_features, turns, max_new))
+
+    @torch.no_grad()
+    def answer_about(
+        self,
+        model: AnsweringModel,
+        image_features: Tensor,
+        first_answers: Sequence[str],
+        questions: Sequence[str],
+        max_new: int,
+    ) -> list[str]:
+        """As `answer`, about images that were encoded, and asked the first question, before.
+
+        Args:
+            image_features: from the model's `encode_images`, (n, …).
+            first_answers: from `first_answers`, n texts.
+            model, questions, max_new: as `answer`.
+        """
+        turns: list[list[QuestionAnswer]] = [
+            [(self._first(), first), (question, None)]
+            if self.first_question
+            else [(f"{IMAGE}\n{question}", None)]
+            for first, question in zip(first_answers, questions, strict=True)
+        ]
+        return self.final_answers(self._generate(model, image_features, turns, max_new))
+
+    def _first(self) -> str:
+        """The first question, with the image."""
+        return f"{IMAGE}\n{self.first_question}"
 
     def final_answers(self, ids: Tensor) -> list[str]:
         """The answers in generated ids (n, length): the whole text, or the part after `answer_mark`."""
@@ -168,7 +206,7 @@ class Chat:
             tokens_per_image: number of placeholders per image.
         """
         path = locate(source) / "chat.json"
-        settings = json.loads(path.read_text()) if path.is_file() else {}
+        settings = read_json(path) if path.is_file() else {}
         return cls(Tokenizer.from_pretrained(source), tokens_per_image, **settings)
 
     def _ids(self, text: str) -> list[int]:

@@ -184,6 +184,7 @@ class Llava(PretrainedModel):
         mask: Tensor | None = None,
         collect: bool = False,
         image_features: Tensor | None = None,
+        logits_at: slice | Tensor | None = None,
     ) -> LlavaOutput:
         """Predict the token after each.
 
@@ -192,9 +193,10 @@ class Llava(PretrainedModel):
             mask: bool (batch, length), True for real tokens, for left-padded batches; padding on the right needs none,
                 because no token before it attends to it.
             collect: whether to keep the hidden states.
+            logits_at: positions to compute logits for, as `visprog.models.llama.Llama.forward`; all if not given.
         """
         x, embeds = self.embed(tokens, images, image_features)
-        out = self.language_model(embeddings=x, mask=mask, collect=collect)
+        out = self.language_model(embeddings=x, mask=mask, collect=collect, logits_at=logits_at)
         return LlavaOutput(out.logits, embeds, x, out.features, out.hidden)
 
     @torch.no_grad()

@@ -3,6 +3,7 @@
 from .activation import activation
 from .attention import Attention, GrowingKVCache, KVCache
 from .block import Block, DropPath, Transformer
+from .linear import Linear
 from .losses import choice_loss, hard_negatives, info_nce, matching_loss, sigmoid_pair_loss
 from .mask_losses import dice_loss, focal_loss, mask_iou
 from .mlp import Mlp, SwiGLU, quick_gelu
@@ -22,6 +23,7 @@ __all__ = [
     "GrowingKVCache",
     "KVCache",
     "LayerNorm2d",
+    "Linear",
     "Mlp",
     "PatchEmbed",
     "RMSNorm",

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .linear import Linear
+from .pieces import attend_in_pieces, is_faster_by_products
 from .rotary import rotate
 
 
@@ -100,10 +102,10 @@ class Attention(nn.Module):
         super().__init__()
         self.heads, self.kv_heads, self.dropout = heads, kv_heads or heads, dropout
         self.head_dim = head_dim or dim // heads
-        self.q = nn.Linear(dim, heads * self.head_dim, bias=bias)
-        self.k = nn.Linear(kv_dim or dim, self.kv_heads * self.head_dim, bias=bias)
-        self.v = nn.Linear(kv_dim or dim, self.kv_heads * self.head_dim, bias=bias)
-        self.out = nn.Linear(heads * self.head_dim, dim, bias=bias)
+        self.q = Linear(dim, heads * self.head_dim, bias=bias)
+        self.k = Linear(kv_dim or dim, self.kv_heads * self.head_dim, bias=bias)
+        self.v = Linear(kv_dim or dim, self.kv_heads * self.head_dim, bias=bias)
+        self.out = Linear(heads * self.head_dim, dim, bias=bias)
 
     def forward(
         self,
@@ -142,10 +144,15 @@ class Attention(nn.Module):
                 k, v = cache.append(k, v)
         if rotary is not None:
             q = rotate(q, *rotary)
-        y = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.kv_heads != self.heads,
-            dropout_p=self.dropout if self.training else 0.0,
-        )  # fmt: skip
+        dropout = self.dropout if self.training else 0.0
+        grouped = self.kv_heads != self.heads
+        plain = mask is None and not (causal or grouped or dropout)
+        if plain and is_faster_by_products(q, k.shape[2]) and q.shape[2] > 1:
+            y = attend_in_pieces(*(x.flatten(0, 1) for x in (q, k, v))).view_as(q)
+        else:
+            y = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=grouped, dropout_p=dropout
+            )
         return self.out(y.transpose(1, 2).flatten(2))
 
     def new_cache(self, batch: int, capacity: int) -> KVCache:

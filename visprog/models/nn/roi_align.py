@@ -30,7 +30,8 @@ def roi_align(
         samples: number of points per bin in each direction.
     """
     height, width = features.shape[-2:]
-    left, top, right, bottom = (boxes.to(features.dtype) * scale).unbind(-1)
+    wide = torch.promote_types(features.dtype, torch.float32)  # half precision cannot count pixels
+    left, top, right, bottom = (boxes.to(wide) * scale).unbind(-1)
     y = _points(top, bottom, size[0] * samples)  # (k, rows * samples)
     x = _points(left, right, size[1] * samples)
     inside = _inside(y, height)[:, :, None] & _inside(x, width)[:, None, :]
@@ -42,7 +43,7 @@ def roi_align(
                 images[:, None, None], :, row[:, :, None], column[:, None, :]
             ]  # (k, rows, columns, c)
             read = read + (weight_y[:, :, None] * weight_x[:, None, :])[:, None] * found.permute(0, 3, 1, 2)
-    return F.avg_pool2d(read * inside[:, None], samples)
+    return F.avg_pool2d(read * inside[:, None], samples).to(features.dtype)
 
 
 def _points(start: Tensor, end: Tensor, count: int) -> Tensor:

@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .linear import Linear
+from .pieces import Bias, attend_in_pieces
+
 
 class WindowAttention(nn.Module):
     """Self-attention over a feature map: within windows (ViTDet, Li et al. 2022, arXiv:2203.16527) or over all of
@@ -30,8 +33,8 @@ class WindowAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.heads, self.window, self.relative = heads, window, relative
-        self.qkv = nn.Linear(dim, 3 * dim, bias=bias)
-        self.out = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim, bias=bias)
+        self.out = Linear(dim, dim)
         if relative:
             self.rel_pos_h = nn.Parameter(torch.zeros(2 * size - 1, dim // heads))
             self.rel_pos_w = nn.Parameter(torch.zeros(2 * size - 1, dim // heads))
@@ -48,19 +51,18 @@ class WindowAttention(nn.Module):
         q, k, v = (
             self.qkv(x).view(shape).permute(2, 0, 3, 1, 4)
         )  # (batch, heads, height * width, head_dim) each
-        bias = self._bias(q, height, width) if self.relative else None
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        return y.transpose(1, 2).reshape(batch, height, width, dim)
+        q, k, v = (x.reshape(batch * self.heads, height * width, -1) for x in (q, k, v))
+        y = attend_in_pieces(q, k, v, self._bias(q, height, width) if self.relative else None)
+        return y.unflatten(0, (batch, self.heads)).transpose(1, 2).reshape(batch, height, width, dim)
 
-    def _bias(self, q: Tensor, height: int, width: int) -> Tensor:
-        """Relative positions as logits: (batch, heads, height * width, height * width)."""
-        q = q.unflatten(2, (height, width))  # (batch, heads, height, width, head_dim)
-        down = torch.einsum("bnyxd,ykd->bnyxk", q, _between(self.rel_pos_h, height))  # k: rows of the keys
-        across = torch.einsum(
-            "bnyxd,xkd->bnyxk", q, _between(self.rel_pos_w, width)
-        )  # k: columns of the keys
-        # (…, rows, 1) + (…, 1, columns): (batch, heads, height, width, rows, columns)
-        return (down[..., :, None] + across[..., None, :]).flatten(4).flatten(2, 3)
+    def _bias(self, q: Tensor, height: int, width: int) -> Bias:
+        """Relative positions as logits, made when they are needed: those of all heads of a map of 64 × 64 would take
+        805 MB, and more time to write and to read than to attend. q is (heads, height * width, head_dim)."""
+        grid = q.unflatten(1, (height, width))
+        # To the rows of the keys, (heads, height * width, height), and to their columns, (heads, height * width, width)
+        down = torch.einsum("nyxd,ykd->nyxk", grid, _between(self.rel_pos_h, height)).flatten(1, 2)
+        across = torch.einsum("nyxd,xkd->nyxk", grid, _between(self.rel_pos_w, width)).flatten(1, 2)
+        return lambda asked: (down[asked][..., :, None] + across[asked][..., None, :]).flatten(2)
 
 
 def _between(table: Tensor, size: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,8 @@ import torch
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from tokenizers import Tokenizer as Backend
 from torch import Tensor
+
+from visprog.files.plain_text import read_json, read_text
 
 from ..checkpoint.hub import locate
 
@@ -109,9 +110,9 @@ class Tokenizer:
         settings: dict[str, Any] = {}
         for name in ("special_tokens_map.json", "tokenizer_config.json"):
             if (folder / name).is_file():
-                settings |= json.loads((folder / name).read_text())
+                settings |= read_json(folder / name)
         if (folder / "tokenizer.json").is_file():
-            backend = Backend.from_file(str(folder / "tokenizer.json"))
+            backend = Backend.from_str(read_text(folder / "tokenizer.json"))
         elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
             backend = _clip_backend(folder)
         elif (folder / "vocab.txt").is_file():
@@ -200,9 +201,9 @@ def _finish(backend: Backend, length: int | None, special: Sequence[str]) -> Tok
 
 
 def _clip_backend(folder: Path) -> Backend:
-    lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
+    lines = read_text(folder / "merges.txt").split("\n")
     pairs = [line.split() for line in lines if line and not line.startswith("#version")]
-    vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+    vocabulary = read_json(folder / "vocab.json")
     start, end = "<|startoftext|>", "<|endoftext|>"
     backend = Backend(
         models.BPE(
@@ -233,7 +234,7 @@ def _clip_backend(folder: Path) -> Backend:
 
 
 def _bert_backend(folder: Path, lowercase: bool) -> Backend:
-    lines = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    lines = read_text(folder / "vocab.txt").splitlines()
     vocabulary = {token: i for i, token in enumerate(lines)}
     backend = Backend(models.WordPiece(vocabulary, unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(lowercase=lowercase)

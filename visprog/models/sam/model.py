@@ -397,6 +397,9 @@ class Sam(PretrainedModel):
         hidden: list[Tensor] = []
         if image_embeddings is None:
             image_embeddings, hidden = self.image_encoder(images, collect)
+        image_embeddings = image_embeddings.to(
+            self.prompt_encoder.no_mask_embed.dtype
+        )  # the encoder's may be another
         sparse, dense = self.embed_prompts(points, labels, boxes, masks, image_embeddings)
         image_pe = self.prompt_encoder.image_pe(*image_embeddings.shape[2:])
         found, iou, tokens = self.mask_decoder(image_embeddings, image_pe, sparse, dense, multimask_output)
@@ -443,7 +446,9 @@ class Sam(PretrainedModel):
         return config, lambda state: from_hub(state, config.iou_head_depth)
 
     @classmethod
-    def from_segment_anything(cls, file: str | Path, *, dtype: str | torch.dtype = "float32") -> Sam:
+    def from_segment_anything(
+        cls, file: str | Path, *, dtype: str | torch.dtype = "float32", device: str | torch.device = "cpu"
+    ) -> Sam:
         """Load a checkpoint of the authors' package `segment_anything`, such as `sam_vit_b_01ec64.pth`.
 
         The sizes of the model follow from the shapes of its weights. Of a pickled file only tensors are read, never
@@ -451,14 +456,14 @@ class Sam(PretrainedModel):
 
         Args:
             file: a `.pth` or `.safetensors` file.
-            dtype: as `from_pretrained`.
+            dtype, device: as `from_pretrained`.
 
         Raises:
             ValueError: the file is missing, damaged, or holds other weights.
         """
         state = read_state(Path(file))
         config = SamConfig(**segment_anything_config(state, file))
-        return assemble(lambda: cls(config), state, file, dtype, SEGMENT_ANYTHING_KEYS.to_ours)
+        return assemble(lambda: cls(config), state, file, dtype, SEGMENT_ANYTHING_KEYS.to_ours, device)
 
 
 # -- published sizes, with fresh weights ---------------------------------------------------------------

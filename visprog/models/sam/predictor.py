@@ -73,6 +73,7 @@ class SamPredictor:
         resized = self.image_processor.fit(image)
         device = self.model.prompt_encoder.frequencies.device
         embedding, _ = self.model.image_encoder(self.image_processor([image]).to(device))
+        embedding = embedding.to(self.model.prompt_encoder.no_mask_embed.dtype)
         self.image = EncodedImage(embedding, image.shape[:2], resized.shape[:2])
         return self.image
 

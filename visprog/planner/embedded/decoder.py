@@ -6,7 +6,6 @@ newcomer's first answer needs neither torch nor the seconds that importing it ta
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import PlannerError
+from ...files.plain_text import read_json
 
 Array: TypeAlias = NDArray[np.float32]
 
@@ -31,7 +31,7 @@ class Decoder:
     def __init__(self, folder: Path) -> None:
         from safetensors.numpy import load_file
 
-        config = json.loads((folder / "config.json").read_text())
+        config = read_json(folder / "config.json")
         if config.get("model_type") != "llama":
             raise PlannerError(
                 f"the model_type in {folder / 'config.json'} is {config.get('model_type')!r}, not 'llama': "

@@ -8,7 +8,6 @@ well formed and calls known tools on phrases of the question. It knows the patte
 from __future__ import annotations
 
 import builtins
-import json
 import keyword
 import math
 import re
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import PlannerError, Refused
+from ...files.plain_text import read_json
 from ...llm.chat import Tokens
 from ...models import WEIGHTS
 from ...registry import Registry, default_registry
@@ -294,7 +294,7 @@ def load_words(folder: str = "") -> CorpusWords:
     """What the corpus of a planner knows of words; that of the bundled one if the folder has none."""
     path = Path(folder or WEIGHTS / "planner") / "words.json"
     path = path if path.exists() else WEIGHTS / "planner" / "words.json"
-    table: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    table: dict[str, Any] = read_json(path)
     return CorpusWords(table)
 
 

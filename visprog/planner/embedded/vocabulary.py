@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from ...files.plain_text import read_json
+
 ONE, SEVERAL, PROGRAM, END = "<one>", "<several>", "<program>", "<end>"
 SPECIAL = ("<pad>", ONE, SEVERAL, PROGRAM, END)
 
@@ -162,7 +164,7 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:
-        raw = json.loads(path.read_text())
+        raw = read_json(path)
         return cls(tuple(raw["fragments"]), json.dumps(raw["words"]))
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import struct
+from collections import deque
 from typing import Any, NamedTuple
 
-HEADER = struct.Struct(">II")
+HEADER = struct.Struct(">II?")
 MAX_JSON = 1 << 28
 """Maximum size of the JSON of a message, in bytes."""
 MAX_BODY = 1 << 31
 """Maximum number of bytes beside it."""
+MAX_DESCRIPTORS = 64
+"""Maximum number of file descriptors that have arrived and were not taken."""
 _PART = 1 << 20
 
 
@@ -38,7 +42,12 @@ class Channel:
     """One end of a pair of sockets. Only one thread may use it at a time."""
 
     def __init__(self, end: socket.socket) -> None:
+        end.setblocking(True)
         self._socket = end
+        self._readable = select.poll()
+        self._readable.register(end, select.POLLIN)
+        self._buffer = bytearray()
+        self._descriptors: deque[int] = deque()
 
     def send(self, head: dict[str, Any], body: Any = b"", descriptor: int | None = None) -> None:
         """Send a message.
@@ -56,9 +65,8 @@ class Channel:
         body = memoryview(body)
         if len(text) > MAX_JSON or body.nbytes > MAX_BODY:
             raise ValueError("the values are too large to be handed to another process")
-        first = HEADER.pack(len(text), body.nbytes) + text
+        first = HEADER.pack(len(text), body.nbytes, descriptor is not None) + text
         try:
-            self._socket.settimeout(None)
             if descriptor is None:
                 self._socket.sendall(first)
             else:  # a descriptor rides on the first bytes
@@ -75,45 +83,40 @@ class Channel:
         Raises:
             Closed: The other side has ended, or what it sent is no message.
         """
-        try:
-            self._socket.settimeout(seconds)
-            first, descriptors, _, _ = socket.recv_fds(self._socket, HEADER.size, 1)
-        except TimeoutError:
+        if not self._buffer and seconds is not None and not self._readable.poll(1000 * seconds):
             return None
-        except OSError as error:
-            raise Closed(str(error)) from None
-        descriptor = descriptors[0] if descriptors else None
+        self._fill(HEADER.size)
+        size, rest, has_descriptor = HEADER.unpack_from(self._buffer)
+        if size > MAX_JSON or rest > MAX_BODY:
+            raise Closed("a message that is too large")
+        end = HEADER.size + size
+        self._fill(end + rest)
+        text, body = bytes(self._buffer[HEADER.size : end]), self._buffer[end : end + rest]
+        del self._buffer[: end + rest]
         try:
-            self._socket.settimeout(None)  # the rest follows, or the sender ends
-            start = bytearray(first)
-            if not start:
-                raise Closed("it ended")
-            self._fill(start, HEADER.size)
-            size, rest = HEADER.unpack(start)
-            if size > MAX_JSON or rest > MAX_BODY:
-                raise Closed("a message that is too large")
-            text, body = bytearray(), bytearray()
-            self._fill(text, size)
-            self._fill(body, rest)
             head = json.loads(text)
-            if not isinstance(head, dict):
-                raise Closed("a message that is no object")
-        except BaseException as error:
-            if descriptor is not None:
-                os.close(descriptor)
-            if isinstance(error, OSError | ValueError | RecursionError):
-                raise Closed(str(error)) from None
-            raise
-        return Message(head, body, descriptor)
+        except (ValueError, RecursionError) as error:
+            raise Closed(f"a message that cannot be read: {error}") from None
+        if not isinstance(head, dict) or (has_descriptor and not self._descriptors):
+            raise Closed("a message that is none")
+        return Message(head, body, self._descriptors.popleft() if has_descriptor else None)
 
-    def _fill(self, buffer: bytearray, size: int) -> None:
-        """Read until a buffer has its size."""
-        while len(buffer) < size:
-            part = self._socket.recv(min(_PART, size - len(buffer)))
+    def _fill(self, size: int) -> None:
+        """Read until the buffer has at least this size. The rest of a message follows its start, or its sender ends."""
+        while len(self._buffer) < size:
+            try:
+                part, descriptors, _, _ = socket.recv_fds(self._socket, _PART, MAX_DESCRIPTORS)
+            except OSError as error:
+                raise Closed(str(error)) from None
+            self._descriptors.extend(descriptors)
+            if len(self._descriptors) > MAX_DESCRIPTORS:
+                raise Closed("too many descriptors")
             if not part:
-                raise Closed("it ended within a message")
-            buffer += part
+                raise Closed("it ended")
+            self._buffer += part
 
     def close(self) -> None:
-        """Close this end."""
+        """Close this end, and the descriptors that nobody took."""
         self._socket.close()
+        while self._descriptors:
+            os.close(self._descriptors.popleft())

@@ -9,7 +9,7 @@ from typing import Any
 from ...errors import ImageError, ToolError
 from ...registry import answer_each
 from ...values.decode import FORMATS
-from ...values.elsewhere import Kind, decode_with
+from ...values.elsewhere import Kind
 from ...values.image import Image
 from ...values.png import decode_levels
 from .pool import InProcess, ProcessGroup, ProcessPool
@@ -17,7 +17,7 @@ from .process import Confinement, Memory, Work
 
 MAX_PROCESSES = 8
 """Maximum number of processes that decode."""
-MEMORY = Memory(working=6 << 30, idle=1 << 29)
+MEMORY = Memory(working=6 << 30, idle=1 << 29, images=0)
 
 
 def get_ready() -> None:
@@ -73,8 +73,7 @@ class DecoderProcesses:
         self._decoder = InProcess(self.pool, ImageDecoder(), self.group, work)
 
     def start(self) -> None:
-        """Have image files decoded here from now on, and start a process in the background, if there is none."""
-        decode_with(self)
+        """Start a process in the background, if there is none."""
         self.pool.start(self.group)
 
     def __call__(self, kind: Kind, data: bytes, name: str, max_pixels: int) -> Any:

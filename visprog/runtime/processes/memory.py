@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import mmap
 import os
 import weakref
@@ -16,6 +15,8 @@ CAN_SHARE = hasattr(os, "memfd_create")
 """Whether the operating system has memory that can be sealed: Linux has. Elsewhere pixels are copied."""
 
 if CAN_SHARE:
+    import fcntl
+
     _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 else:
     _SEALS = 0

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import logging
 import os
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -18,7 +19,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ...errors import ToolError
+from ...errors import ToolError, first_line
+from ...models.measured import model_cache
 from ...registry import Backend, BackendLoader
 from ...registry.loader import Options, PlainFunction, PlainTool
 from ...values.codec import fingerprint
@@ -32,8 +34,6 @@ NATIVE = "native"
 """Name of the processes in which plain functions work, and backends that load little: those of this package."""
 FUNCTIONS = "functions"
 """Name of the processes in which plain functions of others work."""
-BUNDLED = "bundled"
-"""Name of the process in which the bundled models work."""
 OWN = "visprog."
 MAX_NATIVE = 16
 """Maximum number of processes for plain functions; there are as many as work at the same time."""
@@ -75,12 +75,13 @@ class ProcessPool:
         atexit.register(self.close)
 
     @contextmanager
-    def process(self, group: ProcessGroup, number: int) -> Iterator[ToolProcess]:
+    def process(self, group: ProcessGroup, number: int, fresh: bool = False) -> Iterator[ToolProcess]:
         """A process of a group that works for nobody else.
 
         Args:
             group: That it belongs to.
             number: Of the work that it is wanted for: one that has done that before is preferred.
+            fresh: Whether to start one rather than to take one that waits.
 
         Raises:
             ToolError: It cannot be started.
@@ -89,7 +90,7 @@ class ProcessPool:
         if group.name in held:  # a tool there has called the host, and waits
             yield held[group.name]
             return
-        process = self._take(group, number)
+        process = self._take(group, number, fresh)
         token = _held.set({**held, group.name: process})
         try:
             yield process
@@ -128,10 +129,10 @@ class ProcessPool:
         for process in idle:
             process.close()
 
-    def _take(self, group: ProcessGroup, number: int) -> ToolProcess:
+    def _take(self, group: ProcessGroup, number: int, fresh: bool) -> ToolProcess:
         self._leave_parent()
         with waiting_for_others():
-            process = self._next(group, number)
+            process = self._next(group, number, fresh)
             try:
                 process.wait()
             except BaseException:
@@ -142,12 +143,13 @@ class ProcessPool:
                 raise
             return process
 
-    def _next(self, group: ProcessGroup, number: int) -> ToolProcess:
+    def _next(self, group: ProcessGroup, number: int, fresh: bool) -> ToolProcess:
         """A process that waits, or a new one, or the first that is put back."""
         with self._changed:
             while True:
                 idle = self._idle.setdefault(group.name, [])
-                while idle:
+                room = self._count.get(group.name, 0) < group.most
+                while idle and not (fresh and room):
                     # The last to come: if few are needed, the others rest and end.
                     at = next((i for i in reversed(range(len(idle))) if number in idle[i].loaded), -1)
                     process = idle.pop(at)
@@ -175,7 +177,7 @@ class ProcessPool:
         ended = []
         with self._changed:
             idle = self._idle.setdefault(group, [])
-            if process not in self._all or not process.is_alive or process.has_grown:
+            if process not in self._all or process.has_ended or process.has_grown:
                 self._forget(group, process)
                 ended.append(process)
             else:
@@ -224,7 +226,7 @@ class ToolProcesses(BackendLoader):
             return local
         folder, model = getattr(local, "folder", None), getattr(local, "model", None)
         group = self._group(str(said or folder or model or place), MAX_NATIVE if said == NATIVE else 1)
-        if said not in (NATIVE, BUNDLED):
+        if said != NATIVE:
             group = replace(group, confinement=_of_model(local))
         return InProcess(self.pool, local, group, Work(next(_numbers), place, "", options))
 
@@ -253,14 +255,16 @@ class ToolProcesses(BackendLoader):
 
 
 def _of_model(backend: Backend) -> Confinement | None:
-    """How far the process of a model is confined: it may fetch a model that is not here yet."""
+    """How far the process of a model is confined: it keeps what it has computed, and may fetch what is not here yet."""
     if not getattr(backend, "confined", False):
         return None
+    cache = model_cache()
+    with contextlib.suppress(OSError):  # without it, nothing is kept
+        cache.mkdir(parents=True, exist_ok=True)
     if getattr(backend, "folder", None) is not None:
-        return Confinement()
-    return Confinement(
-        network=True, writable=(os.environ.get("HF_HOME", os.path.expanduser("~/.cache/huggingface")),)
-    )
+        return Confinement(writable=(str(cache),))
+    hub = os.environ.get("HF_HOME") or os.path.expanduser("~/.cache/huggingface")
+    return Confinement(network=True, writable=(str(cache), hub))
 
 
 class InProcess:
@@ -275,6 +279,7 @@ class InProcess:
         self.local = local
         self.group = group
         self.at_once = group.most
+        self.works_in = group.name
         self.work = work
         self._here = False
         self._working: dict[int, ToolProcess] = {}
@@ -291,11 +296,18 @@ class InProcess:
         results = iter(self._results(fresh) if fresh else [])
         return [ToolError(found) if found else next(results) for found in remembered]
 
+    def moved(self, process: str) -> Backend:
+        """The same in the process of another name; "host" is that of the host."""
+        if process == "host":
+            return self.local
+        group = replace(self.group, name=f"{process} (settings)", most=1)
+        return InProcess(self.pool, self.local, group, self.work)
+
     def interrupt(self, thread: int) -> None:
         """End the process that works for a thread of the host."""
         process = self._working.get(thread)
         if process is not None:
-            process.end("its time was up")
+            process.stop("its time was up")
 
     def unload(self) -> None:
         """End the processes that hold its weights, where no batch is in them."""
@@ -317,19 +329,24 @@ class InProcess:
             if len(calls) > 1:
                 return [self._results([call])[0] for call in calls]
             try:
-                return self._run(calls)
+                return self._run(calls, fresh=True)
             except Crashed as second:
                 if is_given_up():
                     raise
                 return [self._remember(calls[0], first, second)]
 
-    def _run(self, calls: list[dict[str, Any]]) -> list[Any]:
+    def _run(self, calls: list[dict[str, Any]], fresh: bool = False) -> list[Any]:
         thread = threading.get_ident()
-        with self.pool.process(self.group, self.work.number) as process:
+        with self.pool.process(self.group, self.work.number, fresh) as process:
             before = self._working.get(thread)
             self._working[thread] = process
             try:
-                return process.run(self.work, calls)
+                results = process.run(self.work, calls)
+                failures = (result for result in results if isinstance(result, Exception))
+                broken = next((error for error in failures if _BROKEN_GPU.search(str(error))), None)
+                if broken is not None:
+                    raise Crashed(process.end(f"its GPU failed: {first_line(broken)}"))
+                return results
             finally:
                 if before is None:
                     del self._working[thread]
@@ -337,14 +354,20 @@ class InProcess:
                     self._working[thread] = before
 
     def _remember(self, call: dict[str, Any], first: Crashed, second: Crashed) -> ToolError:
-        text = f"it crashed the process of the tool twice, and is not tried again: {first}; {second}"
-        self._crashed[fingerprint(call)] = text
+        text = f"it crashed the process of the tool twice: {first}; {second}"
+        if not (first.was_killed and second.was_killed):  # by somebody else, who may have meant another
+            text += "; it is not tried again"
+            self._crashed[fingerprint(call)] = text
         if len(self._crashed) > MAX_REMEMBERED:
             self._crashed.popitem(last=False)
         return ToolError(text)
 
     def _remembered(self, call: dict[str, Any]) -> str:
         return self._crashed.get(fingerprint(call), "") if self._crashed else ""
+
+
+_BROKEN_GPU = re.compile("CUDA error|device-side assert|CUBLAS_STATUS|CUDNN_STATUS|HIP error")
+"""What errors say after which a process cannot use its GPU any more."""
 
 
 def machine_memory() -> int:

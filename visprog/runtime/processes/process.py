@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from ...errors import ToolError
 from ...registry import caution, through_host
 from .channel import Channel, Closed, Message
 from .names import find_loaded
-from .transfer import Transfer, packed_error, unpacked_error
+from .transfer import MAX_HELD, Transfer, packed_error, unpacked_error
 
 _BOOT = """
 import json, sys
@@ -40,11 +41,16 @@ _SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 START_SECONDS = 60.0
 """Seconds within which a process must be ready."""
 _LOOK = 0.2
-"""Seconds between two looks at the memory of a process that works."""
+"""Seconds between two looks at the memory of a process."""
 
 
 class Crashed(Exception):
     """A process ended while it worked; the text says how."""
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether it was killed from outside, for want of memory or by a person."""
+        return "SIGKILL" in str(self)
 
 
 class CannotImport(Exception):
@@ -58,10 +64,12 @@ class Memory:
     Attributes:
         working: While it works; one that takes more is ended at once.
         idle: Between batches; one that has kept more is replaced.
+        images: Of images that it keeps, and the host for it, for later batches.
     """
 
     working: int
     idle: int
+    images: int = MAX_HELD
 
 
 @dataclass(frozen=True)
@@ -119,8 +127,9 @@ class ToolProcess:
         self._cut_off = confinement is not None and confinement.network
         self.loaded: set[int] = set()
         self.idle_since = 0.0
+        self._next_look = 0.0
         self._ready = False
-        self._ended = ""
+        self._ended = self._why = ""
         self._lock = threading.Lock()
         try:
             ours, theirs = socket.socketpair()
@@ -146,7 +155,7 @@ class ToolProcess:
         finally:
             theirs.close()
         self._channel = Channel(ours)
-        self._transfer = Transfer(self._channel, host=True)
+        self._transfer = Transfer(self._channel, host=True, max_held=memory.images)
 
     def _rules(self, confinement: Confinement | None) -> tuple[str, dict[str, Any]]:
         if confinement is None:
@@ -199,7 +208,7 @@ class ToolProcess:
                 "calls": form,
                 "cut_off": self._cut_off,
             }
-            self._channel.send(head, body)
+            self._transfer.send(head, body)
             self.loaded.add(work.number)
             while True:
                 message = self._receive()
@@ -237,8 +246,17 @@ class ToolProcess:
 
     @property
     def has_grown(self) -> bool:
-        """Whether it takes more memory than one may keep that works for nobody."""
+        """Whether it takes more memory than one may keep that works for nobody; looks now and then."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return False
+        self._next_look = now + _LOOK
         return self.private_memory() > self.memory.idle
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is known to have ended."""
+        return bool(self._ended)
 
     def private_memory(self) -> int:
         """Bytes of memory that it alone has; 0 where that cannot be known."""
@@ -288,18 +306,26 @@ class ToolProcess:
         except Exception as error:
             self._channel.send({"op": "answer", "error": packed_error(error)})
         else:
-            self._channel.send({"op": "answer", "value": form}, body)
+            self._transfer.send({"op": "answer", "value": form}, body)
 
     # -- its end -----------------------------------------------------------------------------------
+
+    def stop(self, why: str) -> None:
+        """Kill the process from another thread, and do not wait for it: who works with it finds it gone."""
+        self._why = self._why or why
+        if not self._ended:
+            with contextlib.suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
 
     def end(self, why: str = "") -> str:
         """End the process, if it has not ended by itself, and say how it ended. May be called from any thread."""
         with self._lock:
             if not self._ended:
-                if not why:
+                if not why and not self._why:
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         self._process.wait(0.5)  # one that has closed its end is about to
-                killed = self._process.poll() is None
+                killed = self._process.poll() is None or bool(self._why)
+                why = self._why or why
                 with contextlib.suppress(OSError):
                     os.killpg(self.pid, signal.SIGKILL)
                 code = self._process.wait()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ... import errors
 from ...errors import VisprogError
-from ...values import Box, Point
+from ...values import Point
 from ...values.codec import Reader, Writer
 from ...values.image import Image
 from .channel import Channel, Closed, Message
@@ -21,9 +21,11 @@ from .memory import CAN_SHARE, descriptor_of, mapped, sealed
 MIN_SHARED = 1 << 16
 """Images of fewer bytes are copied into the message."""
 MAX_HELD = 256 << 20
-"""Bytes of images that two processes know, beyond which the oldest are forgotten."""
+"""Bytes of images that two processes keep for later batches, unless they are told otherwise."""
 MAX_KNOWN = 256
 """Number of images that two processes know, at most."""
+MAX_RECEIVED = 4 << 30
+"""Bytes of images that one batch may give, at most."""
 
 
 class _Reader(Reader):
@@ -52,14 +54,18 @@ class Transfer:
         channel: Over which images are sent.
         host: Whether this is the side of the host. It alone decides what is forgotten, and it trusts nothing: what it
             receives becomes values, images and errors, or ends the process.
+        max_held: Bytes of images that both sides keep for later batches, beyond which the oldest are forgotten.
     """
 
-    def __init__(self, channel: Channel, host: bool) -> None:
+    def __init__(self, channel: Channel, host: bool, max_held: int = MAX_HELD) -> None:
         self.channel = channel
         self.host = host
+        self.max_held = max_held
         self._known: OrderedDict[int, Image] = OrderedDict()
         self._numbers: dict[int, int] = {}
         self._next = 0 if host else 1  # even numbers are given by the host, odd ones by the process
+        self._crops: list[dict[str, Any]] = []
+        self._room = MAX_RECEIVED
 
     # -- values ------------------------------------------------------------------------------------
 
@@ -119,36 +125,52 @@ class Transfer:
 
     # -- images ------------------------------------------------------------------------------------
 
+    def send(self, head: dict[str, Any], body: Any = b"") -> None:
+        """Send a message, with the crops that were packed since the last one.
+
+        Raises:
+            Closed: The other side has ended.
+            ValueError: It is too large.
+        """
+        if self._crops:
+            head["crops"], self._crops = self._crops, []
+        self.channel.send(head, body)
+
     def take(self, message: Message) -> bool:
-        """Whether a message is about images alone, and is dealt with here.
+        """Note the images of a message.
+
+        Returns:
+            Whether it is about images alone.
 
         Raises:
             Closed: It is wrong.
         """
         head = message.head
-        if head.get("op") == "image":
-            try:
-                self._remember(head["n"], self._received(head, message))
-            except (LookupError, TypeError, ValueError, OSError, VisprogError) as error:
-                raise Closed(f"an image that is none: {error}") from None
-            return True
+        try:
+            if head.get("op") == "image":
+                self._remember(head["n"], self._image(head, message))
+            for crop in head.get("crops", ()):
+                self._remember(crop["n"], self._crop(crop))
+        except (LookupError, TypeError, ValueError, OSError, ArithmeticError, VisprogError) as error:
+            raise Closed(f"an image that is none: {error}") from None
         if head.get("op") == "forget" and not self.host:
             for number in head["n"]:
                 self._drop(number)
-            return True
-        return False
+        return head.get("op") in ("image", "forget")
 
     def forget_oldest(self) -> None:
-        """Drop the images that were not used for longest, on both sides, until those left are within bounds."""
+        """Before a batch: drop the images that were not used for longest, on both sides, until those left are within
+        bounds."""
+        self._room = MAX_RECEIVED
         held = sum(image.pixels.nbytes for image in self._known.values() if image.parent is None)
         dropped: list[int] = []
-        while len(self._known) > 1 and (held > MAX_HELD or len(self._known) > MAX_KNOWN):
+        while len(self._known) > 1 and (held > self.max_held or len(self._known) > MAX_KNOWN):
             number, image = next(iter(self._known.items()))
             held -= image.pixels.nbytes if image.parent is None else 0
             self._drop(number)
             dropped.append(number)
         if dropped:
-            self.channel.send({"op": "forget", "n": dropped})
+            self.send({"op": "forget", "n": dropped})
 
     def _write_image(self, image: Image | None, alone: bool = False) -> dict[str, Any] | None:
         return None if image is None else {"type": "Image", "n": self._number(image)}
@@ -159,16 +181,15 @@ class Transfer:
         if known is not None:
             self._used(image)
             return known
-        head: dict[str, Any] = {"op": "image", "name": image.name, "size": image.size}
+        head: dict[str, Any] = {"name": image.name, "size": image.size}
         if image.parent is not None:
             head |= {"parent": self._number(image.parent), "origin": [image.origin.x, image.origin.y]}
-        number = self._next
+        number = head["n"] = self._next
         self._next += 2
-        head["n"] = number
         if image.parent is None:
-            self._send_pixels(head, image)
+            self._send_pixels({**head, "op": "image"}, image)
         else:
-            self.channel.send(head)
+            self._crops.append(head)
         self._remember(number, image)
         self._used(image)
         return number
@@ -198,29 +219,35 @@ class Transfer:
             if known is None:
                 os.close(descriptor)
 
-    def _received(self, head: Mapping[str, Any], message: Message) -> Image:
-        """The image of a message. Crops are cut here, from the image that they name."""
-        width, height = head["size"]
-        name = head["name"]
-        if not all(type(side) is int and side > 0 for side in (width, height)) or type(name) is not str:
-            raise ValueError("its size or name")
-        if "parent" in head:
-            parent = self._known[head["parent"]]
-            left, top = head["origin"]
-            inside = parent.to_local(Box(left, top, left + width, top + height))
-            x, y = int(inside.left), int(inside.top)
-            if not (0 <= x <= parent.width - width and 0 <= y <= parent.height - height):
-                raise ValueError("a crop outside of its image")
-            rows, columns = slice(y, y + height), slice(x, x + width)
-            alpha = None if parent.alpha is None else parent.alpha[rows, columns]
-            return Image(parent.pixels[rows, columns], alpha, name, parent, Point(left, top))
+    def _crop(self, head: Mapping[str, Any]) -> Image:
+        """A part of an image that is known here, cut anew."""
+        name, width, height = _name_and_size(head)
+        parent = self._known[head["parent"]]
+        left, top = head["origin"]
+        x, y = int(left - parent.origin.x), int(top - parent.origin.y)
+        if not (0 <= x <= parent.width - width and 0 <= y <= parent.height - height):
+            raise ValueError("a crop outside of its image")
+        rows, columns = slice(y, y + height), slice(x, x + width)
+        alpha = None if parent.alpha is None else parent.alpha[rows, columns]
+        self._count(3 * width * height)
+        return Image(parent.pixels[rows, columns], alpha, name, parent, Point(left, top))
+
+    def _image(self, head: Mapping[str, Any], message: Message) -> Image:
+        name, width, height = _name_and_size(head)
         size, flat = 3 * width * height, np.frombuffer(message.body, np.uint8)
+        self._count(size)
         if message.descriptor is None:
             pixels, rest = flat[:size], flat[size:]
         else:
             pixels, rest = mapped(message.descriptor, size), flat
         alpha = rest.reshape(height, width) if head["alpha"] else None
         return Image(pixels.reshape(height, width, 3), alpha, name)
+
+    def _count(self, size: int) -> None:
+        """A process that sends images without end is stopped."""
+        self._room -= size
+        if self.host and self._room < 0:
+            raise ValueError("more images than one batch may give")
 
     def _remember(self, number: int, image: Image) -> None:
         if type(number) is not int or number in self._known:
@@ -232,6 +259,13 @@ class Transfer:
         image = self._known.pop(number, None)
         if image is not None:
             self._numbers.pop(id(image), None)
+
+
+def _name_and_size(head: Mapping[str, Any]) -> tuple[str, int, int]:
+    name, (width, height) = head["name"], head["size"]
+    if not all(type(side) is int and side > 0 for side in (width, height)) or type(name) is not str:
+        raise ValueError("its size or name")
+    return name, width, height
 
 
 # -- errors ----------------------------------------------------------------------------------------

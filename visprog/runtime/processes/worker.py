@@ -92,7 +92,7 @@ class ToolServer:
         forms = [self._packed(result, body) for result in results]
         if message.head["cut_off"] and not all(isinstance(result, Exception) for result in results):
             cut_off()  # its weights are loaded
-        self.channel.send({"op": "results", "results": forms, "cautions": collected}, body)
+        self.transfer.send({"op": "results", "results": forms, "cautions": collected}, body)
 
     def _packed(self, result: Any, body: bytearray) -> dict[str, Any]:
         if not isinstance(result, Exception):
@@ -109,7 +109,7 @@ class ToolServer:
     def _call_host(self, tool: Tool, *args: Any, **kwargs: Any) -> Any:
         """Call another tool through the host, with its settings, cache and budget."""
         form, body = self.transfer.pack(tool.bind(*args, **kwargs))
-        self.channel.send({"op": "call", "tool": [tool.name, name_of(tool)], "arguments": form}, body)
+        self.transfer.send({"op": "call", "tool": [tool.name, name_of(tool)], "arguments": form}, body)
         answer = self.serve()
         if "error" in answer.head:
             raise unpacked_error(answer.head["error"])

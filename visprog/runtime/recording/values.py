@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from visprog.errors import ImageError, VisprogError
 from visprog.files.journal import replacing
-from visprog.files.reading import MAX_BYTES, read_file
+from visprog.files.limits import limits
+from visprog.files.reading import read_file
 from visprog.values import Box, Point
 from visprog.values.codec import Reader, Writer, type_name
 from visprog.values.image import Image
@@ -129,7 +130,7 @@ class Store:
         digest = file.removesuffix(".png")
         path = self._path(digest, ".png")
         try:
-            pixels = decode_pixels(read_file(path, MAX_BYTES))
+            pixels = decode_pixels(read_file(path, limits().file_bytes))
         except OSError as error:
             raise VisprogError(f"cannot read {path}: {error.strerror or error}") from None
         if _digest(pixels) != digest:

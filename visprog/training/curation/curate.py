@@ -28,6 +28,7 @@ from visprog.errors import VisprogError
 from visprog.files.journal import replacing
 from visprog.files.locks import claimed
 from visprog.files.outputs import is_inside
+from visprog.files.plain_text import parse_json
 
 from .balancing import (
     MAX_PER_QUERY,
@@ -395,7 +396,7 @@ class _State:
         try:
             with np.load(folder / STATE) as arrays:
                 found = dict(arrays)
-            found["problems"] = np.array(json.loads(str(found["problems"])), object)
+            found["problems"] = np.array(parse_json(str(found["problems"])), object)
             return cls(**found)
         except FileNotFoundError:
             return None
@@ -406,8 +407,8 @@ class _State:
 
     def remove_shards(self, folder: Path) -> None:
         """Delete the shards that were written, before others are."""
-        *_, shards = json.loads(str(self.counting))
-        *_, ids = json.loads(str(self.sampling))
+        *_, shards = parse_json(str(self.counting))
+        *_, ids = parse_json(str(self.sampling))
         for name, *_ in shards:
             _target(folder, name, ids).unlink(missing_ok=True)
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from visprog.files.plain_text import numbered_lines, parse_json, read_text, split_lines
+from visprog.files.writing import open_regular
 
 from ..data.samples import DataError
 from .matching import Ids, spaced
@@ -162,7 +163,7 @@ def _words(corpus: Sequence[Path], ignore_case: bool) -> Iterator[pa.Array]:
     """
     for path in corpus:
         try:
-            with open(path, "rb") as file:
+            with open_regular(path, "rb") as file:
                 start = 0
                 while chunk := file.read(_CHUNK) + file.readline():
                     yield _chunk_words(chunk, path, start, ignore_case)

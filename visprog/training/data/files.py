@@ -17,8 +17,9 @@ from visprog.files.archives import (
     spellings,
 )
 from visprog.files.endings import IMAGE_ENDINGS
-from visprog.files.plain_text import MAX_TEXT_BYTES, decode_text
-from visprog.files.reading import MAX_BYTES, read_file
+from visprog.files.limits import limits
+from visprog.files.plain_text import decode_text
+from visprog.files.reading import read_file
 
 from .samples import BadSample, DataError
 
@@ -76,13 +77,17 @@ class Files:
         """The names of files that are taken for images."""
         return self.with_ending(*IMAGE_ENDINGS)
 
-    def read(self, name: str, max_bytes: int = MAX_BYTES) -> bytes:
+    def read(self, name: str, max_bytes: int | None = None) -> bytes:
         """The content of a file. Where there is none of this name, it is looked for in the `spellings` of other
         systems.
+
+        Args:
+            max_bytes: By default `SizeLimits.file_bytes`.
 
         Raises:
             BadSample: it is missing or cannot be read.
         """
+        max_bytes = limits().file_bytes if max_bytes is None else max_bytes
         read = self._read_path if self.path.is_dir() else self._read_member
         try:
             for spelling in spellings(name):
@@ -104,7 +109,7 @@ class Files:
             BadSample: it is missing, cannot be read, or in another encoding.
         """
         try:
-            return decode_text(self.read(name, MAX_TEXT_BYTES))
+            return decode_text(self.read(name, limits().text_bytes))
         except ValueError as error:
             raise BadSample(name, f"it {error}") from None
 

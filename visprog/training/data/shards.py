@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from visprog.files.endings import IMAGE_ENDINGS
+from visprog.files.limits import limits
 from visprog.files.plain_text import decode_text, parse_json
-from visprog.files.reading import MAX_BYTES
+from visprog.files.writing import open_regular
 
 from .samples import BadSample, DataError, Pair, decode
 
@@ -128,7 +129,7 @@ def places(shard: str) -> Iterator[Place]:
 def _check_end(shard: str, offset: int) -> None:
     """Raises `tarfile.ReadError` if the file goes on after its last member: what is no header ends the iteration in
     silence, as a block of zeros does."""
-    with open(shard, "rb") as rest:
+    with open_regular(shard, "rb") as rest:
         rest.seek(offset)
         block = rest.read(tarfile.BLOCKSIZE)
         if block != bytes(tarfile.BLOCKSIZE):
@@ -181,10 +182,10 @@ def _key(name: str) -> str:
 def content(place: Place, ending: str) -> bytes:
     """One of the files of a sample."""
     offset, size = place.parts[ending]
-    if size > MAX_BYTES:
-        raise BadSample(place.name, f"a file of it is larger than {MAX_BYTES >> 20} MiB")
+    if size > limits().file_bytes:
+        raise BadSample(place.name, f"a file of it is larger than {limits().file_bytes / 2**20:g} MiB")
     try:
-        with open(place.shard, "rb") as file:
+        with open_regular(place.shard, "rb") as file:
             file.seek(offset)
             data = file.read(size)
     except OSError as error:

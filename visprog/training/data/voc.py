@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 from visprog.files.endings import IMAGE_ENDINGS
-from visprog.files.plain_text import MAX_TEXT_BYTES, split_lines
+from visprog.files.limits import limits
+from visprog.files.plain_text import split_lines
 
 from .detections import AnnotatedObject, Annotation, Detections
 from .files import Files, join
@@ -79,7 +80,7 @@ class _VocReader:
     files: Files
 
     def __call__(self, entry: VocEntry) -> Annotation:
-        data = self.files.read(entry.annotation, MAX_TEXT_BYTES)
+        data = self.files.read(entry.annotation, limits().text_bytes)
         try:
             tree = ElementTree.fromstring(data)
             objects = [_object(node) for node in tree.iter("object")]

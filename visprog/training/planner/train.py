@@ -25,6 +25,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from visprog.files.plain_text import parse_json
 from visprog.models import WEIGHTS
 from visprog.planner.embedded.vocabulary import FRAGMENTS, SPECIAL, Vocabulary
 from visprog.registry import default_registry
@@ -281,7 +282,7 @@ def _save(
 def _restore(path: Path, recipe: PlannerRecipe, model: Llama, optimizers: list[torch.optim.Optimizer]) -> int:
     state = torch.load(path, weights_only=True)
     free = {"steps", "cooldown", "checkpoint_every"}
-    before, now = json.loads(state["recipe"]), json.loads(json.dumps(asdict(recipe)))
+    before, now = parse_json(state["recipe"]), json.loads(json.dumps(asdict(recipe)))
     changed = [k for k in now if k not in free and before.get(k) != now[k]]
     if changed:
         raise ValueError(
