@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 from .cli import main
+from .commands.result import leave
 
 if __name__ == "__main__":
     code = main()
-    if "visprog.training.distributed.failures" in sys.modules:  # in a process that torchrun started
-        from .training.distributed.failures import leave
-
-        leave(code)
+    leave(code)
     raise SystemExit(code)

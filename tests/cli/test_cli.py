@@ -302,7 +302,7 @@ def test_a_mistake_of_ours_says_so(visprog: Any, monkeypatch: pytest.MonkeyPatch
     def broken(*_: Any, **__: Any) -> Any:
         raise KeyError("oops")
 
-    monkeypatch.setattr("visprog.commands.answering.open_agent", broken)
+    monkeypatch.setattr("visprog.commands.ask.open_agent", broken)
     ran = visprog("run", "count.py", "dog.png")
     assert ran.code == 1 and "run again with --debug" in ran.err
     with pytest.raises(KeyError):
@@ -316,7 +316,7 @@ def test_interrupted(visprog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("visprog.commands.answering.open_agent", interrupt)
+    monkeypatch.setattr("visprog.commands.ask.open_agent", interrupt)
     assert visprog("run", "count.py", "dog.png").code == 130
     ran = visprog("run", "count.py", "dog.png", "--json")
     assert ran.code == 130 and ran.data["message"] == "interrupted"

@@ -1,4 +1,4 @@
-"""Command lines that are answered without the parser of all commands, whose import alone takes longer than they do."""
+"""Command lines that are read without the parser of all commands, whose import alone takes longer than some answers."""
 
 from __future__ import annotations
 
