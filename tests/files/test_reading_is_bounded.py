@@ -29,6 +29,8 @@ ELSEWHERE = {
     "visprog/evaluation/planner/wording.py": "a table of the package",
     "visprog/files/": "the readers themselves",
     "visprog/models/checkpoint/weights.py": "tensors by their places, after the library has compared header and length",
+    "visprog/models/nn/linear.py": "what the operating system says of the processor",
+    "visprog/models/precision.py": "what the operating system says of processor and memory",
     "visprog/planner/embedded/vocabulary.py": "what a tokenizer of this process writes",
     "visprog/retrieval/index.py": "its own features, to write more of them",
     "visprog/runtime/processes/": "frames that its channel bounds; numbers of the operating system",
