@@ -1,11 +1,12 @@
 # make demo: answer a question about an image. make test: run all tests.
-# Both install the versions of constraints.txt; make test-latest installs the newest versions and runs the tests on them.
+# make nightly: weakenings, fuzzers and soak test, some hours; the results go to docs/nightly.json.
+# All install the versions of constraints.txt; make test-latest installs the newest versions and runs the tests on them.
 PYTHON ?= python3
 VENV ?= .venv
 LATEST = $(VENV)-latest
 PYTEST = -m pytest -q -n 2 --dist loadfile
 
-.PHONY: demo test test-latest lint clean
+.PHONY: demo test test-latest nightly lint clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/visprog ask examples/signs.png "What is written on the red octagon?" --html visprog-demo.html
@@ -19,6 +20,9 @@ test-latest: | $(LATEST)/bin/python
 	@echo "Versions of constraints.txt (<), and those installed instead (>):"
 	@sed 's/;.*//' constraints.txt | diff - $(LATEST)/versions | grep '^[<>] [^#]' || true
 	$(LATEST)/bin/python $(PYTEST)
+
+nightly: $(VENV)/installed-dev
+	$(VENV)/bin/python -m tests.fuzz.nightly
 
 lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .

@@ -30,7 +30,7 @@ LIGHT = {
 }
 """Of the plain install; `visprog` may import them, the heavier of them not while it is being imported."""
 
-SERVER = {"fastapi", "starlette", "uvicorn"}
+SERVER = {"fastapi", "starlette", "uvicorn", "h11"}
 """`visprog.server` is imported by `visprog serve` alone, when it runs."""
 
 

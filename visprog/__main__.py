@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .cli import main
-from .commands.train import leave
+from .commands.result import leave
 
 if __name__ == "__main__":
     code = main()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from .check import Diagnostic, check
 from .check.dry_run import LIBRARY, dry_run
 from .config import Config
 from .errors import ConfigError, MissingExtra, PlannerError, Refused, VisprogError, readable
+from .files.endings import IMAGE_ENDINGS
 from .files.limits import SizeLimits, use_limits
 from .files.plain_text import read_text
 from .planner.base import Plan, Planner, PlannerLike, PlanRequest, total_tokens
@@ -43,7 +46,6 @@ from .runtime.processes.decoder import DECODERS
 from .runtime.steps import Step
 from .runtime.summary import summary
 from .values.codec import handles
-from .values.endings import IMAGE_ENDINGS
 from .values.image import Image, ImageLike
 
 if TYPE_CHECKING:
@@ -120,6 +122,7 @@ class Agent:
         # Options in a file belong to the planner that the file names.
         options = self.config.planner_options if spec == self.config.planner else {}
         make = partial(make_planner, spec, **options)
+        self._is_ready = False
         self.planner: Planner = make() if self.recording is None else _recorded(self.recording, make, planner)
         limits = Limits(calls=self.config.calls + 1, time=self.config.seconds)
         self.sandbox = Sandbox(limits, require=self.config.require, library=LIBRARY, standby=standby)
@@ -171,7 +174,8 @@ class Agent:
         started = time.perf_counter()
         _check_question(question)
         returns = answer_type(returns)
-        opened = self._open(images)
+        with self._getting_ready():
+            opened = self._open(images)
         if not opened:
             raise VisprogError("give at least one image to ask about")
         request = PlanRequest(question, len(opened), returns, self.host.in_force)
@@ -317,6 +321,30 @@ class Agent:
         )
 
     # -- how it is done --------------------------------------------------------------------------
+
+    @contextmanager
+    def _getting_ready(self) -> Iterator[None]:
+        """Load the planner, at the first question, while another process decodes the images."""
+        if self._is_ready:
+            yield
+            return
+        self._is_ready = True
+        thread = threading.Thread(target=self._get_ready, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
+
+    def _get_ready(self) -> None:
+        with contextlib.suppress(
+            Exception
+        ):  # whatever fails here fails again where it is needed, and says so
+            self.host.loader.start()
+            _ = self.host.in_force
+            load = getattr(self.planner, "load", None)
+            if load is not None:
+                load()
 
     def _open(self, images: Sequence[Any]) -> tuple[Image, ...]:
         return open_images(images, self.config)

@@ -1,4 +1,4 @@
-"""The command `visprog`. Each command imports what it needs when it runs, so that `visprog --help` is fast."""
+"""The command `visprog`. A command is imported when it is called, and imports what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -8,30 +8,11 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from .commands.ask import ask, run
-from .commands.common import USAGE, Result, UsageError, say
-from .commands.curate import curate
-from .commands.eval import evaluation
-from .commands.examples import examples
-from .commands.map import map_command
-from .commands.plan import check, plan
-from .commands.search import search
-from .commands.serve import serve
-from .commands.show import doctor, list_tools
-from .commands.train import train
-from .commands.trust import trust
-
-app = typer.Typer(
-    help="Ask questions about images. A planner writes a program, vision tools run it, the answer shows how.",
-    invoke_without_command=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # drawing the help with rich costs half a second
-)
+from .commands.quick import quick
+from .commands.result import USAGE, Result, UsageError
+from .commands.status import say
 
 INTERRUPTED = 130
 
@@ -63,20 +44,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str], debug: bool) -> Result:
-    command = typer.main.get_command(app)
     try:
-        result = command.main(args=arguments, prog_name="visprog", standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
-        result = INTERRUPTED
+        return quick(arguments) or _parsed(arguments)
+    except KeyboardInterrupt:
+        return Result({"status": "error", "message": "interrupted"}, INTERRUPTED)
     except BrokenPipeError:  # the reader of the output has closed it
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the interpreter flushes it at its end
         return Result({}, 1)
     except Exception as error:
         return _failed(error, debug)
-    if isinstance(result, Result):
-        return result
-    data = {"status": "error", "message": "interrupted"} if result == INTERRUPTED else {}
-    return Result(data, int(result or 0))
+
+
+def _parsed(arguments: list[str]) -> Result:
+    """Run any command."""
+    import typer
+
+    from .commands.application import application
+
+    command = typer.main.get_command(application(arguments))
+    try:
+        result = command.main(args=arguments, prog_name="visprog", standalone_mode=False)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    if result == INTERRUPTED:
+        raise KeyboardInterrupt
+    return result if isinstance(result, Result) else Result({}, int(result or 0))
 
 
 def _failed(error: Exception, debug: bool) -> Result:
@@ -105,37 +97,3 @@ def _failed(error: Exception, debug: bool) -> Result:
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     say(f"warning: {message}")
-
-
-@app.callback()
-def _root(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error (also VISPROG_DEBUG=1).")
-    ] = False,
-) -> None:
-    if version:
-        from . import __version__
-
-        print(__version__)
-        raise typer.Exit
-    if context.invoked_subcommand is None:
-        print(context.get_help())
-        raise typer.Exit
-
-
-app.command()(ask)
-app.command()(run)
-app.command()(plan)
-app.command()(check)
-app.command("tools")(list_tools)
-app.command()(doctor)
-app.command()(trust)
-app.command("map")(map_command)
-app.command()(search)
-app.command()(serve)
-app.add_typer(train, name="train")
-app.add_typer(curate, name="curate")
-app.add_typer(evaluation, name="eval")
-app.add_typer(examples, name="examples")

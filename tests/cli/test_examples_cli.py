@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from visprog.agent import Agent
-from visprog.cli import app
+from visprog.cli import main
 from visprog.commands.examples import add, read_run, show
 from visprog.errors import ConfigError, VisprogError
 from visprog.planner.base import Plan, PlanRequest
@@ -123,8 +123,6 @@ def test_files_that_are_no_examples(tmp_path: Path, text: str) -> None:
         read_examples(path)
 
 
-def test_the_command_is_named(tmp_path: Path) -> None:
-    from typer.testing import CliRunner
-
-    found = CliRunner().invoke(app, ["examples", "list", "--file", str(tmp_path / "none.yaml")])
-    assert "holds no examples yet" in found.output
+def test_the_command_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["examples", "list", "--file", str(tmp_path / "none.yaml")]) == 0
+    assert "holds no examples yet" in capsys.readouterr().out

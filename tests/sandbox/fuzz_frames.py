@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import os
 import random
 import sys
@@ -169,14 +170,24 @@ def held() -> tuple[int, int, int]:
     )
 
 
-def fuzz(seed: int, seconds: float = float("inf"), cases: int | None = None, warm_up: int = 200) -> Found:
-    """Runs cases until the time is over or there are so many of them."""
+def fuzz(
+    seed: int,
+    seconds: float = float("inf"),
+    cases: int | None = None,
+    warm_up: int = 200,
+    run: Callable[[int, int], None] = run_case,
+    slack: int = 0,
+) -> Found:
+    """Runs cases until the time is over or there are so many of them.
+
+    `run` takes the seed and the number of a case; `slack` is the number of descriptors that come and go meanwhile.
+    """
     found = Found(0, [])
     start = said = time.monotonic()
     before = held()
     while time.monotonic() - start < seconds and found.cases != cases:
         try:
-            run_case(seed, found.cases)
+            run(seed, found.cases)
         except Exception as error:
             found.failures.append(
                 f"--seed {seed} --case {found.cases}: {type(error).__name__}: {str(error)[:300]}"
@@ -187,29 +198,35 @@ def fuzz(seed: int, seconds: float = float("inf"), cases: int | None = None, war
         if time.monotonic() - said > 5:
             said = time.monotonic()
             print(f"{found.cases} cases, {len(found.failures)} failures", file=sys.stderr, flush=True)
+    said = time.monotonic()
+    while threading.active_count() > before[1] and time.monotonic() - said < 20:
+        time.sleep(0.1)  # idle threads end after a while
     grown = [now - then for now, then in zip(held(), before, strict=True)]
-    if grown[0] > 0 or grown[1] > 0 or grown[2] > GROWTH_MIB:
+    if grown[0] > slack or grown[1] > 0 or grown[2] > GROWTH_MIB:
         found.failures.append(f"grew by {grown[0]} descriptors, {grown[1]} threads, {grown[2]} MiB")
     return found
 
 
-def main() -> int:
+def main(
+    description: str | None = __doc__, run: Callable[[int, int], None] = run_case, slack: int = 0
+) -> int:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--case", type=int, help="repeat this case alone, with its traceback")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
     arguments = parser.parse_args()
     if arguments.case is not None:
-        run_case(arguments.seed, arguments.case)
+        run(arguments.seed, arguments.case)
         return 0
-    found = fuzz(arguments.seed, arguments.seconds)
-    print(
-        f"seed {arguments.seed}: {found.cases} cases, {len(found.failures)} failures",
-        *found.failures,
-        sep="\n",
-    )
+    found = fuzz(arguments.seed, arguments.seconds, run=run, slack=slack)
+    if arguments.json:
+        print(json.dumps({"seed": arguments.seed, "cases": found.cases, "failures": found.failures}))
+    else:
+        summary = f"seed {arguments.seed}: {found.cases} cases, {len(found.failures)} failures"
+        print(summary, *found.failures, sep="\n")
     return 1 if found.failures else 0
 
 

@@ -20,10 +20,12 @@ pytest.importorskip("python_multipart")
 pytest.importorskip("httpx")
 from starlette.testclient import TestClient
 
+from tests.sandbox.clock import ends_within
 from tests.small_tools import REGISTRY, FakePlanner, picture
 from visprog import Agent, Answer, Image, tool
 from visprog.answer import json_schema
-from visprog.server.app import RequestLimits, Service, create_app
+from visprog.server.app import Service, create_app
+from visprog.server.limits import RequestLimits
 from visprog.server.queue import RequestQueue
 
 SCHEMA = json_schema()
@@ -52,8 +54,8 @@ def agent() -> Iterator[Agent]:
 @pytest.fixture(scope="module")
 def client(agent: Agent) -> Iterator[TestClient]:
     limits = RequestLimits(upload=200_000, pixels=10_000, seconds=60)
-    service = Service(agent, RequestQueue(2, 2), limits, lambda: {"detect:big": 5 << 20})
-    service.ready = True
+    service = Service(agent, RequestQueue(2, 2), limits, models=lambda: {"detect:big": 5 << 20})
+    service.readiness.started = True
     with TestClient(create_app(service), raise_server_exceptions=False) as made:
         yield made
 
@@ -269,7 +271,8 @@ def test_a_request_has_a_time_limit(agent: Agent) -> None:
     service = Service(agent, RequestQueue(1, 1), RequestLimits(seconds=0.5))
     program = "def answer(image):\n    return nap(image, 1.5)"
     with TestClient(create_app(service)) as client:
-        reply = client.post("/v1/run", data={"program": program}, files={"images": ("a.png", png())})
+        with ends_within(0.5):
+            reply = client.post("/v1/run", data={"program": program}, files={"images": ("a.png", png())})
         bad(reply, 504, "0.5 s")
         assert service.queue.running == 1  # its thread cannot be ended, and is not given to others
         bad(client.post("/v1/run", data={"program": COUNT}, files={"images": ("a.png", png())}), 504)
@@ -380,7 +383,7 @@ def test_health_tells_alive_from_ready(agent: Agent) -> None:
     with TestClient(create_app(service)) as client:
         starting = client.get("/health")
         assert starting.status_code == 503 and starting.json()["alive"] and not starting.json()["ready"]
-        service.ready = True
+        service.readiness.started = True
         assert good(client.get("/health"))["ready"]
         service.queue.close()
         assert client.get("/health").status_code == 503

@@ -36,7 +36,17 @@ def png(value: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    made = start(tmp_path_factory.mktemp("serve"), "--workers", "2", "--queue", "3", "--upload-limit", "1")
+    made = start(
+        tmp_path_factory.mktemp("serve"),
+        "--workers",
+        "2",
+        "--queue",
+        "3",
+        "--share",
+        "1",
+        "--upload-limit",
+        "1",
+    )
     yield made
     stop(made)
 

@@ -15,7 +15,7 @@ pytest.importorskip("accelerate")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 from tests.training.tiny_objective import written  # noqa: E402
-from visprog.commands.common import Result, UsageError  # noqa: E402
+from visprog.commands.result import Result, UsageError  # noqa: E402
 from visprog.commands.train import train  # noqa: E402
 from visprog.errors import VisprogError  # noqa: E402
 from visprog.training.recipe import shipped_recipes  # noqa: E402

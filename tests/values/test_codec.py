@@ -261,7 +261,8 @@ def test_the_server_gives_and_takes_it(agent: Agent) -> None:
     pytest.importorskip("fastapi")
     testclient = pytest.importorskip("starlette.testclient")
     from tests.server.test_app import png
-    from visprog.server.app import RequestLimits, Service, create_app
+    from visprog.server.app import Service, create_app
+    from visprog.server.limits import RequestLimits
     from visprog.server.queue import RequestQueue
 
     app = create_app(Service(agent, RequestQueue(2, 2), RequestLimits()))

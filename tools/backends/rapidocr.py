@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -16,6 +15,7 @@ from visprog.registry import answer_each
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
+from .ocr_engine import OcrEngine, Pixels, WholeRapidOcr, networks
 from .text_lines import TextLine, Word, box_of, in_order, rows_of, without_parts
 from .text_tiles import MAX_SIDE, find_lines
 
@@ -117,77 +117,50 @@ def read_lines(image: Image) -> list[TextLine]:
     bgr = _framed(bgr, (rim[0], rim[1], rim[0], rim[1]))
     # read
     with _ENGINE_LOCK:
-        result = _engine()(bgr, return_word_box=True)
-    if result.txts is None:
-        return []
+        engine = _engine()
+        found = engine.read(bgr, _detect(engine, bgr))
 
-    def place(points: Any) -> Box:
-        x, y = ((np.asarray(points, float) - rim) / scale).T
+    def place(corners: NDArray[np.float32]) -> Box:
+        x, y = ((corners.astype(float) - rim) / scale).T
         box = Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
         return image.to_root(box.clip(Box(0, 0, image.width, image.height)))
 
     # keep what is sure
     lines = []
-    words_of = result.word_results or ()
-    if len(words_of) != len(result.txts):  # the engine leaves out lines without words
-        words_of = ((),) * len(result.txts)
-    for text, score, points, words in zip(result.txts, result.scores, result.boxes, words_of, strict=True):
-        box = place(points)
+    for line in found:
+        box = place(line.quad)
         needed = LOW_CONFIDENCE if min(box.width, box.height) < LOW_HEIGHT else MIN_CONFIDENCE
-        if text.strip() and score >= needed:
-            parts = tuple(Word(w[0], place(w[2])) for w in words if w[0] and w[2] is not None)
-            lines.append(TextLine(text.strip(), box, float(score), parts))
+        if line.score >= needed:
+            words = tuple(Word(text, place(corners)) for text, corners in line.words)
+            lines.append(TextLine(line.text.strip(), box, line.score, words))
     return without_parts(lines) if max(bgr.shape) > MAX_SIDE else lines
 
 
-def _framed(pixels: NDArray[np.uint8], rim: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+def _framed(pixels: Pixels, rim: tuple[int, int, int, int]) -> Pixels:
     """Pixels with a rim (left, top, right, bottom) in the colour of their edge."""
     import cv2
 
     left, top, right, bottom = rim
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     color = tuple(int(v) for v in np.median(edge, axis=0))
-    framed: NDArray[np.uint8] = cv2.copyMakeBorder(
-        pixels, top, bottom, left, right, cv2.BORDER_CONSTANT, value=color
-    )
+    framed: Pixels = cv2.copyMakeBorder(pixels, top, bottom, left, right, cv2.BORDER_CONSTANT, value=color)
     return framed
 
 
-class _AnySize:
-    """RapidOCR's detector, for images of any size."""
+def _detect(engine: OcrEngine | WholeRapidOcr, pixels: Pixels) -> NDArray[np.float32]:
+    """Corners (N, 4, 2) of the lines of an image of any size."""
+    if max(pixels.shape[:2]) <= MAX_SIDE:
+        return engine.detect(pixels)
 
-    def __init__(self, detector: Any) -> None:
-        self.detector = detector
-        self.postprocess_op = detector.postprocess_op  # the engine sets thresholds there
+    def detect(part: Pixels) -> NDArray[np.float32]:
+        # A rim costs less than the enlargement of a narrow part.
+        right, bottom = (max(0, ENGINE_SIDE - side) for side in (part.shape[1], part.shape[0]))
+        return engine.detect(_framed(part, (0, 0, right, bottom)))
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> Any:
-        if max(pixels.shape[:2]) <= MAX_SIDE:
-            return self.detector(pixels)
-
-        def detect(part: NDArray[np.uint8]) -> NDArray[np.float32]:
-            # A rim costs less than the enlargement of a narrow part.
-            right, bottom = (max(0, ENGINE_SIDE - side) for side in (part.shape[1], part.shape[0]))
-            boxes = self.detector(_framed(part, (0, 0, right, bottom))).boxes
-            return np.zeros((0, 4, 2), np.float32) if boxes is None else np.asarray(boxes, np.float32)
-
-        nothing = self.detector(np.zeros((64, 64, 3), np.uint8))
-        boxes = find_lines(pixels, detect)
-        return replace(nothing, img=pixels, boxes=boxes, scores=[1.0] * len(boxes)) if len(boxes) else nothing
+    return find_lines(pixels, detect)
 
 
 @cache
-def _engine() -> Any:
-    """RapidOCR, quiet, on two threads; it shrinks no image."""
-    from rapidocr import RapidOCR
-
-    engine = RapidOCR(
-        params={
-            "Global.log_level": "critical",
-            "Global.max_side_len": MAX_READ_PIXELS,
-            "Global.width_height_ratio": -1,
-            "EngineConfig.onnxruntime.intra_op_num_threads": 2,
-            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-        }
-    )
-    engine.text_det = _AnySize(engine.text_det or engine._load_det_model())
-    return engine
+def _engine() -> OcrEngine | WholeRapidOcr:
+    folder = networks()
+    return WholeRapidOcr() if folder is None else OcrEngine(folder)

@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from .answering import Returns
+
 if TYPE_CHECKING:
-    from ..agent import Agent
-    from ..config import Config
-    from ..registry import Registry
-    from .terminal import Status
-
-USAGE = {
-    "visprog": 'visprog ask IMAGE... "QUESTION", or see visprog --help',
-    "visprog ask": 'visprog ask IMAGE... "QUESTION"',
-    "visprog run": "visprog run PROGRAM.py IMAGE...",
-    "visprog plan": 'visprog plan "QUESTION"',
-    "visprog check": "visprog check PROGRAM.py...",
-}
-"""Usage line per command with arguments, for error messages."""
-
-
-class UsageError(Exception):
-    """A command line that cannot be understood; the message holds the usage."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """Result of a command: the object that `--json` prints, and the exit code."""
-
-    data: Mapping[str, Any]
-    code: int = 0
+    pass
 
 
 class Group(TyperGroup):
@@ -50,23 +22,6 @@ class Group(TyperGroup):
             args = [next(iter(self.commands)), *args]
         parsed: list[str] = super().parse_args(ctx, args)
         return parsed
-
-
-class Returns(StrEnum):
-    """Type that the answer must have."""
-
-    bool = "bool"
-    int = "int"
-    float = "float"
-    str = "str"
-    list = "list"
-
-
-def type_of(returns: Returns | None) -> Any:
-    """The Python type that `--returns` names."""
-    from ..registry.types import answer_type
-
-    return answer_type(None if returns is None else returns.value)
 
 
 PlannerOption = Annotated[
@@ -140,133 +95,6 @@ MaxPixelsOption = Annotated[
         "--max-pixels", min=1, help="Maximum width times height of an image; larger images are refused."
     ),
 ]
-
-
-def load_settings(
-    path: Path | None,
-    tools: Sequence[str] | None = None,
-    backends: Sequence[str] | None = None,
-    **given: Any,
-) -> Config:
-    """The settings in force, with the changes of the command line."""
-    from ..config import Config
-    from ..files.limits import use_limits
-
-    config = Config.load(path)
-    for text in backends or ():
-        config = config.with_backend(text)
-    given = {name: value for name, value in given.items() if value}
-    config = replace(config, extra_tools=(*config.extra_tools, *(tools or ())), **given)
-    use_limits(config.limits)
-    _import_from_here(config)
-    return config
-
-
-def registry_in_force(settings: Config) -> Registry:
-    """The tools with what the backends in force can see, as planners and the check get them."""
-    from ..registry import chosen_registry
-    from ..runtime.host import Host
-
-    return Host(chosen_registry(settings), settings).in_force
-
-
-def _import_from_here(config: Config) -> None:
-    """Make modules of the working folder importable, if the settings name tools or backends that are not built in.
-
-    The folder comes last on the path: a file in it never replaces an installed module.
-    """
-    from ..registry import default_registry
-
-    def built_in(name: str, backend: str) -> bool:
-        return not backend or name not in (tools := default_registry()) or backend in tools[name].backends
-
-    chosen = ((name, each.backend) for name, each in config.tools.items())
-    named = bool(config.extra_tools) or not all(built_in(name, backend) for name, backend in chosen)
-    if named and "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-
-
-def open_agent(
-    planner: str | None,
-    config: Path | None,
-    tools: Sequence[str] | None,
-    backends: Sequence[str] | None,
-    record: Path | None = None,
-    replay: Path | None = None,
-    **settings: Any,
-) -> Agent:
-    """An agent with the settings in force and the changes of the command line."""
-    from ..agent import Agent
-
-    return Agent(planner, load_settings(config, tools, backends, **settings), record=record, replay=replay)
-
-
-def with_standard_input(images: Sequence[str]) -> list[str | bytes]:
-    """The images of a command line, with "-" replaced by the content of standard input.
-
-    Raises:
-        UsageError: "-" is given twice, or standard input is a terminal.
-        ImageError: standard input is empty, or too large.
-    """
-    if "-" not in images:
-        return list(images)
-    if images.count("-") > 1:
-        raise UsageError("standard input holds one image: give '-' once")
-    if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError("'-' reads an image from standard input: pipe one in, or name a file")
-    from ..errors import ImageError
-    from ..files.limits import limits
-    from ..files.reading import read_stream
-
-    try:
-        data = read_stream(sys.stdin.buffer, limits().file_bytes, "standard input")
-    except OSError as error:
-        raise ImageError(f"cannot read standard input: {error.strerror or error}") from None
-    if not data:
-        raise ImageError("standard input is empty: pipe an image in")
-    return [data if image == "-" else image for image in images]
-
-
-def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[str]) -> None:
-    """Refuse outputs that would overwrite an input or each other, before anything runs.
-
-    Args:
-        outputs: Output path per option; None if it is not given.
-        inputs: Paths that are read.
-
-    Raises:
-        UsageError: Two outputs are the same file, or one is a folder.
-        VisprogError: An output would overwrite an input.
-    """
-    from ..files.outputs import can_save, keep_inputs
-
-    taken: dict[Path, str] = {}
-    for option, path in outputs.items():
-        if path is None:
-            continue
-        real = path.resolve()
-        if real in taken:
-            raise UsageError(f"{taken[real]} and {option} both name {path}")
-        taken[real] = option
-        keep_inputs(path, inputs)
-        if path.is_dir():
-            raise UsageError(f"{option} names a file to write, and {path} is a folder")
-        if option == "--save" and not can_save(path):
-            raise UsageError(f"{option} writes an image: end {path} in .png, .jpg or .webp")
-
-
-def say(message: str) -> None:
-    """Print a line on standard error."""
-    from .terminal import complain
-
-    complain(message)
-
-
-def working(what: str) -> contextlib.AbstractContextManager[Status]:
-    """Show that work goes on while something takes long."""
-    from .terminal import working
-
-    return working(what)
 
 
 def read_program(path: Path) -> str:

@@ -12,7 +12,9 @@ from typing import Annotated
 import typer
 
 from ..errors import MissingExtra
-from .common import Group, JsonOption, Result, ResumeOption, UsageError, say
+from .common import Group, JsonOption, ResumeOption
+from .result import Result, UsageError
+from .status import say
 
 curate = typer.Typer(
     cls=Group,
@@ -132,7 +134,7 @@ def curate_queries(
     from ..files.journal import replacing
     from ..files.outputs import keep_inputs
     from ..files.writing import utf8
-    from .common import working
+    from .status import working
 
     _need_pyarrow()
     keep_inputs(output, [*corpus, *(add or ())])

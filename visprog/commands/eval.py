@@ -8,18 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import (
-    ConfigOption,
-    Group,
-    JsonOption,
-    PlannerOption,
-    Result,
-    ResumeOption,
-    UsageError,
-    load_settings,
-    say,
-    working,
-)
+from .common import ConfigOption, Group, JsonOption, PlannerOption, ResumeOption
+from .result import Result, UsageError
+from .settings import load_settings
+from .status import say, working
 
 if TYPE_CHECKING:
     from ..evaluation.models.benchmark import ModelBenchmark

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import VisprogError
-from .common import ConfigOption, JsonOption, Result
+from .common import ConfigOption, JsonOption
+from .result import Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .answering import type_of
 from .common import (
     BackendOption,
     ConfigOption,
@@ -21,14 +22,12 @@ from .common import (
     PlannerOption,
     RecordOption,
     ReplayOption,
-    Result,
     ReturnsOption,
     ToolsOption,
-    UsageError,
-    load_settings,
-    say,
-    type_of,
 )
+from .result import Result, UsageError
+from .settings import load_settings
+from .status import say
 
 if TYPE_CHECKING:
     from ..agent import Agent

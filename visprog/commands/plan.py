@@ -10,24 +10,19 @@ from typing import Annotated, Any
 
 import typer
 
+from .answering import Returns, type_of
 from .common import (
     BackendOption,
     ConfigOption,
     JsonOption,
     PlannerOption,
-    Result,
-    Returns,
     ReturnsOption,
     ToolsOption,
-    UsageError,
-    load_settings,
-    open_agent,
     read_program,
-    registry_in_force,
-    say,
-    type_of,
-    working,
 )
+from .result import Result, UsageError
+from .settings import load_settings, open_agent, registry_in_force
+from .status import say, working
 
 
 def plan(

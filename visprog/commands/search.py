@@ -12,19 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import (
-    BackendOption,
-    ConfigOption,
-    HtmlOption,
-    JsonOption,
-    MaxPixelsOption,
-    Result,
-    ToolsOption,
-    UsageError,
-    check_outputs,
-    load_settings,
-    say,
-)
+from .common import BackendOption, ConfigOption, HtmlOption, JsonOption, MaxPixelsOption, ToolsOption
+from .inputs import check_outputs
+from .result import Result, UsageError
+from .settings import load_settings
+from .status import say
 
 if TYPE_CHECKING:
     from ..config import Config

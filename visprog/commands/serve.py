@@ -6,15 +6,9 @@ from typing import Annotated
 
 import typer
 
-from .common import (
-    BackendOption,
-    ConfigOption,
-    JsonOption,
-    PlannerOption,
-    Result,
-    ToolsOption,
-    load_settings,
-)
+from .common import BackendOption, ConfigOption, JsonOption, PlannerOption, ToolsOption
+from .result import Result
+from .settings import load_settings
 
 PORT = 8711
 
@@ -56,6 +50,35 @@ def serve(
             help="Maximum number of pixels per request, in millions.",
         ),
     ] = 50,
+    uploads: Annotated[
+        int,
+        typer.Option(
+            "--uploads",
+            metavar="MB",
+            min=1,
+            help="Maximum size of all requests that are read, wait or are processed, in MB.",
+        ),
+    ] = 256,
+    connections: Annotated[
+        int, typer.Option("--connections", min=1, help="Maximum number of open connections.")
+    ] = 512,
+    share: Annotated[
+        float,
+        typer.Option(
+            "--share",
+            min=0.01,
+            max=1.0,
+            help="Part of the queue, of --uploads and of --connections that one address may take.",
+        ),
+    ] = 0.5,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--proxy",
+            metavar="ADDRESS",
+            help="Address of a proxy that names the clients in X-Forwarded-For. May be repeated.",
+        ),
+    ] = None,
     timeout: Annotated[
         float,
         typer.Option(
@@ -110,12 +133,14 @@ def serve(
         import uvicorn  # noqa: F401
     except ImportError:
         raise MissingExtra("the server", "server") from None
-    from ..server.app import RequestLimits, Service
+    from ..server.app import Service
     from ..server.guard import check_token
+    from ..server.limits import RequestLimits
     from ..server.models import Models
     from ..server.queue import RequestQueue
     from ..server.run import bind, url_of
     from ..server.run import serve as run_server
+    from ..server.shares import Shares
 
     check_token(token, host)
     settings = load_settings(config, tools, backend)
@@ -131,6 +156,20 @@ def serve(
             stack.callback(replicated.close)
         agent = stack.enter_context(Agent(planner, settings, standby=workers, loader=loader))
         limits = RequestLimits(upload_limit << 20, pixel_limit * 1_000_000, timeout)
-        service = Service(agent, RequestQueue(workers, queue), limits, models.loaded)
-        run_server(service, bound, host, token, lambda: print(f"serving on {url_of(bound)}", flush=True))
+        service = Service(
+            agent,
+            RequestQueue(workers, queue, share),
+            limits,
+            Shares(max(uploads << 20, limits.upload), share, least=limits.upload),
+            models.loaded,
+        )
+        run_server(
+            service,
+            bound,
+            host,
+            token,
+            lambda: print(f"serving on {url_of(bound)}", flush=True),
+            Shares(connections, share),
+            frozenset(proxy or ()),
+        )
     return Result({"status": "stopped"})

@@ -7,15 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import (
-    BackendOption,
-    ConfigOption,
-    JsonOption,
-    Result,
-    ToolsOption,
-    load_settings,
-    working,
-)
+from .common import BackendOption, ConfigOption, JsonOption, ToolsOption
+from .result import Result
+from .settings import load_settings
+from .status import working
 
 
 def list_tools(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
@@ -15,34 +13,11 @@ from rich.text import Text
 
 from ..files.plain_text import plain
 from ..runtime.events import CallEnded, CallStarted, Checked, Event, Planned
-from ..values.codec import show
 
 if TYPE_CHECKING:
-    from ..answer import Answer
     from ..planner.base import Plan
     from ..registry import Registry, Tool
-
-
-def complain(message: str) -> None:
-    """One sentence on standard error."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
-        Text(plain(f"visprog: {message}"), style="bold red")
-    )
-
-
-class Status:
-    """What goes on at the moment, and for how long: `detect (2.1 s)…`."""
-
-    def __init__(self, text: str) -> None:
-        self.show(text)
-
-    def show(self, text: str) -> None:
-        """Replace the text; its time begins."""
-        self._text, self._since = plain(text), time.monotonic()
-
-    def __rich__(self) -> Text:
-        seconds = time.monotonic() - self._since
-        return Text(f"{self._text} ({seconds:.1f} s)…" if seconds >= 1 else f"{self._text}…")
+    from .status import Status
 
 
 class RunStatus:
@@ -66,38 +41,42 @@ class RunStatus:
             self._status.show(next(reversed(self._calls.values()), "running"))
 
 
-@contextmanager
-def working(what: str) -> Iterator[Status]:
-    """A spinner with a status on standard error while something takes its time, if that is a terminal."""
-    status = Status(what)
-    if not sys.stderr.isatty():
-        yield status
-        return
-    with Console(stderr=True).status(status):
-        yield status
+def print_answer(data: Mapping[str, Any], shown: str, path: str) -> None:
+    """The answer, the program below it, and what the check says.
 
-
-def print_answer(answer: Answer, path: str) -> None:
-    """The answer, the program below it, and what the check says. `path` is what to call the program."""
+    Args:
+        data: JSON form of the answer.
+        shown: Its value in words.
+        path: What to call the program.
+    """
     out = _console()
-    if answer.status in ("answered", "fallback"):
-        out.print(Text(plain(show(answer.value)), style="bold green"))
-    if answer.stdout:
+    if data["status"] in ("answered", "fallback"):
+        out.print(Text(plain(shown), style="bold green"))
+    if data["stdout"]:
         out.print()
-        out.print(Text(plain(answer.stdout.rstrip("\n")), style="italic"))
-    print_program(answer.program)
-    print_diagnostics(answer.diagnostics, answer.program, path)
-    facts = [f"{answer.seconds:.2f} s", f"{len(answer.trace)} tool call{'s' * (len(answer.trace) != 1)}"]
-    if answer.planner:
-        sure = "" if answer.probability is None else f" ({answer.probability:.0%} sure)"
-        facts.append(f"planned by {answer.planner}{sure}")
-    others = len(answer.steps) - 1
+        out.print(Text(plain(data["stdout"].rstrip("\n")), style="italic"))
+    print_program(data["program"])
+    print_findings(data, path)
+    calls, planner, probability = len(data["trace"]), data["planner"], data["probability"]
+    facts = [f"{data['seconds']:.2f} s", f"{calls} tool call{'s' * (calls != 1)}"]
+    if planner:
+        sure = "" if probability is None else f" ({probability:.0%} sure)"
+        facts.append(f"planned by {planner}{sure}")
+    others = len(data["steps"]) - 1
     if others > 0:
         facts.append(f"after {others} other attempt{'s' * (others != 1)}")
-    if answer.level:
-        facts.append(f"sandbox: {answer.level}")
+    if data["level"]:
+        facts.append(f"sandbox: {data['level']}")
     out.print()
     out.print(Text(plain(" · ".join(facts)), style="dim"))
+
+
+def print_findings(data: Mapping[str, Any], path: str) -> None:
+    """What the check says of the program of an answer, which is given in its JSON form."""
+    if data["diagnostics"]:
+        from ..check import Diagnostic
+
+        print_diagnostics([Diagnostic(**found) for found in data["diagnostics"]], data["program"], path)
 
 
 def print_program(program: str) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ..errors import MissingExtra, VisprogError
-from .common import Group, JsonOption, Result, ResumeOption, UsageError, say, working
+from .common import Group, JsonOption, ResumeOption
+from .result import Result, UsageError
+from .status import say, working
 
 train = typer.Typer(
     cls=Group,
@@ -211,11 +212,3 @@ def train_probe(
             f'{report}\n\nthe probe is in {output}; use it with [tools.classify] backend = "probe" in visprog.toml'
         )
     return Result({"status": "trained", "folder": str(output), **report.to_plain()})
-
-
-def leave(code: int) -> None:
-    """End a process that torchrun started for a training; see `visprog.training.distributed.failures.leave`."""
-    if "visprog.training.distributed.failures" in sys.modules:
-        from visprog.training.distributed.failures import leave as end
-
-        end(code)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .common import JsonOption, Result
+from .common import JsonOption
+from .result import Result
 
 
 def trust(

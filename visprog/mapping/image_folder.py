@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import VisprogError
+from ..files.endings import IMAGE_ENDINGS
 from ..files.reading import printable
 from ..files.writing import open_regular
-from ..values.endings import IMAGE_ENDINGS
 
 _QUIET = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"))
 """Files of file managers, which nobody means."""

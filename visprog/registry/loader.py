@@ -85,6 +85,9 @@ class BackendLoader:
                 self._held[make, options] = self.hold(name, make, options)
             return self._held[make, options]
 
+    def start(self) -> None:
+        """Start in the background what most questions need: here nothing."""
+
     def hold(self, name: str, make: Callable[..., Backend], options: Options) -> Backend:
         """What is held for a class and options, and called with batches: here the backend itself."""
         return make(**dict(options))

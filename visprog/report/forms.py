@@ -35,6 +35,24 @@ def window(image: Data) -> Data:
     return {"type": "Box", "box": [x, y, x + float(image["width"]), y + float(image["height"])]}
 
 
+def is_plain(value: Any) -> bool:
+    """Whether a value is its own JSON form: a number, a text, true or false, or a list of such values."""
+    return (
+        all(map(is_plain, value)) if isinstance(value, list) else isinstance(value, bool | int | float | str)
+    )
+
+
+def plain_words(value: Any) -> str:
+    """A plain value in words: yes and no, rounded numbers."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}" if abs(value) < 1e-3 else f"{round(value, 3):g}"
+    if isinstance(value, str | list | tuple | dict) and not value:
+        return "nothing"
+    return ", ".join(map(plain_words, value)) if isinstance(value, list) else str(value)
+
+
 def one_line(text: str, most: int) -> str:
     """The text on one line, cut to `most` characters."""
     text = " ".join(text.split())

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -27,10 +28,13 @@ from visprog.values.image import Image
 
 from .arguments import arguments_of
 from .errors import Problem
-from .forms import Form, open_images, read_form
+from .forms import Form, announced_bytes, open_images, read_form
+from .limits import RequestLimits
 from .metrics import CONTENT_TYPE, Metrics, resident_bytes
 from .openapi import ASK, ERRORS, RUN, TOOL, answer_schemas, page
-from .queue import RequestQueue
+from .queue import CLOSING, RETRY_AFTER, RequestQueue
+from .readiness import Readiness
+from .shares import Shares, client_of
 
 RETURNS = ("bool", "int", "float", "str", "list")
 
@@ -41,26 +45,13 @@ HELP = {
     "visprog_tool_calls_total": "Tool calls by name, and whether the result came from the cache.",
     "visprog_requests_running": "Requests that are being processed.",
     "visprog_requests_waiting": "Requests that wait in the queue.",
+    "visprog_requests_overdue": "Requests that are being processed although their time is over.",
+    "visprog_upload_bytes": "Bytes of the requests that are read, wait or are processed.",
     "visprog_model_bytes": "Size of the weights in memory, by model.",
     "visprog_resident_bytes": "Memory of the server process.",
 }
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RequestLimits:
-    """Limits of one request.
-
-    Attributes:
-        upload: Maximum number of bytes.
-        pixels: Maximum number of pixels of its images together.
-        seconds: Maximum time from its arrival to its answer.
-    """
-
-    upload: int = 32 << 20
-    pixels: int = 50_000_000
-    seconds: float = 120.0
 
 
 class Service:
@@ -70,6 +61,7 @@ class Service:
         agent: Agent that answers; it is used from several threads.
         queue: Queue of the requests.
         limits: Limits of one request.
+        uploads: Bytes of the requests that are read, wait or are processed; by default, without a bound.
         models: Returns name → bytes of the models in memory, for the metrics.
     """
 
@@ -78,6 +70,7 @@ class Service:
         agent: Agent,
         queue: RequestQueue,
         limits: RequestLimits,
+        uploads: Shares | None = None,
         models: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self.agent = agent
@@ -85,8 +78,17 @@ class Service:
         self.queue = queue
         self.limits = limits
         self.models = models
+        self.uploads = uploads or Shares(sys.maxsize)
         self.metrics = Metrics(HELP)
-        self.ready = False
+        self.readiness = Readiness(queue, agent.sandbox)
+        self._reading: set[asyncio.Timeout] = set()
+
+    def close(self) -> None:
+        """Refuse every request that is not being processed."""
+        self.queue.close()
+        for deadline in self._reading:
+            if not deadline.expired():
+                deadline.reschedule(0)
 
     # -- endpoints -------------------------------------------------------------------------------
 
@@ -106,12 +108,11 @@ class Service:
         """The tools that programs call, with the JSON schema of their arguments."""
         return {"tools": [self._described(t) for t in self.agent.registry.called.values()]}
 
-    async def health(self) -> Response:
-        """Any answer means that the server is alive; 200 means that it accepts questions."""
-        ready = self.ready and not self.queue.closed
-        return JSONResponse(
-            {"alive": True, "ready": ready, "version": visprog.__version__}, 200 if ready else 503
-        )
+    async def health(self, request: Request) -> Response:
+        """Any answer means that the server is alive; 200 means that it accepts questions of this client."""
+        reason = await self.readiness.missing(_client(request))
+        state = {"alive": True, "ready": not reason, "version": visprog.__version__}
+        return JSONResponse({**state, "message": reason} if reason else state, 503 if reason else 200)
 
     async def measured(self) -> Response:
         """Counts, latencies, length of the queue and memory of models, in the text format of Prometheus."""
@@ -119,6 +120,8 @@ class Service:
         gauges: dict[str, Any] = {
             "visprog_requests_running": self.queue.running,
             "visprog_requests_waiting": self.queue.waiting,
+            "visprog_requests_overdue": self.queue.overdue,
+            "visprog_upload_bytes": self.uploads.used,
             "visprog_resident_bytes": resident_bytes(),
             "visprog_model_bytes": models,
         }
@@ -127,13 +130,19 @@ class Service:
     # -- implementation --------------------------------------------------------------------------
 
     async def _serve(self, request: Request, endpoint: str, work: Callable[[Form], bytes]) -> Response:
-        """Serve one request, from its place in the queue to its answer; errors become answers too."""
-        started = time.monotonic()
+        """Serve one request, from its first byte to its answer; errors become answers too."""
+        started, client = time.monotonic(), _client(request)
         try:
-            with self.queue.admit():
-                async with asyncio.timeout(self.limits.seconds):
-                    form = await read_form(request, self.limits.upload)
-                    body = await self.queue.run(lambda: work(form), request.is_disconnected)
+            async with asyncio.timeout(self.limits.seconds):
+                with self._reserved(request, client):
+                    form = await self._read(request)
+                    with self.queue.admit(client):
+                        body = await self.queue.run(
+                            client,
+                            lambda: work(form),
+                            request.is_disconnected,
+                            started + self.limits.seconds,
+                        )
             response = Response(body, media_type="application/json")
         except TimeoutError:
             response = problem_response(Problem(504, f"there was no answer within {self.limits.seconds:g} s"))
@@ -147,6 +156,52 @@ class Service:
         self.metrics.count("visprog_requests_total", endpoint=endpoint, status=str(response.status_code))
         self.metrics.observe("visprog_request_seconds", time.monotonic() - started, endpoint=endpoint)
         return response
+
+    @contextmanager
+    def _reserved(self, request: Request, client: str) -> Iterator[None]:
+        """Reserve memory for the bytes of a request, before any is read, until it is answered.
+
+        Raises:
+            Problem: 413 if it is too large, 429 if the memory is in use, or if the queue would not take the request.
+        """
+        self.queue.check(client)
+        size = announced_bytes(request, self.limits.upload)
+        if self.uploads.refuses(client, size):
+            whose = "the server" if self.uploads.full(size) else "your address"
+            raise Problem(
+                429, f"too many bytes are being processed for {whose}: try again later", self.limits.stall
+            )
+        self.uploads.take(client, size)
+        try:
+            yield
+        finally:
+            self.uploads.give_back(client, size)
+
+    async def _read(self, request: Request) -> Form:
+        """Read a request, which must arrive in time.
+
+        Raises:
+            Problem: 408 if it arrives too slowly, 503 if the server is shutting down, or another of `read_form`.
+        """
+        start, deadline = asyncio.get_running_loop().time(), asyncio.timeout(self.limits.stall)
+
+        def received(size: int) -> None:
+            if not self.queue.closed:
+                deadline.reschedule(start + self.limits.transfer(size))
+
+        self._reading.add(deadline)
+        try:
+            async with deadline:
+                return await read_form(request, self.limits.upload, received)
+        except TimeoutError:
+            if self.queue.closed:
+                raise Problem(503, CLOSING, RETRY_AFTER) from None
+            raise Problem(
+                408,
+                f"the request arrived too slowly: send at least {self.limits.rate / 2**10:g} KiB a second",
+            ) from None
+        finally:
+            self._reading.discard(deadline)
 
     def _ask(self, form: Form) -> bytes:
         form.check("question", "returns", "evidence")
@@ -258,6 +313,10 @@ def create_app(service: Service) -> FastAPI:
 def problem_response(problem: Problem) -> Response:
     """The HTTP response of a problem."""
     return JSONResponse(problem.body, problem.status, headers=problem.headers)
+
+
+def _client(request: Request) -> str:
+    return client_of(request.client.host if request.client else "")
 
 
 def _returns(form: Form) -> Any:

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import warnings
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -84,17 +84,36 @@ class Form:
                 raise Problem(400, f"unknown field '{name:.40}': the fields are {', '.join(fields)}")
 
 
-async def read_form(request: Request, max_bytes: int) -> Form:
+def announced_bytes(request: Request, max_bytes: int) -> int:
+    """Number of bytes that a request will have at most: those that it announces, otherwise `max_bytes`.
+
+    Raises:
+        Problem: 413 if it announces more than `max_bytes`.
+    """
+    size = int(
+        request.headers.get("content-length", max_bytes)
+    )  # the protocol has checked that it is a number
+    if size > max_bytes:
+        raise _too_large(max_bytes)
+    return size
+
+
+async def read_form(request: Request, max_bytes: int, received: Callable[[int], None]) -> Form:
     """Read a request of at most `max_bytes` bytes.
+
+    Args:
+        request: Request whose body was not read yet.
+        max_bytes: Maximum number of bytes.
+        received: Called with the number of bytes so far, each time that some have arrived.
 
     Raises:
         Problem: 400 if it cannot be read, 413 if it is too large, 415 if it has another content type.
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type == "multipart/form-data":
-        return await _multipart(request, max_bytes)
+        return await _multipart(request, max_bytes, received)
     if content_type == "application/json":
-        body = b"".join([part async for part in _bounded(request, max_bytes)])
+        body = b"".join([part async for part in _bounded(request, max_bytes, received)])
         return _from_json(_json(body, "the request"))
     raise Problem(415, "send multipart/form-data, or application/json")
 
@@ -137,10 +156,10 @@ class _InMemory(MultiPartParser):
     spool_max_size = 1 << 40
 
 
-async def _multipart(request: Request, max_bytes: int) -> Form:
+async def _multipart(request: Request, max_bytes: int, received: Callable[[int], None]) -> Form:
     parser = _InMemory(
         request.headers,
-        _bounded(request, max_bytes),
+        _bounded(request, max_bytes, received),
         max_files=MAX_IMAGES,
         max_fields=MAX_FIELDS,
         max_part_size=max_bytes,
@@ -183,18 +202,21 @@ def _from_json(data: Any) -> Form:
     )
 
 
-async def _bounded(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """The body in parts. A body that is too large is read to some length, so that the client sees the answer."""
-    problem = Problem(413, f"the request is too large: this server accepts {max_bytes / 2**20:g} MiB")
+async def _bounded(
+    request: Request, max_bytes: int, received: Callable[[int], None]
+) -> AsyncGenerator[bytes, None]:
+    """The body in parts."""
     size = 0
     async for part in request.stream():
         size += len(part)
-        if size <= max_bytes:
-            yield part
-        elif size > 8 * max_bytes:
-            break
-    if size > max_bytes:
-        raise problem
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        received(size)
+        yield part
+
+
+def _too_large(max_bytes: int) -> Problem:
+    return Problem(413, f"the request is too large: this server accepts {max_bytes / 2**20:g} MiB")
 
 
 def _json(text: str | bytes, what: str) -> Any:

@@ -79,10 +79,11 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         400: "The request cannot be understood, or an image cannot be read.",
         401: "The token is missing or wrong.",
         403: "The Host header names another machine, or a web page of another origin sent the request.",
+        408: "The request arrived too slowly.",
         413: "Too many bytes, or too many pixels.",
         415: "Neither a multipart form nor JSON.",
-        429: "The queue is full; Retry-After says when to try again.",
-        503: "The server is shutting down.",
+        429: "The queue is full, or holds this client's share; Retry-After says when to try again.",
+        503: "The server is shutting down, or has too many connections; Retry-After says when to try again.",
         504: "No answer within the time limit.",
     }.items()
 }

@@ -15,7 +15,9 @@ import uvicorn
 from visprog.errors import ConfigError
 
 from .app import Service, create_app
+from .connections import bounded_connections
 from .guard import Guard, check_token, hosts_of
+from .shares import Shares
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -48,7 +50,13 @@ def url_of(bound: socket.socket) -> str:
 
 
 def serve(
-    service: Service, bound: socket.socket, host: str, token: str | None, ready: Callable[[], None]
+    service: Service,
+    bound: socket.socket,
+    host: str,
+    token: str | None,
+    ready: Callable[[], None],
+    connections: Shares,
+    proxies: frozenset[str] = frozenset(),
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -60,6 +68,8 @@ def serve(
         host: Address as the user wrote it.
         token: Token that clients must send; None for no token.
         ready: Called when the server accepts requests.
+        connections: Connections that may be open.
+        proxies: Addresses of the proxies in front of the server, which name the client in `X-Forwarded-For`.
 
     Raises:
         ConfigError: The address needs a token.
@@ -67,13 +77,15 @@ def serve(
     guard = Guard(create_app(service), check_token(token, host), hosts_of(host))
     config = uvicorn.Config(
         guard,
-        http="h11",
+        http=bounded_connections(service.limits, connections, proxies),
+        ws="none",
         loop="asyncio",
         lifespan="off",
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=sorted(proxies),
     )
     asyncio.run(_serve(_Server(config), service, bound, ready))
     if service.queue.running:  # work past its time limit, already answered with 504: threads cannot be ended
@@ -87,14 +99,14 @@ async def _serve(server: _Server, service: Service, bound: socket.socket, ready:
     def stop() -> None:
         if service.queue.closed:
             os._exit(128 + signal.SIGTERM)
-        service.queue.close()
+        service.close()
 
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     await loop.run_in_executor(None, service.agent.sandbox.warm)
-    service.ready = True
+    service.readiness.started = True
     ready()
     emptied = asyncio.create_task(service.queue.wait_until_empty())
     await asyncio.wait({serving, emptied}, return_when=asyncio.FIRST_COMPLETED)

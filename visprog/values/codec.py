@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..report import markup
 from ..report.figures import COLORS, CROP_SIDE, DrawnValue, draw, encode
-from ..report.forms import Data, one_line, type_of
+from ..report.forms import Data, one_line, plain_words, type_of
 from .evidence import (
     circle_words,
     draw_circle,
@@ -588,19 +588,13 @@ def show(value: Any) -> str:
     kind = kind_of(type(value))
     if kind is not None and kind.show is not None:
         return kind.show(value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:g}" if abs(value) < 1e-3 else f"{round(value, 3):g}"
-    if isinstance(value, str | list | tuple | dict) and not value:
-        return "nothing"
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple) and value:
         return ", ".join(show(v) for v in value)
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value:
         return ", ".join(f"{k}: {show(v)}" for k, v in value.items())
     if isinstance(value, Located):
         return f"{type(value).__name__.lower()} at {_corners(value.box)}"
-    return str(value)
+    return plain_words(value)
 
 
 def words(value: Any) -> str:

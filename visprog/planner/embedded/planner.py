@@ -105,6 +105,16 @@ class EmbeddedPlanner:
         self.folder = str(folder or "")
         self.sure = sure
 
+    def load(self) -> None:
+        """Load the weights and the words, which the first plan would load otherwise.
+
+        Raises:
+            PlannerError: the weights are not there.
+        """
+        _load(self.folder)
+        load_words(self.folder)
+        _english()
+
     def plan(self, request: PlanRequest, *, failed: Step | None = None, n: int = 1) -> list[Plan]:
         """The most likely program, or up to `n` of them; others than the one that `failed`.
 

@@ -16,10 +16,10 @@ from visprog.files.archives import (
     read_member,
     spellings,
 )
+from visprog.files.endings import IMAGE_ENDINGS
 from visprog.files.limits import limits
 from visprog.files.plain_text import decode_text
 from visprog.files.reading import read_file
-from visprog.values.endings import IMAGE_ENDINGS
 
 from .samples import BadSample, DataError
 

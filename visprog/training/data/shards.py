@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
+from visprog.files.endings import IMAGE_ENDINGS
 from visprog.files.limits import limits
 from visprog.files.plain_text import decode_text, parse_json
 from visprog.files.writing import open_regular
-from visprog.values.endings import IMAGE_ENDINGS
 
 from .samples import BadSample, DataError, Pair, decode
 

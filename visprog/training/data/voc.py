@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
+from visprog.files.endings import IMAGE_ENDINGS
 from visprog.files.limits import limits
 from visprog.files.plain_text import split_lines
-from visprog.values.endings import IMAGE_ENDINGS
 
 from .detections import AnnotatedObject, Annotation, Detections
 from .files import Files, join

@@ -1,0 +1,74 @@
+"""The settings in force, with the changes of the command line. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..agent import Agent
+    from ..config import Config
+    from ..registry import Registry
+
+
+def load_settings(
+    path: Path | None,
+    tools: Sequence[str] | None = None,
+    backends: Sequence[str] | None = None,
+    **given: Any,
+) -> Config:
+    """The settings in force, with the changes of the command line."""
+    from ..config import Config
+    from ..files.limits import use_limits
+
+    config = Config.load(path)
+    for text in backends or ():
+        config = config.with_backend(text)
+    given = {name: value for name, value in given.items() if value}
+    config = replace(config, extra_tools=(*config.extra_tools, *(tools or ())), **given)
+    use_limits(config.limits)
+    _import_from_here(config)
+    return config
+
+
+def registry_in_force(settings: Config) -> Registry:
+    """The tools with what the backends in force can see, as planners and the check get them."""
+    from ..registry import chosen_registry
+    from ..runtime.host import Host
+
+    return Host(chosen_registry(settings), settings).in_force
+
+
+def _import_from_here(config: Config) -> None:
+    """Make modules of the working folder importable, if the settings name tools or backends that are not built in.
+
+    The folder comes last on the path: a file in it never replaces an installed module.
+    """
+    from ..registry import default_registry
+
+    def built_in(name: str, backend: str) -> bool:
+        return not backend or name not in (tools := default_registry()) or backend in tools[name].backends
+
+    chosen = ((name, each.backend) for name, each in config.tools.items())
+    named = bool(config.extra_tools) or not all(built_in(name, backend) for name, backend in chosen)
+    if named and "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
+def open_agent(
+    planner: str | None = None,
+    config: Path | None = None,
+    tools: Sequence[str] | None = None,
+    backends: Sequence[str] | None = None,
+    record: Path | None = None,
+    replay: Path | None = None,
+    **settings: Any,
+) -> Agent:
+    """An agent with the settings in force and the changes of the command line."""
+    from ..agent import Agent
+
+    return Agent(planner, load_settings(config, tools, backends, **settings), record=record, replay=replay)
