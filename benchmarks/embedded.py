@@ -28,7 +28,7 @@ import numpy as np
 from shifted_scenes import SHIFTS, View, views
 
 from visprog import Agent
-from visprog.errors import Refused
+from visprog.errors import Refused, ToolError
 from visprog.models import WEIGHTS
 from visprog.scenes import COLORS, SHAPES, Scenes
 from visprog.scenes.objects import OPPOSITE
@@ -106,14 +106,14 @@ def mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-def answers(backend: Any, calls: list[dict[str, Any]]) -> list[Any]:
+def answers(backend: Any, calls: list[dict[str, Any]], refusal: type[ToolError] = Refused) -> list[Any]:
     """What a backend answers, 64 calls at a time; None for a refusal. Raises the first other error that it gives in the
     place of an answer."""
     found = [answer for at in range(0, len(calls), 64) for answer in backend(calls[at : at + 64])]
     for answer in found:
-        if isinstance(answer, Exception) and not isinstance(answer, Refused):
+        if isinstance(answer, Exception) and not isinstance(answer, refusal):
             raise answer
-    return [None if isinstance(answer, Refused) else answer for answer in found]
+    return [None if isinstance(answer, refusal) else answer for answer in found]
 
 
 def compared(said: Sequence[Any], truth: Sequence[Any]) -> Result:
@@ -173,9 +173,8 @@ def segment(test: Test) -> dict[str, Result]:
     by_box: list[float | None] = []
     for view in test.views():
         masks = torch.from_numpy(view.masks)
-        found = answers(
-            segmenter, [{"image": view.image, "region": view.region(i)} for i in range(len(masks))]
-        )
+        calls = [{"image": view.image, "region": view.region(i)} for i in range(len(masks))]
+        found = answers(segmenter, calls, ToolError)  # which says that it sees nothing in a box
         for answer, mask in zip(found, masks, strict=True):
             drawn = None if answer is None else torch.from_numpy(answer.mask.within(view.image.box))
             by_box.append(None if drawn is None else mask_iou(drawn[None], mask[None]).item())

@@ -132,7 +132,8 @@ def darkened(scene: Scene, rng: random.Random) -> tuple[Pixels, Masks]:
 
 
 def brightened(scene: Scene, rng: random.Random) -> tuple[Pixels, Masks]:
-    return _scaled(scene.pixels, rng.uniform(1.3, 2)), scene.masks
+    """So much that light colours are lost, but no more: under more light, orange is yellow."""
+    return _scaled(scene.pixels, rng.uniform(1.1, 1.4)), scene.masks
 
 
 def paled(scene: Scene, rng: random.Random) -> tuple[Pixels, Masks]:
@@ -148,7 +149,7 @@ SHIFTS: dict[str, Shift] = {
     "very-wide": Shift("4:1 or 1:4", partial(elongated, ratio=4.0)),
     "photo": Shift("a photograph behind, half of them faded", as_drawn, photos=True),
     "dark": Shift("night, or 20 to 60 % of the light", darkened),
-    "bright": Shift("130 to 200 % of the light", brightened),
+    "bright": Shift("110 to 140 % of the light", brightened),
     "pale": Shift("25 to 60 % of the contrast", paled),
     "many": Shift("six to eight objects", as_drawn, objects=(6, 8)),
 }  # fmt: skip
