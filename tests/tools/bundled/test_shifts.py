@@ -49,7 +49,7 @@ def test_few_answers_are_wrong_and_not_refused(results: Any, shift: str) -> None
 
 
 def test_what_was_never_taught_is_refused(results: Any) -> None:
-    assert all(each["refused"] > 0.5 for test in results["photo"].values() for each in test.values())
+    assert all(each["refused"] > 0.3 for test in results["photo"].values() for each in test.values())
     assert results["many"]["caption"]["all facts right"]["refused"] > 0.7
     assert results["many"]["detect"]["counts right"]["refused"] < 0.3
     assert results["dark"]["detect"]["counts right"]["refused"] > 0.6
