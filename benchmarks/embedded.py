@@ -31,6 +31,7 @@ from visprog import Agent
 from visprog.errors import Refused, ToolError
 from visprog.models import WEIGHTS
 from visprog.scenes import COLORS, SHAPES, Scenes
+from visprog.scenes.background import NoPhotographs
 from visprog.scenes.objects import OPPOSITE
 from visprog.scenes.wordings import QUESTION_TYPES
 from visprog.tools.backends._gate import to_view
@@ -85,13 +86,13 @@ class Result:
     """How a model answers questions of one kind.
 
     Attributes:
-        score: Of those that it answers.
         refused: Share of all.
-        wrong: Share of all that it answers, and wrong.
+        score: Of those that it answers; NaN if it answers none.
+        wrong: Share of all that it answers, and wrong; NaN of a score that no answer has by itself.
     """
 
-    score: float
     refused: float
+    score: float
     wrong: float = float("nan")
 
 
@@ -99,7 +100,7 @@ def result(values: Sequence[float | None], minimum: float = 1.0) -> Result:
     """The result of answers, each 0 to 1, or None if it is a refusal; below the minimum they are wrong."""
     answered = [value for value in values if value is not None]
     wrong = sum(value < minimum for value in answered)
-    return Result(mean(answered), 1 - len(answered) / max(len(values), 1), wrong / max(len(values), 1))
+    return Result(1 - len(answered) / max(len(values), 1), mean(answered), wrong / max(len(values), 1))
 
 
 def mean(values: Sequence[float]) -> float:
@@ -157,7 +158,7 @@ def detect(test: Test) -> dict[str, Result]:
                 found.append(ScoredBoxes(boxes, np.array([r.score for r in regions]), truth))
     counted = result(counts)
     precision = average_precision(found) if found else float("nan")
-    return {"AP50": Result(precision, counted.refused), "counts right": counted}
+    return {"AP50": Result(counted.refused, precision), "counts right": counted}
 
 
 def segment(test: Test) -> dict[str, Result]:
@@ -303,7 +304,7 @@ def main() -> None:
         action="append",
         default=[],
         choices=(*SHIFTS, "all"),
-        help="; ".join(f"{name}: {shift.images}" for name, shift in SHIFTS.items()),
+        help="; ".join(f"{name}: {shift.images}" for name, shift in SHIFTS.items()).replace("%", "%%"),
     )
     parser.add_argument("--photos", type=Path, help="folder of photographs for --shift photo")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -316,20 +317,22 @@ def main() -> None:
             parser.error(f"{min(unshifted)} has no shifts: choose of {', '.join(TESTS)}")
         for shift in SHIFTS if "all" in arguments.shift else dict.fromkeys(arguments.shift):
             if SHIFTS[shift].photos and arguments.photos is None:
-                print(
-                    f"--shift {shift} is left out: give a folder of photographs by --photos", file=sys.stderr
-                )
+                why = f"--shift {shift} is left out: give a folder of photographs by --photos"
+                print(why, file=sys.stderr)
                 continue
-            test = Test(SPLITS, arguments.count, arguments.size, shift, arguments.photos)
+            test, results[shift] = Test(SPLITS, arguments.count, arguments.size, shift, arguments.photos), {}
             for name in arguments.tests or TESTS:
-                found = TESTS[name](test)
-                results.setdefault(shift, {})[name] = {title: asdict(each) for title, each in found.items()}
+                try:
+                    found = TESTS[name](test)
+                except NoPhotographs as error:
+                    parser.error(str(error))
+                results[shift][name] = {
+                    title: {key: None if np.isnan(value) else value for key, value in asdict(each).items()}
+                    for title, each in found.items()
+                }  # JSON has no NaN
                 for title, each in {} if arguments.json else found.items():
-                    print(
-                        f"{shift:<10} {name:<10} {title:<16} refused {each.refused:6.3f}   score {each.score:6.3f}   "
-                        f"wrong {each.wrong:6.3f}",
-                        flush=True,
-                    )
+                    shares = "   ".join(f"{key} {value:6.3f}" for key, value in asdict(each).items())
+                    print(f"{shift:<10} {name:<10} {title:<16} {shares}", flush=True)
     else:
         for name in arguments.tests or known:
             results[name] = usual(name, arguments.count, arguments.size)
