@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
@@ -31,12 +31,14 @@ class PlanRequest:
         images: Number of images that the program is given.
         returns: Type that the answer must have (`bool`, `list[Region]`, …); None for any.
         registry: The tools that the program may call; by default the installed ones.
+        expect: Called with the name of a tool as soon as the program will probably call it, which may then get ready.
     """
 
     question: str
     images: int = 1
     returns: Any = None
     registry: Registry = field(default_factory=_default_registry, repr=False)
+    expect: Callable[[str], None] = field(default=lambda name: None, repr=False, compare=False)
 
     @property
     def inputs(self) -> Inputs:

@@ -5,6 +5,7 @@ Programs of many runs share one host. Each run of a program is a `Run`, with its
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -180,6 +181,19 @@ class Host:
                     backend, self.traffic, max_batch, getattr(backend, "at_once", 1)
                 )
             return self._batchers[tool]
+
+    def prepare(self, name: str) -> None:
+        """Let the process of a tool load in the background what a call of the tool needs: it will probably be called.
+
+        Does nothing for a tool that works in this process. Whatever is wrong, the call says.
+        """
+        tool = self.registry.get(name)
+        if tool is None or tool.pure or self.recording is not None:
+            return
+        with contextlib.suppress(Exception):
+            backend = self.batcher(tool).backend
+            if isinstance(backend, InProcess):
+                backend.prepare()
 
     def batches(self) -> dict[str, dict[int, int]]:
         """Number of batches per size, for each model-backed tool that was called."""

@@ -74,7 +74,7 @@ class DecoderProcesses:
 
     def start(self) -> None:
         """Start a process in the background, if there is none."""
-        self.pool.start(self.group)
+        self.pool.prepare(self.group)
 
     def __call__(self, kind: Kind, data: bytes, name: str, max_pixels: int) -> Any:
         import PIL.Image

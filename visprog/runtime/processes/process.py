@@ -104,6 +104,11 @@ class Work:
     tool: str
     options: tuple[tuple[str, Any], ...]
 
+    @property
+    def message(self) -> list[Any]:
+        """As it stands in a message."""
+        return [self.number, self.backend, self.tool, self.options]
+
 
 class ToolProcess:
     """A process that runs tools. It starts at once, and is ready when `wait` returns.
@@ -114,7 +119,7 @@ class ToolProcess:
 
     Attributes:
         how: Which mechanisms of confinement took hold.
-        loaded: Numbers of the work that it has done.
+        loaded: Numbers of the work that it has done, or was told to load.
         idle_since: Time of `time.monotonic` since which it works for nobody.
 
     Raises:
@@ -191,6 +196,16 @@ class ToolProcess:
         self.how = how if isinstance(how, dict) else {}
         self._ready = True
 
+    def load(self, work: Work) -> None:
+        """Let it load what a piece of work needs, and do not wait for it, nor for the process itself.
+
+        A call that comes meanwhile waits. What cannot be loaded is an error of the first call, as it is without this.
+        """
+        if work.number not in self.loaded:
+            with contextlib.suppress(Closed):  # who calls it finds it gone
+                self._channel.send({"op": "load", "work": work.message})
+                self.loaded.add(work.number)
+
     def run(self, work: Work, calls: list[dict[str, Any]]) -> list[Any]:
         """Results of a batch; an exception in the place of each that failed.
 
@@ -204,7 +219,7 @@ class ToolProcess:
             form, body = self._transfer.pack(calls)
             head = {
                 "op": "run",
-                "work": [work.number, work.backend, work.tool, work.options],
+                "work": work.message,
                 "calls": form,
                 "cut_off": self._cut_off,
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -64,19 +65,34 @@ class ToolServer:
             assert message is not None
             if self.transfer.take(message):
                 continue
-            if message.head["op"] != "run":
-                return message
-            self._answer(message)
+            match message.head["op"]:
+                case "run":
+                    self._answer(message)
+                case "load":
+                    self._load(message)
+                case _:
+                    return message
+
+    def _work(self, message: Message) -> tuple[Callable[..., Any], Tool | None]:
+        number, name, tool, options = message.head["work"]
+        if number not in self._works:
+            self._works[number] = _made(name, tool, options)
+        return self._works[number]
+
+    def _load(self, message: Message) -> None:
+        """Load what a call would load. Whatever fails here fails again in the call, and says so."""
+        with contextlib.suppress(Exception):
+            backend, _ = self._work(message)
+            load = getattr(backend, "load", None)
+            if load is not None:
+                load()
 
     def _answer(self, message: Message) -> None:
-        number, name, tool, options = message.head["work"]
         try:
-            if number not in self._works:
-                self._works[number] = _load(name, tool, options)
+            backend, declared = self._work(message)
         except Exception as error:
             self.channel.send({"op": "unavailable", "error": packed_error(error)})
             return
-        backend, declared = self._works[number]
         calls = self.transfer.unpack(message.head["calls"], message.body)
         token = through_host.set(self._call_host)
         with cautions() as collected:
@@ -116,7 +132,7 @@ class ToolServer:
         return self.transfer.unpack(answer.head["value"], answer.body)
 
 
-def _load(name: str, tool: str, options: list[list[Any]]) -> tuple[Callable[..., Any], Tool | None]:
+def _made(name: str, tool: str, options: list[list[Any]]) -> tuple[Callable[..., Any], Tool | None]:
     """A backend or plain function, and the tool whose result it gives, where that can be imported too."""
     declared = find(tool) if tool else None
     if not isinstance(declared, Tool):
