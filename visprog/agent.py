@@ -338,7 +338,7 @@ class Agent:
         with contextlib.suppress(
             Exception
         ):  # whatever fails here fails again where it is needed, and says so
-            self.host.loader.start()
+            self.host.start()
             self.sandbox.start()
             _ = self.host.in_force
             load = getattr(self.planner, "load", None)

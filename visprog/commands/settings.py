@@ -48,9 +48,10 @@ def _import_from_here(config: Config) -> None:
 
     The folder comes last on the path: a file in it never replaces an installed module.
     """
-    from ..registry import default_registry
 
     def built_in(name: str, backend: str) -> bool:
+        from ..registry import default_registry  # slow to import
+
         return not backend or name not in (tools := default_registry()) or backend in tools[name].backends
 
     chosen = ((name, each.backend) for name, each in config.tools.items())
@@ -68,7 +69,17 @@ def open_agent(
     replay: Path | None = None,
     **settings: Any,
 ) -> Agent:
-    """An agent with the settings in force and the changes of the command line."""
+    """An agent with the settings in force and the changes of the command line, which is to run programs on images.
+
+    Its processes get ready while the rest is imported.
+    """
+    from ..runtime.processes.launch import DECODER, NATIVE, launch_early
+
+    loaded = load_settings(config, tools, backends, **settings)
+    if not loaded.in_process:
+        launch_early(DECODER)
     from ..agent import Agent
 
-    return Agent(planner, load_settings(config, tools, backends, **settings), record=record, replay=replay)
+    if not loaded.in_process:
+        launch_early(NATIVE)
+    return Agent(planner, loaded, record=record, replay=replay)

@@ -45,7 +45,7 @@ from .call import Call
 from .events import CallEnded, CallStarted, Emitter
 from .new_pixels import NewPixels
 from .processes.decoder import DECODERS
-from .processes.pool import PROCESSES, InProcess, ToolProcesses
+from .processes.pool import NATIVE, PROCESSES, InProcess, ToolProcesses
 from .summary import summary
 
 if TYPE_CHECKING:
@@ -181,6 +181,13 @@ class Host:
                     backend, self.traffic, max_batch, getattr(backend, "at_once", 1)
                 )
             return self._batchers[tool]
+
+    def start(self) -> None:
+        """Start in the background what most questions need: the process of plain functions, which imports them."""
+        self.loader.start()
+        for name, tool in self.registry.called.items():
+            if not tool.backends and self.process_of(tool) == NATIVE:
+                self.prepare(name)
 
     def prepare(self, name: str) -> None:
         """Let the process of a tool load in the background what a call of the tool needs: it will probably be called.

@@ -14,8 +14,9 @@ from tests.small_tools import picture
 from visprog.config import Config
 from visprog.registry import default_registry
 from visprog.runtime.host import Host
+from visprog.runtime.processes.launch import Confinement
 from visprog.runtime.processes.pool import ToolProcesses
-from visprog.runtime.processes.process import Confinement, Memory, ToolProcess, Work
+from visprog.runtime.processes.process import Memory, ToolProcess, Work
 from visprog.values import Box, Image
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are confined on Linux")

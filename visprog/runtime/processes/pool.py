@@ -25,8 +25,9 @@ from ...registry import Backend, BackendLoader
 from ...registry.loader import Options, PlainFunction, PlainTool
 from ...values.codec import fingerprint
 from ..batcher import OutOfTime, is_given_up, waiting_for_others
+from .launch import Confinement
 from .names import name_of
-from .process import CannotImport, Confinement, Crashed, Memory, ToolProcess, Work
+from .process import CannotImport, Crashed, Memory, ToolProcess, Work
 
 log = logging.getLogger(__name__)
 
