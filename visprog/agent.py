@@ -176,7 +176,7 @@ class Agent:
         started = time.perf_counter()
         _check_question(question)
         returns = answer_type(returns)
-        with self._getting_ready():
+        with self._getting_ready(question):
             opened = self._open(images)
         if not opened:
             raise VisprogError("give at least one image to ask about")
@@ -321,25 +321,28 @@ class Agent:
     # -- how it is done --------------------------------------------------------------------------
 
     @contextmanager
-    def _getting_ready(self) -> Iterator[None]:
+    def _getting_ready(self, question: str) -> Iterator[None]:
         """Load the planner, at the first question, while another process decodes the images."""
         if self._is_ready:
             yield
             return
         self._is_ready = True
-        thread = threading.Thread(target=self._get_ready, daemon=True)
+        thread = threading.Thread(target=self._get_ready, args=(question,), daemon=True)
         thread.start()
         try:
             yield
         finally:
             thread.join()
 
-    def _get_ready(self) -> None:
+    def _get_ready(self, question: str) -> None:
         with contextlib.suppress(
             Exception
         ):  # whatever fails here fails again where it is needed, and says so
-            self.host.start()
             self.sandbox.start()
+            self.host.start()
+            likely = getattr(self.planner, "likely", None)
+            if likely is not None:
+                self.host.start(likely(question))
             _ = self.host.in_force
             load = getattr(self.planner, "load", None)
             if load is not None:

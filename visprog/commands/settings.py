@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -76,10 +77,14 @@ def open_agent(
     from ..runtime.processes.launch import DECODER, NATIVE, launch_early
 
     loaded = load_settings(config, tools, backends, **settings)
-    if not loaded.in_process:
-        launch_early(DECODER)
-    from ..agent import Agent
+    gc.disable()  # what is imported stays
+    try:
+        if not loaded.in_process:
+            launch_early(DECODER)
+        from ..agent import Agent
 
-    if not loaded.in_process:
-        launch_early(NATIVE)
-    return Agent(planner, loaded, record=record, replay=replay)
+        if not loaded.in_process:
+            launch_early(NATIVE)
+        return Agent(planner, loaded, record=record, replay=replay)
+    finally:
+        gc.enable()

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -182,11 +182,16 @@ class Host:
                 )
             return self._batchers[tool]
 
-    def start(self) -> None:
-        """Start in the background what most questions need: the process of plain functions, which imports them."""
+    def start(self, likely: Container[str] = ()) -> None:
+        """Start in the background the process of plain functions, which imports them.
+
+        Args:
+            likely: Tools that may be called. Those that work in that process are loaded too.
+        """
         self.loader.start()
-        for name, tool in self.registry.called.items():
-            if not tool.backends and self.process_of(tool) == NATIVE:
+        called = self.registry.called
+        for name in sorted(called, key=lambda name: bool(called[name].backends)):
+            if (name in likely or not called[name].backends) and self.process_of(called[name]) == NATIVE:
                 self.prepare(name)
 
     def prepare(self, name: str) -> None:

@@ -122,6 +122,12 @@ class EmbeddedPlanner:
         _english()
         lexicon()
 
+    def likely(self, question: str) -> frozenset[str]:
+        """What the words of a question may ask for, tools among it: known before there is a program."""
+        words = (word for word, _, _ in normalize(question[:MAX_QUESTION]))
+        text = " ".join(word for word in words if not lexicon().function.fullmatch(word))
+        return frozenset().union(*(e.means for e in lexicon().entries if e.words.search(text)))
+
     def plan(self, request: PlanRequest, *, failed: Step | None = None, n: int = 1) -> list[Plan]:
         """The most likely program, or up to `n` of them; others than the one that `failed`.
 

@@ -19,7 +19,8 @@ from typing import Any
 from ...errors import ToolError
 
 _BOOT = """
-import json, sys
+import gc, json, sys
+gc.disable()  # what is imported stays
 descriptor, sys.path[:], only, confined = json.loads(sys.argv.pop())
 from visprog.sandbox import confine_tools
 if only:

@@ -121,7 +121,9 @@ class ProcessPool:
         with self._changed:
             if self._owner == os.getpid():
                 for process in self._all:
-                    process.end("the host ended")
+                    process.stop("the host ended")  # all of them, before one is waited for
+                for process in self._all:
+                    process.end()
             self._all, self._idle, self._count = set(), {}, {}
             self._owner = os.getpid()
             self._changed.notify_all()

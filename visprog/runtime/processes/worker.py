@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import socket
 import threading
@@ -32,6 +33,8 @@ def main(descriptor: int, how: dict[str, Any]) -> None:
         descriptor: Of the socket to the host.
         how: Which mechanisms of confinement took hold.
     """
+    gc.freeze()
+    gc.enable()
     os.dup2(2, 1)  # what tools print must not get among the output of a command
     threading.Thread(target=_end_with_host, args=(os.getppid(),), daemon=True).start()
     server = ToolServer(Channel(socket.socket(fileno=descriptor)))
