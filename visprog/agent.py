@@ -227,6 +227,8 @@ class Agent:
         started = time.perf_counter()
         returns = answer_type(returns)
         plan = self._given(program, returns)
+        for name in Program.parse(plan.program).called:
+            self.host.prepare(name)
         opened = self._open(images)
         emit = emitter_of(on_event)
         if emit is not None:

@@ -97,7 +97,7 @@ class Program:
 
     @cached_property
     def called(self) -> tuple[str, ...]:
-        """Names of the functions that it calls, each once."""
+        """Names of the functions that it calls, each once, in no order."""
         calls = (node.func for node in ast.walk(self.tree) if isinstance(node, ast.Call))
         return tuple(dict.fromkeys(function.id for function in calls if isinstance(function, ast.Name)))
 

@@ -75,7 +75,7 @@ def test_the_network_is_open_until_a_model_is_loaded(attempt: Any, tmp_path: Pat
 def test_the_folder_of_a_process_goes_with_it(attempt: Any) -> None:
     process = ToolProcess(Memory(1 << 40, 1 << 40), Confinement())
     process.wait()
-    folder = Path(process._folder)
+    folder = Path(process._launched.folder)
     assert folder.is_dir()
     process.close()
     assert not folder.exists()

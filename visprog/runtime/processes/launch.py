@@ -127,8 +127,10 @@ _early: dict[Confinement | None, Launched] = {}
 
 @atexit.register
 def _end_early() -> None:
-    for each in _early.values():
-        each.kill()
+    while _early:
+        _, launched = _early.popitem()
+        launched.socket.close()
+        launched.kill()
 
 
 def _rules(confinement: Confinement | None, folder: str) -> tuple[str, dict[str, Any]]:

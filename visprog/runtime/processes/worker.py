@@ -83,12 +83,15 @@ class ToolServer:
         return self._works[number]
 
     def _load(self, message: Message) -> None:
-        """Load what a call would load. Whatever fails here fails again in the call, and says so."""
+        """Load what a call would load, weights in another thread: the calls of other tools do not wait for them.
+
+        Whatever fails here fails again in the call, and says so.
+        """
         with contextlib.suppress(Exception):
             backend, _ = self._work(message)
             load = getattr(backend, "load", None)
             if load is not None:
-                load()
+                threading.Thread(target=_quietly, args=(load,), daemon=True).start()
 
     def _answer(self, message: Message) -> None:
         try:
@@ -133,6 +136,11 @@ class ToolServer:
         if "error" in answer.head:
             raise unpacked_error(answer.head["error"])
         return self.transfer.unpack(answer.head["value"], answer.body)
+
+
+def _quietly(load: Callable[[], None]) -> None:
+    with contextlib.suppress(Exception):
+        load()
 
 
 def _made(name: str, tool: str, options: list[list[Any]]) -> tuple[Callable[..., Any], Tool | None]:
