@@ -81,6 +81,7 @@ def open_agent(
     try:
         if not loaded.in_process:
             launch_early(DECODER)
+        _import_numpy()
         from ..agent import Agent
 
         if not loaded.in_process:
@@ -88,3 +89,14 @@ def open_agent(
         return Agent(planner, loaded, record=record, replay=replay)
     finally:
         gc.enable()
+
+
+def _import_numpy() -> None:
+    """Import NumPy on one thread: the matrices of the planner are so small that more would wait for each other."""
+    name = "OPENBLAS_NUM_THREADS"
+    chosen = name in os.environ
+    os.environ.setdefault(name, "1")  # read when it is loaded
+    import numpy  # noqa: F401
+
+    if not chosen:  # it is not for other processes
+        del os.environ[name]

@@ -147,6 +147,8 @@ def _environment(confinement: Confinement | None, folder: str) -> dict[str, str]
     found = {**os.environ, "TMPDIR": folder}
     if confinement is not None and confinement.only:  # threads before it is confined would not be
         found |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    if confinement == NATIVE:  # its matrices are small: threads would do nothing but wait for each other
+        found.setdefault("OPENBLAS_NUM_THREADS", "1")
     if confinement is None:
         return found
     return {key: value for key, value in found.items() if confinement.network or not _SECRET.search(key)}
