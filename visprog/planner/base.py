@@ -122,7 +122,8 @@ class Planner(Protocol):
 
     `plan` may be called from several threads at once. A planner that knows no better than its first program sets
     `mends_refusals = False`: it is then not asked for another if a tool refused, or found nothing to choose from;
-    see `mends_refusals`.
+    see `mends_refusals`. Optional are `load()`, which loads what the first plan needs, and `likely(question)`, which
+    names tools that a question may need before there is a program; both are called once, before the first plan.
     """
 
     @property
