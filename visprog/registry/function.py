@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import functools
 import inspect
@@ -125,6 +124,7 @@ def finished(value: Any) -> Any:
 
 def _awaited(value: Awaitable[Any]) -> Any:
     """Run a coroutine to its end, in a thread if an event loop (a notebook's) already runs in this one."""
+    import asyncio  # here alone: it is slow to import
 
     async def wait() -> Any:
         return await value

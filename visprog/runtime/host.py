@@ -5,10 +5,11 @@ Programs of many runs share one host. Each run of a program is a `Run`, with its
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -44,7 +45,7 @@ from .call import Call
 from .events import CallEnded, CallStarted, Emitter
 from .new_pixels import NewPixels
 from .processes.decoder import DECODERS
-from .processes.pool import PROCESSES, InProcess, ToolProcesses
+from .processes.pool import NATIVE, PROCESSES, InProcess, ToolProcesses
 from .summary import summary
 
 if TYPE_CHECKING:
@@ -180,6 +181,31 @@ class Host:
                     backend, self.traffic, max_batch, getattr(backend, "at_once", 1)
                 )
             return self._batchers[tool]
+
+    def start(self, likely: Container[str] = ()) -> None:
+        """Start in the background the process of plain functions, which imports them.
+
+        Args:
+            likely: Tools that may be called. Those that work in that process are loaded too.
+        """
+        self.loader.start()
+        called = self.registry.called
+        for name in sorted(called, key=lambda name: bool(called[name].backends)):
+            if (name in likely or not called[name].backends) and self.process_of(called[name]) == NATIVE:
+                self.prepare(name)
+
+    def prepare(self, name: str) -> None:
+        """Let the process of a tool load in the background what a call of the tool needs: it will probably be called.
+
+        Does nothing for a tool that works in this process. Whatever is wrong, the call says.
+        """
+        tool = self.registry.get(name)
+        if tool is None or tool.pure or self.recording is not None:
+            return
+        with contextlib.suppress(Exception):
+            backend = self.batcher(tool).backend
+            if isinstance(backend, InProcess):
+                backend.prepare()
 
     def batches(self) -> dict[str, dict[int, int]]:
         """Number of batches per size, for each model-backed tool that was called."""
