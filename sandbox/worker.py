@@ -24,7 +24,7 @@ from . import engine as engines
 from .checker import check
 from .engine import FILENAME, Namespace, Refused
 from .guards import ToolError
-from .library import Library, load
+from .library import Library, load, methods_of
 from .limits import Limits
 from .protocol import HEADER, MAX_KEYWORDS, VERSION, Codec, TooLarge, pack, readable, unpack
 
@@ -165,24 +165,31 @@ class Worker:
             self._end(self._error(error))
 
     def _namespace(self, message: dict[str, Any]) -> Namespace:
-        inputs = {name: self._codec.decode(wire) for name, wire in message["inputs"].items()}
         kinds = {cls.__name__: cls for cls, _ in self._codec.kinds}
+        functions = [name for name in message["tools"] if "." not in name]
+        methods = methods_of(message["tools"])
+        for owner, names in methods.items():
+            for method in names:
+                setattr(kinds[owner], method, self._tool(f"{owner}.{method}"))
+        inputs = {name: self._codec.decode(wire) for name, wire in message["inputs"].items()}
         names = {**self._library.names, **kinds}
-        attributes: dict[type, Sequence[str]] = dict(self._codec.kinds)
+        attributes: dict[type, Sequence[str]] = {
+            cls: (*names, *methods.get(cls.__name__, ())) for cls, names in self._codec.kinds
+        }
         attributes.update({kind.cls: kind.attributes for kind in self._library.types})
         attributes.update({error: ("args",) for error in self._library.errors})
         if self._checked:
             found = check(
                 message["source"],
                 {*inputs, *kinds},
-                tools=message["tools"],
-                attributes=[name for _, names in self._codec.kinds for name in names],
+                tools=functions,
+                attributes=[name for cls in kinds.values() for name in attributes[cls]],
                 library=self._library,
                 limits=self._limits,
             )
             if found:
                 raise Refused(found)
-        tools = {name: self._tool(name) for name in message["tools"]}
+        tools = {name: self._tool(name) for name in functions}
         return Namespace(inputs, tools, names, attributes, self._write, self._stop, self._limits)
 
     # --- tools ---

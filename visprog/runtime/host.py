@@ -33,6 +33,7 @@ from ..errors import (
 )
 from ..registry import BACKENDS, BackendLoader, Registry, Tool, backend_options, cautions, through_host
 from ..registry.loader import PlainFunction
+from ..registry.methods import method_tools, without_owner
 from ..registry.sees import NOT_SAID, Sees
 from ..registry.types import Unfit, coerce, render
 from ..values.codec import fingerprint
@@ -256,7 +257,7 @@ class Run:
 
     def tools(self) -> dict[str, Callable[..., Any]]:
         """The callables that the sandbox gives to the program."""
-        return {name: self._caller(tool) for name, tool in self.host.registry.called.items()}
+        return {name: self._caller(tool) for name, tool in {**self.host.registry.called, **method_tools()}.items()}
 
     def _caller(self, tool: Tool) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -309,7 +310,7 @@ class Run:
         finally:
             call = Call(
                 tool=tool.name,
-                arguments=arguments,
+                arguments=without_owner(tool, arguments),
                 result=None if error else result,
                 error=readable(error),
                 line=current_line(),
@@ -367,6 +368,8 @@ class Run:
             through_host.reset(other)
 
     def _answer(self, tool: Tool, arguments: dict[str, Any]) -> Any:
+        if tool.name in method_tools():  # a value of this process, and the same result each time
+            return tool.function(**arguments)
         recording = self.host.recording
         if recording is None:
             return self._work(tool, arguments)

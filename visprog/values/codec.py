@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..report import markup
 from ..report.figures import COLORS, CROP_SIDE, DrawnValue, draw, encode
 from ..report.forms import Data, one_line, plain_words, type_of
+from .depth import Depth, as_bytes, depth_words, draw_depth, from_bytes
 from .evidence import (
     circle_words,
     draw_circle,
@@ -265,6 +266,11 @@ PIXELS = Field(
     lambda text, reader: reader.pixels(text),
     key=lambda pixels: (pixels.shape, pixels.tobytes()),
 )
+DEPTHS = Field(
+    {**PIXELS.schema, "description": "PNG of grey levels, (rows, 4 * columns): the bytes of little-endian float32."},
+    lambda values, writer: writer.pixels(as_bytes(values)),
+    lambda text, reader: from_bytes(reader.pixels(text)),
+)
 
 # -- kinds -------------------------------------------------------------------------------------------
 
@@ -307,7 +313,8 @@ class Kind:
         words: How its form reads, as a program would write it; class and box by default.
         show: How a value reads to people; by default as `words` for what has a place, else as `str`.
         drawing: Its form on the image that it lies in; None if it has no place in one.
-        opened: What programs may read of it, if its values stay outside the sandbox: attributes, no methods.
+        opened: Attributes that programs may read of it, if its values stay outside the sandbox.
+        methods: Methods of such values that programs may call; they run outside, as tools do (`registry/methods.py`).
         is_shape: Whether it stands for the region that it covers, where a tool takes a region.
         writer, reader, key: For a form that is not made of attributes of the same names.
     """
@@ -319,6 +326,7 @@ class Kind:
     show: Callable[[Any], str] | None = None
     drawing: Callable[[Data], DrawnValue] | None = None
     opened: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
     is_shape: bool = False
     writer: Callable[[Any, Writer], Data] | None = None
     reader: Callable[[Data, Reader], Any] | None = None
@@ -331,7 +339,7 @@ class Kind:
     @property
     def attributes(self) -> tuple[str, ...]:
         """What programs may read of it, methods included."""
-        return self.opened or ATTRIBUTES.get(self.cls, ())
+        return (*self.opened, *self.methods) or ATTRIBUTES.get(self.cls, ())
 
     def write(self, value: Any, writer: Writer) -> Data:
         """The JSON form of a value."""
@@ -520,6 +528,17 @@ KINDS: dict[str, Kind] = {
             fake=lambda world: Grid(world.count + 1, world.count + 2, world.frame),
             words=lambda d: f"grid of {d['rows']} rows and {d['columns']} columns at {place(d)}",
             drawing=draw_grid,
+        ),
+        Kind(
+            Depth,
+            {"values": DEPTHS, "box": BOX, "metric": Field({"type": "boolean"}), "image": IMAGE},
+            fake=lambda world: Depth(np.zeros((1, 1), np.float32), world.frame, image=world.image and world.image.root),
+            words=depth_words,
+            show=repr,
+            drawing=draw_depth,
+            opened=("box", "metric"),
+            methods=("at",),
+            key=lambda depth: (*depth.key, _image_key(depth.image)),
         ),
         Kind(Located, {}, fake=lambda world: world.box),  # anything that has a place
     )

@@ -13,10 +13,10 @@ from functools import cache
 def describe_values() -> str:
     """Each kind of value as a Python stub, with the attributes and methods that programs may use."""
     from visprog import values
-    from visprog.values.codec import handles
+    from visprog.values.codec import KINDS, handles
     from visprog.values.library import ATTRIBUTES
 
-    kinds = {**ATTRIBUTES, **dict(handles())}
+    kinds = {**ATTRIBUTES, **{cls: KINDS[cls.__name__].attributes for cls, _ in handles()}}
     located = [name for name in ATTRIBUTES[values.Region] if hasattr(values.Located, name)]
     stubs = [_stub(values.Located, "", located)]
     for kind, names in kinds.items():
