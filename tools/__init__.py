@@ -13,6 +13,7 @@ MODULES = (
     "text",
     "crop",
     "color",
+    "depth",
     "shapes",
     "edit",
     "inpaint",

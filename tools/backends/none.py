@@ -78,6 +78,16 @@ class NoInpainter(_NoModel):
     )
 
 
+class NoDepth(_NoModel):
+    """Refuses: distance from the camera takes a model, and none is chosen."""
+
+    model_error = 'depth: a model needs its backend: set backend = "depth-anything" under [tools.depth]'
+    sees = Sees(
+        nothing="no model that measures depth is chosen, so distance from the camera is not known: under [tools.depth] in "
+        'visprog.toml set backend = "depth-anything" (after pip install \'visprog[hf]\')'
+    )
+
+
 class NothingSegmented(_NoModel):
     """Refuses: segmenting everything takes a model, and none is chosen."""
 
