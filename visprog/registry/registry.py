@@ -11,7 +11,9 @@ from typing import Any
 
 from ..errors import ToolDefinitionError, ToolError, close_match
 from ..report import markup
+from ..values.codec import KINDS
 from .declaration import Tool, in_use
+from .types import mentions
 
 
 class Registry(Mapping[str, Tool]):
@@ -72,8 +74,15 @@ class Registry(Mapping[str, Tool]):
 
     @property
     def offered(self) -> Registry:
-        """Without the tools that cannot answer, since no backend that could is in force."""
-        return Registry(t for t in self.values() if not t.sees.nothing)
+        """Without the tools that cannot answer, since no backend that could is in force, and without the helpers of what
+        then cannot be had: a `Depth`, which only tools make."""
+        tools = [t for t in self.values() if not t.sees.nothing]
+        lacking = [
+            kind.cls for kind in KINDS.values() if kind.methods and not any(mentions(t.returns, kind.cls) for t in tools)
+        ]
+        return Registry(
+            t for t in tools if not (t.pure and any(mentions(p.type, cls) for p in t.parameters for cls in lacking))
+        )
 
     @property
     def called(self) -> dict[str, Tool]:
@@ -93,21 +102,20 @@ class Registry(Mapping[str, Tool]):
 
     def prompt(self) -> str:
         """Every tool that can answer as a Python stub: what a planner is shown."""
-        stubs = []
-        for each in self.offered.values():
-            lines = each.description.strip().splitlines()
-            if len(lines) == 1:
-                body = f'    """{lines[0]}"""'
-            else:
-                body = "\n".join(
-                    ['    """' + lines[0], *("    " + x if x else "" for x in lines[1:]), '    """']
-                )
-            stubs.append(f"def {each.signature}:\n{body}")
-        return "\n\n".join(stubs)
+        return "\n\n".join(stub(each, each.description) for each in self.offered.values())
 
     def openai(self) -> list[dict[str, Any]]:
         """All called tools as OpenAI tool descriptions."""
         return [t.openai() for t in self.called.values()]
+
+
+def stub(tool: Tool, description: str) -> str:
+    """A tool as a Python stub with a docstring."""
+    first, *others = description.strip().splitlines()
+    if not others:
+        return f'def {tool.signature}:\n    """{first}"""'
+    lines = [f'    """{first}', *(f"    {line}" if line else "" for line in others), '    """']
+    return "\n".join([f"def {tool.signature}:", *lines])
 
 
 def _twice(present: Tool, item: Tool) -> str:

@@ -1,0 +1,153 @@
+"""A prompt of bounded size: the tools, the kinds of values and the examples that a question is likely to need."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigError
+from ..registry import Registry, Tool
+from ..registry.registry import stub
+from .examples import bm25, calls, ranked
+
+if TYPE_CHECKING:
+    from visprog.prompts import Example
+
+    from ..llm.chat import Message
+    from .base import PlanRequest
+
+CORE = ("detect", "segment", "verify", "classify", "vqa", "read_text", "crop", "has_color", "dominant_color")
+"""Tools that every prompt shows, if they can answer: most programs call one of them, whatever their question says. The
+helpers that choose among regions are always there too."""
+
+MIN_EXAMPLES = 2
+"""Number of examples below which descriptions are shortened rather than further examples left out."""
+
+_CHARACTERS_PER_TOKEN = 3.75
+_TOKENS_PER_MESSAGE = 4
+
+_ANY_PLACE = re.compile(r"(?:(?:Region|Box|Mask|Circle|Polygon|Line|Grid)(?: \| )?){7}")
+"""All kinds that have a place, as one type."""
+
+_RAISES = re.compile(r"^Raises:\n(?:[ \t]+.*(?:\n|\Z)|\n)*", re.MULTILINE)
+"""The section of a docstring on errors."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a prompt shows.
+
+    Attributes:
+        tools: Tools that can be called.
+        examples: Questions and programs, the most similar last.
+        description: Stubs of the tools.
+    """
+
+    tools: Registry
+    examples: Sequence[Example]
+    description: str
+
+
+def count_tokens(messages: Iterable[Message]) -> int:
+    """Estimate of the tokens of a conversation, above the real number: prompts of this package have 3.8 to 4 characters
+    per token of o200k, and text that is not ASCII has more than one character per token. No tokenizer is asked, so that
+    a prompt does not depend on what is installed."""
+    total = 0.0
+    for message in messages:
+        text = message["content"]
+        ascii_only = len(text.encode("ascii", "ignore"))
+        total += _TOKENS_PER_MESSAGE + ascii_only / _CHARACTERS_PER_TOKEN + len(text) - ascii_only
+    return math.ceil(total)
+
+
+def fitted(
+    request: PlanRequest,
+    examples: Sequence[Example],
+    max_examples: int,
+    max_tokens: int,
+    messages: Callable[[Shown], list[Message]],
+    *,
+    needed: Iterable[str] = (),
+) -> Shown:
+    """What a prompt of at most so many tokens shows.
+
+    The tools of `CORE`, the helpers, and the tools that the examples shown call are always there; others follow in the
+    order of their similarity to the question. If that is too much, the least similar tools are left out first, then the
+    least similar examples; descriptions are shortened last.
+
+    Args:
+        examples: Examples to choose from.
+        messages: Gives the conversation with what is shown.
+        needed: Names of further tools that must be there.
+
+    Raises:
+        ConfigError: The least prompt has more tokens.
+    """
+    offered = request.registry.offered
+    scored = ranked(request, examples)
+    best = [example for _, example in scored[: max(max_examples, 0)]]
+    order = _by_similarity(request.question, offered, scored)
+    helpers = [tool.name for tool in offered.values() if tool.pure]
+    least = 0
+    for brief in (False, True):
+        fewest = min(MIN_EXAMPLES, len(best)) if not brief else 0
+        for number in range(len(best), fewest - 1, -1):
+            kept = best[:number][::-1]
+            names = {*CORE, *helpers, *needed}.union(*(calls(example.program) for example in kept))
+
+            def shown(names: set[str], kept: list[Example] = kept, brief: bool = brief) -> Shown:
+                tools = Registry(t for name, t in offered.items() if name in names)
+                return Shown(tools, kept, describe(tools, brief=brief))
+
+            least = count_tokens(messages(shown(names)))
+            if least > max_tokens:
+                continue
+            for tool in order:
+                if tool.name not in names and count_tokens(messages(shown(names | {tool.name}))) <= max_tokens:
+                    names.add(tool.name)
+            return shown(names)
+    raise ConfigError(
+        f"'prompt_tokens' is {max_tokens:,}, and the least prompt for this question has about {least:,}: raise it"
+    )
+
+
+def describe(tools: Registry, *, brief: bool) -> str:
+    """Stubs of tools without the errors that they raise. What is the same of several is written once: what they see, and
+    helpers of one signature, whose names say what they do.
+
+    Args:
+        brief: Whether of each docstring only the first sentence is shown.
+    """
+    stubs, alike, seen = [], dict[str, list[Tool]](), dict[str, str]()
+    for tool in tools.values():
+        if tool.pure:
+            alike.setdefault(tool.signature.removeprefix(tool.name), []).append(tool)
+            continue
+        text = tool.summary if brief else _RAISES.sub("", tool.doc).strip()
+        if tool.limits and not brief:
+            text += f"\nLimits: {tool.limits}"
+        if sees := tool.sees.summary:
+            first = seen.setdefault(sees, tool.name)
+            text += f"\nSees: {sees if first == tool.name else f'what {first} sees.'}"
+        stubs.append(stub(tool, text))
+    for first_helper, *others in alike.values():
+        names = ", ".join(tool.name for tool in others)
+        more = f" Called in the same way: {names}." if others else ""
+        stubs.append(stub(first_helper, first_helper.doc + more))
+    return _ANY_PLACE.sub("Located", "\n\n".join(stubs))
+
+
+def _by_similarity(
+    question: str, offered: Registry, scored: Sequence[tuple[float, Example]]
+) -> list[Tool]:
+    """Tools, those first whose description, or whose best example, is most like the question."""
+    tools = list(offered.values())
+    by_description = bm25(question, [f"{tool.name.replace('_', ' ')} {tool.doc}" for tool in tools])
+    by_example: dict[str, float] = {}
+    for score, example in reversed(scored):
+        by_example.update(dict.fromkeys(calls(example.program), score))
+    worth = [s + by_example.get(t.name, 0.0) for t, s in zip(tools, by_description, strict=True)]
+    return [tools[i] for i in sorted(range(len(tools)), key=lambda i: -worth[i])]
