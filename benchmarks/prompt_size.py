@@ -5,7 +5,7 @@ python benchmarks/prompt_size.py --blindtest blindtest_dev.zip --questions quest
 
 A program is covered if the prompt for its question shows every tool that it calls. Questions without a recorded program
 (BlindTest, --questions) have that of the embedded planner, as far as it writes one. Tokens are those of o200k_base if
-`tiktoken` or `bpe_openai` is installed and has the file of that encoding, and the estimate of `visprog.planner.selection`
+`tiktoken` or `bpe_openai` is installed and has the file of that encoding, and the estimate of `visprog.llm.chat`
 otherwise; the first line says which.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,10 +23,9 @@ from visprog import prompts
 from visprog.agent import Agent
 from visprog.errors import ConfigError, VisprogError
 from visprog.evaluation.benchmark import open_benchmark
-from visprog.llm.chat import Message, Reply
+from visprog.llm.chat import Message, Reply, estimate_tokens
 from visprog.planner import LLMPlanner, PlanRequest
 from visprog.planner.examples import calls
-from visprog.planner.selection import count_tokens
 from visprog.prompts import Example
 from visprog.registry import Registry
 from visprog.training.planner.normalise import read_programs
@@ -52,7 +52,7 @@ def counter() -> tuple[str, Count]:
         except Exception:  # not installed, or its file cannot be fetched
             continue
         return f"o200k_base by {module}", lambda messages: sum(len(encoding.encode(m["content"])) for m in messages)
-    return "the estimate of visprog, which is above o200k_base", count_tokens
+    return "the estimate of visprog, which is above o200k_base", estimate_tokens
 
 
 def of_embedded(agent: Agent, asked: Sequence[tuple[str, int]]) -> Iterator[Example]:
@@ -63,6 +63,12 @@ def of_embedded(agent: Agent, asked: Sequence[tuple[str, int]]) -> Iterator[Exam
         except VisprogError:
             continue
         yield Example(question, plan.program, images)
+
+
+def named(prompt: str) -> set[str]:
+    """Functions that a system prompt describes."""
+    alike = re.findall(r"Called in the same way: ([\w, ]+)", prompt)
+    return {*re.findall(r"^def (\w+)", prompt, re.MULTILINE), *(n for names in alike for n in names.split(", "))}
 
 
 def report(
@@ -82,7 +88,7 @@ def report(
             continue
         small.append(count(messages))
         fitting += small[-1] <= limit
-        absent = {n for n in calls(case.program) if n in registry and f"\ndef {n}(" not in messages[0]["content"]}
+        absent = {n for n in calls(case.program) if n in registry} - named(messages[0]["content"])
         covered += not absent
         missing.update(absent)
     print(

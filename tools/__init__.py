@@ -11,6 +11,7 @@ MODULES = (
     "caption",
     "vqa",
     "text",
+    "world",
     "crop",
     "color",
     "depth",

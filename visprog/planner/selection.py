@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
+from ..llm.chat import estimate_tokens
 from ..registry import Registry, Tool
 from ..registry.registry import stub
 from .examples import bm25, calls, ranked
@@ -25,9 +25,6 @@ helpers that choose among regions are always there too."""
 
 MIN_EXAMPLES = 2
 """Number of examples below which descriptions are shortened rather than further examples left out."""
-
-_CHARACTERS_PER_TOKEN = 3.75
-_TOKENS_PER_MESSAGE = 4
 
 _ANY_PLACE = re.compile(r"(?:(?:Region|Box|Mask|Circle|Polygon|Line|Grid)(?: \| )?){7}")
 """All kinds that have a place, as one type."""
@@ -49,18 +46,6 @@ class Shown:
     tools: Registry
     examples: Sequence[Example]
     description: str
-
-
-def count_tokens(messages: Iterable[Message]) -> int:
-    """Estimate of the tokens of a conversation, above the real number: prompts of this package have 3.8 to 4 characters
-    per token of o200k, and text that is not ASCII has more than one character per token. No tokenizer is asked, so that
-    a prompt does not depend on what is installed."""
-    total = 0.0
-    for message in messages:
-        text = message["content"]
-        ascii_only = len(text.encode("ascii", "ignore"))
-        total += _TOKENS_PER_MESSAGE + ascii_only / _CHARACTERS_PER_TOKEN + len(text) - ascii_only
-    return math.ceil(total)
 
 
 def fitted(
@@ -102,11 +87,11 @@ def fitted(
                 tools = Registry(t for name, t in offered.items() if name in names)
                 return Shown(tools, kept, describe(tools, brief=brief))
 
-            least = count_tokens(messages(shown(names)))
+            least = estimate_tokens(messages(shown(names)))
             if least > max_tokens:
                 continue
             for tool in order:
-                if tool.name not in names and count_tokens(messages(shown(names | {tool.name}))) <= max_tokens:
+                if tool.name not in names and estimate_tokens(messages(shown(names | {tool.name}))) <= max_tokens:
                     names.add(tool.name)
             return shown(names)
     raise ConfigError(
