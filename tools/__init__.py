@@ -3,6 +3,7 @@
 MODULES = (
     "detect",
     "select",
+    "point",
     "faces",
     "segment",
     "classify",

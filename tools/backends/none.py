@@ -88,6 +88,17 @@ class NoDepth(_NoModel):
     )
 
 
+class NoPointer(_NoModel):
+    """Refuses: pointing takes a model, or a detector that is chosen for it."""
+
+    model_error = 'point: a model needs its backend: set backend = "vlm" under [tools.point]'
+    sees = Sees(
+        nothing="no model that points is chosen: under [tools.point] in visprog.toml set backend = \"vlm\" (after pip "
+        "install 'visprog[hf]'), \"openai\" with the model of an endpoint, or \"detect\" for the centres of what "
+        "detect finds"
+    )
+
+
 class NothingSegmented(_NoModel):
     """Refuses: segmenting everything takes a model, and none is chosen."""
 

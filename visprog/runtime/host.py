@@ -142,6 +142,8 @@ class Host:
         chosen = self.config.tools.get(tool.name, ToolConfig())
         try:
             sees = getattr(tool.load(chosen.backend, chosen.key, self.loader), "sees", NOT_SAID)
+        except MissingExtra as error:
+            return Sees(nothing=str(error))
         except Exception:  # a backend that cannot be made says why when it is called, as it always did
             return NOT_SAID
         return sees if isinstance(sees, Sees) else NOT_SAID
