@@ -6,7 +6,7 @@ named to the sandbox as "module:ATTRIBUTE". Both processes import it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -55,17 +55,6 @@ class Library:
 
 
 EMPTY = Library()
-
-
-def methods_of(tools: Iterable[str]) -> dict[str, list[str]]:
-    """Methods among the names of tools, by the type that they belong to: "Depth.at" is the method `at` of the handles of
-    type Depth, and is called with the handle as its first argument."""
-    found: dict[str, list[str]] = {}
-    for name in tools:
-        owner, dot, method = name.partition(".")
-        if dot:
-            found.setdefault(owner, []).append(method)
-    return found
 
 
 def load(path: str | None) -> Library:

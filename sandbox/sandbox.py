@@ -11,13 +11,12 @@ import warnings
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from itertools import chain
 from types import TracebackType
 from typing import Any, Literal
 
 from .checker import check
 from .execution import Execution, Inputs, Job, Tools, Types
-from .library import load, methods_of
+from .library import load
 from .limits import Limits
 from .outcome import Level, Outcome, SandboxUnavailable
 from .parsing import Diagnostic
@@ -80,13 +79,11 @@ class Sandbox:
         self, source: str, *, tools: Iterable[str] = (), inputs: Iterable[str] = (), types: Types = ()
     ) -> list[Diagnostic]:
         """What the static check finds, as `run` would have it found; nothing runs."""
-        tools = list(tools)
-        methods = [name for names in methods_of(tools).values() for name in names]
         return check(
             source,
             {*inputs, *(cls.__name__ for cls, _ in types)},
-            tools=[name for name in tools if "." not in name],
-            attributes=[*(name for _, attributes in types for name in attributes), *methods],
+            tools=tools,
+            attributes=[name for _, attributes in types for name in attributes],
             library=self._library,
             limits=self.limits,
         )
@@ -98,10 +95,9 @@ class Sandbox:
 
         Args:
             source: Python source that defines `def answer(…)`, has a top-level `return`, or assigns `result`.
-            tools: functions of this process that the program may call, by name; by "TYPE.NAME" if it is a method of
-                one of the types, which is given its object first. Their arguments come from the program: validate them.
-                What they raise becomes a `ToolError` that the program can catch; a `StopProgram` ends it.
-                `current_line` gives them the line of the call.
+            tools: functions of this process that the program may call, by name. Their arguments come from the
+                program: validate them. What they raise becomes a `ToolError` that the program can catch; a
+                `StopProgram` ends it. `current_line` gives them the line of the call.
             inputs: values by name: parameters of `answer`, variables of a script.
             types: classes whose objects cross as handles, each with the attributes that a program may read.
 
@@ -363,17 +359,9 @@ def _call(tool: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> 
 
 
 def _check_names(tools: Tools, inputs: Inputs, types: Sequence[tuple[type, Sequence[str]]]) -> None:
-    attributes = {cls.__name__: names for cls, names in types}
-    methods = methods_of(tools)
-    plain = [name for name in tools if "." not in name]
-    for name in [*plain, *inputs, *chain(*attributes.values(), *methods.values())]:
+    for name in [*tools, *inputs, *(name for _, attributes in types for name in attributes)]:
         if not name.isidentifier() or name.startswith("_"):
             raise ValueError(f"{name!r} is no name that a program can use")
-    for owner, names in methods.items():
-        if owner not in attributes:
-            raise ValueError(f"{owner}.{names[0]} is a method of a type that is not declared in types=")
-        if taken := set(names) & set(attributes[owner]):
-            raise ValueError(f"{owner}.{min(taken)} is both an attribute and a method")
     both = sorted(set(tools) & set(inputs))
     if both:
         raise ValueError(f"{both[0]!r} is the name of a tool and of an input")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from visprog.registry import tool
-from visprog.values import Depth
+from visprog.values import Box, Circle, Depth, Line, Mask, Point, Polygon, Region
 from visprog.values.image import Image
 
 
@@ -18,3 +18,13 @@ def depth(image: Image) -> Depth:
     """How far from the camera everything in an image is: depth(image).at(region) is larger for what is farther away.
     Compare values of one image with each other; nearest_to_camera chooses."""
     raise NotImplementedError  # a backend answers
+
+
+@tool(cache=False)
+def depth_at(depth: Depth, where: Region | Mask | Box | Circle | Polygon | Line | Point) -> float:
+    """How far an object or a point is from the camera. Programs call it as depth.at(where).
+
+    Raises:
+        ToolError: It lies outside the image, or in another image.
+    """
+    return depth.at(where)

@@ -109,7 +109,7 @@ def answer(image):
     with Agent(registry=registry) as agent:
         answer = agent.run(source, WIDE)
     assert answer.value == [20, 150, False]
-    assert [call.tool for call in answer.trace] == ["ramp", *["Depth.at"] * 6]
+    assert [call.tool for call in answer.trace] == ["ramp", *["depth_at"] * 6]
     assert set(answer.trace[1].arguments) == {"where"}
 
 

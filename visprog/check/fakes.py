@@ -10,7 +10,6 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from ..errors import ToolError
 from ..registry import Registry, Tool
-from ..registry.methods import method_tools
 from ..registry.types import Type, accepts, is_union, keys_of
 from ..values import Box, Region
 from ..values.codec import KINDS, FakeObject
@@ -42,10 +41,10 @@ class StandIns:
     calls: int = field(default=0, init=False)
 
     def tools(self, registry: Registry) -> dict[str, Callable[..., Any]]:
-        """A stand-in for every tool and method that is called out of the sandbox; pure functions are what they are."""
+        """A stand-in for every tool that is called out of the sandbox; pure functions are what they are."""
         return {
             name: each.function if each.pure else self.stand_in(each)
-            for name, each in {**registry, **method_tools()}.items()
+            for name, each in registry.items()
             if name not in LIBRARY.functions
         }
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import ConfigError
 from ..llm.chat import estimate_tokens
 from ..registry import Registry, Tool
-from ..registry.registry import stub
+from ..registry.registry import METHOD_TOOLS, stub
 from .examples import bm25, calls, ranked
 
 if TYPE_CHECKING:
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 CORE = ("detect", "segment", "verify", "classify", "vqa", "read_text", "crop", "has_color", "dominant_color")
 """Tools that every prompt shows, if they can answer: most programs call one of them, whatever their question says. The
 helpers that choose among regions are always there too."""
+
+MIN_SIMILAR = 3
+"""Number of tools, the most similar to the question, that are shown before any further example."""
+NAME_WEIGHT = 3.0
+"""Weight of the likeness of a question to the name of a tool, beside that to its summary and to its examples."""
 
 MIN_EXAMPLES = 2
 """Number of examples below which descriptions are shortened rather than further examples left out."""
@@ -59,8 +64,8 @@ def fitted(
 ) -> Shown:
     """What a prompt of at most so many tokens shows.
 
-    The tools of `CORE`, the helpers, and the tools that the examples shown call are always there; others follow in the
-    order of their similarity to the question. If that is too much, the least similar tools are left out first, then the
+    The tools of `CORE`, the helpers, the few most similar tools, and those that the examples shown call are always there;
+    others follow in the order of their similarity to the question. If that is too much, the least similar tools are left out first, then the
     least similar examples; descriptions are shortened last.
 
     Args:
@@ -76,12 +81,13 @@ def fitted(
     best = [example for _, example in scored[: max(max_examples, 0)]]
     order = _by_similarity(request.question, offered, scored)
     helpers = [tool.name for tool in offered.values() if tool.pure]
+    nearest = [tool.name for tool in [t for t in order if not t.pure][:MIN_SIMILAR]]
     least = 0
     for brief in (False, True):
         fewest = min(MIN_EXAMPLES, len(best)) if not brief else 0
         for number in range(len(best), fewest - 1, -1):
             kept = best[:number][::-1]
-            names = {*CORE, *helpers, *needed}.union(*(calls(example.program) for example in kept))
+            names = {*CORE, *helpers, *nearest, *needed}.union(*(calls(example.program) for example in kept))
 
             def shown(names: set[str], kept: list[Example] = kept, brief: bool = brief) -> Shown:
                 tools = Registry(t for name, t in offered.items() if name in names)
@@ -107,7 +113,9 @@ def describe(tools: Registry, *, brief: bool) -> str:
         brief: Whether of each docstring only the first sentence is shown.
     """
     stubs, alike, seen = [], dict[str, list[Tool]](), dict[str, str]()
-    for tool in tools.values():
+    for name, tool in tools.items():
+        if name in METHOD_TOOLS:  # the value has them
+            continue
         if tool.pure:
             alike.setdefault(tool.signature.removeprefix(tool.name), []).append(tool)
             continue
@@ -119,7 +127,7 @@ def describe(tools: Registry, *, brief: bool) -> str:
             text += f"\nSees: {sees if first == tool.name else f'what {first} sees.'}"
         stubs.append(stub(tool, text))
     for first_helper, *others in alike.values():
-        names = ", ".join(tool.name for tool in others)
+        names = ", ".join(each.name for each in others)
         more = f" Called in the same way: {names}." if others else ""
         stubs.append(stub(first_helper, first_helper.doc + more))
     return _ANY_PLACE.sub("Located", "\n\n".join(stubs))
@@ -128,11 +136,15 @@ def describe(tools: Registry, *, brief: bool) -> str:
 def _by_similarity(
     question: str, offered: Registry, scored: Sequence[tuple[float, Example]]
 ) -> list[Tool]:
-    """Tools, those first whose description, or whose best example, is most like the question."""
+    """Tools, those first whose name, summary and best example are most like the question."""
     tools = list(offered.values())
-    by_description = bm25(question, [f"{tool.name.replace('_', ' ')} {tool.doc}" for tool in tools])
+    by_name = bm25(question, [tool.name.replace("_", " ") for tool in tools])
+    by_summary = bm25(question, [tool.summary for tool in tools])
     by_example: dict[str, float] = {}
     for score, example in reversed(scored):
         by_example.update(dict.fromkeys(calls(example.program), score))
-    worth = [s + by_example.get(t.name, 0.0) for t, s in zip(tools, by_description, strict=True)]
+    worth = [
+        NAME_WEIGHT * name + summary + by_example.get(tool.name, 0.0)
+        for tool, name, summary in zip(tools, by_name, by_summary, strict=True)
+    ]
     return [tools[i] for i in sorted(range(len(tools)), key=lambda i: -worth[i])]

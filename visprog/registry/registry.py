@@ -9,11 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from visprog.sandbox import Method
+
 from ..errors import ToolDefinitionError, ToolError, close_match
 from ..report import markup
-from ..values.codec import KINDS
+from ..values.codec import handles
+from ..values.depth import Depth
 from .declaration import Tool, in_use
 from .types import mentions
+
+
+METHOD_TOOLS = frozenset(name.tool for _, names in handles() for name in names if isinstance(name, Method))
+"""Tools that programs call as methods of a value."""
 
 
 class Registry(Mapping[str, Tool]):
@@ -74,15 +81,12 @@ class Registry(Mapping[str, Tool]):
 
     @property
     def offered(self) -> Registry:
-        """Without the tools that cannot answer, since no backend that could is in force, and without the helpers of what
-        then cannot be had: a `Depth`, which only tools make."""
+        """Without the tools that cannot answer, since no backend that could is in force, and without those that take a
+        `Depth` where none can be had."""
         tools = [t for t in self.values() if not t.sees.nothing]
-        lacking = [
-            kind.cls for kind in KINDS.values() if kind.methods and not any(mentions(t.returns, kind.cls) for t in tools)
-        ]
-        return Registry(
-            t for t in tools if not (t.pure and any(mentions(p.type, cls) for p in t.parameters for cls in lacking))
-        )
+        if any(mentions(t.returns, Depth) for t in tools):
+            return Registry(tools)
+        return Registry(t for t in tools if not any(mentions(p.type, Depth) for p in t.parameters))
 
     @property
     def called(self) -> dict[str, Tool]:
@@ -102,7 +106,8 @@ class Registry(Mapping[str, Tool]):
 
     def prompt(self) -> str:
         """Every tool that can answer as a Python stub: what a planner is shown."""
-        return "\n\n".join(stub(each, each.description) for each in self.offered.values())
+        shown = [each for name, each in self.offered.items() if name not in METHOD_TOOLS]  # the value has those
+        return "\n\n".join(stub(each, each.description) for each in shown)
 
     def openai(self) -> list[dict[str, Any]]:
         """All called tools as OpenAI tool descriptions."""

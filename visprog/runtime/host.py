@@ -34,10 +34,10 @@ from ..errors import (
 from ..registry import BACKENDS, BackendLoader, Registry, Tool, backend_options, cautions, through_host
 from ..registry.loader import PlainFunction
 from ..registry.results import Metered
-from ..registry.methods import method_tools, without_owner
 from ..registry.sees import NOT_SAID, Sees
 from ..registry.types import Unfit, coerce, render
 from ..values.codec import fingerprint
+from ..values.depth import Depth
 from ..values.elsewhere import decode_with
 from .argument_limits import check_arguments
 from .batcher import Batcher, OutOfTime, Traffic
@@ -266,7 +266,7 @@ class Run:
 
     def tools(self) -> dict[str, Callable[..., Any]]:
         """The callables that the sandbox gives to the program."""
-        return {name: self._caller(tool) for name, tool in {**self.host.registry.called, **method_tools()}.items()}
+        return {name: self._caller(tool) for name, tool in self.host.registry.called.items()}
 
     def _caller(self, tool: Tool) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -319,7 +319,8 @@ class Run:
         finally:
             call = Call(
                 tool=tool.name,
-                arguments=without_owner(tool, arguments),
+                # A depth map is large, and the result of an earlier call.
+                arguments={k: v for k, v in arguments.items() if not isinstance(v, Depth)},
                 result=None if error else result,
                 error=readable(error),
                 line=current_line(),
@@ -377,8 +378,6 @@ class Run:
             through_host.reset(other)
 
     def _answer(self, tool: Tool, arguments: dict[str, Any]) -> Any:
-        if tool.name in method_tools():  # a value of this process, and the same result each time
-            return tool.function(**arguments)
         recording = self.host.recording
         if recording is None:
             return self._paid(self._work(tool, arguments))

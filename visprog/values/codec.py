@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from visprog.sandbox import Method
+
 from ..report import markup
 from ..report.figures import COLORS, CROP_SIDE, DrawnValue, draw, encode
 from ..report.forms import Data, one_line, plain_words, type_of
@@ -313,8 +315,8 @@ class Kind:
         words: How its form reads, as a program would write it; class and box by default.
         show: How a value reads to people; by default as `words` for what has a place, else as `str`.
         drawing: Its form on the image that it lies in; None if it has no place in one.
-        opened: Attributes that programs may read of it, if its values stay outside the sandbox.
-        methods: Methods of such values that programs may call; they run outside, as tools do (`registry/methods.py`).
+        opened: What programs may read of it, if its values stay outside the sandbox: attributes, and each `Method` with the
+            tool that it is.
         is_shape: Whether it stands for the region that it covers, where a tool takes a region.
         writer, reader, key: For a form that is not made of attributes of the same names.
     """
@@ -326,7 +328,6 @@ class Kind:
     show: Callable[[Any], str] | None = None
     drawing: Callable[[Data], DrawnValue] | None = None
     opened: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
     is_shape: bool = False
     writer: Callable[[Any, Writer], Data] | None = None
     reader: Callable[[Data, Reader], Any] | None = None
@@ -339,7 +340,7 @@ class Kind:
     @property
     def attributes(self) -> tuple[str, ...]:
         """What programs may read of it, methods included."""
-        return (*self.opened, *self.methods) or ATTRIBUTES.get(self.cls, ())
+        return self.opened or ATTRIBUTES.get(self.cls, ())
 
     def write(self, value: Any, writer: Writer) -> Data:
         """The JSON form of a value."""
@@ -536,8 +537,7 @@ KINDS: dict[str, Kind] = {
             words=depth_words,
             show=repr,
             drawing=draw_depth,
-            opened=("box", "metric"),
-            methods=("at",),
+            opened=("box", "metric", Method("at", "depth_at")),
             key=lambda depth: (*depth.key, _image_key(depth.image)),
         ),
         Kind(Located, {}, fake=lambda world: world.box),  # anything that has a place
