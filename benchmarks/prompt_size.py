@@ -16,6 +16,8 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from statistics import mean
 
@@ -48,11 +50,15 @@ def counter() -> tuple[str, Count]:
     """How tokens are counted, and the function."""
     for module in ("tiktoken", "bpe_openai"):
         try:
-            encoding = __import__(module).get_encoding("o200k_base")
+            encode = import_module(module).get_encoding("o200k_base").encode
         except Exception:  # not installed, or its file cannot be fetched
             continue
-        return f"o200k_base by {module}", lambda messages: sum(len(encoding.encode(m["content"])) for m in messages)
+        return f"o200k_base by {module}", partial(_counted, encode)
     return "the estimate of visprog, which is above o200k_base", estimate_tokens
+
+
+def _counted(encode: Callable[[str], Sequence[int]], messages: Sequence[Message]) -> int:
+    return sum(len(encode(message["content"])) for message in messages)
 
 
 def of_embedded(agent: Agent, asked: Sequence[tuple[str, int]]) -> Iterator[Example]:
@@ -68,11 +74,20 @@ def of_embedded(agent: Agent, asked: Sequence[tuple[str, int]]) -> Iterator[Exam
 def named(prompt: str) -> set[str]:
     """Functions that a system prompt describes."""
     alike = re.findall(r"Called in the same way: ([\w, ]+)", prompt)
-    return {*re.findall(r"^def (\w+)", prompt, re.MULTILINE), *(n for names in alike for n in names.split(", "))}
+    return {
+        *re.findall(r"^def (\w+)", prompt, re.MULTILINE),
+        *(n for names in alike for n in names.split(", ")),
+    }
 
 
 def report(
-    name: str, cases: Sequence[Example], registry: Registry, limit: int, count: Count, *, left_out: bool = False
+    name: str,
+    cases: Sequence[Example],
+    registry: Registry,
+    limit: int,
+    count: Count,
+    *,
+    left_out: bool = False,
 ) -> None:
     """One line for a set of questions with programs, and the tools that were missing most."""
     whole, small, missing = [], [], Counter[str]()
@@ -110,7 +125,9 @@ def main() -> None:
     print(f"tokens: {how}")
     with Agent() as agent:
         registry = agent.host.in_force
-        usable = [e for e in prompts.examples() if calls(e.program) <= registry.offered.keys() | {"Box", "Point"}]
+        usable = [
+            e for e in prompts.examples() if calls(e.program) <= registry.offered.keys() | {"Box", "Point"}
+        ]
         report("examples, left one out", usable, registry, options.tokens, count, left_out=True)
         nlvr = [Example(r.question, r.program) for r in read_programs(NLVR)]
         report("NLVR", nlvr, registry, options.tokens, count)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from visprog.registry import tool
-from visprog.values import Box, Circle, Depth, Line, Mask, Point, Polygon, Region
+from visprog.values import Depth, Located, Point
 from visprog.values.image import Image
 
 
@@ -21,7 +21,7 @@ def depth(image: Image) -> Depth:
 
 
 @tool(cache=False)
-def depth_at(depth: Depth, where: Region | Mask | Box | Circle | Polygon | Line | Point) -> float:
+def depth_at(depth: Depth, where: Located | Point) -> float:
     """How far an object or a point is from the camera. Programs call it as depth.at(where).
 
     Raises:

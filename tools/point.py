@@ -17,5 +17,6 @@ from visprog.values.image import Image
     default="none",
 )
 def point(image: Image, what: str) -> list[Point]:
-    """A point on each object or part that a phrase names: point(image, "handles of the drawers"). For boxes, use detect."""
+    """A point on each object or part that a phrase names: point(image, "handles of the drawers"). For boxes use
+    detect."""
     raise NotImplementedError  # a backend answers

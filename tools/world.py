@@ -30,8 +30,8 @@ def ask_llm(question: str, context: str = "") -> str:
     default="planner",
 )
 def list_items(what: str, n: int = 10) -> list[str]:
-    """At most n names of a kind, from general knowledge, the best known first: list_items("breeds of dog", 20). Use them
-    as options of classify."""
+    """At most n names of a kind, from general knowledge, the best known first: list_items("breeds of dog", 20). They
+    can be options of classify."""
     raise NotImplementedError  # a backend answers
 
 
@@ -43,6 +43,6 @@ def list_items(what: str, n: int = 10) -> list[str]:
     default="planner",
 )
 def choose(options: list[str], evidence: str) -> str:
-    """The one of the options that evidence in words supports, spelled as given: choose(["baked", "fried"], f"how to cook
-    {food}"). It refuses if the evidence does not decide."""
+    """The one of the options that evidence in words supports, spelled as given: choose(["baked", "fried"],
+    f"how to cook {food}"). It refuses if the evidence does not decide."""
     raise NotImplementedError  # a backend answers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ NLVR = Path(__file__).resolve().parents[2] / "visprog" / "training" / "planner" 
 REGISTRY = Host(default_registry(), Config()).in_force
 
 
-def prompt(question: str, tokens: int | None = 4000, registry: Registry = REGISTRY, **options: Any) -> list[Any]:
+def prompt(
+    question: str, tokens: int | None = 4000, registry: Registry = REGISTRY, **options: Any
+) -> list[Any]:
     planner = LLMPlanner(ScriptedChat(), prompt_tokens=tokens, **options)
     return planner.prompt(PlanRequest(question, registry=registry))
 
@@ -37,7 +40,10 @@ def named(messages: list[Any]) -> set[str]:
     """Functions that the system prompt describes."""
     text = messages[0]["content"]
     alike = re.findall(r"Called in the same way: ([\w, ]+)", text)
-    return {*re.findall(r"^def (\w+)", text, re.MULTILINE), *(n for names in alike for n in names.split(", "))}
+    return {
+        *re.findall(r"^def (\w+)", text, re.MULTILINE),
+        *(n for names in alike for n in names.split(", ")),
+    }
 
 
 def test_all_tools_stand_in_a_prompt_without_a_limit() -> None:
@@ -66,7 +72,7 @@ def test_the_least_similar_goes_first_and_descriptions_last() -> None:
     sizes = {tokens: prompt(question, tokens) for tokens in (100_000, 4000, 3600, 3400)}
     shown = [named(messages) for messages in sizes.values()]
     assert "blur_background" in set.intersection(*shown) and shown[0] == set(REGISTRY.offered)
-    assert all(len(more) >= len(fewer) for more, fewer in zip(shown, shown[1:], strict=False))
+    assert all(len(more) >= len(fewer) for more, fewer in pairwise(shown))
     assert len(sizes[100_000]) == 18 and len(sizes[4000]) > len(sizes[3400])
     assert "In a photograph it is the colour in full light" in sizes[4000][0]["content"]
     least = prompt(question, 2700)
@@ -75,7 +81,9 @@ def test_the_least_similar_goes_first_and_descriptions_last() -> None:
 
 
 def test_a_limit_that_nothing_fits_says_what_would() -> None:
-    with pytest.raises(ConfigError, match=r"'prompt_tokens' is 500, and the least prompt .* about 2,\d{3}: raise it"):
+    with pytest.raises(
+        ConfigError, match=r"'prompt_tokens' is 500, and the least prompt .* about 2,\d{3}: raise it"
+    ):
         prompt("How many dogs are there?", 500)
     for wrong in (0, -3, 2.5, "4000"):
         with pytest.raises(ConfigError, match="prompt_tokens"):
@@ -83,9 +91,14 @@ def test_a_limit_that_nothing_fits_says_what_would() -> None:
 
 
 def test_it_is_a_setting() -> None:
-    with Agent("openai:small", config={"planner": "openai:small", "planner_options": {"prompt_tokens": 3000}}) as agent:
+    with Agent(
+        "openai:small", config={"planner": "openai:small", "planner_options": {"prompt_tokens": 3000}}
+    ) as agent:
         assert isinstance(agent.planner, LLMPlanner)
-        assert estimate_tokens(agent.planner.prompt(PlanRequest("How many?", registry=agent.host.in_force))) <= 3000
+        assert (
+            estimate_tokens(agent.planner.prompt(PlanRequest("How many?", registry=agent.host.in_force)))
+            <= 3000
+        )
 
 
 def test_it_holds_with_many_more_tools() -> None:
@@ -118,7 +131,9 @@ def test_only_what_can_run_is_shown() -> None:
 
 
 def test_a_repair_shows_the_tools_of_the_program_that_failed() -> None:
-    failed = Step("def answer(image):\n    return find_grid(image).rows + find_qr_codes(image)\n", feedback="TypeError")
+    failed = Step(
+        "def answer(image):\n    return find_grid(image).rows + find_qr_codes(image)\n", feedback="TypeError"
+    )
     planner = LLMPlanner(ScriptedChat(), prompt_tokens=3500)
     request = PlanRequest("Blur everything but the dog", registry=REGISTRY)
     assert not {"find_grid", "find_qr_codes"} & named(planner.prompt(request))
@@ -134,7 +149,9 @@ def test_recorded_programs_lose_nothing() -> None:
 
 
 def test_examples_left_one_out_mostly_keep_their_tools() -> None:
-    usable = [e for e in prompts.examples() if calls(e.program) <= REGISTRY.offered.keys() | {"Box", "Point"}][::8]
+    usable = [
+        e for e in prompts.examples() if calls(e.program) <= REGISTRY.offered.keys() | {"Box", "Point"}
+    ][::8]
     kept = 0
     for example in usable:
         others = [e for e in prompts.examples() if e is not example]

@@ -38,6 +38,8 @@ def test_a_method_gets_its_object_and_its_arguments() -> None:
     assert run("return hasattr(door, 'knock'), hasattr(room, 'knock')", tools) == (True, False)
 
 
-@pytest.mark.parametrize("source", ["return room.knock()", "return door.open()", "return door.knock.__func__"])
+@pytest.mark.parametrize(
+    "source", ["return room.knock()", "return door.open()", "return door.knock.__func__"]
+)
 def test_nothing_else_is_open(source: str) -> None:
     assert run(source, {"knock_at": lambda door: 1})[0] in ("error", "rejected")  # type: ignore[index]

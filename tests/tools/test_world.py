@@ -1,4 +1,4 @@
-"""`ask_llm`, `list_items` and `choose`: strict about what a language model replies, and careful with what it is told."""
+"""`ask_llm`, `list_items` and `choose`: strict about replies, and careful with what the model is told."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ def test_items_are_a_list_of_texts(reply: str, items: list[str]) -> None:
     assert call(ItemLister, reply, what="breeds of dog", n=3) == items
 
 
-@pytest.mark.parametrize("reply", ["pug, husky", '{"a": 1}', '["pug", 3]', '["pug", ""]', "Here: [\"pug\"]", "[" * 9999])
+@pytest.mark.parametrize(
+    "reply", ["pug, husky", '{"a": 1}', '["pug", 3]', '["pug", ""]', 'Here: ["pug"]', "[" * 9999]
+)
 def test_what_is_no_list_of_texts_is_an_error(reply: str) -> None:
     found = call(ItemLister, reply, what="breeds of dog", n=3)
     assert isinstance(found, ToolError) and not isinstance(found, Refused)
@@ -93,7 +95,11 @@ def test_a_reply_that_is_cut_off_or_does_not_come_is_an_error() -> None:
         def complete(self, *args: Any, **options: Any) -> list[Reply]:
             raise PlannerError("there is nobody at that address")
 
-    for chat, part in ((Cut(), "cut off"), (Down(), "nobody at that address"), (ScriptedChat(""), "is empty")):
+    for chat, part in (
+        (Cut(), "cut off"),
+        (Down(), "nobody at that address"),
+        (ScriptedChat(""), "is empty"),
+    ):
         (found,) = KnowledgeAnswerer(chat=chat)([{"question": "Who?", "context": ""}])
         error = found.value if isinstance(found, Metered) else found
         assert isinstance(error, ToolError) and part in str(error)

@@ -119,7 +119,7 @@ def registry() -> Registry:
         """All the same."""
         return Nearness(np.full((image.height, image.width), 7, np.uint8))
 
-    return REGISTRY | [find_angles, measure, depth]
+    return REGISTRY | [find_angles, measure, nearness]
 
 
 PROGRAM = """
@@ -241,7 +241,7 @@ def test_an_array_keeps_its_pixels(agent: Agent, tmp_path: Path) -> None:
     form = store.encode(value, at_hand={})
     assert (store.decode(form, at_hand={}).pixels == pixels).all() and form.keys() == data["value"].keys()
     assert fingerprint(value) == fingerprint(Nearness(pixels.copy())) != fingerprint(Nearness(pixels + 1))
-    assert agent.run("def answer(image):\n    return depth(image)\n", ROOT).value.pixels.max() == 7
+    assert agent.run("def answer(image):\n    return nearness(image)\n", ROOT).value.pixels.max() == 7
 
 
 def test_langchain_names_it_by_an_id(registry: Registry) -> None:

@@ -26,7 +26,9 @@ def ramp_tool(image: Image) -> Depth:
     return Depth.of(image, np.tile(np.arange(image.width / 10), (3, 1)))
 
 
-@pytest.mark.parametrize(("metric", "inverse", "right"), [(False, False, 1), (False, True, 0), (True, False, 19)])
+@pytest.mark.parametrize(
+    ("metric", "inverse", "right"), [(False, False, 1), (False, True, 0), (True, False, 19)]
+)
 def test_larger_is_farther_whatever_the_model_says(metric: bool, inverse: bool, right: float) -> None:
     depth = Depth.of(WIDE, RAMP, metric=metric, inverse=inverse)
     left_edge, right_edge = depth.at(Point(1, 50)), depth.at(Point(199, 50))
@@ -119,7 +121,9 @@ def answer(image):
      ("ramp(image).att(image)", "did you mean 'at'"), ("nearest_to_camera(ramp(image), [])", "depth")],
 )  # fmt: skip
 def test_misuse_is_told_before_it_runs(body: str, part: str) -> None:
-    found = check(f"def answer(image):\n    return {body}\n", Registry([*default_registry().values(), ramp_tool]))
+    found = check(
+        f"def answer(image):\n    return {body}\n", Registry([*default_registry().values(), ramp_tool])
+    )
     assert any(part in f"{d.message} {d.suggestion}" for d in found)
 
 

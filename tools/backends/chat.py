@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from abc import ABC, abstractmethod
+from collections.abc import Callable
 from string import Template
 from typing import Any, ClassVar
 
@@ -25,8 +25,11 @@ MAX_ITEM_LETTERS = 200
 _FENCE = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
 
 
-class ChatBackend(ABC):
+class ChatBackend:
     """A tool that asks a chat model.
+
+    A subclass has `parts`, which gives what its prompt is filled with for the arguments of a call, and `read`, which
+    gives the result in a reply.
 
     Args:
         model: Name of a chat model, such as "openai:MODEL"; without it, the planner's, if that is a chat model.
@@ -42,6 +45,8 @@ class ChatBackend(ABC):
     at_once = 8
 
     tool: ClassVar[str]
+    parts: Callable[..., dict[str, object]]
+    read: Callable[..., Any]
 
     def __init__(
         self,
@@ -90,7 +95,11 @@ class ChatBackend(ABC):
             raise ToolError(f"{self.tool}: {error}") from None
         reply = replies[0] if replies else Reply("")
         spent = reply.tokens
-        tokens = spent.prompt + spent.completion if spent else estimate_tokens([*messages, {"content": reply.text}])
+        tokens = (
+            spent.prompt + spent.completion
+            if spent
+            else estimate_tokens([*messages, {"content": reply.text}])
+        )
         try:
             return Metered(self.read(self._said(reply), **arguments), tokens)
         except VisprogError as error:
@@ -108,14 +117,6 @@ class ChatBackend(ABC):
     def name(self) -> str:
         """Name of the chat model."""
         return "" if self.chat is None else self.chat.name
-
-    @abstractmethod
-    def parts(self, **arguments: Any) -> dict[str, object]:
-        """What the prompt is filled with. Raises `ToolError` or `Refused` for arguments that cannot be asked about."""
-
-    @abstractmethod
-    def read(self, said: str, **arguments: Any) -> Any:
-        """The result in a reply. Raises `ToolError` or `Refused` if there is none."""
 
 
 def as_data(text: str) -> str:

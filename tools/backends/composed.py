@@ -16,15 +16,18 @@ from ..detect import detect
 from ..words.phrase import Phrase, read_phrase
 
 _AMONG_OTHERS = re.compile(
-    r"\b(?:(?:left|right|top|bottom|front|middle|cent(?:er|re)) ?most|\w+est|most|least|first|second|third|fourth|fifth|last"
-    r"|next|other|another|both|same|middle|central|upper|lower|(?:to|on|at|in) the (?:left|right|top|bottom|middle|"
-    r"cent(?:er|re)|front|back|corner|edge)|(?:left|right|in front|on top|outside|inside) of|above|below|beneath|under(?:neath)?"
-    r"|over|behind|beside|besides|between|among|near|nearer|close|closer|far|farther|further|opposite|around|against"
-    r"|facing|than)\b",
+    r"\b(?:(?:left|right|top|bottom|front|middle|cent(?:er|re)) ?most|\w+est|most|least|first|second|third|fourth|fifth"
+    r"|last|next|other|another|both|same|middle|central|upper|lower|than"
+    r"|(?:to|on|at|in) the (?:left|right|top|bottom|middle|cent(?:er|re)|front|back|corner|edge)"
+    r"|(?:left|right|in front|on top|outside|inside) of|above|below|beneath|under(?:neath)?|over|behind"
+    r"|besides?|between|among|near|nearer|close|closer|far|farther|further|opposite"
+    r"|around|against|facing)\b",
     re.IGNORECASE,
 )
 """Words that say how an object lies, or compares, among others."""
-_NOT_SUPERLATIVE = re.compile(r"\b(?:forest|chest|west|guest|nest|vest|pest|test|rest|priest|harvest|request|interest)\b")
+_NOT_SUPERLATIVE = re.compile(
+    r"\b(?:forest|chest|west|guest|nest|vest|pest|test|rest|priest|harvest|request|interest)\b"
+)
 
 
 def _of_one_region(phrase: str) -> Phrase:
@@ -38,7 +41,7 @@ def _of_one_region(phrase: str) -> Phrase:
     if among is not None:
         raise Refused(
             f"select looks at each region alone, and '{among[0]}' says how it lies or compares among others: use "
-            "leftmost, largest, nth, nearest or a.left_of(b), or a backend that sees all regions, such as \"vilbert\" "
+            'leftmost, largest, nth, nearest or a.left_of(b), or a backend that sees all regions, such as "vilbert" '
             "under [tools.select]"
         )
     return read_phrase(phrase)
@@ -53,7 +56,7 @@ class VerifiedRegions:
 
     process = "host"
     sees = Sees(
-        "each region alone: its colour, and what verify can tell of it. How regions lie or compare among others is refused.",
+        "each region alone: its colour, and what verify can tell of it. How regions lie among others is refused.",
         {"phrase": Parsed(_of_one_region)},
     )
 
@@ -71,7 +74,11 @@ class VerifiedRegions:
             raise ToolError("select needs regions that know their image, as detect and segment return them")
         if regions and parsed.color and all(_is_kind(region, parsed.noun) for region in regions):
             return [region for region in regions if verify(region, parsed.color)]
-        if regions and parsed.whole == parsed.noun and all(_is_kind(region, parsed.noun) for region in regions):
+        if (
+            regions
+            and parsed.whole == parsed.noun
+            and all(_is_kind(region, parsed.noun) for region in regions)
+        ):
             return list(regions)
         return [region for region in regions if verify(region, parsed.whole)]
 

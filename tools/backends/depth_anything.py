@@ -61,9 +61,7 @@ class DepthEstimator(ModelBackend):
             for part in chunks(list(group.values()), self.batch_size):
                 values = self._estimate(checkpoint, part)
                 found.update(zip((image.digest for image in part), values, strict=True))
-        return [
-            Depth.of(image, found[image.digest], metric=metric, inverse=not metric) for image in images
-        ]
+        return [Depth.of(image, found[image.digest], metric=metric, inverse=not metric) for image in images]
 
     def _is_metric(self, config: Any) -> bool:
         """Whether the values are metres; else the larger is the nearer.

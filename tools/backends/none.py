@@ -83,8 +83,8 @@ class NoDepth(_NoModel):
 
     model_error = 'depth: a model needs its backend: set backend = "depth-anything" under [tools.depth]'
     sees = Sees(
-        nothing="no model that measures depth is chosen, so distance from the camera is not known: under [tools.depth] in "
-        'visprog.toml set backend = "depth-anything" (after pip install \'visprog[hf]\')'
+        nothing="no model that measures depth is chosen, so distance from the camera is not known: under [tools.depth] "
+        "in visprog.toml set backend = \"depth-anything\" (after pip install 'visprog[hf]')"
     )
 
 
@@ -93,8 +93,8 @@ class NoPointer(_NoModel):
 
     model_error = 'point: a model needs its backend: set backend = "vlm" under [tools.point]'
     sees = Sees(
-        nothing="no model that points is chosen: under [tools.point] in visprog.toml set backend = \"vlm\" (after pip "
-        "install 'visprog[hf]'), \"openai\" with the model of an endpoint, or \"detect\" for the centres of what "
+        nothing='no model that points is chosen: under [tools.point] in visprog.toml set backend = "vlm" (after pip '
+        'install \'visprog[hf]\'), "openai" with the model of an endpoint, or "detect" for the centres of what '
         "detect finds"
     )
 

@@ -1,5 +1,5 @@
-"""`point` with vision-language models that were trained to point: Molmo (Deitke et al., 2024) and Molmo2 in their own form,
-Qwen3-VL, Gemini and others in JSON."""
+"""`point` with vision-language models that were trained to point: Molmo (Deitke et al., 2024) and Molmo2 in their own
+form, Qwen3-VL, Gemini and others in JSON."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _NONE = re.compile(r"(?:there (?:is|are) (?:no|none|not any)\b|none\b|no such\b)
 def parse_points(text: str) -> list[Pair]:
     """The points in an answer, as shares (x, y) of width and height.
 
-    Read are `<point x="61.5" y="40.4">` and `<points x1="10.5" y1="20.0" x2=…>` of Molmo, in percent; `<points coords="1 1
-    615 404 2 …">` of Molmo2: the number of the image, then for each point its number, x and y in thousandths; and JSON
-    lists of `{"point_2d": [x, y]}`, `{"x": x, "y": y}` or `{"point": [y, x]}`, in thousandths.
+    Three forms are read. Molmo: `<point x="61.5" y="40.4">` and `<points x1="10.5" y1="20.0" x2=…>`, in percent.
+    Molmo2: `<points coords="1 1 615 404 2 …">`, the number of the image, then for each point its number, x and y in
+    thousandths. JSON: lists of `{"point_2d": [x, y]}`, `{"x": x, "y": y}` or `{"point": [y, x]}`, in thousandths.
 
     Raises:
         ValueError: There are none in a known form and the answer does not say so, or one lies outside the image.

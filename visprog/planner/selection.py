@@ -64,9 +64,9 @@ def fitted(
 ) -> Shown:
     """What a prompt of at most so many tokens shows.
 
-    The tools of `CORE`, the helpers, the few most similar tools, and those that the examples shown call are always there;
-    others follow in the order of their similarity to the question. If that is too much, the least similar tools are left out first, then the
-    least similar examples; descriptions are shortened last.
+    The tools of `CORE`, the helpers, the few most similar tools, and those that the examples shown call are always
+    there; others follow in the order of their similarity to the question. If that is too much, the least similar tools
+    are left out first, then the least similar examples; descriptions are shortened last.
 
     Args:
         examples: Examples to choose from.
@@ -97,7 +97,10 @@ def fitted(
             if least > max_tokens:
                 continue
             for tool in order:
-                if tool.name not in names and estimate_tokens(messages(shown(names | {tool.name}))) <= max_tokens:
+                if (
+                    tool.name not in names
+                    and estimate_tokens(messages(shown(names | {tool.name}))) <= max_tokens
+                ):
                     names.add(tool.name)
             return shown(names)
     raise ConfigError(
@@ -106,8 +109,8 @@ def fitted(
 
 
 def describe(tools: Registry, *, brief: bool) -> str:
-    """Stubs of tools without the errors that they raise. What is the same of several is written once: what they see, and
-    helpers of one signature, whose names say what they do.
+    """Stubs of tools without the errors that they raise. What is the same of several is written once: what they see,
+    and helpers of one signature, whose names say what they do.
 
     Args:
         brief: Whether of each docstring only the first sentence is shown.
@@ -133,9 +136,7 @@ def describe(tools: Registry, *, brief: bool) -> str:
     return _ANY_PLACE.sub("Located", "\n\n".join(stubs))
 
 
-def _by_similarity(
-    question: str, offered: Registry, scored: Sequence[tuple[float, Example]]
-) -> list[Tool]:
+def _by_similarity(question: str, offered: Registry, scored: Sequence[tuple[float, Example]]) -> list[Tool]:
     """Tools, those first whose name, summary and best example are most like the question."""
     tools = list(offered.values())
     by_name = bm25(question, [tool.name.replace("_", " ") for tool in tools])

@@ -18,7 +18,6 @@ from ..values.depth import Depth
 from .declaration import Tool, in_use
 from .types import mentions
 
-
 METHOD_TOOLS = frozenset(name.tool for _, names in handles() for name in names if isinstance(name, Method))
 """Tools that programs call as methods of a value."""
 
@@ -106,7 +105,9 @@ class Registry(Mapping[str, Tool]):
 
     def prompt(self) -> str:
         """Every tool that can answer as a Python stub: what a planner is shown."""
-        shown = [each for name, each in self.offered.items() if name not in METHOD_TOOLS]  # the value has those
+        shown = [
+            each for name, each in self.offered.items() if name not in METHOD_TOOLS
+        ]  # the value has those
         return "\n\n".join(stub(each, each.description) for each in shown)
 
     def openai(self) -> list[dict[str, Any]]:

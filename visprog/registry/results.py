@@ -10,6 +10,7 @@ from ..errors import ToolError
 from ..values import Located, Mask, Point
 from ..values.image import Image
 
+
 @dataclass(frozen=True)
 class Metered:
     """What a backend returns if its answer took tokens of a chat model, which a run has a budget of.

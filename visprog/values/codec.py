@@ -269,7 +269,10 @@ PIXELS = Field(
     key=lambda pixels: (pixels.shape, pixels.tobytes()),
 )
 DEPTHS = Field(
-    {**PIXELS.schema, "description": "PNG of grey levels, (rows, 4 * columns): the bytes of little-endian float32."},
+    {
+        **PIXELS.schema,
+        "description": "PNG of grey levels, (rows, 4 * columns): the bytes of little-endian float32.",
+    },
     lambda values, writer: writer.pixels(as_bytes(values)),
     lambda text, reader: from_bytes(reader.pixels(text)),
 )
@@ -315,8 +318,8 @@ class Kind:
         words: How its form reads, as a program would write it; class and box by default.
         show: How a value reads to people; by default as `words` for what has a place, else as `str`.
         drawing: Its form on the image that it lies in; None if it has no place in one.
-        opened: What programs may read of it, if its values stay outside the sandbox: attributes, and each `Method` with the
-            tool that it is.
+        opened: What programs may read of it, if its values stay outside the sandbox: attributes, and each `Method` with
+            the tool that it is.
         is_shape: Whether it stands for the region that it covers, where a tool takes a region.
         writer, reader, key: For a form that is not made of attributes of the same names.
     """

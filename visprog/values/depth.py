@@ -14,11 +14,10 @@ from ..errors import ToolError
 from ..report import markup
 from ..report.figures import CROP_SIDE, DrawnValue, draw, encode
 from ..report.forms import Data
-from .geometry import Box, Circle, Line, Point, Polygon
+from .geometry import Box, Located, Point
 from .image import Image
 from .mask import Mask
 from .png import from_png, to_png
-from .region import Region
 
 INNER = 0.5
 """Share of the width and of the height of a box that counts for an object without a mask: its rim shows what is behind
@@ -76,7 +75,7 @@ class Depth:
             array = 1 - array if inverse else array
         return cls(array, image.box, metric, image.root)
 
-    def at(self, where: Region | Mask | Box | Circle | Polygon | Line | Point) -> float:
+    def at(self, where: Located | Point) -> float:
         """Distance of an object or a point from the camera: larger is farther; metres if `metric`, else 0 (the nearest
         in the image) to 1. The median over the mask, or over the middle of the box, so that what is behind an object
         counts little.
@@ -115,9 +114,13 @@ class Depth:
         """Rows and columns of the values whose cells a box covers; at least one of each."""
         scale_x, scale_y = self._scale
         return (
-            _covered((box.top - self.box.top) * scale_y, (box.bottom - self.box.top) * scale_y, len(self.values)),
             _covered(
-                (box.left - self.box.left) * scale_x, (box.right - self.box.left) * scale_x, self.values.shape[1]
+                (box.top - self.box.top) * scale_y, (box.bottom - self.box.top) * scale_y, len(self.values)
+            ),
+            _covered(
+                (box.left - self.box.left) * scale_x,
+                (box.right - self.box.left) * scale_x,
+                self.values.shape[1],
             ),
         )
 
@@ -154,8 +157,10 @@ def _covered(start: float, end: float, count: int) -> slice:
 def nearness(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Grey levels (rows, columns) for the eye: white is the nearest of an image, black the farthest."""
     near, far = np.percentile(values, (1, 99))
-    scaled = (far - values) / max(float(far - near), 1e-6)
-    return (255 * np.clip(scaled, 0, 1)).astype(np.uint8)
+    levels: NDArray[np.uint8] = (255 * np.clip((far - values) / max(float(far - near), 1e-6), 0, 1)).astype(
+        np.uint8
+    )
+    return levels
 
 
 def as_bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -85,7 +85,7 @@ def farthest(regions: Sequence[T], to: Point | Located) -> T:
 
 
 def nearest_to_camera(regions: Sequence[T], depth: Depth) -> T:
-    """The one that is the least far from the camera, by the depth of its image: nearest_to_camera(cars, depth(image))."""
+    """The one that is the least far from the camera: nearest_to_camera(cars, depth(image))."""
     return min(_some(regions, "nearest_to_camera"), key=lambda r: depth.at(r))
 
 

@@ -59,7 +59,9 @@ def theirs(folder: str, image: Image, name: str) -> Any:
     with torch.no_grad():
         output = network(**inputs)
     sizes = {"source_sizes": [(image.height, image.width)]} if name.startswith("Zoe") else {}
-    (found,) = processor.post_process_depth_estimation(output, target_sizes=[(image.height, image.width)], **sizes)
+    (found,) = processor.post_process_depth_estimation(
+        output, target_sizes=[(image.height, image.width)], **sizes
+    )
     return output.predicted_depth[0].numpy(), found["predicted_depth"].numpy()
 
 

@@ -40,8 +40,8 @@ def test_each_form(answer: str, points: list[tuple[float, float]]) -> None:
     "answer",
     ["the dog", "There are 3 dogs.", "12, 40", "null", "[[1, 2]]", '[{"box": 1}]', '[{"point_2d": [1, 2, 3]}]',
      '[{"point_2d": [true, 2]}]', '[{"point_2d": [1, "2"]}]', '[{"point_2d": [1400, 2]}]', '[{"point_2d": [NaN, 2]}]',
-     '<point x="101" y="3">', '<point x="10">', '<point alt="x">', '<points coords="1 1 2">', '<points coords="2 1 2 3">',
-     '<points coords="a b">', '<points coords="">', "[" * 100_000, "There is no dog at [100, 200], but", ""],
+     '<point x="101" y="3">', '<point x="10">', '<point alt="x">', '<points coords="1 1 2">', '<points coords="a b">',
+     '<points coords="2 1 2 3">', '<points coords="">', "[" * 100_000, "There is no dog at [100, 200], but", ""],
 )  # fmt: skip
 def test_anything_else_is_no_answer(answer: str) -> None:
     with pytest.raises(ValueError):
@@ -61,7 +61,7 @@ def test_models_are_asked_in_their_own_form() -> None:
     assert point_prompt(" the  dogs", "allenai/Molmo2-4B", "auto") == "Point to the dogs."
     assert "point_2d" in point_prompt("dogs", "Qwen/Qwen3-VL-4B-Instruct", "auto")
     assert point_prompt("dogs", "my/folder", "molmo") == "Point to dogs."
-    with pytest.raises(ToolError, match="to what|what to point"):
+    with pytest.raises(ToolError, match="what to point to"):
         point_prompt(" ", "x", "auto")
 
 

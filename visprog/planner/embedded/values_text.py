@@ -20,7 +20,7 @@ def describe_values(tools: Mapping[str, Tool]) -> str:
     """Each kind of value that programs meet as a Python stub, with the attributes and methods that they may use.
 
     Args:
-        tools: Tools that can be called: of drawn shapes, tables and depth, only those are described that a tool returns.
+        tools: Tools that can be called. Drawn shapes, tables and depth are described only if one of them returns such.
     """
     from ...registry.types import mentions
 
