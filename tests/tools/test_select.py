@@ -10,7 +10,7 @@ import pytest
 from visprog.agent import Agent
 from visprog.check import check
 from visprog.errors import ToolError
-from visprog.registry import tool
+from visprog.tools.backends.composed import DetectedCenters, VerifiedRegions
 from visprog.tools.select import select
 from visprog.values import Box, Region
 from visprog.values.image import Image
@@ -87,10 +87,7 @@ def test_points_by_the_configured_detector() -> None:
     (found,) = run("point(image, 'blue rectangle')", backends={"point": "detect"}).value
     assert (found.x, found.y) == pytest.approx((180, 75), abs=0.5)
     assert all(point.x > 200 for point in answer.value)
-
-    @tool
-    def unused(image: Image) -> int:
-        """Nothing."""
-
     with pytest.raises(ToolError, match=r"set that of \[tools.detect\]"):
-        run("point(image, 'x')", backends={"point": {"backend": "detect", "model": "x"}}, tools=[unused])
+        DetectedCenters("x")
+    with pytest.raises(ToolError, match=r"set that of \[tools.verify\]"):
+        VerifiedRegions("x")
