@@ -426,7 +426,8 @@ class Agent:
         try:
             with run:
                 start = series.run if series is not None else partial(self.sandbox.run, program.source)
-                outcome = start(tools=run.tools(), inputs=program.bind(images), types=handles())
+                tools = {name: call for name, call in run.tools().items() if name not in program.variables}
+                outcome = start(tools=tools, inputs=program.bind(images), types=handles())
         except SandboxUnavailable as error:
             return replace(step, message=f"{_NO_SANDBOX}: {error}")
         step = replace(

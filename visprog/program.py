@@ -95,6 +95,16 @@ class Program:
             return None
         return tuple(a.arg for a in self.required if a not in self.function.args.kwonlyargs)
 
+    @cached_property
+    def variables(self) -> frozenset[str]:
+        """Names that it gives to values, and never calls. A tool of such a name (`for point in line.points`) is none that
+        it needs."""
+        nodes = list(ast.walk(self.tree))
+        bound = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        bound |= {n.arg for n in nodes if isinstance(n, ast.arg)}
+        called = {n.func.id for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+        return frozenset(bound - called)
+
     def bind(self, images: Sequence[T]) -> dict[str, T | list[T]]:
         """The images under the names that the program gives them.
 

@@ -130,3 +130,18 @@ def test_misuse_is_told_before_it_runs(body: str, part: str) -> None:
 def test_nothing_is_nearest_among_nothing() -> None:
     with pytest.raises(NothingFound, match="nearest_to_camera"):
         nearest_to_camera([], Depth.of(WIDE, RAMP))
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["return [point.x for point in [Point(1, 2)]]", "point = Point(1, 2)\n    return [point.x]",
+     "near = lambda point: point.x\n    return [near(Point(1, 2))]",
+     "def x_of(point):\n        return point.x\n    return [x_of(Point(1, 2))]"],
+)  # fmt: skip
+def test_a_variable_may_have_the_name_of_a_tool_that_is_not_called(body: str) -> None:
+    source = f"def answer(image):\n    {body}\n"
+    assert check(source, default_registry()) == [] and dry_run(source, default_registry()) == []
+    with Agent("embedded") as agent:
+        assert agent.run(source, WIDE).value == [1]
+        called = "def answer(image):\n    depth = depth(image)\n    return depth.at(Point(1, 2))\n"
+        assert [d.code for d in check(called, agent.registry)].count("rebound-tool") == 1

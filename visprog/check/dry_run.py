@@ -118,7 +118,8 @@ class _DryRun:
         return self.found.sorted()
 
     def run(self, fakes: StandIns) -> Outcome:
-        tools = fakes.tools(self.registry)
+        made = fakes.tools(self.registry)
+        tools = {name: tool for name, tool in made.items() if name not in self.program.variables}
         return self.sandbox.run(self.program.source, tools=tools, inputs=self.inputs, types=handles())
 
     def _ended(self, outcome: Outcome) -> bool:
