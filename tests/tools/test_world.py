@@ -79,7 +79,12 @@ def test_what_is_no_list_of_texts_is_an_error(reply: str) -> None:
 
 def test_what_it_does_not_know_is_refused() -> None:
     assert isinstance(call(ItemLister, "[]", what="unicorns of Bonn", n=3), Refused)
-    assert isinstance(call(KnowledgeAnswerer, "Unknown.", question="Who is it?", context=""), Refused)
+    for reply in ("Unknown.", "I don't know.", "I’m not sure who it is", "Cannot determine"):
+        assert isinstance(call(KnowledgeAnswerer, reply, question="Who is it?", context=""), Refused)
+    assert (
+        call(KnowledgeAnswerer, "Unknown Pleasures", question="Which album?", context="")
+        == "Unknown Pleasures"
+    )
     assert call(KnowledgeAnswerer, " Gustave\n Eiffel ", question="Who?", context="") == "Gustave Eiffel"
     for n in (0, 101):
         assert isinstance(call(ItemLister, "[]", what="x", n=n), ToolError)

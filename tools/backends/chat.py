@@ -22,6 +22,12 @@ from visprog.registry.sees import NOT_SAID, Sees
 
 MAX_ITEMS = 100
 MAX_ITEM_LETTERS = 200
+_UNKNOWN = re.compile(
+    r"""unknown\b[.!]*\Z|i (?:do not|don['’]t) know\b|i(?: am|['’]m) not (?:sure|certain)\b|(?:i )?can(?:not|['’]t)"""
+    r""" (?:say|tell|answer|determine)\b""",
+    re.IGNORECASE,
+)
+"""Replies of a model that does not know, in the word that it was asked for or in others."""
 _FENCE = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
 
 
@@ -138,7 +144,7 @@ class KnowledgeAnswerer(ChatBackend):
     def read(self, said: str, *, question: str, context: str) -> str:
         """The reply, on one line."""
         answer = " ".join(said.split())
-        if answer.strip(".!").casefold() == "unknown":
+        if _UNKNOWN.match(answer):
             raise Refused(f"the language model does not know the answer to '{' '.join(question.split())}'")
         return answer
 
