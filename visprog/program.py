@@ -97,7 +97,7 @@ class Program:
 
     @cached_property
     def variables(self) -> frozenset[str]:
-        """Names that it gives to values and never calls. It needs no tool of such a name: `for point in line.points`."""
+        """Names that it gives to values and never calls; it needs no tool of such a name: `for point in points`."""
         nodes = list(ast.walk(self.tree))
         bound = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
         bound |= {n.arg for n in nodes if isinstance(n, ast.arg)}
