@@ -222,7 +222,7 @@ def test_what_is_no_answer_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match="this is not an answer: it"):
             Answer.from_json(data)
-    with pytest.raises(ValueError, match="not a whole answer: .*'status' is a required"):
+    with pytest.raises(ValueError, match=r"not a whole answer: .*'status' is a required"):
         Answer.from_json({"version": 1})
     for version in (0, 3, "2", None, [1]):
         with pytest.raises(ValueError, match="read it with the visprog that made it, or ask again"):

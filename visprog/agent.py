@@ -24,6 +24,7 @@ from .errors import ConfigError, MissingExtra, PlannerError, Refused, VisprogErr
 from .files.endings import IMAGE_ENDINGS
 from .files.limits import SizeLimits, use_limits
 from .files.plain_text import read_text
+from .llm.chat import ChatModel
 from .planner.base import Plan, Planner, PlannerLike, PlanRequest, total_tokens
 from .planner.factory import make_planner
 from .planner.repair import Mend, RepairLoop, mend_once
@@ -40,7 +41,7 @@ from .registry import (
 from .registry.types import AnswerType, Type, accepts, answer_type, describe, render
 from .runtime.cautions import cautions_on, missed
 from .runtime.events import Answered, Checked, Emitter, GuardedListener, Listener, emitter_of
-from .runtime.host import Host, Run, RunEnded, with_backends
+from .runtime.host import Host, Run, RunEnded, with_backends, with_chat
 from .runtime.processes.decoder import DECODERS
 from .runtime.steps import Step
 from .runtime.summary import summary
@@ -113,19 +114,22 @@ class Agent:
             use_limits(self.config.limits)
         if registry is None:
             registry = chosen_registry(self.config)
-        self.registry = registry | further_tools(tools)
-        if backends is not None:
-            self.registry, self.config = with_backends(self.registry, self.config, backends)
         self.recording = _recording(record, replay)
-        self.host = Host(self.registry, self.config, self.recording, loader)
-        if not self.config.in_process:
-            DECODERS.start()
         spec = self.config.planner if planner is None else planner
         # Options in a file belong to the planner that the file names.
         options = self.config.planner_options if spec == self.config.planner else {}
         make = partial(make_planner, spec, **options)
-        self._is_ready = False
         self.planner: Planner = make() if self.recording is None else _recorded(self.recording, make, planner)
+        self.registry = registry | further_tools(tools)
+        chat = getattr(self.planner, "chat", None)
+        if isinstance(chat, ChatModel):
+            self.registry = with_chat(self.registry, chat)
+        if backends is not None:
+            self.registry, self.config = with_backends(self.registry, self.config, backends)
+        self.host = Host(self.registry, self.config, self.recording, loader)
+        if not self.config.in_process:
+            DECODERS.start()
+        self._is_ready = False
         limits = Limits(calls=self.config.calls + 1, time=self.config.seconds)
         self.sandbox = Sandbox(limits, require=self.config.require, library=LIBRARY, standby=standby)
 
@@ -428,7 +432,8 @@ class Agent:
         try:
             with run:
                 start = series.run if series is not None else partial(self.sandbox.run, program.source)
-                outcome = start(tools=run.tools(), inputs=program.bind(images), types=handles())
+                tools = {name: call for name, call in run.tools().items() if name not in program.variables}
+                outcome = start(tools=tools, inputs=program.bind(images), types=handles())
         except SandboxUnavailable as error:
             return replace(step, message=f"{_NO_SANDBOX}: {error}")
         step = replace(

@@ -120,7 +120,9 @@ class _DryRun:
         return self.found.sorted()
 
     def run(self, series: Series, fakes: StandIns) -> Outcome:
-        return series.run(tools=fakes.tools(self.registry), inputs=self.inputs, types=handles())
+        made = fakes.tools(self.registry)
+        tools = {name: tool for name, tool in made.items() if name not in self.program.variables}
+        return series.run(tools=tools, inputs=self.inputs, types=handles())
 
     def _ended(self, outcome: Outcome) -> bool:
         """A run that was ended from outside says it all: the others would take as long."""

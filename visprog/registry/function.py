@@ -162,7 +162,10 @@ def _doc(function: Callable[..., Any], inner: Any) -> str:
 
 def _hints(inner: Any, where: str) -> dict[str, Any]:
     try:
-        return get_type_hints(inner)
+        try:
+            return get_type_hints(inner)
+        except NameError:  # of a value that its module imports for type checkers only
+            return get_type_hints(inner, localns={name: kind.cls for name, kind in KINDS.items()})
     except (NameError, AttributeError) as error:
         raise ToolDefinitionError(
             f"{where}: its annotations name something that is not imported: {error}"
