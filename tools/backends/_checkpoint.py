@@ -67,13 +67,13 @@ class CheckpointSource:
 
     def failure(self, error: Exception) -> ToolError:
         """The error for a checkpoint that cannot be fetched or read."""
-        reason = first_line(error)
-        if self.folder is not None:
-            return ToolError(f"{self.tool}: cannot load {self.name}: {reason}")
-        return ToolError(
-            f"{self.tool}: cannot get '{self.name}' from the hub ({reason}): download it where there is a "
-            f'network, and set model = "FOLDER" under [tools.{self.tool}] in visprog.toml'
-        )
+        from visprog.models.checkpoint.hub import HubError
+
+        if isinstance(error, HubError):
+            return ToolError(
+                f'{self.tool}: {error}, or set model = "FOLDER" under [tools.{self.tool}] in visprog.toml'
+            )
+        return ToolError(f"{self.tool}: cannot load {self.name}: {first_line(error)}")
 
 
 class Processor(NamedTuple):
@@ -351,6 +351,27 @@ def checkpoint_digest(source: CheckpointSource) -> str:
     return digest.hexdigest()
 
 
+def get_weights(model: str, tool: str) -> None:
+    """Download a checkpoint of the hub, if it is not here.
+
+    Args:
+        model: As `find` takes it; what is no hub id is left alone.
+        tool: The tool that asks, for messages.
+
+    Raises:
+        MissingExtra: The client of the hub is not installed.
+        ToolError: It cannot be had.
+    """
+    from visprog.models.checkpoint.cache import is_hub_id
+    from visprog.models.checkpoint.hub import fetch
+
+    if folder_of(model) is None and is_hub_id(model) and not Path(model).expanduser().exists():
+        try:
+            fetch(model)
+        except (ValueError, OSError) as error:
+            raise CheckpointSource(model, tool, None, {}).failure(error) from error
+
+
 def unload(model: str) -> None:
     """Forget a checkpoint: it leaves memory when its last user is done."""
     place = str(folder_of(model) or model)
@@ -473,11 +494,9 @@ def _checked(model: str, tool: str) -> Path | None:
 @cache
 def _hub_config(model: str) -> dict[str, Any]:
     """The `config.json` of a hub id; its file is downloaded once."""
-    try:
-        from huggingface_hub import hf_hub_download
-    except ImportError:
-        raise MissingExtra("a model of the Hugging Face hub", "hf") from None
-    return _read_config(Path(hf_hub_download(model, "config.json")))
+    from visprog.models.checkpoint.hub import fetch_config
+
+    return _read_config(fetch_config(model))
 
 
 def _read_config(file: Path) -> dict[str, Any]:
@@ -494,13 +513,12 @@ def _transformers(source: CheckpointSource, name: str, **options: Any) -> Any:
         import transformers
     except ImportError:
         raise MissingExtra(f"a pretrained model for {source.tool}", "hf") from None
+    from visprog.models.checkpoint.hub import fetch
+
     with quiet(transformers):
         try:
             return getattr(transformers, name).from_pretrained(
-                source.place,
-                trust_remote_code=False,
-                local_files_only=source.folder is not None,
-                **options,
+                source.folder or fetch(source.name), trust_remote_code=False, local_files_only=True, **options
             )
         except Exception as error:
             # transformers, the hub's client, safetensors and the HTTP library each raise their own kinds.
