@@ -87,8 +87,10 @@ def setup(
     own = [*own_tools(text), *([PLANNER] if _has_planner(text) else [])]
     ready, missing = _ready(with_backends(catalogue(), registry), registry)
     wanted = next((s for s in SIZES if s == size), machine.size)
-    advice = advise(ready, machine, wanted, own)
-    planner = "" if PLANNER in own else _planner(advice, machine)
+    planner = "" if PLANNER in own else _ollama(machine)
+    advice = advise(ready, machine, wanted, [*own, PLANNER] if planner else own)
+    if PLANNER in advice.tools:
+        planner = f"transformers:{advice.tools[PLANNER].id}"
     left = _left(advice)
     data = {
         "machine": asdict(machine),
@@ -225,20 +227,18 @@ def _ready(
     return ready, list(dict.fromkeys(missing))
 
 
-def _planner(advice: Advice, machine: Machine) -> str:
-    """The planner to propose: a model of Ollama if it runs, else a language model of the hub; empty for none."""
+def _ollama(machine: Machine) -> str:
+    """The planner that Ollama could run; empty if it does not run here, or has no model that fits."""
     from ..errors import VisprogError
     from ..llm.ollama import best_ollama_model, ollama_models
-    from ..models.catalogue import PLANNER
 
     try:
-        best = best_ollama_model(ollama_models(timeout=2), machine.budget)
+        best = best_ollama_model(
+            ollama_models(timeout=2), machine.budget // 2
+        )  # the tools need the other half
     except VisprogError:
-        best = None
-    if best is not None:
-        advice.tools.pop(PLANNER, None)
-        return f"ollama:{best.name}"
-    return f"transformers:{advice.tools[PLANNER].id}" if PLANNER in advice.tools else ""
+        return ""
+    return f"ollama:{best.name}" if best else ""
 
 
 def _has_planner(text: str) -> bool:

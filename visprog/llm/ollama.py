@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import urllib.error
 import urllib.request
@@ -18,6 +19,13 @@ PORT = 11434
 
 MAX_BYTES = 16 << 20
 """Maximum size of the list of models."""
+
+
+LETTERS_PER_TOKEN = 6
+"""Number of characters of a prompt per token, at most."""
+
+MIN_READ = 1000
+"""Number of tokens, below which a prompt is not taken for one that was cut off."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +49,32 @@ class OllamaChat(OpenAIChat):
     Args:
         model: its name, as `ollama list` shows it: "qwen3:8b"; without a tag, ":latest" is meant.
         base_url: of the endpoint, up to "/v1"; else at OLLAMA_HOST, else at 127.0.0.1:11434.
-        options: further arguments of `OpenAIChat`.
+        timeout: seconds for one try; the first one loads the model.
+        max_retries: tries after the first.
+        extra_body: further fields of the request.
 
     Raises:
         ConfigError: no model is named, or the address cannot be used.
     """
 
-    def __init__(self, model: str = "", *, base_url: str | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        model: str = "",
+        *,
+        base_url: str | None = None,
+        timeout: float = 600.0,
+        max_retries: int = 1,
+        extra_body: dict[str, Any] | None = None,
+    ) -> None:
         if not model.strip():
             raise ConfigError("which model? write 'ollama:NAME', a name that 'ollama list' shows")
         super().__init__(
-            model, base_url=base_url or f"{ollama_address()}/v1", **{"api_key": "ollama", **options}
+            model,
+            base_url=base_url or f"{ollama_address()}/v1",
+            api_key="ollama",  # it asks for none; that of another endpoint must not be sent
+            timeout=timeout,
+            max_retries=max_retries,
+            extra_body=extra_body,
         )
         self._is_checked = False
 
@@ -76,7 +99,21 @@ class OllamaChat(OpenAIChat):
         if not self._is_checked:
             self._check()
             self._is_checked = True
-        return super().complete(messages, n=n, temperature=temperature, max_tokens=max_tokens, seed=seed)
+        replies = super().complete(messages, n=n, temperature=temperature, max_tokens=max_tokens, seed=seed)
+        self._check_length(messages, replies)
+        return replies
+
+    def _check_length(self, messages: list[Message], replies: list[Reply]) -> None:
+        """Ollama cuts off a prompt that is too long for its context, and says nothing."""
+        read = replies[0].tokens.prompt if replies[0].tokens is not None else 0
+        letters = sum(len(message["content"]) for message in messages)
+        if (
+            MIN_READ <= read < letters / LETTERS_PER_TOKEN
+        ):  # of a prompt that it remembers, it may count the rest alone
+            raise PlannerError(
+                f"Ollama read {read} tokens of a prompt of about {letters // 4}: start it with a longer context, "
+                f"'OLLAMA_CONTEXT_LENGTH={_context(letters)} ollama serve', or lower max_examples"
+            )
 
     def _check(self) -> None:
         address = str(self.base_url).rstrip("/").removesuffix("/v1")
@@ -86,6 +123,11 @@ class OllamaChat(OpenAIChat):
             return
         has = f"it has {', '.join(sorted(pulled)[:6])}" if pulled else "it has none"
         raise PlannerError(f"Ollama has no model '{self.model}' ({has}): run 'ollama pull {self.model}'")
+
+
+def _context(letters: int) -> int:
+    """A length of context that has room for a prompt and a program."""
+    return int(2 ** math.ceil(math.log2(letters / 3 + 1024)))
 
 
 def ollama_address() -> str:

@@ -410,7 +410,7 @@ def _conversion(source: str) -> str | None:
 
     for found in HfApi().get_repo_discussions(source, author=CONVERTER, discussion_type="pull_request"):
         if found.author == CONVERTER and found.title == CONVERSION and found.status == "open":
-            return found.git_reference
+            return str(found.git_reference)
     return None
 
 
