@@ -116,17 +116,18 @@ def setup(
     here = {name: c for name, c in advice.tools.items() if c.id not in failures}
     if planner.startswith("transformers:") and PLANNER not in here:
         planner = ""
-    _write(file, text, here, planner, named=bool(named))
+    names = [*here, *([PLANNER] if planner and PLANNER not in here else [])]
+    if names:
+        _write(file, text, here, planner, named=bool(named))
     if not json:
-        print(
-            f"{file}: {', '.join(sorted(set(here) | ({PLANNER} if planner else set()))) or 'nothing'} set up"
-        )
+        print(f"{file}: {', '.join(names) or 'nothing'} set up")
     for failure in dict.fromkeys(failures.values()):
         say(failure)
     status = "ok" if not failures else "error"
     message = {"message": "; ".join(dict.fromkeys(failures.values()))} if failures else {}
     return Result(
-        {"status": status, "written": True, **message, **data, "failures": failures}, int(bool(failures))
+        {"status": status, "written": bool(names), **message, **data, "failures": failures},
+        int(bool(failures)),
     )
 
 
