@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from visprog.commands.settings_file import own_tools, with_models, without_models, write_settings
+from visprog.commands.settings_file import (
+    earlier_models,
+    own_tools,
+    with_models,
+    without_models,
+    write_settings,
+)
 from visprog.errors import ConfigError
 
 FIRST = {"detect": ("owlv2", "google/owlv2"), "segment": ("sam", "facebook/sam")}
@@ -48,6 +54,12 @@ def test_what_was_added_before_is_replaced_and_what_was_changed_is_kept() -> Non
     assert kept == {"backend": "owlv2", "model": "google/owlv2", "threshold": 0.4}
     mine = made.replace("[tools.detect]  # visprog models setup", "[tools.detect]")
     assert own_tools(mine) == ["vqa", "detect"]
+
+
+def test_what_was_written_earlier_is_known() -> None:
+    assert earlier_models("") == earlier_models(OWN) == ({}, "")
+    assert earlier_models(with_models(OWN, FIRST, "ollama:m")) == (FIRST, "ollama:m")
+    assert earlier_models('planner = "embedded"\n' + with_models("", FIRST)) == (FIRST, "")
 
 
 def test_a_choice_of_the_user_wins() -> None:

@@ -16,7 +16,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 pytest.importorskip("transformers", reason="the extra 'hf' is not installed")
 
-from tests.hub.checkpoints import publish  # noqa: E402
+from tests.hub.checkpoints import KINDS, publish  # noqa: E402
 from tests.hub.fake_hub import FakeHub, serving  # noqa: E402
 
 SIGNS = Path(__file__).resolve().parents[2] / "examples" / "signs.png"
@@ -76,7 +76,9 @@ def shell(tmp_path: Path, hub: FakeHub, published: dict[str, Any]) -> Iterator[S
     hub.repositories, hub.statuses, hub.cuts = kept, {}, 0
 
 
-def test_from_nothing_to_an_answer_and_to_nothing(shell: Shell, published: dict[str, Any]) -> None:
+def test_from_nothing_to_an_answer_and_to_nothing(
+    shell: Shell, published: dict[str, Any], tmp_path: Path
+) -> None:
     hub = shell.hub
     hub.cuts, hub.cut_after = 2, 20_000
     found = shell("models", "setup", "--size", "small", "--yes")
@@ -89,6 +91,16 @@ def test_from_nothing_to_an_answer_and_to_nothing(shell: Shell, published: dict[
     before = len(hub.requests)
     answer = shell("ask", str(SIGNS), "How many dogs are there?")
     assert answer["status"] == "answered" and answer["trace"][0]["backend"] == "owlv2"
+    calls = {
+        "classify": 'classify(image, ["cat", "dog"])',
+        "caption": "caption(image)",
+        "verify": 'verify(image, "cat")',
+    }
+    made = [text for name, text in calls.items() if tools[name]["backend"] in KINDS]
+    (tmp_path / "program.py").write_text(f"def answer(image):\n    return [{', '.join(made)}]\n")
+    answer = shell("run", "program.py", str(SIGNS))
+    assert answer["status"] == "answered" and len(answer["value"]) == len(made)
+    assert {call["backend"] for call in answer["trace"]} <= set(KINDS)
     assert len(hub.requests) == before  # the settings are trusted, and nothing is asked of the hub again
     assert shell("models", "setup", "--size", "small", "--yes")["status"] == "ok"
     assert shell.settings["tools"] == tools
@@ -122,6 +134,13 @@ def test_a_fault_of_one_checkpoint_leaves_the_others(shell: Shell, published: di
     assert "segment" in shell.settings["tools"] and "detect" not in shell.settings["tools"]
     assert shell("models", "setup", "--size", "small", "--yes", code=1)["failures"].keys() == {classifier}
     assert "detect" in shell.settings["tools"]
+    shell("models", "remove", detector)
+    gated.gated = True
+    try:
+        shell("models", "setup", "--size", "small", "--yes", code=1)
+    finally:
+        gated.gated = False
+    assert "detect" in shell.settings["tools"]  # what worked before is not lost
 
 
 @pytest.mark.parametrize(

@@ -75,11 +75,12 @@ def setup(
     from .advice import advise, with_backends
     from .machine import this_machine
     from .models_tables import print_advice
-    from .settings_file import own_tools, read_settings
+    from .settings_file import earlier_models, own_tools, read_settings, with_models
 
     if size is not None and size not in SIZES:
         raise UsageError(f"--size must be {', '.join(SIZES[:-1])} or {SIZES[-1]}, not '{size}'")
-    registry = _registry(config)  # refuses settings that are wrong, or not trusted
+    # Refuses settings that are wrong, or not trusted. A file that is named and missing is made.
+    registry = _registry(config if config is None or config.exists() else None)
     named = config or os.environ.get("VISPROG_CONFIG")
     file = Path(named) if named else next((f for f in default_files() if f.is_file()), Path(FILE_NAME))
     text = read_settings(file)
@@ -118,7 +119,12 @@ def setup(
         planner = ""
     names = [*here, *([PLANNER] if planner and PLANNER not in here else [])]
     if names:
-        _write(file, text, here, planner, named=bool(named))
+        earlier, earlier_planner = earlier_models(text)
+        tools = {
+            name: each for name, each in earlier.items() if name in advice.tools
+        }  # where the new one failed
+        tools |= {name: (c.backend, c.id) for name, c in here.items() if name != PLANNER}
+        _write(file, with_models(text, tools, planner or earlier_planner), trusted=not named)
     if not json:
         print(f"{file}: {', '.join(names) or 'nothing'} set up")
     for failure in dict.fromkeys(failures.values()):
@@ -296,19 +302,16 @@ def _download_all(advice: Advice, left: Mapping[str, int]) -> dict[str, str]:
     }
 
 
-def _write(
-    file: Path, text: str, chosen: Mapping[str, PublishedCheckpoint], planner: str, *, named: bool
-) -> None:
+def _write(file: Path, text: str, *, trusted: bool) -> None:
+    """Write settings. What a file that was found sets was accepted before, and what is new was chosen here: it is
+    trusted."""
     from ..config import default_files
-    from ..models.catalogue import PLANNER
     from ..trust import trust
-    from .settings_file import with_models, write_settings
+    from .settings_file import write_settings
 
-    tools = {name: (c.backend, c.id) for name, c in chosen.items() if name != PLANNER}
-    made = with_models(text, tools, planner)
-    write_settings(file, made)
-    if not named and file == default_files()[0]:
-        trust(file, made.encode())  # what it set before has just been accepted, and the rest was chosen here
+    write_settings(file, text)
+    if trusted and file == default_files()[0]:
+        trust(file, text.encode())
 
 
 def _source(name: str) -> str:

@@ -92,6 +92,21 @@ def without_models(text: str) -> str:
     return _PLANNER.sub("", _TABLE.sub(kept, text))
 
 
+def earlier_models(text: str) -> tuple[dict[str, tuple[str, str]], str]:
+    """Backend and model per tool, and the planner, that were written here; the planner is empty if there is none.
+
+    Raises:
+        ConfigError: the file is not TOML.
+    """
+    settings, own = _parsed(text), _parsed(without_models(text))
+    tools = {
+        name: (str(table["backend"]), str(table["model"]))
+        for name, table in settings.get("tools", {}).items()
+        if name not in own.get("tools", {}) and table.keys() == {"backend", "model"}
+    }
+    return tools, "" if "planner" in own else str(settings.get("planner", ""))
+
+
 def own_tools(text: str) -> list[str]:
     """The tools that the user has set up.
 

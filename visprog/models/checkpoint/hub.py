@@ -293,8 +293,7 @@ def fetch(
             f"bundled model ({', '.join(BUNDLED)})"
         )
     else:
-        found = None if refresh else cached(str(source), revision)
-        folder = found or _download(str(source), revision, report or ProgressLines())
+        folder = _from_hub(str(source), revision, refresh, report or ProgressLines())
     if not any((folder / name).is_file() for name in ("config.json", PIPELINE)):
         raise ValueError(f"{folder} holds no config.json: not a checkpoint folder")
     return folder
@@ -313,21 +312,6 @@ def fetch_config(source: str) -> Path:
         return _repository(source, None, ProgressLines()).get("config.json")
 
 
-def size_of(source: str) -> int:
-    """Number of bytes that are still to be downloaded of a hub id, as the hub says.
-
-    Raises:
-        HubError: the hub does not say.
-    """
-    if cached(source) is not None:
-        return 0
-    with _explained(source):
-        found = _repository(source, None, ProgressLines())
-        return sum(
-            found.files[name].size - found._here(name) for name in found.chosen() if name in found.files
-        )
-
-
 def check_space(what: str, size: int) -> None:
     """Raise `HubError` if the disk of the cache has too little space for a number of bytes.
 
@@ -337,8 +321,8 @@ def check_space(what: str, size: int) -> None:
     free = free_space()
     if size > free:
         raise HubUnavailable(
-            f"{what} takes {bytes_in_words(size)} more, and {hub_cache()} has {bytes_in_words(free)} free: free some, "
-            "or let HF_HOME name a folder on another disk"
+            f"{what}: {bytes_in_words(size)} more are needed, and {hub_cache()} has {bytes_in_words(free)} free: free "
+            "some, or let HF_HOME name a folder on another disk"
         )
 
 
@@ -348,6 +332,20 @@ def free_space() -> int:
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
+
+
+def _from_hub(source: str, revision: str | None, refresh: bool, report: Report) -> Path:
+    """The folder of a hub id. One that another program put into the cache may lack files that are read here: they are
+    added, if the hub can be reached."""
+    found = cached(source, revision)
+    if found is not None and not refresh and _whole_mark(source, found.name).exists():
+        return found
+    try:
+        return _download(source, revision, report)
+    except HubError:
+        if found is None or refresh:
+            raise
+        return found
 
 
 def _download(source: str, revision: str | None, report: Report) -> Path:
@@ -385,6 +383,9 @@ def _repository(source: str, revision: str | None, report: Report) -> Repository
 
 def _remember(source: str, revision: str | None, commit: str) -> None:
     """Write down, once all files are here, which commit a branch is at."""
+    mark = _whole_mark(source, commit)
+    mark.parent.mkdir(exist_ok=True)
+    mark.touch()
     file = repository(source) / "refs" / (revision or "main")
     if revision == commit:
         return
@@ -392,6 +393,11 @@ def _remember(source: str, revision: str | None, commit: str) -> None:
     part = file.with_name(f"{file.name}.{os.getpid()}.{threading.get_ident()}{PART}")
     part.write_text(commit, encoding="utf-8")
     part.replace(file)
+
+
+def _whole_mark(source: str, commit: str) -> Path:
+    """The file that says that all that is read of a commit is here."""
+    return repository(source) / "whole" / commit
 
 
 def _is_of_part(name: str) -> bool:
