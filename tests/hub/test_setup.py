@@ -76,20 +76,39 @@ def shell(tmp_path: Path, hub: FakeHub, published: dict[str, Any]) -> Iterator[S
     hub.repositories, hub.statuses, hub.cuts = kept, {}, 0
 
 
-def test_from_nothing_to_an_answer_and_to_nothing(
-    shell: Shell, published: dict[str, Any], tmp_path: Path
-) -> None:
-    hub = shell.hub
+@pytest.fixture(scope="module")
+def ready(hub: FakeHub, published: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """A folder after `visprog models setup --yes`, over a connection that broke twice."""
+    shell = Shell(tmp_path_factory.mktemp("ready"), hub)
     hub.cuts, hub.cut_after = 2, 20_000
     found = shell("models", "setup", "--size", "small", "--yes")
-    assert found["status"] == "ok" and found["failures"] == {} and "downloading" in shell.said
-    tools = {name: {"backend": c["backend"], "model": c["id"]} for name, c in published["tools"].items()}
+    hub.cuts = 0
+    assert found["status"] == "ok" and found["failures"] == {} and "visprog: downloading " in shell.said
+    return shell
+
+
+@pytest.fixture(scope="module")
+def tools(published: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """The tables of the settings."""
+    return {name: {"backend": c["backend"], "model": c["id"]} for name, c in published["tools"].items()}
+
+
+def test_what_was_proposed_is_set_up_and_here(ready: Shell, tools: dict[str, dict[str, str]]) -> None:
     assert tools["detect"]["backend"] == "owlv2" and tools["classify"]["backend"] == "siglip"
-    assert shell.settings["tools"] == tools
-    listed = shell("models", "list")["checkpoints"]
+    assert ready.settings["tools"] == tools
+    listed = ready("models", "list")["checkpoints"]
     assert {c["id"] for c in listed if c["cached"]} == {c["model"] for c in tools.values()}
-    before = len(hub.requests)
-    answer = shell("ask", str(SIGNS), "How many dogs are there?")
+    before = (ready.folder / "visprog.toml").read_text()
+    assert ready("models", "setup", "--size", "small", "--yes")["status"] == "ok"
+    assert (ready.folder / "visprog.toml").read_text() == before
+    doctor = next(t for t in ready("doctor")["tools"] if t["name"] == "detect")["checkpoint"]
+    assert doctor["cached"] and doctor["id"] == tools["detect"]["model"] and doctor["bytes"] > 1000
+    assert doctor["device"] == "auto" and doctor["memory"] > 0
+
+
+def test_questions_are_answered_without_the_hub(ready: Shell, tools: dict[str, dict[str, str]]) -> None:
+    before = len(ready.hub.requests)
+    answer = ready("ask", str(SIGNS), "How many dogs are there?")
     assert answer["status"] == "answered" and answer["trace"][0]["backend"] == "owlv2"
     calls = {
         "classify": 'classify(image, ["cat", "dog"])',
@@ -97,24 +116,23 @@ def test_from_nothing_to_an_answer_and_to_nothing(
         "verify": 'verify(image, "cat")',
     }
     made = [text for name, text in calls.items() if tools[name]["backend"] in KINDS]
-    (tmp_path / "program.py").write_text(f"def answer(image):\n    return [{', '.join(made)}]\n")
-    answer = shell("run", "program.py", str(SIGNS))
+    (ready.folder / "program.py").write_text(f"def answer(image):\n    return [{', '.join(made)}]\n")
+    answer = ready("run", "program.py", str(SIGNS))
     assert answer["status"] == "answered" and len(answer["value"]) == len(made)
     assert {call["backend"] for call in answer["trace"]} <= set(KINDS)
-    assert len(hub.requests) == before  # the settings are trusted, and nothing is asked of the hub again
-    assert shell("models", "setup", "--size", "small", "--yes")["status"] == "ok"
-    assert shell.settings["tools"] == tools
-    doctor = next(t for t in shell("doctor")["tools"] if t["name"] == "detect")["checkpoint"]
-    assert doctor["cached"] and doctor["id"] == tools["detect"]["model"] and doctor["bytes"] > 1000
-    assert doctor["device"] == "auto" and doctor["memory"] > 0
-    removed = shell("models", "remove", tools["detect"]["model"])
-    assert removed["freed"] > 1000 and removed["used_by"] == ["detect"] and "downloads it again" in shell.said
-    shell.more = {"HF_HUB_OFFLINE": "1"}
-    answer = shell("ask", str(SIGNS), "How many dogs are there?", code=1)
-    assert f"'visprog models fetch {tools['detect']['model']}'" in answer["message"]
-    shell.more = {}
-    answer = shell("ask", str(SIGNS), "How many dogs are there?")
-    assert answer["status"] == "answered" and f"downloading {tools['detect']['model']}: " in shell.said
+    assert len(ready.hub.requests) == before
+
+
+def test_what_a_question_needs_is_downloaded_then(ready: Shell, tools: dict[str, dict[str, str]]) -> None:
+    detector = tools["detect"]["model"]
+    removed = ready("models", "remove", detector)
+    assert removed["freed"] > 1000 and removed["used_by"] == ["detect"] and "downloads it again" in ready.said
+    ready.more = {"HF_HUB_OFFLINE": "1"}
+    answer = ready("ask", str(SIGNS), "How many dogs are there?", code=1)
+    assert f"'visprog models fetch {detector}'" in answer["message"]
+    ready.more = {}
+    answer = ready("ask", str(SIGNS), "How many dogs are there?")
+    assert answer["status"] == "answered" and f"downloading {detector}: " in ready.said
 
 
 def test_a_fault_of_one_checkpoint_leaves_the_others(shell: Shell, published: dict[str, Any]) -> None:

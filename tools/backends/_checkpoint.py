@@ -54,9 +54,20 @@ class CheckpointSource:
         return bool(self.config.get("layout") == LAYOUT)
 
     @property
-    def place(self) -> str:
-        """What to hand to a loader: the path of the folder, or the hub id."""
+    def given(self) -> str:
+        """The path of the folder, or the hub id."""
         return str(self.folder or self.name)
+
+    @property
+    def place(self) -> str:
+        """The path of the folder; that of a hub id, which is downloaded if it is not here.
+
+        Raises:
+            ValueError: The hub does not give it.
+        """
+        from visprog.models.checkpoint.hub import fetch
+
+        return str(self.folder or fetch(self.name))
 
     def refusal(self, model_types: Sequence[str]) -> ToolError:
         """The error for a checkpoint that a backend cannot run."""
@@ -197,10 +208,10 @@ def load(
 
         try:
             if dtype == "auto":
-                network, precision = load_fastest(source.place, device=place)
+                network, precision = load_fastest(source.given, device=place)
                 network = network.float() if source.trained_here and not precision.reason else network
             else:
-                network = load_model(source.place, dtype=dtype, device=place).eval()
+                network = load_model(source.given, dtype=dtype, device=place).eval()
             return network, (processor or read_processor)(source, network)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise source.failure(error) from error
@@ -443,7 +454,7 @@ def load_once(
     """
     if device == "auto":
         device = backend_file(source.folder).device
-    key = (source.place, architecture, device, dtype, half_on_cpu)
+    key = (source.given, architecture, device, dtype, half_on_cpu)
     with _changing:
         lock = _loading.setdefault(key, threading.Lock())
     with lock:
@@ -513,12 +524,13 @@ def _transformers(source: CheckpointSource, name: str, **options: Any) -> Any:
         import transformers
     except ImportError:
         raise MissingExtra(f"a pretrained model for {source.tool}", "hf") from None
-    from visprog.models.checkpoint.hub import fetch
-
     with quiet(transformers):
         try:
             return getattr(transformers, name).from_pretrained(
-                source.folder or fetch(source.name), trust_remote_code=False, local_files_only=True, **options
+                source.place,
+                trust_remote_code=False,
+                local_files_only=source.folder is not None,
+                **options,
             )
         except Exception as error:
             # transformers, the hub's client, safetensors and the HTTP library each raise their own kinds.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import urllib.error
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigError, PlannerError
+from ..files.plain_text import decode_text, parse_json
 from .chat import Message, Reply
 from .openai import OpenAIChat
 
@@ -158,7 +158,7 @@ def ollama_models(address: str = "", timeout: float = 5.0) -> list[OllamaModel]:
     try:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on this machine
         with opener.open(f"{address}/api/tags", timeout=timeout) as answer:
-            raw = json.loads(answer.read(MAX_BYTES))
+            raw = parse_json(decode_text(answer.read(MAX_BYTES)))
         return [
             OllamaModel(
                 str(each["name"]),

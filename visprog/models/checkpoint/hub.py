@@ -95,7 +95,7 @@ class Repository:
         """A small file, downloaded if it is not here."""
         from huggingface_hub import hf_hub_download
 
-        with _quiet():
+        with _quiet:
             return Path(
                 hf_hub_download(
                     self.source, name, revision=self.commit, cache_dir=hub_cache(), etag_timeout=TIMEOUT
@@ -141,6 +141,8 @@ class Repository:
             if self.files[name].sha256:
                 self._download_blob(name)
             self.get(name)
+        if missing:
+            self.report(self.source, self._total, self._total)
         _remember(self.source, self.revision, self.commit)
         return self.snapshot
 
@@ -183,7 +185,7 @@ class Repository:
         while True:
             start = stream.seek(0, os.SEEK_END)
             try:
-                with _quiet():
+                with _quiet:
                     http_get(
                         hf_hub_url(self.source, name, revision=self.commit),
                         stream,
@@ -429,25 +431,37 @@ def _pickled(found: Repository) -> dict[str, str]:
     }
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars and warnings of the hub's client: what goes on is told in words of our own."""
-    from huggingface_hub.utils import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-        logging,
-    )
+class _Quiet:
+    """No progress bars and warnings of the hub's client while at least one thread downloads: what goes on is told in
+    words of our own."""
 
-    level, hidden = logging.get_verbosity(), are_progress_bars_disabled()
-    logging.set_verbosity_error()
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if not hidden:
-            enable_progress_bars()
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._before: tuple[int, bool] = (0, False)
+
+    def __enter__(self) -> None:
+        from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, logging
+
+        with self._lock:
+            self._threads += 1
+            if self._threads == 1:
+                self._before = logging.get_verbosity(), are_progress_bars_disabled()
+                logging.set_verbosity_error()
+                disable_progress_bars()
+
+    def __exit__(self, *_: object) -> None:
+        from huggingface_hub.utils import enable_progress_bars, logging
+
+        with self._lock:
+            self._threads -= 1
+            if self._threads == 0:
+                logging.set_verbosity(self._before[0])
+                if not self._before[1]:
+                    enable_progress_bars()
+
+
+_quiet = _Quiet()
 
 
 @contextmanager
