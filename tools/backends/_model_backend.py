@@ -9,7 +9,7 @@ from visprog.models import BUNDLED
 
 from ._backend_file import backend_file, folder_of
 from ._batching import answer_batch
-from ._checkpoint import CheckpointSource, find, unload
+from ._checkpoint import CheckpointSource, find, get_weights, unload
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -53,6 +53,14 @@ class ModelBackend:
         not come."""
         if self.folder is not None:
             _ = getattr(self, "checkpoint", None)
+
+    def fetch(self) -> None:
+        """Download the weights, if they are on the hub and not here.
+
+        Raises:
+            ToolError: They cannot be had.
+        """
+        get_weights(self.model, self.tool)
 
     def unload(self) -> None:
         """Let go of the weights."""

@@ -18,6 +18,7 @@ class Backend(Protocol):
 
     `__init__(self, model: str | None = None, **options)` must be quick; weights are loaded at the first call.
     One that cannot see everything says so in its attribute `sees`, a `visprog.registry.sees.Sees`. Optional too:
+    `fetch()`, which downloads its weights before its first call;
     `process`, the name of the process that it works in ("host" for that of the host); `confined`, whether that needs no
     more than its weights, so that it can be confined; `at_once`, the number of batches
     that it can work on at the same time; `load()`, which loads what the first call needs, in a thread while calls may

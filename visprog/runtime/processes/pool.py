@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import ToolError, first_line
+from ...models.checkpoint.cache import hub_cache
 from ...models.measured import model_cache
 from ...registry import Backend, BackendLoader
 from ...registry.loader import Options, PlainFunction, PlainTool
@@ -276,8 +277,7 @@ def _of_model(backend: Backend) -> Confinement | None:
         cache.mkdir(parents=True, exist_ok=True)
     if getattr(backend, "folder", None) is not None:
         return Confinement(writable=(str(cache),))
-    hub = os.environ.get("HF_HOME") or os.path.expanduser("~/.cache/huggingface")
-    return Confinement(network=True, writable=(str(cache), hub))
+    return Confinement(network=True, writable=(str(cache), str(hub_cache())))
 
 
 class InProcess:
@@ -295,6 +295,7 @@ class InProcess:
         self.works_in = group.name
         self.work = work
         self._here = False
+        self._is_fetched = False
         self._working: dict[int, ToolProcess] = {}
         self._crashed: OrderedDict[Hashable, str] = OrderedDict()
 
@@ -359,6 +360,12 @@ class InProcess:
 
     def _run(self, calls: list[dict[str, Any]], fresh: bool = False) -> list[Any]:
         thread = threading.get_ident()
+        if (
+            not self._is_fetched
+        ):  # in this process, which has the network, the keys of the user, and the screen
+            with waiting_for_others():
+                getattr(self.local, "fetch", lambda: None)()
+            self._is_fetched = True
         with self.pool.process(self.group, self.work.number, fresh) as process:
             before = self._working.get(thread)
             self._working[thread] = process
