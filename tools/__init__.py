@@ -14,7 +14,11 @@ MODULES = (
     "crop",
     "color",
     "shapes",
+    "measure",
+    "compare",
+    "documents",
     "edit",
+    "transform",
     "inpaint",
     "generate",
 )
