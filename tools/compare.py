@@ -16,8 +16,8 @@ from .imaging.likeness import Likeness
     "light do not count, shadows do"
 )
 def compare_images(a: Image, b: Image) -> list[Region]:
-    """Where two images of one view differ: regions of `a`, the largest first, each with a mask and labelled "difference".
-    Empty if they are the same.
+    """Where two images of one view differ: regions of `a`, the largest first, each with a mask. Empty if they are the
+    same.
 
     Raises:
         Refused: the images show different views, or differ nearly everywhere.

@@ -8,6 +8,7 @@ from visprog.values.image import Image
 
 from .imaging.tiles import in_tiles
 
+
 @tool(
     backends={
         "opencv": "visprog.tools.backends.opencv:OpenCVDetector",

@@ -35,8 +35,8 @@ def read_table(image: Image) -> list[list[str]]:
     rows = ruled if ruled is not None else rows_of(find_text(image))
     if rows is None:
         raise Refused(
-            "no table was read: its columns are neither ruled nor kept apart by a gap that runs through all rows: crop to "
-            "the table, or use read_text"
+            "no table was read: its columns are neither ruled nor kept apart by a gap that runs through all rows: crop "
+            "to the table, or use read_text"
         )
     return rows
 
@@ -71,8 +71,8 @@ def _ruled(image: Image) -> list[list[str]] | None:
         return None
     if (len(y) - 1) * (len(x) - 1) > MAX_CELLS:
         raise Refused(
-            f"the table has {len(y) - 1} rows and {len(x) - 1} columns, and read_table reads {MAX_CELLS} cells at most: "
-            "crop to a part of it"
+            f"the table has {len(y) - 1} rows and {len(x) - 1} columns, and at most {MAX_CELLS} cells are read: crop "
+            "to a part of it"
         )
     found, across = spread(find_text(image), y, x)
     if not any(text for cells in found for text in cells):

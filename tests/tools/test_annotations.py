@@ -109,7 +109,9 @@ def test_lists() -> None:
 
 
 def test_what_is_kept_stays_and_the_rest_is_transparent(tmp_path: Path) -> None:
-    pixels = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8), (0, 0), 3)
+    pixels = cv2.GaussianBlur(
+        np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8), (0, 0), 3
+    )
     image = Image(pixels)
     made = remove_background(image, [region(image, 40, 30, 100, 90, mask=True)])
     assert made.size == image.size and made.alpha is not None

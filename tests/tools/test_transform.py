@@ -49,12 +49,16 @@ def test_other_angles_keep_the_whole_image() -> None:
     pixels = np.zeros((100, 200, 3), np.uint8)
     pixels[:10, :10] = 255  # the top left corner
     made = rotate(Image(pixels), 30)
-    assert made.size == pytest.approx((200 * math.cos(math.pi / 6) + 50, 100 + 100 * math.cos(math.pi / 6)), abs=2)
+    assert made.size == pytest.approx(
+        (200 * math.cos(math.pi / 6) + 50, 100 + 100 * math.cos(math.pi / 6)), abs=2
+    )
     assert made.alpha is not None and made.alpha[0, 0] == 0
     assert np.count_nonzero(made.alpha) == pytest.approx(20_000, rel=0.02)
     inside = (made.pixels.min(-1) > 200) & (made.alpha > 200)
     rows, columns = np.nonzero(inside)
-    assert columns.mean() > made.width * 0.2 and rows.mean() < made.height * 0.1  # clockwise: it went up, to the right
+    assert (
+        columns.mean() > made.width * 0.2 and rows.mean() < made.height * 0.1
+    )  # clockwise: it went up, to the right
 
 
 def test_the_corners_are_white_in_files_without_transparency(noise: Image, tmp_path: Path) -> None:
@@ -87,7 +91,9 @@ def test_collage() -> None:
     assert collage(images, 1).size == (64, 5 * 42 + 2)
     assert collage(images, 99).size == (5 * 62 + 2, 44)
     tall, small = Image(np.zeros((100, 20, 3), np.uint8)), Image(np.zeros((5, 5, 3), np.uint8))
-    assert np.count_nonzero(collage([tall, small], 2).pixels[:, 24:].max(-1) == 0) == 20 * 20  # as its cell allows
+    assert (
+        np.count_nonzero(collage([tall, small], 2).pixels[:, 24:].max(-1) == 0) == 20 * 20
+    )  # as its cell allows
 
 
 def test_large_collages_are_scaled_down() -> None:
@@ -114,7 +120,9 @@ NAN, INF = float("nan"), float("inf")
         (brighten, (-1,), "factor of at least 0"),
     ],
 )
-def test_odd_arguments(noise: Image, edit: Callable[..., Image], arguments: tuple[Any, ...], message: str) -> None:
+def test_odd_arguments(
+    noise: Image, edit: Callable[..., Image], arguments: tuple[Any, ...], message: str
+) -> None:
     with pytest.raises(ToolError, match=message):
         edit(noise, *arguments)
 

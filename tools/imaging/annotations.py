@@ -47,10 +47,14 @@ def draw_annotations(image: Image, regions: Sequence[Located], labels: Sequence[
     """
     names = list(dict.fromkeys(labels))
     each = len(names) < 2
-    colors = [COLORS[(i if each else names.index(t)) % len(COLORS)] for i, t in enumerate(labels[:MAX_PLATES])]
+    colors = [
+        COLORS[(i if each else names.index(t)) % len(COLORS)] for i, t in enumerate(labels[:MAX_PLATES])
+    ]
     colors += [COLORS[0]] * (len(regions) - len(colors))
     pixels = image.pixels.copy()
-    boxes = [_draw_region(pixels, image, region, color) for region, color in zip(regions, colors, strict=True)]
+    boxes = [
+        _draw_region(pixels, image, region, color) for region, color in zip(regions, colors, strict=True)
+    ]
     font = _font(image, boxes, 42)
     taken: NDArray[np.float64] = np.zeros((0, 4))
     objects = np.array([_edges(box) for box in boxes if box is not None]).reshape(-1, 4)
@@ -70,7 +74,9 @@ def draw_marks(image: Image, regions: Sequence[Located]) -> Pixels:
     """
     pixels = image.pixels.copy()
     colors = [COLORS[i % len(COLORS)] for i in range(len(regions))]
-    boxes = [_draw_region(pixels, image, region, color) for region, color in zip(regions, colors, strict=True)]
+    boxes = [
+        _draw_region(pixels, image, region, color) for region, color in zip(regions, colors, strict=True)
+    ]
     font = _font(image, boxes, 32)
     taken: NDArray[np.float64] = np.zeros((0, 4))
     nothing: NDArray[np.float64] = np.zeros((0, 4))

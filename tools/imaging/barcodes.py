@@ -55,7 +55,9 @@ def _read(grey: NDArray[np.uint8]) -> Iterator[tuple[str, NDArray[np.float32]]]:
         _, numbers, kinds, corners = cv2.barcode.BarcodeDetector().detectAndDecodeWithType(grey)
     except cv2.error:  # it fails inside on some images
         return
-    for number, kind, points in zip(numbers or (), kinds or (), [] if corners is None else corners, strict=False):
+    for number, kind, points in zip(
+        numbers or (), kinds or (), [] if corners is None else corners, strict=False
+    ):
         if number.isdigit() and len(number) == LENGTHS.get(kind, 0) and _is_checked(number):
             yield number, points
 

@@ -28,7 +28,8 @@ MAX_STRETCH = 1.03
 """Factor between the aspect ratios of two images from which they are not of one view."""
 
 SLACK = 2
-"""Pixels by which an edge may lie elsewhere, at the size at which images are compared; none if most pixels are equal."""
+"""Pixels by which an edge may lie elsewhere, at the size at which images are compared; none if most pixels are
+equal."""
 
 MIN_EQUAL = 0.8
 """Share of equal pixels from which two images are versions of one file, without noise or shift."""
@@ -57,9 +58,7 @@ MIN_FEATURE_SIDE = 32
 MAX_MOVE = 0.12
 """Greatest shift of the camera, as a share of the longer side."""
 
-OTHER_VIEW = (
-    "compare_images: the two images differ nearly everywhere: they do not show one view, or not in comparable light"
-)
+OTHER_VIEW = "compare_images: the images differ nearly everywhere: they do not show one view, or not in comparable light"
 
 GAIN = (0.4, 2.5)
 """Bounds of the factor by which the light of a channel may change."""
@@ -74,8 +73,8 @@ def differences(a: Image, b: Image) -> list[Region]:
     stretch = (a.width / a.height) / (b.width / b.height)
     if max(stretch, 1 / stretch) > MAX_STRETCH:
         raise Refused(
-            f"compare_images needs two images of one view and one shape: {a.width} × {a.height} and {b.width} × {b.height} "
-            "pixels differ in more than scale"
+            f"compare_images needs two images of one view and one shape: {a.width} × {a.height} and {b.width} × "
+            f"{b.height} pixels differ in more than scale"
         )
     scale = min(SIDE, *map(max, (a.size, b.size))) / max(a.size)
     size = max(8, round(a.width * scale)), max(8, round(a.height * scale))
@@ -117,7 +116,9 @@ def _aligned(one: Pixels, other: Pixels) -> tuple[Pixels, NDArray[np.bool_]]:
         how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         tried = cv2.warpAffine(other, warp, (width, height), flags=how, borderMode=cv2.BORDER_REPLICATE)
         full = np.full((height, width), 255, np.uint8)
-        seen = cv2.erode(cv2.warpAffine(full, warp, (width, height), flags=how), np.ones((5, 5), np.uint8)) > 250
+        seen = (
+            cv2.erode(cv2.warpAffine(full, warp, (width, height), flags=how), np.ones((5, 5), np.uint8)) > 250
+        )
         if np.count_nonzero(seen) < 0.5 * seen.size:
             continue
         mismatch = _mismatch(grey, cv2.cvtColor(tried, cv2.COLOR_RGB2GRAY), seen)

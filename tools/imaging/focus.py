@@ -27,7 +27,9 @@ def focus(pixels: NDArray[np.uint8]) -> float:
     """
     scale = min(1.0, SIDE / max(pixels.shape[:2]))
     size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
-    small = cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
+    small = (
+        cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
+    )
     grey = cv2.cvtColor(np.ascontiguousarray(small), cv2.COLOR_RGB2GRAY).astype(np.float32)
     lost = [_lost(grey, axis) for axis in (0, 1)]
     best = 0.0

@@ -28,10 +28,14 @@ def sides_of(region: Located) -> dict[str, float]:
     elif isinstance(region, Circle):
         long = short = 2 * region.radius
     elif mask is not None:
-        contours = cv2.findContours(mask.pixels.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
+        contours = cv2.findContours(mask.pixels.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[
+            0
+        ]
         # Corners of the outermost pixels, not their centres.
         points = np.concatenate(contours).reshape(-1, 2)
-        corners = np.concatenate([points + [dx, dy] for dx in (0, 1) for dy in (0, 1)]).astype(np.float32)
+        corners = np.concatenate([points + np.array([dx, dy]) for dx in (0, 1) for dy in (0, 1)]).astype(
+            np.float32
+        )
         long, short = cv2.minAreaRect(corners)[1]
         width, height = np.ptp(corners, axis=0).tolist()
         return _named(long, short, width, height)

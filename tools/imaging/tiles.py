@@ -28,7 +28,9 @@ COVERED = 0.6
 Calls = list[dict[str, Any]]
 
 
-def in_tiles(image: Image, what: str, tiles: int) -> tuple[Calls, Callable[[Sequence[list[Region]]], list[Region]]]:
+def in_tiles(
+    image: Image, what: str, tiles: int
+) -> tuple[Calls, Callable[[Sequence[list[Region]]], list[Region]]]:
     """The calls of a detector for a whole image and its tiles, and how their results become one.
 
     Args:
@@ -82,7 +84,9 @@ def _joined(image: Image, parts: Sequence[Box], results: Sequence[list[Region]])
             kept.append((region, number))
     objects = [region for region, _ in kept]
     for region in _pieces_joined(pieces, parts):
-        if not any(_covered(region, known) > COVERED or _covered(known, region) > COVERED for known in objects):
+        if not any(
+            _covered(region, known) > COVERED or _covered(known, region) > COVERED for known in objects
+        ):
             objects.append(region)
     return sorted(objects, key=lambda each: -each.score)
 

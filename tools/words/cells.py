@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 
 from visprog.values import Region
 
@@ -35,7 +36,7 @@ def spread(
         row = bisect_right(y, line.center.y) - 1
         shares = [
             max(0.0, min(line.right, right) - max(line.left, left)) / max(line.width, 1e-9)
-            for left, right in zip(x, x[1:], strict=False)
+            for left, right in pairwise(x)
         ]
         columns = [i for i, share in enumerate(shares) if share >= MIN_INSIDE]
         if not 0 <= row < len(cells) or sum(shares) < 0.5 or not columns:
