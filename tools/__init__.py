@@ -17,7 +17,11 @@ MODULES = (
     "color",
     "depth",
     "shapes",
+    "measure",
+    "compare",
+    "documents",
     "edit",
+    "transform",
     "inpaint",
     "generate",
 )

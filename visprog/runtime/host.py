@@ -324,7 +324,8 @@ class Run:
             cached = found is not MISSING
             if not cached:
                 with self._inside(tool), cautions() as collected:
-                    result = tool.result(self._answer(tool, dict(arguments)), arguments)
+                    made = tool.work(dict(arguments), lambda given: self._answer(tool, given))
+                    result = tool.result(made, arguments)
                 found = result, tuple(collected)
             if key is not None and not cached:
                 self.host.cache.put(key, found)

@@ -329,9 +329,10 @@ class Image:
         Raises:
             ImageError: unknown ending, or the file cannot be written.
         """
-        picture = self.to_pil()
-        if Path(path).suffix.lower() in (".jpg", ".jpeg"):
-            picture = picture.convert("RGB")
+        import PIL.Image
+
+        flat = Path(path).suffix.lower() in (".jpg", ".jpeg")  # without transparency
+        picture = PIL.Image.fromarray(self.pixels) if flat else self.to_pil()
         try:
             picture.save(path)
         except (OSError, ValueError) as error:
