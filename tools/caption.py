@@ -15,6 +15,7 @@ from visprog.values.image import Image
         "blip": "visprog.tools.backends.blip:BlipCaptioner",
         "blip2": "visprog.tools.backends.blip2:Blip2Captioner",
         "llava": "visprog.tools.backends.llava:LlavaCaptioner",
+        "vlm": "visprog.tools.backends.vlm:VlmCaptioner",
         "openai": "visprog.tools.backends.endpoint:EndpointCaptioner",
     },
     default="none",

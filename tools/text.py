@@ -9,7 +9,13 @@ from visprog.values.image import Image
 from .imaging.qr_codes import find_codes
 
 
-@tool(backends={"rapidocr": "visprog.tools.backends.rapidocr:TextReader"}, default="rapidocr")
+@tool(
+    backends={
+        "rapidocr": "visprog.tools.backends.rapidocr:TextReader",
+        "vlm": "visprog.tools.backends.vlm:VlmTextReader",
+    },
+    default="rapidocr",
+)
 def read_text(image: Image | Region) -> str:
     """All text in an image or region in reading order, lines joined by newline; "" if there is none."""
     raise NotImplementedError  # a backend answers
