@@ -14,6 +14,7 @@ from visprog.values.image import Image
         "onnx": "visprog.tools.backends.onnx:OnnxDetector",
         "owl": "visprog.tools.backends.owl:OwlDetector",
         "owlv2": "visprog.tools.backends.owl:OwlDetector",
+        "detr": "visprog.tools.backends.detr:DetrDetector",
         "grounding-dino": "visprog.tools.backends.grounding_dino:GroundingDinoDetector",
     },
     default="opencv",

@@ -252,7 +252,13 @@ def load_file(model: str, tool: str, read: Callable[[Path, str], Any], device: s
 
 
 def load_by_transformers(
-    source: CheckpointSource, architecture: str, device: str, dtype: str, *, half_on_cpu: str = "float32"
+    source: CheckpointSource,
+    architecture: str,
+    device: str,
+    dtype: str,
+    *,
+    processor: Callable[[CheckpointSource], Any] | None = None,
+    half_on_cpu: str = "float32",
 ) -> Checkpoint:
     """A public checkpoint in the implementation of transformers, from memory if it was loaded before.
 
@@ -260,6 +266,7 @@ def load_by_transformers(
         architecture: The class of transformers that builds the network, such as "AutoModel".
         device: as `load`.
         dtype: as `load`, but "auto" is that of the file, or what `visprog.models.precision.half_precision` says.
+        processor: Makes the processor; `transformers_processor` if not given.
         half_on_cpu: as `load`; "bfloat16" is for what writes text, and as well in half precision.
 
     Raises:
@@ -280,7 +287,7 @@ def load_by_transformers(
                 f"{source.tool}: '{source.name}' lacks {len(missing)} of the weights that "
                 f"{type(network).__name__} needs, such as {min(missing)}: it is for another task"
             )
-        return network.eval(), transformers_processor(source)
+        return network.eval(), (processor or transformers_processor)(source)
 
     return load_once(source, architecture, device, dtype, half_on_cpu, read)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers as T
 
 from tests.tools.backends.conftest import TOWER, VISION, shake, text_tower, words
@@ -116,9 +117,93 @@ def save_internvl(folder: Path) -> None:
     save_chat(folder, "InternVLProcessor", "<IMG_CONTEXT>", tokenizer, processor, image_seq_length=4)
 
 
+CLASSES = {0: "N/A", 1: "person", 2: "tv", 3: "LABEL_3", 4: "dining table", 5: "cat"}
+
+
+def save_detector(folder: Path, network: Any, processor: Any) -> None:
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            if weight.dim() > 1:
+                weight.normal_(std=(weight.numel() / weight.shape[0]) ** -0.5)
+            if "class" in name and name.endswith(".bias"):
+                weight.copy_(
+                    torch.tensor(
+                        [-9.0 if CLASSES.get(i) in ("N/A", "LABEL_3") else 0.0 for i in range(len(weight))]
+                    )
+                )
+            elif "class" in name:  # so that all classes are found somewhere
+                weight *= 8
+    network.save_pretrained(folder)
+    if processor is not None:
+        processor.save_pretrained(folder)
+
+
+def decoder(**more: Any) -> dict[str, Any]:
+    """What the configurations of detectors have in common."""
+    return {
+        "d_model": 32, "decoder_layers": 2, "decoder_ffn_dim": 32, "encoder_ffn_dim": 32,
+        "encoder_attention_heads": 2, "decoder_attention_heads": 2, "num_queries": 12, "id2label": CLASSES, **more,
+    }  # fmt: skip
+
+
+def save_detr(folder: Path) -> None:
+    backbone = T.ResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 16, 16, 32], depths=[1] * 4, out_features=["stage4"]
+    )
+    config = T.DetrConfig(backbone_config=backbone, encoder_layers=1, **decoder())
+    processor = T.DetrImageProcessorPil(size={"shortest_edge": 64, "longest_edge": 96})
+    save_detector(folder, T.DetrForObjectDetection(config), processor)
+
+
+def hybrid(**more: Any) -> dict[str, Any]:
+    """What the configurations of RT-DETR and its successors have in common."""
+    return decoder(
+        encoder_hidden_dim=32, encoder_in_channels=[16, 16, 32], feat_strides=[8, 16, 32],
+        decoder_in_channels=[32, 32, 32], **more,
+    )  # fmt: skip
+
+
+def save_rt_detr_v2(folder: Path) -> None:
+    backbone = T.RTDetrResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 16, 16, 32], depths=[1] * 4, out_features=["stage2", "stage3", "stage4"],
+        layer_type="basic",
+    )  # fmt: skip
+    network = T.RTDetrV2ForObjectDetection(T.RTDetrV2Config(backbone_config=backbone, **hybrid()))
+    save_detector(folder, network, T.RTDetrImageProcessorPil(size={"height": 64, "width": 64}))
+
+
+def save_d_fine(folder: Path) -> None:
+    backbone = T.HGNetV2Config(
+        stem_channels=[3, 8, 8], stage_in_channels=[8, 8, 16, 16], stage_mid_channels=[8, 8, 8, 8],
+        stage_out_channels=[8, 16, 16, 32], stage_num_blocks=[1] * 4, stage_numb_of_layers=[1] * 4,
+        stage_downsample=[False, True, True, True], stage_light_block=[False] * 4, stage_kernel_size=[3] * 4,
+        embedding_size=8, hidden_sizes=[8, 16, 16, 32], depths=[1] * 4, out_features=["stage2", "stage3", "stage4"],
+    )  # fmt: skip
+    network = T.DFineForObjectDetection(T.DFineConfig(backbone_config=backbone, **hybrid()))
+    save_detector(folder, network, T.RTDetrImageProcessorPil(size={"height": 64, "width": 64}))
+
+
+def save_rf_detr(folder: Path) -> None:
+    backbone = {
+        "model_type": "rf_detr_dinov2", "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2,
+        "image_size": 56, "patch_size": 14, "num_windows": 2, "out_features": ["stage2", "stage4"],
+    }  # fmt: skip
+    config = T.RfDetrConfig(
+        backbone_config=backbone, d_model=32, decoder_layers=2, decoder_ffn_dim=32, num_queries=12,
+        decoder_self_attention_heads=2, decoder_cross_attention_heads=2, group_detr=1, id2label=CLASSES,
+    )  # fmt: skip
+    save_detector(folder, T.RfDetrForObjectDetection(config), None)
+    settings = {"image_processor_type": "RfDetrImageProcessor", "size": {"height": 56, "width": 56}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+
+
 SAVERS: dict[str, Callable[[Path], None]] = {
     "qwen3-vl": save_qwen3_vl,
     "smolvlm": save_smolvlm,
     "llava-onevision": save_llava_onevision,
     "internvl": save_internvl,
+    "detr": save_detr,
+    "rt-detr-v2": save_rt_detr_v2,
+    "d-fine": save_d_fine,
+    "rf-detr": save_rf_detr,
 }
