@@ -21,7 +21,7 @@ from ._gate import to_view
 from ._model_backend import ModelBackend
 
 if TYPE_CHECKING:
-    from ._sam_predictor import KeepingPredictor
+    from ._sam_predictor import ImagePredictor
 
 FILES = (".pth", ".safetensors")
 """Endings of the files that the authors of SAM publish, and of the same tensors as safetensors."""
@@ -50,9 +50,11 @@ class SamBackend(ModelBackend):
         return load(self._find("sam"), self.device, self.dtype)
 
     @property
-    def predictor(self) -> KeepingPredictor:
+    def predictor(self) -> ImagePredictor:
         """A new predictor on the model, without an image."""
-        return _predictor(self.checkpoint)
+        from ._sam_predictor import KeepingPredictor
+
+        return KeepingPredictor(self.checkpoint)
 
 
 class BoxPrompt(NamedTuple):
@@ -108,7 +110,7 @@ class SamSegmenter(SamBackend):
                     results[i] = _result(asked[i], mask)
         return results
 
-    def _in_window(self, predictor: KeepingPredictor, image: Image, box: Box) -> NDArray[np.bool_]:
+    def _in_window(self, predictor: ImagePredictor, image: Image, box: Box) -> NDArray[np.bool_]:
         """The mask of a box, seen in its window: (height, width) of the image."""
         part = image.crop(image.to_root(window_around(box, image.width, image.height, self.window)))
         shift = image.to_local(part.box)
@@ -119,7 +121,7 @@ class SamSegmenter(SamBackend):
         return mask
 
     def _masks(
-        self, predictor: KeepingPredictor, image: Image, boxes: list[Box]
+        self, predictor: ImagePredictor, image: Image, boxes: list[Box]
     ) -> Iterable[NDArray[np.bool_]]:
         """For each box, or for each point if none of them has any extent, the mask that SAM rates best: (height,
         width) of the image."""
@@ -168,6 +170,7 @@ class SamEverything(SamBackend):
     """
 
     tool = "segment_everything"
+    default_iou = 0.88
 
     def __init__(
         self,
@@ -181,7 +184,7 @@ class SamEverything(SamBackend):
         super().__init__(model, **options)
         option = self.settings.option
         self.points_per_side = option("points_per_side", points_per_side, 32)
-        self.pred_iou_thresh = option("pred_iou_thresh", pred_iou_thresh, 0.88)
+        self.pred_iou_thresh = option("pred_iou_thresh", pred_iou_thresh, self.default_iou)
         self.stability_score_thresh = option("stability_score_thresh", stability_score_thresh, 0.95)
 
     def _prepare(self, image: Image) -> Image:
@@ -201,7 +204,7 @@ class SamEverything(SamBackend):
         checkpoint = self.checkpoint
         with checkpoint.running():
             generator = SamAutomaticMaskGenerator(
-                _predictor(checkpoint),
+                self.predictor,
                 points_per_side=self.points_per_side,
                 pred_iou_thresh=self.pred_iou_thresh,
                 stability_score_thresh=self.stability_score_thresh,
@@ -266,12 +269,6 @@ def _result(prompt: BoxPrompt, pixels: NDArray[np.bool_]) -> Region | ToolError:
     if isinstance(prompt.place, Point):
         return Region(mask.box, "", 1.0, prompt.image.root, mask)
     return replace(prompt.place, mask=mask, image=prompt.image.root)
-
-
-def _predictor(checkpoint: Checkpoint) -> KeepingPredictor:
-    from ._sam_predictor import KeepingPredictor
-
-    return KeepingPredictor(checkpoint)
 
 
 def _read_file(file: Path, dtype: str) -> Any:

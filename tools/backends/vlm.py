@@ -1,5 +1,6 @@
-"""`vqa`, `caption`, `verify` and `read_text` with image-text-to-text models of transformers that have a chat template, on
-this machine. A model behind an endpoint is the backend `openai`.
+"""`vqa`, `caption`, `verify` and `read_text` with image-text-to-text models of transformers that have a chat template.
+
+They run on this machine; a model behind an endpoint is the backend `openai`.
 """
 
 from __future__ import annotations

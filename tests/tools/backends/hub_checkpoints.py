@@ -120,17 +120,20 @@ def save_internvl(folder: Path) -> None:
 CLASSES = {0: "N/A", 1: "person", 2: "tv", 3: "LABEL_3", 4: "dining table", 5: "cat"}
 
 
-def save_detector(folder: Path, network: Any, processor: Any) -> None:
+def stir(network: Any) -> Any:
+    """Weights of such a size that what convolutions see stays of the same order."""
     with torch.no_grad():
-        for name, weight in network.named_parameters():
+        for weight in network.parameters():
             if weight.dim() > 1:
                 weight.normal_(std=(weight.numel() / weight.shape[0]) ** -0.5)
+    return network
+
+
+def save_detector(folder: Path, network: Any, processor: Any) -> None:
+    with torch.no_grad():
+        for name, weight in stir(network).named_parameters():
             if "class" in name and name.endswith(".bias"):
-                weight.copy_(
-                    torch.tensor(
-                        [-9.0 if CLASSES.get(i) in ("N/A", "LABEL_3") else 0.0 for i in range(len(weight))]
-                    )
-                )
+                weight.zero_()[[0, 3]] = -9.0
             elif "class" in name:  # so that all classes are found somewhere
                 weight *= 8
     network.save_pretrained(folder)
@@ -197,6 +200,43 @@ def save_rf_detr(folder: Path) -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
 
 
+def sam2_config(video: bool) -> Any:
+    hiera = {
+        "model_type": "sam2_hiera_det_model", "hidden_size": 8, "num_attention_heads": 1, "image_size": [64, 64],
+        "blocks_per_stage": [1, 2, 2, 1], "embed_dim_per_stage": [8, 16, 32, 64],
+        "num_attention_heads_per_stage": [1, 2, 4, 8], "window_size_per_stage": [8, 4, 8, 4],
+        "window_positional_embedding_background_size": [4, 4], "global_attention_blocks": [4], "mlp_ratio": 2.0,
+    }  # fmt: skip
+    vision = {
+        "backbone_config": hiera, "backbone_channel_list": [64, 32, 16, 8], "fpn_hidden_size": 16,
+        "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
+    }  # fmt: skip
+    prompts = {"hidden_size": 16, "image_size": 64, "patch_size": 16, "mask_input_channels": 8}
+    masks = {
+        "hidden_size": 16, "mlp_dim": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "iou_head_hidden_dim": 16,
+    }  # fmt: skip
+    kind = T.Sam2VideoConfig if video else T.Sam2Config
+    memory = {
+        "image_size": 64, "memory_attention_hidden_size": 16, "memory_attention_feed_forward_hidden_size": 16,
+        "memory_attention_num_layers": 1, "memory_encoder_hidden_size": 16, "memory_encoder_output_channels": 8,
+        "mask_downsampler_embed_dim": 16, "memory_fuser_embed_dim": 16, "memory_fuser_intermediate_dim": 16,
+    } if video else {}  # fmt: skip
+    return kind(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=masks, **memory)
+
+
+def save_sam2(folder: Path, video: bool = False) -> None:
+    network = (T.Sam2VideoModel if video else T.Sam2Model)(sam2_config(video))
+    stir(network).save_pretrained(folder)
+    settings = {"image_processor_type": "Sam2ImageProcessorFast", "size": {"height": 64, "width": 64}}
+    settings["mask_size"] = {"height": 16, "width": 16}
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+
+
+def save_sam2_video(folder: Path) -> None:
+    """What the hub has of SAM 2.1: the model for videos, of which images need a part."""
+    save_sam2(folder, video=True)
+
+
 SAVERS: dict[str, Callable[[Path], None]] = {
     "qwen3-vl": save_qwen3_vl,
     "smolvlm": save_smolvlm,
@@ -206,4 +246,6 @@ SAVERS: dict[str, Callable[[Path], None]] = {
     "rt-detr-v2": save_rt_detr_v2,
     "d-fine": save_d_fine,
     "rf-detr": save_rf_detr,
+    "sam2": save_sam2,
+    "sam2-video": save_sam2_video,
 }
