@@ -14,6 +14,7 @@ from visprog.values.image import Image
         "coca": "visprog.tools.backends.coca:CocaCaptioner",
         "blip": "visprog.tools.backends.blip:BlipCaptioner",
         "blip2": "visprog.tools.backends.blip2:Blip2Captioner",
+        "florence2": "visprog.tools.backends.florence2:Florence2Captioner",
         "llava": "visprog.tools.backends.llava:LlavaCaptioner",
         "vlm": "visprog.tools.backends.vlm:VlmCaptioner",
         "openai": "visprog.tools.backends.endpoint:EndpointCaptioner",

@@ -15,6 +15,7 @@ from visprog.values.image import Image
         "owl": "visprog.tools.backends.owl:OwlDetector",
         "owlv2": "visprog.tools.backends.owl:OwlDetector",
         "detr": "visprog.tools.backends.detr:DetrDetector",
+        "florence2": "visprog.tools.backends.florence2:Florence2Detector",
         "grounding-dino": "visprog.tools.backends.grounding_dino:GroundingDinoDetector",
     },
     default="opencv",

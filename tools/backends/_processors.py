@@ -64,29 +64,17 @@ def load_processor(place: str, model_type: str, **options: Any) -> Any:
     if kind is None or not set(OTHER_SENSES) & set(kind.get_attributes()):
         return transformers.AutoProcessor.from_pretrained(place, **options)
 
-    class ImageTextProcessor(kind):  # type: ignore[misc]
-        """The processor of the checkpoint, without what prepares other things than images and texts."""
-
-        def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
-            """As that of transformers; a part may be missing."""
-            if isinstance(argument, MissingPart):
-                return MissingPart
-            return super().check_argument_for_proper_class(argument_name, argument)
-
-        def __repr__(self) -> str:
-            return f"{kind.__name__} without videos"
-
-    # The processor of SmolVLM asks for num2words, with which it describes videos.
-    module = sys.modules[kind.__module__]
-    if getattr(module, "num2words", num2words := object()) is None:
-        module.num2words = num2words  # type: ignore[attr-defined]
+    # The processor of SmolVLM asks for num2words, with which it describes videos, and which need not be installed.
+    module: Any = sys.modules[kind.__module__]
+    if getattr(module, "num2words", str) is None:
+        module.num2words = str
     parts: dict[str, Any] = {
         "image_processor": load_image_processor(place, model_type, **options),
         "tokenizer": transformers.AutoTokenizer.from_pretrained(place, **options),
     }
     settings, _ = kind.get_processor_dict(place, **options)
     given = [parts.get(name, MissingPart()) for name in kind.get_attributes()]
-    return ImageTextProcessor.from_args_and_dict(given, settings)
+    return _with_missing_parts(kind).from_args_and_dict(given, settings)
 
 
 def load_image_processor(place: str, model_type: str, **options: Any) -> Any:
@@ -128,3 +116,21 @@ def _processor_class(place: str, model_type: str) -> Any:
     name = next((name for name in named if name), PROCESSOR_MAPPING_NAMES.get(model_type))
     found = getattr(transformers, name, None) if name else None
     return found if hasattr(found, "get_attributes") else None
+
+
+def _with_missing_parts(kind: Any) -> Any:
+    """The class of a processor, which also takes a `MissingPart`."""
+
+    class ImageTextProcessor(kind):  # type: ignore[misc, valid-type]
+        """The processor of the checkpoint, without what prepares other things than images and texts."""
+
+        def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
+            """As that of transformers; a part may be missing."""
+            if isinstance(argument, MissingPart):
+                return MissingPart
+            return super().check_argument_for_proper_class(argument_name, argument)
+
+        def __repr__(self) -> str:
+            return f"{kind.__name__} without videos"
+
+    return ImageTextProcessor

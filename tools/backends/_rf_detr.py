@@ -34,7 +34,7 @@ class RfDetrProcessor:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         size = settings.get("size")
         size = {"height": size, "width": size} if isinstance(size, int) else size or {}
-        self.size = size.get("height"), size.get("width")
+        self.size = int(size.get("height") or 0), int(size.get("width") or 0)
         if settings.get("do_resize", True) and not all(self.size):
             raise ValueError(f"size {size} of an RF-DETR is not implemented, only a height and a width")
         if settings.get("resample", BILINEAR) != BILINEAR:

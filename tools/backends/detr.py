@@ -42,11 +42,11 @@ class KnownClasses(NamedTuple):
 
     Attributes:
         labels: Their names.
-        index: Number of the class in the network → number of its name.
+        place: Number of the class in the network → place of its name.
     """
 
     labels: Labels
-    index: dict[int, int]
+    place: dict[int, int]
 
 
 class DetrDetector(ModelBackend):
@@ -86,7 +86,7 @@ class DetrDetector(ModelBackend):
             classes = _named(dict(enumerate(Labels.coco().names)))
         else:
             return Sees(f"the kinds of object that {self.model} was trained on; it refuses all other nouns.")
-        if not classes.index:
+        if not classes.place:
             return Sees(nothing=self._nameless)
         phrases = ClassPhrases(classes.labels, self._name)
         return Sees(phrases.summary, {"what": phrases})
@@ -101,7 +101,7 @@ class DetrDetector(ModelBackend):
         if self.label_file:
             return _named(dict(enumerate(Labels.read(self.label_file).names)))
         found = _named(_id2label(find(self.model, self.tool).config))
-        if not found.index:
+        if not found.place:
             raise ToolError(f"{self.tool}: {self._nameless}")
         return found
 
@@ -165,7 +165,7 @@ class DetrDetector(ModelBackend):
 
     def _regions(self, search: Search, found: Found) -> list[Region]:
         """The regions of what is asked for, best first."""
-        labels, index = self.classes
+        labels, place = self.classes
         wanted, color = ClassPhrases(labels, self._name).find(read_phrase(search.what))
         image = search.image
         whole = Box(0, 0, image.width, image.height)
@@ -173,9 +173,9 @@ class DetrDetector(ModelBackend):
         for corners, score, number in zip(*found, strict=True):
             left, top, right, bottom = (float(v) for v in corners)
             box = Box(left, top, max(left, right), max(top, bottom)).clip(whole)
-            if score > self.threshold and int(number) in index and box.area > 0:
+            if score > self.threshold and int(number) in place and box.area > 0:
                 boxes.append(box)
-                names.append(index[int(number)])
+                names.append(place[int(number)])
                 scores.append(min(float(score), 1.0))
         kept = suppress(boxes, scores, names, same=self.nms, other=OTHER_CLASS)
         regions = [

@@ -3,7 +3,7 @@ public, in the layout of the hub or in a file of its authors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +15,7 @@ from visprog.errors import ToolError
 from visprog.values import Box, Mask, Point, Region
 from visprog.values.image import Image
 
-from ._batching import chunks
+from ._batching import chunks, in_batches
 from ._checkpoint import Checkpoint, load, load_file
 from ._gate import to_view
 from ._model_backend import ModelBackend
@@ -129,14 +129,20 @@ class SamSegmenter(SamBackend):
 
         predictor.show(image)
         most = MAX_LOGITS // (3 * image.width * image.height)
+
+        def predict(part: Sequence[Box]) -> list[NDArray[np.bool_]]:
+            with self.checkpoint.running():
+                corners = torch.tensor([[b.left, b.top, b.right, b.bottom] for b in part])
+                if all(map(is_point, part)):
+                    answer = predictor.predict(points=corners[:, None, :2])
+                else:
+                    answer = predictor.predict(boxes=corners)
+                best = answer.iou_predictions.argmax(-1)
+                masks = answer.logits[torch.arange(len(part), device=best.device), best] > 0
+                return list(masks.cpu().numpy())
+
         for part in chunks(boxes, max(1, min(self.batch_size, most))):
-            corners = torch.tensor([[b.left, b.top, b.right, b.bottom] for b in part])
-            if all(map(is_point, part)):
-                answer = predictor.predict(points=corners[:, None, :2])
-            else:
-                answer = predictor.predict(boxes=corners)
-            best = answer.iou_predictions.argmax(-1)
-            yield from (answer.logits[torch.arange(len(part), device=best.device), best] > 0).cpu().numpy()
+            yield from in_batches(self.checkpoint, part, len(part), predict)
 
 
 class SegmentAnythingSegmenter(SamSegmenter):

@@ -1,5 +1,7 @@
-"""`segment` and `segment_everything` with SAM 2 (Ravi et al., 2024), by transformers; the tracker of SAM 3 (Carion et al.,
-2025) and EdgeTAM (Zhou et al., 2025) are prompted alike."""
+"""`segment` and `segment_everything` with SAM 2 (Ravi et al., 2024), by transformers.
+
+The tracker of SAM 3 (Carion et al., 2025) and EdgeTAM (Zhou et al., 2025) are prompted alike.
+"""
 
 from __future__ import annotations
 

@@ -237,6 +237,40 @@ def save_sam2_video(folder: Path) -> None:
     save_sam2(folder, video=True)
 
 
+def save_florence2(folder: Path) -> None:
+    plain = words("<pad>", "<s>", "</s>", "<image>", *(f"<loc_{i}>" for i in range(1000)), wrap=False)
+    tokenizer = T.PreTrainedTokenizerFast(
+        tokenizer_object=plain.backend_tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>",
+        unk_token="[UNK]", extra_special_tokens={"image_token": "<image>"},
+    )  # fmt: skip
+    ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
+    config = T.Florence2Config(
+        text_config={
+            "model_type": "bart", "vocab_size": len(tokenizer), "d_model": 32, "encoder_layers": 1,
+            "decoder_layers": 1, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "encoder_attention_heads": 2,
+            "decoder_attention_heads": 2, "max_position_embeddings": 256, **ids,
+        },
+        vision_config={
+            "embed_dim": [8, 16], "depths": [1, 1], "num_heads": [1, 2], "num_groups": [1, 2], "patch_size": [7, 3],
+            "patch_stride": [4, 2], "patch_padding": [3, 1], "patch_prenorm": [False, True], "window_size": 4,
+            "projection_dim": 32, "max_position_embeddings": 20,
+        },
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"), **ids,
+    )  # fmt: skip
+    shake(T.Florence2ForConditionalGeneration(config)).save_pretrained(folder)
+    processor = T.CLIPImageProcessorPil(
+        size={"height": 64, "width": 64}, do_center_crop=False, crop_size={"height": 64, "width": 64}
+    )
+    processor.image_seq_length = 65
+    parsers = {
+        "ocr": {},
+        "pure_text": {},
+        "description_with_bboxes": {},
+        "description_with_bboxes_or_polygons": {},
+    }
+    T.Florence2Processor(processor, tokenizer, post_processor_config=parsers).save_pretrained(folder)
+
+
 SAVERS: dict[str, Callable[[Path], None]] = {
     "qwen3-vl": save_qwen3_vl,
     "smolvlm": save_smolvlm,
@@ -247,5 +281,6 @@ SAVERS: dict[str, Callable[[Path], None]] = {
     "d-fine": save_d_fine,
     "rf-detr": save_rf_detr,
     "sam2": save_sam2,
+    "florence2": save_florence2,
     "sam2-video": save_sam2_video,
 }

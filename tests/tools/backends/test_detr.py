@@ -119,7 +119,7 @@ def test_the_classes_are_known_before_it_runs(checkpoint: Folder, tmp_path: Path
     (tmp_path / "names.txt").write_text("bolt\nnut\n")
     named = DetrDetector(str(tmp_path), labels=str(tmp_path / "names.txt"))
     assert named.sees.summary.startswith("2 kinds of object: bolt, nut")
-    assert named.classes.index == {0: 0, 1: 1}
+    assert named.classes.place == {0: 0, 1: 1}
 
 
 def test_what_it_refuses(checkpoint: Folder, pictures: list[Image], tmp_path: Path) -> None:
