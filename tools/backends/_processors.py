@@ -121,7 +121,7 @@ def _processor_class(place: str, model_type: str) -> Any:
 def _with_missing_parts(kind: Any) -> Any:
     """The class of a processor, which also takes a `MissingPart`."""
 
-    class ImageTextProcessor(kind):  # type: ignore[misc, valid-type]
+    class ImageTextProcessor(kind):  # type: ignore[misc]
         """The processor of the checkpoint, without what prepares other things than images and texts."""
 
         def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
