@@ -22,7 +22,7 @@ MODEL_TYPES = (
 class Sam2Backend(SamBackend):
     """What both tools share."""
 
-    default_model = "facebook/sam2.1-hiera-small"
+    default_model = "facebook/sam2.1-hiera-tiny"
 
     @property
     def checkpoint(self) -> Checkpoint:

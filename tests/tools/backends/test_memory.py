@@ -61,7 +61,9 @@ def test_other_models_leave_before_one_item_fails(checkpoint: Folder) -> None:
     assert in_batches(loaded, [1, 2], 2, run) == [1, 2]
     assert memory.tried == [2, 1, 1, 1] and list(_checkpoint._loaded.values()) == [loaded]
     memory.items = 0
-    with pytest.raises(OutOfDeviceMemory, match=r"needs more memory than its device has: lower batch_size, take"):
+    with pytest.raises(
+        OutOfDeviceMemory, match=r"needs more memory than its device has: lower batch_size, take"
+    ):
         in_batches(loaded, [1, 2], 2, run)
 
 
@@ -74,7 +76,9 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(checkpoint: Folder) -> 
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
 
 
-def test_a_model_is_loaded_again_without_the_others(checkpoint: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_loaded_again_without_the_others(
+    checkpoint: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     load(find(checkpoint("siglip"), "match"), "cpu", "auto")
     memory, real = Full(items=99, checkpoints=0), _checkpoint._place
 
@@ -86,7 +90,9 @@ def test_a_model_is_loaded_again_without_the_others(checkpoint: Folder, monkeypa
     loaded = load_by_transformers(find(checkpoint("clip"), "match"), "AutoModel", "cpu", "auto")
     assert list(_checkpoint._loaded.values()) == [loaded] and memory.tried == [1, 1]
     memory.items = 0
-    with pytest.raises(ToolError, match="does not fit into the memory of the device 'cpu': take a smaller model"):
+    with pytest.raises(
+        ToolError, match="does not fit into the memory of the device 'cpu': take a smaller model"
+    ):
         load(find(checkpoint("sam"), "segment"), "cpu", "auto")
 
 
@@ -94,7 +100,13 @@ def test_a_model_is_loaded_again_without_the_others(checkpoint: Folder, monkeypa
     ("kind", "backend", "arguments", "method", "count"),
     [
         ("clip", ClipMatcher, {"text": "cat"}, "encode_images", len),
-        ("qwen3-vl", VlmVqa, {"question": "what is it?"}, "generate", lambda **given: len(given["input_ids"])),
+        (
+            "qwen3-vl",
+            VlmVqa,
+            {"question": "what is it?"},
+            "generate",
+            lambda **given: len(given["input_ids"]),
+        ),
         ("sam", SamSegmenter, {}, "forward", lambda **given: given["boxes"].shape[1]),
     ],
 )
