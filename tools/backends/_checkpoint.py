@@ -26,7 +26,10 @@ from visprog.models import BUNDLED
 
 from . import _processors
 from ._backend_file import LAYOUT, backend_file, folder_of
-from ._batching import OutOfDeviceMemory
+
+
+class OutOfDeviceMemory(ToolError):
+    """A device has too little memory for what it was asked to compute."""
 
 
 @dataclass(frozen=True)
