@@ -48,6 +48,12 @@ class ModelBackend:
         """The process that it works in: one for all bundled models, else one for each checkpoint."""
         return "bundled" if self.model in BUNDLED else str(self.folder or self.model)
 
+    def load(self) -> None:
+        """Load the weights before the first call, if they are on this machine: nothing is fetched for a call that may
+        not come."""
+        if self.folder is not None:
+            _ = getattr(self, "checkpoint", None)
+
     def fetch(self) -> None:
         """Download the weights, if they are on the hub and not here.
 

@@ -82,6 +82,27 @@ class NoInpainter(_NoModel):
     )
 
 
+class NoDepth(_NoModel):
+    """Refuses: distance from the camera takes a model, and none is chosen."""
+
+    model_error = 'depth: a model needs its backend: set backend = "depth-anything" under [tools.depth]'
+    sees = Sees(
+        nothing="no model that measures depth is chosen, so distance from the camera is not known: under [tools.depth] "
+        "in visprog.toml set backend = \"depth-anything\" (after pip install 'visprog[hf]')"
+    )
+
+
+class NoPointer(_NoModel):
+    """Refuses: pointing takes a model, or a detector that is chosen for it."""
+
+    model_error = 'point: a model needs its backend: set backend = "vlm" under [tools.point]'
+    sees = Sees(
+        nothing='no model that points is chosen: under [tools.point] in visprog.toml set backend = "vlm" (after pip '
+        'install \'visprog[hf]\'), "openai" with the model of an endpoint, or "detect" for the centres of what '
+        "detect finds"
+    )
+
+
 class NothingSegmented(_NoModel):
     """Refuses: segmenting everything takes a model, and none is chosen."""
 

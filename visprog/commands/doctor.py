@@ -25,7 +25,10 @@ _EXTRA_OF = {
         f"visprog.tools.backends.{name}:": "torch"
         for name in ("clip", "coca", "diffusion", "owl", "sam", "siglip")
     },
-    **{f"visprog.tools.backends.{name}:": "hf" for name in ("blip", "grounding_dino", "llava", "vlm")},
+    **{
+        f"visprog.tools.backends.{name}:": "hf"
+        for name in ("blip", "detr", "florence2", "grounding_dino", "llava", "sam2", "vlm")
+    },
     "visprog.tools.backends.llava:Embedded": "torch",
     "visprog.tools.backends.diffusers:": "diffusion",
     "visprog.tools.backends.endpoint:": "openai",
