@@ -211,7 +211,7 @@ def print_doctor(report: Mapping[str, Any]) -> None:
     for name, extra in report["extras"].items():
         found = ", ".join(f"{p} {v or '–'}" for p, v in extra["packages"].items())
         extras.add_row(name, Text(found if extra["installed"] else f"{found}   install: {extra['install']}"))
-    tools = new_table("tool", "backend", "checkpoint", "precision", "others", "sees")
+    tools = new_table("tool", "backend", "precision", "others", "sees")
     for tool in report["tools"]:
         sees = (
             "nothing: choose another backend"
@@ -220,32 +220,20 @@ def print_doctor(report: Mapping[str, Any]) -> None:
         )
         needs = sees if tool["ready"] else tool["install"]
         precision = Text(tool["precision"] or "–")
-        checkpoint = Text(_checkpoint(tool["checkpoint"]))
-        tools.add_row(
-            tool["name"],
-            tool["backend"] or "–",
-            checkpoint,
-            precision,
-            ", ".join(tool["others"]),
-            Text(needs),
-        )
-    for table in (facts, extras, tools):
+        tools.add_row(tool["name"], tool["backend"] or "–", precision, ", ".join(tool["others"]), Text(needs))
+    checkpoints = new_table("tool", "checkpoint", "size", "here", "device", "memory")
+    for tool in report["tools"]:
+        if found := tool["checkpoint"]:
+            size, memory = (bytes_in_words(found[n]) if found[n] else "?" for n in ("bytes", "memory"))
+            here = "yes" if found["cached"] else "no"
+            checkpoints.add_row(tool["name"], Text(plain(found["id"])), size, here, found["device"], memory)
+    for table in (facts, extras, tools, *([checkpoints] if checkpoints.row_count else [])):
         out.print(table)
         out.print()
     for problem in report["problems"]:
         out.print(Text.assemble(("problem: ", "bold red"), plain(problem)))
     if not report["problems"]:
         out.print(Text("no problems found", style="bold green"))
-
-
-def _checkpoint(found: Mapping[str, Any] | None) -> str:
-    """A checkpoint as the report of `visprog.commands.doctor` has it: "owl, 12 MB, here, on auto, 12 MB of memory"."""
-    if found is None:
-        return "–"
-    size = [bytes_in_words(found["bytes"])] if found["bytes"] else []
-    memory = [f"about {bytes_in_words(found['memory'])} of memory"] if found["memory"] else []
-    place = "here" if found["cached"] else "not here"
-    return ", ".join([plain(found["id"]), *size, place, f"device {found['device']}", *memory])
 
 
 def _origins(origins: Mapping[str, str]) -> str:
