@@ -73,16 +73,22 @@ def test_the_least_similar_goes_first_and_descriptions_last() -> None:
     assert "blur_background" in set.intersection(*shown) and shown[0] == set(REGISTRY.offered)
     assert len(sizes[100_000]) == 18 and len(sizes[4000]) > len(sizes[3400])
     assert "In a photograph it is the colour in full light" in sizes[4000][0]["content"]
-    least = prompt(question, 2700)
-    assert "In a photograph it is the colour in full light" not in least[0]["content"]
-    assert "def dominant_color(" in least[0]["content"]
 
 
 def test_a_limit_that_nothing_fits_says_what_would() -> None:
+    question = "Blur everything but the dog"
     with pytest.raises(
-        ConfigError, match=r"'prompt_tokens' is 500, and the least prompt .* about 2,\d{3}: raise it"
-    ):
-        prompt("How many dogs are there?", 500)
+        ConfigError, match=r"'prompt_tokens' is 500, and the least prompt .* raise it"
+    ) as refused:
+        prompt(question, 500)
+    least = int(str(refused.value).split("about ")[1].split(":")[0].replace(",", ""))
+    assert 2000 < least < 3500
+    messages = prompt(question, least)
+    assert estimate_tokens(messages) == least
+    assert "In a photograph it is the colour in full light" not in messages[0]["content"]
+    assert "def dominant_color(" in messages[0]["content"]
+    with pytest.raises(ConfigError):
+        prompt(question, least - 1)
     for wrong in (0, -3, 2.5, "4000"):
         with pytest.raises(ConfigError, match="prompt_tokens"):
             LLMPlanner(ScriptedChat(), prompt_tokens=wrong)  # type: ignore[arg-type]

@@ -58,7 +58,9 @@ MIN_FEATURE_SIDE = 32
 MAX_MOVE = 0.12
 """Greatest shift of the camera, as a share of the longer side."""
 
-OTHER_VIEW = "compare_images: the images differ nearly everywhere: they do not show one view, or its light differs"
+OTHER_VIEW = (
+    "compare_images: the images differ nearly everywhere: they do not show one view, or its light differs"
+)
 
 GAIN = (0.4, 2.5)
 """Bounds of the factor by which the light of a channel may change."""
