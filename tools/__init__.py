@@ -3,6 +3,7 @@
 MODULES = (
     "detect",
     "select",
+    "point",
     "faces",
     "segment",
     "classify",
@@ -11,8 +12,10 @@ MODULES = (
     "caption",
     "vqa",
     "text",
+    "world",
     "crop",
     "color",
+    "depth",
     "shapes",
     "measure",
     "compare",

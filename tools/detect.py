@@ -16,6 +16,8 @@ from .imaging.tiles import in_tiles
         "onnx": "visprog.tools.backends.onnx:OnnxDetector",
         "owl": "visprog.tools.backends.owl:OwlDetector",
         "owlv2": "visprog.tools.backends.owl:OwlDetector",
+        "detr": "visprog.tools.backends.detr:DetrDetector",
+        "florence2": "visprog.tools.backends.florence2:Florence2Detector",
         "grounding-dino": "visprog.tools.backends.grounding_dino:GroundingDinoDetector",
     },
     default="opencv",

@@ -12,13 +12,26 @@ from .imaging.barcodes import find_barcodes_in
 from .imaging.qr_codes import find_codes
 
 
-@tool(backends={"rapidocr": "visprog.tools.backends.rapidocr:TextReader"}, default="rapidocr")
+@tool(
+    backends={
+        "rapidocr": "visprog.tools.backends.rapidocr:TextReader",
+        "florence2": "visprog.tools.backends.florence2:Florence2TextReader",
+        "vlm": "visprog.tools.backends.vlm:VlmTextReader",
+    },
+    default="rapidocr",
+)
 def read_text(image: Image | Region) -> str:
     """All text in an image or region in reading order, lines joined by newline; "" if there is none."""
     raise NotImplementedError  # a backend answers
 
 
-@tool(backends={"rapidocr": "visprog.tools.backends.rapidocr:TextFinder"}, default="rapidocr")
+@tool(
+    backends={
+        "rapidocr": "visprog.tools.backends.rapidocr:TextFinder",
+        "florence2": "visprog.tools.backends.florence2:Florence2TextFinder",
+    },
+    default="rapidocr",
+)
 def find_text(image: Image, text: str = "") -> list[Region]:
     """Where text stands: one region per line, labelled with what it says, in reading order. With `text`, only
     where that is written (capitals, spaces and punctuation ignored), as the box of the words that match."""

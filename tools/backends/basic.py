@@ -112,8 +112,8 @@ class _Basic:
     def _refusal(self, what: str) -> Refused:
         return Refused(
             f"without a vision-language model, {self.tool} sees colour, brightness and the form of the "
-            f'image, and cannot tell {what}: set backend = "siglip" under [tools.{self.tool}] in '
-            f"visprog.toml, after pip install 'visprog[hf]'"
+            f"image, and cannot tell {what}: run 'visprog models setup', or set backend = \"siglip\" under "
+            f"[tools.{self.tool}] in visprog.toml, after pip install 'visprog[hf]'"
         )
 
 

@@ -83,6 +83,10 @@ class OcrEngine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def load(self) -> None:
+        """Load all networks now, the detector first."""
+        _ = self._detector, self._recognizer, self._classifier
+
     def detect(self, pixels: Pixels) -> NDArray[np.float32]:
         """Corners (N, 4, 2) of the lines of an image, in rows from top to bottom."""
         import cv2
@@ -181,6 +185,9 @@ class WholeRapidOcr:
             }
         )
         self.detector = self.engine.text_det or self.engine._load_det_model()
+
+    def load(self) -> None:
+        """As `OcrEngine.load`: it is loaded."""
 
     def detect(self, pixels: Pixels) -> NDArray[np.float32]:
         """As `OcrEngine.detect`."""

@@ -22,7 +22,7 @@ from ..values.image import Image
 from . import function as _function
 from .function import REQUIRED
 from .loader import BACKENDS, Backend, BackendLoader, Options
-from .results import MAKE_REGION, alone, images_of, placed
+from .results import MAKE_REGION, Metered, alone, images_of, placed
 from .sees import NOT_SAID, Sees
 from .types import Type, Unfit, coerce, json_schema, mentions, render
 
@@ -213,6 +213,8 @@ class Tool(Generic[P, R]):
 
         def answer(call: dict[str, Any]) -> Any:
             (value,) = backend([call])
+            if isinstance(value, Metered):
+                value = value.value
             if isinstance(value, Exception):
                 raise value
             return value

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import math
 import os
-import urllib.parse
-import urllib.request
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -160,6 +157,10 @@ class Image:
 
     @classmethod
     def _from_url(cls, url: str, allowed: bool, max_pixels: int) -> Image:
+        import http.client
+        import urllib.parse
+        import urllib.request
+
         shown = printable(url)
         scheme, _, rest = url.partition("://")
         if scheme.lower() == "file":
