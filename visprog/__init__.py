@@ -38,6 +38,7 @@ _HOME = {
     "Answer": "answer",
     "Backend": "registry",
     "Box": "values",
+    "Chat": "chat",
     "Circle": "values",
     "Config": "config",
     "Grid": "values",

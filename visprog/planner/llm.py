@@ -113,9 +113,9 @@ class LLMPlanner:
         messages = [{"role": "system", "content": system.strip()}]
         for example in choose(request, examples, self.max_examples):
             shown = PlanRequest(example.question, example.images, example.returns or None, request.registry)
-            messages.append({"role": "user", "content": _question(shown)})
+            messages.append({"role": "user", "content": describe_question(shown)})
             messages.append({"role": "assistant", "content": _fenced(example.program)})
-        messages.append({"role": "user", "content": _question(request)})
+        messages.append({"role": "user", "content": describe_question(request)})
         if failed is not None:
             if failed.program:
                 messages.append({"role": "assistant", "content": _fenced(failed.program)})
@@ -164,7 +164,8 @@ def _finding(found: Diagnostic) -> str:
     return f"{text} Remedy: {found.suggestion}" if found.suggestion else text
 
 
-def _question(request: PlanRequest) -> str:
+def describe_question(request: PlanRequest, text: str = "question.txt") -> str:
+    """A request in words, by a text of `prompts/`."""
     from visprog import prompts
 
     from ..registry.types import render
@@ -175,7 +176,7 @@ def _question(request: PlanRequest) -> str:
         else render(request.returns)
     )
     return (
-        Template(prompts.text("question.txt"))
+        Template(prompts.text(text))
         .substitute(
             question=request.question,
             header=request.header,
