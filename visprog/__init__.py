@@ -35,10 +35,10 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Agent": "agent",
+    "AgentChat": "chat",
     "Answer": "answer",
     "Backend": "registry",
     "Box": "values",
-    "Chat": "chat",
     "Circle": "values",
     "Config": "config",
     "Grid": "values",

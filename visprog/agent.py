@@ -24,15 +24,14 @@ from .config import Config
 from .errors import ConfigError, PlannerError, Refused, VisprogError
 from .files.endings import IMAGE_ENDINGS
 from .files.limits import SizeLimits, use_limits
-from .files.plain_text import read_text
 from .planner.base import Plan, Planner, PlannerLike, PlanRequest, total_tokens
 from .planner.execution import NO_SANDBOX, execute, step_of
 from .planner.factory import make_planner
 from .planner.llm import LLMPlanner
 from .planner.repair import Mend, RepairLoop, mend_once
-from .planner.turns import Conversation, TurnLoop
+from .planner.turns import ChatMemory, TurnLoop, check_turns, no_turns
 from .planner.vote import vote
-from .program import Program, open_image, open_images
+from .program import Program, open_image, open_images, program_source
 from .registry import (
     BackendLoader,
     Registry,
@@ -52,7 +51,7 @@ from .values.image import Image, ImageLike
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from .chat import Chat
+    from .chat import AgentChat
     from .mapping.map import Answerer, ImageSource, MapResult, Sources
     from .mapping.map_run import MapRun
     from .runtime.recording import Recording
@@ -128,7 +127,7 @@ class Agent:
         self._is_ready = False
         self.planner: Planner = make() if self.recording is None else _recorded(self.recording, make, planner)
         if self.config.turns > 1 or self.config.tool_calls:
-            _check_turns(self.planner, self.config)
+            check_turns(self.planner, self.config)
         limits = Limits(calls=self.config.calls + 1, time=self.config.seconds)
         self.sandbox = Sandbox(limits, require=self.config.require, library=LIBRARY, standby=standby)
 
@@ -185,7 +184,7 @@ class Agent:
             raise VisprogError("give at least one image to ask about")
         emit = emitter_of(on_event)
         if self.config.turns > 1:
-            conversation = Conversation.about(opened, self.registry)
+            conversation = ChatMemory.about(opened, self.registry)
             answer = self._look(question, conversation, returns, self.config.turns, emit)
             return self._finished(answer, question, started, emit)
         request = PlanRequest(question, len(opened), returns, self.host.in_force)
@@ -199,7 +198,7 @@ class Agent:
             answer = self._vote(plans, loop, opened)
         return self._finished(answer, question, started, emit)
 
-    def chat(self, *images: ImageLike | Iterable[ImageLike], turns: int | None = None) -> Chat:
+    def chat(self, *images: ImageLike | Iterable[ImageLike], turns: int | None = None) -> AgentChat:
         """A conversation about images, in which a question may refer to those before it.
 
         With a chat model as planner, which looks at what its programs find (see `visprog.planner.turns`) and knows the
@@ -214,21 +213,25 @@ class Agent:
             ImageError: An image cannot be read.
             VisprogError: No image was given.
         """
-        from .chat import Chat
+        from .chat import AgentChat
 
         opened = self._open(images)
         if not opened:
             raise VisprogError("give at least one image to talk about")
         if not isinstance(self.planner, LLMPlanner):
-            return Chat(
+            if turns is not None:
+                raise ConfigError(no_turns(self.planner))
+            return AgentChat(
                 opened,
                 lambda question, returns, on_event: self.ask(
                     question, *opened, returns=returns, on_event=on_event
                 ),
                 follows=False,
             )
-        most = turns or (self.config.turns if self.config.turns > 1 else CHAT_TURNS)
-        conversation = Conversation.about(opened, self.registry)
+        most = self.config.turns if self.config.turns > 1 else CHAT_TURNS
+        if turns is not None:
+            most = self.config.changed({"turns": turns}, of="Agent.chat()").turns
+        conversation = ChatMemory.about(opened, self.registry)
 
         def ask(question: str, returns: AnswerType | None, on_event: Listener | None) -> Answer:
             started, emit = time.perf_counter(), emitter_of(on_event)
@@ -236,7 +239,7 @@ class Agent:
             answer = self._look(question, conversation, answer_type(returns), most, emit)
             return self._finished(answer, question, started, emit)
 
-        return Chat(opened, ask)
+        return AgentChat(opened, ask)
 
     def plan(self, question: str, images: int = 1, returns: AnswerType | None = None) -> Plan:
         """The checked program for a question, without running it.
@@ -420,28 +423,16 @@ class Agent:
     def _look(
         self,
         question: str,
-        conversation: Conversation,
+        conversation: ChatMemory,
         returns: Type,
         turns: int,
         emit: Emitter | None,
     ) -> Answer:
         """The answer of a chat model that takes turns."""
         assert isinstance(self.planner, LLMPlanner)
-
-        def run_program(plan: Plan, inputs: Mapping[str, Any], run: Run, returns: Type) -> Step:
-            return execute(plan, inputs, run, self.sandbox, returns)
-
-        loop = TurnLoop(
-            self.planner,
-            PlanRequest(question, len(conversation.images), returns, self.host.in_force),
-            conversation,
-            self.host.new_run(emit),
-            run_program,
-            turns,
-            self.config.tokens,
-            self.config.tool_calls,
-            emit,
-        )
+        request = PlanRequest(question, len(conversation.images), returns, self.host.in_force)
+        run = self.host.new_run(emit)
+        loop = TurnLoop(self.planner, request, conversation, run, self.sandbox, turns, emit)
         return _answer_of(loop.steps(), conversation.images)
 
     def _given(self, program: str | os.PathLike[str] | Plan, returns: Type) -> Plan:
@@ -672,21 +663,6 @@ def _check_question(question: Any) -> None:
         raise VisprogError(f"'{question}' is no question: the question comes first, then the images")
 
 
-def _check_turns(planner: Planner, config: Config) -> None:
-    """Raise `ConfigError` if a planner cannot take turns as the settings say."""
-    if not isinstance(planner, LLMPlanner):
-        raise ConfigError(
-            f"the planner {planner.name} writes one program and takes no turns: choose a chat model, such as "
-            "'openai:MODEL', or leave turns and tool_calls out"
-        )
-    if config.votes > 1 and config.turns > 1:
-        raise ConfigError(
-            "either votes or turns: one program of several is voted for, or each sees the one before"
-        )
-    if config.tool_calls and not getattr(planner.chat, "takes_tools", False):
-        raise ConfigError(f"{planner.name} cannot call tools: leave tool_calls out, and it writes programs")
-
-
 def _answer_of(steps: tuple[Step, ...], images: tuple[Image, ...]) -> Answer:
     """The answer that the last of several steps gives."""
     step, tokens = steps[-1], total_tokens(steps)
@@ -736,21 +712,3 @@ def _recorded(recording: Recording, make: Callable[[], Planner], planner: Any) -
     from .planner.recording import recorded
 
     return recorded(recording, make, chosen=planner is not None)
-
-
-def program_source(program: str | os.PathLike[str]) -> str:
-    """The source itself, or the content of the file that is named: one line that ends in .py is a path.
-
-    Raises:
-        VisprogError: It is neither, or the file cannot be read.
-    """
-    if not isinstance(program, str | os.PathLike):
-        raise VisprogError(f"a program is its source or the path of its file, not {describe(program)}")
-    if isinstance(program, os.PathLike) or ("\n" not in program and program.strip().endswith(".py")):
-        try:
-            return read_text(program)
-        except OSError as error:
-            raise VisprogError(f"cannot read the program {program}: {error.strerror or error}") from None
-        except ValueError as error:
-            raise VisprogError(f"the program {program} {error}") from None
-    return program

@@ -9,8 +9,9 @@ from typing import TypeAlias
 
 from .answer import Answer
 from .registry.types import AnswerType
-from .report import markup
+from .report import html, markup
 from .report.forms import one_line
+from .report.markup import Markup
 from .runtime.events import Listener
 from .values.image import Image
 
@@ -30,7 +31,7 @@ _FOLLOW_UP = re.compile(
 """Questions that seem to refer to one before."""
 
 
-class Chat:
+class AgentChat:
     """A conversation about images, made by `Agent.chat`. Questions wait for each other.
 
     Attributes:
@@ -85,22 +86,24 @@ class Chat:
             self.answers.append(answer)
             return answer
 
-    def __len__(self) -> int:
-        return len(self.answers)
-
     def __repr__(self) -> str:
         images = f"{len(self.images)} image{'s' * (len(self.images) != 1)}"
         questions = f"{len(self.answers)} question{'s' * (len(self.answers) != 1)}"
-        return f"<Chat about {images}: {questions}>"
+        return f"<AgentChat: {questions} about {images}>"
 
     def _repr_html_(self) -> str:
-        """The questions with their answers, and the evidence of the latest."""
+        """The questions with their answers, and the evidence of the latest one."""
         rows = [
             (answer.question, markup.badge(answer.status), one_line(_words(answer), 200))
             for answer in self.answers[-MAX_SHOWN:]
         ]
         listed = markup.card(markup.table(rows, ("question", "status", "answer")) if rows else repr(self))
         return listed + (self.answers[-1]._repr_html_() if self.answers else "")
+
+    def to_html(self) -> str:
+        """One self-contained page: every question with its answer and evidence, in their order."""
+        answers = [Markup(answer._repr_html_()) for answer in self.answers]
+        return html.document("Chat", markup.join(answers or [markup.card(repr(self))]))
 
 
 def _words(answer: Answer) -> str:

@@ -491,6 +491,8 @@ def test_settings_that_contradict_each_other(make: Make) -> None:
     deaf.takes_tools = False
     with pytest.raises(ConfigError, match="scripted cannot call tools"):
         make(deaf, tool_calls=True)
+    with pytest.raises(ConfigError, match="needs several turns"):
+        make(Scripted(), turns=1, tool_calls=True)
     for wrong in (0, 51, 2.5, True):
         with pytest.raises(ConfigError, match="'turns' must be"):
             make(Scripted(), turns=wrong)  # type: ignore[arg-type]

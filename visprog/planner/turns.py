@@ -8,32 +8,33 @@ from __future__ import annotations
 
 import ast
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
+
+from visprog.sandbox import Sandbox
 
 from ..check import check
 from ..check.misuse import SWALLOWED
-from ..errors import Refused, VisprogError
+from ..errors import ConfigError, Refused, VisprogError
 from ..llm.chat import ImagePart, Message, Reply, Tokens, complete, describe_images, parts_of
 from ..program import Program
-from ..registry.types import Type, accepts, annotation_of, describe, render
+from ..registry.types import accepts, annotation_of, describe, render
 from ..runtime.events import Checked, Emitter, Planned
 from ..runtime.host import Run
 from ..runtime.steps import Step
 from ..runtime.workspace import Workspace
 from ..values.image import Image
-from .base import Plan, PlanRequest
+from .base import Plan, Planner, PlanRequest
+from .execution import execute
 from .extract import find_refusal
 from .llm import LLMPlanner
 from .observations import MAX_IMAGES, QUESTION_SIDE, in_images, in_words, picture, quoted
 from .turn_forms import Move, ProgramForm, ToolCallForm, TurnForm, add_to_last
 
 if TYPE_CHECKING:
+    from ..config import Config
     from ..registry import Registry
-
-Execute: TypeAlias = Callable[[Plan, Mapping[str, Any], Run, Type], Step]
-"""Runs a plan with inputs, whose value must be of a type (None for any)."""
 
 MAX_EXCHANGES = 10
 """Number of earlier questions that a chat model is reminded of."""
@@ -46,6 +47,28 @@ _TOKENS_PER_IMAGE = 1_000
 """Estimates for a model that does not say what it read."""
 
 
+def check_turns(planner: Planner, config: Config) -> None:
+    """Raise `ConfigError` if a planner cannot take turns as the settings say."""
+    if not isinstance(planner, LLMPlanner):
+        raise ConfigError(no_turns(planner))
+    if config.turns == 1:
+        raise ConfigError("a chat model that calls tools needs several turns: set turns, such as turns=8")
+    if config.votes > 1 and config.turns > 1:
+        raise ConfigError(
+            "either votes or turns: one program of several is voted for, or each sees the one before"
+        )
+    if config.tool_calls and not getattr(planner.chat, "takes_tools", False):
+        raise ConfigError(f"{planner.name} cannot call tools: leave tool_calls out, and it writes programs")
+
+
+def no_turns(planner: Planner) -> str:
+    """Why a planner that is no chat model cannot take turns, and what to do."""
+    return (
+        f"the planner {planner.name} writes one program and takes no turns: choose a chat model, such as "
+        "'openai:MODEL', or leave turns and tool_calls out"
+    )
+
+
 @dataclass(frozen=True)
 class Exchange:
     """A question of a conversation, and the step that its answer comes from."""
@@ -55,7 +78,7 @@ class Exchange:
 
 
 @dataclass
-class Conversation:
+class ChatMemory:
     """What is kept from one question to the next.
 
     Attributes:
@@ -69,7 +92,7 @@ class Conversation:
     past: list[Exchange] = field(default_factory=list)
 
     @classmethod
-    def about(cls, images: Sequence[Image], registry: Registry) -> Conversation:
+    def about(cls, images: Sequence[Image], registry: Registry) -> ChatMemory:
         """A new conversation about images: `image`, or `images` and each of them as `image1`, `image2`, …"""
         if len(images) == 1:
             values: dict[str, Any] = {"image": images[0]}
@@ -107,21 +130,17 @@ class TurnLoop:
         request: What is asked.
         conversation: What was before; what is found is added.
         run: Its budget of calls, seconds and pixels is that of all turns together.
-        execute: Runs a program.
+        sandbox: Where programs run.
         turns: Number of replies, at most.
-        tokens: Number of tokens read and written, at most.
-        tool_calls: Whether the model calls tools instead of writing programs.
         emit: Sends events, if somebody listens.
     """
 
     planner: LLMPlanner
     request: PlanRequest
-    conversation: Conversation
+    conversation: ChatMemory
     run: Run
-    execute: Execute
+    sandbox: Sandbox
     turns: int
-    tokens: int
-    tool_calls: bool = False
     emit: Emitter | None = None
     _steps: list[Step] = field(default_factory=list)
     _spent: int = 0
@@ -133,7 +152,8 @@ class TurnLoop:
         Returns:
             A step for each program and for each reply that could not be used; the last is the one that stands.
         """
-        form: TurnForm = ToolCallForm(self.request.registry) if self.tool_calls else ProgramForm(self.planner)
+        with_tools = self.run.host.config.tool_calls
+        form: TurnForm = ToolCallForm(self.request.registry) if with_tools else ProgramForm(self.planner)
         messages = self._opening(form)
         for left in reversed(range(self.turns)):
             over = self._over(messages)
@@ -195,10 +215,11 @@ class TurnLoop:
 
     def _over(self, messages: list[Message]) -> str:
         """Why no further reply is asked for; empty if one is."""
+        config = self.run.host.config
         if self.run.left <= 0:
-            return f"no answer within {self.run.host.config.seconds:g} s; raise 'seconds'"
-        if self._spent + _estimate(messages) > self.tokens:
-            return f"no answer within {self.tokens:,} tokens; raise 'tokens'"
+            return f"no answer within {config.seconds:g} s; raise 'seconds'"
+        if self._spent + _estimate(messages) > config.tokens:
+            return f"no answer within {config.tokens:,} tokens; raise 'tokens'"
         return ""
 
     def _ask(self, messages: list[Message], form: TurnForm) -> Reply:
@@ -243,7 +264,7 @@ class TurnLoop:
         if not _rests_on(program, {*inputs, *self.request.registry.called}):
             problem = "the program uses no image, no kept value and no tool: its value would be a guess"
             return replace(step, message=problem, feedback=problem), True
-        step = self.execute(plan, inputs, self.run, returns)
+        step = execute(plan, inputs, self.run, self.sandbox, returns)
         if step.status == "answered":
             return replace(step, kept_as=workspace.add(step.value)), True
         return step, bool(step.feedback)
