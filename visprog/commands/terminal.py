@@ -63,7 +63,9 @@ def print_answer(data: Mapping[str, Any], shown: str, path: str) -> None:
         sure = "" if probability is None else f" ({probability:.0%} sure)"
         facts.append(f"planned by {planner}{sure}")
     others = len(data["steps"]) - 1
-    if others > 0:
+    if others > 0 and any(step.get("kept_as") for step in data["steps"]):
+        facts.append(f"in {others + 1} steps")
+    elif others > 0:
         facts.append(f"after {others} other attempt{'s' * (others != 1)}")
     if data["level"]:
         facts.append(f"sandbox: {data['level']}")
