@@ -117,11 +117,11 @@ def test_three_turns_look_correct_and_answer(make: Make) -> None:
     # what it saw: the question's image, then the marked objects, then the crop; each once
     assert [len(chat.images(i)) for i in range(3)] == [1, 1, 1]
     assert [chat.images(i)[0].description for i in range(3)] == [
-        "image: image 60 × 40",
+        "image, image 60 × 40",
         "image 60 × 40 with 2 objects marked",
         "crop 18 × 20 at (2, 4)",
     ]
-    assert "[image: image 60 × 40]" in chat.text(1) and "[image 60 × 40 with 2 objects marked]" in chat.text(
+    assert "[image, image 60 × 40]" in chat.text(1) and "[image 60 × 40 with 2 objects marked]" in chat.text(
         2
     )
     assert "Its value, of type list[Region], is kept as regions1" in chat.text(1)
@@ -242,8 +242,22 @@ def test_a_model_that_takes_no_images_gets_descriptions(make: Make) -> None:
     chat.takes_images = False
     answer = make(chat).ask("How many dogs?", picture())
     assert answer.value == 2 and not any(map(has_images, chat.sent))
-    assert "[image: image 60 × 40]" in chat.text(0)
+    assert "[image, image 60 × 40]" in chat.text(0)
     assert answer.cautions == ("scripted takes no images: it worked from descriptions",)
+
+
+def test_kept_values_that_are_too_large_together(make: Make) -> None:
+    @tool(name="many")
+    def many(image: Image) -> list[Image]:
+        """Very many parts."""
+        return [image.crop((i % 50, i % 30, i % 50 + 5, i % 30 + 5)) for i in range(3_000)]
+
+    look = "```python\ndef answer(image):\n    return many(image)\n```"
+    both = "```python\ndef answer(images1, images2):\n    return len(images1) + len(images2)\n```"
+    chat = Scripted(look, look, both, COUNT)
+    answer = make(chat, turns=3, registry=Registry([many, *HELPERS])).ask("How many?", picture())
+    assert answer.status == "error" and "cannot be given to a program" in answer.steps[2].message
+    assert "and 2950 more" in chat.text(1) and len(chat.images(1)) == 4
 
 
 def test_several_images(make: Make) -> None:
@@ -251,7 +265,7 @@ def test_several_images(make: Make) -> None:
     chat = Scripted(both)
     answer = make(chat).ask("How many?", picture(), picture(80, 50))
     assert answer.value == 4
-    assert [p.description for p in chat.images(0)] == ["image1: image 60 × 40", "image2: image 80 × 50"]
+    assert [p.description for p in chat.images(0)] == ["image1, image 60 × 40", "image2, image 80 × 50"]
 
 
 def test_scripts_and_other_parameters(make: Make) -> None:
@@ -412,7 +426,7 @@ def test_images_are_small_data_urls_and_sent_once(make: Make) -> None:
         assert head in ("data:image/jpeg;base64", "data:image/png;base64")
         raw = base64.b64decode(data)
         assert len(raw) <= MAX_IMAGE_BYTES and max(PIL.Image.open(io.BytesIO(raw)).size) <= QUESTION_SIDE
-    assert "crop 18 × 20 at (2, 4)" not in json.dumps(endpoint.requests[1], ensure_ascii=False)
+    assert "You see: image, image 2000 × 1500." in json.dumps(endpoint.requests[0], ensure_ascii=False)
 
 
 @pytest.mark.parametrize(

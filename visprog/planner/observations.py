@@ -36,10 +36,11 @@ _MIN_SIDE = 64
 
 def in_words(value: Any) -> str:
     """A value in words; the items of a list of objects on numbered lines, counted from 1."""
-    data = codec.to_json(value)
+    hidden = len(value) - MAX_ITEMS if isinstance(value, list) else 0
+    data = codec.Writer(pixels=lambda _: "").value(_first(value))
     if isinstance(data, list) and any(isinstance(item, dict) for item in data):
-        lines = [f"{number}: {codec.words(item)}" for number, item in enumerate(data[:MAX_ITEMS], 1)]
-        more = [f"and {len(data) - MAX_ITEMS} more"] if len(data) > MAX_ITEMS else []
+        lines = [f"{number}: {codec.words(item)}" for number, item in enumerate(data, 1)]
+        more = [f"and {hidden} more"] if hidden > 0 else []
         text = "\n".join([*(one_line(line, 200) for line in lines), *more])
     else:
         text = codec.words(data)
@@ -60,11 +61,11 @@ def in_images(value: Any, whole: Image) -> list[ImagePart]:
         images.setdefault(image.digest, image)
         images.setdefault(image.root.digest, image.root)
 
-    data = codec.Writer(keep).value(value)
+    data = codec.Writer(keep).value(_first(value))
     shapes: dict[str, list[DrawnValue]] = {}
     alone: dict[str, None] = {}
     numbered = isinstance(data, list)
-    for number, item in enumerate(data[:MAX_ITEMS] if numbered else [data], 1):
+    for number, item in enumerate(data if numbered else [data], 1):
         for part in walk([item]):
             if type_of(part) == "Image":
                 alone[part["digest"]] = None
@@ -74,6 +75,10 @@ def in_images(value: Any, whole: Image) -> list[ImagePart]:
                 shapes.setdefault(root, []).append(replace(drawn, label=label, colored=False))
     shown = [_drawn(images[root], found) for root, found in list(shapes.items())[:MAX_IMAGES]]
     return [*shown, *(picture(images[digest], LOOK_SIDE) for digest in alone)][:MAX_IMAGES]
+
+
+def _first(value: Any) -> Any:
+    return value[:MAX_ITEMS] if isinstance(value, list) else value
 
 
 def picture(image: Image, side: int) -> ImagePart:

@@ -16,10 +16,11 @@ from visprog.sandbox import Sandbox
 
 from ..check import check
 from ..check.misuse import SWALLOWED
-from ..errors import ConfigError, Refused, VisprogError
+from ..errors import ConfigError, PlannerError, Refused, VisprogError
 from ..llm.chat import ImagePart, Message, Reply, Tokens, complete, describe_images, parts_of
 from ..program import Program
 from ..registry.types import accepts, annotation_of, describe, render
+from ..runtime.cautions import cautions_on
 from ..runtime.events import Checked, Emitter, Planned
 from ..runtime.host import Run
 from ..runtime.steps import Step
@@ -203,11 +204,11 @@ class TurnLoop:
         images = self.conversation.images[:MAX_IMAGES]
         side = QUESTION_SIDE if len(images) == 1 else QUESTION_SIDE // 2
         names = ["image"] if len(self.conversation.images) == 1 else [f"image{n}" for n in range(1, 99)]
-        parts: list[str | ImagePart] = [*parts_of(question), self.conversation.describe()]
-        parts += [
-            replace(part, description=f"{name}: {part.description}")
+        shown = [
+            replace(part, description=f"{name}, {part.description}")
             for name, part in zip(names, (picture(image, side) for image in images), strict=False)
         ]
+        parts = [*parts_of(question), self.conversation.describe(), *_seen(shown, "You see")]
         messages = [*before, question]
         messages[-1] = {**question, "content": ""}
         add_to_last(messages, parts)
@@ -224,7 +225,7 @@ class TurnLoop:
 
     def _ask(self, messages: list[Message], form: TurnForm) -> Reply:
         planner = self.planner
-        (reply, *_) = complete(
+        replies = complete(
             planner.chat,
             messages,
             tools=form.tools,
@@ -232,6 +233,9 @@ class TurnLoop:
             max_tokens=planner.max_tokens,
             seed=planner.seed,
         )
+        if not replies:
+            raise PlannerError(f"{planner.name} gave no reply")
+        reply = replies[0]
         self._without_images |= reply.without_images
         tokens = reply.tokens or Tokens(_estimate(messages), len(reply.text) // _CHARACTERS_PER_TOKEN)
         self._spent += tokens.prompt + tokens.completion
@@ -264,7 +268,11 @@ class TurnLoop:
         if not _rests_on(program, {*inputs, *self.request.registry.called}):
             problem = "the program uses no image, no kept value and no tool: its value would be a guess"
             return replace(step, message=problem, feedback=problem), True
-        step = execute(plan, inputs, self.run, self.sandbox, returns)
+        try:
+            step = execute(plan, inputs, self.run, self.sandbox, returns)
+        except (TypeError, ValueError) as error:
+            problem = f"a kept value cannot be given to a program: {error}"
+            return replace(step, message=problem, feedback=problem), True
         if step.status == "answered":
             return replace(step, kept_as=workspace.add(step.value)), True
         return step, bool(step.feedback)
@@ -290,7 +298,8 @@ class TurnLoop:
             lost = self._steps.pop()
             tokens, seconds = _sum(tokens, lost.tokens), seconds + lost.seconds
         last = self._steps[-1]
-        cautions = [c for step in self._steps if step.status == "answered" for c in step.cautions]
+        calls = [call for step in self._steps for call in step.trace]
+        cautions = list(cautions_on(last.value, calls))
         if self._without_images:
             cautions.append(f"{self.planner.name} takes no images: it worked from descriptions")
         self._steps[-1] = replace(
@@ -351,8 +360,10 @@ def _rests_on(program: Program, names: set[str]) -> bool:
     )
 
 
-def _seen(images: Sequence[ImagePart]) -> list[str | ImagePart]:
-    return ["What it shows:", *images] if images else []
+def _seen(images: Sequence[ImagePart], what: str = "It shows") -> list[str | ImagePart]:
+    """Images with what they are, since a model sees neither their size nor their place."""
+    described = "; ".join(image.description for image in images)
+    return [f"{what}: {described}.", *images] if images else []
 
 
 def _left(turns: int) -> str:
