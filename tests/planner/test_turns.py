@@ -17,6 +17,7 @@ from tests.llm.fake_server import Fail, Raw, say, serve
 from tests.small_tools import HELPERS, REGISTRY, crop, detect, picture
 from visprog.agent import Agent
 from visprog.answer import Answer, json_schema
+from visprog.config import Config
 from visprog.errors import ConfigError, PlannerError
 from visprog.llm.chat import ImagePart, Message, Reply, Tokens, ToolCall, has_images, text_of
 from visprog.llm.openai import OpenAIChat
@@ -31,7 +32,7 @@ from visprog.planner.observations import (
 )
 from visprog.registry import Registry, tool
 from visprog.runtime.events import Checked, Event, Planned
-from visprog.values import Region
+from visprog.values import Box, Region
 from visprog.values.image import Image
 
 LOOK = "Let me look.\n```python\ndef answer(image):\n    return detect(image, 'dog')\n```"
@@ -246,18 +247,31 @@ def test_a_model_that_takes_no_images_gets_descriptions(make: Make) -> None:
     assert answer.cautions == ("scripted takes no images: it worked from descriptions",)
 
 
-def test_kept_values_that_are_too_large_together(make: Make) -> None:
+def test_kept_values_that_are_too_large_together(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = Scripted(LOOK, COUNT, LOOK + "\nDONE")
+    agent = make(chat)
+    run = agent.sandbox.run
+
+    def few_handles(source: str, **given: Any) -> Any:
+        if "regions1" in given["inputs"]:
+            raise ValueError("the program may hold 5000 objects")
+        return run(source, **given)
+
+    monkeypatch.setattr(agent.sandbox, "run", few_handles)
+    answer = agent.ask("Where are the dogs?", picture())
+    assert answer.status == "answered"
+    assert "cannot be given to a program: the program may hold 5000 objects" in answer.steps[1].message
+
+
+def test_long_lists_are_shown_in_part(make: Make) -> None:
     @tool(name="many")
     def many(image: Image) -> list[Image]:
         """Very many parts."""
-        return [image.crop((i % 50, i % 30, i % 50 + 5, i % 30 + 5)) for i in range(3_000)]
+        return [image.crop(Box(i % 50, i % 30, i % 50 + 5, i % 30 + 5)) for i in range(200)]
 
-    look = "```python\ndef answer(image):\n    return many(image)\n```"
-    both = "```python\ndef answer(images1, images2):\n    return len(images1) + len(images2)\n```"
-    chat = Scripted(look, look, both, COUNT)
-    answer = make(chat, turns=3, registry=Registry([many, *HELPERS])).ask("How many?", picture())
-    assert answer.status == "error" and "cannot be given to a program" in answer.steps[2].message
-    assert "and 2950 more" in chat.text(1) and len(chat.images(1)) == 4
+    chat = Scripted("```python\ndef answer(image):\n    return many(image)\n```", "DONE")
+    answer = make(chat, registry=Registry([many, *HELPERS])).ask("Which parts?", picture())
+    assert len(answer.value) == 200 and "and 150 more" in chat.text(1) and len(chat.images(1)) == 4
 
 
 def test_several_images(make: Make) -> None:
@@ -510,6 +524,15 @@ def test_settings_that_contradict_each_other(make: Make) -> None:
     for wrong in (0, 51, 2.5, True):
         with pytest.raises(ConfigError, match="'turns' must be"):
             make(Scripted(), turns=wrong)  # type: ignore[arg-type]
+
+
+def test_a_found_file_of_settings_sends_no_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VISPROG_CONFIG", raising=False)
+    Path("visprog.toml").write_text("turns = 3\n")
+    with pytest.raises(ConfigError, match="sets 'turns', which can"):
+        Config.load()
+    assert Config.load("visprog.toml").turns == 3
 
 
 # -- what is shown -----------------------------------------------------------------------------------
