@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from . import measured
 from .base import PretrainedModel, load_model
 from .checkpoint.hub import fetch
+from .checkpoint.weights import owned
 from .nn.linear import Linear
 from .nn.quantised import quantise
 
@@ -171,8 +172,12 @@ def candidates(model: PretrainedModel) -> list[tuple[dict[str, Any], str]]:
 def convert(model: PretrainedModel, plan: Precision) -> None:
     """Change a model to a precision, part by part."""
     kind = RULES[model.model_type]
+    dtype = getattr(torch, plan.dtype)
     for name in kind.encoders:
-        _part(model, name).to(getattr(torch, plan.dtype))
+        # As `to(dtype)`, and pages of the file leave memory on the way.
+        _part(model, name)._apply(
+            lambda x: owned(x, dtype, x.device) if x.is_floating_point() and x.dtype != dtype else x
+        )
     if plan.int8:
         for name in kind.writers:
             owner, _, leaf = name.rpartition(".")

@@ -171,9 +171,16 @@ def owned(tensor: Tensor, dtype: torch.dtype, device: str | torch.device) -> Ten
         zip(result.split(rows), tensor.split(rows), strict=True) if tensor.ndim else [(result, tensor)]
     ):
         to.copy_(part)
-        if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
-            pages.madvise(mmap.MADV_DONTNEED)
+        release(tensor)
     return result
+
+
+def release(tensor: Tensor) -> None:
+    """Take the pages of a file that an unchanged tensor was read from out of memory; they are read again when they are
+    used."""
+    pages = _mappings.get(tensor.untyped_storage().data_ptr())
+    if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+        pages.madvise(mmap.MADV_DONTNEED)
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
