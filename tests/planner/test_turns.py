@@ -274,6 +274,15 @@ def test_long_lists_are_shown_in_part(make: Make) -> None:
     assert len(answer.value) == 200 and "and 150 more" in chat.text(1) and len(chat.images(1)) == 4
 
 
+def test_cautions_are_shown_and_those_of_looks_reach_the_answer(make: Make) -> None:
+    share = "```python\ndef answer(image):\n    return len(detect(image, 'ghost')) / 2\n```"
+    half = "```python\ndef answer(float1):\n    return float1 + 0.5\n```\nDONE"
+    chat = Scripted(share, half)
+    answer = make(chat).ask("Which share?", picture())
+    assert "What to know of it:\n<observation>\ndetect found no 'ghost'" in chat.text(1)
+    assert answer.value == 0.5 and answer.cautions == ("detect found no 'ghost'",)
+
+
 def test_several_images(make: Make) -> None:
     both = "```python\ndef answer(images, image2):\n    return len(images) + len(detect(image2, 'dog'))\n```\nDONE"
     chat = Scripted(both)

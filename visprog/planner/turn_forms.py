@@ -34,6 +34,9 @@ MAX_CALLS = 8
 ANSWER = "answer"
 """Name of the tool that gives the answer."""
 
+_MAX_PRINTED = 1_000
+"""Characters that a model is shown of what a program printed."""
+
 _MAX_REPLY = 10_000
 """Characters of a reply that stay in the conversation."""
 
@@ -102,14 +105,17 @@ class ProgramForm:
 
         if step.status != "answered":
             return describe_failure(step)
-        printed = f"It printed:\n{quoted(step.stdout[:1000].rstrip())}" if step.stdout.strip() else ""
+        more = [f"It printed:\n{quoted(step.stdout[:_MAX_PRINTED].rstrip())}"] if step.stdout.strip() else []
+        if step.cautions:
+            more.append("What to know of it:\n" + quoted("\n".join(step.cautions)))
+        more += [f"The check warns: {found}" for found in step.diagnostics]
         return (
             Template(prompts.text("turn.txt"))
             .substitute(
                 type=render(annotation_of(step.value)),
                 name=step.kept_as,
                 value=quoted(in_words(step.value)),
-                more=printed,
+                more="\n".join(more),
             )
             .strip()
         )
@@ -172,6 +178,8 @@ class ToolCallForm:
             return json.dumps({"error": step.message or str(step.diagnostics[0])}, ensure_ascii=False)
         value: Any = step.value
         result: dict[str, Any] = {"id": step.kept_as}
+        if step.cautions:
+            result["cautions"] = step.cautions
         if isinstance(value, list):
             result["length"] = len(value)
             result["items"] = [workspace.to_json(item) for item in value[:MAX_ITEMS]]
