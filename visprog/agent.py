@@ -81,7 +81,7 @@ class Agent:
         standby: Number of sandbox workers that wait ready; `map` is fastest with as many as programs run at once.
         loader: Builds the backends of tools and holds them; by default in processes of their own, or in this one if the
             setting `in_process` says so.
-        settings: Any other field of `Config`, such as `votes=3` or `allow_url=True`.
+        settings: Any other field of `Config`, such as `turns=6` or `allow_url=True`.
 
     Raises:
         ConfigError: A setting is unknown or wrong, or there is nothing to replay.

@@ -130,7 +130,7 @@ def test_three_turns_look_correct_and_answer(make: Make) -> None:
 
 
 def test_done_confirms_the_value_of_the_last_program(make: Make) -> None:
-    chat = Scripted(LOOK, COUNT, "It is right.\n\n**DONE**")
+    chat = Scripted(LOOK, COUNT, "It is right.\n\n**Done.**")
     answer = make(chat).ask("How many dogs?", picture())
     assert (answer.status, answer.value) == ("answered", 2)
     assert len(answer.steps) == 2 and answer.tokens == 330
@@ -423,6 +423,22 @@ def test_tool_calls_at_an_endpoint(make: Make) -> None:
     call, result, shown = second["messages"][-3:]
     assert call["tool_calls"][0]["id"] == result["tool_call_id"] == "a1"
     assert shown["content"][-1]["image_url"]["url"].startswith("data:image/")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "registry.ollama.ai/library/m does not support tools",
+        '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
+        "Unsupported parameter: 'tools' is not supported with this model.",
+    ],
+)
+def test_an_endpoint_that_calls_no_tools_says_so(make: Make, message: str) -> None:
+    with serve(Fail(400, message)) as endpoint:
+        chat = OpenAIChat("m", base_url=endpoint.url, max_retries=0)
+        answer = make(chat, tool_calls=True).ask("How many dogs?", picture())
+    assert answer.status == "error" and "leave tool_calls out" in answer.message
+    assert len(endpoint.requests) == 1
 
 
 # -- images on the wire ------------------------------------------------------------------------------

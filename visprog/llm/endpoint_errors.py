@@ -36,6 +36,13 @@ _ONE_IMAGE = re.compile(
 )
 """How they say that it is this image that they do not take."""
 
+_TOOLS = re.compile(
+    r"(?:\bnot?\b|n't\b|unsupported|unknown|invalid).{0,60}\b(?:tools?|tool_choice|function.?call)"
+    r"|\b(?:tools?|tool_choice|function.?call)\w*\b.{0,60}(?:\bnot\b|n't\b|unsupported|requires)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""How endpoints say that their model calls no tools."""
+
 _SAMPLING = re.compile(r"sampling (?:parameter|option|setting|argument)", re.IGNORECASE)
 
 _NAMES = ("error", "errors", "message", "msg", "detail", "reason")
@@ -79,6 +86,11 @@ def refuses_images(error: Any) -> bool:
     """Whether it is images that the endpoint does not take, rather than one of them."""
     text = _text(error)
     return _IMAGES.search(text) is not None and _ONE_IMAGE.search(text) is None
+
+
+def refuses_tools(error: Any) -> bool:
+    """Whether it is calls of tools that the endpoint does not take."""
+    return _TOOLS.search(_text(error)) is not None
 
 
 def refused_option(error: Any, options: Container[str]) -> str | None:

@@ -28,6 +28,7 @@ from .endpoint_errors import (
     refused_option,
     refuses_images,
     refuses_system,
+    refuses_tools,
     said_in,
 )
 from .wire import calls_in, to_wire
@@ -151,7 +152,13 @@ class OpenAIChat:
                 )
             except openai.APIStatusError as error:
                 known = error.status_code in (401, 403, 429)
-                if known or not self._adapt(error.body or error.message, options, shown):
+                said = error.body or error.message
+                if tools and not known and refuses_tools(said):
+                    why = first_line(Exception(_server_message(error)))
+                    raise PlannerError(
+                        f"{self.name} calls no tools ({why}): leave tool_calls out, and it writes programs"
+                    ) from error
+                if known or not self._adapt(said, options, shown):
                     raise self._explain(error) from error
             except openai.OpenAIError as error:
                 raise self._explain(error) from error

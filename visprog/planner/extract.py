@@ -32,7 +32,7 @@ _REFUSAL = re.compile(
 )
 
 
-_DONE = re.compile(r"^\W*DONE\W*$", re.MULTILINE)
+_DONE = re.compile(r"^\W*DONE\W*$", re.MULTILINE | re.IGNORECASE)
 
 
 def find_program(reply: str, *, truncated: bool = False) -> str | None:

@@ -123,6 +123,21 @@ class ChatMemory:
 
 
 @dataclass
+class _Turn:
+    """A reply, what it came to, and what the model is shown of that.
+
+    Attributes:
+        seconds: That the model took.
+    """
+
+    reply: Reply
+    seconds: float
+    moves: list[Move] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+    images: list[ImagePart] = field(default_factory=list)
+
+
+@dataclass
 class TurnLoop:
     """The turns of a chat model for one question.
 
@@ -165,36 +180,11 @@ class TurnLoop:
                 reply = self._ask(messages, form)
             except VisprogError as error:
                 return self._end(str(error), refused=isinstance(error, Refused))
-            seconds = time.perf_counter() - started
-            moves: list[Move] = []
-            shown: list[str] = []
-            images: list[ImagePart] = []
-            refusal = find_refusal(reply.text)
-            for move in form.moves(reply, self.conversation.workspace):
-                cost = (reply.tokens, seconds) if not moves else (None, 0.0)
-                moves.append(move)
-                self._planned(move, seconds)
-                if refusal and move.problem:
-                    why = f"{self.planner.name} says that the tools cannot answer this: {refusal}"
-                    return self._end(why, *cost, refused=True)
-                problem = move.problem or (self._objection() if not move.program else "")
-                if problem:
-                    self._steps.append(self._unusable(problem, *cost))
-                    shown.append(f"{problem[0].upper()}{problem[1:]}.")
-                    continue
-                if not move.program:
-                    return self._finish(*cost)
-                step, goes_on = self._try(move, *cost)
-                self._steps.append(step)
-                if step.status == "answered" and move.is_final:
-                    return self._finish()
-                if not goes_on:
-                    return self._stand()
-                if step.status == "answered":
-                    images += in_images(step.value, self.conversation.images[0])
-                shown.append(form.shown(step, self.conversation.workspace))
-            messages = [*describe_images(messages), *form.messages(reply, moves, shown)]
-            add_to_last(messages, [*_seen(images[:MAX_IMAGES]), _left(left)])
+            turn = _Turn(reply, time.perf_counter() - started)
+            if self._play(turn, form):
+                return self._stand()
+            messages = [*describe_images(messages), *form.messages(reply, turn.moves, turn.shown)]
+            add_to_last(messages, [*_seen(turn.images[:MAX_IMAGES]), _left(left)])
         return self._end(f"no answer within {self.turns} turns; raise 'turns'")
 
     # -- one turn --------------------------------------------------------------------------------
@@ -240,6 +230,37 @@ class TurnLoop:
         tokens = reply.tokens or Tokens(_estimate(messages), len(reply.text) // _CHARACTERS_PER_TOKEN)
         self._spent += tokens.prompt + tokens.completion
         return reply
+
+    def _play(self, turn: _Turn, form: TurnForm) -> bool:
+        """Do what a reply comes to. Whether the question has come to its end."""
+        refusal = find_refusal(turn.reply.text)
+        for move in form.moves(turn.reply, self.conversation.workspace):
+            cost = (turn.reply.tokens, turn.seconds) if not turn.moves else (None, 0.0)
+            turn.moves.append(move)
+            self._planned(move, turn.seconds)
+            if refusal and move.problem:
+                why = f"{self.planner.name} says that the tools cannot answer this: {refusal}"
+                self._add_end(why, *cost, refused=True)
+                return True
+            problem = move.problem or (self._objection() if not move.program else "")
+            if problem:
+                self._steps.append(self._unusable(problem, *cost))
+                turn.shown.append(f"{problem[0].upper()}{problem[1:]}.")
+                continue
+            if not move.program:
+                self._accept(*cost)
+                return True
+            step, goes_on = self._try(move, *cost)
+            self._steps.append(step)
+            if step.status == "answered" and move.is_final:
+                self._accept()
+                return True
+            if not goes_on:
+                return True
+            if step.status == "answered":
+                turn.images += in_images(step.value, self.conversation.images[0])
+            turn.shown.append(form.shown(step, self.conversation.workspace))
+        return False
 
     def _planned(self, move: Move, seconds: float) -> None:
         if self.emit is not None:
@@ -292,7 +313,7 @@ class TurnLoop:
 
     # -- the end ---------------------------------------------------------------------------------
 
-    def _finish(self, tokens: Tokens | None = None, seconds: float = 0.0) -> tuple[Step, ...]:
+    def _accept(self, tokens: Tokens | None = None, seconds: float = 0.0) -> None:
         """The value of the last program is the answer; what its confirmation cost is added to it."""
         while not self._steps[-1].program:  # replies that could not be used, after it
             lost = self._steps.pop()
@@ -308,12 +329,15 @@ class TurnLoop:
             seconds=last.seconds + seconds,
             cautions=tuple(dict.fromkeys(cautions)),
         )
+
+    def _end(self, why: str, *, refused: bool = False) -> tuple[Step, ...]:
+        self._add_end(why, refused=refused)
         return self._stand()
 
-    def _end(
+    def _add_end(
         self, why: str, tokens: Tokens | None = None, seconds: float = 0.0, *, refused: bool = False
-    ) -> tuple[Step, ...]:
-        """There is no answer."""
+    ) -> None:
+        """Add a last step that says why there is no answer."""
         last = self._steps[-1] if self._steps else None
         if last is not None and last.status == "refused" and not refused:
             why, refused = f"{why} (the last program was refused: {last.message})", True
@@ -323,7 +347,6 @@ class TurnLoop:
         self._steps.append(
             Step("", planner=self.planner.name, status=status, message=why, tokens=tokens, seconds=seconds)
         )
-        return self._stand()
 
     def _stand(self) -> tuple[Step, ...]:
         self.conversation.past.append(Exchange(self.request.question, self._steps[-1]))
