@@ -425,6 +425,19 @@ def test_tool_calls_at_an_endpoint(make: Make) -> None:
     assert shown["content"][-1]["image_url"]["url"].startswith("data:image/")
 
 
+def test_a_long_result_of_a_call_is_cut(make: Make) -> None:
+    @tool(name="read_page")
+    def read_page(image: Image) -> str:
+        """All that is written there."""
+        return "word " * 10_000
+
+    chat = Scripted(calls(("read_page", {"image": "image"})), calls(("answer", {"expression": "str1[:4]"})))
+    registry = Registry([read_page, *HELPERS])
+    answer = make(chat, registry=registry, tool_calls=True).ask("What is the first word?", picture())
+    assert answer.value == "word"
+    assert json.loads(chat.sent[1][3]["content"])["id"] == "str1" and len(chat.sent[1][3]["content"]) < 2_100
+
+
 @pytest.mark.parametrize(
     "message",
     [

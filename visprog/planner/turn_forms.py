@@ -34,6 +34,9 @@ MAX_CALLS = 8
 ANSWER = "answer"
 """Name of the tool that gives the answer."""
 
+_MAX_RESULT = 10_000
+"""Characters of a result as JSON; a longer one is described in fewer words."""
+
 _MAX_PRINTED = 1_000
 """Characters that a model is shown of what a program printed."""
 
@@ -187,7 +190,10 @@ class ToolCallForm:
             result["what"] = in_words(value)
         else:
             result["value"] = workspace.to_json(value)
-        return json.dumps(result, ensure_ascii=False, default=str)
+        text = json.dumps(result, ensure_ascii=False, default=str)
+        if len(text) > _MAX_RESULT:
+            text = json.dumps({"id": step.kept_as, "what": in_words(value)}, ensure_ascii=False)
+        return text
 
     def messages(self, reply: Reply, moves: Sequence[Move], shown: Sequence[str]) -> list[Message]:
         said: Message = {"role": "assistant", "content": without_thoughts(reply.text).strip()[:_MAX_REPLY]}
