@@ -184,6 +184,28 @@ def convert(model: PretrainedModel, plan: Precision) -> None:
             quantise(_part(model, owner), leaf)
 
 
+def half_precision(network: nn.Module, device: str | torch.device, writes: bool = False) -> torch.dtype:
+    """The precision for a network of another library, whose answers are not compared: that of its file, except that
+
+    - a language model of float32 runs in half precision on a GPU,
+    - one of half precision runs in float32 on a CPU if that is as fast there, and fits into memory.
+
+    Args:
+        network: as its file says.
+        writes: whether it is a language model.
+    """
+    own, device = _dtype(network), torch.device(device)
+    if parameters(network) < MIN_PARAMETERS:
+        return own
+    if device.type == "cuda":
+        return (half_type(device) or own) if writes and own == torch.float32 else own
+    if device.type != "cpu" or own == torch.float32:
+        return own
+    half = torch.bfloat16 if writes else own
+    speedup = speedup_of("half", _shape([network]), device, torch.float32, half) if half_type(device) else 0.0
+    return torch.float32 if speedup < MIN_SPEEDUP and _fits(4 * parameters(network)) else half
+
+
 def half_type(device: torch.device) -> torch.dtype | None:
     """The half precision that a device computes in; None if it has none."""
     if device.type == "cuda":

@@ -12,6 +12,7 @@ from visprog.sandbox import Outcome, Sandbox, SandboxUnavailable, Series
 
 from ..check import Diagnostic
 from ..errors import MissingExtra, Refused, readable
+from ..program import Program
 from ..registry.types import Type, accepts, describe, render
 from ..runtime.cautions import cautions_on, missed
 from ..runtime.host import Run, RunEnded
@@ -53,7 +54,9 @@ def execute(
     try:
         with run:
             start = series.run if series is not None else partial(sandbox.run, plan.program)
-            outcome = start(tools=run.tools(), inputs=inputs, types=handles())
+            variables = Program.parse(plan.program).variables
+            tools = {name: call for name, call in run.tools().items() if name not in variables}
+            outcome = start(tools=tools, inputs=inputs, types=handles())
     except SandboxUnavailable as error:
         return step_of(plan, message=f"{NO_SANDBOX}: {error}")
     step = step_of(

@@ -145,7 +145,7 @@ class ToolCallForm:
             f"{t.signature}  # {t.summary}" for t in self._registry.offered.values() if t.pure
         )
         system = Template(prompts.text("tool_calls.txt")).substitute(
-            values=describe_values(), functions=functions
+            values=describe_values(self._registry.offered), functions=functions
         )
         question = describe_question(request, "tool_calls_question.txt")
         return [

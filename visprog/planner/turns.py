@@ -17,7 +17,7 @@ from visprog.sandbox import Sandbox
 from ..check import check
 from ..check.misuse import SWALLOWED
 from ..errors import ConfigError, PlannerError, Refused, VisprogError
-from ..llm.chat import ImagePart, Message, Reply, Tokens, complete, describe_images, parts_of
+from ..llm.chat import ImagePart, Message, Reply, Tokens, complete, describe_images, estimate_tokens, parts_of
 from ..program import Program
 from ..registry.types import accepts, annotation_of, describe, render
 from ..runtime.cautions import cautions_on
@@ -42,10 +42,6 @@ MAX_EXCHANGES = 10
 
 MAX_VALUES = 30
 """Number of kept values that it is reminded of, the latest ones."""
-
-_CHARACTERS_PER_TOKEN = 4
-_TOKENS_PER_IMAGE = 1_000
-"""Estimates for a model that does not say what it read."""
 
 
 def check_turns(planner: Planner, config: Config) -> None:
@@ -209,7 +205,7 @@ class TurnLoop:
         config = self.run.host.config
         if self.run.left <= 0:
             return f"no answer within {config.seconds:g} s; raise 'seconds'"
-        if self._spent + _estimate(messages) > config.tokens:
+        if self._spent + estimate_tokens(messages) > config.tokens:
             return f"no answer within {config.tokens:,} tokens; raise 'tokens'"
         return ""
 
@@ -227,7 +223,7 @@ class TurnLoop:
             raise PlannerError(f"{planner.name} gave no reply")
         reply = replies[0]
         self._without_images |= reply.without_images
-        tokens = reply.tokens or Tokens(_estimate(messages), len(reply.text) // _CHARACTERS_PER_TOKEN)
+        tokens = reply.tokens or Tokens(estimate_tokens(messages), estimate_tokens([{"content": reply.text}]))
         self._spent += tokens.prompt + tokens.completion
         return reply
 
@@ -393,13 +389,6 @@ def _left(turns: int) -> str:
     if turns > 1:
         return f"You have {turns} replies left."
     return "One reply is left: give the answer, or CANNOT: and the reason." if turns else ""
-
-
-def _estimate(messages: Sequence[Message]) -> int:
-    parts = [part for message in messages for part in parts_of(message)]
-    texts = sum(len(part) for part in parts if isinstance(part, str))
-    images = sum(isinstance(part, ImagePart) for part in parts)
-    return texts // _CHARACTERS_PER_TOKEN + images * _TOKENS_PER_IMAGE
 
 
 def _sum(one: Tokens | None, other: Tokens | None) -> Tokens | None:
