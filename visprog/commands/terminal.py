@@ -58,13 +58,17 @@ def print_answer(data: Mapping[str, Any], shown: str, path: str) -> None:
         out.print(Text(plain(data["stdout"].rstrip("\n")), style="italic"))
     print_program(data["program"])
     print_findings(data, path)
-    calls, planner, probability = len(data["trace"]), data["planner"], data["probability"]
+    planner, probability = data["planner"], data["probability"]
+    others = len(data["steps"]) - 1
+    turns = others > 0 and any(step.get("kept_as") for step in data["steps"])
+    calls = sum(len(step["trace"]) for step in data["steps"]) if turns else len(data["trace"])
     facts = [f"{data['seconds']:.2f} s", f"{calls} tool call{'s' * (calls != 1)}"]
     if planner:
         sure = "" if probability is None else f" ({probability:.0%} sure)"
         facts.append(f"planned by {planner}{sure}")
-    others = len(data["steps"]) - 1
-    if others > 0:
+    if turns:
+        facts.append(f"in {others + 1} steps")
+    elif others > 0:
         facts.append(f"after {others} other attempt{'s' * (others != 1)}")
     if data["level"]:
         facts.append(f"sandbox: {data['level']}")
