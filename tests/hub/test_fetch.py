@@ -211,10 +211,15 @@ def test_a_model_that_is_not_there_and_a_hub_that_fails(
     assert "there is no such model, or it is private" in message("org/missing")
     hub.add(NAME, {"config.json": CONFIG, SINGLE: b"w"})
     hub.statuses["/api/"] = 503
-    assert "answered with status 503: try again later" in message()
+    assert f"{hub.url} answered with status 503: try again later" in message()
+    hub.statuses["/api/"] = 404  # a proxy, or another server
+    assert f"{hub.url} answered with status 404" in message()
     hub.statuses = {f"/{NAME}/resolve": 500}
     assert "status 500" in message()
     hub.statuses = {}
+    hub.add("org/bare", {SINGLE: b"w"})
+    with pytest.raises(HubError, match=r"lacks a file that is read, such as config\.json"):
+        fetch_config("org/bare")
     fetch(NAME)
     hub.statuses["/"] = 503
     assert (fetch(NAME) / SINGLE).read_bytes() == b"w"

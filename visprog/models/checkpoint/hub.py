@@ -512,10 +512,15 @@ def _reason(source: str, error: Exception, errors: Any) -> tuple[str, bool]:
         return "the hub refuses the token: log in again with 'hf auth login'", True
     if has(errors.RevisionNotFoundError):
         return f"it has no such revision: see {page}", True
-    if has(errors.RepositoryNotFoundError) or status == 404:
+    if has(errors.RepositoryNotFoundError):
         return f"there is no such model, or it is private: see {page}, or log in with 'hf auth login'", True
+    if has(errors.RemoteEntryNotFoundError):
+        return f"it lacks a file that is read, such as config.json: see {page}", True
     if status is not None:
-        return f"it answered with status {status}: try again later", True
+        return (
+            f"{constants.ENDPOINT} answered with status {status}: try again later, or see whether it is a hub",
+            True,
+        )
     if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return (
             f"the disk of {hub_cache()} is full: free some space and continue with {fetch_it}, or delete what is there "
