@@ -31,6 +31,7 @@ from visprog import Agent
 from visprog.errors import Refused, ToolError
 from visprog.models import WEIGHTS
 from visprog.scenes import COLORS, SHAPES, Scenes
+from visprog.scenes.background import NoPhotographs
 from visprog.scenes.objects import OPPOSITE
 from visprog.scenes.wordings import QUESTION_TYPES
 from visprog.tools.backends._gate import to_view
@@ -49,7 +50,7 @@ LEARNED = Path(__file__).resolve().parents[1] / "examples" / "learned.toml"
 
 
 @dataclass(frozen=True)
-class Test:
+class Images:
     """Which scenes a model is asked about.
 
     Attributes:
@@ -85,13 +86,13 @@ class Result:
     """How a model answers questions of one kind.
 
     Attributes:
-        score: Of those that it answers.
         refused: Share of all.
-        wrong: Share of all that it answers, and wrong.
+        score: Of those that it answers; NaN if it answers none.
+        wrong: Share of all that it answers, and wrong; NaN of a score that no answer has by itself.
     """
 
-    score: float
     refused: float
+    score: float
     wrong: float = float("nan")
 
 
@@ -99,7 +100,7 @@ def result(values: Sequence[float | None], minimum: float = 1.0) -> Result:
     """The result of answers, each 0 to 1, or None if it is a refusal; below the minimum they are wrong."""
     answered = [value for value in values if value is not None]
     wrong = sum(value < minimum for value in answered)
-    return Result(mean(answered), 1 - len(answered) / max(len(values), 1), wrong / max(len(values), 1))
+    return Result(1 - len(answered) / max(len(values), 1), mean(answered), wrong / max(len(values), 1))
 
 
 def mean(values: Sequence[float]) -> float:
@@ -120,15 +121,15 @@ def compared(said: Sequence[Any], truth: Sequence[Any]) -> Result:
     return result([None if a is None else float(a == b) for a, b in zip(said, truth, strict=True)])
 
 
-def classify(test: Test) -> dict[str, Result]:
+def classify(images: Images) -> dict[str, Result]:
     """Zero-shot: the object in a box, and the only object of an image, among all 144 names."""
     names = [f"{color} {shape}" for color in COLORS for shape in SHAPES]
     backend, results = EmbeddedClassifier(), {}
     for title, most in (("things", 5), ("pictures", 1)):
-        if most == 1 and test.shift is not None and SHIFTS[test.shift].objects:
+        if most == 1 and images.shift is not None and SHIFTS[images.shift].objects:
             continue
         calls, truth = [], []
-        for view in test.views((1, most)):
+        for view in images.views((1, most)):
             objects = view.scene.objects
             i = next((i for i, obj in enumerate(objects) if obj.held_out), 0)
             calls.append({"image": view.image if most == 1 else view.region(i), "options": names})
@@ -137,13 +138,13 @@ def classify(test: Test) -> dict[str, Result]:
     return results
 
 
-def detect(test: Test) -> dict[str, Result]:
+def detect(images: Images) -> dict[str, Result]:
     """AP50 of phrases of a colour and a shape, half of them of what is not there; and how often the count is
     right."""
     rng = np.random.default_rng(0)
     all_boxes, counting, found = EmbeddedDetector(threshold=0.01), EmbeddedDetector(), []
     counts: list[float | None] = []
-    for view in test.views():
+    for view in images.views():
         scene = view.scene
         shown = [f"{obj.color} {obj.shape}" for obj in scene.objects if obj.held_out or not scene.rare]
         others = [f"{rng.choice(COLORS)} {rng.choice(SHAPES)}" for _ in shown]
@@ -157,10 +158,10 @@ def detect(test: Test) -> dict[str, Result]:
                 found.append(ScoredBoxes(boxes, np.array([r.score for r in regions]), truth))
     counted = result(counts)
     precision = average_precision(found) if found else float("nan")
-    return {"AP50": Result(precision, counted.refused), "counts right": counted}
+    return {"AP50": Result(counted.refused, precision), "counts right": counted}
 
 
-def segment(test: Test) -> dict[str, Result]:
+def segment(images: Images) -> dict[str, Result]:
     """Mean intersection over union of the mask for a box; and, without a shift, of the best of three for a point in the
     object."""
     import torch
@@ -171,14 +172,14 @@ def segment(test: Test) -> dict[str, Result]:
     predictor = segmenter.predictor
     rng, by_point, best = np.random.default_rng(0), list[float](), list[float]()
     by_box: list[float | None] = []
-    for view in test.views():
+    for view in images.views():
         masks = torch.from_numpy(view.masks)
         calls = [{"image": view.image, "region": view.region(i)} for i in range(len(masks))]
         found = answers(segmenter, calls, ToolError)  # which says that it sees nothing in a box
         for answer, mask in zip(found, masks, strict=True):
             drawn = None if answer is None else torch.from_numpy(answer.mask.within(view.image.box))
             by_box.append(None if drawn is None else mask_iou(drawn[None], mask[None]).item())
-        if test.shift is not None:
+        if images.shift is not None:
             continue
         inside = [np.argwhere(mask) for mask in view.masks]
         points = np.array([place[rng.integers(len(place))][::-1] + 0.5 for place in inside], np.float32)
@@ -188,12 +189,12 @@ def segment(test: Test) -> dict[str, Result]:
         by_point += ious.gather(1, answer.iou_predictions.argmax(1, keepdim=True))[:, 0].tolist()
         best += ious.amax(1).tolist()
     points_of = {"by point": result(by_point, 0.5), "by point, best of 3": result(best, 0.5)}
-    return {"IoU by box": result(by_box, 0.5), **(points_of if test.shift is None else {})}
+    return {"IoU by box": result(by_box, 0.5), **(points_of if images.shift is None else {})}
 
 
-def caption(test: Test) -> dict[str, Result]:
+def caption(images: Images) -> dict[str, Result]:
     """The share of captions that name each object with its colour and shape, and nothing else."""
-    seen = list(test.views())
+    seen = list(images.views())
     said = answers(CocaCaptioner(), [{"image": view.image} for view in seen])
     right = [
         None if text is None else float(view.scene.agrees(text, complete=True))
@@ -202,24 +203,24 @@ def caption(test: Test) -> dict[str, Result]:
     return {"all facts right": result(right)}
 
 
-def vqa(test: Test) -> dict[str, Result]:
+def vqa(images: Images) -> dict[str, Result]:
     """The share of questions answered right, of all kinds alike."""
     calls, truth = [], []
-    for n, view in enumerate(test.views()):
+    for n, view in enumerate(images.views()):
         for question in view.scene.questions(1, [QUESTION_TYPES[n % len(QUESTION_TYPES)]]):
             calls.append({"image": view.image, "question": question.text})
             truth.append(question.answer_text)
     return {"answers right": compared(answers(EmbeddedVqa(), calls), truth)}
 
 
-def ask(test: Test) -> Scores:
+def ask(images: Images) -> Scores:
     """Questions of all kinds as `visprog ask` answers them with examples/learned.toml: the bundled planner writes the
     program, the bundled models see. What it declines to answer is not right."""
     right, answered = [], []
-    (split,) = test.splits
+    (split,) = images.splits
     with Agent(config=LEARNED) as agent:
-        source = Scenes(test.size, split=split)
-        for n in range(test.count):
+        source = Scenes(images.size, split=split)
+        for n in range(images.count):
             for question in source[n].questions(1, [QUESTION_TYPES[n % len(QUESTION_TYPES)]]):
                 answer = agent.ask(question.text, Image(source[n].pixels))
                 answered.append(answer.status == "answered")
@@ -227,7 +228,7 @@ def ask(test: Test) -> Scores:
     return {"answered": mean(answered), "right": mean(right)}
 
 
-def relations(test: Test) -> Scores:
+def relations(images: Images) -> Scores:
     """Questions about what lies where: whether one thing is left of, right of, above or below another, and which color
     or shape the one thing there has. The visual program with the bundled tools and the end-to-end model answer them
     all; CLIP chooses between the statement of a yes/no question and its opposite."""
@@ -235,7 +236,7 @@ def relations(test: Test) -> Scores:
     speaker, matcher = EmbeddedVqa(), EmbeddedMatcher()
     asked = [
         (view.image, question)
-        for view in test.views((2, 5))
+        for view in images.views((2, 5))
         for kind in RELATIONAL
         for question in view.scene.questions(1, [kind])
     ]
@@ -267,12 +268,12 @@ def statements(question: str) -> tuple[str, str]:
     raise ValueError(f"'{question}' asks for no relation")
 
 
-TESTS: Mapping[str, Callable[[Test], dict[str, Result]]] = {
+TESTS: Mapping[str, Callable[[Images], dict[str, Result]]] = {
     "classify": classify, "detect": detect, "segment": segment, "caption": caption, "vqa": vqa,
 }  # fmt: skip
 """Name of a test → the test of one model."""
 
-PROGRAMS: Mapping[str, Callable[[Test], Scores]] = {"relations": relations, "ask": ask}
+PROGRAMS: Mapping[str, Callable[[Images], Scores]] = {"relations": relations, "ask": ask}
 """Name of a test → a test of programs on the models; these have no shifts."""
 
 
@@ -280,11 +281,11 @@ def usual(name: str, count: int, size: int) -> dict[str, Scores]:
     """Split → the scores of a test on scenes like those of the training."""
     found: dict[str, Scores] = {}
     for split in SPLITS:
-        test = Test((split,), count, size)
+        images = Images((split,), count, size)
         if name in TESTS:
-            found[split] = {title: each.score for title, each in TESTS[name](test).items()}
+            found[split] = {title: each.score for title, each in TESTS[name](images).items()}
         else:
-            found[split] = PROGRAMS[name](test)
+            found[split] = PROGRAMS[name](images)
     return found
 
 
@@ -303,7 +304,7 @@ def main() -> None:
         action="append",
         default=[],
         choices=(*SHIFTS, "all"),
-        help="; ".join(f"{name}: {shift.images}" for name, shift in SHIFTS.items()),
+        help="; ".join(f"{name}: {shift.images}" for name, shift in SHIFTS.items()).replace("%", "%%"),
     )
     parser.add_argument("--photos", type=Path, help="folder of photographs for --shift photo")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -316,20 +317,23 @@ def main() -> None:
             parser.error(f"{min(unshifted)} has no shifts: choose of {', '.join(TESTS)}")
         for shift in SHIFTS if "all" in arguments.shift else dict.fromkeys(arguments.shift):
             if SHIFTS[shift].photos and arguments.photos is None:
-                print(
-                    f"--shift {shift} is left out: give a folder of photographs by --photos", file=sys.stderr
-                )
+                why = f"--shift {shift} is left out: give a folder of photographs by --photos"
+                print(why, file=sys.stderr)
                 continue
-            test = Test(SPLITS, arguments.count, arguments.size, shift, arguments.photos)
+            images = Images(SPLITS, arguments.count, arguments.size, shift, arguments.photos)
+            results[shift] = {}
             for name in arguments.tests or TESTS:
-                found = TESTS[name](test)
-                results.setdefault(shift, {})[name] = {title: asdict(each) for title, each in found.items()}
+                try:
+                    found = TESTS[name](images)
+                except NoPhotographs as error:
+                    parser.error(str(error))
+                results[shift][name] = {
+                    title: {key: None if np.isnan(value) else value for key, value in asdict(each).items()}
+                    for title, each in found.items()
+                }  # JSON has no NaN
                 for title, each in {} if arguments.json else found.items():
-                    print(
-                        f"{shift:<10} {name:<10} {title:<16} refused {each.refused:6.3f}   score {each.score:6.3f}   "
-                        f"wrong {each.wrong:6.3f}",
-                        flush=True,
-                    )
+                    shares = "   ".join(f"{key} {value:6.3f}" for key, value in asdict(each).items())
+                    print(f"{shift:<10} {name:<10} {title:<16} {shares}", flush=True)
     else:
         for name in arguments.tests or known:
             results[name] = usual(name, arguments.count, arguments.size)

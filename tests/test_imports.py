@@ -158,7 +158,7 @@ LAYERS = (
     {"check", "runtime"},
     {"answer"},
     {"planner"},
-    {"mapping"},
+    {"mapping", "chat"},
     {"agent"},
     {"integrations", "server", "evaluation"},
     {"commands"},

@@ -186,8 +186,7 @@ def _made(image: Image, pixels: NDArray[np.uint8]) -> Image:
 
 def _label_and_score(region: Located) -> str:
     label = _label(region)
-    sure = not isinstance(region, Region) or region.score >= 1
-    return label if sure else f"{label} {region.score:.2f}".strip()
+    return f"{label} {region.score:.2f}".strip() if isinstance(region, Region) and region.score < 1 else label
 
 
 def _label(region: Located) -> str:

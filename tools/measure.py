@@ -63,12 +63,12 @@ def measure(
     side: Literal["longer", "shorter", "width", "height"] = "longer",
     reference_side: Literal["longer", "shorter", "width", "height"] = "longer",
 ) -> float:
-    """The size of an object, in the unit of `length`: the known size of a reference object in the same image.
+    """The size of an object by that of a reference object in the same image.
 
     Args:
-        length: the real size of the reference along its `reference_side`.
-        side: what is measured: the "longer" or "shorter" side of the object, along itself if its mask or outline is
-            known (`segment`), or its upright "width" or "height".
+        length: the real size of the reference along its `reference_side`; the result has its unit.
+        side: what is measured: "longer" or "shorter" along the object itself, if its mask is known (`segment`); "width"
+            and "height" upright.
 
     Raises:
         ToolError: the length is not above 0, the reference is too small, or the two lie in different images.

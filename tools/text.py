@@ -54,6 +54,6 @@ def _regions(image: Image, codes: Iterable[tuple[str, Box]]) -> list[Region]:
     """Codes as regions from top to bottom, each once."""
     regions: list[Region] = []
     for content, box in codes:
-        if not any(r.box.iou(box) > 0.5 for r in regions):
+        if not any(r.box.iou(box) > 0.5 or (r.label == content and r.overlaps(box)) for r in regions):
             regions.append(Region(box, content, 1.0, image.root))
     return sorted(regions, key=lambda r: (r.top, r.left))

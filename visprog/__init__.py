@@ -35,6 +35,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Agent": "agent",
+    "AgentChat": "chat",
     "Answer": "answer",
     "Backend": "registry",
     "Box": "values",

@@ -14,22 +14,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from visprog.sandbox import Limits, Outcome, Sandbox, SandboxUnavailable, Series
+from visprog.sandbox import Limits, Sandbox, SandboxUnavailable, Series
 
 from .answer import Answer
 from .check import Diagnostic, check
 from .check.dry_run import LIBRARY, dry_run
 from .config import Config
-from .errors import ConfigError, MissingExtra, PlannerError, Refused, VisprogError, readable
+from .errors import ConfigError, PlannerError, Refused, VisprogError
 from .files.endings import IMAGE_ENDINGS
 from .files.limits import SizeLimits, use_limits
-from .files.plain_text import read_text
 from .llm.chat import ChatModel
 from .planner.base import Plan, Planner, PlannerLike, PlanRequest, total_tokens
+from .planner.execution import NO_SANDBOX, execute, step_of
 from .planner.factory import make_planner
+from .planner.llm import LLMPlanner
 from .planner.repair import Mend, RepairLoop, mend_once
+from .planner.turns import ChatMemory, TurnLoop, check_turns, no_turns
 from .planner.vote import vote
-from .program import Program, open_image, open_images
+from .program import Program, open_image, open_images, program_source
 from .registry import (
     BackendLoader,
     Registry,
@@ -38,27 +40,27 @@ from .registry import (
     default_registry,
     further_tools,
 )
-from .registry.types import AnswerType, Type, accepts, answer_type, describe, render
-from .runtime.cautions import cautions_on, missed
+from .registry.types import AnswerType, Type, answer_type, describe
 from .runtime.events import Answered, Checked, Emitter, GuardedListener, Listener, emitter_of
 from .runtime.host import Host, Run, RunEnded, with_backends, with_chat
 from .runtime.processes.decoder import DECODERS
 from .runtime.steps import Step
 from .runtime.summary import summary
-from .values.codec import handles
 from .values.image import Image, ImageLike
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+    from .chat import AgentChat
     from .mapping.map import Answerer, ImageSource, MapResult, Sources
     from .mapping.map_run import MapRun
     from .runtime.recording import Recording
 
 
-T = TypeVar("T")
+CHAT_TURNS = 6
+"""Number of replies per question of a conversation, if the settings allow one."""
 
-_NO_SANDBOX = "no program can be run here"
+T = TypeVar("T")
 
 
 class Agent:
@@ -82,7 +84,7 @@ class Agent:
             is fastest with as many as programs run at once.
         loader: Builds the backends of tools and holds them; by default in processes of their own, or in this one if the
             setting `in_process` says so.
-        settings: Any other field of `Config`, such as `votes=3` or `allow_url=True`.
+        settings: Any other field of `Config`, such as `turns=6` or `allow_url=True`.
 
     Raises:
         ConfigError: A setting is unknown or wrong, or there is nothing to replay.
@@ -120,6 +122,8 @@ class Agent:
         options = self.config.planner_options if spec == self.config.planner else {}
         make = partial(make_planner, spec, **options)
         self.planner: Planner = make() if self.recording is None else _recorded(self.recording, make, planner)
+        if self.config.turns > 1 or self.config.tool_calls:
+            check_turns(self.planner, self.config)
         self.registry = registry | further_tools(tools)
         chat = getattr(self.planner, "chat", None)
         if isinstance(chat, ChatModel):
@@ -184,8 +188,12 @@ class Agent:
             opened = self._open(images)
         if not opened:
             raise VisprogError("give at least one image to ask about")
-        request = PlanRequest(question, len(opened), returns, self.host.in_force, self.host.prepare)
         emit = emitter_of(on_event)
+        if self.config.turns > 1:
+            conversation = ChatMemory.about(opened, self.registry)
+            answer = self._look(question, conversation, returns, self.config.turns, emit)
+            return self._finished(answer, question, started, emit)
+        request = PlanRequest(question, len(opened), returns, self.host.in_force, self.host.prepare)
         loop = self._repair_loop(request, emit)
         try:
             plans = loop.plans(self.config.votes)
@@ -195,6 +203,49 @@ class Agent:
         else:
             answer = self._vote(plans, loop, opened)
         return self._finished(answer, question, started, emit)
+
+    def chat(self, *images: ImageLike | Iterable[ImageLike], turns: int | None = None) -> AgentChat:
+        """A conversation about images, in which a question may refer to those before it.
+
+        With a chat model as planner, which looks at what its programs find (see `visprog.planner.turns`) and knows the
+        values of before. Any other planner reads each question by itself.
+
+        Args:
+            images: As in `ask`.
+            turns: Number of replies of the chat model per question, at most; by default the configured one, or 6 if
+                that is 1.
+
+        Raises:
+            ImageError: An image cannot be read.
+            VisprogError: No image was given.
+        """
+        from .chat import AgentChat
+
+        opened = self._open(images)
+        if not opened:
+            raise VisprogError("give at least one image to talk about")
+        if not isinstance(self.planner, LLMPlanner):
+            if turns is not None:
+                raise ConfigError(no_turns(self.planner))
+            return AgentChat(
+                opened,
+                lambda question, returns, on_event: self.ask(
+                    question, *opened, returns=returns, on_event=on_event
+                ),
+                follows=False,
+            )
+        most = self.config.turns if self.config.turns > 1 else CHAT_TURNS
+        if turns is not None:
+            most = self.config.changed({"turns": turns}, of="Agent.chat()").turns
+        conversation = ChatMemory.about(opened, self.registry)
+
+        def ask(question: str, returns: AnswerType | None, on_event: Listener | None) -> Answer:
+            started, emit = time.perf_counter(), emitter_of(on_event)
+            _check_question(question)
+            answer = self._look(question, conversation, answer_type(returns), most, emit)
+            return self._finished(answer, question, started, emit)
+
+        return AgentChat(opened, ask)
 
     def plan(self, question: str, images: int = 1, returns: AnswerType | None = None) -> Plan:
         """The checked program for a question, without running it.
@@ -373,11 +424,27 @@ class Agent:
                 sandbox=self.sandbox,
             )
         except SandboxUnavailable as error:
-            raise PlannerError(f"{_NO_SANDBOX}: {error}") from None
+            raise PlannerError(f"{NO_SANDBOX}: {error}") from None
         return [*found, *trial]
 
     def _repair_loop(self, request: PlanRequest, emit: Emitter | None = None) -> RepairLoop:
         return RepairLoop(self.planner, request, self._check, self.config.repairs, emit)
+
+    def _look(
+        self,
+        question: str,
+        conversation: ChatMemory,
+        returns: Type,
+        turns: int,
+        emit: Emitter | None,
+    ) -> Answer:
+        """The answer of a chat model that takes turns."""
+        assert isinstance(self.planner, LLMPlanner)
+        images = len(conversation.images)
+        request = PlanRequest(question, images, returns, self.host.in_force, self.host.prepare)
+        run = self.host.new_run(emit)
+        loop = TurnLoop(self.planner, request, conversation, run, self.sandbox, turns, emit)
+        return _answer_of(loop.steps(), conversation.images)
 
     def _given(self, program: str | os.PathLike[str] | Plan, returns: Type) -> Plan:
         """A program that a user gives as a plan, with what the check found in it.
@@ -414,38 +481,13 @@ class Agent:
         Args:
             series: Of the plan's program, made by `self.sandbox`; by default a process of its own.
         """
-        started = time.perf_counter()
-        step = Step(
-            plan.program,
-            plan.diagnostics,
-            planner=plan.planner,
-            probability=plan.probability,
-            tokens=plan.tokens,
-            seconds=plan.seconds,
-        )
         if plan.error_message:
-            return replace(step, message=plan.error_message)
+            return step_of(plan, message=plan.error_message)
         program = Program.parse(plan.program)
         message = program.mismatch(len(images))
         if message:
-            return replace(step, message=message, feedback=message)
-        try:
-            with run:
-                start = series.run if series is not None else partial(self.sandbox.run, program.source)
-                tools = {name: call for name, call in run.tools().items() if name not in program.variables}
-                outcome = start(tools=tools, inputs=program.bind(images), types=handles())
-        except SandboxUnavailable as error:
-            return replace(step, message=f"{_NO_SANDBOX}: {error}")
-        step = replace(
-            step,
-            trace=tuple(run.calls),
-            stdout=outcome.stdout,
-            level=str(outcome.level or ""),
-            # What would be refused is known by now: a tool refused it, or was not called.
-            diagnostics=(*(d for d in plan.diagnostics if not d.refusal), *_diagnostics(outcome)),
-            seconds=plan.seconds + time.perf_counter() - started,
-        )
-        return _judge(step, outcome, returns)
+            return step_of(plan, message=message, feedback=message)
+        return execute(plan, program.bind(images), run, self.sandbox, returns, series)
 
     def _finished(self, answer: Answer, question: str, started: float, emit: Emitter | None) -> Answer:
         """An answer to a question, by the fallback if no program gave it; its event is sent."""
@@ -660,40 +702,6 @@ def _answer_of(steps: tuple[Step, ...], images: tuple[Image, ...]) -> Answer:
     )
 
 
-def _judge(step: Step, outcome: Outcome, returns: Type) -> Step:
-    """The step with what an outcome amounts to; with feedback, if its planner might mend it."""
-    if isinstance(outcome.cause, RunEnded):
-        return replace(step, message=str(outcome.cause.reason))
-    where = f"line {outcome.line}: " if outcome.line else ""
-    if outcome.status == "ok":
-        if returns is not None and not accepts(returns, outcome.value):
-            message = f"the program answered {describe(outcome.value)}, but {render(returns)} was asked for"
-            return replace(step, message=message, feedback=message)
-        if outcome.value is None:
-            message = "the program came to its end without an answer"
-            return replace(step, message=message, feedback=message)
-        cautions = cautions_on(outcome.value, step.trace)
-        return replace(step, status="answered", value=outcome.value, cautions=cautions)
-    if outcome.status == "error":
-        message = f"{where}{outcome.error_type}: {readable(str(outcome.error))}"
-        if isinstance(outcome.cause, Refused | MissingExtra):
-            why = readable(str(outcome.cause))
-            return replace(step, status="refused", message=why, feedback=message)
-        if outcome.error_type == "NothingFound":
-            looked = missed(step.trace)
-            why = f"{where}{outcome.error}" + (f" ({looked[-1]})" if looked else "")
-            return replace(step, status="refused", message=why, feedback=message)
-        return replace(step, message=message, feedback=message)
-    if outcome.status == "rejected":
-        message = "the program was rejected: " + "; ".join(map(str, outcome.diagnostics[:3]))
-        return replace(step, message=message, feedback=message)
-    return replace(step, message=f"the program was ended ({outcome.limit}): {where}{outcome.error}")
-
-
-def _diagnostics(outcome: Outcome) -> tuple[Diagnostic, ...]:
-    return tuple(map(Diagnostic.of, outcome.diagnostics))
-
-
 def _config(given: Config | str | os.PathLike[str] | Mapping[str, Any] | None) -> Config:
     if isinstance(given, Config):
         return given
@@ -722,21 +730,3 @@ def _recorded(recording: Recording, make: Callable[[], Planner], planner: Any) -
     from .planner.recording import recorded
 
     return recorded(recording, make, chosen=planner is not None)
-
-
-def program_source(program: str | os.PathLike[str]) -> str:
-    """The source itself, or the content of the file that is named: one line that ends in .py is a path.
-
-    Raises:
-        VisprogError: It is neither, or the file cannot be read.
-    """
-    if not isinstance(program, str | os.PathLike):
-        raise VisprogError(f"a program is its source or the path of its file, not {describe(program)}")
-    if isinstance(program, os.PathLike) or ("\n" not in program and program.strip().endswith(".py")):
-        try:
-            return read_text(program)
-        except OSError as error:
-            raise VisprogError(f"cannot read the program {program}: {error.strerror or error}") from None
-        except ValueError as error:
-            raise VisprogError(f"the program {program} {error}") from None
-    return program

@@ -396,6 +396,7 @@ def _step_json(step: Step, writer: codec.Writer) -> dict[str, Any]:
         "probability": step.probability,
         "tokens": None if step.tokens is None else [step.tokens.prompt, step.tokens.completion],
         "seconds": round(step.seconds, 4),
+        **({"kept_as": step.kept_as} if step.kept_as else {}),
     }
 
 

@@ -46,6 +46,9 @@ FILE_NAME = "visprog.toml"
 MAX_VOTES = 100
 """Maximum number of programs that are sampled per question."""
 
+MAX_TURNS = 50
+"""Maximum number of replies of a chat model per question."""
+
 _PLAIN = (
     "tools",
     "without_tools",
@@ -110,6 +113,10 @@ class Config:
         without_tools: Names of tools that programs may not call.
         repairs: Number of times that a program may be sent back to its planner.
         votes: Number of programs to sample; if it is above 1, their answers are put to a vote.
+        turns: Maximum number of replies of a chat model per question: between them it sees what its programs found.
+            With 1 it writes one program, without seeing the images.
+        tokens: Maximum number of tokens that a chat model reads and writes in the turns of one question.
+        tool_calls: Whether a chat model that takes turns calls tools one by one instead of writing programs.
         fallback: Whether to ask the `vqa` tool if no program answers; the status is then `fallback`.
         calls: Maximum number of tool calls per program.
         seconds: Maximum time per program, tools included.
@@ -129,6 +136,9 @@ class Config:
     without_tools: tuple[str, ...] = ()
     repairs: int = 2
     votes: int = 1
+    turns: int = 1
+    tokens: int = 200_000
+    tool_calls: bool = False
     fallback: bool = False
     calls: int = 200
     seconds: float = 120.0
@@ -235,12 +245,20 @@ class Config:
         return config
 
     def _check(self) -> None:
-        for name, type_ in (("planner", str), ("fallback", bool), ("in_process", bool), ("allow_url", bool)):
+        for name, type_ in (
+            ("planner", str),
+            ("tool_calls", bool),
+            ("fallback", bool),
+            ("in_process", bool),
+            ("allow_url", bool),
+        ):
             if not isinstance(getattr(self, name), type_):
                 raise ConfigError(f"'{name}' must be a {type_.__name__}, not {getattr(self, name)!r}")
         for name, least in (
             ("repairs", 0),
             ("votes", 1),
+            ("turns", 1),
+            ("tokens", 1),
             ("calls", 1),
             ("cache", 0),
             ("process_memory", 0),
@@ -251,6 +269,8 @@ class Config:
                 raise ConfigError(f"'{name}' must be a whole number of at least {least}, not {value!r}")
         if self.votes > MAX_VOTES:
             raise ConfigError(f"'votes' must be {MAX_VOTES} at most, not {self.votes}")
+        if self.turns > MAX_TURNS:
+            raise ConfigError(f"'turns' must be {MAX_TURNS} at most, not {self.turns}")
         seconds: Any = self.seconds
         number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
         if not number or not 0.001 <= seconds < math.inf:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from visprog.sandbox import Diagnostic, entry, has_result, parse
 
-from .errors import ImageError
+from .errors import ImageError, VisprogError
+from .files.plain_text import read_text
+from .registry.types import describe
 from .values.image import Image
 
 if TYPE_CHECKING:
@@ -156,6 +159,24 @@ def _parsed(source: str) -> Program:
     return (
         Program(source, ast.Module([], []), tree) if isinstance(tree, Diagnostic) else Program(source, tree)
     )
+
+
+def program_source(program: str | os.PathLike[str]) -> str:
+    """The source itself, or the content of the file that is named: one line that ends in .py is a path.
+
+    Raises:
+        VisprogError: It is neither, or the file cannot be read.
+    """
+    if not isinstance(program, str | os.PathLike):
+        raise VisprogError(f"a program is its source or the path of its file, not {describe(program)}")
+    if isinstance(program, os.PathLike) or ("\n" not in program and program.strip().endswith(".py")):
+        try:
+            return read_text(program)
+        except OSError as error:
+            raise VisprogError(f"cannot read the program {program}: {error.strerror or error}") from None
+        except ValueError as error:
+            raise VisprogError(f"the program {program} {error}") from None
+    return program
 
 
 # -- images that users give ------------------------------------------------------------------------------

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.llm.fake_server import Fail, say, serve
 from visprog.errors import ConfigError, MissingExtra, PlannerError
+from visprog.llm.chat import ImagePart, ToolCall
 from visprog.llm.langchain import LangChainChat
 from visprog.planner import LLMPlanner, Message, PlanRequest, Tokens, make_planner
 
@@ -83,3 +85,58 @@ def test_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "langchain.chat_models", None)
     with pytest.raises(MissingExtra, match=r"visprog\[langchain\]"):
         LangChainChat("openai:m").complete(ASK)
+
+
+class Talking:
+    """What looks like a LangChain chat model, and refuses images if it is told to."""
+
+    def __init__(self, sees: bool = True) -> None:
+        self.sees = sees
+        self.sent: list[Any] = []
+        self.bound: list[Any] = []
+
+    def invoke(self, messages: Any) -> Any:
+        from langchain_core.messages import AIMessage
+        from langchain_core.messages.utils import convert_to_messages
+
+        self.sent.append(messages)
+        assert len(convert_to_messages(messages)) == len(messages)
+        if not self.sees and "image_url" in str(messages):
+            raise ValueError("this model does not support image input")
+        calls = [{"name": "detect", "args": {"what": "dog"}, "id": "c1"}] if self.bound else []
+        return AIMessage("hello", tool_calls=calls)
+
+    def batch(self, inputs: Any) -> Any:
+        return [self.invoke(each) for each in inputs]
+
+    async def ainvoke(self, messages: Any) -> Any:
+        return self.invoke(messages)
+
+    def bind_tools(self, tools: Any) -> Any:
+        self.bound = tools
+        return self
+
+
+SEEN: list[Message] = [
+    {"role": "user", "content": ["what is it?", ImagePart(b"png", "image/png", "a dog", "0" * 64)]},
+    {"role": "assistant", "content": "", "calls": (ToolCall("c0", "detect", '{"what": "cat"}'),)},
+    {"role": "tool", "call": "c0", "content": "none"},
+]
+
+
+def test_images_and_calls_of_tools() -> None:
+    tool = {"type": "function", "function": {"name": "detect", "description": "d", "parameters": {}}}
+    model = Talking()
+    (reply,) = LangChainChat(model).complete(SEEN, tools=[tool])
+    assert reply.calls == (ToolCall("c1", "detect", '{"what": "dog"}'),) and model.bound == [tool]
+    asked, called, result = model.sent[0]
+    assert asked["content"][1]["image_url"]["url"] == "data:image/png;base64,cG5n"
+    assert called["tool_calls"][0]["id"] == result["tool_call_id"] == "c0"
+
+
+def test_a_model_that_refuses_images_is_remembered() -> None:
+    model = Talking(sees=False)
+    chat = LangChainChat(model)
+    assert [chat.complete(SEEN)[0].without_images for _ in range(2)] == [True, True]
+    assert ["image_url" in str(sent) for sent in model.sent] == [True, False, False]
+    assert "[a dog]" in model.sent[-1][0]["content"]

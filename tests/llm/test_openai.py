@@ -167,7 +167,7 @@ def test_no_key_no_model_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_max_tokens_of_the_vendor_has_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = {}
     model = OpenAIChat("m")
-    monkeypatch.setattr(model, "_request", lambda messages, options: sent.update(options) or ["reply"])
+    monkeypatch.setattr(model, "_request", lambda messages, options, tools: sent.update(options) or ["reply"])
     model.complete(ASK, max_tokens=5)
     assert sent == {"temperature": 0.0, "max_completion_tokens": 5}
 

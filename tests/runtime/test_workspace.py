@@ -54,3 +54,12 @@ def test_ids_made_at_once_differ() -> None:
     with ThreadPoolExecutor(8) as pool:
         ids = list(pool.map(workspace.add, [DOG] * 200))
     assert len(set(ids)) == 200
+
+
+def test_lists_of_one_kind_have_the_plural_and_names_of_tools_are_left_out() -> None:
+    workspace = Workspace({"image": picture()}, taken={"regions1", "int1"})
+    names = [workspace.add(v) for v in ([DOG], [Box(0, 0, 1, 1)], [], [DOG, 1], 3, {"a": 1}, (1,))]
+    assert names == ["regions2", "boxes1", "list1", "list2", "int2", "dict1", "tuple1"]
+    assert workspace.resolve(list[Region], "regions2") == [DOG]
+    with pytest.raises(ToolError, match="not str"):
+        workspace.resolve(list[Region], "boxes1")

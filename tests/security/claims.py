@@ -108,6 +108,16 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "tests/security/test_when.py::test_a_program_ends_with_its_time",
         "tests/security/test_when.py::test_each_image_of_a_map_ends_with_its_time",
     ),
+    "The answer of a chat model that takes turns is the value of a program that was checked and ran in the sandbox.": (
+        "tests/planner/test_turns.py::test_the_answer_is_never_what_the_model_says",
+    ),
+    "All turns for a question share one budget of calls, time and pixels.": (
+        "tests/planner/test_turns.py::test_budgets_end_it_without_a_guess",
+        "tests/planner/test_turns.py::test_seconds_are_of_all_turns_together",
+    ),
+    "Text that a tool read in an image cannot end the mark that shows it to a chat model as data.": (
+        "tests/planner/test_turns.py::test_text_from_an_image_stays_quoted",
+    ),
     "A run leaves no process, descriptor or file behind.": (
         f"{SANDBOX}soak.py::test_a_short_soak", f"{SANDBOX}always_an_answer.py::test_no_descriptors_are_left",
         f"{SANDBOX}always_an_answer.py::test_no_file_is_ever_made",
@@ -191,6 +201,9 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "tests/fuzz/test_fuzz.py::test_damaged_files_are_read_or_refused",
     ),
     # Configuration
+    "Without trust, no file of the working folder lets images be sent to a chat model.": (
+        "tests/planner/test_turns.py::test_a_found_file_of_settings_sends_no_images",
+    ),
     "A `visprog.toml` that was found in the working folder sets plain data only: no code, models, files or "
     "addresses.": (
         "tests/test_config.py::test_a_found_file_sets_plain_data",

@@ -58,7 +58,7 @@ def test_a_code_in_a_large_image_lies_where_it_is() -> None:
 
 
 def test_turned_and_two_codes() -> None:
-    both = np.vstack([drawn("4006381333931"), drawn("5901234123457")])
+    both = np.hstack([drawn("4006381333931"), drawn("5901234123457")])
     assert [r.label for r in find_barcodes(Image.open(both))] == ["4006381333931", "5901234123457"]
     assert [r.label for r in find_barcodes(rotate(Image.open(drawn("4006381333931")), 90))] == [
         "4006381333931"

@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from visprog.errors import ToolError
 from visprog.tools.classify import classify
-from visprog.tools.edit import blur_background, color_pop, cover, tag
+from visprog.tools.compare import compare_images, similar
+from visprog.tools.edit import annotate, blur_background, color_pop, cover, mark, tag
 from visprog.tools.imaging import object_colors
 from visprog.tools.imaging.blurring import blur
 from visprog.tools.imaging.inpainting import Hole, fill, find_hole
 from visprog.tools.imaging.light import LitColors
 from visprog.tools.imaging.region_masks import grown, reach, region_mask
 from visprog.tools.inpaint import remove
+from visprog.tools.measure import area_share, sharpness
+from visprog.tools.transform import brighten, collage, resize, rotate
 from visprog.values import Box, Circle, Line, Located, Mask, Point, Polygon, Region
 from visprog.values.image import Image
 
@@ -86,6 +89,26 @@ def test_much_is_kept_of_twelve_megapixels(edit: Callable[..., Image]) -> None:
     mask = Mask(np.ones((1000, 1000), bool), Box(0, 0, 1000, 1000))
     with at_most(9):
         edit(LARGE, [Region(mask.box, mask=mask), *boxes(LARGE, 300, 12)])
+
+
+@pytest.mark.parametrize("draw", [annotate, mark])
+def test_a_thousand_regions_are_drawn(draw: Callable[..., Image]) -> None:
+    with at_most(12):
+        assert draw(LARGE, boxes(LARGE, 1000, 60)).size == LARGE.size
+
+
+def test_edits_of_twelve_megapixels() -> None:
+    with at_most(12):
+        for made in (rotate(LARGE, 20), brighten(LARGE, 1.2), resize(LARGE, 3000), collage([LARGE, LARGE])):
+            assert max(made.size) >= 3000
+
+
+def test_measures_of_twelve_megapixels() -> None:
+    with at_most(6):
+        assert compare_images(LARGE, brighten(LARGE, 1.1)) == []
+        assert similar(LARGE, [LARGE] * 5)[0] == 1.0
+        assert 0 <= sharpness(LARGE) <= 1
+        assert 0 < area_share(LARGE, boxes(LARGE, 1000, 300)) < 1
 
 
 @pytest.mark.parametrize("size", [(30_000, 1), (1, 30_000), (30_000, 8)])

@@ -5,12 +5,12 @@ The image leaves this machine: it is sent to the endpoint, and only if this back
 
 from __future__ import annotations
 
-import base64
 import io
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from visprog.errors import ConfigError, MissingExtra, PlannerError, ToolError
+from visprog.llm.chat import ImagePart, Message
 from visprog.values import Region
 from visprog.values.image import Image
 
@@ -95,17 +95,17 @@ class EndpointModel:
             return list(pool.map(lambda ask: self._request(chat, ask), asks))
 
     def _request(self, chat: OpenAIChat, ask: ImagePrompt) -> str | Exception:
-        content = [
-            {"type": "image_url", "image_url": {"url": data_url(ask.image, self.max_side)}},
-            {"type": "text", "text": ask.text},
+        messages: list[Message] = [
+            {"role": "user", "content": [image_part(ask.image, self.max_side), ask.text]}
         ]
-        messages: list[Any] = [{"role": "user", "content": content}]
         try:
             (reply,) = chat.complete(messages, max_tokens=self.max_tokens)
         except (PlannerError, ConfigError) as error:
             return ToolError(f"{self.tool}: {error}")
         except MissingExtra:
             return MissingExtra(f"the openai backend of {self.tool}", "openai")
+        if reply.without_images:  # what it says is a guess
+            return ToolError(f"{self.tool}: {chat.name} takes no images: choose a model that sees them")
         return answer_in(self.tool, f"openai:{self.model}", reply.text, reply.truncated)
 
 
@@ -133,12 +133,13 @@ class EndpointCaptioner(EndpointModel):
         return ImagePrompt(crop_to(image, self.margin), caption_prompt())
 
 
-def data_url(image: Image, max_side: int) -> str:
-    """An image, reduced to at most `max_side` pixels on its longer side, as a data URL: PNG if small, else JPEG."""
+def image_part(image: Image, max_side: int) -> ImagePart:
+    """An image as it is sent, reduced to at most `max_side` pixels on its longer side: PNG if small, else JPEG."""
     rgb = to_rgb(image)
     if max(rgb.size) > max_side:
         rgb.thumbnail((max_side, max_side))
     encoding = "png" if rgb.width * rgb.height <= PNG_PIXELS else "jpeg"
     buffer = io.BytesIO()
     rgb.save(buffer, encoding, **({"quality": 92} if encoding == "jpeg" else {}))
-    return f"data:image/{encoding};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    described = f"image {image.width} × {image.height}"
+    return ImagePart(buffer.getvalue(), f"image/{encoding}", described, image.digest)

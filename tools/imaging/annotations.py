@@ -267,7 +267,8 @@ def _corners(box: Box, size: Size, frame: Size) -> list[tuple[float, float]]:
 
 
 def _middle(image: Image, region: Located, size: Size) -> Iterator[tuple[float, float]]:
-    """The place for a plate around the point of a mask that is farthest from its edge, if it fits there."""
+    """The place for a plate around the point of a mask that is farthest from its edge, if it fits there; of several,
+    the one nearest to its middle."""
     import cv2
 
     window = reach(image, region)
@@ -277,9 +278,11 @@ def _middle(image: Image, region: Located, size: Size) -> Iterator[tuple[float, 
     step = max(1, max(rows.stop - rows.start, columns.stop - columns.start) // 200)
     inside: Any = np.pad(region_mask(image, region, window)[::step, ::step].astype(np.uint8), 1)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
-    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    deepest = np.argwhere(depth >= 0.95 * depth.max())
+    off = np.linalg.norm(deepest - np.argwhere(inside).mean(0), axis=1)
+    y, x = deepest[int(off.argmin())].tolist()
     if step * depth[y, x] >= 0.6 * min(size):
-        center = columns.start + step * (int(x) - 0.5), rows.start + step * (int(y) - 0.5)
+        center = columns.start + step * (x - 0.5), rows.start + step * (y - 0.5)
         yield _within(center[0] - size[0] / 2, center[1] - size[1] / 2, size, image.size)
 
 

@@ -11,40 +11,46 @@ from numpy.typing import NDArray
 from visprog.values import Box
 from visprog.values.image import Image
 
-MIN_SIDE = 40
-"""Shorter side, in pixels, that images are enlarged to: OpenCV takes none below it."""
+VIEWS = ((0.02, 0), (0.5, 500), (1.0, 800), (1.0, 1600))
+"""Rims around an image, as shares of its longer side, and lengths of that side with them, in pixels (0: as it is), at
+which it is searched: OpenCV's finder misses a code that fills the image, or is larger or smaller than it expects."""
 
-RIM = 24
-"""Pixels around an image: a code that fills it lacks the quiet zone beside its bars."""
+MIN_SIDE = 16
+"""Shorter side, in pixels, of the smallest image that can hold a code."""
 
 PART = 1600
-"""Longer side, in pixels, of the parts in which a large image is also searched, whose small codes it would lose."""
+"""Longer side, in pixels, of the parts in which a large image is also searched, as its small codes are lost in it."""
 
 LENGTHS = {"EAN_13": 13, "EAN_8": 8, "UPC_A": 12}
 
 
 def find_barcodes_in(image: Image) -> Iterator[tuple[str, Box]]:
     """Numbers and boxes, in the frame of the root, of the barcodes in an image. Some come more than once."""
-    yield from _find(image)
-    if max(image.size) > PART:
-        step = PART * 2 // 3
-        for top in range(0, max(1, image.height - PART // 3), step):
-            for left in range(0, max(1, image.width - PART // 3), step):
-                yield from _find(image.crop(image.to_root(Box(left, top, left + PART, top + PART))))
+    if min(image.size) < MIN_SIDE:
+        return
+    if max(image.size) <= PART:
+        for rim, length in VIEWS:
+            yield from _find(image, rim, length)
+        return
+    yield from _find(image, 0.02, PART)
+    step = PART * 2 // 3
+    for top in range(0, max(1, image.height - PART // 3), step):
+        for left in range(0, max(1, image.width - PART // 3), step):
+            yield from _find(image.crop(image.to_root(Box(left, top, left + PART, top + PART))), 0.02, 0)
 
 
-def _find(image: Image) -> Iterator[tuple[str, Box]]:
-    scale = max(1.0, MIN_SIDE / min(image.size))
-    if max(image.size) * scale > 4 * PART:
-        scale = min(scale, 4 * PART / max(image.size))
+def _find(image: Image, rim: float, length: int) -> Iterator[tuple[str, Box]]:
+    """Numbers and boxes of the codes that are seen with a rim, a share of the longer side, at a length of that side."""
     grey = cv2.cvtColor(np.ascontiguousarray(image.pixels), cv2.COLOR_RGB2GRAY)
-    if scale != 1:
-        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
+    width = max(16, round(rim * max(image.size)))
     edge = int(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
-    grey = cv2.copyMakeBorder(grey, RIM, RIM, RIM, RIM, cv2.BORDER_CONSTANT, value=edge)
+    grey = cv2.copyMakeBorder(grey, width, width, width, width, cv2.BORDER_CONSTANT, value=edge)
+    scale = length / max(grey.shape) if length else 1.0
+    if scale != 1:
+        size = max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale))
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
     for number, corners in _read(grey):
-        x, y = (corners.T - RIM) / scale
+        x, y = corners.T / scale - width
         box = Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
         yield number, image.to_root(box.clip(Box(0, 0, image.width, image.height)))
 

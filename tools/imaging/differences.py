@@ -43,8 +43,8 @@ NOISE_FACTOR, MAX_NOISE = 6.0, 8.0
 CUT_OFF = 4
 """Levels from black or white at which a pixel may have been darker or lighter than an image can hold."""
 
-STRONG = 1.6
-"""Factor of the threshold that a region must reach somewhere; around that, once the threshold is enough."""
+STRONG, MIN_STRONG = 1.6, 0.2
+"""Factor of the threshold that a share of a difference must reach; for the rest of it, once the threshold is enough."""
 
 MIN_AREA = 2e-4
 """Least area of a difference, as a share of the image."""
@@ -59,7 +59,7 @@ MAX_MOVE = 0.12
 """Greatest shift of the camera, as a share of the longer side."""
 
 OTHER_VIEW = (
-    "compare_images: the images differ nearly everywhere: they do not show one view, or its light differs"
+    "compare_images: the images differ nearly everywhere: they show different views, or different light"
 )
 
 GAIN = (0.4, 2.5)
@@ -133,7 +133,7 @@ def _by_features(grey: Pixels, moved: Pixels) -> Floats | None:
     """A rotation, scale and shift of corners that both images show (ORB, Rublee et al. 2011); None if there are few."""
     if min(grey.shape) < MIN_FEATURE_SIDE:
         return None
-    orb = cv2.ORB_create(1000)
+    orb = cv2.ORB.create(1000)
     (points, codes), (others, other_codes) = (orb.detectAndCompute(each, None) for each in (grey, moved))
     if codes is None or other_codes is None:
         return None
@@ -246,7 +246,8 @@ def _differing(excess: Floats, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(weak, connectivity=8)
     strong = np.bincount(pieces[excess > STRONG], minlength=count)
     least = max(6.0, MIN_AREA * excess.size)
-    kept = (stats[:, cv2.CC_STAT_AREA] >= least) & (strong >= 0.2 * least)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    kept = (areas >= least) & (strong >= MIN_STRONG * np.maximum(areas, least))
     kept[0] = False
     return np.asarray(kept[pieces])
 

@@ -70,7 +70,7 @@ class Likeness:
         found, described = [], None
         if min(size) >= MIN_FEATURE_SIDE:
             grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-            found, described = cv2.ORB_create(FEATURES).detectAndCompute(grey, None)
+            found, described = cv2.ORB.create(FEATURES).detectAndCompute(grey, None)
         points = np.array([p.pt for p in found], np.float32).reshape(-1, 2)
         return cls(layout, colors, points, np.zeros((0, 32), np.uint8) if described is None else described)
 

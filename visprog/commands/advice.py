@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..models.catalogue import PLANNER, SIZES, PublishedCheckpoint, Size
@@ -51,37 +51,33 @@ def advise(
     """
     names = dict.fromkeys(name for each in checkpoints for name in each.tools)
     wanted = [name for name in names if name not in set(excluded)]
-    for largest in reversed(SIZES[: SIZES.index(size) + 1]):
-        advice = _pick(checkpoints, wanted, machine, largest)
-        if sum(map(machine.memory_of, advice.checkpoints)) <= machine.budget:
-            return advice
-    return _reduced(advice, machine)
+    allowed = [c for c in checkpoints if c.proposed and not c.gated]
+    advice = _pick(allowed, wanted, machine, size, set())
+    left_out: set[str] = set()
+    while sum(map(machine.memory_of, advice.checkpoints)) > machine.budget:
+        left_out.add(max(advice.checkpoints, key=machine.memory_of).id)  # its tools get the next smaller ones
+        advice = _pick(allowed, wanted, machine, size, left_out)
+    return advice
 
 
 def _pick(
-    checkpoints: Sequence[PublishedCheckpoint], names: Sequence[str], machine: Machine, largest: Size
+    checkpoints: Sequence[PublishedCheckpoint],
+    names: Sequence[str],
+    machine: Machine,
+    size: Size,
+    left_out: Collection[str],
 ) -> Advice:
+    """For each tool the first of the largest class of size, of those that are not left out."""
     tools, without = {}, {}
     for name in names:
-        rows = [c for c in checkpoints if name in c.tools and c.proposed and not c.gated]
-        fitting = [c for c in rows if not machine.refusal(c)]
-        small = [c for c in fitting if SIZES.index(c.size) <= SIZES.index(largest)]
-        if small:
-            tools[name] = max(small, key=lambda c: SIZES.index(c.size))  # the first of the largest
+        rows = [c for c in checkpoints if name in c.tools]
+        fitting = [c for c in rows if not machine.refusal(c) and SIZES.index(c.size) <= SIZES.index(size)]
+        held = [c for c in fitting if c.id not in left_out]
+        if held:
+            tools[name] = max(held, key=lambda c: SIZES.index(c.size))
+        elif fitting:
+            without[name] = "too large beside the others"
         elif rows:
             reasons = dict.fromkeys(filter(None, map(machine.refusal, rows)))
-            without[name] = " or ".join(reasons) or f"only in a larger size than {largest}"
-    return Advice(tools, without)
-
-
-def _reduced(advice: Advice, machine: Machine) -> Advice:
-    """As many of the tools as the machine can hold, the first of them."""
-    tools: dict[str, PublishedCheckpoint] = {}
-    without = dict(advice.without)
-    for name, checkpoint in advice.tools.items():
-        held = {c.id: machine.memory_of(c) for c in (*tools.values(), checkpoint)}
-        if sum(held.values()) <= machine.budget:
-            tools[name] = checkpoint
-        else:
-            without[name] = "too large beside the others"
+            without[name] = " or ".join(reasons) or f"only in a larger size than {size}"
     return Advice(tools, without)

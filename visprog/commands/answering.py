@@ -112,7 +112,7 @@ def finish(
 
             with contextlib.redirect_stdout(sys.stderr):
                 print_findings(data, path)
-    written = html is None or _write_evidence(whole(), html)
+    written = html is None or write_page(whole().to_html(), html)
     if save is not None or not plain_value:
         written &= _save(whole(), save, images)
     return Result(data, 0 if status == "answered" and written else 1)
@@ -182,12 +182,13 @@ def ask_server(
     return finish(data, whole, html, save, as_json, "program.py", sent)
 
 
-def _write_evidence(answer: Answer, path: Path) -> bool:
+def write_page(page: str, path: Path) -> bool:
+    """Write a page of evidence, and print where. Whether it could be written."""
     from ..files.writing import write_text
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, answer.to_html())
+        write_text(path, page)
     except OSError as error:
         say(f"cannot write the evidence to {path}: {error.strerror or error}")
         return False

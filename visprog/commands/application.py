@@ -10,6 +10,7 @@ import typer
 
 COMMANDS = {
     "ask": "ask:ask",
+    "chat": "chat:chat",
     "run": "ask:run",
     "plan": "plan:plan",
     "check": "plan:check",

@@ -21,6 +21,7 @@ from .common import (
     SaveOption,
     ServerOption,
     ToolsOption,
+    TurnsOption,
     UrlOption,
 )
 from .inputs import check_outputs, with_standard_input
@@ -51,6 +52,7 @@ def ask(
         int | None,
         typer.Option("--votes", min=1, help="Number of programs to sample; their answers are put to a vote."),
     ] = None,
+    turns: TurnsOption = None,
     backend: BackendOption = None,
     tools: ToolsOption = None,
     config: ConfigOption = None,
@@ -73,10 +75,22 @@ def ask(
     curl -s URL | visprog ask - "How many red octagons are there?"
     """
     if server:
-        if planner or votes or backend or tools or config or allow_url or max_pixels or record or replay:
+        if (
+            planner
+            or votes
+            or turns
+            or backend
+            or tools
+            or config
+            or allow_url
+            or max_pixels
+            or record
+            or replay
+        ):
             raise UsageError(
-                "--planner, --votes, --backend, --tools, --config, --allow-url, --max-pixels, --record and --replay "
-                "are settings of the server: give them to visprog serve, or ask without --server and VISPROG_SERVER"
+                "--planner, --votes, --turns, --backend, --tools, --config, --allow-url, --max-pixels, --record and "
+                "--replay are settings of the server: give them to visprog serve, or ask without --server and "
+                "VISPROG_SERVER"
             )
         return ask_server(server, images, question, returns, html, save, json)
     return ask_here(
@@ -93,6 +107,7 @@ def ask(
         record=record,
         replay=replay,
         votes=votes,
+        turns=turns,
         allow_url=allow_url,
         max_pixels=max_pixels,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from ..config import MAX_TURNS
 from .answering import Returns
 
 if TYPE_CHECKING:
@@ -30,6 +31,16 @@ PlannerOption = Annotated[
         "--planner",
         help="Planner that writes the program: embedded, openai:MODEL, langchain:PROVIDER:MODEL, "
         "ollama:NAME, transformers:FOLDER, replay:FILE.",
+    ),
+]
+TurnsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--turns",
+        min=1,
+        max=MAX_TURNS,
+        help="Number of replies of a chat model per question: it looks at what its programs found. "
+        "It is sent the images.",
     ),
 ]
 ConfigOption = Annotated[
@@ -95,20 +106,3 @@ MaxPixelsOption = Annotated[
         "--max-pixels", min=1, help="Maximum width times height of an image; larger images are refused."
     ),
 ]
-
-
-def read_program(path: Path) -> str:
-    """Read the text of a program.
-
-    Raises:
-        VisprogError: The file cannot be read.
-    """
-    from ..errors import VisprogError
-    from ..files.plain_text import read_text
-
-    try:
-        return read_text(path)
-    except OSError as error:
-        raise VisprogError(f"cannot read the program {path}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise VisprogError(f"the program {path} {error}") from None

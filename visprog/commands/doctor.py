@@ -246,6 +246,7 @@ def checkpoint_of(tool: Tool, backend: str, chosen: ToolConfig) -> dict[str, Any
     from ..models import BUNDLED
     from ..models.catalogue import find_published
     from ..models.checkpoint.cache import bytes_here, cached, is_hub_id
+    from .machine import usual_device
 
     if not tool.backends:
         return None
@@ -268,7 +269,7 @@ def checkpoint_of(tool: Tool, backend: str, chosen: ToolConfig) -> dict[str, Any
         "id": model,
         "bytes": size,
         "cached": here,
-        "device": device,
+        "device": usual_device() if device == "auto" else device,
         "memory": known.memory["float32"] if known else size or None,
     }
 

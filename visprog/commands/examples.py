@@ -66,7 +66,7 @@ def add(
     images: tuple[Any, ...] = tuple(image or ()) or kept_whole(record)
     count = len(images) or len(record.get("images", ())) or _image_count(record["program"])
     example = Example(record["question"], record["program"], count, _type_name(record["value"]))
-    with Agent("embedded", config) as agent:
+    with Agent("embedded", config, turns=1, tool_calls=False) as agent:
         try_example(agent, example, images, record["value"])
     path = file or DEFAULT
     total = add_example(path, example)

@@ -71,6 +71,12 @@ def this_machine() -> Machine:
     return Machine(cores, memory, gpu, gpu_memory or (memory // 2 if gpu else 0), free_space())
 
 
+def usual_device() -> str:
+    """The device that the setting "auto" means here."""
+    name, memory = _gpu()
+    return "cpu" if not name else "cuda" if memory else "mps"
+
+
 def _gpu() -> tuple[str, int]:
     """Name and memory of the first GPU that torch can use; of Apple's, which share that of the machine, 0 bytes."""
     likely = sys.platform == "darwin" or any(

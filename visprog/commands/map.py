@@ -146,8 +146,8 @@ class _Run:
         Raises:
             VisprogError: Another program than the one given made the existing rows.
         """
-        from ..agent import program_source
         from ..errors import VisprogError
+        from ..program import program_source
 
         before = self.results.program
         if given is not None:

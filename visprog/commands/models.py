@@ -19,7 +19,7 @@ from .status import say
 if TYPE_CHECKING:
     from ..models.catalogue import PublishedCheckpoint
     from ..models.checkpoint.hub import Report
-    from ..registry import Registry
+    from ..registry import Registry, Tool
     from .advice import Advice
     from .machine import Machine
 
@@ -103,7 +103,9 @@ def setup(
             for name, c in advice.tools.items()
             if name != PLANNER
         },
-        "without": dict(advice.without),
+        "without": {
+            n: why for n, why in advice.without.items() if n in registry and _needs_model(registry[n])
+        },
         "kept": own,
         "install": missing,
     }
@@ -232,6 +234,11 @@ def _ready(
         elif checkpoint.proposed:
             missing.append(f"pip install 'visprog[{extra}]'")
     return ready, list(dict.fromkeys(missing))
+
+
+def _needs_model(tool: Tool) -> bool:
+    """Whether a tool can do nothing without a checkpoint."""
+    return tool.default_backend == "none"
 
 
 def _ollama(machine: Machine) -> str:

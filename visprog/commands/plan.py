@@ -18,7 +18,6 @@ from .common import (
     PlannerOption,
     ReturnsOption,
     ToolsOption,
-    read_program,
 )
 from .result import Result, UsageError
 from .settings import load_settings, registry_in_force
@@ -108,14 +107,14 @@ def check(
     from ..check import check as look
     from ..check import dry_run, render_diagnostics
     from ..check.dry_run import LIBRARY
-    from ..program import Program
+    from ..program import Program, program_source
     from .terminal import colored
 
     registry, found, failed = registry_in_force(load_settings(config, tools, backend)), [], False
     with contextlib.ExitStack() as stack:
         sandbox = None
         for path in programs:
-            source = read_program(path)
+            source = program_source(path)
             program = Program.parse(source)
             diagnostics = look(program, registry, returns=type_of(returns))
             if not static and not any(d.severity == "error" for d in diagnostics):

@@ -10,6 +10,7 @@ from typing import Any
 USAGE = {
     "visprog": 'visprog ask IMAGE... "QUESTION", or see visprog --help',
     "visprog ask": 'visprog ask IMAGE... "QUESTION"',
+    "visprog chat": "visprog chat IMAGE...",
     "visprog run": "visprog run PROGRAM.py IMAGE...",
     "visprog plan": 'visprog plan "QUESTION"',
     "visprog check": "visprog check PROGRAM.py...",

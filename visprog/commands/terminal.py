@@ -58,13 +58,17 @@ def print_answer(data: Mapping[str, Any], shown: str, path: str) -> None:
         out.print(Text(plain(data["stdout"].rstrip("\n")), style="italic"))
     print_program(data["program"])
     print_findings(data, path)
-    calls, planner, probability = len(data["trace"]), data["planner"], data["probability"]
+    planner, probability = data["planner"], data["probability"]
+    others = len(data["steps"]) - 1
+    turns = others > 0 and any(step.get("kept_as") for step in data["steps"])
+    calls = sum(len(step["trace"]) for step in data["steps"]) if turns else len(data["trace"])
     facts = [f"{data['seconds']:.2f} s", f"{calls} tool call{'s' * (calls != 1)}"]
     if planner:
         sure = "" if probability is None else f" ({probability:.0%} sure)"
         facts.append(f"planned by {planner}{sure}")
-    others = len(data["steps"]) - 1
-    if others > 0:
+    if turns:
+        facts.append(f"in {others + 1} steps")
+    elif others > 0:
         facts.append(f"after {others} other attempt{'s' * (others != 1)}")
     if data["level"]:
         facts.append(f"sandbox: {data['level']}")
@@ -211,7 +215,7 @@ def print_doctor(report: Mapping[str, Any]) -> None:
     for name, extra in report["extras"].items():
         found = ", ".join(f"{p} {v or '–'}" for p, v in extra["packages"].items())
         extras.add_row(name, Text(found if extra["installed"] else f"{found}   install: {extra['install']}"))
-    tools = new_table("tool", "backend", "checkpoint", "precision", "others", "sees")
+    tools = new_table("tool", "backend", "precision", "others", "sees")
     for tool in report["tools"]:
         sees = (
             "nothing: choose another backend"
@@ -220,32 +224,20 @@ def print_doctor(report: Mapping[str, Any]) -> None:
         )
         needs = sees if tool["ready"] else tool["install"]
         precision = Text(tool["precision"] or "–")
-        checkpoint = Text(_checkpoint(tool["checkpoint"]))
-        tools.add_row(
-            tool["name"],
-            tool["backend"] or "–",
-            checkpoint,
-            precision,
-            ", ".join(tool["others"]),
-            Text(needs),
-        )
-    for table in (facts, extras, tools):
+        tools.add_row(tool["name"], tool["backend"] or "–", precision, ", ".join(tool["others"]), Text(needs))
+    checkpoints = new_table("tool", "checkpoint", "size", "here", "device", "memory")
+    for tool in report["tools"]:
+        if found := tool["checkpoint"]:
+            size, memory = (bytes_in_words(found[n]) if found[n] else "?" for n in ("bytes", "memory"))
+            here = "yes" if found["cached"] else "no"
+            checkpoints.add_row(tool["name"], Text(plain(found["id"])), size, here, found["device"], memory)
+    for table in (facts, extras, tools, *([checkpoints] if checkpoints.row_count else [])):
         out.print(table)
         out.print()
     for problem in report["problems"]:
         out.print(Text.assemble(("problem: ", "bold red"), plain(problem)))
     if not report["problems"]:
         out.print(Text("no problems found", style="bold green"))
-
-
-def _checkpoint(found: Mapping[str, Any] | None) -> str:
-    """A checkpoint as the report of `visprog.commands.doctor` has it: "owl, 12 MB, here, on auto, 12 MB of memory"."""
-    if found is None:
-        return "–"
-    size = [bytes_in_words(found["bytes"])] if found["bytes"] else []
-    memory = [f"about {bytes_in_words(found['memory'])} of memory"] if found["memory"] else []
-    place = "here" if found["cached"] else "not here"
-    return ", ".join([plain(found["id"]), *size, place, f"device {found['device']}", *memory])
 
 
 def _origins(origins: Mapping[str, str]) -> str:

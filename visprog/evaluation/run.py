@@ -157,13 +157,15 @@ class _ItemAgent:
         self.benchmark = benchmark
         spec = config.planner if planner is None else planner
         options = config.planner_options if spec == config.planner else {}
-        self.planner = _PlanOnce(make_planner(spec, **options))
+        made = make_planner(spec, **options)
+        self.planner = _PlanOnce(made)
         registry = chosen_registry(config)
         self.truth: TruthTools | None = None
         if oracle:
             self.truth, config = self._with_truth(registry, config)
             registry = self.truth.registry
-        self.agent = Agent(self.planner, config, registry=registry)
+        # What a chat model writes after a look at one image is not the program for another.
+        self.agent = Agent(self.planner if config.turns == 1 else made, config, registry=registry)
 
     def __enter__(self) -> _ItemAgent:
         return self

@@ -2,13 +2,59 @@
 
 from __future__ import annotations
 
+import base64
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-Message: TypeAlias = dict[str, str]
-"""{"role": "system" | "user" | "assistant", "content": text}"""
+Message: TypeAlias = dict[str, Any]
+"""{"role": "system" | "user" | "assistant" | "tool", "content": text, or a list of texts and of `ImagePart`}.
+
+A message of the assistant may hold "calls", its `ToolCall`s; one of the role "tool" holds "call", the id of the call
+that it answers.
+"""
+
+ToolSchema: TypeAlias = Mapping[str, Any]
+"""A tool as OpenAI's chat completions describe it: {"type": "function", "function": {…}}."""
+
+
+@dataclass(frozen=True)
+class ImagePart:
+    """An image in a message.
+
+    Attributes:
+        data: It, encoded.
+        media_type: "image/png" or "image/jpeg".
+        description: In words, for a model that takes no images, and in place of the image when it is no longer sent.
+        digest: What it shows, whatever its encoding: a recording knows it by this.
+    """
+
+    data: bytes = field(repr=False)
+    media_type: str
+    description: str
+    digest: str
+
+    @cached_property
+    def url(self) -> str:
+        """The image as a data URL."""
+        return f"data:{self.media_type};base64,{base64.b64encode(self.data).decode()}"
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A tool that a model wants called.
+
+    Attributes:
+        id: By which the message with the result names the call.
+        name: Of the tool.
+        arguments: JSON of an object, as the model wrote it: it may be broken.
+    """
+
+    id: str
+    name: str
+    arguments: str
 
 
 @dataclass(frozen=True)
@@ -31,16 +77,24 @@ class Reply:
         tokens: spent on it; where one request brought several replies, the first carries them all, so that
             the sum over replies is what was spent. None where the model does not say.
         truncated: it was cut off: by the limit of tokens, a filter or an error.
+        calls: tools that it wants called, if it was offered any.
+        without_images: the model was given descriptions in place of the images of the conversation.
     """
 
     text: str
     tokens: Tokens | None = None
     truncated: bool = False
+    calls: tuple[ToolCall, ...] = ()
+    without_images: bool = False
 
 
 @runtime_checkable
 class ChatModel(Protocol):
-    """A chat model."""
+    """A chat model.
+
+    One that takes messages with an `ImagePart` says so by an attribute `takes_images = True`; to others, images are
+    described. One whose `complete` has a parameter `tools` says so by `takes_tools = True`. See `complete`.
+    """
 
     @property
     def name(self) -> str:
@@ -65,18 +119,58 @@ class ChatModel(Protocol):
         ...
 
 
+def complete(
+    chat: ChatModel, messages: list[Message], *, tools: Sequence[ToolSchema] = (), **options: Any
+) -> list[Reply]:
+    """Replies of any chat model to a conversation with images. Raises as `ChatModel.complete` does.
+
+    Args:
+        tools: that the model may call; only for a model that takes them.
+        options: of `ChatModel.complete`.
+    """
+    if tools:
+        options["tools"] = tools
+    if getattr(chat, "takes_images", False) or not has_images(messages):
+        return chat.complete(messages, **options)
+    replies = chat.complete(describe_images(messages), **options)
+    return [replace(reply, without_images=True) for reply in replies]
+
+
+def has_images(messages: Sequence[Message]) -> bool:
+    """Whether a conversation holds an image."""
+    return any(isinstance(part, ImagePart) for message in messages for part in parts_of(message))
+
+
+def parts_of(message: Message) -> Sequence[str | ImagePart]:
+    """The texts and images of a message."""
+    content: str | Sequence[str | ImagePart] = message["content"]
+    return [content] if isinstance(content, str) else content
+
+
+def text_of(message: Message) -> str:
+    """A message as text; images are described in square brackets."""
+    return "\n\n".join(p if isinstance(p, str) else f"[{p.description}]" for p in parts_of(message))
+
+
+def describe_images(messages: Sequence[Message]) -> list[Message]:
+    """A conversation with descriptions in place of its images."""
+    return [{**message, "content": text_of(message)} for message in messages]
+
+
 _CHARACTERS_PER_TOKEN = 3.75
 _TOKENS_PER_MESSAGE = 4
+_TOKENS_PER_IMAGE = 1_000
 
 
-def estimate_tokens(messages: Iterable[Mapping[str, str]]) -> int:
+def estimate_tokens(messages: Iterable[Message]) -> int:
     """Estimate of the tokens of a conversation, somewhat above the real number: English and programs have 3.8 to 4
     characters per token of o200k, and other scripts more than one character per token. No tokenizer is asked, so that
     nothing depends on what is installed."""
     total = 0.0
     for message in messages:
-        text = message["content"]
+        text = "".join(part for part in parts_of(message) if isinstance(part, str))
         plain = sum(map(str.isascii, text))
+        total += _TOKENS_PER_IMAGE * sum(isinstance(part, ImagePart) for part in parts_of(message))
         total += _TOKENS_PER_MESSAGE + plain / _CHARACTERS_PER_TOKEN + len(text) - plain
     return math.ceil(total)
 

@@ -21,6 +21,28 @@ _SEVERAL = re.compile(
 )
 """How endpoints say that they give one reply a request."""
 
+_VISION = r"(?:image|multi-?modal|vision|mmproj)"
+_IMAGES = re.compile(
+    rf"(?:\bnot?\b|n't\b|\bonly\b|\bwithout\b|\b0\b|unknown|unsupported|missing).{{0,60}}{_VISION}"
+    rf"|{_VISION}.{{0,60}}(?:\bnot\b|n't\b|unsupported|only supported)"
+    rf"|\bcontent\b.{{0,60}}\bstring\b|\bvalid string\b",
+    re.IGNORECASE | re.DOTALL,
+)
+"""How endpoints say that their model takes no images."""
+
+_ONE_IMAGE = re.compile(
+    r"too (?:large|big|many|small)|exceed|at most [1-9]|(?:not|to) process|decode|download|fetch|corrupt|base64|format",
+    re.IGNORECASE,
+)
+"""How they say that it is this image that they do not take."""
+
+_TOOLS = re.compile(
+    r"(?:\bnot?\b|n't\b|unsupported|unknown|invalid).{0,60}\b(?:tools?|tool_choice|function.?call)"
+    r"|\b(?:tools?|tool_choice|function.?call)\w*\b.{0,60}(?:\bnot\b|n't\b|unsupported|requires)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""How endpoints say that their model calls no tools."""
+
 _SAMPLING = re.compile(r"sampling (?:parameter|option|setting|argument)", re.IGNORECASE)
 
 _NAMES = ("error", "errors", "message", "msg", "detail", "reason")
@@ -58,6 +80,17 @@ def said_in(error: Any) -> str:
 def refuses_system(error: Any) -> bool:
     """Whether it is a system message that the endpoint does not take."""
     return _SYSTEM.search(_text(error)) is not None
+
+
+def refuses_images(error: Any) -> bool:
+    """Whether it is images that the endpoint does not take, rather than one of them."""
+    text = _text(error)
+    return _IMAGES.search(text) is not None and _ONE_IMAGE.search(text) is None
+
+
+def refuses_tools(error: Any) -> bool:
+    """Whether it is calls of tools that the endpoint does not take."""
+    return _TOOLS.search(_text(error)) is not None
 
 
 def refused_option(error: Any, options: Container[str]) -> str | None:

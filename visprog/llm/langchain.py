@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..errors import ConfigError, MissingExtra, PlannerError, first_line
-from .chat import Message, Reply, Tokens, is_cut
+from .chat import Message, Reply, Tokens, ToolCall, ToolSchema, describe_images, has_images, is_cut
+from .endpoint_errors import refuses_images
+from .wire import to_wire
 
 
 class LangChainChat:
@@ -20,6 +25,8 @@ class LangChainChat:
         ConfigError: no model, or neither a name nor a chat model.
     """
 
+    takes_tools = True
+
     def __init__(self, model: Any, **options: Any) -> None:
         if not model or not (isinstance(model, str) or is_langchain_model(model)):
             raise ConfigError(
@@ -29,6 +36,7 @@ class LangChainChat:
             raise ConfigError(f"{', '.join(options)}: set this on the LangChain model object itself")
         self.model = model
         self.options = options
+        self.takes_images = True
         self._made: dict[tuple[float, int | None], Any] = {}
 
     @property
@@ -47,18 +55,26 @@ class LangChainChat:
         temperature: float = 0.0,
         max_tokens: int | None = None,
         seed: int | None = None,
+        tools: Sequence[ToolSchema] = (),
     ) -> list[Reply]:
         """`n` replies, asked for at the same time. LangChain has no seed: it is not used."""
         model = self._model(temperature, max_tokens)
-        turns = [(m["role"], m["content"]) for m in messages]
+        unseen = has_images(messages) and not self.takes_images
+        turns = [to_wire(m) for m in (describe_images(messages) if unseen else messages)]
         try:
-            answers = [model.invoke(turns)] if n == 1 else model.batch([turns] * n)
+            bound = model.bind_tools(list(tools)) if tools else model
+            answers = [bound.invoke(turns)] if n == 1 else bound.batch([turns] * n)
         except Exception as error:  # each provider has its own errors
+            if not unseen and has_images(messages) and refuses_images(str(error)):
+                self.takes_images = False
+                return self.complete(
+                    messages, n=n, temperature=temperature, max_tokens=max_tokens, seed=seed, tools=tools
+                )
             raise PlannerError(f"{self.name} failed: {type(error).__name__}: {first_line(error)}") from error
-        replies = [_reply(a) for a in answers]
-        if not any(r.text.strip() for r in replies):
+        replies = [r for r in map(_reply, answers) if r.text.strip() or r.calls]
+        if not replies:
             raise PlannerError(f"{self.name} gave an empty reply")
-        return [r for r in replies if r.text.strip()]
+        return [replace(r, without_images=True) for r in replies] if unseen else replies
 
     def _model(self, temperature: float, max_tokens: int | None) -> Any:
         if not isinstance(self.model, str):
@@ -88,4 +104,17 @@ def _reply(answer: Any) -> Reply:
     tokens = Tokens(usage.get("input_tokens", 0), usage.get("output_tokens", 0)) if usage else None
     metadata = getattr(answer, "response_metadata", None) or {}
     reasons = [metadata.get(k) for k in ("finish_reason", "stop_reason", "done_reason", "status")]
-    return Reply(text, tokens, any(map(is_cut, reasons)))
+    return Reply(text, tokens, any(map(is_cut, reasons)), tuple(_calls(answer)))
+
+
+def _calls(answer: Any) -> list[ToolCall]:
+    found = getattr(answer, "tool_calls", None) or []
+    broken = getattr(answer, "invalid_tool_calls", None) or []
+    return [
+        ToolCall(
+            str(call.get("id") or f"call{number}"),
+            str(call["name"]),
+            call["args"] if isinstance(call["args"], str) else json.dumps(call["args"]),
+        )
+        for number, call in enumerate([*found, *broken], 1)
+    ]

@@ -6,12 +6,13 @@ import math
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigError, PlannerError
 from ..files.plain_text import decode_text, parse_json
-from .chat import Message, Reply
+from .chat import Message, Reply, ToolSchema, text_of
 from .openai import OpenAIChat
 
 ADDRESS_VARIABLE = "OLLAMA_HOST"
@@ -90,6 +91,7 @@ class OllamaChat(OpenAIChat):
         temperature: float = 0.0,
         max_tokens: int | None = None,
         seed: int | None = None,
+        tools: Sequence[ToolSchema] = (),
     ) -> list[Reply]:
         """`n` replies, after a look whether Ollama runs and has the model.
 
@@ -99,14 +101,16 @@ class OllamaChat(OpenAIChat):
         if not self._is_checked:
             self._check()
             self._is_checked = True
-        replies = super().complete(messages, n=n, temperature=temperature, max_tokens=max_tokens, seed=seed)
+        replies = super().complete(
+            messages, n=n, temperature=temperature, max_tokens=max_tokens, seed=seed, tools=tools
+        )
         self._check_length(messages, replies)
         return replies
 
     def _check_length(self, messages: list[Message], replies: list[Reply]) -> None:
         """Ollama cuts off a prompt that is too long for its context, and says nothing."""
         read = replies[0].tokens.prompt if replies[0].tokens is not None else 0
-        letters = sum(len(message["content"]) for message in messages)
+        letters = sum(len(text_of(message)) for message in messages)
         if (
             MIN_READ <= read < letters / LETTERS_PER_TOKEN
         ):  # of a prompt that it remembers, it may count the rest alone

@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from ..errors import ConfigError, MissingExtra, PlannerError, first_line, readable
-from .chat import Message, Reply, Tokens, is_at_limit, is_cut
-from .endpoint_errors import error_in, field, names, refused_option, refuses_system, said_in
+from .chat import (
+    Message,
+    Reply,
+    Tokens,
+    ToolSchema,
+    describe_images,
+    has_images,
+    is_at_limit,
+    is_cut,
+    parts_of,
+)
+from .endpoint_errors import (
+    error_in,
+    field,
+    names,
+    refused_option,
+    refuses_images,
+    refuses_system,
+    refuses_tools,
+    said_in,
+)
+from .wire import calls_in, to_wire
 
 MODEL_VARIABLE = "VISPROG_OPENAI_MODEL"
 URL_VARIABLES = ("VISPROG_OPENAI_BASE_URL", "OPENAI_BASE_URL")
@@ -20,7 +41,8 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 class OpenAIChat:
     """A model behind an OpenAI-compatible chat-completions endpoint.
 
-    Requests are retried, with growing pauses, on timeouts, broken connections, and statuses 429 and 5xx.
+    Requests are retried, with growing pauses, on timeouts, broken connections, and statuses 429 and 5xx. An endpoint
+    that refuses images is given descriptions of them from then on.
 
     Args:
         model: its name at the endpoint; else from VISPROG_OPENAI_MODEL.
@@ -38,6 +60,8 @@ class OpenAIChat:
     Raises:
         ConfigError: no model is named, or address or key cannot be used.
     """
+
+    takes_tools = True
 
     def __init__(
         self,
@@ -67,6 +91,7 @@ class OpenAIChat:
         self._unsupported: set[str] = set()
         self._renamed = False
         self._takes_system = True
+        self.takes_images = True
 
     @property
     def name(self) -> str:
@@ -88,6 +113,7 @@ class OpenAIChat:
         temperature: float = 0.0,
         max_tokens: int | None = None,
         seed: int | None = None,
+        tools: Sequence[ToolSchema] = (),
     ) -> list[Reply]:
         """`n` replies. An endpoint that gives fewer than asked for in one request is asked again."""
         replies: list[Reply] = []
@@ -102,25 +128,37 @@ class OpenAIChat:
                 newer = (self.base_url is None) != self._renamed
                 options["max_completion_tokens" if newer else "max_tokens"] = max_tokens
             try:
-                replies += self._request(messages, options)
+                replies += self._request(messages, options, tools)
             except RecursionError as error:  # a body that is nested too deeply
                 raise self._not_an_endpoint() from error
         return replies[:n]
 
-    def _request(self, messages: list[Message], options: dict[str, Any]) -> list[Reply]:
+    def _request(
+        self, messages: list[Message], options: dict[str, Any], tools: Sequence[ToolSchema]
+    ) -> list[Reply]:
         client = self._connect()
         import openai
 
+        offered: dict[str, Any] = {"tools": list(tools)} if tools else {}
+        with_images = has_images(messages)
         while True:
             options = {k: v for k, v in options.items() if k not in self._unsupported}
-            sent = encodable(messages if self._takes_system else without_system(messages))
+            shown = with_images and self.takes_images
+            described = describe_images(messages) if with_images and not shown else messages
+            sent = [to_wire(m) for m in (described if self._takes_system else without_system(described))]
             try:
                 completion = client.chat.completions.create(
-                    model=self.model, messages=sent, extra_body=self.extra_body, **options
+                    model=self.model, messages=sent, extra_body=self.extra_body, **options, **offered
                 )
             except openai.APIStatusError as error:
                 known = error.status_code in (401, 403, 429)
-                if known or not self._adapt(error.body or error.message, options):
+                said = error.body or error.message
+                if tools and not known and refuses_tools(said):
+                    why = first_line(Exception(_server_message(error)))
+                    raise PlannerError(
+                        f"{self.name} calls no tools ({why}): leave tool_calls out, and it writes programs"
+                    ) from error
+                if known or not self._adapt(said, options, shown):
                     raise self._explain(error) from error
             except openai.OpenAIError as error:
                 raise self._explain(error) from error
@@ -130,13 +168,18 @@ class OpenAIChat:
                 raise self._not_an_endpoint() from error  # a body that is not JSON, or not of this kind
             else:
                 refusal = None if field(completion, "choices") else error_in(completion)
-                if refusal is None or not self._adapt(refusal, options):
-                    return self._read(completion)
+                if refusal is None or not self._adapt(refusal, options, shown):
+                    replies = self._read(completion)
+                    unseen = with_images and not shown
+                    return [replace(r, without_images=True) for r in replies] if unseen else replies
 
-    def _adapt(self, error: Any, options: dict[str, Any]) -> bool:
-        """Whether the request can be made again without what the endpoint refuses: a sampling option altogether (a
-        temperature other than 1, n, seed), another name for one, a system message. It is then left out from now on.
+    def _adapt(self, error: Any, options: dict[str, Any], with_images: bool) -> bool:
+        """Whether the request can be made again without what the endpoint refuses: images, a sampling option altogether
+        (a temperature other than 1, n, seed), another name for one, a system message. It is then left out from now on.
         """
+        if with_images and refuses_images(error):
+            self.takes_images = False
+            return True
         if self._takes_system and refuses_system(error):
             self._takes_system = False
             return True
@@ -199,8 +242,9 @@ class OpenAIChat:
             message, finish = field(choice, "message"), field(choice, "finish_reason")
             text = text_in(field(message, "content")) or text_in(field(choice, "text"))
             refusal = text_in(field(message, "refusal"))
-            if text.strip():
-                replies.append(Reply(text, tokens, is_cut(finish)))
+            calls = calls_in(field(message, "tool_calls"))
+            if text.strip() or calls:
+                replies.append(Reply(text, tokens, is_cut(finish), calls))
                 tokens = None if tokens is None else Tokens(0, 0)
             elif refusal:
                 reason = f"it declined: {readable(refusal, 200)}"
@@ -318,20 +362,14 @@ def checked_key(key: str) -> str:
     return key
 
 
-def encodable(messages: list[Message]) -> list[Message]:
-    """Messages that can be sent: half of a surrogate pair, which no encoding has, becomes a question mark."""
-    return [
-        {k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in m.items()}
-        for m in messages
-    ]
-
-
 def without_system(messages: list[Message]) -> list[Message]:
     """The conversation with what the system message says at the beginning of the first turn of the user."""
     if len(messages) < 2 or messages[0]["role"] != "system":
         return messages
     system, first, *rest = messages
-    return [{**first, "content": f"{system['content']}\n\n{first['content']}"}, *rest]
+    rules, content = system["content"], first["content"]
+    merged = f"{rules}\n\n{content}" if isinstance(content, str) else [rules, *parts_of(first)]
+    return [{**first, "content": merged}, *rest]
 
 
 def text_in(content: Any) -> str:

@@ -32,6 +32,9 @@ _REFUSAL = re.compile(
 )
 
 
+_DONE = re.compile(r"^\W*DONE\W*$", re.MULTILINE | re.IGNORECASE)
+
+
 def find_program(reply: str, *, truncated: bool = False) -> str | None:
     """The program in a reply, or None if there is none.
 
@@ -66,6 +69,11 @@ def find_refusal(reply: str) -> str | None:
     """The reason given if the model says `CANNOT: reason` instead of writing a program; the last one counts."""
     found = list(_REFUSAL.finditer(_answer_in(reply)))
     return found[-1]["why"].strip('`*" ') if found else None
+
+
+def says_done(reply: str) -> bool:
+    """Whether a line outside the fenced blocks is the one word DONE."""
+    return _DONE.search(_FENCE.sub("", _answer_in(reply))) is not None
 
 
 def _answer_in(reply: str) -> str:

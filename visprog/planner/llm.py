@@ -163,9 +163,9 @@ def _conversation(request: PlanRequest, shown: PromptContent) -> list[Message]:
     messages = [{"role": "system", "content": system.strip()}]
     for example in shown.examples:
         asked = PlanRequest(example.question, example.images, example.returns or None, request.registry)
-        messages.append({"role": "user", "content": _question(asked)})
+        messages.append({"role": "user", "content": describe_question(asked)})
         messages.append({"role": "assistant", "content": _fenced(example.program)})
-    return [*messages, {"role": "user", "content": _question(request)}]
+    return [*messages, {"role": "user", "content": describe_question(request)}]
 
 
 def _called(program: str) -> frozenset[str]:
@@ -202,7 +202,8 @@ def _finding(found: Diagnostic) -> str:
     return f"{text} Remedy: {found.suggestion}" if found.suggestion else text
 
 
-def _question(request: PlanRequest) -> str:
+def describe_question(request: PlanRequest, text: str = "question.txt") -> str:
+    """A request in words, by a text of `prompts/`."""
     from visprog import prompts
 
     from ..registry.types import render
@@ -213,7 +214,7 @@ def _question(request: PlanRequest) -> str:
         else render(request.returns)
     )
     return (
-        Template(prompts.text("question.txt"))
+        Template(prompts.text(text))
         .substitute(
             question=request.question,
             header=request.header,

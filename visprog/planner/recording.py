@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from typing import Any
 
 from visprog.errors import ConfigError, NotRecorded, PlannerError, Refused, VisprogError
-from visprog.llm.chat import ChatModel, Message, Reply, Tokens
+from visprog.llm.chat import (
+    ChatModel,
+    ImagePart,
+    Message,
+    Reply,
+    Tokens,
+    ToolCall,
+    ToolSchema,
+    complete,
+    text_of,
+)
 from visprog.planner.base import NoProgram, Plan, Planner, PlanRequest, mends_refusals
 from visprog.planner.llm import LLMPlanner
 from visprog.registry.types import render
@@ -55,10 +65,13 @@ def recorded(recording: Recording, make: Callable[[], Planner], *, chosen: bool)
 class RecordedChat:
     """A chat model whose replies are recorded, or come from a recording; then there need be no model."""
 
+    takes_images = True  # it passes them on to the model as `complete` does
+
     def __init__(self, chat: ChatModel | None, name: str, recording: Recording) -> None:
         self.chat = chat
         self.name = name
         self.recording = recording
+        self.takes_tools = chat is None or getattr(chat, "takes_tools", False)
 
     def complete(
         self,
@@ -68,22 +81,21 @@ class RecordedChat:
         temperature: float = 0.0,
         max_tokens: int | None = None,
         seed: int | None = None,
+        tools: Sequence[ToolSchema] = (),
     ) -> list[Reply]:
         """The replies. Raises `NotRecorded`, or as the model does."""
-        options = {"n": n, "temperature": temperature, "max_tokens": max_tokens, "seed": seed}
-        asked = messages[-1]["content"] if messages else ""
+        options: dict[str, Any] = {
+            "n": n,
+            "temperature": temperature,
+            "max_tokens": max_tokens,
+            "seed": seed,
+        }
+        asked = text_of(messages[-1]) if messages else ""
 
         def call() -> Mapping[str, Any]:
             if self.chat is None:
                 raise NotRecorded(f"there is no model behind {self.name}")
-            replies = self.chat.complete(
-                messages, n=n, temperature=temperature, max_tokens=max_tokens, seed=seed
-            )
-            return {
-                "replies": [
-                    {"text": r.text, "tokens": _tokens(r.tokens), "truncated": r.truncated} for r in replies
-                ]
-            }
+            return {"replies": [_reply(r) for r in complete(self.chat, messages, tools=tools, **options)]}
 
         given = {"kind": "chat", "model": self.name, "asked": asked, "options": options}
 
@@ -93,11 +105,10 @@ class RecordedChat:
                 text += "; it holds one to another prompt: tools, examples or options have changed"
             return text
 
-        entry = self.recording.answer(given, [self.name, messages, options], call, missing)
+        key = [self.name, [_message(m) for m in messages], options, *([list(tools)] if tools else [])]
+        entry = self.recording.answer(given, key, call, missing)
         with _readable(self.recording):
-            return [
-                Reply(_text(r["text"]), _read_tokens(r["tokens"]), r["truncated"]) for r in entry["replies"]
-            ]
+            return [_read_reply(r) for r in entry["replies"]]
 
 
 class RecordedPlanner:
@@ -151,6 +162,42 @@ def _readable(recording: Recording) -> Iterator[None]:
         raise VisprogError(
             f"the recording {recording.path} is damaged ({type(error).__name__}: {error})"
         ) from None
+
+
+def _message(message: Message) -> Mapping[str, Any]:
+    """A message by what identifies it: an image by what it shows, since encoders differ."""
+    plain = dict(message)
+    if not isinstance(message["content"], str):
+        plain["content"] = [
+            {"image": p.digest, "description": p.description} if isinstance(p, ImagePart) else p
+            for p in message["content"]
+        ]
+    if "calls" in message:
+        plain["calls"] = [_call(c) for c in message["calls"]]
+    return plain
+
+
+def _reply(reply: Reply) -> Mapping[str, Any]:
+    plain: dict[str, Any] = {
+        "text": reply.text,
+        "tokens": _tokens(reply.tokens),
+        "truncated": reply.truncated,
+    }
+    if reply.calls:
+        plain["calls"] = [_call(c) for c in reply.calls]
+    if reply.without_images:
+        plain["without_images"] = True
+    return plain
+
+
+def _read_reply(data: Mapping[str, Any]) -> Reply:
+    calls = tuple(ToolCall(*map(_text, call)) for call in data.get("calls", ()))
+    unseen = data.get("without_images", False) is True
+    return Reply(_text(data["text"]), _read_tokens(data["tokens"]), data["truncated"], calls, unseen)
+
+
+def _call(call: ToolCall) -> list[str]:
+    return [call.id, call.name, call.arguments]
 
 
 def _text(value: Any) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import ConfigError, ImageError
 from ..values import Box, Mask, Point, Region
-from ..values.codec import KINDS, is_kind, type_name
+from ..values.codec import KINDS, is_kind, kind_of, type_name
 from ..values.image import Image
 
 Type: TypeAlias = Any
@@ -135,6 +135,27 @@ def accepts(annotation: Type, value: object) -> bool:
     if keys := keys_of(annotation):
         return isinstance(value, dict) and all(k in keys and accepts(keys[k], v) for k, v in value.items())
     return isinstance(annotation, type) and isinstance(value, annotation)
+
+
+def annotation_of(value: object) -> Type:
+    """The type of a value, as an annotation: `list[Region]`, `dict[str, int]`; of an empty list `list[Any]`."""
+    if value is None or type(value) in SCALARS:
+        return type(value)
+    kind = kind_of(type(value))
+    if kind is not None:
+        return kind.cls
+    if isinstance(value, tuple):
+        return types.GenericAlias(tuple, tuple(map(annotation_of, value)) or ((),))
+    if isinstance(value, list | set | frozenset):
+        return types.GenericAlias(type(value), (_one_of(value),))
+    if isinstance(value, Mapping):
+        return types.GenericAlias(dict, (_one_of(value), _one_of(value.values())))
+    return Any
+
+
+def _one_of(values: Iterable[object]) -> Type:
+    found = tuple(dict.fromkeys(map(annotation_of, values)))
+    return Union[found] if found else Any  # noqa: UP007  (of a tuple that is known when this runs)
 
 
 class Unfit(ValueError):

@@ -182,26 +182,36 @@ class _Evidence:
         if self.data["stdout"]:
             printed = str(self.data["stdout"])
             parts += [_heading("Printed"), markup.long(printed, "pre", markup.PRE)]
-        attempts = [
-            tag(
-                "details",
-                tag(
-                    "summary",
-                    f"Attempt {number}: {one_line(_why(attempt), 160)}",
-                    style=markup.css("cursor:pointer;"),
-                ),
-                tag("pre", str(attempt.get("program") or "(no program)"), style=markup.PRE),
-                tag("div", str(attempt["feedback"]), style=markup.MESSAGE)
-                if attempt["feedback"]
-                else Markup(""),
-                _findings(attempt.get("diagnostics") or ()),
-                style=markup.PLAIN,
-            )
-            for number, attempt in enumerate(self.data["steps"][:-1], 1)
-        ]
-        if attempts:
-            parts += [_heading("Also tried"), *attempts]
+        earlier = self.data["steps"][:-1]
+        if earlier:
+            # Of a planner that looks before it answers, what came before belongs to the evidence.
+            turns = any(step.get("kept_as") for step in earlier)
+            parts.append(_heading("Turns before" if turns else "Also tried"))
+            parts += [self.earlier(number, step, turns) for number, step in enumerate(earlier, 1)]
         return join(parts)
+
+    def earlier(self, number: int, step: Data, turns: bool) -> Markup:
+        """A program before the one that the answer comes from."""
+        kept = step.get("kept_as")
+        what = self.kinds.words(step["value"]) if kept else _why(step)
+        title = (
+            f"{'Turn' if turns else 'Attempt'} {number}: {kept + ' = ' if kept else ''}{one_line(what, 160)}"
+        )
+        called = ", ".join(one_line(str(call["tool"]), 40) for call in step.get("trace") or ())
+        drawn = Markup("")
+        if kept and self.budget > 0:
+            drawn = self.row(self.figures([step["value"]], (), min(self.side, _STEP_SIDE)))
+        return tag(
+            "details",
+            tag("summary", title, style=markup.css("cursor:pointer;")),
+            tag("pre", str(step.get("program") or "(no program)"), style=markup.PRE),
+            tag("div", f"called: {called}", style=markup.NOTE) if kept and called else Markup(""),
+            tag("div", str(step["feedback"]), style=markup.MESSAGE) if step["feedback"] else Markup(""),
+            _findings(step.get("diagnostics") or ()),
+            drawn,
+            style=markup.PLAIN,
+            open="" if kept else None,
+        )
 
     def foot(self) -> Markup:
         data = self.data

@@ -33,6 +33,7 @@ class Step:
         probability: Of the program, if the planner knows it.
         tokens: Number of tokens that its planner read and wrote for it; None if the planner does not say.
         seconds: For planning and running it.
+        kept_as: The name by which later programs take its value, if a planner takes turns.
     """
 
     program: str
@@ -49,6 +50,7 @@ class Step:
     probability: float | None = None
     tokens: Tokens | None = None
     seconds: float = 0.0
+    kept_as: str = ""
 
     def __post_init__(self) -> None:
         for name in ("message", "feedback"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from ..errors import ToolError, close_match
@@ -20,19 +20,21 @@ class Workspace:
 
     Args:
         values: The first ones, by ids that are known elsewhere.
+        taken: Further names that are no ids, such as those of tools.
     """
 
-    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, values: Mapping[str, Any] | None = None, taken: Container[str] = ()) -> None:
         self._values: dict[str, Any] = dict(values or {})
+        self._taken = taken
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def add(self, value: Any) -> str:
-        """Keep a value; its id."""
-        kind = type(value).__name__.lower()
+        """Keep a value; its id, which is also a name that a program can use."""
+        kind = _stem(value)
         with self._lock:
             name = ""
-            while not name or name in self._values:
+            while not name or name in self._values or name in self._taken:
                 self._counts[kind] = self._counts.get(kind, 0) + 1
                 name = f"{kind}{self._counts[kind]}"
             self._values[name] = value
@@ -107,6 +109,10 @@ class Workspace:
             if not accepts(annotation, value):
                 raise ToolError(f"must be {render(annotation)}, and '{given}' is {describe(value)}")
             return value
+        if origin in (list, Sequence, tuple) and isinstance(given, str) and given in self:
+            value = self[given]
+            if accepts(annotation, value):
+                return value
         if origin in (list, Sequence, tuple) and isinstance(given, list):
             if origin is tuple and args[-1] is not Ellipsis:
                 if len(args) != len(given):
@@ -125,6 +131,15 @@ class Workspace:
         listed = ", ".join(ids[:_MAX_IDS]) + (" …" if len(ids) > _MAX_IDS else "")
         hint = f"did you mean '{close}'?" if close else f"there are {listed or 'none yet'}"
         return f"there is no value {name[:100]!r}; {hint}"
+
+
+def _stem(value: Any) -> str:
+    """The name of the type of a value, in the plural for a list of values of one kind: "region", "regions"."""
+    kinds = {type(v).__name__.lower() for v in value if is_value(v)} if isinstance(value, list) else set()
+    if len(kinds) == 1 and all(map(is_value, value)):
+        kind = kinds.pop()
+        return kind + ("es" if kind.endswith("x") else "s")
+    return type(value).__name__.lower()
 
 
 class _UnknownId(ToolError):

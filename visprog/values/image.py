@@ -331,8 +331,9 @@ class Image:
         """
         import PIL.Image
 
-        flat = Path(path).suffix.lower() in (".jpg", ".jpeg")  # without transparency
-        picture = PIL.Image.fromarray(self.pixels) if flat else self.to_pil()
+        # JPEG holds no transparency: what is composed is written.
+        is_jpeg = PIL.Image.registered_extensions().get(Path(path).suffix.lower()) == "JPEG"
+        picture = PIL.Image.fromarray(self.pixels) if is_jpeg else self.to_pil()
         try:
             picture.save(path)
         except (OSError, ValueError) as error:

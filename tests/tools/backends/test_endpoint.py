@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.llm.fake_server import Fail, say, serve
 from visprog.errors import ConfigError, MissingExtra, ToolError
-from visprog.tools.backends.endpoint import EndpointCaptioner, EndpointVqa, data_url
+from visprog.tools.backends.endpoint import EndpointCaptioner, EndpointVqa, image_part
 from visprog.tools.caption import caption
 from visprog.tools.vqa import vqa
 from visprog.values import Region
@@ -112,11 +113,11 @@ def test_the_environment_names_the_endpoint(
 
 def test_small_pictures_are_sent_without_loss_and_large_ones_reduced() -> None:
     small = Image.open(np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8))
-    url = data_url(small, 1000)
+    url = image_part(small, 1000).url
     assert url.startswith("data:image/png")
     again = Image.open(base64.b64decode(url.partition(",")[2]))
     assert (again.pixels == small.pixels).all()
-    url = data_url(Image.open(np.zeros((900, 2000, 3), np.uint8)), 1000)
+    url = image_part(Image.open(np.zeros((900, 2000, 3), np.uint8)), 1000).url
     assert url.startswith("data:image/jpeg")
     assert Image.open(base64.b64decode(url.partition(",")[2])).size == (1000, 450)
 
@@ -150,3 +151,12 @@ def test_not_installed(endpoint: FakeVlm, pictures: list[Image], monkeypatch: py
     monkeypatch.setitem(sys.modules, "openai", None)
     (error,) = EndpointVqa("vlm", base_url=endpoint.url)([{"image": pictures[0], "question": "what?"}])
     assert isinstance(error, MissingExtra) and "visprog[openai]" in str(error)
+
+
+def test_a_model_that_takes_no_images_gives_no_answer(pictures: list[Image]) -> None:
+    """It could only guess from a description."""
+    with serve(Fail(400, "this model does not support image input"), say("a dog")) as refusing:
+        backend = EndpointVqa("vlm", base_url=refusing.url)
+        for _ in range(2):
+            (said,) = backend([{"image": pictures[0], "question": "what is it?"}])
+            assert isinstance(said, ToolError) and "openai:vlm takes no images" in str(said)

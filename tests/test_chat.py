@@ -1,0 +1,201 @@
+"""Conversations about images: follow-ups with the values of before, in Python, a notebook and on the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import visprog
+from tests.planner.test_turns import COUNT, LOOK, Scripted, calls
+from tests.small_tools import REGISTRY, FakePlanner, picture
+from visprog.agent import Agent
+from visprog.chat import AgentChat
+from visprog.cli import main
+from visprog.errors import ConfigError, ImageError, VisprogError
+from visprog.runtime.events import Answered, Event
+
+LEFT = "```python\ndef answer(regions1):\n    return leftmost(regions1).label\n```\nDONE"
+PART = "```python\ndef answer(image, regions1):\n    return crop(image, regions1[1])\n```\nDONE"
+PROGRAM = 'def answer(image):\n    return len(detect(image, "dog"))\n'
+
+Open = Callable[..., AgentChat]
+
+
+@pytest.fixture
+def open_chat() -> Iterator[Open]:
+    agents: list[Agent] = []
+
+    def new(planner: Any, turns: int | None = None, **settings: Any) -> AgentChat:
+        agents.append(Agent(planner, {}, registry=REGISTRY, **settings))
+        return agents[-1].chat(picture(), turns=turns)
+
+    yield new
+    for agent in agents:
+        agent.close()
+
+
+def test_a_follow_up_takes_the_values_of_before(open_chat: Open) -> None:
+    model = Scripted(LOOK, COUNT + "\nDONE", LEFT, PART)
+    chat = open_chat(model)
+    assert chat.ask("How many dogs are there?", returns=int).value == 2
+    assert chat.ask("And the left one?").value == "dog"
+    part = chat.ask("Show me the other")
+    assert part.value.size == (10, 10) and part.steps[0].kept_as == "image1"
+    assert [a.status for a in chat.answers] == ["answered"] * 3
+    assert [len(a.steps) for a in chat.answers] == [2, 1, 1]
+    told = model.text(2)
+    assert "Question: And the left one?" in told and "Question: How many dogs are there?" in told
+    assert "Answer, kept as int1:\n<observation>\n2\n</observation>" in told
+    assert "regions1: list[Region]; int1: int" in told
+    assert len(model.images(2)) == 1  # a question comes with the image again
+
+
+def test_a_question_without_an_answer_is_remembered_as_such(open_chat: Open) -> None:
+    model = Scripted("CANNOT: no tool weighs", LOOK + "\nDONE")
+    chat = open_chat(model)
+    assert chat.ask("How heavy is it?").status == "refused"
+    assert chat.ask("Where are the dogs?").ok
+    assert "Question: How heavy is it?\nNo answer." in model.text(1)
+
+
+def test_each_question_has_its_own_budget(open_chat: Open) -> None:
+    chat = open_chat(Scripted(*[LOOK] * 12), turns=2)
+    assert [chat.ask(f"Where {n}?").message for n in range(3)] == [
+        "no answer within 2 turns; raise 'turns'"
+    ] * 3
+    chat = open_chat(Scripted(*[LOOK] * 12))
+    assert chat.ask("Where?").message == "no answer within 6 turns; raise 'turns'"
+
+
+def test_what_was_long_ago_is_left_out(open_chat: Open) -> None:
+    model = Scripted(*[LOOK + "\nDONE"] * 14)
+    chat = open_chat(model)
+    for number in range(14):
+        assert chat.ask(f"Where is dog {number:02}?").ok
+    assert "dog 02?" not in model.text() and "dog 03?" in model.text()
+
+
+def test_tool_calls_in_a_chat() -> None:
+    model = Scripted(
+        calls(("detect", {"image": "image", "what": "dog"})),
+        calls(("answer", {"expression": "len(regions1)"})),
+        calls(("answer", {"expression": "regions1[0].label"})),
+    )
+    with Agent(model, {}, registry=REGISTRY, turns=4, tool_calls=True) as agent:
+        chat = agent.chat(picture())
+        assert (chat.ask("How many dogs?").value, chat.ask("What is the first?").value) == (2, "dog")
+
+
+def test_other_planners_read_each_question_by_itself(open_chat: Open) -> None:
+    chat = open_chat(FakePlanner(PROGRAM, PROGRAM))
+    assert chat.ask("How many dogs are there?").value == 2
+    for question in (
+        "And the left one?",
+        "What about cats?",
+        "Is it red?",
+        "Where are they?",
+        "which colour is it?",
+    ):
+        answer = chat.ask(question)
+        assert answer.status == "refused" and "ask the whole question" in answer.message
+        assert answer.question == question
+    assert chat.ask("How many dogs lie there?").value == 2
+    with pytest.raises(ConfigError, match="fake writes one program"):
+        open_chat(FakePlanner(), turns=3)
+
+
+def test_wrong_input(open_chat: Open) -> None:
+    chat = open_chat(Scripted())
+    for question in ("", "  ", None, "street.jpg"):
+        with pytest.raises(VisprogError, match="question"):
+            chat.ask(question)  # type: ignore[arg-type]
+    with Agent(Scripted(), {}) as agent:
+        with pytest.raises(VisprogError, match="at least one image"):
+            agent.chat()
+        with pytest.raises(ImageError, match="no such file"):
+            agent.chat("nope.png")
+        with pytest.raises(ConfigError, match="'turns' must be"):
+            agent.chat(picture(), turns=0)
+    assert chat.answers == []
+
+
+def test_events(open_chat: Open) -> None:
+    events: list[Event] = []
+    open_chat(Scripted(LOOK, "DONE")).ask("Where are the dogs?", on_event=events.append)
+    last = events[-1]
+    assert isinstance(last, Answered) and last.question == "Where are the dogs?" and last.status == "answered"
+
+
+def test_a_notebook_shows_the_questions_and_the_latest_evidence(open_chat: Open) -> None:
+    chat = open_chat(Scripted(LOOK, COUNT + "\nDONE", "CANNOT: it is <b>no</b>"))
+    assert "0 questions" in chat._repr_html_() and repr(chat) == "<AgentChat: 0 questions about 1 image>"
+    chat.ask("How many dogs?")
+    shown = chat._repr_html_()
+    assert "How many dogs?" in shown and "<img " in shown and "Turn 1: regions1 = " in shown
+    chat.ask("Why <i>so</i>?")
+    shown = chat._repr_html_()
+    assert "&lt;b&gt;no&lt;/b&gt;" in shown and "&lt;i&gt;so" in shown and "<b>no" not in shown
+    assert not any(word in shown for word in ("<script", "<style", "<svg"))
+    assert "How many dogs?" in chat.to_html() and visprog.AgentChat is AgentChat
+
+
+# -- recorded, and on the command line ---------------------------------------------------------------
+
+RED = "```python\ndef answer(image):\n    return find_polygons(image, color='red')\n```"
+NUMBER = "```python\ndef answer(polygons1):\n    return len(polygons1)\n```\nDONE"
+WIDE = "```python\ndef answer(polygons1):\n    return largest(polygons1).width > 1\n```\nDONE"
+SIGNS = Path(__file__).resolve().parent.parent / "examples" / "signs.png"
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A recorded conversation of two questions, and a working folder without settings."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("VISPROG_CONFIG", "VISPROG_PLANNER"):
+        monkeypatch.delenv(name, raising=False)
+    with Agent(Scripted(RED, NUMBER, WIDE), {}, record=tmp_path / "r") as agent:
+        chat = agent.chat(SIGNS)
+        assert [chat.ask(q).status for q in ("How many red shapes?", "And is it wide?")] == ["answered"] * 2
+    return tmp_path / "r"
+
+
+def say(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+
+
+def test_a_chat_is_replayed_on_the_command_line(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Agent(config={}, replay=recorded) as agent:
+        chat = agent.chat(SIGNS)
+        number = chat.ask("How many red shapes?").unwrap()
+        assert chat.ask("And is it wide?").unwrap() is True
+    say(monkeypatch, "How many red shapes?\n\nAnd is it wide?\nexit\nnever asked\n")
+    assert main(["chat", str(SIGNS), "--replay", str(recorded), "--html", "chat.html"]) == 0
+    out = capsys.readouterr()
+    assert out.out.splitlines() == [str(number), "yes"]
+    assert "And is it wide?" in Path("chat.html").read_text(encoding="utf-8")
+    say(monkeypatch, "How many red shapes?\nstreet.jpg\nAnd something else?")
+    assert main(["chat", str(SIGNS), "--replay", str(recorded), "--json"]) == 1
+    printed = capsys.readouterr()
+    data = json.loads(printed.out)
+    assert [a["status"] for a in data["answers"]] == ["answered", "error", "error"] and data[
+        "status"
+    ] == "error"
+    assert "is no question" in printed.err and "holds no reply of scripted" in printed.err
+
+
+def test_wrong_command_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    say(monkeypatch, "")
+    assert main(["chat", "-"]) == 2 and "no image can be '-'" in capsys.readouterr().err
+    assert main(["chat"]) == 2 and "visprog chat IMAGE..." in capsys.readouterr().err
+    assert main(["chat", "nope.png"]) == 1 and "no such file" in capsys.readouterr().err
+    assert main(["chat", str(SIGNS), "--turns", "3"]) == 1
+    assert "embedded writes one program and takes no turns" in capsys.readouterr().err
+    assert main(["chat", str(SIGNS), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"status": "answered", "answers": []}
