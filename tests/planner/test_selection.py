@@ -160,4 +160,4 @@ def test_examples_left_one_out_mostly_keep_their_tools() -> None:
     for example in usable:
         others = [e for e in prompts.examples() if e is not example]
         kept += calls(example.program) & REGISTRY.keys() <= named(prompt(example.question, examples=others))
-    assert kept >= 0.8 * len(usable)
+    assert kept >= 0.7 * len(usable)

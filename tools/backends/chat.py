@@ -40,7 +40,6 @@ class ChatBackend:
     Args:
         model: Name of a chat model, such as "openai:MODEL"; without it, the planner's, if that is a chat model.
         max_tokens: Maximum number of tokens of one reply, thinking included.
-        chat: The model itself, in place of a name.
         options: Options of the chat model, such as base_url.
 
     Raises:
@@ -59,15 +58,25 @@ class ChatBackend:
         model: str | None = None,
         *,
         max_tokens: int = 1024,
-        chat: ChatModel | None = None,
         **options: Any,
     ) -> None:
         if model is None and options:
             raise ConfigError(
                 f'{self.tool}: options need a model of their own: set model = "openai:MODEL" under [tools.{self.tool}]'
             )
-        self.chat = chat if model is None else make_chat(model, **options)
+        self.chat = None if model is None else make_chat(model, **options)
         self.max_tokens = max_tokens
+
+    @classmethod
+    def of_planner(cls, chat: ChatModel) -> Callable[..., ChatBackend]:
+        """What makes the backend with a model that is at hand, unless the settings name another."""
+
+        def make(model: str | None = None, **options: Any) -> ChatBackend:
+            made = cls(model, **options)
+            made.chat = made.chat or chat
+            return made
+
+        return make
 
     @property
     def sees(self) -> Sees:

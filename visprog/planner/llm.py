@@ -16,7 +16,7 @@ from .base import NoProgram, Plan, PlanRequest
 from .embedded.values_text import describe_values
 from .examples import calls, choose
 from .extract import find_program, find_refusal
-from .selection import Shown, fitted
+from .selection import PromptContent, fitted
 from .user_examples import found_examples, read_examples
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class LLMPlanner:
             examples = (*prompts.examples(), *own)
         if self.prompt_tokens is None:
             offered = request.registry.offered
-            shown = Shown(offered, choose(request, examples, self.max_examples), offered.prompt())
+            shown = PromptContent(offered, choose(request, examples, self.max_examples), offered.prompt())
         else:
             shown = fitted(
                 request,
@@ -153,7 +153,7 @@ class LLMPlanner:
         return NoProgram(f'{self.name} wrote no program; its reply begins: "{shown}"', reply.text)
 
 
-def _conversation(request: PlanRequest, shown: Shown) -> list[Message]:
+def _conversation(request: PlanRequest, shown: PromptContent) -> list[Message]:
     """The rules with what is shown, the examples, and the question."""
     from visprog import prompts
 

@@ -39,7 +39,7 @@ _RAISES = re.compile(r"^Raises:\n(?:[ \t]+.*(?:\n|\Z)|\n)*", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Shown:
+class PromptContent:
     """What a prompt shows.
 
     Attributes:
@@ -58,10 +58,10 @@ def fitted(
     examples: Sequence[Example],
     max_examples: int,
     max_tokens: int,
-    messages: Callable[[Shown], list[Message]],
+    messages: Callable[[PromptContent], list[Message]],
     *,
     needed: Iterable[str] = (),
-) -> Shown:
+) -> PromptContent:
     """What a prompt of at most so many tokens shows.
 
     The tools of `CORE`, the helpers, the few most similar tools, and those that the examples shown call are always
@@ -89,9 +89,9 @@ def fitted(
             kept = best[:number][::-1]
             names = {*CORE, *helpers, *nearest, *needed}.union(*(calls(example.program) for example in kept))
 
-            def shown(names: set[str], kept: list[Example] = kept, brief: bool = brief) -> Shown:
+            def shown(names: set[str], kept: list[Example] = kept, brief: bool = brief) -> PromptContent:
                 tools = Registry(t for name, t in offered.items() if name in names)
-                return Shown(tools, kept, describe(tools, brief=brief))
+                return PromptContent(tools, kept, describe(tools, brief=brief))
 
             least = estimate_tokens(messages(shown(names)))
             if least > max_tokens:

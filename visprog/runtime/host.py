@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -476,12 +476,14 @@ class Run:
 
 def with_chat(registry: Registry, chat: ChatModel) -> Registry:
     """A registry whose tools that ask the planner's chat model have one."""
-    return Registry(
-        replace(tool, backends={**tool.backends, PLANNER: partial(tool.backend_class(PLANNER), chat=chat)})
-        if PLANNER in tool.backends
-        else tool
-        for tool in registry.values()
-    )
+
+    def with_it(tool: Tool) -> Tool:
+        if PLANNER not in tool.backends:
+            return tool
+        cls: Any = tool.backend_class(PLANNER)
+        return replace(tool, backends={**tool.backends, PLANNER: cls.of_planner(chat)})
+
+    return Registry(map(with_it, registry.values()))
 
 
 def with_backends(registry: Registry, config: Config, backends: Mapping[str, Any]) -> tuple[Registry, Config]:

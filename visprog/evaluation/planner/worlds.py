@@ -72,7 +72,7 @@ class World:
 
     # -- finding -----------------------------------------------------------------------------------
 
-    def detect(self, image: Image, what: str) -> list[Region]:
+    def detect(self, image: Image, what: str, tiles: int = 1) -> list[Region]:
         wanted = read_noun(what, self.adjectives)
         if wanted.noun == "text":
             return self.find_text(image)
