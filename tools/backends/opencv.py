@@ -20,7 +20,7 @@ from ..imaging.grabcut import grabcut_mask
 from ..imaging.inpainting import find_removed
 from ..imaging.scaled import scaled
 from ..imaging.suppression import suppress
-from ..text import find_qr_codes
+from ..text import find_barcodes, find_qr_codes
 from ..words.drawn import Drawn, read_drawn
 from ..words.meaning import finder_of, head_of, miswritten, near
 from ..words.phrase import Phrase, read_phrase, read_yaml
@@ -35,11 +35,13 @@ PEOPLE = frozenset(
 )
 TEXT = frozenset(("text", "word", "writing", "letter", "line of text", "text line", "inscription"))
 CODES = frozenset(("qr code", "qr-code", "qrcode", "qr"))
+BARCODES = frozenset(("barcode", "bar code", "bar-code", "ean code", "upc code"))
 EYES = frozenset(("eye", "human eye"))
 SMILES = frozenset(("smile", "smiling face", "smiling mouth"))
-NOUNS = FACES | PEOPLE | TEXT | CODES | EYES | SMILES
+NOUNS = FACES | PEOPLE | TEXT | CODES | BARCODES | EYES | SMILES
 SUMMARY = (
-    "people, faces, eyes, smiles, text, QR codes. In drawings also shapes: circle, triangle, square, rectangle, "
+    "people, faces, eyes, smiles, text, QR codes, barcodes. In drawings also shapes: circle, triangle, square, "
+    "rectangle, "
     'polygon (and its kinds), star, line, "object" or "shape" (any of them), "block" (square or rectangle), "dot", '
     '"box" or "panel", "tower" (blocks that stand on one another; "tower of three blocks"); before the noun a size '
     "(small, medium, large: among the shapes of the whole drawing), a form (round, square, triangular), a colour, a "
@@ -72,8 +74,8 @@ def read_what(what: str) -> Phrase | Drawn:
     hint = f" ({nearest})" if nearest else ""
     raise Refused(
         f"with OpenCV alone, detect cannot see '{phrase.whole}'{hint}, only people, faces, "
-        'eyes, smiles, text, QR codes and drawn shapes: in a drawing, ask for the shape ("red octagon") or for what is '
-        "written on it (find_text); for other objects run 'visprog models setup', or set backend = "
+        'eyes, smiles, text, QR codes, barcodes and drawn shapes: in a drawing, ask for the shape ("red octagon") or for '
+        "what is written on it (find_text); for other objects run 'visprog models setup', or set backend = "
         '"owlv2" (any phrase), or "onnx" with a COCO model, under [tools.detect] in visprog.toml'
     )
 
@@ -97,7 +99,7 @@ def _is_known(phrase: Phrase) -> bool:
 
 
 class OpenCVDetector:
-    """What can be seen with OpenCV alone: people, faces, eyes, smiles, text, QR codes and drawn shapes.
+    """What can be seen with OpenCV alone: people, faces, eyes, smiles, text, QR codes, barcodes and drawn shapes.
 
     People are found by their faces, and by their upright figures if these are clear (histograms of oriented
     gradients, Dalal & Triggs 2005). The box of a person known by face alone is estimated from the proportions of a
@@ -132,7 +134,7 @@ class OpenCVDetector:
             return find_drawn(image, wanted)
         finders = (
             (FACES, self.faces.find), (PEOPLE, self._people), (EYES, self._eyes), (SMILES, self._smiles),
-            (TEXT, text_regions), (CODES, find_qr_codes),
+            (TEXT, text_regions), (CODES, find_qr_codes), (BARCODES, find_barcodes),
         )  # fmt: skip
         found: list[Region] = next(find for nouns, find in finders if wanted.noun in nouns)(image)
         return [r for r in found if has_color(r, wanted.color)] if wanted.color else found
