@@ -17,6 +17,7 @@ from visprog.agent import Agent
 from visprog.chat import AgentChat
 from visprog.cli import main
 from visprog.errors import ConfigError, ImageError, VisprogError
+from visprog.planner import LLMPlanner, PlanRequest
 from visprog.runtime.events import Answered, Event
 
 LEFT = "```python\ndef answer(regions1):\n    return leftmost(regions1).label\n```\nDONE"
@@ -78,6 +79,17 @@ def test_what_was_long_ago_is_left_out(open_chat: Open) -> None:
     for number in range(14):
         assert chat.ask(f"Where is dog {number:02}?").ok
     assert "dog 02?" not in model.text() and "dog 03?" in model.text()
+
+
+def test_a_short_prompt_shows_the_tools_of_before() -> None:
+    planner = LLMPlanner(Scripted(), prompt_tokens=4_000)
+    request = PlanRequest("And the left one?")
+    program = "def answer(image):\n    return read_table(image)\n"
+    prompts = [planner.prompt(request, earlier=earlier)[0]["content"] for earlier in ([], [program])]
+    assert ["def read_table(" in prompt for prompt in prompts] == [False, True]
+    with Agent(LLMPlanner(Scripted(), prompt_tokens=500), {}, registry=REGISTRY) as agent:
+        answer = agent.chat(picture()).ask("Where are the dogs?")
+    assert answer.status == "error" and "'prompt_tokens' is 500" in answer.message
 
 
 def test_tool_calls_in_a_chat() -> None:

@@ -109,9 +109,15 @@ class LLMPlanner:
             raise self._no_program(replies[0])
         return plans
 
-    def prompt(self, request: PlanRequest, failed: Step | None = None) -> list[Message]:
+    def prompt(
+        self, request: PlanRequest, failed: Step | None = None, earlier: Sequence[str] = ()
+    ) -> list[Message]:
         """The conversation that the model is sent: rules, values and tools; examples; the question; and after
-        a program that failed, that program and what was wrong with it."""
+        a program that failed, that program and what was wrong with it.
+
+        Args:
+            earlier: Programs of questions before it, whose tools are shown too.
+        """
         from visprog import prompts
 
         examples = self.examples
@@ -128,7 +134,7 @@ class LLMPlanner:
                 self.max_examples,
                 self.prompt_tokens,
                 lambda shown: _conversation(request, shown),
-                needed=() if failed is None else _called(failed.program),
+                needed=frozenset().union(*map(_called, [*earlier, failed.program if failed else ""])),
             )
         messages = _conversation(request, shown)
         if failed is not None:

@@ -80,17 +80,23 @@ class TurnForm(Protocol):
 
 
 class ProgramForm:
-    """Each reply holds one program."""
+    """Each reply holds one program.
+
+    Args:
+        planner: Makes the prompt.
+        earlier: Programs of the questions before.
+    """
 
     tools: Sequence[ToolSchema] = ()
 
-    def __init__(self, planner: LLMPlanner) -> None:
+    def __init__(self, planner: LLMPlanner, earlier: Sequence[str] = ()) -> None:
         self._planner = planner
+        self._earlier = earlier
 
     def opening(self, request: PlanRequest) -> list[Message]:
         from visprog import prompts
 
-        system, *rest = self._planner.prompt(request)
+        system, *rest = self._planner.prompt(request, earlier=self._earlier)
         return [{**system, "content": f"{system['content']}\n\n{prompts.text('turns.txt').strip()}"}, *rest]
 
     def moves(self, reply: Reply, workspace: Workspace) -> Iterator[Move]:

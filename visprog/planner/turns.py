@@ -164,9 +164,11 @@ class TurnLoop:
         Returns:
             A step for each program and for each reply that could not be used; the last is the one that stands.
         """
-        with_tools = self.run.host.config.tool_calls
-        form: TurnForm = ToolCallForm(self.request.registry) if with_tools else ProgramForm(self.planner)
-        messages = self._opening(form)
+        form = self._form()
+        try:
+            messages = self._opening(form)
+        except VisprogError as error:  # there is no room for the prompt
+            return self._end(str(error))
         for left in reversed(range(self.turns)):
             over = self._over(messages)
             if over:
@@ -184,6 +186,12 @@ class TurnLoop:
         return self._end(f"no answer within {self.turns} turns; raise 'turns'")
 
     # -- one turn --------------------------------------------------------------------------------
+
+    def _form(self) -> TurnForm:
+        if self.run.host.config.tool_calls:
+            return ToolCallForm(self.request.registry)
+        earlier = [exchange.step.program for exchange in self.conversation.past[-MAX_EXCHANGES:]]
+        return ProgramForm(self.planner, earlier)
 
     def _opening(self, form: TurnForm) -> list[Message]:
         *before, question = form.opening(self.request)
