@@ -10,17 +10,13 @@ from visprog.registry import answer_each
 from visprog.values import Region
 from visprog.values.image import Image
 
+from ._checkpoint import Checkpoint, OutOfDeviceMemory
+
 if TYPE_CHECKING:
     import PIL.Image
 
-    from ._checkpoint import Checkpoint
-
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class OutOfDeviceMemory(ToolError):
-    """A device has too little memory for what it was asked to compute."""
 
 
 def answer_batch(

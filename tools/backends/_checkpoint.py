@@ -26,7 +26,6 @@ from visprog.models import BUNDLED
 
 from . import _processors
 from ._backend_file import LAYOUT, backend_file, folder_of
-from ._batching import OutOfDeviceMemory
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,10 @@ class CheckpointSource:
             f"{self.tool}: cannot get '{self.name}' from the hub ({reason}): download it where there is a "
             f'network, and set model = "FOLDER" under [tools.{self.tool}] in visprog.toml'
         )
+
+
+class OutOfDeviceMemory(ToolError):
+    """A device has too little memory for what it was asked to compute."""
 
 
 class Processor(NamedTuple):
