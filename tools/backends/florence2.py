@@ -172,10 +172,6 @@ class Florence2Captioner(Florence2Backend):
 class Florence2Detector(Florence2Backend, PhraseDetector):
     """Any phrase. The score of a box is how surely the model wrote it down, which says little about whether the object
     is there: asked for what is not in the image, the model often names something else.
-
-    Args:
-        threshold: Minimum score of an object.
-        nms: Intersection over union from which two boxes are one object.
     """
 
     default_threshold = 0.0
