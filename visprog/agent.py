@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import threading
@@ -13,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from visprog.sandbox import Limits, Outcome, Sandbox, SandboxUnavailable, Series
 
@@ -25,6 +24,7 @@ from .errors import ConfigError, MissingExtra, PlannerError, Refused, VisprogErr
 from .files.endings import IMAGE_ENDINGS
 from .files.limits import SizeLimits, use_limits
 from .files.plain_text import read_text
+from .llm.chat import ChatModel
 from .planner.base import Plan, Planner, PlannerLike, PlanRequest, total_tokens
 from .planner.factory import make_planner
 from .planner.repair import Mend, RepairLoop, mend_once
@@ -41,7 +41,7 @@ from .registry import (
 from .registry.types import AnswerType, Type, accepts, answer_type, describe, render
 from .runtime.cautions import cautions_on, missed
 from .runtime.events import Answered, Checked, Emitter, GuardedListener, Listener, emitter_of
-from .runtime.host import Host, Run, RunEnded, with_backends
+from .runtime.host import Host, Run, RunEnded, with_backends, with_chat
 from .runtime.processes.decoder import DECODERS
 from .runtime.steps import Step
 from .runtime.summary import summary
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from .mapping.map_run import MapRun
     from .runtime.recording import Recording
 
+
+T = TypeVar("T")
 
 _NO_SANDBOX = "no program can be run here"
 
@@ -76,7 +78,8 @@ class Agent:
         replay: Folder of a recording: its results are given back, and no model is needed.
         backends: Backends by the name of their tool: "owlv2", "onnx:FILE", "module:Class", a mapping with options, or
             a class.
-        standby: Number of sandbox workers that wait ready; `map` is fastest with as many as programs run at once.
+        standby: Number of sandbox workers that wait ready. A program is tried in one before it runs in another; `map`
+            is fastest with as many as programs run at once.
         loader: Builds the backends of tools and holds them; by default in processes of their own, or in this one if the
             setting `in_process` says so.
         settings: Any other field of `Config`, such as `votes=3` or `allow_url=True`.
@@ -97,7 +100,7 @@ class Agent:
         record: str | os.PathLike[str] | Recording | None = None,
         replay: str | os.PathLike[str] | None = None,
         backends: Mapping[str, Any] | None = None,
-        standby: int = 1,
+        standby: int = 2,
         loader: BackendLoader | None = None,
         **settings: Any,
     ) -> None:
@@ -111,19 +114,22 @@ class Agent:
             use_limits(self.config.limits)
         if registry is None:
             registry = chosen_registry(self.config)
-        self.registry = registry | further_tools(tools)
-        if backends is not None:
-            self.registry, self.config = with_backends(self.registry, self.config, backends)
         self.recording = _recording(record, replay)
-        self.host = Host(self.registry, self.config, self.recording, loader)
-        if not self.config.in_process:
-            DECODERS.start()
         spec = self.config.planner if planner is None else planner
         # Options in a file belong to the planner that the file names.
         options = self.config.planner_options if spec == self.config.planner else {}
         make = partial(make_planner, spec, **options)
-        self._is_ready = False
         self.planner: Planner = make() if self.recording is None else _recorded(self.recording, make, planner)
+        self.registry = registry | further_tools(tools)
+        chat = getattr(self.planner, "chat", None)
+        if isinstance(chat, ChatModel):
+            self.registry = with_chat(self.registry, chat)
+        if backends is not None:
+            self.registry, self.config = with_backends(self.registry, self.config, backends)
+        self.host = Host(self.registry, self.config, self.recording, loader)
+        if not self.config.in_process:
+            DECODERS.start()
+        self._is_ready = False
         limits = Limits(calls=self.config.calls + 1, time=self.config.seconds)
         self.sandbox = Sandbox(limits, require=self.config.require, library=LIBRARY, standby=standby)
 
@@ -174,11 +180,11 @@ class Agent:
         started = time.perf_counter()
         _check_question(question)
         returns = answer_type(returns)
-        with self._getting_ready():
+        with self._getting_ready(question):
             opened = self._open(images)
         if not opened:
             raise VisprogError("give at least one image to ask about")
-        request = PlanRequest(question, len(opened), returns, self.host.in_force)
+        request = PlanRequest(question, len(opened), returns, self.host.in_force, self.host.prepare)
         emit = emitter_of(on_event)
         loop = self._repair_loop(request, emit)
         try:
@@ -225,6 +231,8 @@ class Agent:
         started = time.perf_counter()
         returns = answer_type(returns)
         plan = self._given(program, returns)
+        for name in Program.parse(plan.program).called:
+            self.host.prepare(name)
         opened = self._open(images)
         emit = emitter_of(on_event)
         if emit is not None:
@@ -300,13 +308,11 @@ class Agent:
         on_event: Listener | None = None,
     ) -> Answer:
         """`ask` without blocking the event loop; events come from another thread."""
-        return await asyncio.to_thread(
-            partial(self.ask, question, *images, returns=returns, on_event=on_event)
-        )
+        return await _in_thread(partial(self.ask, question, *images, returns=returns, on_event=on_event))
 
     async def aplan(self, question: str, images: int = 1, returns: AnswerType | None = None) -> Plan:
         """`plan` without blocking the event loop."""
-        return await asyncio.to_thread(self.plan, question, images, returns)
+        return await _in_thread(partial(self.plan, question, images, returns))
 
     async def arun(
         self,
@@ -316,31 +322,33 @@ class Agent:
         on_event: Listener | None = None,
     ) -> Answer:
         """`run` without blocking the event loop; events come from another thread."""
-        return await asyncio.to_thread(
-            partial(self.run, program, *images, returns=returns, on_event=on_event)
-        )
+        return await _in_thread(partial(self.run, program, *images, returns=returns, on_event=on_event))
 
     # -- how it is done --------------------------------------------------------------------------
 
     @contextmanager
-    def _getting_ready(self) -> Iterator[None]:
+    def _getting_ready(self, question: str) -> Iterator[None]:
         """Load the planner, at the first question, while another process decodes the images."""
         if self._is_ready:
             yield
             return
         self._is_ready = True
-        thread = threading.Thread(target=self._get_ready, daemon=True)
+        thread = threading.Thread(target=self._get_ready, args=(question,), daemon=True)
         thread.start()
         try:
             yield
         finally:
             thread.join()
 
-    def _get_ready(self) -> None:
+    def _get_ready(self, question: str) -> None:
         with contextlib.suppress(
             Exception
         ):  # whatever fails here fails again where it is needed, and says so
-            self.host.loader.start()
+            self.sandbox.start()
+            self.host.start()
+            likely = getattr(self.planner, "likely", None)
+            if likely is not None:
+                self.host.start(likely(question))
             _ = self.host.in_force
             load = getattr(self.planner, "load", None)
             if load is not None:
@@ -354,6 +362,8 @@ class Agent:
         found = check(parsed, request.registry, returns=request.returns)
         if any(d.severity == "error" for d in found):
             return found
+        for name in parsed.called:
+            request.expect(name)
         try:
             trial = dry_run(
                 parsed,
@@ -422,7 +432,8 @@ class Agent:
         try:
             with run:
                 start = series.run if series is not None else partial(self.sandbox.run, program.source)
-                outcome = start(tools=run.tools(), inputs=program.bind(images), types=handles())
+                tools = {name: call for name, call in run.tools().items() if name not in program.variables}
+                outcome = start(tools=tools, inputs=program.bind(images), types=handles())
         except SandboxUnavailable as error:
             return replace(step, message=f"{_NO_SANDBOX}: {error}")
         step = replace(
@@ -515,7 +526,8 @@ class _MapJob:
 
     def loop(self, emit: Emitter | None) -> RepairLoop:
         """Planning for all images; a program that is given is not mended."""
-        request = PlanRequest(self.question, 1, self.returns, self.agent.host.in_force)
+        host = self.agent.host
+        request = PlanRequest(self.question, 1, self.returns, host.in_force, host.prepare)
         loop = self.agent._repair_loop(request, emit)
         return loop if self.program is None else replace(loop, rounds=0)
 
@@ -608,6 +620,12 @@ def ask(
 @cache
 def _default_agent() -> Agent:
     return Agent()
+
+
+async def _in_thread(call: Callable[[], T]) -> T:
+    import asyncio  # not needed to ask, and slow to import
+
+    return await asyncio.to_thread(call)
 
 
 def _check_question(question: Any) -> None:

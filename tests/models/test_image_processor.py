@@ -93,10 +93,8 @@ def test_what_a_file_leaves_out_is_as_in_the_source_of_transformers(kind: str) -
     settings = {
         ast.unparse(node.targets[0]): eval(ast.unparse(node.value), dict(vars(image_utils)))
         for node in found.body
-        if (isinstance(node, ast.Assign)
-        and not isinstance(node.value, ast.Name | ast.Call))
-        or (isinstance(node, ast.Assign)
-        and ast.unparse(node.value).startswith("IMAGENET"))
+        if (isinstance(node, ast.Assign) and not isinstance(node.value, ast.Name | ast.Call))
+        or (isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("IMAGENET"))
     }
     settings |= {"resample": int(settings["resample"]), "image_processor_type": f"{kind}ImageProcessorFast"}
     settings.pop("valid_kwargs", None)

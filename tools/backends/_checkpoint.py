@@ -56,9 +56,20 @@ class CheckpointSource:
         return bool(self.config.get("layout") == LAYOUT)
 
     @property
-    def place(self) -> str:
-        """What to hand to a loader: the path of the folder, or the hub id."""
+    def given(self) -> str:
+        """The path of the folder, or the hub id."""
         return str(self.folder or self.name)
+
+    @property
+    def place(self) -> str:
+        """The path of the folder; that of a hub id, which is downloaded if it is not here.
+
+        Raises:
+            ValueError: The hub does not give it.
+        """
+        from visprog.models.checkpoint.hub import fetch
+
+        return str(self.folder or fetch(self.name))
 
     def refusal(self, model_types: Sequence[str]) -> ToolError:
         """The error for a checkpoint that a backend cannot run."""
@@ -69,13 +80,13 @@ class CheckpointSource:
 
     def failure(self, error: Exception) -> ToolError:
         """The error for a checkpoint that cannot be fetched or read."""
-        reason = first_line(error)
-        if self.folder is not None:
-            return ToolError(f"{self.tool}: cannot load {self.name}: {reason}")
-        return ToolError(
-            f"{self.tool}: cannot get '{self.name}' from the hub ({reason}): download it where there is a "
-            f'network, and set model = "FOLDER" under [tools.{self.tool}] in visprog.toml'
-        )
+        from visprog.models.checkpoint.hub import HubError
+
+        if isinstance(error, HubError):
+            return ToolError(
+                f'{self.tool}: {error}, or set model = "FOLDER" under [tools.{self.tool}] in visprog.toml'
+            )
+        return ToolError(f"{self.tool}: cannot load {self.name}: {first_line(error)}")
 
 
 class OutOfDeviceMemory(ToolError):
@@ -210,10 +221,10 @@ def load(
 
         try:
             if dtype == "auto":
-                network, precision = load_fastest(source.place, device=place)
+                network, precision = load_fastest(source.given, device=place)
                 network = network.float() if source.trained_here and not precision.reason else network
             else:
-                network = load_model(source.place, dtype=dtype, device=place).eval()
+                network = load_model(source.given, dtype=dtype, device=place).eval()
             return network, (processor or read_processor)(source, network)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise source.failure(error) from error
@@ -339,8 +350,7 @@ def transformers_processor(source: CheckpointSource) -> Any:
         ToolError: It cannot be read.
     """
     return _by_transformers(
-        source,
-        lambda library, options: _processors.load_processor(source.place, source.model_type, **options),
+        source, lambda _, place, options: _processors.load_processor(place, source.model_type, **options)
     )
 
 
@@ -353,7 +363,7 @@ def transformers_image_processor(source: CheckpointSource) -> Any:
     """
     return _by_transformers(
         source,
-        lambda library, options: _processors.load_image_processor(source.place, source.model_type, **options),
+        lambda _, place, options: _processors.load_image_processor(place, source.model_type, **options),
     )
 
 
@@ -391,6 +401,27 @@ def checkpoint_digest(source: CheckpointSource) -> str:
     except (OSError, ValueError) as error:
         raise source.failure(error) from error
     return digest.hexdigest()
+
+
+def get_weights(model: str, tool: str) -> None:
+    """Download a checkpoint of the hub, if it is not here.
+
+    Args:
+        model: As `find` takes it; what is no hub id is left alone.
+        tool: The tool that asks, for messages.
+
+    Raises:
+        MissingExtra: The client of the hub is not installed.
+        ToolError: It cannot be had.
+    """
+    from visprog.models.checkpoint.cache import is_hub_id
+    from visprog.models.checkpoint.hub import fetch
+
+    if folder_of(model) is None and is_hub_id(model) and not Path(model).expanduser().exists():
+        try:
+            fetch(model)
+        except (ValueError, OSError) as error:
+            raise CheckpointSource(model, tool, None, {}).failure(error) from error
 
 
 def unload(model: str) -> None:
@@ -490,7 +521,7 @@ def load_once(
     """
     if device == "auto":
         device = backend_file(source.folder).device
-    key = (source.place, architecture, device, dtype, half_on_cpu)
+    key = (source.given, architecture, device, dtype, half_on_cpu)
     with _changing:
         lock = _loading.setdefault(key, threading.Lock())
     with lock:
@@ -570,11 +601,9 @@ def _checked(model: str, tool: str) -> Path | None:
 @cache
 def _hub_config(model: str) -> dict[str, Any]:
     """The `config.json` of a hub id; its file is downloaded once."""
-    try:
-        from huggingface_hub import hf_hub_download
-    except ImportError:
-        raise MissingExtra("a model of the Hugging Face hub", "hf") from None
-    return _read_config(Path(hf_hub_download(model, "config.json")))
+    from visprog.models.checkpoint.hub import fetch_config
+
+    return _read_config(fetch_config(model))
 
 
 def _read_config(file: Path) -> dict[str, Any]:
@@ -588,12 +617,13 @@ def _transformers(source: CheckpointSource, name: str, **options: Any) -> Any:
     """What a class of transformers reads from a checkpoint."""
     return _by_transformers(
         source,
-        lambda library, common: getattr(library, name).from_pretrained(source.place, **common, **options),
+        lambda library, place, common: getattr(library, name).from_pretrained(place, **common, **options),
     )
 
 
-def _by_transformers(source: CheckpointSource, read: Callable[[Any, dict[str, Any]], Any]) -> Any:
-    """What `read` gets from a checkpoint, of transformers and of the options of `from_pretrained`."""
+def _by_transformers(source: CheckpointSource, read: Callable[[Any, str, dict[str, Any]], Any]) -> Any:
+    """What `read` gets from a checkpoint, of transformers, of the folder of the checkpoint, and of the options of
+    `from_pretrained`."""
     try:
         import torch  # noqa: F401  # transformers hides its models where torch is missing
         import transformers
@@ -601,11 +631,12 @@ def _by_transformers(source: CheckpointSource, read: Callable[[Any, dict[str, An
         raise MissingExtra(f"a pretrained model for {source.tool}", "hf") from None
     if problem := _processors.torchvision_problem():
         raise ToolError(f"{source.tool}: {problem}")
+    from visprog.models.checkpoint.hub import fetch
+
     with quiet(transformers):
         try:
-            return read(
-                transformers, {"trust_remote_code": False, "local_files_only": source.folder is not None}
-            )
+            place = str(source.folder or fetch(source.name))
+            return read(transformers, place, {"trust_remote_code": False, "local_files_only": True})
         except ToolError as error:
             raise ToolError(f"{source.tool}: cannot load '{source.name}': {error}") from error
         except Exception as error:

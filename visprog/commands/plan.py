@@ -21,7 +21,7 @@ from .common import (
     read_program,
 )
 from .result import Result, UsageError
-from .settings import load_settings, open_agent, registry_in_force
+from .settings import load_settings, registry_in_force
 from .status import say, working
 
 
@@ -56,10 +56,11 @@ def plan(
         raise UsageError("the question is empty")
     if prompt:
         return _prompt(question, images, returns, tools, backend, config, json)
+    from ..agent import Agent
     from ..errors import Refused
     from .terminal import print_diagnostics, print_plan
 
-    with open_agent(planner, config, tools, backend) as agent, working("thinking"):
+    with Agent(planner, load_settings(config, tools, backend)) as agent, working("thinking"):
         try:
             made = agent.plan(question, images, type_of(returns))
         except Refused as error:

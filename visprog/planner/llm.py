@@ -9,13 +9,14 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from ..errors import PlannerError, Refused
+from ..errors import ConfigError, PlannerError, Refused
 from ..llm.chat import ChatModel, Message, Reply
 from ..runtime.steps import Step
 from .base import NoProgram, Plan, PlanRequest
 from .embedded.values_text import describe_values
-from .examples import choose
+from .examples import calls, choose
 from .extract import find_program, find_refusal
+from .selection import Shown, fitted
 from .user_examples import found_examples, read_examples
 
 if TYPE_CHECKING:
@@ -42,6 +43,12 @@ class LLMPlanner:
         temperature: of sampling; where None, 0 for one program and 0.7 for several.
         max_tokens: limit of a reply; where None, the model's own.
         seed: for endpoints that can repeat themselves.
+        prompt_tokens: limit of the prompt for a question, for models with a short context or little patience: only the
+            tools, values and examples that it is likely to need are shown (`selection.py`). What a repair adds comes on
+            top. All tools where None.
+
+    Raises:
+        ConfigError: prompt_tokens is not a whole number of at least 1.
     """
 
     def __init__(
@@ -54,7 +61,10 @@ class LLMPlanner:
         temperature: float | None = None,
         max_tokens: int | None = None,
         seed: int | None = None,
+        prompt_tokens: int | None = None,
     ) -> None:
+        if prompt_tokens is not None and (not isinstance(prompt_tokens, int) or prompt_tokens < 1):
+            raise ConfigError(f"'prompt_tokens' must be a whole number of at least 1, not {prompt_tokens!r}")
         self.chat = chat
         self.examples = examples
         self.own_examples = own_examples
@@ -62,6 +72,7 @@ class LLMPlanner:
         self.temperature = temperature
         self.max_tokens = max_tokens
         self.seed = seed
+        self.prompt_tokens = prompt_tokens
 
     @property
     def name(self) -> str:
@@ -107,15 +118,19 @@ class LLMPlanner:
         if examples is None:
             own = found_examples() if self.own_examples is None else read_examples(Path(self.own_examples))
             examples = (*prompts.examples(), *own)
-        system = Template(about(prompts.text("planner.txt"), request.registry.offered)).substitute(
-            values=describe_values(), tools=request.registry.prompt()
-        )
-        messages = [{"role": "system", "content": system.strip()}]
-        for example in choose(request, examples, self.max_examples):
-            shown = PlanRequest(example.question, example.images, example.returns or None, request.registry)
-            messages.append({"role": "user", "content": _question(shown)})
-            messages.append({"role": "assistant", "content": _fenced(example.program)})
-        messages.append({"role": "user", "content": _question(request)})
+        if self.prompt_tokens is None:
+            offered = request.registry.offered
+            shown = Shown(offered, choose(request, examples, self.max_examples), offered.prompt())
+        else:
+            shown = fitted(
+                request,
+                examples,
+                self.max_examples,
+                self.prompt_tokens,
+                lambda shown: _conversation(request, shown),
+                needed=() if failed is None else _called(failed.program),
+            )
+        messages = _conversation(request, shown)
         if failed is not None:
             if failed.program:
                 messages.append({"role": "assistant", "content": _fenced(failed.program)})
@@ -136,6 +151,29 @@ class LLMPlanner:
         shown = " ".join(reply.text.split())
         shown = shown if len(shown) <= 120 else shown[:119] + "…"
         return NoProgram(f'{self.name} wrote no program; its reply begins: "{shown}"', reply.text)
+
+
+def _conversation(request: PlanRequest, shown: Shown) -> list[Message]:
+    """The rules with what is shown, the examples, and the question."""
+    from visprog import prompts
+
+    system = Template(about(prompts.text("planner.txt"), shown.tools)).substitute(
+        values=describe_values(shown.tools), tools=shown.description
+    )
+    messages = [{"role": "system", "content": system.strip()}]
+    for example in shown.examples:
+        asked = PlanRequest(example.question, example.images, example.returns or None, request.registry)
+        messages.append({"role": "user", "content": _question(asked)})
+        messages.append({"role": "assistant", "content": _fenced(example.program)})
+    return [*messages, {"role": "user", "content": _question(request)}]
+
+
+def _called(program: str) -> frozenset[str]:
+    """The tools that a program calls; none of one that cannot be read."""
+    try:
+        return calls(program)
+    except SyntaxError:
+        return frozenset()
 
 
 def about(text: str, offered: Container[str]) -> str:

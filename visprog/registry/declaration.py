@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, overload
 
 from ..errors import ToolDefinitionError, ToolError, close_match
 from ..report import markup
@@ -22,7 +22,7 @@ from ..values.image import Image
 from . import function as _function
 from .function import REQUIRED
 from .loader import BACKENDS, Backend, BackendLoader, Options
-from .results import MAKE_REGION, alone, images_of, placed
+from .results import MAKE_REGION, Metered, alone, images_of, placed
 from .sees import NOT_SAID, Sees
 from .types import Type, Unfit, coerce, json_schema, mentions, render
 
@@ -40,6 +40,9 @@ else:
 through_host: ContextVar[Callable[..., Any] | None] = ContextVar("visprog_through_host", default=None)
 """How a tool that runs calls another: through the host that called it, with its configuration, cache and trace."""
 
+
+Spread: TypeAlias = Callable[..., tuple[list[dict[str, Any]], Callable[[list[Any]], Any]]]
+"""The arguments of a call → those of several, and the function that makes one result of theirs."""
 
 in_use: weakref.WeakSet[Tool] = weakref.WeakSet()
 """The tools in registries."""
@@ -88,6 +91,8 @@ class Tool(Generic[P, R]):
         alone: whether a plain function is called one call at a time; others are called from several threads.
         replaces: takes the place of another tool of its name in a registry.
         method: made from a function in a class; `object.name` is the tool that can be called.
+        spread: of a model-backed tool, the arguments of a call → those of the calls of its backend, and the function
+            that makes one result of theirs; None if the backend takes the call itself.
     """
 
     name: str
@@ -104,6 +109,7 @@ class Tool(Generic[P, R]):
     alone: bool = False
     replaces: bool = False
     method: bool = False
+    spread: Spread | None = None
 
     def __post_init__(self) -> None:
         # What `help`, `inspect.signature`, IDEs and notebooks look for: those of the function.
@@ -203,11 +209,29 @@ class Tool(Generic[P, R]):
             result: R = caller(self, **given)
             return result
         arguments = self.bind(**given)
-        (value,) = self.load()([arguments])
-        if isinstance(value, Exception):
-            raise value
-        result = self.result(value, arguments)
+        backend = self.load()
+
+        def answer(call: dict[str, Any]) -> Any:
+            (value,) = backend([call])
+            if isinstance(value, Metered):
+                value = value.value
+            if isinstance(value, Exception):
+                raise value
+            return value
+
+        result = self.result(self.work(arguments, answer), arguments)
         return result
+
+    def work(self, arguments: dict[str, Any], answer: Callable[[dict[str, Any]], Any]) -> Any:
+        """The result of a call as its backend gives it, or of several of them if the call is spread.
+
+        Args:
+            answer: calls the backend.
+        """
+        if self.spread is None:
+            return answer(arguments)
+        calls, join = self.spread(**arguments)
+        return join([self.result(answer(call), call) for call in calls])
 
     def result(self, value: Any, arguments: Mapping[str, Any]) -> Any:
         """What a backend or the function returned, as the type of the result declares it, in the frame of the root.
@@ -322,6 +346,7 @@ def tool(
     cache: bool = True,
     alone: bool = False,
     replace: bool = False,
+    spread: Spread | None = None,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -335,6 +360,7 @@ def tool(
     cache: bool = True,
     alone: bool = False,
     replace: bool = False,
+    spread: Spread | None = None,
 ) -> Any:
     """Make a typed function a tool.
 
@@ -356,6 +382,8 @@ def tool(
             something that changes.
         alone: for a plain function that must not work on two calls at the same time.
         replace: take the place of the built-in tool of that name.
+        spread: for a model-backed tool, makes of the arguments of a call those of several calls of the backend, which
+            may have fewer parameters, and the function that makes one result of theirs.
 
     Raises:
         ToolDefinitionError: no docstring, an unannotated parameter, a type that programs cannot use, a
@@ -378,6 +406,7 @@ def tool(
             cache=cache,
             alone=alone,
             replaces=replace,
+            spread=spread,
         )
 
     return decorate if function is None else decorate(function)

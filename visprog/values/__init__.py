@@ -13,16 +13,17 @@ from .geometry import Box, Circle, Grid, Line, Located, Point, Polygon
 from .region import Region
 
 if TYPE_CHECKING:
+    from .depth import Depth
     from .image import Image
     from .mask import Mask
 
-__all__ = ["Box", "Circle", "Grid", "Image", "Line", "Located", "Mask", "Point", "Polygon", "Region"]
+__all__ = ["Box", "Circle", "Depth", "Grid", "Image", "Line", "Located", "Mask", "Point", "Polygon", "Region"]
 
 
 def __getattr__(name: str) -> Any:
-    # Image and Mask need numpy; the sandbox worker, which imports this package, must not. With the images come
+    # Depth, Image and Mask need numpy; the sandbox worker, which imports this package, must not. With the images come
     # the codec, and so the ways in which what lies in them shows itself in notebooks.
-    if name in ("Image", "Mask"):
+    if name in ("Depth", "Image", "Mask"):
         from . import codec
 
         return getattr(codec, name)

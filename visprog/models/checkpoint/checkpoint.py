@@ -12,7 +12,8 @@ from torch.overrides import TorchFunctionMode
 
 from visprog.files import plain_text
 
-from .weights import SINGLE, few, owned, release
+from .weight_files import SINGLE, few
+from .weights import owned, release
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..checkpoint.weights import few
+from ..checkpoint.weight_files import few
 from .resample import BICUBIC, BILINEAR, BOX, GAUSSIAN, HAMMING, LANCZOS, NEAREST
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
