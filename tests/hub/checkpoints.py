@@ -8,8 +8,13 @@ from typing import Any
 
 from tests.hub.fake_hub import FakeHub
 from tests.tools.backends.conftest import SAVERS
+from tests.tools.backends.hub_checkpoints import SAVERS as LATER
 
-KINDS = {"siglip": "siglip", "clip": "clip", "owlv2": "owlv2", "sam": "sam", "blip": "blip", "llava": "llava"}
+KINDS = {
+    "siglip": "siglip", "clip": "clip", "owlv2": "owlv2", "sam": "sam", "blip": "blip", "llava": "llava",
+    "grounding-dino": "mm-grounding-dino", "detr": "d-fine", "sam2": "sam2-video", "vlm": "smolvlm",
+    "florence2": "florence2",
+}  # fmt: skip
 """Backend → what its checkpoint is saved as."""
 
 
@@ -22,5 +27,5 @@ def publish(hub: FakeHub, checkpoints: Iterable[Mapping[str, Any]], folder: Path
             continue
         place = folder / str(number)
         place.mkdir(parents=True)
-        SAVERS[kind](place)
+        (SAVERS | LATER)[kind](place)
         hub.add(each["id"], place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 from typing import Any
@@ -68,13 +69,39 @@ def assert_alike(ours: ImageProcessor, theirs: Any) -> None:
         torch.testing.assert_close(ours([picture]), want.float(), atol=tolerance, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+WITH_TORCHVISION = ("Sam2", "Sam3")
+"""Kinds that transformers can import beside torchvision alone."""
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in WITH_TORCHVISION])
 @pytest.mark.parametrize("ending", ["ImageProcessor", "ImageProcessorFast", "FeatureExtractor"])
 def test_what_a_file_leaves_out_is_as_in_transformers(kind: str, ending: str) -> None:
     key = "feature_extractor_type" if ending == "FeatureExtractor" else "image_processor_type"
     theirs = getattr(transformers, f"{kind}ImageProcessorPil")()
     settings = {k: v for k, v in theirs.to_dict().items() if not k.startswith("mask_")}
     assert ImageProcessor.from_hub({key: kind + ending}) == ImageProcessor.from_hub(settings)
+
+
+@pytest.mark.parametrize("kind", WITH_TORCHVISION)
+def test_what_a_file_leaves_out_is_as_in_the_source_of_transformers(kind: str) -> None:
+    from transformers import image_utils
+
+    name = kind.lower()
+    source = Path(transformers.__file__).parent / "models" / name / f"image_processing_{name}.py"
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    (found,) = (n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == f"{kind}ImageProcessor")
+    settings = {
+        ast.unparse(node.targets[0]): eval(ast.unparse(node.value), dict(vars(image_utils)))
+        for node in found.body
+        if (isinstance(node, ast.Assign) and not isinstance(node.value, ast.Name | ast.Call))
+        or (isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("IMAGENET"))
+    }
+    settings |= {"resample": int(settings["resample"]), "image_processor_type": f"{kind}ImageProcessorFast"}
+    settings.pop("valid_kwargs", None)
+    assert {"size", "image_mean", "image_std"} <= settings.keys()
+    assert ImageProcessor.from_hub(
+        {"image_processor_type": f"{kind}ImageProcessor"}
+    ) == ImageProcessor.from_hub(settings)
 
 
 def test_a_processor_in_one_file_with_the_tokenizer(tmp_path: Path) -> None:

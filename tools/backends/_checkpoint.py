@@ -28,10 +28,6 @@ from . import _processors
 from ._backend_file import LAYOUT, backend_file, folder_of
 
 
-class OutOfDeviceMemory(ToolError):
-    """A device has too little memory for what it was asked to compute."""
-
-
 @dataclass(frozen=True)
 class CheckpointSource:
     """Where a checkpoint lies, and what its `config.json` says.
@@ -91,6 +87,10 @@ class CheckpointSource:
                 f'{self.tool}: {error}, or set model = "FOLDER" under [tools.{self.tool}] in visprog.toml'
             )
         return ToolError(f"{self.tool}: cannot load {self.name}: {first_line(error)}")
+
+
+class OutOfDeviceMemory(ToolError):
+    """A device has too little memory for what it was asked to compute."""
 
 
 class Processor(NamedTuple):
@@ -350,8 +350,7 @@ def transformers_processor(source: CheckpointSource) -> Any:
         ToolError: It cannot be read.
     """
     return _by_transformers(
-        source,
-        lambda library, options: _processors.load_processor(source.place, source.model_type, **options),
+        source, lambda _, place, options: _processors.load_processor(place, source.model_type, **options)
     )
 
 
@@ -364,7 +363,7 @@ def transformers_image_processor(source: CheckpointSource) -> Any:
     """
     return _by_transformers(
         source,
-        lambda library, options: _processors.load_image_processor(source.place, source.model_type, **options),
+        lambda _, place, options: _processors.load_image_processor(place, source.model_type, **options),
     )
 
 
@@ -618,12 +617,13 @@ def _transformers(source: CheckpointSource, name: str, **options: Any) -> Any:
     """What a class of transformers reads from a checkpoint."""
     return _by_transformers(
         source,
-        lambda library, common: getattr(library, name).from_pretrained(source.place, **common, **options),
+        lambda library, place, common: getattr(library, name).from_pretrained(place, **common, **options),
     )
 
 
-def _by_transformers(source: CheckpointSource, read: Callable[[Any, dict[str, Any]], Any]) -> Any:
-    """What `read` gets from a checkpoint, of transformers and of the options of `from_pretrained`."""
+def _by_transformers(source: CheckpointSource, read: Callable[[Any, str, dict[str, Any]], Any]) -> Any:
+    """What `read` gets from a checkpoint, of transformers, of the folder of the checkpoint, and of the options of
+    `from_pretrained`."""
     try:
         import torch  # noqa: F401  # transformers hides its models where torch is missing
         import transformers
@@ -631,11 +631,12 @@ def _by_transformers(source: CheckpointSource, read: Callable[[Any, dict[str, An
         raise MissingExtra(f"a pretrained model for {source.tool}", "hf") from None
     if problem := _processors.torchvision_problem():
         raise ToolError(f"{source.tool}: {problem}")
+    from visprog.models.checkpoint.hub import fetch
+
     with quiet(transformers):
         try:
-            return read(
-                transformers, {"trust_remote_code": False, "local_files_only": source.folder is not None}
-            )
+            place = str(source.folder or fetch(source.name))
+            return read(transformers, place, {"trust_remote_code": False, "local_files_only": True})
         except ToolError as error:
             raise ToolError(f"{source.tool}: cannot load '{source.name}': {error}") from error
         except Exception as error:

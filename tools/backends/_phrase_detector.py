@@ -31,7 +31,7 @@ class PhraseDetector(ModelBackend):
 
     Args:
         threshold: Minimum score of an object, 0 to 1; by default that of `backend.json`, else 0.2 for OWL, 0.28
-            for one that was trained here, and 0.35 for Grounding DINO.
+            for one that was trained here, 0.35 for Grounding DINO, and 0 for Florence-2.
         nms: Intersection over union from which two boxes are one object.
         batch_size: Number of images that the network sees at once; by default that of `backend.json`, else 4.
     """

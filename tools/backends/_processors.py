@@ -86,7 +86,7 @@ def load_image_processor(place: str, model_type: str, **options: Any) -> Any:
     import transformers
 
     if model_type == "rf_detr" and find_spec("torchvision") is None:
-        from ._rf_detr import RfDetrProcessor
+        from visprog.models.preprocess.rf_detr import RfDetrProcessor
 
         settings, _ = transformers.ImageProcessingMixin.get_image_processor_dict(place, **options)
         return RfDetrProcessor(settings)

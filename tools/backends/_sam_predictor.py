@@ -1,4 +1,4 @@
-"""SAM with the images that it has encoded. Imports torch: only where SAM runs."""
+"""SAM and SAM 2 with the images that they have encoded. Imports torch: only where they run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from visprog.models.preprocess.image_processor import ImageArray
 from visprog.models.sam.predictor import EncodedImage, MaskPredictor, SamPredictor
+from visprog.models.sam.sam2 import Sam2Encoding, Sam2Predictor
 from visprog.values.image import Image
 
 from ._checkpoint import Checkpoint
@@ -35,6 +36,30 @@ class KeepingPredictor(SamPredictor):
         return self.show(Image(image))
 
     def show(self, image: Image) -> EncodedImage:
+        """As `set_image`, of an image that knows its digest."""
+        encode = super().set_image
+        (self.image,) = FEATURES.get(
+            self.checkpoint, "image", [image.digest], lambda _: [encode(image.pixels)]
+        )
+        return self.image
+
+
+class KeepingSam2Predictor(Sam2Predictor):
+    """As `KeepingPredictor`, for SAM 2.
+
+    Args:
+        checkpoint: A network that is prompted as SAM 2, with an `ImageProcessor`.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint.network, checkpoint.processor.image_processor)
+        self.checkpoint = checkpoint
+
+    def set_image(self, image: ImageArray) -> Sam2Encoding:
+        """As `Sam2Predictor.set_image`."""
+        return self.show(Image(image))
+
+    def show(self, image: Image) -> Sam2Encoding:
         """As `set_image`, of an image that knows its digest."""
         encode = super().set_image
         (self.image,) = FEATURES.get(

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visprog.errors import Refused, ToolError
+from visprog.models.checkpoint.cache import cached, is_hub_id
 from visprog.registry.sees import Sees
 from visprog.values import Box, Region
 from visprog.values.image import Image
@@ -118,17 +118,9 @@ class DetrDetector(ModelBackend):
 
     def _config(self) -> dict[str, Any]:
         """The `config.json`, if it is on this machine."""
-        if self.folder is not None:
-            file: Any = self.folder / "config.json"
-        else:
-            try:
-                from huggingface_hub import try_to_load_from_cache
-
-                file = try_to_load_from_cache(self.model, "config.json")
-            except (ImportError, ValueError):  # the latter for what is no hub id
-                return {}
+        folder = self.folder or (cached(self.model) if is_hub_id(self.model) else None)
         try:
-            return read_json(Path(file)) if isinstance(file, str | Path) else {}
+            return read_json(folder / "config.json") if folder else {}
         except (OSError, ValueError):
             return {}
 

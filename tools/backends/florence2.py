@@ -54,7 +54,7 @@ class Writing(NamedTuple):
     whole: bool
 
 
-class Place(NamedTuple):
+class WrittenPlace(NamedTuple):
     """An object or a line of text that the model wrote down.
 
     Attributes:
@@ -172,10 +172,6 @@ class Florence2Captioner(Florence2Backend):
 class Florence2Detector(Florence2Backend, PhraseDetector):
     """Any phrase. The score of a box is how surely the model wrote it down, which says little about whether the object
     is there: asked for what is not in the image, the model often names something else.
-
-    Args:
-        threshold: Minimum score of an object.
-        nms: Intersection over union from which two boxes are one object.
     """
 
     default_threshold = 0.0
@@ -260,7 +256,7 @@ class Florence2TextFinder(Florence2Backend):
 
 def read_places(
     writing: Writing, count: int, image: Image, join: Callable[[Sequence[str]], str]
-) -> Iterator[Place]:
+) -> Iterator[WrittenPlace]:
     """The places in what the model wrote: names, each followed by one or several places of `count` tokens.
 
     Args:
@@ -281,7 +277,7 @@ def read_places(
                     for axis, side in enumerate((image.width, image.height))
                 )
                 score = math.exp(sum(math.log(max(p, 1e-9)) for _, p in part) / count)
-                yield Place(said, Box(min(x), min(y), max(x), max(y)), score)
+                yield WrittenPlace(said, Box(min(x), min(y), max(x), max(y)), score)
             name, run = [], []
         name.append(token)
 

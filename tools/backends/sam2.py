@@ -42,9 +42,9 @@ class Sam2Backend(SamBackend):
     @property
     def predictor(self) -> ImagePredictor:
         """A new predictor on the model, without an image."""
-        from ._sam2_predictor import Sam2Predictor
+        from ._sam_predictor import KeepingSam2Predictor
 
-        return Sam2Predictor(self.checkpoint)
+        return KeepingSam2Predictor(self.checkpoint)
 
 
 class Sam2Segmenter(Sam2Backend, SamSegmenter):
