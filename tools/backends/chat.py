@@ -6,7 +6,6 @@ is replaced, so that it cannot pass for anything but data.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from string import Template
@@ -14,6 +13,7 @@ from typing import Any, ClassVar
 
 from visprog import prompts
 from visprog.errors import ConfigError, PlannerError, Refused, ToolError, VisprogError
+from visprog.files.plain_text import parse_json
 from visprog.llm.chat import ChatModel, Reply, estimate_tokens
 from visprog.llm.factory import make_chat
 from visprog.llm.thoughts import without_thoughts
@@ -175,7 +175,7 @@ class ItemLister(ChatBackend):
         """The items of a JSON list, each once."""
         fenced = _FENCE.match(said)
         try:
-            items = json.loads(fenced[1] if fenced else said)
+            items = parse_json(fenced[1] if fenced else said)
         except (ValueError, RecursionError):
             items = None
         if not isinstance(items, list) or not all(isinstance(item, str) and item.strip() for item in items):

@@ -3,7 +3,6 @@ form, Qwen3-VL, Gemini and others in JSON."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from string import Template
@@ -11,6 +10,7 @@ from typing import Any, Literal
 
 from visprog import prompts
 from visprog.errors import ToolError
+from visprog.files.plain_text import parse_json
 from visprog.values import Point
 from visprog.values.image import Image
 
@@ -73,7 +73,7 @@ def _of_json(text: str) -> list[Pair]:
     """The points of a JSON list, which may be fenced."""
     fenced = _FENCE.search(text)
     try:
-        entries = json.loads(fenced[1] if fenced else text)
+        entries = parse_json(fenced[1] if fenced else text)
     except RecursionError:
         entries = None
     entries = [entries] if isinstance(entries, dict) else entries

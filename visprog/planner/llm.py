@@ -16,13 +16,13 @@ from .base import NoProgram, Plan, PlanRequest
 from .embedded.values_text import describe_values
 from .examples import calls, choose
 from .extract import find_program, find_refusal
-from .selection import PromptContent, fitted
 from .user_examples import found_examples, read_examples
 
 if TYPE_CHECKING:
     from visprog.prompts import Example
 
     from ..check import Diagnostic
+    from .selection import PromptContent
 
 PART = re.compile(r"\{\{(?P<tool>\w+):(?P<text>.*?)\}\}", re.DOTALL)
 """A part of a prompt that is about one tool."""
@@ -119,6 +119,8 @@ class LLMPlanner:
             earlier: Programs of questions before it, whose tools are shown too.
         """
         from visprog import prompts
+
+        from .selection import PromptContent, fitted
 
         examples = self.examples
         if examples is None:
