@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,4 +29,14 @@ def publish(hub: FakeHub, checkpoints: Iterable[Mapping[str, Any]], folder: Path
         place = folder / str(number)
         place.mkdir(parents=True)
         (SAVERS | LATER)[kind](place)
+        if each["backend"] == "vlm":
+            _end_at_a_word(place)
         hub.add(each["id"], place)
+
+
+def _end_at_a_word(folder: Path) -> None:
+    """What random weights write has no end: here its first word is the last."""
+    file = folder / "generation_config.json"
+    words = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    ends = [number for word, number in words.items() if word.isalpha()]
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"eos_token_id": ends}))
