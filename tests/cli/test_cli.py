@@ -27,7 +27,7 @@ from visprog import Box, Image, Region, tool
 from visprog.errors import Refused
 
 @tool
-def my_detect(image: Image, what: str, tiles: int = 1) -> list[Region]:
+def my_detect(image: Image, what: str) -> list[Region]:
     """A detector of two classes."""
     print("this goes to standard output")
     if what == "unicorn":
