@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .engine import Engine as Engine
     from .engine import Namespace as Namespace
     from .engine import RestrictedEngine as RestrictedEngine
+    from .execution import Method as Method
     from .execution import current_line as current_line
     from .execution import extend_time as extend_time
     from .library import Library as Library
@@ -59,6 +60,7 @@ _HOME = {
     "Library": "library",
     "Limits": "limits",
     "MATH_NAMES": "policy",
+    "Method": "execution",
     "Namespace": "engine",
     "Outcome": "outcome",
     "REFUSED_NAMES": "policy",

@@ -25,6 +25,22 @@ Inputs = Mapping[str, Any]
 Types = Sequence[tuple[type, Sequence[str]]]
 
 
+class Method(str):
+    """A name among the attributes of a class that is a method: its call is that of a tool, with the object first.
+
+    Args:
+        name: that programs call.
+        tool: name of the tool.
+    """
+
+    tool: str
+
+    def __new__(cls, name: str, tool: str) -> Method:
+        made = super().__new__(cls, name)
+        made.tool = tool
+        return made
+
+
 def current_line() -> int | None:
     """Inside a tool: the line of the program that called it. None elsewhere."""
     execution = _current.get()
@@ -71,11 +87,11 @@ class HostCodec(Codec):
             raise TooLarge("handles", f"the program may hold {self._limits.handles} objects")
         self._table.append(value)
         self._index[id(value)] = number
-        attributes = self._types[kind][1]
+        read = [name for name in self._types[kind][1] if not isinstance(name, Method)]
         return {
             "$h": number,
             "k": kind,
-            "a": [self._encode(getattr(value, name), depth - 1) for name in attributes],
+            "a": [self._encode(getattr(value, name), depth - 1) for name in read],
         }
 
     def _kind(self, cls: type) -> int | None:
@@ -165,7 +181,7 @@ class Execution:
             "op": "RUN",
             "source": job.source,
             "tools": list(job.tools),
-            "kinds": [[cls.__name__, list(attributes)] for cls, attributes in job.types],
+            "kinds": [_kind(cls, attributes) for cls, attributes in job.types],
             "inputs": {name: self._codec.encode(value) for name, value in job.inputs.items()},
             "again": job.again,
         }
@@ -320,6 +336,12 @@ class Execution:
         text = text[: self._room]
         self._room -= len(text)
         self._output.append(text)
+
+
+def _kind(cls: type, attributes: Sequence[str]) -> list[Any]:
+    """A class as the worker is told of it: its name, what is read, and the tool of each method."""
+    methods = {name: name.tool for name in attributes if isinstance(name, Method)}
+    return [cls.__name__, [name for name in attributes if name not in methods], methods]
 
 
 def _text(value: Any) -> str:

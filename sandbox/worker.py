@@ -14,7 +14,7 @@ import sys
 import time
 import unicodedata  # noqa: F401 - the parser imports it for the first name that is not ASCII: too late by then
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from types import FrameType
 from typing import Any, NoReturn
@@ -51,17 +51,40 @@ class Handle:
 
 
 class GuestCodec(Codec):
-    """Values as the worker has them: a handle becomes an object of one class for each declared type."""
+    """Values as the worker has them: a handle becomes an object of one class for each declared type.
 
-    def __init__(self, library: Library, limits: Limits, kinds: Sequence[tuple[str, Sequence[str]]]) -> None:
+    Args:
+        kinds: of each class its name, the attributes that come with an object, and the tool of each method.
+        tool: the function that calls a tool, by its name.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        limits: Limits,
+        kinds: Sequence[tuple[str, Sequence[str], Mapping[str, str]]],
+        tool: Callable[[str], Callable[..., Any]],
+    ) -> None:
         super().__init__(library, limits)
         self.kinds = [
             (
-                type(name, (Handle,), {"__slots__": tuple(attributes), "__module__": "builtins"}),
+                type(
+                    name,
+                    (Handle,),
+                    {
+                        **{method: tool(called) for method, called in methods.items()},
+                        "__slots__": tuple(attributes),
+                        "__module__": "builtins",
+                    },
+                ),
                 tuple(attributes),
             )
-            for name, attributes in kinds
+            for name, attributes, methods in kinds
         ]
+        self.opened = {
+            cls: (*attributes, *methods)
+            for (cls, attributes), (_, _, methods) in zip(self.kinds, kinds, strict=True)
+        }
         self._handles: dict[int, Handle] = {}
 
     def _encode_other(self, value: Any, depth: int) -> Any:
@@ -128,7 +151,7 @@ class Worker:
         self._engine = engine
         self._checked = checked
         self._pipe = Pipe(limits)
-        self._codec = GuestCodec(library, limits, [])
+        self._codec = GuestCodec(library, limits, [], self._tool)
         self._calls = 0
         self._printed: list[str] = []
         self._room = limits.output
@@ -145,7 +168,7 @@ class Worker:
         self._pipe.send({"op": "STARTED"})
         confinement.end_with_parent()
         confinement.on_cpu_time(self._limits.cpu, self._on_cpu_time)
-        self._codec = GuestCodec(self._library, self._limits, message["kinds"])
+        self._codec = GuestCodec(self._library, self._limits, message["kinds"], self._tool)
         try:
             value = self._engine.run(message["source"], self._namespace(message))
             done = {"op": "DONE", "v": self._codec.encode(value)}
@@ -168,7 +191,7 @@ class Worker:
         inputs = {name: self._codec.decode(wire) for name, wire in message["inputs"].items()}
         kinds = {cls.__name__: cls for cls, _ in self._codec.kinds}
         names = {**self._library.names, **kinds}
-        attributes: dict[type, Sequence[str]] = dict(self._codec.kinds)
+        attributes: dict[type, Sequence[str]] = dict(self._codec.opened)
         attributes.update({kind.cls: kind.attributes for kind in self._library.types})
         attributes.update({error: ("args",) for error in self._library.errors})
         if self._checked:
@@ -176,7 +199,7 @@ class Worker:
                 message["source"],
                 {*inputs, *kinds},
                 tools=message["tools"],
-                attributes=[name for _, names in self._codec.kinds for name in names],
+                attributes=[name for names in self._codec.opened.values() for name in names],
                 library=self._library,
                 limits=self._limits,
             )

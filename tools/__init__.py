@@ -17,5 +17,6 @@ MODULES = (
     "edit",
     "inpaint",
     "generate",
+    "video",
 )
 """The modules that declare tools, in the order in which planners and people are shown them."""

@@ -22,14 +22,14 @@ from .check import Diagnostic, check
 from .check.dry_run import LIBRARY, dry_run
 from .config import Config
 from .errors import ConfigError, MissingExtra, PlannerError, Refused, VisprogError, readable
-from .files.endings import IMAGE_ENDINGS
+from .files.endings import IMAGE_ENDINGS, VIDEO_ENDINGS
 from .files.limits import SizeLimits, use_limits
 from .files.plain_text import read_text
 from .planner.base import Plan, Planner, PlannerLike, PlanRequest, total_tokens
 from .planner.factory import make_planner
 from .planner.repair import Mend, RepairLoop, mend_once
 from .planner.vote import vote
-from .program import Program, open_image, open_images
+from .program import Given, Program, open_given, open_images
 from .registry import (
     BackendLoader,
     Registry,
@@ -47,6 +47,7 @@ from .runtime.steps import Step
 from .runtime.summary import summary
 from .values.codec import handles
 from .values.image import Image, ImageLike
+from .values.video import Video, is_video, key_frames
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -178,20 +179,22 @@ class Agent:
             opened = self._open(images)
         if not opened:
             raise VisprogError("give at least one image to ask about")
-        request = PlanRequest(question, len(opened), returns, self.host.in_force)
+        request = self._request(question, len(opened), returns, is_video(opened[0]))
         emit = emitter_of(on_event)
         loop = self._repair_loop(request, emit)
         try:
             plans = loop.plans(self.config.votes)
         except VisprogError as error:
             status = "refused" if isinstance(error, Refused) else "error"
-            answer = Answer(status, message=str(error), planner=self.planner.name, images=opened)  # type: ignore[arg-type]
+            answer = Answer(status, message=str(error), planner=self.planner.name, images=key_frames(opened))  # type: ignore[arg-type]
         else:
             answer = self._vote(plans, loop, opened)
         return self._finished(answer, question, started, emit)
 
-    def plan(self, question: str, images: int = 1, returns: AnswerType | None = None) -> Plan:
-        """The checked program for a question, without running it.
+    def plan(
+        self, question: str, images: int = 1, returns: AnswerType | None = None, *, video: bool = False
+    ) -> Plan:
+        """The checked program for a question, without running it; for a video if `video` is true.
 
         Raises:
             PlannerError: None could be written.
@@ -200,8 +203,7 @@ class Agent:
         _check_question(question)
         if not isinstance(images, int):
             raise VisprogError(f"a plan takes the number of images, such as images=2, not {describe(images)}")
-        request = PlanRequest(question, images, answer_type(returns), self.host.in_force)
-        return self._repair_loop(request).plan()
+        return self._repair_loop(self._request(question, images, answer_type(returns), video)).plan()
 
     def run(
         self,
@@ -230,7 +232,7 @@ class Agent:
         if emit is not None:
             emit(Checked, program=plan.program, diagnostics=plan.diagnostics)
         step = self._execute(plan, returns, opened, self.host.new_run(emit))
-        return self._finished(_answer_of((step,), opened), "", started, emit)
+        return self._finished(_answer_of((step,), key_frames(opened)), "", started, emit)
 
     def map(
         self,
@@ -285,7 +287,9 @@ class Agent:
         if on not in ("threads", "ray"):
             raise ConfigError(f"on must be 'threads' or 'ray', not {on!r}")
         listed = sources(images)
-        job = _MapJob(self, question, answer_type(returns), program, plan_each, on_event)
+        job = _MapJob(
+            self, question, answer_type(returns), program, plan_each, on_event, listed.are_videos
+        )
         if on == "ray":
             results = job.on_ray(listed, jobs, ordered)
         else:
@@ -346,8 +350,11 @@ class Agent:
             if load is not None:
                 load()
 
-    def _open(self, images: Sequence[Any]) -> tuple[Image, ...]:
+    def _open(self, images: Sequence[Any]) -> tuple[Given, ...]:
         return open_images(images, self.config)
+
+    def _request(self, question: str, images: int, returns: Type, video: bool) -> PlanRequest:
+        return PlanRequest(question, images, returns, self.host.in_force.for_inputs(video), video)
 
     def _check(self, program: str, request: PlanRequest) -> list[Diagnostic]:
         parsed = Program.parse(program)
@@ -378,13 +385,14 @@ class Agent:
         source = program_source(program.program if isinstance(program, Plan) else program)
         return Plan(source, "", diagnostics=tuple(check(source, self.host.in_force, returns=returns)))
 
-    def _vote(self, plans: Sequence[Plan], loop: RepairLoop, images: tuple[Image, ...]) -> Answer:
+    def _vote(self, plans: Sequence[Plan], loop: RepairLoop, images: tuple[Given, ...]) -> Answer:
         """Run each program; the answer that most of them give, or the one program's answer."""
 
         def execute(plan: Plan) -> Step:
             return self._execute(plan, loop.request.returns, images, self.host.new_run(loop.emit))
 
-        answers = [_answer_of(loop.run(plan, execute), images) for plan in plans]
+        shown = key_frames(images)
+        answers = [_answer_of(loop.run(plan, execute), shown) for plan in plans]
         good = [a for a in answers if a.status == "answered"]
         if len(answers) == 1 or not good:
             return answers[0]
@@ -395,7 +403,7 @@ class Agent:
         self,
         plan: Plan,
         returns: Type,
-        images: tuple[Image, ...],
+        images: tuple[Given, ...],
         run: Run,
         series: Series | None = None,
     ) -> Step:
@@ -416,13 +424,14 @@ class Agent:
         if plan.error_message:
             return replace(step, message=plan.error_message)
         program = Program.parse(plan.program)
-        message = program.mismatch(len(images))
+        video = any(isinstance(each, Video) for each in images)
+        message = program.mismatch(len(images), video)
         if message:
             return replace(step, message=message, feedback=message)
         try:
             with run:
                 start = series.run if series is not None else partial(self.sandbox.run, program.source)
-                outcome = start(tools=run.tools(), inputs=program.bind(images), types=handles())
+                outcome = start(tools=run.tools(video), inputs=program.bind(images), types=handles())
         except SandboxUnavailable as error:
             return replace(step, message=f"{_NO_SANDBOX}: {error}")
         step = replace(
@@ -455,7 +464,7 @@ class Agent:
 
     def _fall_back(self, question: str, answer: Answer, emit: Emitter | None) -> Answer:
         """Ask the question-answering tool plainly; the answer says so."""
-        if "vqa" not in self.registry:
+        if "vqa" not in self.registry or not answer.images:
             return answer
         run = self.host.new_run(emit)
         try:
@@ -481,6 +490,7 @@ class _MapJob:
     program: str | os.PathLike[str] | None
     plan_each: bool
     on_event: Listener | None
+    video: bool = False
 
     @contextmanager
     def answerer(self) -> Iterator[Answerer]:
@@ -515,8 +525,9 @@ class _MapJob:
 
     def loop(self, emit: Emitter | None) -> RepairLoop:
         """Planning for all images; a program that is given is not mended."""
-        request = PlanRequest(self.question, 1, self.returns, self.agent.host.in_force)
-        loop = self.agent._repair_loop(request, emit)
+        loop = self.agent._repair_loop(
+            self.agent._request(self.question, 1, self.returns, self.video), emit
+        )
         return loop if self.program is None else replace(loop, rounds=0)
 
     def plan(self, loop: RepairLoop) -> Plan:
@@ -530,7 +541,7 @@ class _MapJob:
         plan = loop.plan() if self.program is None else self.agent._given(self.program, self.returns)
         if plan.error_message:
             raise (PlannerError if self.program is None else VisprogError)(plan.error_message)
-        wrong = Program.parse(plan.program).mismatch(1)
+        wrong = Program.parse(plan.program).mismatch(1, self.video)
         if wrong:
             raise VisprogError(wrong)
         return plan
@@ -557,7 +568,7 @@ class _Answerer:
     def __call__(self, given: ImageLike) -> Answer:
         """The answer for an image, of which nothing stays in memory. Raises `ImageError` if it cannot be read."""
         started = time.perf_counter()
-        image = open_image(given, self.agent.config)
+        image = open_given(given, self.agent.config)
         if self.plan is None or self.loop is None:
             return self.agent.ask(self.question, image, returns=self.returns, on_event=self.listener)
         emit = emitter_of(self.listener)
@@ -569,14 +580,15 @@ class _Answerer:
             run.drop_from_cache()
             return step
 
-        answer = _answer_of(self.loop.run(self.plan, execute, self.mend), (image,))
+        answer = _answer_of(self.loop.run(self.plan, execute, self.mend), key_frames((image,)))
         return self.agent._finished(answer, self.question, started, emit)
 
 
 def _remote_answerer(config: Config, question: str, returns: Type, plan: Plan, jobs: int) -> Answerer:
     """Made on another machine, where it stays until its process ends."""
     agent = Agent(config=config, standby=jobs)
-    loop = replace(agent._repair_loop(PlanRequest(question, 1, returns, agent.host.in_force)), rounds=0)
+    video = Program.parse(plan.program).takes_video
+    loop = replace(agent._repair_loop(agent._request(question, 1, returns, video)), rounds=0)
     return _Answerer(agent, question, returns, None, plan, loop, agent.sandbox.series(plan.program))
 
 
@@ -617,7 +629,7 @@ def _check_question(question: Any) -> None:
         )
     if not question.strip():
         raise VisprogError("the question is empty")
-    if "\n" not in question and question.strip().lower().endswith(IMAGE_ENDINGS):
+    if "\n" not in question and question.strip().lower().endswith((*IMAGE_ENDINGS, *VIDEO_ENDINGS)):
         raise VisprogError(f"'{question}' is no question: the question comes first, then the images")
 
 

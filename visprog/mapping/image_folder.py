@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import VisprogError
-from ..files.endings import IMAGE_ENDINGS
+from ..files.endings import IMAGE_ENDINGS, VIDEO_ENDINGS
 from ..files.reading import printable
 from ..files.writing import open_regular
 
@@ -102,7 +102,7 @@ def _why_left_out(entry: os.DirEntry[str]) -> str | None:
     if _is_folder(entry):
         return "linked folder"
     ending = os.path.splitext(entry.name)[1].lower()
-    if ending in IMAGE_ENDINGS:  # be it whatever it may: opening it gives an image, or says why not
+    if ending in (*IMAGE_ENDINGS, *VIDEO_ENDINGS):  # be it whatever it may: opening it gives an image, or says why not
         return None
     try:
         with open_regular(entry.path, "rb") as file:

@@ -21,6 +21,7 @@ from ..report.forms import one_line
 from ..report.markup import Markup
 from ..values.codec import show
 from ..values.image import Image
+from ..values.video import is_video
 from .image_folder import ImageFolder
 
 MAX_ROWS = 50
@@ -156,6 +157,14 @@ class Sources:
             elif self._wanted is None and isinstance(self._images, Sized):  # whose items may be slow to read
                 self._length = len(self._images)
         return self._length
+
+    @property
+    def are_videos(self) -> bool:
+        """Whether videos are asked about: the first is one, of those that do not come from an iterator."""
+        if not isinstance(self._images, ImageFolder | list | tuple):
+            return False
+        first = next(iter(self), None)
+        return first is not None and is_video(first.given)
 
     @property
     def left_out(self) -> Counter[str]:

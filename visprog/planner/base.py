@@ -28,22 +28,24 @@ class PlanRequest:
 
     Attributes:
         question: In plain language.
-        images: Number of images that the program is given.
+        images: Number of images that the program is given; 1 for a video.
         returns: Type that the answer must have (`bool`, `list[Region]`, …); None for any.
         registry: The tools that the program may call; by default the installed ones.
+        video: Whether it is given a video.
     """
 
     question: str
     images: int = 1
     returns: Any = None
     registry: Registry = field(default_factory=_default_registry, repr=False)
+    video: bool = False
 
     @property
     def inputs(self) -> Inputs:
         """Types of the inputs of the program, by name."""
-        from ..program import image_inputs  # slow to import: it knows the values
+        from ..program import image_inputs, video_inputs  # slow to import: it knows the values
 
-        return image_inputs(self.images)
+        return video_inputs() if self.video else image_inputs(self.images)
 
     @property
     def header(self) -> str:

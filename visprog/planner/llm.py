@@ -104,15 +104,20 @@ class LLMPlanner:
         from visprog import prompts
 
         examples = self.examples
+        registry = request.registry.for_inputs(request.video)
         if examples is None:
             own = found_examples() if self.own_examples is None else read_examples(Path(self.own_examples))
-            examples = (*prompts.examples(), *own)
-        system = Template(about(prompts.text("planner.txt"), request.registry.offered)).substitute(
-            values=describe_values(), tools=request.registry.prompt()
+            shipped = prompts.examples("video_examples.yaml") if request.video else ()
+            examples = (*prompts.examples(), *shipped, *own)
+        about_video = prompts.text("video.txt") if request.video else ""
+        system = Template(about(prompts.text("planner.txt") + about_video, registry.offered)).substitute(
+            values=describe_values(request.video), tools=registry.prompt()
         )
         messages = [{"role": "system", "content": system.strip()}]
         for example in choose(request, examples, self.max_examples):
-            shown = PlanRequest(example.question, example.images, example.returns or None, request.registry)
+            shown = PlanRequest(
+                example.question, example.images, example.returns or None, registry, video=example.video
+            )
             messages.append({"role": "user", "content": _question(shown)})
             messages.append({"role": "assistant", "content": _fenced(example.program)})
         messages.append({"role": "user", "content": _question(request)})
@@ -179,11 +184,17 @@ def _question(request: PlanRequest) -> str:
         .substitute(
             question=request.question,
             header=request.header,
-            given="one image" if request.images == 1 else f"a list of {request.images} images",
+            given=_given(request),
             returns=f"The answer must be of type {returns}." if returns else "",
         )
         .strip()
     )
+
+
+def _given(request: PlanRequest) -> str:
+    if request.video:
+        return "a video"
+    return "one image" if request.images == 1 else f"a list of {request.images} images"
 
 
 def _fenced(program: str) -> str:

@@ -9,9 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from visprog.sandbox import Method
+
 from ..errors import ToolDefinitionError, ToolError, close_match
 from ..report import markup
+from ..values.codec import handles
 from .declaration import Tool, in_use
+
+METHOD_TOOLS = frozenset(name.tool for _, names in handles() for name in names if isinstance(name, Method))
+"""Tools that programs call as methods of a value."""
 
 
 class Registry(Mapping[str, Tool]):
@@ -75,6 +81,10 @@ class Registry(Mapping[str, Tool]):
         """Without the tools that cannot answer, since no backend that could is in force."""
         return Registry(t for t in self.values() if not t.sees.nothing)
 
+    def for_inputs(self, video: bool) -> Registry:
+        """The tools for programs about a video, or for those about images, which have no use for tools of videos."""
+        return self if video else Registry(t for t in self.values() if not t.about_video)
+
     @property
     def called(self) -> dict[str, Tool]:
         """The tools that are called out of the sandbox."""
@@ -95,6 +105,8 @@ class Registry(Mapping[str, Tool]):
         """Every tool that can answer as a Python stub: what a planner is shown."""
         stubs = []
         for each in self.offered.values():
+            if each.name in METHOD_TOOLS:  # the value has them as methods
+                continue
             lines = each.description.strip().splitlines()
             if len(lines) == 1:
                 body = f'    """{lines[0]}"""'

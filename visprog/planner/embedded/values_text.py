@@ -10,13 +10,23 @@ from functools import cache
 
 
 @cache
-def describe_values() -> str:
-    """Each kind of value as a Python stub, with the attributes and methods that programs may use."""
+def describe_values(video: bool = False) -> str:
+    """Each kind of value as a Python stub, with the attributes and methods that programs may use.
+
+    Args:
+        video: Whether they are about a video; else what only videos have is left out.
+    """
     from visprog import values
     from visprog.values.codec import handles
     from visprog.values.library import ATTRIBUTES
 
     kinds = {**ATTRIBUTES, **dict(handles())}
+    if not video:
+        kinds = {
+            kind: tuple(name for name in names if (kind, name) != (values.Image, "time"))
+            for kind, names in kinds.items()
+            if kind not in (values.Video, values.Track, values.Span)
+        }
     located = [name for name in ATTRIBUTES[values.Region] if hasattr(values.Located, name)]
     stubs = [_stub(values.Located, "", located)]
     for kind, names in kinds.items():
