@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from visprog.errors import ToolError
 from visprog.registry import caution, tool
-from visprog.values import Region, Span, Track
+from visprog.values import Box, Region, Span, Track
 from visprog.values.image import Image
 from visprog.values.track import smoothed, spans_where
 from visprog.values.video import Video
@@ -55,10 +55,12 @@ def video_second_half(video: Video) -> Video:
     return video.second_half()
 
 
-@tool(limits="a colour in the phrase is judged frame by frame: track the noun, and look at best_view for its colour")
+@tool(
+    limits="a colour in the phrase is judged frame by frame: track the noun, and look at best_view for its colour"
+)
 def track(video: Video, what: str) -> list[Track]:
-    """All objects in a video that a noun phrase names, such as "car", each followed over time as one object, in the order
-    in which they appear."""
+    """All objects in a video that a noun phrase names, such as "car", each followed over time as one object, in the
+    order in which they appear."""
     found = follow(video, lambda frames: detect.batch([{"image": frame, "what": what} for frame in frames]))
     looked = f"{found.frames:,} frames were looked at for '{what}', one every {found.step:.2g} s"
     if found.detected < found.frames:
@@ -110,18 +112,10 @@ def best_view(video: Video, track: Track) -> Region:
 
 def _view(video: Video, track: Track) -> Region:
     """The largest place of a track that does not touch the edge of the image, if there is one."""
-
-    def rank(place: tuple[float, Region]) -> tuple[bool, float]:
-        box = place[1].box
-        inside = box.left > 2 and box.top > 2 and box.right < video.width - 2 and box.bottom < video.height - 2
-        return inside, box.clip(frame).area
-
-    from visprog.values import Box
-
     frame = Box(0, 0, video.width, video.height)
-    places = [(time, Region(box)) for time, box in track.places if box.clip(frame).area > 0]
+    inner = frame.expand(-2)
+    places = [(time, box.clip(frame)) for time, box in track.places if box.clip(frame).area > 0]
     if not places:
         raise ToolError("the track lies outside of the video: take one that was found in it")
-    time, seen = max(places, key=rank)
-    image = video.at(time)
-    return image.region(seen.box, track.label, track.score)
+    time, box = max(places, key=lambda place: (place[1].inside(inner), place[1].area))
+    return video.at(time).region(box, track.label, track.score)

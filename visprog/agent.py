@@ -287,9 +287,7 @@ class Agent:
         if on not in ("threads", "ray"):
             raise ConfigError(f"on must be 'threads' or 'ray', not {on!r}")
         listed = sources(images)
-        job = _MapJob(
-            self, question, answer_type(returns), program, plan_each, on_event, listed.are_videos
-        )
+        job = _MapJob(self, question, answer_type(returns), program, plan_each, on_event, listed.are_videos)
         if on == "ray":
             results = job.on_ray(listed, jobs, ordered)
         else:
@@ -525,9 +523,7 @@ class _MapJob:
 
     def loop(self, emit: Emitter | None) -> RepairLoop:
         """Planning for all images; a program that is given is not mended."""
-        loop = self.agent._repair_loop(
-            self.agent._request(self.question, 1, self.returns, self.video), emit
-        )
+        loop = self.agent._repair_loop(self.agent._request(self.question, 1, self.returns, self.video), emit)
         return loop if self.program is None else replace(loop, rounds=0)
 
     def plan(self, loop: RepairLoop) -> Plan:

@@ -204,7 +204,9 @@ def open_images(given: Iterable[Any], config: Config) -> tuple[Given, ...]:
         )
     videos = [each for each in several if is_video(each)]
     if videos and len(several) > 1:
-        raise ImageError("a question is about one video, or about images: use map for one video after another")
+        raise ImageError(
+            "a question is about one video, or about images: use map for one video after another"
+        )
     return tuple(open_given(each, config) for each in several)
 
 

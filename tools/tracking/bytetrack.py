@@ -1,10 +1,10 @@
 """ByteTrack: boxes of single frames joined to tracks, each the same object over time.
 
-Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box" (ECCV 2022, arXiv:2110.06864). Tracks
-are predicted by a Kalman filter of constant velocity (Wojke et al., "Simple Online and Realtime Tracking", 2017), and
-matched by overlap in two stages: with the sure detections first, and what is left of them with the doubtful ones. Two
-further stages are for weak detectors: a track that is still unmatched takes a moving region of the image, and one
-without that stays where the image still looks as it did there.
+Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box" (ECCV 2022, arXiv:2110.06864).
+Tracks are predicted by a Kalman filter of constant velocity (Wojke et al., "Simple Online and Realtime Tracking",
+2017), and matched by overlap in two stages: with the sure detections first, and what is left of them with the doubtful
+ones. Two further stages are for weak detectors: a track that is still unmatched takes a moving region of the image, and
+one without that stays where the image still looks as it did there.
 """
 
 from __future__ import annotations
@@ -82,22 +82,26 @@ class BoxTrack:
         since = self.times[-1] - REST_SECONDS
         if self.times[0] > since:
             return False
-        recent = [box for time, box in zip(self.times[:-30:-1], self.boxes[:-30:-1], strict=True) if time >= since]
+        recent = [
+            box for time, box in zip(self.times[:-30:-1], self.boxes[:-30:-1], strict=True) if time >= since
+        ]
         return bool(np.abs(np.array(recent) - last).max() < 0.15 * _sides(last).max())
 
 
 class Motion:
     """Kalman filter of a box: its centre, width and height, and their velocities.
 
-    The noise is in proportion to the sides, with the weights of the paper's code. The width takes the place of the aspect
-    ratio, which changes by leaps where an object enters the image (Aharon et al., "BoT-SORT", arXiv:2206.14651).
+    The noise is in proportion to the sides, with the weights of the paper's code. The width takes the place of the
+    aspect ratio, which leaps where an object enters the image (Aharon et al., "BoT-SORT", arXiv:2206.14651).
     """
 
     POSITION, VELOCITY = 1 / 20, 1 / 160
 
     def __init__(self, box: Array) -> None:
         self.mean = np.concatenate([_measured(box), np.zeros(4)])
-        self.covariance = np.diag(np.square(np.concatenate([2 * self.POSITION * self._scale, 10 * self.VELOCITY * self._scale])))
+        self.covariance = np.diag(
+            np.square(np.concatenate([2 * self.POSITION * self._scale, 10 * self.VELOCITY * self._scale]))
+        )
 
     @property
     def _scale(self) -> Array:
@@ -108,7 +112,8 @@ class Motion:
     def box(self) -> Array:
         """The box (4,) that is expected."""
         middle, half = self.mean[:2], np.maximum(self.mean[2:4], 1.0) / 2
-        return np.concatenate([middle - half, middle + half])
+        box: Array = np.concatenate([middle - half, middle + half])
+        return box
 
     def predict(self, steps: float = 1.0) -> None:
         """Go on by so many steps between frames."""
@@ -167,11 +172,14 @@ class ByteTracker:
         left, _ = self._match(left, boxes, np.flatnonzero(~sure), self.rules.doubtful_overlap, time, scores)
         regions = np.zeros((0, 4)) if moving is None else np.asarray(moving, np.float64).reshape(-1, 4)
         regions = regions[_free(regions, boxes)]
-        left, rest = self._match(left, regions, np.arange(len(regions)), self.rules.doubtful_overlap, time, None)
-        for track in left if self.look is not None else ():
-            found = None if track.place is None else self.look(track, track.place)
-            if found is not None:
-                track.take(time, found, 0.0)
+        left, rest = self._match(
+            left, regions, np.arange(len(regions)), self.rules.doubtful_overlap, time, None
+        )
+        for track in left:
+            if self.look is not None and track.place is not None:
+                found = self.look(track, track.place)
+                if found is not None:
+                    track.take(time, found, 0.0)
         seen = [track for track in self._open if track.times[-1] == time]
         fresh = [(boxes[i], float(scores[i])) for i in unmatched] + [(regions[i], 0.0) for i in rest]
         for box, score in fresh:
@@ -226,7 +234,8 @@ def iou(a: Array, b: Array) -> Array:
     """Intersection over union (N, M) of boxes (N, 4) and (M, 4)."""
     shared = _intersection(a, b)
     areas = _sides(a).prod(-1)[:, None] + _sides(b).prod(-1)[None]
-    return shared / np.maximum(areas - shared, 1e-9)
+    found: Array = shared / np.maximum(areas - shared, 1e-9)
+    return found
 
 
 def assign(cost: Array) -> list[tuple[int, int]]:
@@ -266,7 +275,7 @@ def _augmented(cost: Array) -> list[tuple[int, int]]:
                 break
             row = int(row_of[column])
         u[start] += least
-        for column in np.flatnonzero(done):
+        for column in np.flatnonzero(done).tolist():
             if row_of[column] >= 0:
                 u[row_of[column]] += least - shortest[column]
             v[column] -= least - shortest[column]

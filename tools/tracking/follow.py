@@ -98,9 +98,7 @@ def _looked_at(
         while (chunk := coming.result()) is not None:
             coming = decoding.submit(next, chunks, None)
             numbers = [i for i in range(len(chunk)) if (first + i) % stride == 0]
-            work = detecting.submit(
-                contextvars.copy_context().run, detect, [chunk[i] for i in numbers]
-            )
+            work = detecting.submit(contextvars.copy_context().run, detect, [chunk[i] for i in numbers])
             first += len(chunk)
             if pending is not None:
                 yield _joined(*pending)

@@ -14,7 +14,7 @@ SIDE = 320
 MIN_AREA = 0.002
 """Least area of a moving region as a share of the frame."""
 MIN_MOVED = 0.05
-"""Least share of a region that has changed since the frame before; what is left where an object was taken away has not."""
+"""Least share of a region that has changed since the frame before: where an object was taken away, none has."""
 NOISE = 20.0
 """Difference of levels up to which pixels are the same."""
 FAST, SLOW = 0.05, 0.002
@@ -38,7 +38,9 @@ class MovingRegions:
         height, width = pixels.shape[:2]
         scale = min(1.0, SIDE / max(height, width))
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        frame = cv2.GaussianBlur(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), (3, 3), 0).astype(np.float32)
+        frame = cv2.GaussianBlur(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), (3, 3), 0).astype(
+            np.float32
+        )
         if self._background is None or self._before is None:
             self._background = self._before = frame
             return np.zeros((0, 4))
@@ -56,7 +58,8 @@ class MovingRegions:
         moved = np.bincount(labels[changed], minlength=number) / np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
         keep = (stats[:, cv2.CC_STAT_AREA] >= MIN_AREA * mask.size) & (moved >= MIN_MOVED)
         left, top, w, h, _ = stats[1:][keep[1:]].T
-        return np.stack([left, top, left + w, top + h], 1).astype(np.float64) / scale
+        boxes: Array = np.stack([left, top, left + w, top + h], 1) / scale
+        return boxes
 
 
 def _differs(a: Array, b: Array) -> NDArray[np.bool_]:

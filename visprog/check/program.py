@@ -16,8 +16,8 @@ from ..registry.types import Type
 from ..values import Region
 from ..values.codec import handles
 from ..values.image import Image
-from ..values.video import Video
 from ..values.library import LIBRARY
+from ..values.video import Video
 from . import aliases, hints
 from .diagnostics import Diagnostic, name_position
 from .inference.context import Context, FunctionFrame

@@ -102,7 +102,10 @@ def _why_left_out(entry: os.DirEntry[str]) -> str | None:
     if _is_folder(entry):
         return "linked folder"
     ending = os.path.splitext(entry.name)[1].lower()
-    if ending in (*IMAGE_ENDINGS, *VIDEO_ENDINGS):  # be it whatever it may: opening it gives an image, or says why not
+    if ending in (
+        *IMAGE_ENDINGS,
+        *VIDEO_ENDINGS,
+    ):  # be it whatever it may: opening it gives an image, or says why not
         return None
     try:
         with open_regular(entry.path, "rb") as file:

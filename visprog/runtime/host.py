@@ -39,8 +39,8 @@ from ..registry.loader import PlainFunction
 from ..registry.sees import NOT_SAID, Sees
 from ..registry.types import Unfit, coerce, render
 from ..values.codec import fingerprint
-from ..values.video import Video
 from ..values.elsewhere import decode_videos_with, decode_with
+from ..values.video import Video
 from .argument_limits import check_arguments
 from .batcher import Batcher, OutOfTime, Traffic
 from .cache import MISSING, Cache, holds_picture
@@ -48,8 +48,8 @@ from .call import Call
 from .events import CallEnded, CallStarted, Emitter
 from .new_pixels import NewPixels
 from .processes.decoder import DECODERS
-from .processes.video_decoder import VIDEO_DECODERS
 from .processes.pool import PROCESSES, InProcess, ToolProcesses
+from .processes.video_decoder import VIDEO_DECODERS
 from .summary import summary
 
 if TYPE_CHECKING:
@@ -367,7 +367,9 @@ class Run:
             self.frames += len(calls)
         if self.frames > most:
             raise RunEnded(
-                BudgetExceeded(f"the tools looked at more than {most:,} frames; raise 'frames' under [limits]")
+                BudgetExceeded(
+                    f"the tools looked at more than {most:,} frames; raise 'frames' under [limits]"
+                )
             )
         if self.left < 0:
             raise self._out_of_time(f"before {tool.name}")

@@ -47,7 +47,7 @@ from .mask import Mask
 from .png import from_png, to_png
 from .region import Region
 from .track import Span, Track
-from .video import Video
+from .video import Video, read_video
 
 # -- from values to JSON, and back -------------------------------------------------------------------
 
@@ -325,7 +325,7 @@ class Kind:
     fake: Callable[[FakeObject], Any]
     words: Callable[[Data], str] | None = None
     show: Callable[[Any], str] | None = None
-    drawing: Callable[[Data], DrawnValue] | None = None
+    drawing: Callable[[Data], DrawnValue | None] | None = None
     opened: tuple[str, ...] = ()
     is_shape: bool = False
     writer: Callable[[Any, Writer], Data] | None = None
@@ -453,10 +453,6 @@ def _made_video(world: FakeObject) -> Video:
     return Video.open([world.blank() for _ in range(8)], fps=1.0)
 
 
-def _no_video(data: Data, reader: Reader) -> Any:
-    return f"the video {data['name']}"
-
-
 _DIGEST = Field(_ref("digest"))
 
 SECONDS = Field({"type": "number", "minimum": 0, "description": "Seconds from the start of the video."})
@@ -574,7 +570,16 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             Video,
-            {"name": TEXT, "start": SECONDS, "end": SECONDS, "width": COUNT, "height": COUNT, "digest": _DIGEST},
+            {
+                "name": TEXT,
+                "start": SECONDS,
+                "end": SECONDS,
+                "seconds": Field({**POSITIVE.schema, "description": "Length of the whole video."}),
+                "fps": POSITIVE,
+                "width": COUNT,
+                "height": COUNT,
+                "digest": _DIGEST,
+            },
             fake=_made_video,
             words=video_words,
             show=lambda video: f"a video of {video.duration:.1f} s",
@@ -582,7 +587,7 @@ KINDS: dict[str, Kind] = {
                 "duration", "start", "end", "fps", "width", "height", "name",
                 *(Method(name, f"video_{name}") for name in VIDEO_METHODS),
             ),
-            reader=_no_video,
+            reader=lambda data, _: read_video(data),
             key=lambda video: ("Video", video.digest, video.start, video.end, video.name),
         ),
         Kind(Span, {"start": SECONDS, "end": SECONDS}, fake=_made_span, words=span_words,

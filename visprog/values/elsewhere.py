@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import weakref
@@ -63,7 +64,5 @@ def video_decoder() -> VideoDecoder | None:
 
 
 def _close(descriptor: int) -> None:
-    try:
+    with contextlib.suppress(OSError):  # closed by its owner
         os.close(descriptor)
-    except OSError:  # closed by its owner
-        pass

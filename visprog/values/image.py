@@ -69,7 +69,7 @@ class Image:
     name: str = ""
     parent: Image | None = field(default=None, repr=False)
     origin: Point = field(default=Point(0, 0))
-    time: float = 0.0
+    time: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
@@ -268,7 +268,8 @@ class Image:
         local = self.to_local(inner)
         rows, columns = slice(int(local.top), int(local.bottom)), slice(int(local.left), int(local.right))
         alpha = None if self.alpha is None else self.alpha[rows, columns]
-        return Image(self.pixels[rows, columns], alpha, self.name, self, Point(inner.left, inner.top), self.time)
+        corner = Point(inner.left, inner.top)
+        return Image(self.pixels[rows, columns], alpha, self.name, self, corner, time=self.time)
 
     def region(self, box: Any = None, label: str = "", score: float = 1.0, *, mask: Any = None) -> Region:
         """What a model found in this image, from its own numbers, as a region in the frame of the root.

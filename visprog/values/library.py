@@ -30,8 +30,9 @@ ATTRIBUTES: Mapping[Any, tuple[str, ...]] = {
     Region: (*_LOCATED, "label", "score", "image", "mask"),
     Span: ("start", "end", "duration", "contains", "overlaps"),
     Track: (
-        "label", "score", "first_seen", "last_seen", "duration", "spans", "start", "end", "direction", "seen", "at",
-    ),  # fmt: skip
+        *("label", "score", "first_seen", "last_seen", "duration", "spans"),
+        *("start", "end", "direction", "seen", "at"),
+    ),
 }
 """Class → the attributes that programs may read and call. Those of values outside the sandbox are in `codec`."""
 

@@ -45,7 +45,9 @@ class Span:
 
     def overlaps(self, other: Span | Track) -> bool:
         """Whether a span, or the time of a track, shares a moment with it."""
-        first, last = (other.first_seen, other.last_seen) if isinstance(other, Track) else (other.start, other.end)
+        first, last = (
+            (other.first_seen, other.last_seen) if isinstance(other, Track) else (other.start, other.end)
+        )
         return self.start <= last and first <= self.end
 
 
@@ -135,8 +137,8 @@ class Track:
 
 
 def crossings(tracks: Sequence[Track], line: Line) -> list[Track]:
-    """The tracks whose centre crosses a line, in the order of time; one that crosses twice comes twice. A line from a to
-    b is Line((Point(ax, ay), Point(bx, by)))."""
+    """The tracks whose centre crosses a line, in the order of time; one that crosses twice comes twice. A line from a
+    to b is Line((Point(ax, ay), Point(bx, by)))."""
     found: list[tuple[float, Track]] = []
     for track in tracks:
         for (t0, a), (t1, b) in pairwise(track.places):
@@ -201,7 +203,7 @@ def _holds(box: Box, point: Point) -> bool:
 
 
 def _cross(p: Point, q: Point, a: Point, b: Point) -> bool:
-    """Whether the way from a to b crosses the line from p to q. Each end belongs to one side, so no crossing counts twice."""
+    """Whether the way from a to b crosses the line from p to q. An end belongs to one side: none counts twice."""
 
     def is_left(u: Point, v: Point, of: Point) -> bool:
         return (v.x - u.x) * (of.y - u.y) - (v.y - u.y) * (of.x - u.x) > 0

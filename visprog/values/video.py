@@ -9,7 +9,7 @@ import re
 import tempfile
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -104,8 +104,8 @@ class Video:
             )
         if made.seconds > limits().video_seconds:
             raise ImageError(
-                f"{made.name} lasts {made.seconds:,.0f} s, and a video {limits().video_seconds:,} s at most: cut it, or "
-                "raise 'video_seconds' under [limits]"
+                f"{made.name} lasts {made.seconds:,.0f} s, and a video {limits().video_seconds:,} s at most: cut "
+                "it, or raise 'video_seconds' under [limits]"
             )
         return cls(made, 0.0, made.seconds)
 
@@ -132,6 +132,11 @@ class Video:
         return self.source.fps
 
     @property
+    def seconds(self) -> float:
+        """Length of the whole video, in seconds."""
+        return self.source.seconds
+
+    @property
     def name(self) -> str:
         """Where it came from, such as a file name."""
         return self.source.name
@@ -148,8 +153,9 @@ class Video:
         room = limits().new_pixels // max(1, self.width * self.height)
         if number > room:
             raise ImageError(
-                f"{number:,} frames of {self.width} x {self.height} pixels are too many to be held at once: take one every "
-                f"{self.duration / max(1, room - 1):.1f} s, a part with between, or raise 'new_pixels' under [limits]"
+                f"{number:,} frames of {self.width} x {self.height} pixels are too many to be held at once: take "
+                f"one every {self.duration / max(1, room - 1):.1f} s, a part with between, or raise 'new_pixels' "
+                "under [limits]"
             )
         return [frame for chunk in self.chunks(every) for frame in chunk]
 
@@ -244,7 +250,8 @@ class _VideoFile:
         size = os.fstat(file.descriptor).st_size
         if size > limits().video_bytes:
             raise ImageError(
-                f"{name} is larger than {limits().video_bytes / 2**20:,.0f} MiB: cut it, or raise 'video_bytes' under [limits]"
+                f"{name} is larger than {limits().video_bytes / 2**20:,.0f} MiB: cut it, or raise "
+                "'video_bytes' under [limits]"
             )
         if not size:
             raise ImageError(f"{name} is empty")
@@ -270,8 +277,31 @@ class _VideoFile:
         facts, frames = decode(self._file, self.name, self._max_pixels, after, step, number, end)
         seconds, fps, width, height = facts
         if not 0 <= seconds < 1e7 or not 0 < fps < 1e5:
-            raise ImageError(f"{self.name} is broken: it says that it lasts {seconds} s at {fps} frames per second")
+            raise ImageError(
+                f"{self.name} is broken: it says that it lasts {seconds} s at {fps} frames per second"
+            )
         return float(seconds), float(fps), (int(width), int(height)), frames
+
+
+@dataclass(frozen=True)
+class _Remembered:
+    """A video of which a recording or an answer knows, without its frames."""
+
+    name: str
+    seconds: float
+    fps: float
+    size: tuple[int, int]
+    digest: str
+
+    def read(self, after: float, step: float, number: int, end: float) -> list[Image]:
+        raise ImageError(f"the frames of {self.name} were not kept: open the video again")
+
+
+def read_video(data: Mapping[str, Any]) -> Video:
+    """A video of its JSON form, which has no frames."""
+    size = int(data["width"]), int(data["height"])
+    source = _Remembered(data["name"], data["seconds"], data["fps"], size, data["digest"])
+    return Video(source, data["start"], data["end"])
 
 
 class _FrameList:
@@ -371,7 +401,9 @@ def _downloaded(url: str, allowed: bool) -> OpenFile:
 
 
 def _url_name(url: str) -> str:
-    return printable(urllib.parse.unquote(urllib.parse.urlsplit(url).path.rpartition("/")[2])) or printable(url)
+    return printable(urllib.parse.unquote(urllib.parse.urlsplit(url).path.rpartition("/")[2])) or printable(
+        url
+    )
 
 
 def _frame_files(folder: Path) -> list[Path]:
@@ -387,15 +419,15 @@ def _frame_files(folder: Path) -> list[Path]:
     return sorted(files, key=order)
 
 
-
-
 MAX_KEY_FRAMES = 3
 """Number of frames that stand for a video among the images of an answer."""
 
 
 def key_frames(given: Sequence[Image | Video]) -> tuple[Image, ...]:
     """The images that a question is about; of a video a few frames, from its start to its end."""
-    return tuple(frame for each in given for frame in ((each,) if isinstance(each, Image) else _of_video(each)))
+    return tuple(
+        frame for each in given for frame in ((each,) if isinstance(each, Image) else _of_video(each))
+    )
 
 
 def _of_video(video: Video) -> list[Image]:

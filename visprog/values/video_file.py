@@ -60,11 +60,12 @@ class VideoReader:
         options = {"format_whitelist": FORMATS, "protocol_whitelist": "pipe"}
         try:
             self._container = av.open(_Positioned(descriptor), options=options)
-            self._stream = next(iter(self._container.streams.video), None)
+            streams = list(self._container.streams.video)
         except self._errors as error:
             raise ImageError(f"{name} cannot be read as a video: {_text(error)}") from None
-        if self._stream is None:
+        if not streams:
             raise ImageError(f"{name} holds no video, only sound or text")
+        self._stream: Any = streams[0]
         self._stream.thread_type = "SLICE"
         self._stream.codec_context.thread_count = 1
         self._start = float((self._stream.start_time or 0) * self._stream.time_base)
@@ -75,7 +76,9 @@ class VideoReader:
         self._rewind(0.0)
         self.facts = self._facts()
 
-    def read(self, after: float, step: float, number: int, end: float) -> list[tuple[float, NDArray[np.uint8]]]:
+    def read(
+        self, after: float, step: float, number: int, end: float
+    ) -> list[tuple[float, NDArray[np.uint8]]]:
         """The frames that are shown at `after`, `after + step`, … before `end`; no frame twice.
 
         Args:
@@ -194,8 +197,8 @@ class VideoReader:
     def _check_size(self, width: int, height: int) -> None:
         if width * height > self.max_pixels or min(width, height) < 1:
             raise ImageError(
-                f"{self.name} has frames of {width} x {height} pixels, more than {self.max_pixels:,}: make them smaller, "
-                "or allow more with max_pixels (--max-pixels)"
+                f"{self.name} has frames of {width} x {height} pixels, more than {self.max_pixels:,}: make them "
+                "smaller, or allow more with max_pixels (--max-pixels)"
             )
 
 

@@ -242,7 +242,9 @@ class ToolProcesses(BackendLoader):
     def plain(self, tool: PlainTool) -> Backend:
         """A plain function that is called in a process, or in this one."""
         local, place = PlainFunction(tool), name_of(tool)
-        if not place or any(mentions(p.type, Video) for p in tool.parameters):  # a video stays where it is open
+        if not place or any(
+            mentions(p.type, Video) for p in tool.parameters
+        ):  # a video stays where it is open
             return local
         own = place.startswith(OWN)
         name = NATIVE if own else FUNCTIONS

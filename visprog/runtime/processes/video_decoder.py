@@ -71,7 +71,9 @@ class VideoDecoderProcesses:
     def __init__(self) -> None:
         self.group = ProcessGroup("video decoder", MAX_PROCESSES, MEMORY, Confinement(only=__name__))
         self.pool = ProcessPool()
-        self._decoder = InProcess(self.pool, VideoDecoder(), self.group, Work(0, f"{__name__}:VideoDecoder", "", ()))
+        self._decoder = InProcess(
+            self.pool, VideoDecoder(), self.group, Work(0, f"{__name__}:VideoDecoder", "", ())
+        )
 
     def __call__(
         self, file: OpenFile, name: str, max_pixels: int, after: float, step: float, number: int, end: float
