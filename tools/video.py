@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from statistics import median
 
 from visprog.errors import ToolError
 from visprog.registry import caution, tool
@@ -23,6 +24,9 @@ MAX_COUNTS = 3_000
 """Number of counts over time, at most."""
 STATEMENT_STEP, MAX_STATEMENTS = 0.5, 240
 """Seconds between the frames in which a statement is judged, and their number at most."""
+
+MAX_LARGER = 1.25
+"""Area of a track where it is seen best over its usual area, at most."""
 
 
 @tool(cache=False)
@@ -111,11 +115,14 @@ def best_view(video: Video, track: Track) -> Region:
 
 
 def _view(video: Video, track: Track) -> Region:
-    """The largest place of a track that does not touch the edge of the image, if there is one."""
+    """A track where it is seen whole, if it ever is, and large, but not much larger than usual: there it may be blurred
+    with something else."""
     frame = Box(0, 0, video.width, video.height)
     inner = frame.expand(-2)
     places = [(time, box.clip(frame)) for time, box in track.places if box.clip(frame).area > 0]
     if not places:
         raise ToolError("the track lies outside of the video: take one that was found in it")
-    time, box = max(places, key=lambda place: (place[1].inside(inner), place[1].area))
+    whole = [place for place in places if place[1].inside(inner)] or places
+    usual = median(box.area for _, box in whole)
+    time, box = max((p for p in whole if p[1].area <= MAX_LARGER * usual), key=lambda place: place[1].area)
     return video.at(time).region(box, track.label, track.score)

@@ -46,8 +46,8 @@ from .runtime.processes.decoder import DECODERS
 from .runtime.steps import Step
 from .runtime.summary import summary
 from .values.codec import handles
-from .values.image import Image, ImageLike
-from .values.video import Video, is_video, key_frames
+from .values.image import Image
+from .values.video import InputLike, Video, is_video, key_frames
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -153,7 +153,7 @@ class Agent:
     def ask(
         self,
         question: str,
-        *images: ImageLike | Iterable[ImageLike],
+        *images: InputLike | Iterable[InputLike],
         returns: AnswerType | None = None,
         on_event: Listener | None = None,
     ) -> Answer:
@@ -208,7 +208,7 @@ class Agent:
     def run(
         self,
         program: str | os.PathLike[str] | Plan,
-        *images: ImageLike | Iterable[ImageLike],
+        *images: InputLike | Iterable[InputLike],
         returns: AnswerType | None = None,
         on_event: Listener | None = None,
     ) -> Answer:
@@ -237,7 +237,7 @@ class Agent:
     def map(
         self,
         question: str,
-        images: Iterable[ImageLike | ImageSource] | str | os.PathLike[str],
+        images: Iterable[InputLike | ImageSource] | str | os.PathLike[str],
         *,
         program: str | os.PathLike[str] | None = None,
         plan_each: bool = False,
@@ -297,7 +297,7 @@ class Agent:
     async def aask(
         self,
         question: str,
-        *images: ImageLike | Iterable[ImageLike],
+        *images: InputLike | Iterable[InputLike],
         returns: AnswerType | None = None,
         on_event: Listener | None = None,
     ) -> Answer:
@@ -313,7 +313,7 @@ class Agent:
     async def arun(
         self,
         program: str | os.PathLike[str] | Plan,
-        *images: ImageLike | Iterable[ImageLike],
+        *images: InputLike | Iterable[InputLike],
         returns: AnswerType | None = None,
         on_event: Listener | None = None,
     ) -> Answer:
@@ -561,7 +561,7 @@ class _Answerer:
         """The program for all images; empty if each has its own."""
         return "" if self.plan is None else self.plan.program
 
-    def __call__(self, given: ImageLike) -> Answer:
+    def __call__(self, given: InputLike) -> Answer:
         """The answer for an image, of which nothing stays in memory. Raises `ImageError` if it cannot be read."""
         started = time.perf_counter()
         image = open_given(given, self.agent.config)
@@ -590,7 +590,7 @@ def _remote_answerer(config: Config, question: str, returns: Type, plan: Plan, j
 
 def ask(
     question: str,
-    *images: ImageLike | Iterable[ImageLike],
+    *images: InputLike | Iterable[InputLike],
     returns: AnswerType | None = None,
     on_event: Listener | None = None,
     **settings: Any,

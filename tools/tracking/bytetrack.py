@@ -106,7 +106,8 @@ class Motion:
     @property
     def _scale(self) -> Array:
         """Width and height, by which the noise of centre and sides goes."""
-        return np.maximum(np.tile(self.mean[2:4], 2), 1.0)
+        scale: Array = np.maximum(np.tile(self.mean[2:4], 2), 1.0)
+        return scale
 
     @property
     def box(self) -> Array:

@@ -31,7 +31,6 @@ from .evidence import (
     draw_point,
     draw_polygon,
     draw_region,
-    draw_track,
     image_words,
     line_words,
     place,
@@ -325,7 +324,7 @@ class Kind:
     fake: Callable[[FakeObject], Any]
     words: Callable[[Data], str] | None = None
     show: Callable[[Any], str] | None = None
-    drawing: Callable[[Data], DrawnValue | None] | None = None
+    drawing: Callable[[Data], DrawnValue] | None = None
     opened: tuple[str, ...] = ()
     is_shape: bool = False
     writer: Callable[[Any, Writer], Data] | None = None
@@ -598,7 +597,6 @@ KINDS: dict[str, Kind] = {
             fake=_made_track,
             words=track_words,
             show=lambda track: f"{track.label} from {track.first_seen:.1f} s to {track.last_seen:.1f} s",
-            drawing=draw_track,
         ),
         Kind(Located, {}, fake=lambda world: world.box),  # anything that has a place
     )

@@ -101,18 +101,12 @@ def line_words(data: Data) -> str:
     return f"{_color(data)}{data['type'].lower()} {corners}"
 
 
-def draw_track(data: Data) -> DrawnValue | None:
-    """A track where it is seen best, on that frame; None if the frame was not kept."""
-    view = data.get("view")
-    return draw_region(view) if view else None
-
-
-def seconds(value: Any) -> str:
+def _seconds(value: Any) -> str:
     return f"{float(value):.1f} s"
 
 
 def span_words(data: Data) -> str:
-    return f"{seconds(data['start'])} to {seconds(data['end'])}"
+    return f"{_seconds(data['start'])} to {_seconds(data['end'])}"
 
 
 def track_words(data: Data) -> str:
@@ -121,4 +115,4 @@ def track_words(data: Data) -> str:
 
 
 def video_words(data: Data) -> str:
-    return f"video {data['name']}, {seconds(data['start'])} to {seconds(data['end'])}"
+    return f"video {data['name']}, {_seconds(data['start'])} to {_seconds(data['end'])}"

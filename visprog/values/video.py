@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from ..files.limits import limits
 from ..files.reading import printable
 from ..files.writing import open_regular
 from .elsewhere import OpenFile, video_decoder
-from .image import MAX_PIXELS, Image
+from .image import MAX_PIXELS, Image, ImageLike
 
 CHUNK_PIXELS = 16_000_000
 """Number of pixels of the frames that are decoded at once."""
@@ -211,6 +211,10 @@ class Video:
 
     def _repr_png_(self) -> bytes | None:
         return self.at(self.start)._repr_png_()
+
+
+InputLike: TypeAlias = "ImageLike | Video"
+"""What a question can be about: whatever `Image.open` reads, a video, or the path of one."""
 
 
 def is_video(source: Any) -> bool:
