@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,12 +49,28 @@ def test_every_tool_and_value_is_in_the_prompt(
 def test_the_values_in_the_prompt_are_those_open_to_programs(
     scripted: type, plan_request: Callable[..., PlanRequest]
 ) -> None:
-    prompt = text_of(LLMPlanner(scripted()), plan_request())
+    prompt = text_of(LLMPlanner(scripted()), replace(plan_request(), video=True))
     for kind in KINDS.values():
         assert f"class {kind.name}" in prompt
         for name in kind.attributes:
             assert f"    {name}: " in prompt or f"    def {name}(self" in prompt
     assert "digest" not in prompt
+
+
+def test_what_only_videos_have_is_shown_for_videos_alone(scripted: type) -> None:
+    request = PlanRequest("How many cars pass before the bus comes?")
+    prompts = [text_of(LLMPlanner(scripted()), replace(request, video=video)) for video in (False, True)]
+    for words in (
+        "class Video",
+        "class Track",
+        "def track(",
+        "def crossings(tracks",
+        "# Videos",
+        "def answer(video):",
+    ):
+        assert words not in prompts[0] and words in prompts[1]
+    assert "    time: " not in prompts[0] and "def video_at(" not in prompts[1]
+    assert "Given: a video." in prompts[1]
 
 
 def test_the_question_comes_last_with_how_the_program_gets_its_images(

@@ -31,6 +31,12 @@ MIN_HITS = 2
 """Number of frames in which an object must be detected."""
 MIN_SHARE = 0.04
 """Share of the frames with detection in which it is in view, and must be detected."""
+LOOK_SECONDS, MAX_LOOKS = 0.3, 10
+"""Time between two closer looks at something that moves and is not detected, and their number at most."""
+LOOK_MARGIN = 0.3
+"""Margin around it, as a share of its longer side."""
+MIN_SEEN = 0.3
+"""Share of the closer looks at something in which it must be detected."""
 MAX_GAP = 1.0
 """Seconds for which an object may be unseen and is taken to be in view."""
 MAX_PLACES = 2_000
@@ -65,6 +71,7 @@ def follow(video: Video, detect: Detect) -> Followed:
     moving, looks = MovingRegions(), Looks()
     tracker = ByteTracker(look=lambda track, box: looks.find(id(track), box))
     labels: dict[int, str] = {}
+    closer = CloserLooks(detect)
     frames = detected = 0
     for chunk, found in _looked_at(video.chunks(step), stride, detect):
         for frame, regions in zip(chunk, found, strict=True):
@@ -78,11 +85,75 @@ def follow(video: Video, detect: Detect) -> Followed:
                     labels.setdefault(id(track), (regions or [])[_nearest(boxes, track.boxes[-1])].label)
                     if track.place is track.boxes[-1]:
                         looks.learn(id(track), track.boxes[-1], track.scores[-1])
+                else:
+                    closer.want(track, frame)
+        for track, label in closer.take():
+            labels.setdefault(id(track), label)
     few = 1 if detected < 2 * MIN_HITS else MIN_HITS
-    kept = [t for t in tracker.tracks if t.hits >= max(few, MIN_SHARE * len(t.times) / stride)]
+    kept = [
+        t
+        for t in tracker.tracks
+        if t.hits >= max(few, MIN_SHARE * len(t.times) / stride, MIN_SEEN * closer.number(t))
+    ]
     most = min(60, max(4, MAX_PLACES // max(1, len(kept))))
     made = [_track(track, labels[id(track)], most, step) for track in kept]
     return Followed(sorted(made, key=lambda t: t.first_seen), frames, detected, step)
+
+
+class CloserLooks:
+    """Detection in the enlarged surroundings of what moves: a small object in a large frame is often missed there.
+
+    Args:
+        detect: Finds the objects in several images.
+    """
+
+    def __init__(self, detect: Detect) -> None:
+        self._detect = detect
+        self._last: dict[int, tuple[int, float]] = {}
+        self._wanted: list[tuple[BoxTrack, int, Image]] = []
+
+    def number(self, track: BoxTrack) -> int:
+        """Number of closer looks at a track."""
+        return self._last.get(id(track), (0, 0.0))[0]
+
+    def want(self, track: BoxTrack, frame: Image) -> None:
+        """Look closer at a track in a frame, unless it is known well enough, or was looked at just now."""
+        number, last = self._last.get(id(track), (0, -1.0))
+        enough = track.hits >= MIN_HITS or number >= MAX_LOOKS or len(track.times) < 2
+        if enough or frame.time - last < LOOK_SECONDS:
+            return
+        box = Box(*(float(v) for v in track.boxes[-1]))
+        around = box.expand(LOOK_MARGIN * max(box.width, box.height)).clip(frame.box)
+        if min(around.width, around.height) < 8 or around.area > 0.7 * frame.box.area:
+            return
+        self._last[id(track)] = number + 1, frame.time
+        self._wanted.append((track, len(track.times) - 1, frame.crop(around)))
+
+    def take(self) -> list[tuple[BoxTrack, str]]:
+        """Make the looks that are wanted; the tracks that were detected so, and their labels.
+
+        Raises:
+            Exception: The error of a detection.
+        """
+        wanted, self._wanted = self._wanted, []
+        seen: list[tuple[BoxTrack, str]] = []
+        results = self._detect([crop for _, _, crop in wanted]) if wanted else []
+        for (track, number, _), regions in zip(wanted, results, strict=True):
+            if isinstance(regions, Exception):
+                raise regions
+            place = Box(*(float(v) for v in track.boxes[number]))
+            fitting = [r for r in regions if _is_of(r.box, place)]
+            if fitting:
+                best = max(fitting, key=lambda region: region.score)
+                track.scores[number] = best.score
+                seen.append((track, best.label))
+        return seen
+
+
+def _is_of(box: Box, place: Box) -> bool:
+    """Whether a box is most of the place of something that moves, or lies in it for the most part."""
+    shared = box.intersection(place)
+    return shared is not None and shared.area >= 0.5 * min(box.area, place.area) and box.iou(place) >= 0.2
 
 
 def _looked_at(
