@@ -1,4 +1,4 @@
-"""Questions about clips with the truth, and a long clip: speed and memory. Reads the clips of the folder of shared data.
+"""Questions about clips with the truth, and a long clip: speed and memory. Reads the clips of the shared data.
 
 python benchmarks/video.py --data ../shared              # all questions of videos/questions.jsonl
 python benchmarks/video.py --data ../shared --minutes 10 # a clip of ten minutes, made of one that is repeated

@@ -7,7 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -180,7 +180,8 @@ class Sources:
 def sources(
     images: Iterable[Any] | str | os.PathLike[str], wanted: Callable[[ImageSource], bool] | None = None
 ) -> Sources:
-    """The images of a folder and the folders in it, by name; or of whatever yields what `Image.open` reads.
+    """The images of a folder and the folders in it, by name, or its videos if it has no images; or of whatever yields
+    what `Image.open` reads.
 
     Raises:
         VisprogError: there is no such folder, or `images` is neither.
@@ -190,10 +191,19 @@ def sources(
         if not folder.is_dir():
             hint = "; one image is asked about with ask" if folder.is_file() else ""
             raise VisprogError(f"there is no folder {folder}{hint}")
-        return Sources(ImageFolder(folder), wanted)
+        return Sources(_images_or_videos(folder), wanted)
     if isinstance(images, bytes | bytearray | Image) or not isinstance(images, Iterable) or _is_one(images):
         raise VisprogError(f"give a folder or several images, not one {type(images).__name__}")
     return images if isinstance(images, Sources) and wanted is None else Sources(images, wanted)
+
+
+def _images_or_videos(folder: Path) -> ImageFolder:
+    """The images of a folder; its videos, if it has no images but videos."""
+    images, videos = ImageFolder(folder), ImageFolder(folder, videos=True)
+    with suppress(VisprogError):  # of a folder that cannot be read: that is said when it is asked about
+        if next(iter(images), None) is None and next(iter(videos), None) is not None:
+            return videos
+    return images
 
 
 def map_on_threads(

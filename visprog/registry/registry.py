@@ -118,8 +118,8 @@ class Registry(Mapping[str, Tool]):
         return "\n\n".join(stubs)
 
     def openai(self) -> list[dict[str, Any]]:
-        """All called tools as OpenAI tool descriptions."""
-        return [t.openai() for t in self.called.values()]
+        """All called tools as OpenAI tool descriptions; those of videos are for programs alone."""
+        return [t.openai() for t in self.for_inputs(video=False).called.values()]
 
 
 def _twice(present: Tool, item: Tool) -> str:
