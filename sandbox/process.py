@@ -360,6 +360,11 @@ class Standby:
                 return
         worker.kill()
 
+    def start(self) -> None:
+        """Start in the background what is missing of the standby."""
+        self._after_fork()
+        self._keep(self._fill)
+
     def wait(self) -> None:
         """Wait until the standby is full and ready, and nothing is left of the workers before.
 

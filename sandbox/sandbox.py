@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import inspect
 import threading
@@ -12,7 +11,7 @@ import weakref
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .checker import check
 from .execution import Execution, Inputs, Job, Tools, Types
@@ -23,6 +22,9 @@ from .parsing import Diagnostic
 from .process import PipeClosed, Standby, WorkerProcess
 from .protocol import CannotCross, TooLarge
 from .series import Series
+
+if TYPE_CHECKING:
+    import asyncio
 
 ENGINE = f"{__package__}.engine:RestrictedEngine"
 _warned: set[tuple[str, ...]] = set()
@@ -126,6 +128,8 @@ class Sandbox:
         Tools may be coroutine functions, which run on this loop; plain ones run in a thread. Cancelling
         ends the program.
         """
+        import asyncio  # here alone: it is slow to import
+
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Outcome] = loop.create_future()
         stop = _Stop()
@@ -189,6 +193,10 @@ class Sandbox:
             finally:
                 for future in waiting:
                     future.cancel()
+
+    def start(self) -> None:
+        """Start the workers that stand by, and do not wait until they are ready."""
+        self._standby.start()
 
     def warm(self) -> Sandbox:
         """Wait until the workers that stand by are ready, and return this sandbox.
@@ -330,11 +338,13 @@ class _Stop:
 
     def wait(self, coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> Any:
         """The result of a coroutine on its loop; ended with the run."""
+        from asyncio import run_coroutine_threadsafe
+
         with self._lock:
             if self._stopped:
                 coroutine.close()
                 raise CancelledError
-            self._waiting = asyncio.run_coroutine_threadsafe(coroutine, loop)
+            self._waiting = run_coroutine_threadsafe(coroutine, loop)
         return self._waiting.result()
 
     def set(self) -> None:

@@ -515,7 +515,7 @@ def test_a_backend_that_returns_no_list_is_named() -> None:
 
 
 @tool
-def brightness(image: Image) -> float:
+def mean_level(image: Image) -> float:
     """Mean grey level."""
     return image.pixels.mean()  # type: ignore[no-any-return]
 
@@ -528,17 +528,17 @@ def plain(image: Image) -> int:
 @pytest.mark.parametrize(
     "tools",
     [
-        brightness,
-        [brightness],
-        {"b": brightness},
+        mean_level,
+        [mean_level],
+        {"b": mean_level},
         __name__,
-        [f"{__name__}:brightness"],
+        [f"{__name__}:mean_level"],
         sys.modules[__name__],
     ],
 )
 def test_tools_are_given_in_short(tools: Any) -> None:
     with Agent(tools=tools) as agent:
-        assert agent.registry["brightness"] is brightness
+        assert agent.registry["mean_level"] is mean_level
         assert "planner embedded" in repr(agent)
 
 
@@ -630,7 +630,7 @@ def test_where_nothing_was_found_the_answer_says_what_was_looked_for(make: Make)
 
 
 @tool
-def mark(image: Image, regions: list[Region]) -> Image:
+def framed(image: Image, regions: list[Region]) -> Image:
     """Marks regions."""
     return Image(image.pixels)
 
@@ -639,18 +639,18 @@ def mark(image: Image, regions: list[Region]) -> Image:
     ("program", "cautions"),
     [
         (
-            'return mark(image, detect(image, "ghost"))',
-            ["mark was given an empty list of regions: nothing was changed", "detect found no 'ghost'"],
+            'return framed(image, detect(image, "ghost"))',
+            ["framed was given an empty list of regions: nothing was changed", "detect found no 'ghost'"],
         ),
         ('return len(detect(image, "ghost")) / 2', ["detect found no 'ghost'"]),
         ('return len(detect(image, "ghost"))', []),
-        ('return mark(image, detect(image, "dog"))', []),
+        ('return framed(image, detect(image, "dog"))', []),
     ],
 )
 def test_an_answer_says_what_to_know_before_relying_on_it(
     make: Make, program: str, cautions: list[str]
 ) -> None:
-    agent = make(registry=REGISTRY | [mark])
+    agent = make(registry=REGISTRY | [framed])
     answer = agent.run(f"def answer(image):\n    {program}\n", picture())
     assert answer.status == "answered" and list(answer.cautions) == cautions
     assert list(Answer.from_json(answer.to_json()).cautions) == cautions

@@ -303,7 +303,10 @@ def test_commands_read_files_within_the_limits(capsys: pytest.CaptureFixture[str
 
 
 def test_backends_that_a_found_file_may_choose_come_with_the_package_and_need_no_network() -> None:
-    online = {"endpoint", "sentences:Chat", "blip", "diffusers", "grounding_dino", "vlm", "siglip", "owl:Owl"}
+    online = {
+        "endpoint", "sentences:Chat", "blip", "detr", "diffusers", "florence2", "grounding_dino", "sam2", "vlm",
+        "siglip", "owl:Owl",
+    }  # fmt: skip
     names = {n: path for tool in chosen_registry(Config()).values() for n, path in tool.backend_paths.items()}
     for name, path in names.items():
         Path("visprog.toml").write_text(f'[tools]\ndetect = "{name}"\n')

@@ -178,3 +178,9 @@ def test_how_often_a_program_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
         assert agent.ask("How many dogs and two?", picture()).value == 4
         trial = 3
         assert parsed.count(asked) == 1 + trial + 1
+
+
+def test_the_functions_that_a_program_calls() -> None:
+    source = "dogs = detect(image, 'dog')\nresult = len(detect(image, 'cat')) + dogs[0].area()"
+    assert set(Program.parse(source).called) == {"len", "detect"} and len(Program.parse(source).called) == 2
+    assert Program.parse("not python").called == ()

@@ -47,6 +47,7 @@ def match(image: Image | Region, text: str) -> float:
         "clip": "visprog.tools.backends.clip:ClipVerifier",
         "siglip": "visprog.tools.backends.siglip:SiglipVerifier",
         "visualbert": "visprog.tools.backends.visualbert:VisualBertVerifier",
+        "vlm": "visprog.tools.backends.vlm:VlmVerifier",
     },
     default="basic",
 )

@@ -13,6 +13,7 @@ from visprog.registry.sees import Parsed, Sees
 from visprog.values import Located, Region
 from visprog.values.image import Image
 
+from .imaging.annotations import draw_annotations, draw_marks
 from .imaging.blurring import blur_without
 from .imaging.emoji import emoji_name
 from .imaging.hiding import blurred, hide_under_emoji, pixelated
@@ -60,6 +61,20 @@ def color_pop(image: Image, keep: list[Located]) -> Image:
     kept = _kept(image, keep, "color_pop")
     grey = cv2.cvtColor(np.ascontiguousarray(image.pixels), cv2.COLOR_RGB2GRAY)
     return _mixed(image, grey[..., None], kept)
+
+
+@tool
+def remove_background(image: Image, keep: list[Located]) -> Image:
+    """A copy of the image with everything transparent except what is in `keep`; files that hold no transparency, such
+    as JPEG, get white.
+
+    Raises:
+        ToolError: there is nothing to keep.
+    """
+    kept = _kept(image, keep, "remove_background")
+    rgba = np.array(image.to_pil().convert("RGBA"))
+    rgba[..., 3] = (rgba[..., 3] * kept).round()
+    return Image.open(rgba, name=image.name)
 
 
 @tool(
@@ -115,6 +130,29 @@ def tag(image: Image, regions: list[Located], labels: list[str] | None = None) -
     return _made(image, draw_tags(image, regions, texts) if regions else image.pixels)
 
 
+@tool
+def annotate(image: Image, regions: list[Located], labels: list[str] | None = None) -> Image:
+    """A copy of the image with each region's box or outline, its mask tinted, and its label and score; or `labels`, one
+    a region.
+
+    Raises:
+        ToolError: not as many labels as regions.
+    """
+    texts = [_label_and_score(r) for r in regions] if labels is None else labels
+    if len(texts) != len(regions):
+        raise ToolError(f"annotate needs one label a region: it got {len(texts)} labels for {len(regions)}")
+    check_regions(image, regions, "annotate")
+    return _made(image, draw_annotations(image, regions, texts))
+
+
+@tool
+def mark(image: Image, regions: list[Located]) -> Image:
+    """A copy of the image with each region outlined and numbered from 1, to ask about by number: number n stands on
+    `regions[n - 1]`."""
+    check_regions(image, regions, "mark")
+    return _made(image, draw_marks(image, regions))
+
+
 def _kept(image: Image, keep: list[Located], name: str) -> NDArray[np.float32]:
     """The share (H, W), 0 to 1, of each pixel that is kept.
 
@@ -144,6 +182,12 @@ def _mixed(image: Image, back: NDArray[np.uint8], share: NDArray[np.float32]) ->
 def _made(image: Image, pixels: NDArray[np.uint8]) -> Image:
     """A new root image in the place of `image`."""
     return Image(pixels, image.alpha, image.name)
+
+
+def _label_and_score(region: Located) -> str:
+    label = _label(region)
+    sure = not isinstance(region, Region) or region.score >= 1
+    return label if sure else f"{label} {region.score:.2f}".strip()
 
 
 def _label(region: Located) -> str:

@@ -12,6 +12,7 @@ from visprog.values.image import Image
         "grabcut": "visprog.tools.backends.opencv:GrabCut",
         "embedded": "visprog.tools.backends.sam:EmbeddedSegmenter",
         "sam": "visprog.tools.backends.sam:SamSegmenter",
+        "sam2": "visprog.tools.backends.sam2:Sam2Segmenter",
         "segment-anything": "visprog.tools.backends.sam:SegmentAnythingSegmenter",
     },
     default="grabcut",
@@ -26,6 +27,7 @@ def segment(image: Image, region: Region | Point) -> Region:
         "none": "visprog.tools.backends.none:NothingSegmented",
         "embedded": "visprog.tools.backends.sam:EmbeddedEverything",
         "sam": "visprog.tools.backends.sam:SamEverything",
+        "sam2": "visprog.tools.backends.sam2:Sam2Everything",
     },
     default="none",
 )

@@ -9,11 +9,12 @@ from visprog.values import Region
 @tool(
     backends={
         "none": "visprog.tools.backends.none:NothingSelected",
+        "verify": "visprog.tools.backends.composed:VerifiedRegions",
         "vilbert": "visprog.tools.backends.vilbert:VilbertSelector",
     },
-    default="none",
+    default="verify",
 )
 def select(regions: list[Region], phrase: str) -> list[Region]:
-    """Those of some regions of one image that an expression fits, best first: select(detect(image, "dogs"), "the dog
-    left of the bench"). None may fit."""
+    """Those of some regions of one image that an expression fits, best first: select(detect(image, "car"), "red car").
+    None may fit."""
     raise NotImplementedError  # a backend answers

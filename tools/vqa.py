@@ -14,6 +14,7 @@ from visprog.values.image import Image
         "blip2": "visprog.tools.backends.blip2:Blip2Vqa",
         "llava": "visprog.tools.backends.llava:LlavaVqa",
         "lxmert": "visprog.tools.backends.lxmert:LxmertVqa",
+        "vlm": "visprog.tools.backends.vlm:VlmVqa",
         "openai": "visprog.tools.backends.endpoint:EndpointVqa",
     },
     default="none",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import threading
@@ -13,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from visprog.sandbox import Limits, Outcome, Sandbox, SandboxUnavailable, Series
 
@@ -25,6 +24,7 @@ from .errors import ConfigError, MissingExtra, PlannerError, Refused, VisprogErr
 from .files.endings import IMAGE_ENDINGS, VIDEO_ENDINGS
 from .files.limits import SizeLimits, use_limits
 from .files.plain_text import read_text
+from .llm.chat import ChatModel
 from .planner.base import Plan, Planner, PlannerLike, PlanRequest, total_tokens
 from .planner.factory import make_planner
 from .planner.repair import Mend, RepairLoop, mend_once
@@ -41,7 +41,7 @@ from .registry import (
 from .registry.types import AnswerType, Type, accepts, answer_type, describe, render
 from .runtime.cautions import cautions_on, missed
 from .runtime.events import Answered, Checked, Emitter, GuardedListener, Listener, emitter_of
-from .runtime.host import Host, Run, RunEnded, with_backends
+from .runtime.host import Host, Run, RunEnded, with_backends, with_chat
 from .runtime.processes.decoder import DECODERS
 from .runtime.steps import Step
 from .runtime.summary import summary
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from .mapping.map_run import MapRun
     from .runtime.recording import Recording
 
+
+T = TypeVar("T")
 
 _NO_SANDBOX = "no program can be run here"
 
@@ -77,7 +79,8 @@ class Agent:
         replay: Folder of a recording: its results are given back, and no model is needed.
         backends: Backends by the name of their tool: "owlv2", "onnx:FILE", "module:Class", a mapping with options, or
             a class.
-        standby: Number of sandbox workers that wait ready; `map` is fastest with as many as programs run at once.
+        standby: Number of sandbox workers that wait ready. A program is tried in one before it runs in another; `map`
+            is fastest with as many as programs run at once.
         loader: Builds the backends of tools and holds them; by default in processes of their own, or in this one if the
             setting `in_process` says so.
         settings: Any other field of `Config`, such as `votes=3` or `allow_url=True`.
@@ -98,7 +101,7 @@ class Agent:
         record: str | os.PathLike[str] | Recording | None = None,
         replay: str | os.PathLike[str] | None = None,
         backends: Mapping[str, Any] | None = None,
-        standby: int = 1,
+        standby: int = 2,
         loader: BackendLoader | None = None,
         **settings: Any,
     ) -> None:
@@ -112,19 +115,22 @@ class Agent:
             use_limits(self.config.limits)
         if registry is None:
             registry = chosen_registry(self.config)
-        self.registry = registry | further_tools(tools)
-        if backends is not None:
-            self.registry, self.config = with_backends(self.registry, self.config, backends)
         self.recording = _recording(record, replay)
-        self.host = Host(self.registry, self.config, self.recording, loader)
-        if not self.config.in_process:
-            DECODERS.start()
         spec = self.config.planner if planner is None else planner
         # Options in a file belong to the planner that the file names.
         options = self.config.planner_options if spec == self.config.planner else {}
         make = partial(make_planner, spec, **options)
-        self._is_ready = False
         self.planner: Planner = make() if self.recording is None else _recorded(self.recording, make, planner)
+        self.registry = registry | further_tools(tools)
+        chat = getattr(self.planner, "chat", None)
+        if isinstance(chat, ChatModel):
+            self.registry = with_chat(self.registry, chat)
+        if backends is not None:
+            self.registry, self.config = with_backends(self.registry, self.config, backends)
+        self.host = Host(self.registry, self.config, self.recording, loader)
+        if not self.config.in_process:
+            DECODERS.start()
+        self._is_ready = False
         limits = Limits(calls=self.config.calls + 1, time=self.config.seconds)
         self.sandbox = Sandbox(limits, require=self.config.require, library=LIBRARY, standby=standby)
 
@@ -175,7 +181,7 @@ class Agent:
         started = time.perf_counter()
         _check_question(question)
         returns = answer_type(returns)
-        with self._getting_ready():
+        with self._getting_ready(question):
             opened = self._open(images)
         if not opened:
             raise VisprogError("give at least one image to ask about")
@@ -227,6 +233,8 @@ class Agent:
         started = time.perf_counter()
         returns = answer_type(returns)
         plan = self._given(program, returns)
+        for name in Program.parse(plan.program).called:
+            self.host.prepare(name)
         opened = self._open(images)
         emit = emitter_of(on_event)
         if emit is not None:
@@ -302,13 +310,11 @@ class Agent:
         on_event: Listener | None = None,
     ) -> Answer:
         """`ask` without blocking the event loop; events come from another thread."""
-        return await asyncio.to_thread(
-            partial(self.ask, question, *images, returns=returns, on_event=on_event)
-        )
+        return await _in_thread(partial(self.ask, question, *images, returns=returns, on_event=on_event))
 
     async def aplan(self, question: str, images: int = 1, returns: AnswerType | None = None) -> Plan:
         """`plan` without blocking the event loop."""
-        return await asyncio.to_thread(self.plan, question, images, returns)
+        return await _in_thread(partial(self.plan, question, images, returns))
 
     async def arun(
         self,
@@ -318,31 +324,33 @@ class Agent:
         on_event: Listener | None = None,
     ) -> Answer:
         """`run` without blocking the event loop; events come from another thread."""
-        return await asyncio.to_thread(
-            partial(self.run, program, *images, returns=returns, on_event=on_event)
-        )
+        return await _in_thread(partial(self.run, program, *images, returns=returns, on_event=on_event))
 
     # -- how it is done --------------------------------------------------------------------------
 
     @contextmanager
-    def _getting_ready(self) -> Iterator[None]:
+    def _getting_ready(self, question: str) -> Iterator[None]:
         """Load the planner, at the first question, while another process decodes the images."""
         if self._is_ready:
             yield
             return
         self._is_ready = True
-        thread = threading.Thread(target=self._get_ready, daemon=True)
+        thread = threading.Thread(target=self._get_ready, args=(question,), daemon=True)
         thread.start()
         try:
             yield
         finally:
             thread.join()
 
-    def _get_ready(self) -> None:
+    def _get_ready(self, question: str) -> None:
         with contextlib.suppress(
             Exception
         ):  # whatever fails here fails again where it is needed, and says so
-            self.host.loader.start()
+            self.sandbox.start()
+            self.host.start()
+            likely = getattr(self.planner, "likely", None)
+            if likely is not None:
+                self.host.start(likely(question))
             _ = self.host.in_force
             load = getattr(self.planner, "load", None)
             if load is not None:
@@ -352,13 +360,16 @@ class Agent:
         return open_images(images, self.config)
 
     def _request(self, question: str, images: int, returns: Type, video: bool) -> PlanRequest:
-        return PlanRequest(question, images, returns, self.host.in_force.for_inputs(video), video)
+        registry = self.host.in_force.for_inputs(video)
+        return PlanRequest(question, images, returns, registry, self.host.prepare, video)
 
     def _check(self, program: str, request: PlanRequest) -> list[Diagnostic]:
         parsed = Program.parse(program)
         found = check(parsed, request.registry, returns=request.returns)
         if any(d.severity == "error" for d in found):
             return found
+        for name in parsed.called:
+            request.expect(name)
         try:
             trial = dry_run(
                 parsed,
@@ -429,7 +440,8 @@ class Agent:
         try:
             with run:
                 start = series.run if series is not None else partial(self.sandbox.run, program.source)
-                outcome = start(tools=run.tools(video), inputs=program.bind(images), types=handles())
+                tools = {n: call for n, call in run.tools(video).items() if n not in program.variables}
+                outcome = start(tools=tools, inputs=program.bind(images), types=handles())
         except SandboxUnavailable as error:
             return replace(step, message=f"{_NO_SANDBOX}: {error}")
         step = replace(
@@ -616,6 +628,12 @@ def ask(
 @cache
 def _default_agent() -> Agent:
     return Agent()
+
+
+async def _in_thread(call: Callable[[], T]) -> T:
+    import asyncio  # not needed to ask, and slow to import
+
+    return await asyncio.to_thread(call)
 
 
 def _check_question(question: Any) -> None:

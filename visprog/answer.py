@@ -7,8 +7,9 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from .check.diagnostics import Diagnostic
 from .errors import MAX_ERROR, Refused, VisprogError, readable
@@ -160,17 +161,20 @@ class Answer:
                 raise ValueError(f"this is not an answer: it {error}") from None
         if not isinstance(data, Mapping) or "version" not in data:
             raise ValueError("this is not an answer: it has no version")
-        if data["version"] not in READ_VERSIONS:
+        if isinstance(data["version"], bool) or data["version"] not in READ_VERSIONS:
             raise ValueError(
                 f"this answer is of version {data['version']!r:.20}, and versions up to {VERSION} can be read: "
                 "read it with the visprog that made it, or ask again"
             )
         try:
             data = _with_steps(data)
+            _check_form(data)
             answer = cls._read(data)
             kept = _copied(dict(data))
         except RecursionError:
             raise ValueError("this is not an answer: it is nested too deeply") from None
+        except ValueError as error:
+            raise ValueError(f"this is not a whole answer: {error}") from None
         except Exception as error:  # whatever values are made of, they refuse it in their own ways
             raise ValueError(f"this is not a whole answer: {type(error).__name__}: {error}") from None
         object.__setattr__(answer, "_read_from", kept)
@@ -179,13 +183,6 @@ class Answer:
     @classmethod
     def _read(cls, data: Mapping[str, Any]) -> Answer:
         reader = _reader(data.get("pictures", {}))
-        if data["status"] not in get_args(Status):
-            raise ValueError(f"there is no status {data['status']!r}")
-        for name in ("message", "question", "program", "planner", "stdout", "level"):
-            if not isinstance(data[name], str):
-                raise TypeError(f"'{name}' is not text")
-        if not isinstance(data["seconds"], int | float):
-            raise TypeError("'seconds' is not a number")
         return cls(
             status=data["status"],
             value=reader.value(data["value"]),
@@ -305,6 +302,26 @@ def json_schema() -> dict[str, Any]:
     parts["value"]["anyOf"] += [{"$ref": f"#/$defs/{name}"} for name in kinds]
     parts.update(kinds)
     return schema
+
+
+@cache
+def _validator(version: int) -> Any:
+    from jsonschema import Draft202012Validator
+
+    schema = json_schema()
+    schema["properties"]["version"] = {"const": version}
+    if version < VERSION:  # values had fewer fields; the codec reads them
+        schema["$defs"]["value"] = True
+    return Draft202012Validator(schema)
+
+
+def _check_form(data: Mapping[str, Any]) -> None:
+    """Raise `ValueError` if a form is not as its schema says."""
+    from jsonschema.exceptions import best_match
+
+    wrong = best_match(_validator(data["version"]).iter_errors(dict(data)))
+    if wrong is not None:
+        raise ValueError(f"{wrong.json_path}: {wrong.message}"[:MAX_ERROR])
 
 
 def _call_json(call: Call, writer: codec.Writer) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import json
 import os
 import sys
@@ -27,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 for success, 1 if there is no answer, 2 if the command cannot be understood, 130 if it was
         interrupted.
     """
+    atexit.register(gc.freeze)  # the objects that are left at the end need not be searched for garbage
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     as_json, debug, stdout = "--json" in options, "--debug" in options, sys.stdout

@@ -118,6 +118,20 @@ class Program:
             for a in self.required
         )
 
+    @cached_property
+    def called(self) -> tuple[str, ...]:
+        """Names of the functions that it calls, each once, in no order."""
+        calls = (node.func for node in ast.walk(self.tree) if isinstance(node, ast.Call))
+        return tuple(dict.fromkeys(function.id for function in calls if isinstance(function, ast.Name)))
+
+    @cached_property
+    def variables(self) -> frozenset[str]:
+        """Names that it gives to values and never calls; it needs no tool of such a name: `for point in points`."""
+        nodes = list(ast.walk(self.tree))
+        bound = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        bound |= {n.arg for n in nodes if isinstance(n, ast.arg)}
+        return frozenset(bound - set(self.called))
+
     def bind(self, images: Sequence[T]) -> dict[str, T | list[T]]:
         """The images under the names that the program gives them.
 

@@ -11,8 +11,8 @@ from visprog.check import Diagnostic, check, dry_run
 from visprog.check.dry_run import LIBRARY
 from visprog.check.fakes import StandIns, documented_values
 from visprog.program import Program
-from visprog.registry import Registry, tool
-from visprog.sandbox import Limits, Sandbox
+from visprog.registry import Registry, default_registry, tool
+from visprog.sandbox import Limits, Sandbox, process
 from visprog.values import Circle, Grid, Image
 
 FROM_CORPUS = 10
@@ -240,3 +240,18 @@ def test_stand_ins_give_what_they_declare(registry: Registry) -> None:
             given["image"] = image
             result = stand_ins.stand_in(each)(**given)
             assert accepts(each.returns, result), each.name
+
+
+def test_a_program_is_tried_in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+
+    class Counted(process.WorkerProcess):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            started.append(self.pid)
+
+    monkeypatch.setattr(process, "WorkerProcess", Counted)
+    with Sandbox(Limits(cpu=1.0, grace=5.0), library=LIBRARY, standby=0) as alone:
+        source = "def answer(image):\n    return len(detect(image, 'dog'))\n"
+        assert dry_run(source, default_registry(), sandbox=alone) == []
+    assert len(started) == 1

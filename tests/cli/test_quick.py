@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -153,3 +154,25 @@ def test_the_server_may_be_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_every_other_command_is_left_alone(arguments: list[str]) -> None:
     assert quick.quick(arguments) is None
+
+
+@pytest.mark.parametrize("given", ["", "2"])
+def test_threads_of_numpy_are_for_this_process_alone(given: str) -> None:
+    code = (
+        "import os; from visprog.commands.settings import _import_numpy; _import_numpy()\n"
+        "print(os.environ.get('OPENBLAS_NUM_THREADS', ''))"
+    )
+    variables = {key: value for key, value in os.environ.items() if key != "OPENBLAS_NUM_THREADS"}
+    variables |= {"OPENBLAS_NUM_THREADS": given} if given else {}
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True)
+    assert done.stdout.strip() == given, done.stderr
+
+
+def test_no_process_outlives_a_command(tmp_path: Path) -> None:
+    variables = {**os.environ, "TMPDIR": str(tmp_path)}
+    image = tmp_path / "image.png"
+    picture().save(image)
+    for question in ("How many circles are there?", "Why?"):
+        command = [sys.executable, "-m", "visprog", "ask", str(image), question]
+        subprocess.run(command, env=variables, capture_output=True, timeout=60)
+    assert [path for path in tmp_path.iterdir() if path != image] == []

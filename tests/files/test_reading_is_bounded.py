@@ -13,7 +13,7 @@ from visprog.files.limits import SizeLimits
 from visprog.files.plain_text import read_json
 from visprog.files.reading import file_digest
 from visprog.models.checkpoint.checkpoint import read_json as read_object
-from visprog.models.checkpoint.weights import read_index
+from visprog.models.checkpoint.weight_files import read_index
 from visprog.models.preprocess.tokenizer import Tokenizer
 from visprog.training.recipe import RecipeError, load_recipe
 from visprog.trust import is_trusted

@@ -31,6 +31,7 @@ from visprog.evaluation.loaders.files import BenchmarkFiles
 from visprog.files.archives import is_archive, is_cut_archive, open_archive, read_member
 from visprog.files.plain_text import decode_text, parse_json
 from visprog.mapping.results import Results
+from visprog.runtime.host import RunEnded
 from visprog.runtime.recording import Recording
 
 PROGRAM = (
@@ -110,7 +111,10 @@ def read_recording(path: Path) -> None:
     path.replace(folder / "recording.jsonl")
     recording = Recording(folder, replay=True)
     planner = FakePlanner(PROGRAM)
-    with Agent(planner, registry=REGISTRY, replay=folder, in_process=True) as agent:
+    with (
+        Agent(planner, registry=REGISTRY, replay=folder, in_process=True) as agent,
+        contextlib.suppress(RunEnded),
+    ):
         agent.host.new_run().call(REGISTRY["detect"], image=picture(), what="dog")
     recording.close()
 

@@ -78,6 +78,8 @@ class Endpoint:
     keys: list[str | None] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    pulled: Sequence[str] | None = None
+    """Names of the models of an Ollama."""
 
     @property
     def last(self) -> dict[str, Any]:
@@ -105,6 +107,15 @@ def serve(*steps: Step) -> Iterator[Endpoint]:
                 self.act(step, request)
             except (BrokenPipeError, ConnectionResetError):  # the client gave up
                 self.close_connection = True
+
+        def do_GET(self) -> None:
+            if self.path == "/api/tags" and endpoint.pulled is not None:
+                models = [
+                    {"name": n, "size": 1000 + len(n), "details": {"family": "x"}} for n in endpoint.pulled
+                ]
+                self.send(200, json.dumps({"models": models}))
+            else:
+                self.send(404, "404 page not found", "text/plain")
 
         def act(self, step: Step, request: dict[str, Any]) -> None:
             match step:

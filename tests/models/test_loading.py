@@ -67,6 +67,23 @@ def test_loading_takes_no_more_than_the_file_or_the_model(
         assert peak < 0.75 * file
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the peak is read from /proc")
+def test_a_part_of_a_downloaded_model_that_is_not_used_takes_no_memory(
+    large: dict[str, Path], tmp_path: Path
+) -> None:
+    blobs, snapshot = tmp_path / "models--a--b/blobs", tmp_path / "models--a--b/snapshots/1"
+    blobs.mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    for file in large["float32"].iterdir():
+        (blobs / file.name).hardlink_to(file)
+        (snapshot / file.name).symlink_to(blobs / file.name)
+    ran = subprocess.run(
+        [sys.executable, "-c", LOAD, snapshot, "float32"], check=True, capture_output=True, text=True
+    )
+    peak, model = map(int, ran.stdout.split())
+    assert peak < 0.7 * model  # one tensor, half of the model, while its values are checked
+
+
 def test_weights_are_put_on_a_device(tmp_path: Path) -> None:
     Llama(LlamaConfig(vocab=31, dim=16, layers=1, heads=2, hidden=24)).save_pretrained(tmp_path)
     model = Llama.from_pretrained(tmp_path, device=torch.device("cpu"), dtype="bfloat16")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,9 +14,8 @@ transformers = pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from visprog.models import WEIGHTS, load_model  # noqa: E402
-from visprog.models.checkpoint.hub import fetch  # noqa: E402
-from visprog.models.checkpoint.weights import few  # noqa: E402
+from visprog.models import WEIGHTS  # noqa: E402
+from visprog.models.checkpoint.weight_files import few  # noqa: E402
 from visprog.models.clip.model import Clip, ClipConfig, ImageEncoder, TextEncoder  # noqa: E402
 from visprog.models.coca import Coca  # noqa: E402
 from visprog.models.llama import Llama, LlamaConfig  # noqa: E402
@@ -414,98 +412,22 @@ def test_reading_a_model_does_not_import_a_compiler(name: str, tmp_path: Path) -
     assert subprocess.run([sys.executable, "-c", inspect.cleandoc(load)], check=False).returncode == 0
 
 
-# -- the hub ---------------------------------------------------------------------------------------
-
-CONFIG = {"model_type": "llama"}
-
-
-class FakeHub:
-    """Repositories by revision, each a mapping from names of files to their contents."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, cache: Path, **revisions: dict[str, str]) -> None:
-        import huggingface_hub
-
-        self.revisions = {name.replace("pr", "refs/pr/"): files for name, files in revisions.items()}
-        self.cache, self.fetched, self.author, self.status = cache, [], "SFconvertbot", "open"
-        monkeypatch.setattr(huggingface_hub, "snapshot_download", self.snapshot_download)
-        monkeypatch.setattr(huggingface_hub, "HfApi", lambda: self)
-
-    def snapshot_download(self, repo: str, *, revision: str | None, allow_patterns: list[str]) -> str:
-        folder = self.cache / (revision or "main").replace("/", "-")
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in self.revisions[revision or "main"].items():
-            if name in allow_patterns:
-                (folder / name).write_text(content)
-                self.fetched.append(name)
-        return str(folder)
-
-    def get_repo_discussions(self, repo: str, **_: Any) -> list[Any]:
-        title = "Adding `safetensors` variant of this model"
-        return [
-            SimpleNamespace(title=title, author=self.author, status=self.status, git_reference=name)
-            for name in self.revisions
-            if name != "main"
-        ]
-
-    def model_info(self, repo: str, *, revision: str | None, files_metadata: bool) -> Any:
-        files = self.revisions[revision or "main"]
-        return SimpleNamespace(siblings=[SimpleNamespace(rfilename=k, blob_id=v) for k, v in files.items()])
-
-
-def test_only_what_is_read_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {
-        "config.json": json.dumps(CONFIG), SINGLE: "w", "tokenizer.json": "{}", "model_ema.safetensors": "w",
-        "open_clip_model.safetensors": "w", "pytorch_model.bin": "w", "onnx/config.json": "{}", "README.txt": "",
-    }  # fmt: skip
-    hub = FakeHub(monkeypatch, tmp_path, main=files)
-    assert fetch("org/name").name == "main"
-    assert sorted(hub.fetched) == ["config.json", SINGLE, "tokenizer.json"]
-
-
-def test_the_parts_that_an_index_lists_are_downloaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    index = json.dumps({"weight_map": {"a": PARTS[0], "b": PARTS[1]}})
-    files = {"config.json": "{}", INDEX: index, PARTS[0]: "w", PARTS[1]: "w", "consolidated.safetensors": "w"}
-    hub = FakeHub(monkeypatch, tmp_path, main=files)
-    fetch("org/name")
-    assert sorted(hub.fetched) == sorted(["config.json", INDEX, *PARTS])
-
-
-def test_pickled_weights_are_taken_from_their_conversion(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    main = {"config.json": "{}", "pytorch_model.bin": "v1"}
-    hub = FakeHub(monkeypatch, tmp_path, main=main, pr7={**main, SINGLE: "w"})
-    assert fetch("org/name").name == "refs-pr-7" and (fetch("org/name") / SINGLE).is_file()
-    hub.revisions["main"]["pytorch_model.bin"] = "v2"
-    with pytest.raises(
-        ValueError, match=r'pull request refs/pr/7 has those of older ones: give revision="refs/pr/7"'
-    ):
-        fetch("org/name")
-    assert fetch("org/name", "refs/pr/7").name == "refs-pr-7"
-    for change in ({"author": "someone"}, {"status": "closed"}):
-        vars(hub).update(change)
-        with pytest.raises(
-            ValueError, match=r"on the hub: .*pickled weights \(pytorch_model.bin\) are refused"
-        ):
-            fetch("org/name")
+# -- the hub: tests/hub ---------------------------------------------------------------------------
 
 
 def test_a_revision_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub_llama(tmp_path / "there")
-    FakeHub(monkeypatch, tmp_path / "cache", main={"config.json": "{}", SINGLE: "old"})
-    import huggingface_hub
+    from visprog.models import base
 
+    hub_llama(tmp_path / "there")
     asked: list[str | None] = []
 
-    def snapshot_download(repo: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+    def fetch(source: str, revision: str | None = None) -> Path:
         asked.append(revision)
-        return str(tmp_path / "there")
+        return tmp_path / "there"
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    Llama.from_pretrained("org/name", revision="v1.5")
-    load_model("org/name", revision="v1.5")
-    assert asked == ["v1.5", "v1.5"]
+    with monkeypatch.context() as patch:
+        patch.setattr(base, "fetch", fetch)
+        Llama.from_pretrained("org/name", revision="v1.5")
+    assert asked == ["v1.5"]
     with pytest.raises(ValueError, match=r"is a folder, which has no revision 'v1\.5'"):
         Llama.from_pretrained(tmp_path / "there", revision="v1.5")

@@ -199,3 +199,40 @@ def test_one_image_may_be_named(question: str) -> None:
         EmbeddedPlanner().plan(PlanRequest(question, 1, None, default_registry()))
     except Refused as refusal:
         assert "several images" not in str(refusal)
+
+
+def test_tools_are_expected_before_the_program_is_written(planner: EmbeddedPlanner) -> None:
+    expected: list[str] = []
+    question = "What is written on the red octagon?"
+    (plan,) = planner.plan(PlanRequest(question, expect=expected.append))
+    assert plan.program.endswith('return read_text(best(find_polygons(image, "octagon", "red")))\n')
+    assert expected == ["read_text", "find_polygons"]
+
+
+@pytest.mark.parametrize(
+    ("question", "reads"),
+    [
+        ("What is written on the red octagon?", True),
+        ("What does the sign say?", True),
+        ("Is the word SALE in the picture?", True),
+        ("How many red circles are there?", False),
+        ("Which animals are shown in the picture?", False),
+        ("Is the cat on the left of the dog?", False),
+        ("", False),
+        ("\ud83d a " * 2000, False),
+    ],
+)
+def test_words_tell_which_tools_are_likely(planner: EmbeddedPlanner, question: str, reads: bool) -> None:
+    assert ("read_text" in planner.likely(question)) == reads
+
+
+def test_no_program_is_lost_with_drafts_that_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    questions = [question for question, images, _ in QUESTIONS if images == 1]
+    quick = [EmbeddedPlanner().plan(PlanRequest(question), n=3) for question in questions]
+    monkeypatch.setattr("visprog.planner.embedded.planner.NEGLIGIBLE", 0.0)
+    for question, found in zip(questions, quick, strict=True):
+        whole = EmbeddedPlanner().plan(PlanRequest(question), n=3)
+        assert [plan.program for plan in found] == [plan.program for plan in whole]
+        assert [plan.probability for plan in found] == pytest.approx(
+            [plan.probability for plan in whole], rel=0.02
+        )

@@ -51,7 +51,7 @@ def test_names(tmp_path: Path, scripted: type) -> None:
         ("", {}, "there is no planner ''"),
         ("openai:", {}, "which model"),
         ("langchain:", {}, "which LangChain model"),
-        ("transformers:", {}, "which model"),
+        ("ollama:", {}, "which model"),
         ("replay:", {}, "which recording"),
         ("openai:m", {"baseurl": 1}, "'openai' has no option 'baseurl'; it has .*base_url"),
         ("openai:m", {"model": "x"}, "has no option 'model'"),

@@ -60,7 +60,7 @@ class Angle(Located):
 
 
 @dataclass(frozen=True, eq=False)
-class Depth:
+class Nearness:
     """How near each pixel is, 0 to 255."""
 
     pixels: Any
@@ -87,9 +87,9 @@ TOYS = (
         opened=("corner", "degrees", "box"),
     ),
     Kind(
-        Depth,
+        Nearness,
         {"pixels": PIXELS},
-        fake=lambda world: Depth(np.full((4, 5), world.turn, np.uint8)),
+        fake=lambda world: Nearness(np.full((4, 5), world.turn, np.uint8)),
         words=lambda data: "depth",
     ),
 )
@@ -115,11 +115,11 @@ def registry() -> Registry:
         return angle.degrees / 57
 
     @tool
-    def depth(image: Image) -> Depth:
+    def nearness(image: Image) -> Nearness:
         """All the same."""
-        return Depth(np.full((image.height, image.width), 7, np.uint8))
+        return Nearness(np.full((image.height, image.width), 7, np.uint8))
 
-    return REGISTRY | [find_angles, measure, depth]
+    return REGISTRY | [find_angles, measure, nearness]
 
 
 PROGRAM = """
@@ -174,7 +174,7 @@ def test_trial_runs_make_it_up(registry: Registry) -> None:
 
 def test_programs_take_it_as_an_input(registry: Registry) -> None:
     source = "def answer(angle, depths):\n    return angle.degrees + measure(angle) + len(depths)\n"
-    inputs = {"angle": Angle, "depths": list[Depth]}
+    inputs = {"angle": Angle, "depths": list[Nearness]}
     assert check(source, registry, inputs=inputs, returns=float) == []
     assert dry_run(source, registry, inputs=inputs, returns=float) == []
     (found,) = check(source.replace("degrees", "degree"), registry, inputs=inputs)
@@ -233,15 +233,15 @@ def test_equal_values_are_found_in_the_cache(agent: Agent) -> None:
 
 def test_an_array_keeps_its_pixels(agent: Agent, tmp_path: Path) -> None:
     pixels = np.arange(20, dtype=np.uint8).reshape(4, 5)
-    value = Depth(pixels)
+    value = Nearness(pixels)
     data = json.loads(json.dumps(Answer("answered", value).to_json()))
     jsonschema.Draft202012Validator(json_schema()).validate(data)
     assert (Answer.from_json(data).value.pixels == pixels).all()
     store = Store(tmp_path)
     form = store.encode(value, at_hand={})
     assert (store.decode(form, at_hand={}).pixels == pixels).all() and form.keys() == data["value"].keys()
-    assert fingerprint(value) == fingerprint(Depth(pixels.copy())) != fingerprint(Depth(pixels + 1))
-    assert agent.run("def answer(image):\n    return depth(image)\n", ROOT).value.pixels.max() == 7
+    assert fingerprint(value) == fingerprint(Nearness(pixels.copy())) != fingerprint(Nearness(pixels + 1))
+    assert agent.run("def answer(image):\n    return nearness(image)\n", ROOT).value.pixels.max() == 7
 
 
 def test_langchain_names_it_by_an_id(registry: Registry) -> None:
@@ -297,14 +297,14 @@ def test_answers_and_recordings_have_one_form(tmp_path: Path) -> None:
 
 def without_pixels(data: Any) -> Any:
     if isinstance(data, dict):
-        return {k: without_pixels(v) for k, v in data.items() if k not in ("png", "pixels")}
+        return {k: without_pixels(v) for k, v in data.items() if k not in ("png", "pixels", "values")}
     return [without_pixels(v) for v in data] if isinstance(data, list) else data
 
 
 def test_every_kind_has_all_that_is_asked_of_it() -> None:
     for kind in KINDS.values():
-        assert kind.cls.__doc__ and (kind.name == "Depth" or kind.attributes or not kind.fields)
-        if kind.fields and kind.name not in ("Image", "Depth"):
+        assert kind.cls.__doc__ and (kind.name == "Nearness" or kind.attributes or not kind.fields)
+        if kind.fields and kind.name not in ("Image", "Nearness"):
             assert kind.drawing is not None
 
 

@@ -75,6 +75,8 @@ class Domain:
         brightness: Minimum level, 0 to 255, that 1 % of the pixels reach in one of their channels; 0 for any.
         aspect: Maximum ratio of the longer side to the shorter one.
         objects: Maximum number of objects in one image, counted by that detector; None for any number.
+        contrast: Minimum difference, in levels of 255, between the brightest channel of the brightest 1 % of the pixels
+            and the darkest channel of the darkest 1 %; 0 for any.
     """
 
     images: str
@@ -82,6 +84,7 @@ class Domain:
     brightness: float
     aspect: float
     objects: int | None
+    contrast: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,13 @@ from visprog.registry import answer_each
 from visprog.values import Region
 from visprog.values.image import Image
 
+from ._checkpoint import Checkpoint, OutOfDeviceMemory
+
 if TYPE_CHECKING:
     import PIL.Image
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def answer_batch(
@@ -40,6 +43,34 @@ def answer_batch(
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """The items in runs of at most `size`."""
     return (items[i : i + size] for i in range(0, len(items), max(size, 1)))
+
+
+def in_batches(
+    checkpoint: Checkpoint, items: Sequence[T], size: int, run: Callable[[Sequence[T]], Sequence[R]]
+) -> list[R]:
+    """The results of `run`, which gets at most `size` items at once. If the device has too little memory, it gets half
+    as many, and of a single item the other models leave the device first.
+
+    Args:
+        run: Items → as many results.
+
+    Raises:
+        OutOfDeviceMemory: The memory does not suffice for one item and this model alone.
+    """
+    results: list[R] = []
+    size = max(size, 1)
+    while len(results) < len(items):
+        part = items[len(results) : len(results) + size]
+        try:
+            results += run(part)
+            continue
+        except OutOfDeviceMemory as error:
+            full = OutOfDeviceMemory(str(error))  # without the tensors that the frames of `error` hold
+        if len(part) > 1:
+            size = len(part) // 2
+        elif not checkpoint.unload_others():
+            raise full
+    return results
 
 
 def crop_to(seen: Image | Region, margin: float, frame: float = 0.0) -> Image:

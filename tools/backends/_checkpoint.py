@@ -7,6 +7,7 @@ run. With HF_HUB_OFFLINE=1 nothing is downloaded, and the local cache is used.
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,12 @@ from visprog.files.plain_text import read_json
 from visprog.files.reading import read_file
 from visprog.models import BUNDLED
 
+from . import _processors
 from ._backend_file import LAYOUT, backend_file, folder_of
+
+
+class OutOfDeviceMemory(ToolError):
+    """A device has too little memory for what it was asked to compute."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,20 @@ class CheckpointSource:
         return bool(self.config.get("layout") == LAYOUT)
 
     @property
-    def place(self) -> str:
-        """What to hand to a loader: the path of the folder, or the hub id."""
+    def given(self) -> str:
+        """The path of the folder, or the hub id."""
         return str(self.folder or self.name)
+
+    @property
+    def place(self) -> str:
+        """The path of the folder; that of a hub id, which is downloaded if it is not here.
+
+        Raises:
+            ValueError: The hub does not give it.
+        """
+        from visprog.models.checkpoint.hub import fetch
+
+        return str(self.folder or fetch(self.name))
 
     def refusal(self, model_types: Sequence[str]) -> ToolError:
         """The error for a checkpoint that a backend cannot run."""
@@ -67,13 +84,13 @@ class CheckpointSource:
 
     def failure(self, error: Exception) -> ToolError:
         """The error for a checkpoint that cannot be fetched or read."""
-        reason = first_line(error)
-        if self.folder is not None:
-            return ToolError(f"{self.tool}: cannot load {self.name}: {reason}")
-        return ToolError(
-            f"{self.tool}: cannot get '{self.name}' from the hub ({reason}): download it where there is a "
-            f'network, and set model = "FOLDER" under [tools.{self.tool}] in visprog.toml'
-        )
+        from visprog.models.checkpoint.hub import HubError
+
+        if isinstance(error, HubError):
+            return ToolError(
+                f'{self.tool}: {error}, or set model = "FOLDER" under [tools.{self.tool}] in visprog.toml'
+            )
+        return ToolError(f"{self.tool}: cannot load {self.name}: {first_line(error)}")
 
 
 class Processor(NamedTuple):
@@ -120,18 +137,25 @@ class Checkpoint:
         """The network for one thread at a time, without gradients.
 
         Raises:
-            ToolError: The device has too little memory.
+            OutOfDeviceMemory: The device has too little memory.
         """
         import torch
 
         with self.lock, torch.inference_mode():
             try:
                 yield
-            except torch.OutOfMemoryError as error:
-                raise ToolError(
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+                raise OutOfDeviceMemory(
                     f"'{self.source.name}' needs more memory than its device has: "
-                    f'lower batch_size, or set device = "cpu"'
+                    f'lower batch_size, take a smaller model, or set device = "cpu"'
                 ) from error
+
+    def unload_others(self) -> bool:
+        """Let go of all other checkpoints on the same device; they are loaded again when they are needed. False if
+        there are none."""
+        return _unload_from(next(self.network.parameters()).device, keep=self)
 
 
 _loaded: dict[tuple[str, ...], Checkpoint] = {}
@@ -197,10 +221,10 @@ def load(
 
         try:
             if dtype == "auto":
-                network, precision = load_fastest(source.place, device=place)
+                network, precision = load_fastest(source.given, device=place)
                 network = network.float() if source.trained_here and not precision.reason else network
             else:
-                network = load_model(source.place, dtype=dtype, device=place).eval()
+                network = load_model(source.given, dtype=dtype, device=place).eval()
             return network, (processor or read_processor)(source, network)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise source.failure(error) from error
@@ -242,13 +266,22 @@ def load_file(model: str, tool: str, read: Callable[[Path, str], Any], device: s
 
 
 def load_by_transformers(
-    source: CheckpointSource, architecture: str, device: str, dtype: str, *, half_on_cpu: str = "float32"
+    source: CheckpointSource,
+    architecture: str,
+    device: str,
+    dtype: str,
+    *,
+    processor: Callable[[CheckpointSource], Any] | None = None,
+    half_on_cpu: str = "float32",
 ) -> Checkpoint:
     """A public checkpoint in the implementation of transformers, from memory if it was loaded before.
 
     Args:
         architecture: The class of transformers that builds the network, such as "AutoModel".
-        device, dtype, half_on_cpu: as `load`.
+        device: as `load`.
+        dtype: as `load`, but "auto" is that of the file, or what `visprog.models.precision.half_precision` says.
+        processor: Makes the processor; `transformers_processor` if not given.
+        half_on_cpu: as `load`; "bfloat16" is for what writes text, and as well in half precision.
 
     Raises:
         MissingExtra: Transformers is not installed.
@@ -259,12 +292,16 @@ def load_by_transformers(
         network, report = _transformers(
             source, architecture, use_safetensors=True, dtype=dtype, output_loading_info=True
         )
+        if dtype == "auto":
+            from visprog.models.precision import half_precision
+
+            network = network.to(half_precision(network, place, half_on_cpu == "bfloat16"))
         if missing := report["missing_keys"]:
             raise ToolError(
                 f"{source.tool}: '{source.name}' lacks {len(missing)} of the weights that "
                 f"{type(network).__name__} needs, such as {min(missing)}: it is for another task"
             )
-        return network.eval(), transformers_processor(source)
+        return network.eval(), (processor or transformers_processor)(source)
 
     return load_once(source, architecture, device, dtype, half_on_cpu, read)
 
@@ -312,7 +349,23 @@ def transformers_processor(source: CheckpointSource) -> Any:
         MissingExtra: Transformers is not installed.
         ToolError: It cannot be read.
     """
-    return _transformers(source, "AutoProcessor")
+    return _by_transformers(
+        source,
+        lambda library, options: _processors.load_processor(source.place, source.model_type, **options),
+    )
+
+
+def transformers_image_processor(source: CheckpointSource) -> Any:
+    """The image processor of transformers for a public checkpoint.
+
+    Raises:
+        MissingExtra: Transformers is not installed.
+        ToolError: It cannot be read.
+    """
+    return _by_transformers(
+        source,
+        lambda library, options: _processors.load_image_processor(source.place, source.model_type, **options),
+    )
 
 
 def generation_config(source: CheckpointSource) -> Any:
@@ -351,12 +404,57 @@ def checkpoint_digest(source: CheckpointSource) -> str:
     return digest.hexdigest()
 
 
+def get_weights(model: str, tool: str) -> None:
+    """Download a checkpoint of the hub, if it is not here.
+
+    Args:
+        model: As `find` takes it; what is no hub id is left alone.
+        tool: The tool that asks, for messages.
+
+    Raises:
+        MissingExtra: The client of the hub is not installed.
+        ToolError: It cannot be had.
+    """
+    from visprog.models.checkpoint.cache import is_hub_id
+    from visprog.models.checkpoint.hub import fetch
+
+    if folder_of(model) is None and is_hub_id(model) and not Path(model).expanduser().exists():
+        try:
+            fetch(model)
+        except (ValueError, OSError) as error:
+            raise CheckpointSource(model, tool, None, {}).failure(error) from error
+
+
 def unload(model: str) -> None:
     """Forget a checkpoint: it leaves memory when its last user is done."""
     place = str(folder_of(model) or model)
     with _changing:
         for key in [key for key in _loaded if key[0] == place]:
             del _loaded[key]
+
+
+def _unload_from(device: Any, keep: Checkpoint | None = None) -> bool:
+    """Forget the checkpoints on a device; False if there are none, except for `keep`."""
+    import torch
+
+    with _changing:
+        there = [
+            key
+            for key, other in _loaded.items()
+            if other is not keep and next(other.network.parameters()).device == device
+        ]
+        for key in there:
+            del _loaded[key]
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return bool(there)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def pick_device(device: str) -> str:
@@ -382,6 +480,8 @@ def _place(network: Any, name: str, device: str, dtype: str = "auto", half_on_cp
         network = network.to(getattr(torch, half_on_cpu))
     try:
         return network.to(device)
+    except torch.OutOfMemoryError:
+        raise
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
         raise ToolError(f"cannot put '{name}' on the device '{device}': {first_line(error)}") from error
 
@@ -422,18 +522,47 @@ def load_once(
     """
     if device == "auto":
         device = backend_file(source.folder).device
-    key = (source.place, architecture, device, dtype, half_on_cpu)
+    key = (source.given, architecture, device, dtype, half_on_cpu)
     with _changing:
         lock = _loading.setdefault(key, threading.Lock())
     with lock:
         if key in _loaded:
             return _loaded[key]
         place = _checked_device(device, source.name)
-        network, processor = read(place)
-        checkpoint = Checkpoint(source, _place(network, source.name, place, dtype, half_on_cpu), processor)
+
+        def make() -> Checkpoint:
+            network, processor = read(place)
+            return Checkpoint(source, _place(network, source.name, place, dtype, half_on_cpu), processor)
+
+        checkpoint = _with_room(make, source.name, place)
         with _changing:
             _loaded[key] = checkpoint
         return checkpoint
+
+
+def _with_room(make: Callable[[], Checkpoint], name: str, device: str) -> Checkpoint:
+    """The checkpoint that `make` loads; if the device has too little memory, once more without the others there.
+
+    Raises:
+        ToolError: It does not fit there alone.
+    """
+    import torch
+
+    try:
+        return make()
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+    _unload_from(torch.empty(0, device=device).device)
+    try:
+        return make()
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise ToolError(
+            f"'{name}' does not fit into the memory of the device '{device}': take a smaller model, or set "
+            'device = "cpu"'
+        ) from error
 
 
 def _checked(model: str, tool: str) -> Path | None:
@@ -473,11 +602,9 @@ def _checked(model: str, tool: str) -> Path | None:
 @cache
 def _hub_config(model: str) -> dict[str, Any]:
     """The `config.json` of a hub id; its file is downloaded once."""
-    try:
-        from huggingface_hub import hf_hub_download
-    except ImportError:
-        raise MissingExtra("a model of the Hugging Face hub", "hf") from None
-    return _read_config(Path(hf_hub_download(model, "config.json")))
+    from visprog.models.checkpoint.hub import fetch_config
+
+    return _read_config(fetch_config(model))
 
 
 def _read_config(file: Path) -> dict[str, Any]:
@@ -489,19 +616,28 @@ def _read_config(file: Path) -> dict[str, Any]:
 
 def _transformers(source: CheckpointSource, name: str, **options: Any) -> Any:
     """What a class of transformers reads from a checkpoint."""
+    return _by_transformers(
+        source,
+        lambda library, common: getattr(library, name).from_pretrained(source.place, **common, **options),
+    )
+
+
+def _by_transformers(source: CheckpointSource, read: Callable[[Any, dict[str, Any]], Any]) -> Any:
+    """What `read` gets from a checkpoint, of transformers and of the options of `from_pretrained`."""
     try:
         import torch  # noqa: F401  # transformers hides its models where torch is missing
         import transformers
     except ImportError:
         raise MissingExtra(f"a pretrained model for {source.tool}", "hf") from None
+    if problem := _processors.torchvision_problem():
+        raise ToolError(f"{source.tool}: {problem}")
     with quiet(transformers):
         try:
-            return getattr(transformers, name).from_pretrained(
-                source.place,
-                trust_remote_code=False,
-                local_files_only=source.folder is not None,
-                **options,
+            return read(
+                transformers, {"trust_remote_code": False, "local_files_only": source.folder is not None}
             )
+        except ToolError as error:
+            raise ToolError(f"{source.tool}: cannot load '{source.name}': {error}") from error
         except Exception as error:
             # transformers, the hub's client, safetensors and the HTTP library each raise their own kinds.
             raise source.failure(error) from error

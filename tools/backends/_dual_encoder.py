@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from visprog.values import Box, Region
 from visprog.values.image import Image
 
 from ._backend_file import known_words
-from ._batching import chunks, to_rgb
+from ._batching import in_batches, to_rgb
 from ._checkpoint import Checkpoint, CheckpointSource, Processor, load, load_by_transformers
 from ._features import FEATURES
 from ._text_store import recall_texts, remember_texts
@@ -49,8 +49,8 @@ class DualEncoder:
         by_digest = {image.digest: image for image in images}
 
         def compute(digests: list[str]) -> list[NDArray[np.float32]]:
-            parts = chunks([by_digest[digest] for digest in digests], batch_size)
-            return [row.copy() for part in parts for row in self._image_features(part)]
+            missing = [by_digest[digest] for digest in digests]
+            return [row.copy() for row in self._in_batches(missing, batch_size, self._image_features)]
 
         return np.stack(FEATURES.get(self.checkpoint, "image", [image.digest for image in images], compute))
 
@@ -68,8 +68,8 @@ class DualEncoder:
             found |= zip(images, self.encode_images(list(images.values()), batch_size), strict=True)
 
         def compute(keys: list[tuple[str, Box]]) -> list[NDArray[np.float32]]:
-            parts = chunks([regions[key] for key in keys], batch_size)
-            return [row.copy() for part in parts for row in self._region_features(part)]
+            missing = [regions[key] for key in keys]
+            return [row.copy() for row in self._in_batches(missing, batch_size, self._region_features)]
 
         found |= zip(regions, FEATURES.get(self.checkpoint, "region", list(regions), compute), strict=True)
         return np.stack([found[v.digest if isinstance(v, Image) else _key(v)] for v in views])
@@ -92,13 +92,18 @@ class DualEncoder:
 
         def encode(missing: list[tuple[str, ...]]) -> list[NDArray[np.float32]]:
             lines = list(dict.fromkeys(line for sentences in missing for line in sentences))
-            rows = [row for part in chunks(lines, batch_size) for row in self._text_features(list(part))]
+            rows = self._in_batches(lines, batch_size, self._text_features)
             features = dict(zip(lines, rows, strict=True))
             means = [np.stack([features[line] for line in sentences]).mean(0) for sentences in missing]
             return [mean / np.linalg.norm(mean) for mean in means]
 
         keys = [tuple(template.replace("{}", text) for template in templates) for text in texts]
         return np.stack(FEATURES.get(self.checkpoint, "text", keys, compute))
+
+    def _in_batches(
+        self, items: Sequence[Any], size: int, encode: Callable[[Any], NDArray[np.float32]]
+    ) -> list[NDArray[np.float32]]:
+        return in_batches(self.checkpoint, items, size, lambda part: list(encode(part)))
 
     def _image_features(self, images: Any) -> NDArray[np.float32]:
         checkpoint = self.checkpoint

@@ -2,7 +2,7 @@
 
 The `domain` in the `backend.json` of a folder says which images these were; a folder without one is asked about any
 image. The bundled models were taught drawn scenes, and are asked about nothing else: not about photographs, nor about
-scenes that are darker, wider or fuller than any that they were taught.
+scenes that are darker, paler, wider or fuller than any that they were taught.
 """
 
 from __future__ import annotations
@@ -60,8 +60,11 @@ def to_view(seen: Image | Region, folder: Path | None, tool: str) -> Image | Reg
         raise _refusal(
             domain, tool, f"is wider or higher than {domain.aspect:g}:1, and not for its ground alone"
         )
-    if _brightness(whole) < domain.brightness:
+    darkest, brightest = _levels(whole)
+    if brightest < domain.brightness:
         raise _refusal(domain, tool, "is darker")
+    if brightest - darkest < domain.contrast:
+        raise _refusal(domain, tool, "has less contrast")
     if _score(whole, gate) > threshold:
         raise _refusal(domain, tool, "is of another kind")
     if isinstance(seen, Region):
@@ -84,10 +87,12 @@ def _refusal(domain: Domain, tool: str, why: str) -> Refused:
     return Refused(f"the model of {tool} was taught {domain.images}, and this image {why}: {way_out}")
 
 
-def _brightness(image: Image) -> float:
-    """The level that the brightest channel of 1 % of the pixels reaches."""
+def _levels(image: Image) -> tuple[float, float]:
+    """The level below which the darkest channel of 1 % of the pixels lies, and that which the brightest channel of 1 %
+    reaches."""
     stride = max(1, min(image.size) // 256)
-    return float(np.quantile(image.pixels[::stride, ::stride].max(2), 0.99))
+    pixels = image.pixels[::stride, ::stride]
+    return float(np.quantile(pixels.min(2), 0.01)), float(np.quantile(pixels.max(2), 0.99))
 
 
 @lru_cache(maxsize=8)

@@ -9,7 +9,7 @@ from visprog.models import BUNDLED
 
 from ._backend_file import backend_file, folder_of
 from ._batching import answer_batch
-from ._checkpoint import CheckpointSource, find, unload
+from ._checkpoint import CheckpointSource, find, get_weights, unload
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -47,6 +47,20 @@ class ModelBackend:
     def process(self) -> str:
         """The process that it works in: one for all bundled models, else one for each checkpoint."""
         return "bundled" if self.model in BUNDLED else str(self.folder or self.model)
+
+    def load(self) -> None:
+        """Load the weights before the first call, if they are on this machine: nothing is fetched for a call that may
+        not come."""
+        if self.folder is not None:
+            _ = getattr(self, "checkpoint", None)
+
+    def fetch(self) -> None:
+        """Download the weights, if they are on the hub and not here.
+
+        Raises:
+            ToolError: They cannot be had.
+        """
+        get_weights(self.model, self.tool)
 
     def unload(self) -> None:
         """Let go of the weights."""

@@ -5,7 +5,7 @@ The backend of `detect` is in `owl.py`; `_gate.py` uses this too."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from visprog.values.image import Image
 from ..words.meaning import near
 from ..words.phrase import Phrase, read_phrase, read_yaml
 from ._backend_file import TaughtWords, folder_of, is_trained_here, known_words, words_summary
-from ._batching import chunks
+from ._batching import in_batches
 from ._checkpoint import Checkpoint, load
 from ._features import FEATURES
 from ._phrase_detector import PhraseDetector, Search, corners_of
@@ -136,15 +136,21 @@ class OwlSearch(PhraseDetector):
             for digest, array in arrays.items():
                 groups.setdefault(None if processor.fixed else array.shape, []).append(digest)
             found: dict[str, Tensor] = {}
-            for part in (part for group in groups.values() for part in chunks(group, self.batch_size)):
-                inputs = checkpoint.send(processor([arrays[digest] for digest in part]))
-                _, features = network.encode_images(inputs)  # (batch, rows * columns, dim)
-                rows = inputs.shape[-2] // network.config.image_encoder.patch
-                found |= zip(part, (each.unflatten(0, (rows, -1)).clone() for each in features), strict=True)
+            for group in groups.values():
+                arrays_of_group = [arrays[digest] for digest in group]
+                found |= zip(
+                    group, in_batches(checkpoint, arrays_of_group, self.batch_size, encode), strict=True
+                )
             return [found[digest] for digest in digests]
 
-        with checkpoint.running():
-            return dict(zip(images, FEATURES.get(checkpoint, "image", list(images), compute), strict=True))
+        def encode(part: Sequence[Any]) -> list[Tensor]:
+            with checkpoint.running():
+                inputs = checkpoint.send(processor(part))
+                _, features = network.encode_images(inputs)  # (batch, rows * columns, dim)
+                rows = inputs.shape[-2] // network.config.image_encoder.patch
+                return [each.unflatten(0, (rows, -1)).clone() for each in features]
+
+        return dict(zip(images, FEATURES.get(checkpoint, "image", list(images), compute), strict=True))
 
 
 def as_trained(phrase: Phrase, vocabulary: TaughtWords) -> str:

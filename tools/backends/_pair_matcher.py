@@ -3,12 +3,13 @@ together from pairs that do not (image-text matching; Li et al., 2021)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from visprog.values import Region
 from visprog.values.image import Image
 
-from ._batching import chunks, crop_to
+from ._batching import crop_to, in_batches
 from ._checkpoint import load
 from ._gate import to_view
 from ._text_backend import TextBackend
@@ -36,13 +37,15 @@ class PairBackend(TextBackend):
         """For each call, the probability that its text belongs to its image."""
         checkpoint = load(self._find(self.model_type), self.device, self.dtype)
         tokenizer, processor = checkpoint.processor
-        found: list[float] = []
-        for part in chunks(asked, self.batch_size):
+
+        def match(part: Sequence[ImageTextPair]) -> list[float]:
             with checkpoint.running():
                 images = checkpoint.send(processor([ask.image.pixels for ask in part]))
                 tokens = checkpoint.send(tokenizer([ask.text for ask in part]).ids)
-                found += checkpoint.network.match(images, tokens).tolist()
-        return found
+                found: list[float] = checkpoint.network.match(images, tokens).tolist()
+                return found
+
+        return in_batches(checkpoint, asked, self.batch_size, match)
 
     def _crop(self, image: Image | Region) -> Image:
         """What the model is shown. Raises `Refused` if it was not taught such images."""

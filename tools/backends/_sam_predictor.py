@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 from visprog.models.preprocess.image_processor import ImageArray
-from visprog.models.sam.predictor import EncodedImage, SamPredictor
+from visprog.models.sam.predictor import EncodedImage, MaskPredictor, SamPredictor
 from visprog.values.image import Image
 
 from ._checkpoint import Checkpoint
 from ._features import FEATURES
+
+
+class ImagePredictor(MaskPredictor, Protocol):
+    """A predictor of masks that knows the images of programs."""
+
+    def show(self, image: Image) -> Any:
+        """As `set_image`, of an image that knows its digest."""
 
 
 class KeepingPredictor(SamPredictor):

@@ -16,13 +16,14 @@ from visprog.errors import Refused, ToolError
 from visprog.registry import answer_each
 from visprog.registry.sees import Parsed, Sees
 from visprog.values import Region
-from visprog.values.colors import NAMES, accepts, parse, to_lab
+from visprog.values.colors import NAMES, accepts, parse
 from visprog.values.image import Image
 
 from ..color import has_color
 from ..imaging import object_colors
 from ..imaging.flatness import is_drawing
 from ..imaging.object_colors import likely_colors
+from ..imaging.thinned import lightness, thinned
 from ..words.meaning import AFTER_NOUN
 from ..words.phrase import PREPOSITIONS, read_phrase, singular
 
@@ -111,8 +112,8 @@ class _Basic:
     def _refusal(self, what: str) -> Refused:
         return Refused(
             f"without a vision-language model, {self.tool} sees colour, brightness and the form of the "
-            f'image, and cannot tell {what}: set backend = "siglip" under [tools.{self.tool}] in '
-            f"visprog.toml, after pip install 'visprog[hf]'"
+            f"image, and cannot tell {what}: run 'visprog models setup', or set backend = \"siglip\" under "
+            f"[tools.{self.tool}] in visprog.toml, after pip install 'visprog[hf]'"
         )
 
 
@@ -237,17 +238,12 @@ def read_property(image: Image | Region, statement: str) -> Property | None:
     return None
 
 
-def lightness(image: Image | Region) -> float:
-    """Mean CIELAB lightness, 0 (black) to 100 (white)."""
-    return float(to_lab(_pixels(image)).mean(0)[0])
-
-
 def color_shares(image: Image | Region, names: Sequence[str]) -> list[float]:
     """The shares, 0 to 1, of the pixels that answer to each colour; in photographs in full light."""
     root = image.root if isinstance(image, Image) else image.image and image.image.root
     if root is not None and not is_drawing(root):
         return object_colors.color_shares(image, names)
-    pixels, wanted = _pixels(image), [parse(name) for name in names]
+    pixels, wanted = thinned(image), [parse(name) for name in names]
     shares = {each: float(accepts(pixels, each).mean()) for each in set(wanted)}
     return [shares[each] for each in wanted]
 
@@ -261,21 +257,3 @@ def form(image: Image | Region) -> str:
 def _name(region: Region) -> str:
     """The noun of a region's label; "" if there is none."""
     return read_phrase(region.label).noun if region.label.strip() else ""
-
-
-def _pixels(image: Image | Region) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The pixels (N, 3) of an image, or of a region's mask or box, thinned to some 100,000.
-
-    Raises:
-        ToolError: The region does not know its image.
-    """
-    if isinstance(image, Image):
-        part, mask = image, None
-    elif image.image is None:
-        raise ToolError("this region does not know its image: give crop(image, region)")
-    else:
-        part, mask = image.image.crop(image.box), image.mask
-    step = max(1, int((part.width * part.height / 100_000) ** 0.5))
-    pixels = part.pixels[::step, ::step]
-    inside = None if mask is None else mask.within(part.box)[::step, ::step]
-    return pixels[inside] if inside is not None and inside.any() else pixels.reshape(-1, 3)

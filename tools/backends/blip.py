@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from visprog.values import Region
 from visprog.values.image import Image
 
-from ._batching import chunks, crop_to, to_rgb
+from ._batching import crop_to, in_batches, to_rgb
 from ._checkpoint import load_by_transformers
 from ._model_backend import ModelBackend
 
@@ -43,8 +44,8 @@ class BlipCaptioner(ModelBackend):
         checkpoint = load_by_transformers(
             self._find("blip"), "BlipForConditionalGeneration", self.device, self.dtype
         )
-        captions: list[str] = []
-        for part in chunks(images, self.batch_size):
+
+        def describe(part: Sequence[Image]) -> list[str]:
             inputs = checkpoint.processor.image_processor(
                 [to_rgb(image) for image in part], return_tensors="pt"
             )
@@ -56,5 +57,6 @@ class BlipCaptioner(ModelBackend):
                     num_beams=1,
                 )
             texts = checkpoint.processor.tokenizer.batch_decode(ids, skip_special_tokens=True)
-            captions += [" ".join(text.split()) for text in texts]
-        return captions
+            return [" ".join(text.split()) for text in texts]
+
+        return in_batches(checkpoint, images, self.batch_size, describe)

@@ -12,7 +12,7 @@ from visprog.errors import Refused, ToolError
 from visprog.registry.sees import Sees
 
 from ._backend_file import known_words, words_summary
-from ._batching import chunks, to_rgb
+from ._batching import chunks, in_batches, to_rgb
 from ._checkpoint import Checkpoint, load, load_by_transformers
 from ._pair_matcher import PairMatcher, PairVerifier
 from .coca import sentence
@@ -54,7 +54,7 @@ class Blip2Backend(LlavaBackend):
         checkpoint = load_by_transformers(
             source, "Blip2ForConditionalGeneration", self.device, self.dtype, half_on_cpu="bfloat16"
         )
-        return [text for part in chunks(asked, self.batch_size) for text in self._complete(checkpoint, part)]
+        return in_batches(checkpoint, asked, self.batch_size, lambda part: self._complete(checkpoint, part))
 
     def _complete(self, checkpoint: Checkpoint, asked: Any) -> list[str | ToolError]:
         processor, network = checkpoint.processor, checkpoint.network

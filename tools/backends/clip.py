@@ -17,7 +17,7 @@ from visprog.values.image import Image
 
 from ._backend_file import known_words
 from ._batching import answer_batch, crop_to
-from ._checkpoint import checkpoint_digest
+from ._checkpoint import Checkpoint, checkpoint_digest
 from ._dual_encoder import DualEncoder, dual_encoder, plain, templates_for
 from ._gate import to_view
 from ._text_backend import TextBackend
@@ -67,6 +67,11 @@ class ClipBackend(TextBackend):
             ToolError: There is no such model.
         """
         return dual_encoder(self._find(), self.device, self.dtype)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint of the model."""
+        return self.encoder.checkpoint
 
     def cosines(self, asked: list[Comparison]) -> list[NDArray[np.float32]]:
         """For each call, the cosines between its image and its texts."""

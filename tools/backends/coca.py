@@ -10,7 +10,7 @@ from visprog.values import Region
 from visprog.values.image import Image
 
 from ._backend_file import words_summary
-from ._batching import chunks, crop_to
+from ._batching import crop_to, in_batches
 from ._checkpoint import Checkpoint, load
 from ._gate import to_view
 from ._model_backend import ModelBackend
@@ -60,7 +60,7 @@ class CocaCaptioner(ModelBackend):
 
     def _answer(self, images: list[Image]) -> list[str]:
         checkpoint = load(self._find("coca"), self.device, self.dtype)
-        return [text for part in chunks(images, self.batch_size) for text in self._captions(checkpoint, part)]
+        return in_batches(checkpoint, images, self.batch_size, lambda part: self._captions(checkpoint, part))
 
     def _captions(self, checkpoint: Checkpoint, images: Any) -> list[str]:
         import torch

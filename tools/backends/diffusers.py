@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from visprog.errors import MissingExtra, ToolError
 from visprog.files.plain_text import read_json
+from visprog.models.checkpoint.hub import fetch
 
 from ._backend_file import folder_of
 from ._checkpoint import Checkpoint, CheckpointSource, load_once, pick_device, quiet
@@ -147,9 +148,7 @@ def load_pipeline(model: str, tool: str, architecture: str, device: str, dtype: 
     def read(place: str) -> tuple[Any, Any]:
         options: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": False}
         try:
-            folder = source.folder
-            if folder is None:
-                folder = Path(diffusers.DiffusionPipeline.download(model, safety_checker=None, **options))
+            folder = source.folder or fetch(model)
             if "safety_checker" in _read_index(folder, model, tool):
                 options |= {"safety_checker": None, "requires_safety_checker": False}
             pipeline = getattr(diffusers, architecture).from_pretrained(

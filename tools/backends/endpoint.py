@@ -24,7 +24,7 @@ PNG_PIXELS = 250_000
 """Number of pixels up to which an image is sent without loss, as drawings and small text need; larger ones are JPEG."""
 
 
-class _EndpointModel:
+class EndpointModel:
     """A vision-language model behind an endpoint.
 
     Args:
@@ -109,7 +109,7 @@ class _EndpointModel:
         return answer_in(self.tool, f"openai:{self.model}", reply.text, reply.truncated)
 
 
-class EndpointVqa(_EndpointModel):
+class EndpointVqa(EndpointModel):
     """Short answers to free questions."""
 
     tool = "vqa"
@@ -121,7 +121,7 @@ class EndpointVqa(_EndpointModel):
         return ImagePrompt(crop_to(image, self.margin), question_prompt(question))
 
 
-class EndpointCaptioner(_EndpointModel):
+class EndpointCaptioner(EndpointModel):
     """One sentence about the image."""
 
     tool = "caption"

@@ -1,7 +1,9 @@
-"""`detect` with Grounding DINO (Liu et al., 2023) and MM-Grounding-DINO, by transformers."""
+"""`detect` by transformers with Grounding DINO (Liu et al., 2023), MM-Grounding-DINO (Zhao et al., 2024) and LLMDet (Fu
+et al., 2025)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 
 from visprog.values import Region
 
-from ._batching import chunks, to_rgb
+from ._batching import in_batches, to_rgb
 from ._checkpoint import Checkpoint, load_by_transformers
 from ._phrase_detector import PhraseDetector, Search, corners_of
 
@@ -39,12 +41,15 @@ class GroundingDinoDetector(PhraseDetector):
             by_size.setdefault(search.image.size, {})[search.image.digest, search.what] = search
         found: dict[tuple[str, str], tuple[NDArray[Any], NDArray[np.float32]]] = {}
         for group in by_size.values():
-            for part in chunks(list(group), self.batch_size):
-                found.update(zip(part, self._detect(checkpoint, [group[key] for key in part]), strict=True))
+            searches = list(group.values())
+            made = in_batches(
+                checkpoint, searches, self.batch_size, lambda part: self._detect(checkpoint, part)
+            )
+            found.update(zip(group, made, strict=True))
         return [self._regions(search, *found[search.image.digest, search.what]) for search in asked]
 
     def _detect(
-        self, checkpoint: Checkpoint, asked: list[Search]
+        self, checkpoint: Checkpoint, asked: Sequence[Search]
     ) -> list[tuple[NDArray[Any], NDArray[np.float32]]]:
         """For each, boxes (N, 4) in pixels and scores (N,)."""
         processor = checkpoint.processor

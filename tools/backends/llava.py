@@ -1,6 +1,6 @@
 """`vqa` and `caption` with LLaVA (Liu et al., 2023): bundled, trained by `visprog train llava`, or public.
 
-Its name also takes any other image-text-to-text model of transformers, as `vlm` does.
+Other image-text-to-text models work under this name, too, as they do under `vlm`.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ class NoCaptioner(_NoModel):
 
     model_error = 'caption: a model needs its backend: set backend = "blip" under [tools.caption]'
     sees = Sees(
-        nothing="no model that describes images is chosen: under [tools.caption] in visprog.toml set "
+        nothing="no model that describes images is chosen: run 'visprog models setup', or "
+        "under [tools.caption] in visprog.toml set "
         'backend = "blip" or "llava" (after pip install \'visprog[hf]\'), or "openai" with the model of an endpoint'
     )
 
@@ -43,8 +44,8 @@ class NoVqa(_NoModel):
 
     model_error = 'vqa: a model needs its backend: set backend = "llava" under [tools.vqa]'
     way_out = (
-        "under [tools.vqa] in visprog.toml set backend = \"llava\" (after pip install 'visprog[hf]'), "
-        'or "openai" with the model of an endpoint'
+        "run 'visprog models setup', or under [tools.vqa] in visprog.toml set backend = \"llava\" (after pip install "
+        "'visprog[hf]'), or \"openai\" with the model of an endpoint"
     )
     sees = Sees(nothing=f"no model that answers free questions is chosen, so vqa cannot answer: {way_out}")
 
@@ -63,7 +64,8 @@ class NoRetriever(_NoModel):
 
     model_error = 'retrieve: a model needs its backend: set backend = "siglip" under [tools.retrieve]'
     sees = Sees(
-        nothing="no model that finds images by a text is chosen: under [tools.retrieve] in visprog.toml set "
+        nothing="no model that finds images by a text is chosen: run 'visprog models setup', or "
+        "under [tools.retrieve] in visprog.toml set "
         'backend = "siglip" or "clip" (after pip install \'visprog[hf]\'), or "embedded" for drawn shapes'
     )
 
@@ -73,8 +75,31 @@ class NoInpainter(_NoModel):
 
     model_error = 'replace: a model needs its backend: set backend = "diffusers" under [tools.replace]'
     sees = Sees(
-        nothing='no model that draws is chosen: under [tools.replace] in visprog.toml set backend = "diffusers" (after '
+        nothing="no model that draws is chosen: run 'visprog models setup', or "
+        "under [tools.replace] in visprog.toml set "
+        'backend = "diffusers" (after '
         "pip install 'visprog[diffusion]'), or \"diffusion\" with the folder that visprog train diffusion made"
+    )
+
+
+class NoDepth(_NoModel):
+    """Refuses: distance from the camera takes a model, and none is chosen."""
+
+    model_error = 'depth: a model needs its backend: set backend = "depth-anything" under [tools.depth]'
+    sees = Sees(
+        nothing="no model that measures depth is chosen, so distance from the camera is not known: under [tools.depth] "
+        "in visprog.toml set backend = \"depth-anything\" (after pip install 'visprog[hf]')"
+    )
+
+
+class NoPointer(_NoModel):
+    """Refuses: pointing takes a model, or a detector that is chosen for it."""
+
+    model_error = 'point: a model needs its backend: set backend = "vlm" under [tools.point]'
+    sees = Sees(
+        nothing='no model that points is chosen: under [tools.point] in visprog.toml set backend = "vlm" (after pip '
+        'install \'visprog[hf]\'), "openai" with the model of an endpoint, or "detect" for the centres of what '
+        "detect finds"
     )
 
 
@@ -83,7 +108,8 @@ class NothingSegmented(_NoModel):
 
     model_error = 'segment_everything: a model needs its backend: set backend = "sam"'
     sees = Sees(
-        nothing="no model that finds everything is chosen: under [tools.segment_everything] in visprog.toml set "
+        nothing="no model that finds everything is chosen: run 'visprog models setup', or "
+        "under [tools.segment_everything] in visprog.toml set "
         'backend = "sam" (after pip install \'visprog[hf]\'), or "embedded" for drawn shapes'
     )
 
@@ -93,7 +119,8 @@ class NoGenerator(_NoModel):
 
     model_error = 'generate: a model needs its backend: set backend = "dalle" under [tools.generate]'
     sees = Sees(
-        nothing="no model that makes images of texts is chosen: under [tools.generate] in visprog.toml set "
+        nothing="no model that makes images of texts is chosen: run 'visprog models setup', or "
+        "under [tools.generate] in visprog.toml set "
         'backend = "dalle" and model = the folder of a run of `visprog train dalle`, or backend = "diffusers" '
         "(after pip install 'visprog[diffusion]')"
     )

@@ -44,6 +44,9 @@ LINE_HEIGHT, CLASSIFIER_WIDTH, MIN_WIDTH = 48, 192, 320
 """Size of the input of the classifier, and height and least width of the input of the recognizer, in pixels."""
 UPSIDE_DOWN = 0.9
 """Probability above which a line is turned by 180 degrees."""
+SHORT, MIN_VOTES, MAJORITY = 4.0, 4, 2 / 3
+"""Width over height of a line below which the classifier errs ("0.99" is "66.0" upside down), and the number of lines
+of an image, and the share of them, from which such a line is turned as the others are."""
 BATCH = 6
 TALL = 1.5
 """Height over width from which a line is read from top to bottom."""
@@ -80,6 +83,10 @@ class OcrEngine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def load(self) -> None:
+        """Load all networks now, the detector first."""
+        _ = self._detector, self._recognizer, self._classifier
+
     def detect(self, pixels: Pixels) -> NDArray[np.float32]:
         """Corners (N, 4, 2) of the lines of an image, in rows from top to bottom."""
         import cv2
@@ -105,11 +112,8 @@ class OcrEngine:
             return []
         cuts = [_cut(pixels, quad) for quad in quads]
         sizes = [cut.shape[1::-1] for cut in cuts]
-        for rows in _batches(cuts):
-            turned = _run(self._classifier, _batch(cuts, rows, CLASSIFIER_WIDTH))  # (batch, 2)
-            for row, (_, upside_down) in zip(rows, turned, strict=True):
-                if upside_down > UPSIDE_DOWN:
-                    cuts[row] = cv2.rotate(cuts[row], cv2.ROTATE_180)
+        for row in np.flatnonzero(self._upside_down(cuts)).tolist():
+            cuts[row] = cv2.rotate(cuts[row], cv2.ROTATE_180)
         lines: dict[int, ReadLine] = {}
         for rows in _batches(cuts):
             aspects = [cuts[row].shape[1] / cuts[row].shape[0] for row in rows]
@@ -122,6 +126,17 @@ class OcrEngine:
                 if line is not None:
                     lines[row] = line
         return [lines[row] for row in sorted(lines)]
+
+    def _upside_down(self, cuts: list[Pixels]) -> NDArray[np.bool_]:
+        """Whether each line (N,) is upside down."""
+        turned = np.zeros(len(cuts), bool)
+        for rows in _batches(cuts):
+            probabilities = _run(self._classifier, _batch(cuts, rows, CLASSIFIER_WIDTH))  # (batch, 2)
+            turned[list(rows)] = probabilities[:, 1] > UPSIDE_DOWN
+        share = float(turned.mean())
+        if len(cuts) >= MIN_VOTES and max(share, 1 - share) >= MAJORITY:
+            turned[[cut.shape[1] < SHORT * cut.shape[0] for cut in cuts]] = share > 0.5
+        return turned
 
     def _decoded(
         self, columns: NDArray[np.float32], filled: float, size: tuple[int, ...], quad: Quad
@@ -170,6 +185,9 @@ class WholeRapidOcr:
             }
         )
         self.detector = self.engine.text_det or self.engine._load_det_model()
+
+    def load(self) -> None:
+        """As `OcrEngine.load`: it is loaded."""
 
     def detect(self, pixels: Pixels) -> NDArray[np.float32]:
         """As `OcrEngine.detect`."""

@@ -73,8 +73,8 @@ def read_what(what: str) -> Phrase | Drawn:
     raise Refused(
         f"with OpenCV alone, detect cannot see '{phrase.whole}'{hint}, only people, faces, "
         'eyes, smiles, text, QR codes and drawn shapes: in a drawing, ask for the shape ("red octagon") or for what is '
-        'written on it (find_text); for other objects set backend = "owlv2" (any phrase), or "onnx" with a COCO model, '
-        "under [tools.detect] in visprog.toml"
+        "written on it (find_text); for other objects run 'visprog models setup', or set backend = "
+        '"owlv2" (any phrase), or "onnx" with a COCO model, under [tools.detect] in visprog.toml'
     )
 
 

@@ -53,6 +53,11 @@ class _RapidOcr:
         if model is not None:
             raise ToolError("the rapidocr backend takes no model: its models come with RapidOCR")
 
+    def load(self) -> None:
+        """Load the networks, before the first call."""
+        with _ENGINE_LOCK:
+            _engine().load()
+
 
 class TextReader(_RapidOcr):
     """Text in reading order."""

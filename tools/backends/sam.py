@@ -3,7 +3,7 @@ public, in the layout of the hub or in a file of its authors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,13 +15,13 @@ from visprog.errors import ToolError
 from visprog.values import Box, Mask, Point, Region
 from visprog.values.image import Image
 
-from ._batching import chunks
+from ._batching import chunks, in_batches
 from ._checkpoint import Checkpoint, load, load_file
 from ._gate import to_view
 from ._model_backend import ModelBackend
 
 if TYPE_CHECKING:
-    from ._sam_predictor import KeepingPredictor
+    from ._sam_predictor import ImagePredictor
 
 FILES = (".pth", ".safetensors")
 """Endings of the files that the authors of SAM publish, and of the same tensors as safetensors."""
@@ -50,9 +50,11 @@ class SamBackend(ModelBackend):
         return load(self._find("sam"), self.device, self.dtype)
 
     @property
-    def predictor(self) -> KeepingPredictor:
+    def predictor(self) -> ImagePredictor:
         """A new predictor on the model, without an image."""
-        return _predictor(self.checkpoint)
+        from ._sam_predictor import KeepingPredictor
+
+        return KeepingPredictor(self.checkpoint)
 
 
 class BoxPrompt(NamedTuple):
@@ -108,7 +110,7 @@ class SamSegmenter(SamBackend):
                     results[i] = _result(asked[i], mask)
         return results
 
-    def _in_window(self, predictor: KeepingPredictor, image: Image, box: Box) -> NDArray[np.bool_]:
+    def _in_window(self, predictor: ImagePredictor, image: Image, box: Box) -> NDArray[np.bool_]:
         """The mask of a box, seen in its window: (height, width) of the image."""
         part = image.crop(image.to_root(window_around(box, image.width, image.height, self.window)))
         shift = image.to_local(part.box)
@@ -119,7 +121,7 @@ class SamSegmenter(SamBackend):
         return mask
 
     def _masks(
-        self, predictor: KeepingPredictor, image: Image, boxes: list[Box]
+        self, predictor: ImagePredictor, image: Image, boxes: list[Box]
     ) -> Iterable[NDArray[np.bool_]]:
         """For each box, or for each point if none of them has any extent, the mask that SAM rates best: (height,
         width) of the image."""
@@ -127,14 +129,20 @@ class SamSegmenter(SamBackend):
 
         predictor.show(image)
         most = MAX_LOGITS // (3 * image.width * image.height)
+
+        def predict(part: Sequence[Box]) -> list[NDArray[np.bool_]]:
+            with self.checkpoint.running():
+                corners = torch.tensor([[b.left, b.top, b.right, b.bottom] for b in part])
+                if all(map(is_point, part)):
+                    answer = predictor.predict(points=corners[:, None, :2])
+                else:
+                    answer = predictor.predict(boxes=corners)
+                best = answer.iou_predictions.argmax(-1)
+                masks = answer.logits[torch.arange(len(part), device=best.device), best] > 0
+                return list(masks.cpu().numpy())
+
         for part in chunks(boxes, max(1, min(self.batch_size, most))):
-            corners = torch.tensor([[b.left, b.top, b.right, b.bottom] for b in part])
-            if all(map(is_point, part)):
-                answer = predictor.predict(points=corners[:, None, :2])
-            else:
-                answer = predictor.predict(boxes=corners)
-            best = answer.iou_predictions.argmax(-1)
-            yield from (answer.logits[torch.arange(len(part), device=best.device), best] > 0).cpu().numpy()
+            yield from in_batches(self.checkpoint, part, len(part), predict)
 
 
 class SegmentAnythingSegmenter(SamSegmenter):
@@ -168,6 +176,7 @@ class SamEverything(SamBackend):
     """
 
     tool = "segment_everything"
+    default_iou = 0.88
 
     def __init__(
         self,
@@ -181,7 +190,7 @@ class SamEverything(SamBackend):
         super().__init__(model, **options)
         option = self.settings.option
         self.points_per_side = option("points_per_side", points_per_side, 32)
-        self.pred_iou_thresh = option("pred_iou_thresh", pred_iou_thresh, 0.88)
+        self.pred_iou_thresh = option("pred_iou_thresh", pred_iou_thresh, self.default_iou)
         self.stability_score_thresh = option("stability_score_thresh", stability_score_thresh, 0.95)
 
     def _prepare(self, image: Image) -> Image:
@@ -201,7 +210,7 @@ class SamEverything(SamBackend):
         checkpoint = self.checkpoint
         with checkpoint.running():
             generator = SamAutomaticMaskGenerator(
-                _predictor(checkpoint),
+                self.predictor,
                 points_per_side=self.points_per_side,
                 pred_iou_thresh=self.pred_iou_thresh,
                 stability_score_thresh=self.stability_score_thresh,
@@ -266,12 +275,6 @@ def _result(prompt: BoxPrompt, pixels: NDArray[np.bool_]) -> Region | ToolError:
     if isinstance(prompt.place, Point):
         return Region(mask.box, "", 1.0, prompt.image.root, mask)
     return replace(prompt.place, mask=mask, image=prompt.image.root)
-
-
-def _predictor(checkpoint: Checkpoint) -> KeepingPredictor:
-    from ._sam_predictor import KeepingPredictor
-
-    return KeepingPredictor(checkpoint)
 
 
 def _read_file(file: Path, dtype: str) -> Any:

@@ -1,4 +1,7 @@
-"""`vqa` and `caption` with any image-text-to-text model of transformers that has a chat template."""
+"""`vqa`, `caption`, `verify` and `read_text` with image-text-to-text models of transformers that have a chat template.
+
+They run on this machine; a model behind an endpoint is the backend `openai`.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,19 @@ from typing import Any, NamedTuple
 from visprog import prompts
 from visprog.errors import ToolError, first_line
 from visprog.llm.thoughts import without_thoughts
+from visprog.registry.sees import Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
-from ._batching import chunks, crop_to, to_rgb
+from ._batching import crop_to, in_batches, to_rgb
 from ._checkpoint import Checkpoint, CheckpointSource, load_by_transformers
 from ._model_backend import ModelBackend
+
+NO_TEXT = "NO TEXT"
+"""What a model writes that was asked for the text in an image without any."""
+
+READING_PROMPTS = {"glm_ocr": "Text Recognition:", "paddleocr_vl": "OCR:", "lighton_ocr": ""}
+"""Type of a model → the prompt with which it was trained to write down the text of an image."""
 
 
 class ImagePrompt(NamedTuple):
@@ -31,14 +41,27 @@ def question_prompt(question: str) -> str:
     Raises:
         ToolError: The question is empty.
     """
-    if not question.strip():
-        raise ToolError("vqa was given an empty question")
-    return Template(prompts.text("vqa.txt")).substitute(question=question.strip()).strip()
+    return _filled("vqa", "question", question)
 
 
 def caption_prompt() -> str:
     """The prompt for a caption."""
     return prompts.text("caption.txt").strip()
+
+
+def statement_prompt(statement: str) -> str:
+    """The prompt that asks whether a statement is true.
+
+    Raises:
+        ToolError: The statement is empty.
+    """
+    return _filled("verify", "statement", statement)
+
+
+def _filled(tool: str, slot: str, text: str) -> str:
+    if not text.strip():
+        raise ToolError(f"{tool} was given an empty {slot}")
+    return Template(prompts.text(f"{tool}.txt")).substitute({slot: text.strip()}).strip()
 
 
 def answer_in(tool: str, model: str, text: str, truncated: bool) -> str | ToolError:
@@ -54,15 +77,18 @@ def answer_in(tool: str, model: str, text: str, truncated: bool) -> str | ToolEr
 
 
 class VlmBackend(ModelBackend):
-    """What both tools share.
+    """What the tools share.
 
     Args:
         margin: Width added to a region on each side, as a share of its longer side.
-        max_tokens: Maximum number of tokens of one answer; by default that of `backend.json`, else 64, or 96 for a
-            LLaVA that was trained here, whose answers may begin with their reasons.
-        batch_size: Number of images that the network sees at once; by default that of `backend.json`, else 4.
+        max_side: Longer side, in pixels, to which larger images are reduced: it bounds the tokens of an image.
+        max_tokens: Maximum number of tokens of one answer; by default that of `backend.json`, else 64 (2,048 to read
+            text), or 96 for a LLaVA that was trained here, whose answers may begin with their reasons.
+        batch_size: Number of images that the network sees at once; by default that of `backend.json`, else 4. It is
+            lowered if the memory of the device does not suffice.
     """
 
+    default_model = "Qwen/Qwen3-VL-4B-Instruct"
     default_max_tokens = 64
 
     def __init__(
@@ -70,6 +96,7 @@ class VlmBackend(ModelBackend):
         model: str | None = None,
         *,
         margin: float = 0.05,
+        max_side: int = 1536,
         max_tokens: int | None = None,
         batch_size: int | None = None,
         **options: Any,
@@ -77,51 +104,75 @@ class VlmBackend(ModelBackend):
         super().__init__(model, **options)
         self.max_tokens = self.settings.option("max_tokens", max_tokens, self.default_max_tokens)
         self.batch_size = self.settings.option("batch_size", batch_size, 4)
-        self.margin = margin
+        self.margin, self.max_side = margin, max_side
+        for name in ("max_tokens", "batch_size", "max_side"):
+            if getattr(self, name) < 1:
+                raise ToolError(f"{self.tool}: {name} must be at least 1, not {getattr(self, name)}")
 
-    def _answer(self, asked: list[ImagePrompt]) -> list[str | ToolError]:
+    def _answer(self, asked: list[ImagePrompt]) -> list[Any]:
         checkpoint = self._load(self._find())
-        if not getattr(checkpoint.processor, "chat_template", None):
+        processor = checkpoint.processor
+        tokenizer = getattr(processor, "tokenizer", None)
+        if not getattr(processor, "chat_template", None):
+            processor.chat_template = getattr(tokenizer, "chat_template", None)
+        if tokenizer is None or not processor.chat_template:
             raise ToolError(
                 f"{self.tool}: '{self.model}' has no chat template: give a model that was trained to converse"
             )
-        return [text for part in chunks(asked, self.batch_size) for text in self._complete(checkpoint, part)]
+        return in_batches(checkpoint, asked, self.batch_size, lambda part: self._complete(checkpoint, part))
 
     def _load(self, source: CheckpointSource) -> Checkpoint:
         return load_by_transformers(
             source, "AutoModelForImageTextToText", self.device, self.dtype, half_on_cpu="bfloat16"
         )
 
-    def _complete(self, checkpoint: Checkpoint, asked: Any) -> list[str | ToolError]:
-        import jinja2
-
+    def _complete(self, checkpoint: Checkpoint, asked: Any) -> list[Any]:
         processor = checkpoint.processor
-        turns = [
-            [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt.text}]}]
-            for prompt in asked
-        ]
-        try:
-            texts = [processor.apply_chat_template(turn, add_generation_prompt=True) for turn in turns]
-        except jinja2.TemplateError as error:
-            raise ToolError(
-                f"{self.tool}: the chat template of '{self.model}' fails: {first_line(error)}"
-            ) from error
+        texts = [self._chat_prompt(processor, prompt.text) for prompt in asked]
+        bos = processor.tokenizer.bos_token
         with checkpoint.running():
             processor.tokenizer.padding_side = "left"  # new tokens continue the last one
-            images = [[to_rgb(prompt.image)] for prompt in asked]
-            inputs = processor(images=images, text=texts, padding=True, return_tensors="pt")
+            inputs = processor(
+                images=[[self._reduced(prompt.image)] for prompt in asked],
+                text=texts,
+                padding=True,
+                return_tensors="pt",
+                **({"add_special_tokens": False} if bos and texts[0].startswith(bos) else {}),
+            )
             seen = [prompt.image for prompt in asked]
             new = self._generate(checkpoint, checkpoint.send_all(inputs), seen).tolist()
         ends = end_tokens(checkpoint)
         return [
-            answer_in(
-                self.tool,
-                self.model,
+            self._result(
                 processor.tokenizer.decode(row, skip_special_tokens=True),
                 len(row) >= self.max_tokens and not ends.intersection(row),
             )
             for row in new
         ]
+
+    def _chat_prompt(self, processor: Any, text: str) -> str:
+        """A conversation that begins with an image and a text, up to where the model answers. What the text has of
+        control tokens is no control token: it may come from an image."""
+        import jinja2
+
+        content = [{"type": "image"}, {"type": "text", "text": without_control_tokens(text, processor)}]
+        # Answers are short: models that can think first, or not, do not.
+        options = {"enable_thinking": False} if "enable_thinking" in str(processor.chat_template) else {}
+        try:
+            prompt: str = processor.apply_chat_template(
+                [{"role": "user", "content": content}], add_generation_prompt=True, **options
+            )
+        except jinja2.TemplateError as error:
+            raise ToolError(
+                f"{self.tool}: the chat template of '{self.model}' fails: {first_line(error)}"
+            ) from error
+        return prompt
+
+    def _reduced(self, image: Image) -> Any:
+        rgb = to_rgb(image)
+        if max(rgb.size) > self.max_side:
+            rgb.thumbnail((self.max_side, self.max_side))
+        return rgb
 
     def _generate(self, checkpoint: Checkpoint, inputs: dict[str, Any], images: Sequence[Image]) -> Any:
         """The ids (batch, new) that the network adds to those of the prompts.
@@ -138,6 +189,23 @@ class VlmBackend(ModelBackend):
             pad_token_id=checkpoint.processor.tokenizer.pad_token_id,
         )
         return ids[:, inputs["input_ids"].shape[1] :]
+
+    def _result(self, text: str, truncated: bool) -> Any:
+        """What a tool gives for the output of the model, which may be cut off; an exception if it is no answer."""
+        return answer_in(self.tool, self.model, text, truncated)
+
+
+def without_control_tokens(text: str, processor: Any) -> str:
+    """A text without the tokens that begin and end turns, stand for images, and the like."""
+    tokenizer = processor.tokenizer
+    added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
+    control = {
+        *tokenizer.all_special_tokens,
+        *added,
+        *getattr(processor, "all_special_multimodal_tokens", ()),
+    }
+    pattern = "|".join(re.escape(token) for token in sorted(control, key=len, reverse=True) if token.strip())
+    return re.sub(pattern, " ", text) if pattern else text  # a space, so that removing one makes no other
 
 
 def eos_tokens(checkpoint: Checkpoint) -> set[int]:
@@ -168,3 +236,61 @@ class VlmCaptioner(VlmBackend):
 
     def _prepare(self, image: Image | Region) -> ImagePrompt:
         return ImagePrompt(crop_to(image, self.margin), caption_prompt())
+
+
+class VlmVerifier(VlmBackend):
+    """True if the model says yes to a statement, false if it says no."""
+
+    tool = "verify"
+
+    @property
+    def sees(self) -> Sees:
+        """Any statement."""
+        return Sees("any statement about what is to be seen.")
+
+    def _prepare(self, image: Image | Region, statement: str) -> ImagePrompt:
+        return ImagePrompt(crop_to(image, self.margin), statement_prompt(statement))
+
+    def _result(self, text: str, truncated: bool) -> bool | ToolError:
+        said = re.findall(r"\w+", without_thoughts(text).lower())[:1]
+        if said in (["yes"], ["true"], ["no"], ["false"]):
+            return said in (["yes"], ["true"])
+        shown = " ".join(text.split())[:60]
+        return ToolError(f"verify: '{self.model}' was asked for yes or no, and answered '{shown}'")
+
+
+class VlmTextReader(VlmBackend):
+    """Text as a document reader (GLM-OCR, PaddleOCR-VL) or any other model writes it down.
+
+    Args:
+        prompt: What the model gets with the image; by default what it was trained with, if that is known.
+    """
+
+    tool = "read_text"
+    default_model = "zai-org/GLM-OCR"
+    default_max_tokens = 2048
+
+    def __init__(
+        self, model: str | None = None, *, prompt: str | None = None, max_side: int = 2048, **options: Any
+    ) -> None:
+        super().__init__(model, max_side=max_side, **options)
+        self.prompt = prompt
+
+    def _prepare(self, image: Image | Region) -> ImagePrompt:
+        return ImagePrompt(crop_to(image, 0.0), self.prompt or "")
+
+    def _answer(self, asked: list[ImagePrompt]) -> list[Any]:
+        if self.prompt is None:
+            usual = READING_PROMPTS.get(self._find().model_type, prompts.text("read_text.txt").strip())
+            asked = [ask._replace(text=usual) for ask in asked]
+        return super()._answer(asked)
+
+    def _result(self, text: str, truncated: bool) -> str | ToolError:
+        if truncated:
+            return ToolError(
+                f"read_text: the text that '{self.model}' reads is longer than {self.max_tokens} tokens: raise "
+                "max_tokens, or read the parts of the image one by one"
+            )
+        lines = [line.strip() for line in without_thoughts(text).strip().splitlines()]
+        read = "\n".join(line for line in lines if line)
+        return "" if read.strip(" .\"'").upper() == NO_TEXT else read

@@ -35,6 +35,16 @@ def read_grid(image: Image) -> Grid:
     Raises:
         ToolError: There is none.
     """
+    rows, columns = read_rules(image)
+    return Grid(len(rows) - 1, len(columns) - 1, Box(columns[0], rows[0], columns[-1], rows[-1]))
+
+
+def read_rules(image: Image) -> tuple[list[float], list[float]]:
+    """Edges of the rows (y), and of the columns (x), of the largest ruled table, in the frame of the root.
+
+    Raises:
+        ToolError: There is none.
+    """
     rgb = image.pixels
     scale = min(1.0, MAX_SIDE / max(image.size))
     if scale < 1:
@@ -46,11 +56,9 @@ def read_grid(image: Image) -> Grid:
         down = _rules(np.ascontiguousarray(rgb.transpose(1, 0, 2)), kind)
         rows, columns = _table(across, down)
         if rows and columns:
-            top, bottom, height = _extent(rows, columns)
-            left, right, width = _extent(columns, rows)
-            if height * width >= 2:
-                box = Box(left / scale, top / scale, right / scale, bottom / scale)
-                return Grid(height, width, image.to_root(box))
+            y, x = _edges(rows, columns), _edges(columns, rows)
+            if (len(y) - 1) * (len(x) - 1) >= 2:
+                return [image.origin.y + at / scale for at in y], [image.origin.x + at / scale for at in x]
     raise ToolError(
         "no grid was found in the image: find_grid needs a table with ruled lines and two cells or more"
     )
@@ -124,16 +132,11 @@ def _table(across: list[Rule], down: list[Rule]) -> tuple[list[Rule], list[Rule]
     return sorted(rows_, key=lambda r: r.at), sorted(columns_, key=lambda r: r.at)
 
 
-def _extent(rules: list[Rule], crossing: list[Rule]) -> tuple[float, float, int]:
-    """(begin, end, cells): the gaps between rules, and the open cells beyond the outermost, if the rules that cross
-    them go on there."""
+def _edges(rules: list[Rule], crossing: list[Rule]) -> list[float]:
+    """Edges of the cells: the rules, and the ends of the rules that cross them, if they go on beyond the outermost."""
     places = [r.at + 0.5 for r in rules]
     low, high = min(c.begin for c in crossing), max(c.end for c in crossing)
     pitch = float(np.median(np.diff(places))) if len(places) > 1 else (high - low) / 2
-    cells = len(places) - 1
-    begin, end = places[0], places[-1]
-    if begin - low > 0.4 * pitch:
-        begin, cells = low, cells + 1
-    if high - end > 0.4 * pitch:
-        end, cells = high, cells + 1
-    return begin, end, cells
+    before = [low] if places[0] - low > 0.4 * pitch else []
+    beyond = [high] if high - places[-1] > 0.4 * pitch else []
+    return [*before, *places, *beyond]

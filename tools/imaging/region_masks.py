@@ -63,11 +63,11 @@ def soft_mask(image: Image, regions: Sequence[Located]) -> NDArray[np.float32] |
 
 def _bare_box(image: Image, region: Located) -> Box | None:
     """The part of a region's box in the image, if the region is no more than its box."""
-    known = isinstance(region, Circle | Polygon | Line) or _mask_of(region) is not None
+    known = isinstance(region, Circle | Polygon | Line) or mask_of(region) is not None
     return None if known else region.box.intersection(image.box)
 
 
-def _mask_of(region: Located) -> Mask | None:
+def mask_of(region: Located) -> Mask | None:
     """The mask of a region, if it has one that holds a pixel."""
     mask = region if isinstance(region, Mask) else getattr(region, "mask", None)
     return mask if isinstance(mask, Mask) and mask.area else None
@@ -127,7 +127,7 @@ def region_mask(image: Image, region: Located, window: Window | None = None) -> 
         )  # drawn with shift=4
         return sixteenths
 
-    if (mask := _mask_of(region)) is not None:
+    if (mask := mask_of(region)) is not None:
         return mask.within(Box(x, y, x + width, y + height))
     canvas = np.zeros((height, width), np.uint8)
     if isinstance(region, Circle):
@@ -144,6 +144,16 @@ def region_mask(image: Image, region: Located, window: Window | None = None) -> 
     return canvas.astype(bool)
 
 
+def covered(image: Image, regions: Sequence[Located]) -> float:
+    """The share, 0 to 1, of an image's pixels that regions cover together."""
+    whole = np.zeros((image.height, image.width), bool)
+    for region in regions:
+        window = reach(image, region)
+        if window is not None:
+            whole[window] |= region_mask(image, region, window)
+    return float(np.count_nonzero(whole) / whole.size)
+
+
 def reach(image: Image, region: Located, rim: float = 0.0) -> Window | None:
     """The rows and columns of an image that hold all pixels of a region; None if it lies outside.
 
@@ -153,7 +163,7 @@ def reach(image: Image, region: Located, rim: float = 0.0) -> Window | None:
     pen = 0.0
     if isinstance(region, Circle | Polygon | Line):
         pen = 2.0 + (_pen(image) / 2 if isinstance(region, Line) else 0.0)
-    own = image.to_local(_mask_of(region) or region)
+    own = image.to_local(mask_of(region) or region)
     return rows_and_columns(own.expand(pen + rim) if pen + rim else own, image)
 
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 from typing import Any, get_args, get_origin
 
-from visprog.sandbox import Limits, Outcome, Sandbox, Severity
+from visprog.sandbox import Limits, Outcome, Sandbox, Series, Severity
 
 from ..errors import ToolError
 from ..program import Inputs, Program
@@ -101,25 +101,28 @@ class _DryRun:
         self.found = Diagnostics()
 
     def diagnose(self) -> list[Diagnostic]:
-        none = self.run(StandIns(0, (False,), ("",)))
-        if none.status == "rejected":
-            return [Diagnostic.of(d) for d in none.diagnostics]
-        if self._ended(none):
-            return self.found.sorted()
-        one = self.run(StandIns(1, (True,), ("red", "yes")))
-        many = self.run(StandIns(3, (True, False), ("2", "4")))
-        if many.error_type == "IndexError":  # the fourth of three: there may well be more
-            many = self.run(StandIns(12, (True, False), ("2", "4")))
-        for outcome in (one, many):
+        with self.sandbox.series(self.program.source) as series:
+            # The one that fails most often comes last: the worker of a program that fails is lost.
+            one = self.run(series, StandIns(1, (True,), ("red", "yes")))
+            if one.status == "rejected":
+                return [Diagnostic.of(d) for d in one.diagnostics]
+            if self._ended(one):
+                return self.found.sorted()
+            many = self.run(series, StandIns(3, (True, False), ("2", "4")))
+            if many.error_type == "IndexError":  # the fourth of three: there may well be more
+                many = self.run(series, StandIns(12, (True, False), ("2", "4")))
+            none = self.run(series, StandIns(0, (False,), ("",)))
+        for outcome in (many, none):
             if self._ended(outcome):
                 return self.found.sorted()
         self._failures(none, one, many)
         self._answers(none, [one, many])
         return self.found.sorted()
 
-    def run(self, fakes: StandIns) -> Outcome:
-        tools = fakes.tools(self.registry)
-        return self.sandbox.run(self.program.source, tools=tools, inputs=self.inputs, types=handles())
+    def run(self, series: Series, fakes: StandIns) -> Outcome:
+        made = fakes.tools(self.registry)
+        tools = {name: tool for name, tool in made.items() if name not in self.program.variables}
+        return series.run(tools=tools, inputs=self.inputs, types=handles())
 
     def _ended(self, outcome: Outcome) -> bool:
         """A run that was ended from outside says it all: the others would take as long."""

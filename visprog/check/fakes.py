@@ -73,7 +73,7 @@ class StandIns:
                 return None
             return self.make(next(a for a in args if a is not type(None)), arguments, turn)
         if origin in (list, Sequence) or (origin is tuple and args[1:] == (Ellipsis,)):
-            made = [self.make(args[0], arguments, i) for i in range(self.count)]
+            made = [self.make(args[0], arguments, i) for i in range(self._length(args[0], arguments))]
             return tuple(made) if origin is tuple else made
         if origin is tuple:
             return tuple(self.make(a, arguments, turn) for a in args)
@@ -92,6 +92,11 @@ class StandIns:
         if isinstance(kind, TypeVar) or kind is None or kind is type(None):
             return None
         return self._value(kind, arguments, turn)
+
+    def _length(self, kind: Type, arguments: dict[str, Any]) -> int:
+        # A list of scores holds one for each of what is given.
+        given = next((len(v) for v in arguments.values() if isinstance(v, list | tuple)), None)
+        return self.count if kind is not float or given is None else given
 
     def _text(self, arguments: dict[str, Any], turn: int) -> str:
         # A tool that is given a list of words chooses among them.

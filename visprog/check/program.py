@@ -72,8 +72,9 @@ def check(
     context = Context(registry, {name: from_annotation(type_) for name, type_ in given.items()})
     _follow(Flow(context), program, inputs, returns)
     classes = (cls.__name__ for cls, _ in handles())  # for `isinstance`
+    tools = [name for name in registry if name not in program.variables]
     language = sandbox.check(
-        program.tree, [*given, *registry, *classes], tools=registry, attributes=open_names(), library=LIBRARY
+        program.tree, [*given, *tools, *classes], tools=tools, attributes=open_names(), library=LIBRARY
     )
     inferred = context.diagnostics.sorted()
     found = [*inferred, *misuse(program.tree, registry), *_language(language, program, registry, inferred)]

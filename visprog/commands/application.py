@@ -14,6 +14,7 @@ COMMANDS = {
     "plan": "plan:plan",
     "check": "plan:check",
     "tools": "show:list_tools",
+    "models": "models:models",
     "doctor": "show:doctor",
     "trust": "trust:trust",
     "map": "map:map_command",

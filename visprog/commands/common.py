@@ -29,7 +29,7 @@ PlannerOption = Annotated[
     typer.Option(
         "--planner",
         help="Planner that writes the program: embedded, openai:MODEL, langchain:PROVIDER:MODEL, "
-        "transformers:FOLDER, replay:FILE.",
+        "ollama:NAME, transformers:FOLDER, replay:FILE.",
     ),
 ]
 ConfigOption = Annotated[

@@ -25,7 +25,10 @@ _EXTRA_OF = {
         f"visprog.tools.backends.{name}:": "torch"
         for name in ("clip", "coca", "diffusion", "owl", "sam", "siglip")
     },
-    **{f"visprog.tools.backends.{name}:": "hf" for name in ("blip", "grounding_dino", "llava", "vlm")},
+    **{
+        f"visprog.tools.backends.{name}:": "hf"
+        for name in ("blip", "detr", "florence2", "grounding_dino", "llava", "sam2", "vlm")
+    },
     "visprog.tools.backends.llava:Embedded": "torch",
     "visprog.tools.backends.diffusers:": "diffusion",
     "visprog.tools.backends.endpoint:": "openai",
@@ -79,6 +82,11 @@ def version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def is_installed(extra: str) -> bool:
+    """Whether all packages of an extra are installed."""
+    return all(version(name) for name in _requirements(extra))
 
 
 def _extras() -> dict[str, dict[str, Any]]:
@@ -187,7 +195,7 @@ def _tools(config: Config, extras: Mapping[str, Any], problems: list[str]) -> li
     found = []
     for tool in registry.called.values():
         backend = backends[tool.name]
-        extra = _needs(tool.backend_paths.get(backend, ""))
+        extra = extra_of(tool.backend_paths.get(backend, ""))
         options = dict(config.tools[tool.name].options) if tool.name in config.tools else {}
         ready = not extra or bool(extras.get(extra, {}).get("installed"))
         found.append(
@@ -199,6 +207,9 @@ def _tools(config: Config, extras: Mapping[str, Any], problems: list[str]) -> li
                 "precision": precision_of(tool, backend, config.tools.get(tool.name, ToolConfig()))
                 if ready
                 else "",
+                "checkpoint": checkpoint_of(tool, backend, config.tools.get(tool.name, ToolConfig()))
+                if ready
+                else None,
                 "sees": tool.sees.summary,
                 "cannot": tool.sees.nothing,
                 "ready": ready,
@@ -226,6 +237,42 @@ def precision_of(tool: Tool, backend: str, chosen: ToolConfig) -> str:
     return described(str(getattr(made, "model", ""))) if dtype == "auto" else f"{dtype} (as configured)"
 
 
+def checkpoint_of(tool: Tool, backend: str, chosen: ToolConfig) -> dict[str, Any] | None:
+    """The checkpoint of a backend as plain data; None for a backend without one.
+
+    Its `bytes` are those of its files here, or of its download where they are not here and that is known; its `memory`
+    is estimated from what is known of it.
+    """
+    from ..models import BUNDLED
+    from ..models.catalogue import find_published
+    from ..models.checkpoint.cache import bytes_here, cached, is_hub_id
+
+    if not tool.backends:
+        return None
+    try:
+        made = tool.load(backend, chosen.key)
+        model, device = str(getattr(made, "model", None) or ""), str(getattr(made, "device", ""))
+    except (VisprogError, TypeError, ImportError):
+        return None
+    path = WEIGHTS / model if model in BUNDLED else Path(model).expanduser()
+    if not model or not (path.exists() or is_hub_id(model)) or not device:
+        return None
+    known = None if path.exists() else find_published(model)
+    if path.exists():
+        files = [path] if path.is_file() else list(path.rglob("*.safetensors"))
+        here, size = True, sum(file.stat().st_size for file in files)
+    else:
+        here = cached(model) is not None
+        size = bytes_here(model) if here else known.download if known else 0
+    return {
+        "id": model,
+        "bytes": size,
+        "cached": here,
+        "device": device,
+        "memory": known.memory["float32"] if known else size or None,
+    }
+
+
 def _backend_problem(tool: Tool, backend: str, chosen: ToolConfig) -> list[str]:
     """Why a backend could not answer: its options are wrong, or a file that they name is not there."""
     try:
@@ -249,7 +296,7 @@ def _in_force(config: Config) -> tuple[Registry, dict[str, str]]:
     return host.in_force, {name: host.backend_of(tool) for name, tool in registry.called.items()}
 
 
-def _needs(path: str) -> str:
+def extra_of(path: str) -> str:
     """The extra that a backend needs; empty for what the plain install has."""
     fitting = [start for start in _EXTRA_OF if path.startswith(start)]
     return _EXTRA_OF[max(fitting, key=len)] if fitting else ""

@@ -21,7 +21,7 @@ from .common import (
     read_program,
 )
 from .result import Result, UsageError
-from .settings import load_settings, open_agent, registry_in_force
+from .settings import load_settings, registry_in_force
 from .status import say, working
 
 
@@ -59,10 +59,11 @@ def plan(
         raise UsageError("a question is about one video, or about images: give --video or --images")
     if prompt:
         return _prompt(question, images, video, returns, tools, backend, config, json)
+    from ..agent import Agent
     from ..errors import Refused
     from .terminal import print_diagnostics, print_plan
 
-    with open_agent(planner, config, tools, backend) as agent, working("thinking"):
+    with Agent(planner, load_settings(config, tools, backend)) as agent, working("thinking"):
         try:
             made = agent.plan(question, images, type_of(returns), video=video)
         except Refused as error:

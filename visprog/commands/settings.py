@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -48,9 +49,10 @@ def _import_from_here(config: Config) -> None:
 
     The folder comes last on the path: a file in it never replaces an installed module.
     """
-    from ..registry import default_registry
 
     def built_in(name: str, backend: str) -> bool:
+        from ..registry import default_registry  # slow to import
+
         return not backend or name not in (tools := default_registry()) or backend in tools[name].backends
 
     chosen = ((name, each.backend) for name, each in config.tools.items())
@@ -68,7 +70,33 @@ def open_agent(
     replay: Path | None = None,
     **settings: Any,
 ) -> Agent:
-    """An agent with the settings in force and the changes of the command line."""
-    from ..agent import Agent
+    """An agent with the settings in force and the changes of the command line, which is to run programs on images.
 
-    return Agent(planner, load_settings(config, tools, backends, **settings), record=record, replay=replay)
+    Its processes get ready while the rest is imported.
+    """
+    from ..runtime.processes.launch import DECODER, NATIVE, launch_early
+
+    loaded = load_settings(config, tools, backends, **settings)
+    gc.disable()  # what is imported stays
+    try:
+        if not loaded.in_process:
+            launch_early(DECODER)
+        _import_numpy()
+        from ..agent import Agent
+
+        if not loaded.in_process:
+            launch_early(NATIVE)
+        return Agent(planner, loaded, record=record, replay=replay)
+    finally:
+        gc.enable()
+
+
+def _import_numpy() -> None:
+    """Import NumPy on one thread: the matrices of the planner are so small that more would wait for each other."""
+    name = "OPENBLAS_NUM_THREADS"
+    chosen = name in os.environ
+    os.environ.setdefault(name, "1")  # read when it is loaded
+    import numpy  # noqa: F401
+
+    if not chosen:  # it is not for other processes
+        del os.environ[name]

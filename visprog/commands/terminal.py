@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..files.plain_text import plain
+from ..files.sizes import bytes_in_words
 from ..runtime.events import CallEnded, CallStarted, Checked, Event, Planned
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def print_answer(data: Mapping[str, Any], shown: str, path: str) -> None:
         shown: Its value in words.
         path: What to call the program.
     """
-    out = _console()
+    out = new_console()
     if data["status"] in ("answered", "fallback"):
         out.print(Text(plain(shown), style="bold green"))
     if data["stdout"]:
@@ -83,7 +84,7 @@ def print_program(program: str) -> None:
     """Source with line numbers."""
     if not program:
         return
-    out = _console()
+    out = new_console()
     out.print()
     for number, line in enumerate(program.rstrip("\n").split("\n"), 1):
         out.print(Text.assemble((f"{number:>4} │ ", "dim"), plain(line)))
@@ -91,7 +92,7 @@ def print_program(program: str) -> None:
 
 def colored() -> bool:
     """Whether colours suit standard output: a terminal that shows them, and no NO_COLOR."""
-    console = _console()
+    console = new_console()
     return console.color_system is not None and not console.no_color
 
 
@@ -120,14 +121,14 @@ def print_messages(messages: Sequence[Mapping[str, str]]) -> None:
 
 def print_tools(registry: Registry, backends: Mapping[str, str]) -> None:
     """All tools, a line each."""
-    called = _table("tool", "what it does", "backend")
+    called = new_table("tool", "what it does", "backend")
     for tool in registry.called.values():
         called.add_row(tool.name, Text(tool.summary), backends[tool.name] or "–")
-    helpers = _table("helper", "what it gives")
+    helpers = new_table("helper", "what it gives")
     for tool in registry.values():
         if tool.pure:
             helpers.add_row(tool.name, Text(tool.summary))
-    out = _console()
+    out = new_console()
     out.print(called)
     if helpers.row_count:
         out.print(Text("\nHelpers choose among what was found; they cost no call:\n"))
@@ -145,7 +146,7 @@ def print_tool(tool: Tool, backend: str, options: Mapping[str, str], process: st
         process: Name of the process that it works in; empty for that of the host.
         precision: Precision of its model; empty if it has none.
     """
-    out = _console()
+    out = new_console()
     out.print(Text(tool.signature, style="bold"))
     out.print()
     out.print(Text(plain(tool.doc)))
@@ -185,7 +186,7 @@ def print_tool(tool: Tool, backend: str, options: Mapping[str, str], process: st
 
 def print_doctor(report: Mapping[str, Any]) -> None:
     """The report of `visprog.commands.doctor`."""
-    out = _console()
+    out = new_console()
     sandbox = report["sandbox"]
     level = sandbox["level"] or "none"
     if sandbox["missing"]:
@@ -194,7 +195,7 @@ def print_doctor(report: Mapping[str, Any]) -> None:
     weights = (
         "" if planner["name"] != "embedded" else " (weights are there)" if planner["embedded_weights"] else ""
     )
-    facts = _table("", "")
+    facts = new_table("", "")
     for name, value in (
         ("visprog", report["visprog"]),
         ("python", f"{report['python']} at {report['executable']}"),
@@ -206,11 +207,11 @@ def print_doctor(report: Mapping[str, Any]) -> None:
         ("sandbox", level),
     ):
         facts.add_row(name, Text(str(value)))
-    extras = _table("extra", "packages")
+    extras = new_table("extra", "packages")
     for name, extra in report["extras"].items():
         found = ", ".join(f"{p} {v or '–'}" for p, v in extra["packages"].items())
         extras.add_row(name, Text(found if extra["installed"] else f"{found}   install: {extra['install']}"))
-    tools = _table("tool", "backend", "precision", "others", "sees")
+    tools = new_table("tool", "backend", "checkpoint", "precision", "others", "sees")
     for tool in report["tools"]:
         sees = (
             "nothing: choose another backend"
@@ -219,7 +220,15 @@ def print_doctor(report: Mapping[str, Any]) -> None:
         )
         needs = sees if tool["ready"] else tool["install"]
         precision = Text(tool["precision"] or "–")
-        tools.add_row(tool["name"], tool["backend"] or "–", precision, ", ".join(tool["others"]), Text(needs))
+        checkpoint = Text(_checkpoint(tool["checkpoint"]))
+        tools.add_row(
+            tool["name"],
+            tool["backend"] or "–",
+            checkpoint,
+            precision,
+            ", ".join(tool["others"]),
+            Text(needs),
+        )
     for table in (facts, extras, tools):
         out.print(table)
         out.print()
@@ -227,6 +236,16 @@ def print_doctor(report: Mapping[str, Any]) -> None:
         out.print(Text.assemble(("problem: ", "bold red"), plain(problem)))
     if not report["problems"]:
         out.print(Text("no problems found", style="bold green"))
+
+
+def _checkpoint(found: Mapping[str, Any] | None) -> str:
+    """A checkpoint as the report of `visprog.commands.doctor` has it: "owl, 12 MB, here, on auto, 12 MB of memory"."""
+    if found is None:
+        return "–"
+    size = [bytes_in_words(found["bytes"])] if found["bytes"] else []
+    memory = [f"about {bytes_in_words(found['memory'])} of memory"] if found["memory"] else []
+    place = "here" if found["cached"] else "not here"
+    return ", ".join([plain(found["id"]), *size, place, f"device {found['device']}", *memory])
 
 
 def _origins(origins: Mapping[str, str]) -> str:
@@ -238,13 +257,13 @@ def _origins(origins: Mapping[str, str]) -> str:
     return "; ".join([*parts, "all others are defaults" if parts else "all are defaults"])
 
 
-def _table(*columns: str) -> Table:
+def new_table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", show_header=any(columns))
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
 
 
-def _console() -> Console:
+def new_console() -> Console:
     # Made anew each time: standard output may have been redirected.
     return Console(highlight=False, soft_wrap=not sys.stdout.isatty())

@@ -44,9 +44,13 @@ def open_archive(path: str | os.PathLike[str]) -> zipfile.ZipFile:
         ValueError: it is missing or damaged.
     """
     try:
-        return zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(path)
     except Exception as error:  # damaged directories raise many kinds
         raise ValueError(f"the archive is damaged: {error or type(error).__name__}") from None
+    if not all(archive.namelist()):
+        archive.close()
+        raise ValueError("the archive is damaged: a member has no name")
+    return archive
 
 
 def read_member(archive: zipfile.ZipFile, name: str, max_bytes: int) -> bytes:

@@ -30,6 +30,7 @@ class SizeLimits:
         values: Number of values in all arguments of a call together, with those in lists and the points of shapes.
         new_pixels: Number of pixels of all images that the tools make in a run, by their memory: a crop of whole rows
             is a view and has none, and a pixel of a mask counts as a third.
+        chat_tokens: Number of tokens that the tools of a program may exchange with language models.
         answer_pixels: Number of pixels of all images that an answer's JSON form holds. Beyond it, it holds thumbnails,
             and says so.
     """
@@ -46,6 +47,7 @@ class SizeLimits:
     text_letters: int = 4_096
     values: int = 20_000
     new_pixels: int = 400_000_000
+    chat_tokens: int = 50_000
     answer_pixels: int = 60_000_000
 
     @classmethod

@@ -10,12 +10,14 @@ from ..errors import ConfigError
 from ..plugins import plugin_named
 from .chat import ChatModel
 from .langchain import LangChainChat
+from .ollama import OllamaChat
 from .openai import OpenAIChat
 from .transformers import TransformersChat
 
 FORMS = {
     "openai:MODEL": "any OpenAI-compatible endpoint",
     "langchain:PROVIDER:MODEL": "any LangChain chat model",
+    "ollama:NAME": "a language model of Ollama on this machine",
     "transformers:FOLDER_OR_ID": "a language model on this machine",
 }
 """How the chat models that come with visprog are named, and what they are."""
@@ -23,6 +25,7 @@ FORMS = {
 _ADAPTERS: Mapping[str, Callable[..., ChatModel]] = {
     "openai": OpenAIChat,
     "langchain": LangChainChat,
+    "ollama": OllamaChat,
     "transformers": TransformersChat,
 }
 

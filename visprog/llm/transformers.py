@@ -6,7 +6,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, MissingExtra, PlannerError, first_line
+from ..errors import MissingExtra, PlannerError, first_line
+from ..models.catalogue import PLANNER, catalogue
+from ..models.checkpoint.hub import fetch
 from .chat import Message, Reply, Tokens
 
 MAX_NEW_TOKENS = 1024
@@ -18,18 +20,14 @@ class TransformersChat:
     checkpoint is run.
 
     Args:
-        model: a folder with config.json, tokenizer and *.safetensors, or a hub id ("ORG/NAME").
+        model: a folder with config.json, tokenizer and *.safetensors; a hub id ("ORG/NAME"); or "small", "base" or
+            "large", for the checkpoint of that size in the catalogue of `visprog models`. "small" if empty.
         device: "cpu", "cuda", …; a GPU where there is one.
         dtype: "auto" (the checkpoint's own), "float32", "bfloat16", …
-
-    Raises:
-        ConfigError: no model is named.
     """
 
     def __init__(self, model: str, *, device: str | None = None, dtype: str = "auto") -> None:
-        if not model:
-            raise ConfigError("which model? write 'transformers:FOLDER' or 'transformers:ORG/NAME'")
-        self.model = str(model)
+        self.model = default_planner(model or "small") or model
         self.device = device
         self.dtype = dtype
         self._lock = threading.Lock()
@@ -114,8 +112,11 @@ class TransformersChat:
             import transformers
         except ImportError:
             raise MissingExtra("a local language model", "hf") from None
-        source = str(folder) if is_folder else self.model
-        common = {"trust_remote_code": False, "local_files_only": is_folder}
+        try:
+            source = str(folder if is_folder else fetch(self.model))
+        except ValueError as error:
+            raise PlannerError(first_line(error, 500)) from error
+        common = {"trust_remote_code": False, "local_files_only": True}
         bars = transformers.utils.logging.is_progress_bar_enabled()
         transformers.utils.logging.disable_progress_bar()
         try:
@@ -124,8 +125,7 @@ class TransformersChat:
                 source, use_safetensors=True, dtype=self.dtype, **common
             )
         except (OSError, ValueError, RuntimeError, ImportError) as error:
-            hint = "" if is_folder else " (it is no folder here, and the hub did not give it)"
-            raise PlannerError(f"cannot load '{self.model}'{hint}: {first_line(error)}") from error
+            raise PlannerError(f"cannot load '{self.model}': {first_line(error)}") from error
         finally:
             if bars:
                 transformers.utils.logging.enable_progress_bar()
@@ -144,6 +144,12 @@ class TransformersChat:
             raise PlannerError(f"{folder} holds no config.json: it is not a model saved by transformers")
         if not any(folder.glob("*.safetensors")):
             raise PlannerError(f"{folder} holds no *.safetensors: save the model again with save_pretrained")
+
+
+def default_planner(size: str) -> str:
+    """The hub id of the language model of a size, by the catalogue; empty if the text is no size."""
+    rows = (c for c in catalogue() if PLANNER in c.tools and c.backend == "transformers" and c.size == size)
+    return next((c.id for c in rows), "")
 
 
 def _pad(tokenizer: Any) -> int | None:

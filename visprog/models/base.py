@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from .checkpoint.checkpoint import assemble, read_json, save_weights
 from .checkpoint.hub import fetch
 from .checkpoint.hub_config import architecture
-from .checkpoint.weights import few, read_weights
+from .checkpoint.weight_files import few
+from .checkpoint.weights import read_weights
 
 C = TypeVar("C")
 Rename = Callable[[dict[str, Tensor]], dict[str, Tensor]]

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from . import measured
 from .base import PretrainedModel, load_model
 from .checkpoint.hub import fetch
+from .checkpoint.weights import owned
 from .nn.linear import Linear
 from .nn.quantised import quantise
 
@@ -171,12 +172,38 @@ def candidates(model: PretrainedModel) -> list[tuple[dict[str, Any], str]]:
 def convert(model: PretrainedModel, plan: Precision) -> None:
     """Change a model to a precision, part by part."""
     kind = RULES[model.model_type]
+    dtype = getattr(torch, plan.dtype)
     for name in kind.encoders:
-        _part(model, name).to(getattr(torch, plan.dtype))
+        # As `to(dtype)`, and pages of the file leave memory on the way.
+        _part(model, name)._apply(
+            lambda x: owned(x, dtype, x.device) if x.is_floating_point() and x.dtype != dtype else x
+        )
     if plan.int8:
         for name in kind.writers:
             owner, _, leaf = name.rpartition(".")
             quantise(_part(model, owner), leaf)
+
+
+def half_precision(network: nn.Module, device: str | torch.device, writes: bool = False) -> torch.dtype:
+    """The precision for a network of another library, whose answers are not compared: that of its file, except that
+
+    - a language model of float32 runs in half precision on a GPU,
+    - one of half precision runs in float32 on a CPU if that is as fast there, and fits into memory.
+
+    Args:
+        network: as its file says.
+        writes: whether it is a language model.
+    """
+    own, device = _dtype(network), torch.device(device)
+    if parameters(network) < MIN_PARAMETERS:
+        return own
+    if device.type == "cuda":
+        return (half_type(device) or own) if writes and own == torch.float32 else own
+    if device.type != "cpu" or own == torch.float32:
+        return own
+    half = torch.bfloat16 if writes else own
+    speedup = speedup_of("half", _shape([network]), device, torch.float32, half) if half_type(device) else 0.0
+    return torch.float32 if speedup < MIN_SPEEDUP and _fits(4 * parameters(network)) else half
 
 
 def half_type(device: torch.device) -> torch.dtype | None:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from .base import model_type
 from .checkpoint.checkpoint import float_type, read_json
 from .checkpoint.hub import fetch, locate
-from .checkpoint.weights import few
+from .checkpoint.weight_files import few
 from .clip.model import ImageEncoder
 from .nn import nms, roi_align
 from .nn.boxes import iou, to_corners

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
@@ -31,6 +31,7 @@ class PlanRequest:
         images: Number of images that the program is given; 1 for a video.
         returns: Type that the answer must have (`bool`, `list[Region]`, …); None for any.
         registry: The tools that the program may call; by default the installed ones.
+        expect: Called with the name of a tool as soon as the program will probably call it, which may then get ready.
         video: Whether it is given a video.
     """
 
@@ -38,6 +39,7 @@ class PlanRequest:
     images: int = 1
     returns: Any = None
     registry: Registry = field(default_factory=_default_registry, repr=False)
+    expect: Callable[[str], None] = field(default=lambda name: None, repr=False, compare=False)
     video: bool = False
 
     @property
@@ -122,7 +124,8 @@ class Planner(Protocol):
 
     `plan` may be called from several threads at once. A planner that knows no better than its first program sets
     `mends_refusals = False`: it is then not asked for another if a tool refused, or found nothing to choose from;
-    see `mends_refusals`.
+    see `mends_refusals`. Optional are `load()`, which loads what the first plan needs, and `likely(question)`, which
+    names tools that a question may need before there is a program; both are called once, before the first plan.
     """
 
     @property

@@ -21,7 +21,12 @@ _K1, _B = 1.2, 0.75
 
 
 def choose(request: PlanRequest, examples: Sequence[Example], k: int) -> list[Example]:
-    """The `k` examples most like the request, the most similar last (next to the question).
+    """The `k` examples most like the request, the most similar last (next to the question). See `ranked`."""
+    return [example for _, example in reversed(ranked(request, examples)[: max(k, 0)])]
+
+
+def ranked(request: PlanRequest, examples: Sequence[Example]) -> list[tuple[float, Example]]:
+    """Examples that may be shown, with their similarity to the request, the most similar first.
 
     Questions are compared by Okapi BM25 over stemmed words (Robertson and Zaragoza, "The Probabilistic
     Relevance Framework: BM25 and Beyond", 2009). Examples with another number of images, or another type of
@@ -40,8 +45,8 @@ def choose(request: PlanRequest, examples: Sequence[Example], k: int) -> list[Ex
             scores[i] /= 2
         if request.returns is not None and example.returns and example.returns != _written(request.returns):
             scores[i] /= 2
-    order = sorted(range(len(usable)), key=lambda i: -scores[i])[: max(k, 0)]
-    return [usable[i] for i in reversed(order)]
+    order = sorted(range(len(usable)), key=lambda i: -scores[i])
+    return [(scores[i], usable[i]) for i in order]
 
 
 def bm25(query: str, documents: Sequence[str]) -> list[float]:

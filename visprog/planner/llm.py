@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Container, Sequence
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from ..errors import PlannerError, Refused
+from ..errors import ConfigError, PlannerError, Refused
 from ..llm.chat import ChatModel, Message, Reply
 from ..runtime.steps import Step
 from .base import NoProgram, Plan, PlanRequest
 from .embedded.values_text import describe_values
-from .examples import choose
+from .examples import calls, choose
 from .extract import find_program, find_refusal
+from .selection import Shown, fitted
 from .user_examples import found_examples, read_examples
 
 if TYPE_CHECKING:
@@ -42,6 +44,12 @@ class LLMPlanner:
         temperature: of sampling; where None, 0 for one program and 0.7 for several.
         max_tokens: limit of a reply; where None, the model's own.
         seed: for endpoints that can repeat themselves.
+        prompt_tokens: limit of the prompt for a question, for models with a short context or little patience: only the
+            tools, values and examples that it is likely to need are shown (`selection.py`). What a repair adds comes on
+            top. All tools where None.
+
+    Raises:
+        ConfigError: prompt_tokens is not a whole number of at least 1.
     """
 
     def __init__(
@@ -54,7 +62,10 @@ class LLMPlanner:
         temperature: float | None = None,
         max_tokens: int | None = None,
         seed: int | None = None,
+        prompt_tokens: int | None = None,
     ) -> None:
+        if prompt_tokens is not None and (not isinstance(prompt_tokens, int) or prompt_tokens < 1):
+            raise ConfigError(f"'prompt_tokens' must be a whole number of at least 1, not {prompt_tokens!r}")
         self.chat = chat
         self.examples = examples
         self.own_examples = own_examples
@@ -62,6 +73,7 @@ class LLMPlanner:
         self.temperature = temperature
         self.max_tokens = max_tokens
         self.seed = seed
+        self.prompt_tokens = prompt_tokens
 
     @property
     def name(self) -> str:
@@ -104,23 +116,24 @@ class LLMPlanner:
         from visprog import prompts
 
         examples = self.examples
-        registry = request.registry.for_inputs(request.video)
+        request = replace(request, registry=request.registry.for_inputs(request.video))
         if examples is None:
             own = found_examples() if self.own_examples is None else read_examples(Path(self.own_examples))
-            shipped = prompts.examples("video_examples.yaml") if request.video else ()
-            examples = (*prompts.examples(), *shipped, *own)
-        about_video = prompts.text("video.txt") if request.video else ""
-        system = Template(about(prompts.text("planner.txt") + about_video, registry.offered)).substitute(
-            values=describe_values(request.video), tools=registry.prompt()
-        )
-        messages = [{"role": "system", "content": system.strip()}]
-        for example in choose(request, examples, self.max_examples):
-            shown = PlanRequest(
-                example.question, example.images, example.returns or None, registry, video=example.video
+            shipped = prompts.examples("video_examples.yaml") if request.video else prompts.examples()
+            examples = (*shipped, *own)
+        if self.prompt_tokens is None:
+            offered = request.registry.offered
+            shown = Shown(offered, choose(request, examples, self.max_examples), offered.prompt())
+        else:
+            shown = fitted(
+                request,
+                examples,
+                self.max_examples,
+                self.prompt_tokens,
+                lambda shown: _conversation(request, shown),
+                needed=() if failed is None else _called(failed.program),
             )
-            messages.append({"role": "user", "content": _question(shown)})
-            messages.append({"role": "assistant", "content": _fenced(example.program)})
-        messages.append({"role": "user", "content": _question(request)})
+        messages = _conversation(request, shown)
         if failed is not None:
             if failed.program:
                 messages.append({"role": "assistant", "content": _fenced(failed.program)})
@@ -141,6 +154,32 @@ class LLMPlanner:
         shown = " ".join(reply.text.split())
         shown = shown if len(shown) <= 120 else shown[:119] + "…"
         return NoProgram(f'{self.name} wrote no program; its reply begins: "{shown}"', reply.text)
+
+
+def _conversation(request: PlanRequest, shown: Shown) -> list[Message]:
+    """The rules with what is shown, the examples, and the question."""
+    from visprog import prompts
+
+    rules = prompts.text("planner.txt") + (prompts.text("video.txt") if request.video else "")
+    system = Template(about(rules, shown.tools)).substitute(
+        values=describe_values(shown.tools), tools=shown.description
+    )
+    messages = [{"role": "system", "content": system.strip()}]
+    for example in shown.examples:
+        asked = PlanRequest(
+            example.question, example.images, example.returns or None, request.registry, video=example.video
+        )
+        messages.append({"role": "user", "content": _question(asked)})
+        messages.append({"role": "assistant", "content": _fenced(example.program)})
+    return [*messages, {"role": "user", "content": _question(request)}]
+
+
+def _called(program: str) -> frozenset[str]:
+    """The tools that a program calls; none of one that cannot be read."""
+    try:
+        return calls(program)
+    except SyntaxError:
+        return frozenset()
 
 
 def about(text: str, offered: Container[str]) -> str:

@@ -16,7 +16,7 @@ from visprog.runtime.steps import Step
 
 from ..runtime.recording.recording import Recording, revive
 
-_OPTIONS = ("max_examples", "temperature", "max_tokens", "seed")
+_OPTIONS = ("max_examples", "temperature", "max_tokens", "seed", "prompt_tokens")
 
 
 def recorded(recording: Recording, make: Callable[[], Planner], *, chosen: bool) -> Planner:

@@ -20,3 +20,4 @@ from .options import BackendOptions as BackendOptions
 from .options import Option as Option
 from .options import backend_options as backend_options
 from .registry import Registry as Registry
+from .results import Metered as Metered

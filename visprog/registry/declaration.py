@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, overload
 
 from ..errors import ToolDefinitionError, ToolError, close_match
 from ..report import markup
@@ -23,7 +23,7 @@ from ..values.video import Video
 from . import function as _function
 from .function import REQUIRED
 from .loader import BACKENDS, Backend, BackendLoader, Options
-from .results import MAKE_REGION, alone, images_of, placed
+from .results import MAKE_REGION, Metered, alone, images_of, placed
 from .sees import NOT_SAID, Sees
 from .types import Type, Unfit, coerce, json_schema, mentions, render
 
@@ -45,6 +45,9 @@ batch_through_host: ContextVar[Callable[..., list[Any]] | None] = ContextVar(
     "visprog_batch_through_host", default=None
 )
 """How a tool that runs makes many calls of another at once: `Tool.batch`."""
+
+Spread: TypeAlias = Callable[..., tuple[list[dict[str, Any]], Callable[[list[Any]], Any]]]
+"""The arguments of a call → those of several, and the function that makes one result of theirs."""
 
 in_use: weakref.WeakSet[Tool] = weakref.WeakSet()
 """The tools in registries."""
@@ -93,6 +96,8 @@ class Tool(Generic[P, R]):
         alone: whether a plain function is called one call at a time; others are called from several threads.
         replaces: takes the place of another tool of its name in a registry.
         method: made from a function in a class; `object.name` is the tool that can be called.
+        spread: of a model-backed tool, the arguments of a call → those of the calls of its backend, and the function
+            that makes one result of theirs; None if the backend takes the call itself.
     """
 
     name: str
@@ -109,6 +114,7 @@ class Tool(Generic[P, R]):
     alone: bool = False
     replaces: bool = False
     method: bool = False
+    spread: Spread | None = None
 
     def __post_init__(self) -> None:
         # What `help`, `inspect.signature`, IDEs and notebooks look for: those of the function.
@@ -208,10 +214,17 @@ class Tool(Generic[P, R]):
             result: R = caller(self, **given)
             return result
         arguments = self.bind(**given)
-        (value,) = self.load()([arguments])
-        if isinstance(value, Exception):
-            raise value
-        result = self.result(value, arguments)
+        backend = self.load()
+
+        def answer(call: dict[str, Any]) -> Any:
+            (value,) = backend([call])
+            if isinstance(value, Metered):
+                value = value.value
+            if isinstance(value, Exception):
+                raise value
+            return value
+
+        result = self.result(self.work(arguments, answer), arguments)
         return result
 
     def batch(self, calls: Sequence[Mapping[str, Any]]) -> list[Any]:
@@ -222,12 +235,13 @@ class Tool(Generic[P, R]):
         caller = batch_through_host.get()
         if caller is not None:
             return caller(self, calls)
-        bound = [self.bind(**call) for call in calls]
-        found = self.load()(bound)
-        return [
-            value if isinstance(value, Exception) else self.result(value, arguments)
-            for value, arguments in zip(found, bound, strict=True)
-        ]
+        results: list[Any] = []
+        for call in calls:
+            try:
+                results.append(self(**call))
+            except Exception as error:  # handed over, as a host does
+                results.append(error)
+        return results
 
     @property
     def about_video(self) -> bool:
@@ -235,6 +249,17 @@ class Tool(Generic[P, R]):
         return any(mentions(p.type, kind) for p in self.parameters for kind in (Video, Track, Span)) or any(
             mentions(self.returns, kind) for kind in (Track, Span)
         )
+
+    def work(self, arguments: dict[str, Any], answer: Callable[[dict[str, Any]], Any]) -> Any:
+        """The result of a call as its backend gives it, or of several of them if the call is spread.
+
+        Args:
+            answer: calls the backend.
+        """
+        if self.spread is None:
+            return answer(arguments)
+        calls, join = self.spread(**arguments)
+        return join([self.result(answer(call), call) for call in calls])
 
     def result(self, value: Any, arguments: Mapping[str, Any]) -> Any:
         """What a backend or the function returned, as the type of the result declares it, in the frame of the root.
@@ -349,6 +374,7 @@ def tool(
     cache: bool = True,
     alone: bool = False,
     replace: bool = False,
+    spread: Spread | None = None,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -362,6 +388,7 @@ def tool(
     cache: bool = True,
     alone: bool = False,
     replace: bool = False,
+    spread: Spread | None = None,
 ) -> Any:
     """Make a typed function a tool.
 
@@ -383,6 +410,8 @@ def tool(
             something that changes.
         alone: for a plain function that must not work on two calls at the same time.
         replace: take the place of the built-in tool of that name.
+        spread: for a model-backed tool, makes of the arguments of a call those of several calls of the backend, which
+            may have fewer parameters, and the function that makes one result of theirs.
 
     Raises:
         ToolDefinitionError: no docstring, an unannotated parameter, a type that programs cannot use, a
@@ -405,6 +434,7 @@ def tool(
             cache=cache,
             alone=alone,
             replaces=replace,
+            spread=spread,
         )
 
     return decorate if function is None else decorate(function)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import functools
 import inspect
@@ -125,6 +124,7 @@ def finished(value: Any) -> Any:
 
 def _awaited(value: Awaitable[Any]) -> Any:
     """Run a coroutine to its end, in a thread if an event loop (a notebook's) already runs in this one."""
+    import asyncio  # here alone: it is slow to import
 
     async def wait() -> Any:
         return await value
@@ -162,7 +162,10 @@ def _doc(function: Callable[..., Any], inner: Any) -> str:
 
 def _hints(inner: Any, where: str) -> dict[str, Any]:
     try:
-        return get_type_hints(inner)
+        try:
+            return get_type_hints(inner)
+        except NameError:  # of a value that its module imports for type checkers only
+            return get_type_hints(inner, localns={name: kind.cls for name, kind in KINDS.items()})
     except (NameError, AttributeError) as error:
         raise ToolDefinitionError(
             f"{where}: its annotations name something that is not imported: {error}"

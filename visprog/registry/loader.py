@@ -18,9 +18,11 @@ class Backend(Protocol):
 
     `__init__(self, model: str | None = None, **options)` must be quick; weights are loaded at the first call.
     One that cannot see everything says so in its attribute `sees`, a `visprog.registry.sees.Sees`. Optional too:
+    `fetch()`, which downloads its weights before its first call;
     `process`, the name of the process that it works in ("host" for that of the host); `confined`, whether that needs no
     more than its weights, so that it can be confined; `at_once`, the number of batches
-    that it can work on at the same time; `interrupt(thread)`, which ends the batch that a thread waits for.
+    that it can work on at the same time; `load()`, which loads what the first call needs, in a thread while calls may
+    come; `interrupt(thread)`, which ends the batch that a thread waits for.
     """
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:

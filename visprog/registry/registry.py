@@ -14,7 +14,9 @@ from visprog.sandbox import Method
 from ..errors import ToolDefinitionError, ToolError, close_match
 from ..report import markup
 from ..values.codec import handles
+from ..values.depth import Depth
 from .declaration import Tool, in_use
+from .types import mentions
 
 METHOD_TOOLS = frozenset(name.tool for _, names in handles() for name in names if isinstance(name, Method))
 """Tools that programs call as methods of a value."""
@@ -78,8 +80,12 @@ class Registry(Mapping[str, Tool]):
 
     @property
     def offered(self) -> Registry:
-        """Without the tools that cannot answer, since no backend that could is in force."""
-        return Registry(t for t in self.values() if not t.sees.nothing)
+        """Without the tools that cannot answer, since no backend that could is in force, and without those that take a
+        `Depth` where none can be had."""
+        tools = [t for t in self.values() if not t.sees.nothing]
+        if any(mentions(t.returns, Depth) for t in tools):
+            return Registry(tools)
+        return Registry(t for t in tools if not any(mentions(p.type, Depth) for p in t.parameters))
 
     def for_inputs(self, video: bool) -> Registry:
         """The tools for programs about a video, or for those about images, which have no use for tools of videos."""
@@ -103,23 +109,23 @@ class Registry(Mapping[str, Tool]):
 
     def prompt(self) -> str:
         """Every tool that can answer as a Python stub: what a planner is shown."""
-        stubs = []
-        for each in self.offered.values():
-            if each.name in METHOD_TOOLS:  # the value has them as methods
-                continue
-            lines = each.description.strip().splitlines()
-            if len(lines) == 1:
-                body = f'    """{lines[0]}"""'
-            else:
-                body = "\n".join(
-                    ['    """' + lines[0], *("    " + x if x else "" for x in lines[1:]), '    """']
-                )
-            stubs.append(f"def {each.signature}:\n{body}")
-        return "\n\n".join(stubs)
+        shown = [
+            each for name, each in self.offered.items() if name not in METHOD_TOOLS
+        ]  # the value has those
+        return "\n\n".join(stub(each, each.description) for each in shown)
 
     def openai(self) -> list[dict[str, Any]]:
         """All called tools as OpenAI tool descriptions; those of videos are for programs alone."""
         return [t.openai() for t in self.for_inputs(video=False).called.values()]
+
+
+def stub(tool: Tool, description: str) -> str:
+    """A tool as a Python stub with a docstring."""
+    first, *others = description.strip().splitlines()
+    if not others:
+        return f'def {tool.signature}:\n    """{first}"""'
+    lines = [f'    """{first}', *(f"    {line}" if line else "" for line in others), '    """']
+    return "\n".join([f"def {tool.signature}:", *lines])
 
 
 def _twice(present: Tool, item: Tool) -> str:

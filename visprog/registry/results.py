@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import ToolError
 from ..values import Located, Mask, Point
 from ..values.image import Image
+
+
+@dataclass(frozen=True)
+class Metered:
+    """What a backend returns if its answer took tokens of a chat model, which a run has a budget of.
+
+    Attributes:
+        value: The result, or the exception in its place.
+        tokens: Number of tokens that the model read and wrote.
+    """
+
+    value: Any
+    tokens: int
+
 
 MAKE_REGION = (
     "make it with image.region((left, top, right, bottom), label, score), in the pixels of that image"

@@ -61,6 +61,7 @@ class DrawnValue:
         lines: Polylines.
         dots: Points (x, y), of the same size in every image.
         mask: PNG in base64, white where the object is, and the rectangle that it fills.
+        veil: PNG in base64, and the rectangle that it fills, which is tinted the stronger the whiter it is.
         label: Text beside it.
         colored: Whether the label names a colour, which that of the lines must not contradict.
     """
@@ -70,6 +71,7 @@ class DrawnValue:
     lines: Sequence[Line] = ()
     dots: Line = ()
     mask: tuple[str, Rectangle] | None = None
+    veil: tuple[str, Rectangle] | None = None
     label: str = ""
     colored: bool = False
 
@@ -120,6 +122,7 @@ def draw(image: PIL.Image.Image, frame: Rectangle, shapes: Sequence[Shape], side
         return canvas
     pen = _Pen(canvas, frame)
     for item, color in shapes:
+        pen.veil(item, color)
         pen.mask(item, color)
     for item, color in shapes:
         pen.outline(item, color)
@@ -259,6 +262,20 @@ class _Pen:
                 parts = _dashes(path, 4 * _SMOOTH * self.line) if color == GIVEN and fill == color else [path]
                 for part in parts:
                     self.ink.line(part, fill=fill, width=round(_SMOOTH * width), joint="curve")
+
+    def veil(self, item: DrawnValue, color: str) -> None:
+        """A tint that is strongest at the whitest levels."""
+        import PIL.Image
+
+        data, box = item.veil or ("", item.box)
+        if not data:
+            return
+        left, top, right, bottom = map(round, self.box(box))
+        with PIL.Image.open(io.BytesIO(base64.b64decode(data)), formats=("PNG",)) as png:
+            if png.width * png.height > MAX_PIXELS or right <= left or bottom <= top:
+                return
+            levels = png.convert("L").resize((right - left, bottom - top), PIL.Image.Resampling.BILINEAR)
+        self.canvas.paste(color, (left, top, right, bottom), levels.point(lambda v: round(0.75 * v)))
 
     def mask(self, item: DrawnValue, color: str) -> None:
         """The pixels of an object, tinted, with a double contour."""

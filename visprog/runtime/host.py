@@ -5,16 +5,17 @@ Programs of many runs share one host. Each run of a program is a `Run`, with its
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -36,9 +37,11 @@ from ..errors import (
 from ..registry import BACKENDS, BackendLoader, Registry, Tool, backend_options, cautions, through_host
 from ..registry.declaration import batch_through_host
 from ..registry.loader import PlainFunction
+from ..registry.results import Metered
 from ..registry.sees import NOT_SAID, Sees
 from ..registry.types import Unfit, coerce, render
 from ..values.codec import fingerprint
+from ..values.depth import Depth
 from ..values.elsewhere import decode_videos_with, decode_with
 from ..values.video import Video
 from .argument_limits import check_arguments
@@ -48,15 +51,19 @@ from .call import Call
 from .events import CallEnded, CallStarted, Emitter
 from .new_pixels import NewPixels
 from .processes.decoder import DECODERS
-from .processes.pool import PROCESSES, InProcess, ToolProcesses
+from .processes.pool import NATIVE, PROCESSES, InProcess, ToolProcesses
 from .processes.video_decoder import VIDEO_DECODERS
 from .summary import summary
 
 if TYPE_CHECKING:
+    from ..llm.chat import ChatModel
     from .recording import Recording
 
 
 log = logging.getLogger(__name__)
+
+PLANNER = "planner"
+"""Name of the backends that ask the planner's chat model."""
 
 MOST_WAITING = 10
 """Calls may wait for the work of other runs this number of times the seconds of their run; then its clock goes on."""
@@ -142,6 +149,8 @@ class Host:
         chosen = self.config.tools.get(tool.name, ToolConfig())
         try:
             sees = getattr(tool.load(chosen.backend, chosen.key, self.loader), "sees", NOT_SAID)
+        except MissingExtra as error:
+            return Sees(nothing=str(error))
         except Exception:  # a backend that cannot be made says why when it is called, as it always did
             return NOT_SAID
         return sees if isinstance(sees, Sees) else NOT_SAID
@@ -187,6 +196,31 @@ class Host:
                 )
             return self._batchers[tool]
 
+    def start(self, likely: Container[str] = ()) -> None:
+        """Start in the background the process of plain functions, which imports them.
+
+        Args:
+            likely: Tools that may be called. Those that work in that process are loaded too.
+        """
+        self.loader.start()
+        called = self.registry.called
+        for name in sorted(called, key=lambda name: bool(called[name].backends)):
+            if (name in likely or not called[name].backends) and self.process_of(called[name]) == NATIVE:
+                self.prepare(name)
+
+    def prepare(self, name: str) -> None:
+        """Let the process of a tool load in the background what a call of the tool needs: it will probably be called.
+
+        Does nothing for a tool that works in this process. Whatever is wrong, the call says.
+        """
+        tool = self.registry.get(name)
+        if tool is None or tool.pure or self.recording is not None:
+            return
+        with contextlib.suppress(Exception):
+            backend = self.batcher(tool).backend
+            if isinstance(backend, InProcess):
+                backend.prepare()
+
     def batches(self) -> dict[str, dict[int, int]]:
         """Number of batches per size, for each model-backed tool that was called."""
         with self._lock:
@@ -220,6 +254,7 @@ class Run:
         started: Time of `time.monotonic` at which it began.
         waited: Seconds that its calls waited for the work of other runs. They do not count.
         frames: Number of frames of videos that its tools have looked at.
+        tokens: Number of tokens that its calls exchanged with language models.
     """
 
     host: Host
@@ -228,6 +263,7 @@ class Run:
     started: float = field(default_factory=time.monotonic)
     waited: float = 0.0
     frames: int = 0
+    tokens: int = 0
     pixels: NewPixels = field(default_factory=NewPixels, repr=False)
     _has_video: bool = field(default=False, repr=False)
     _about_images: list[Any] = field(default_factory=list, repr=False)
@@ -307,7 +343,8 @@ class Run:
             cached = found is not MISSING
             if not cached:
                 with self._inside(tool), cautions() as collected:
-                    result = tool.result(self._answer(tool, dict(arguments)), arguments)
+                    made = tool.work(dict(arguments), lambda given: self._answer(tool, given))
+                    result = tool.result(made, arguments)
                 found = result, tuple(collected)
             if key is not None and not cached:
                 self.host.cache.put(key, found)
@@ -328,7 +365,8 @@ class Run:
         finally:
             call = Call(
                 tool=tool.name,
-                arguments=arguments,
+                # A depth map is large, and the result of an earlier call.
+                arguments={k: v for k, v in arguments.items() if not isinstance(v, Depth)},
                 result=None if error else result,
                 error=readable(error),
                 line=current_line(),
@@ -378,7 +416,8 @@ class Run:
         def one(call: Mapping[str, Any], context: contextvars.Context) -> Any:
             arguments = tool.bind(**call)
             try:
-                return tool.result(context.run(batcher, arguments, self), arguments)
+                value = tool.work(arguments, lambda each: self._paid(context.run(batcher, each, self)))
+                return tool.result(value, arguments)
             except OutOfTime:
                 raise
             except Exception as error:
@@ -428,14 +467,14 @@ class Run:
     def _answer(self, tool: Tool, arguments: dict[str, Any]) -> Any:
         recording = self.host.recording
         if recording is None:
-            return self._work(tool, arguments)
+            return self._paid(self._work(tool, arguments))
         chosen = self.host.config.tools.get(tool.name, ToolConfig())
         return recording.tool(
             tool.name,
             self.host.backend_of(tool),
             chosen.options,
             arguments,
-            lambda: self._work(tool, arguments),
+            lambda: self._paid(self._work(tool, arguments)),
         )
 
     def _work(self, tool: Tool, arguments: dict[str, Any]) -> Any:
@@ -450,6 +489,27 @@ class Run:
             return batcher(arguments, self)
         except OutOfTime:
             raise self._out_of_time(f"while {tool.name} worked") from None
+
+    def _paid(self, result: Any) -> Any:
+        """A result, of whose tokens the run is charged.
+
+        Raises:
+            RunEnded: It has spent more than it may.
+        """
+        if not isinstance(result, Metered):
+            return result
+        with self._lock:
+            self.tokens += result.tokens
+        most = self.host.config.limits.chat_tokens
+        if self.tokens > most:
+            raise RunEnded(
+                BudgetExceeded(
+                    f"the tools spent more than {most:,} tokens of language models; raise 'chat_tokens' under [limits]"
+                )
+            )
+        if isinstance(result.value, Exception):
+            raise result.value
+        return result.value
 
     def _count_pixels(self, arguments: Mapping[str, Any], result: Any) -> None:
         most = self.host.config.limits.new_pixels
@@ -472,6 +532,16 @@ class Run:
     def _out_of_time(self, when: str) -> RunEnded:
         seconds = self.host.config.seconds
         return RunEnded(BudgetExceeded(f"the program took more than {seconds:g} s {when}; raise 'seconds'"))
+
+
+def with_chat(registry: Registry, chat: ChatModel) -> Registry:
+    """A registry whose tools that ask the planner's chat model have one."""
+    return Registry(
+        replace(tool, backends={**tool.backends, PLANNER: partial(tool.backend_class(PLANNER), chat=chat)})
+        if PLANNER in tool.backends
+        else tool
+        for tool in registry.values()
+    )
 
 
 def with_backends(registry: Registry, config: Config, backends: Mapping[str, Any]) -> tuple[Registry, Config]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from visprog.errors import ToolError
+from visprog.models.checkpoint.cache import cached, is_hub_id
 from visprog.registry import Backend, BackendLoader
 from visprog.registry.loader import Options, PlainTool
 from visprog.registry.sees import NOT_SAID
@@ -192,19 +193,9 @@ def weights_of(backend: Backend) -> Path | None:
     """The file or folder that a backend's weights lie in; None where it has none, or they are not here yet."""
     name = weights_name(backend)
     path = Path(name).expanduser()
-    return path.resolve() if name and path.exists() else _in_hub_cache(name)
+    return path.resolve() if name and path.exists() else cached(name) if is_hub_id(name) else None
 
 
 def weights_name(backend: Backend) -> str:
     """The file, folder or id on the hub that a backend names as its weights; empty where it names none."""
     return str(getattr(backend, "folder", None) or getattr(backend, "model", None) or "")
-
-
-def _in_hub_cache(model: str) -> Path | None:
-    """The newest snapshot of a model that was downloaded from the hub."""
-    hub: Any = sys.modules.get("huggingface_hub.constants")  # not there: nothing can have come from it
-    if hub is None or not model:
-        return None
-    folder = Path(hub.HF_HUB_CACHE) / f"models--{model.replace('/', '--')}" / "snapshots"
-    snapshots = sorted(folder.glob("*"), key=lambda s: s.stat().st_mtime)
-    return snapshots[-1] if snapshots else None

@@ -14,19 +14,33 @@ from .region import Region
 from .track import Span, Track
 
 if TYPE_CHECKING:
+    from .depth import Depth
     from .image import Image
     from .mask import Mask
     from .video import Video
 
 __all__ = [
-    "Box", "Circle", "Grid", "Image", "Line", "Located", "Mask", "Point", "Polygon", "Region", "Span", "Track", "Video",
-]  # fmt: skip
+    "Box",
+    "Circle",
+    "Depth",
+    "Grid",
+    "Image",
+    "Line",
+    "Located",
+    "Mask",
+    "Point",
+    "Polygon",
+    "Region",
+    "Span",
+    "Track",
+    "Video",
+]
 
 
 def __getattr__(name: str) -> Any:
-    # Image, Mask and Video need numpy; the sandbox worker, which imports this package, must not. With the images come
-    # the codec, and so the ways in which what lies in them shows itself in notebooks.
-    if name in ("Image", "Mask", "Video"):
+    # Depth, Image, Mask and Video need numpy; the sandbox worker, which imports this package, must not. With the images
+    # come the codec, and so the ways in which what lies in them shows itself in notebooks.
+    if name in ("Depth", "Image", "Mask", "Video"):
         from . import codec
 
         return getattr(codec, name)

@@ -21,6 +21,7 @@ from visprog.sandbox import Method
 from ..report import markup
 from ..report.figures import COLORS, CROP_SIDE, DrawnValue, draw, encode
 from ..report.forms import Data, one_line, plain_words, type_of
+from .depth import Depth, as_bytes, depth_words, draw_depth, from_bytes
 from .evidence import (
     circle_words,
     draw_circle,
@@ -272,6 +273,14 @@ PIXELS = Field(
     lambda text, reader: reader.pixels(text),
     key=lambda pixels: (pixels.shape, pixels.tobytes()),
 )
+DEPTHS = Field(
+    {
+        **PIXELS.schema,
+        "description": "PNG of grey levels, (rows, 4 * columns): the bytes of little-endian float32.",
+    },
+    lambda values, writer: writer.pixels(as_bytes(values)),
+    lambda text, reader: from_bytes(reader.pixels(text)),
+)
 
 # -- kinds -------------------------------------------------------------------------------------------
 
@@ -314,7 +323,8 @@ class Kind:
         words: How its form reads, as a program would write it; class and box by default.
         show: How a value reads to people; by default as `words` for what has a place, else as `str`.
         drawing: Its form on the image that it lies in; None if it has no place in one.
-        opened: What programs may read of it, if its values stay outside the sandbox: attributes, no methods.
+        opened: What programs may read of it, if its values stay outside the sandbox: attributes, and each `Method` with
+            the tool that it is.
         is_shape: Whether it stands for the region that it covers, where a tool takes a region.
         writer, reader, key: For a form that is not made of attributes of the same names.
     """
@@ -597,6 +607,16 @@ KINDS: dict[str, Kind] = {
             fake=_made_track,
             words=track_words,
             show=lambda track: f"{track.label} from {track.first_seen:.1f} s to {track.last_seen:.1f} s",
+        ),
+        Kind(
+            Depth,
+            {"values": DEPTHS, "box": BOX, "metric": Field({"type": "boolean"}), "image": IMAGE},
+            fake=lambda world: Depth(np.zeros((1, 1), np.float32), world.frame, image=world.image and world.image.root),
+            words=depth_words,
+            show=repr,
+            drawing=draw_depth,
+            opened=("box", "metric", Method("at", "depth_at")),
+            key=lambda depth: (*depth.key, _image_key(depth.image)),
         ),
         Kind(Located, {}, fake=lambda world: world.box),  # anything that has a place
     )

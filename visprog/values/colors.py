@@ -120,15 +120,15 @@ def _table() -> NDArray[np.intp]:
     grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
     scale = np.array([0.6, 1.0, 1.0], np.float32)
     colors = to_lab(grid) * scale
-    distances = np.empty((len(colors), len(NAMES)), np.float32)
+    distances = np.empty((len(NAMES), len(colors)), np.float32)
     for i, name in enumerate(NAMES):
         examples = to_lab(np.array([list(bytes.fromhex(h)) for h in EXAMPLES[name].split()])) * scale
-        squares = (colors**2).sum(1)[:, None] - 2 * colors @ examples.T + (examples**2).sum(1)
-        distances[:, i] = np.sqrt(np.maximum(squares.min(1), 0))
-    order = np.argsort(distances, axis=1)[:, :2]
-    near = np.take_along_axis(distances, order, 1)
-    order[:, 1] = np.where(near[:, 1] - near[:, 0] <= CLOSE_CALL, order[:, 1], order[:, 0])
-    return order.reshape(32, 32, 32, 2)
+        squares = (colors**2).sum(1) - 2 * examples @ colors.T + (examples**2).sum(1)[:, None]
+        distances[i] = np.sqrt(np.maximum(squares.min(0), 0))
+    nearest, distance = distances.argmin(0), distances.min(0)
+    np.put_along_axis(distances, nearest[None], np.inf, 0)
+    next_one = np.where(distances.min(0) - distance <= CLOSE_CALL, distances.argmin(0), nearest)
+    return np.stack([nearest, next_one], 1).reshape(32, 32, 32, 2)
 
 
 def linear(rgb: NDArray[Any]) -> NDArray[np.float64]:

@@ -7,9 +7,12 @@ here and by name, rather than an IndexError three lines later.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from .geometry import Line, Located, Point
+
+if TYPE_CHECKING:
+    from .depth import Depth
 
 T = TypeVar("T", bound=Located)
 
@@ -81,6 +84,11 @@ def farthest(regions: Sequence[T], to: Point | Located) -> T:
     return max(_some(others, "farthest"), key=lambda r: (r.distance(to), _centers(r, to)))
 
 
+def nearest_to_camera(regions: Sequence[T], depth: Depth) -> T:
+    """The one that is the least far from the camera: nearest_to_camera(cars, depth(image))."""
+    return min(_some(regions, "nearest_to_camera"), key=lambda r: depth.at(r))
+
+
 def left_to_right(regions: Sequence[T]) -> list[T]:
     """Ordered by the x of their centres."""
     return sorted(regions, key=lambda r: r.center.x)
@@ -136,6 +144,7 @@ FUNCTIONS = (
     middle,
     nearest,
     farthest,
+    nearest_to_camera,
     left_to_right,
     top_to_bottom,
     by_size,

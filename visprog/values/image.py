@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import math
 import os
-import urllib.parse
-import urllib.request
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -164,6 +161,10 @@ class Image:
 
     @classmethod
     def _from_url(cls, url: str, allowed: bool, max_pixels: int) -> Image:
+        import http.client
+        import urllib.parse
+        import urllib.request
+
         shown = printable(url)
         scheme, _, rest = url.partition("://")
         if scheme.lower() == "file":
@@ -333,9 +334,10 @@ class Image:
         Raises:
             ImageError: unknown ending, or the file cannot be written.
         """
-        picture = self.to_pil()
-        if Path(path).suffix.lower() in (".jpg", ".jpeg"):
-            picture = picture.convert("RGB")
+        import PIL.Image
+
+        flat = Path(path).suffix.lower() in (".jpg", ".jpeg")  # without transparency
+        picture = PIL.Image.fromarray(self.pixels) if flat else self.to_pil()
         try:
             picture.save(path)
         except (OSError, ValueError) as error:

@@ -209,4 +209,34 @@ def rest(image: Image, what: str) -> str:
     raise NotImplementedError
 
 
+class Loader:
+    """A backend that tells whether it was loaded before a call, and does badly what its option says."""
+
+    process = "loader"
+
+    def __init__(self, model: str | None = None, *, order: str = "") -> None:
+        self.order = order
+        self.loaded = threading.Event()
+
+    def load(self) -> None:
+        if self.order == "abort":
+            os.abort()
+        if self.order == "hang":
+            time.sleep(60)
+        if self.order == "error":
+            raise OSError("no weights")
+        self.loaded.set()
+
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        if self.order == "error":
+            raise OSError("no weights")
+        return [f"{call['what']} {self.loaded.wait(0 if self.order else 10)}" for call in calls]
+
+
+@tool(backends={"loader": "tests.runtime.processes.hostile:Loader"}, cache=False)
+def load_and_say(image: Image, what: str) -> str:
+    """Says whether its backend was loaded."""
+    raise NotImplementedError
+
+
 REGISTRY = Registry([*{each.name: each for each in [*globals().values()] if isinstance(each, Tool)}.values()])

@@ -14,8 +14,9 @@ from tests.small_tools import picture
 from visprog.config import Config
 from visprog.registry import default_registry
 from visprog.runtime.host import Host
+from visprog.runtime.processes.launch import Confinement
 from visprog.runtime.processes.pool import ToolProcesses
-from visprog.runtime.processes.process import Confinement, Memory, ToolProcess, Work
+from visprog.runtime.processes.process import Memory, ToolProcess, Work
 from visprog.values import Box, Image
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are confined on Linux")
@@ -74,7 +75,7 @@ def test_the_network_is_open_until_a_model_is_loaded(attempt: Any, tmp_path: Pat
 def test_the_folder_of_a_process_goes_with_it(attempt: Any) -> None:
     process = ToolProcess(Memory(1 << 40, 1 << 40), Confinement())
     process.wait()
-    folder = Path(process._folder)
+    folder = Path(process._launched.folder)
     assert folder.is_dir()
     process.close()
     assert not folder.exists()

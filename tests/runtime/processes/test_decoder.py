@@ -19,8 +19,9 @@ from tests.small_tools import REGISTRY, picture
 from visprog import Agent
 from visprog.errors import ImageError
 from visprog.runtime.processes.decoder import DECODERS, DecoderProcesses
+from visprog.runtime.processes.launch import Confinement
 from visprog.runtime.processes.pool import InProcess
-from visprog.runtime.processes.process import Confinement, Work
+from visprog.runtime.processes.process import Work
 from visprog.values import Image
 from visprog.values.decode import FORMATS
 from visprog.values.elsewhere import decode_with, decoded

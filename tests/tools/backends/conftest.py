@@ -146,9 +146,9 @@ def save_owlvit(folder: Path) -> None:
     T.OwlViTProcessor(image_processor=processor, tokenizer=tokenizer).save_pretrained(folder)
 
 
-def save_grounding_dino(folder: Path) -> None:
+def save_grounding_dino(folder: Path, config_class: Any = None) -> None:
     tokenizer = words("[PAD]", "[CLS]", "[SEP]")
-    config = T.GroundingDinoConfig(
+    config = (config_class or T.GroundingDinoConfig)(
         backbone_config=T.SwinConfig(
             image_size=64, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 2, 2, 2], window_size=4,
             out_features=["stage2", "stage3", "stage4"],
@@ -161,9 +161,14 @@ def save_grounding_dino(folder: Path) -> None:
         encoder_attention_heads=4, decoder_attention_heads=4, num_queries=20, max_text_len=16,
         disable_custom_kernels=True, fusion_droppath=0.0,
     )  # fmt: skip
-    T.GroundingDinoForObjectDetection(config).save_pretrained(folder)
+    T.AutoModelForZeroShotObjectDetection.from_config(config).save_pretrained(folder)
     processor = T.GroundingDinoImageProcessorPil(size={"shortest_edge": 128, "longest_edge": 192})
     T.GroundingDinoProcessor(image_processor=processor, tokenizer=tokenizer).save_pretrained(folder)
+
+
+def save_mm_grounding_dino(folder: Path) -> None:
+    """MM-Grounding-DINO and LLMDet."""
+    save_grounding_dino(folder, T.MMGroundingDinoConfig)
 
 
 def save_sam(folder: Path) -> None:
@@ -272,6 +277,7 @@ SAVERS: dict[str, Callable[[Path], None]] = {
     "owlv2": save_owlv2,
     "owlvit": save_owlvit,
     "grounding-dino": save_grounding_dino,
+    "mm-grounding-dino": save_mm_grounding_dino,
     "sam": save_sam,
     "blip": save_blip,
     "blip2-itm": save_blip2_itm,
@@ -288,10 +294,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]
 
     def folder(kind: str) -> str:
         if kind not in made:
+            from tests.tools.backends.hub_checkpoints import SAVERS as MORE
+
             torch.manual_seed(0)
             path = tmp_path_factory.mktemp(kind)
             T.utils.logging.disable_progress_bar()
-            SAVERS[kind](path)
+            (SAVERS | MORE)[kind](path)
             made[kind] = str(path)
         return made[kind]
 

@@ -18,11 +18,11 @@ from visprog.values import Box, Region
 from visprog.values.image import Image
 
 Folder = Callable[[str], str]
-KIND = pytest.mark.parametrize("kind", ["owlv2", "owlvit", "grounding-dino"])
+KIND = pytest.mark.parametrize("kind", ["owlv2", "owlvit", "grounding-dino", "mm-grounding-dino"])
 
 
 def detector(kind: str, folder: str, **options: Any) -> Any:
-    if kind == "grounding-dino":
+    if kind.endswith("grounding-dino"):
         return GroundingDinoDetector(folder, **{"threshold": 0.0, "text_threshold": 0.0, **options})
     return OwlDetector(folder, **{"threshold": 0.0, **options})
 

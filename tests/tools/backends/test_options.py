@@ -17,6 +17,7 @@ from visprog.tools.detect import detect
 from visprog.tools.retrieve import retrieve
 from visprog.tools.segment import segment, segment_everything
 from visprog.tools.select import select
+from visprog.tools.text import find_text, read_text
 from visprog.tools.vqa import vqa
 
 BUNDLED: list[Tool[..., Any]] = [
@@ -30,7 +31,7 @@ BUNDLED: list[Tool[..., Any]] = [
     vqa,
     retrieve,
 ]
-TOOLS = [*BUNDLED, select]
+TOOLS = [*BUNDLED, select, read_text, find_text]
 ON_MODELS = [
     pytest.param(tool, name, id=f"{tool.name}-{name}")
     for tool in TOOLS
@@ -42,7 +43,7 @@ ON_MODELS = [
 def test_every_architecture_is_there() -> None:
     names = {str(param.values[1]) for param in ON_MODELS}
     assert names >= {"clip", "siglip", "owlv2", "grounding-dino", "sam", "coca", "blip", "llava", "embedded",
-                     "visualbert", "vilbert", "lxmert"}  # fmt: skip
+                     "visualbert", "vilbert", "lxmert", "vlm", "detr", "sam2", "florence2"}  # fmt: skip
 
 
 @pytest.mark.parametrize(("tool", "backend"), ON_MODELS)

@@ -14,12 +14,13 @@ import torch
 from visprog.errors import ToolError
 from visprog.tools.backends._checkpoint import find, load_by_transformers
 from visprog.tools.backends.sam import SamEverything, SamSegmenter, SegmentAnythingSegmenter
+from visprog.tools.backends.sam2 import Sam2Everything, Sam2Segmenter
 from visprog.tools.segment import segment, segment_everything
 from visprog.values import Box, Point, Region
 from visprog.values.image import Image
 
 Folder = Callable[[str], str]
-KIND = pytest.mark.parametrize("kind", ["sam", "segment-anything"])
+KIND = pytest.mark.parametrize("kind", ["sam", "segment-anything", "sam2", "sam2-video"])
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +45,8 @@ def sam_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def segmenter(kind: str, checkpoint: Folder, request: pytest.FixtureRequest) -> Any:
     if kind == "sam":
         return SamSegmenter(checkpoint("sam"))
+    if kind.startswith("sam2"):
+        return Sam2Segmenter(checkpoint(kind))
     return SegmentAnythingSegmenter(str(request.getfixturevalue("sam_file")))
 
 
@@ -58,6 +61,8 @@ def boxes(image: Image) -> list[Region]:
 
 def test_they_are_the_backends_of_segment() -> None:
     assert isinstance(segment.load("sam"), SamSegmenter)
+    assert isinstance(segment.load("sam2"), Sam2Segmenter)
+    assert isinstance(segment_everything.load("sam2"), Sam2Everything)
     assert isinstance(segment.load("segment-anything"), SegmentAnythingSegmenter)
 
 
@@ -238,3 +243,44 @@ def test_files_that_are_no_sam(
     torch.save({"weight": Trap()}, tmp_path / "trap.pth")
     assert "no file of tensors" in said("trap.pth")
     assert not (tmp_path / "trapped").exists()
+
+
+def test_masks_are_those_of_sam_2_by_transformers(checkpoint: Folder, pictures: list[Image]) -> None:
+    """Pixels as torchvision resizes uint8 tensors, by `interpolate` with antialias; prompts in pixels of the square."""
+    segmenter, image = Sam2Segmenter(checkpoint("sam2")), pictures[0]
+    plane = torch.from_numpy(np.array(image.pixels)).permute(2, 0, 1)[None]
+    square = torch.nn.functional.interpolate(plane, (64, 64), mode="bilinear", antialias=True)
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    pixels = (square / 255 - mean) / std
+    ours = segmenter.checkpoint.processor.image_processor([image.pixels])
+    assert ((ours - pixels).abs() * 255 * 0.23).max() < 1.5
+    places = [(2.0, 3.0, 25.0, 30.0), (10.0, 5.0, 40.0, 38.0)]
+    scale = torch.tensor([64 / 60, 64 / 40] * 2)
+    with torch.inference_mode():
+        output = segmenter.checkpoint.network(
+            pixel_values=ours, input_boxes=(torch.tensor(places) * scale)[None], multimask_output=True
+        )
+    logits = torch.nn.functional.interpolate(output.pred_masks[0], (40, 60), mode="bilinear")
+    best = output.iou_scores[0].argmax(-1)
+    found = segmenter([{"image": image, "region": Region(Box(*p), "cat", 0.5, image)} for p in places])
+    for one, masks, index in zip(found, logits, best, strict=True):
+        want = (masks[index] > 0).numpy()
+        assert want.any() and not want.all()
+        assert isinstance(one, Region) and one.mask is not None
+        whole = np.zeros((40, 60), bool)
+        box = one.mask.box
+        whole[int(box.top) : int(box.bottom), int(box.left) : int(box.right)] = one.mask.pixels
+        assert (whole == want).mean() > 0.999
+
+
+def test_everything_in_an_image_by_sam_2(checkpoint: Folder, pictures: list[Image]) -> None:
+    everything = Sam2Everything(
+        checkpoint("sam2"), points_per_side=3, pred_iou_thresh=-10, stability_score_thresh=0.0
+    )
+    (found,) = everything([{"image": pictures[-1]}])
+    assert found
+    for region in found:
+        assert region.mask is not None and region.box == region.mask.box and region.image is pictures[-1].root
+        assert region.box.clip(pictures[-1].box) == region.box
+    (error,) = Sam2Segmenter(checkpoint("sam"))([{"image": pictures[0], "region": Point(3, 3)}])
+    assert isinstance(error, ToolError) and "is of model_type sam; this backend takes sam2 or" in str(error)

@@ -130,6 +130,14 @@ def test_more_objects_than_taught_are_refused_by_those_that_tell_of_all() -> Non
     assert to_view(full, WEIGHTS / "owl", "detect") is full
 
 
+def test_a_scene_in_a_haze_is_refused_but_by_the_model_that_was_taught_such_scenes() -> None:
+    pale = Image((scene(size=160) * 0.3 + 120).astype(np.uint8))
+    for name in ("clip", "owl", "coca", "llava"):
+        with pytest.raises(Refused, match="this image has less contrast"):
+            to_view(pale, WEIGHTS / name, "detect")
+    assert to_view(pale, WEIGHTS / "sam", "segment") is pale
+
+
 @pytest.mark.parametrize("ratio", [2, 4])
 @pytest.mark.parametrize("down", [False, True], ids=["wide", "high"])
 def test_plain_ground_beside_a_scene_changes_nothing(down: bool, ratio: int) -> None:

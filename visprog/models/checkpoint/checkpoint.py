@@ -12,7 +12,8 @@ from torch.overrides import TorchFunctionMode
 
 from visprog.files import plain_text
 
-from .weights import SINGLE, few, owned
+from .weight_files import SINGLE, few
+from .weights import owned, release
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -74,6 +75,7 @@ def assemble(
                 raise ValueError(
                     f"{where}: {name} has values that are not finite in {str(old.dtype).removeprefix('torch.')}"
                 )
+            release(value)  # what the check has read: a part that is not used takes no memory
             is_parameter = isinstance(old, nn.Parameter)
             made[id(old)] = nn.Parameter(value, old.requires_grad) if is_parameter else value
         module, _, leaf = name.rpartition(".")

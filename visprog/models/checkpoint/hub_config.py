@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .weights import few
+from .weight_files import few
 
 HARMLESS = frozenset(
     """

@@ -1,11 +1,10 @@
-"""Weights on disk: which files of a checkpoint folder hold them, and the tensors in these files."""
+"""Weights on disk: the tensors in the files of a checkpoint folder."""
 
 from __future__ import annotations
 
 import math
 import mmap
 import weakref
-from collections.abc import Iterable
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from visprog.files.plain_text import decode_text, parse_json, read_json
+from visprog.files.plain_text import decode_text, parse_json
 
-SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-"""One file with all weights, or the list of the files that hold them: what `save_pretrained` writes."""
+from .weight_files import INDEX, SINGLE, few, found_instead, read_index
 
 PRECISIONS = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -37,13 +35,6 @@ _mappings: weakref.WeakValueDictionary[int, mmap.mmap] = weakref.WeakValueDictio
 
 _lasting: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 """Those of files that nobody overwrites."""
-
-
-def few(items: Iterable[object], most: int = 4) -> str:
-    """Names for a message: the first ones, and the number of the others."""
-    names = [str(item) for item in items]
-    rest = f" and {len(names) - most} others" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -68,27 +59,6 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     raise ValueError(
         f"{folder} holds neither {SINGLE} nor {INDEX}: {found_instead(path.name for path in folder.iterdir())}"
     )
-
-
-def read_index(folder: Path) -> dict[str, str]:
-    """The file that each weight lies in, by `model.safetensors.index.json`.
-
-    Raises:
-        ValueError: it is no such list, or names a file outside the folder.
-    """
-    try:
-        found = read_json(folder / INDEX)["weight_map"]
-        files: dict[str, str] = {str(key): str(file) for key, file in found.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder / INDEX} holds no list of weights (weight_map)") from error
-    outside = sorted({file for file in files.values() if not _is_plain(file)})
-    if outside or not files:
-        raise ValueError(
-            f"{folder / INDEX} names {few(outside)}: a file of weights lies beside it, and ends in .safetensors"
-            if outside
-            else f"{folder / INDEX} names no weights"
-        )
-    return files
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
@@ -171,9 +141,16 @@ def owned(tensor: Tensor, dtype: torch.dtype, device: str | torch.device) -> Ten
         zip(result.split(rows), tensor.split(rows), strict=True) if tensor.ndim else [(result, tensor)]
     ):
         to.copy_(part)
-        if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
-            pages.madvise(mmap.MADV_DONTNEED)
+        release(tensor)
     return result
+
+
+def release(tensor: Tensor) -> None:
+    """Take the pages of a file that an unchanged tensor was read from out of memory; they are read again when they are
+    used."""
+    pages = _mappings.get(tensor.untyped_storage().data_ptr())
+    if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+        pages.madvise(mmap.MADV_DONTNEED)
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
@@ -199,26 +176,6 @@ def read_state(file: Path) -> dict[str, Tensor]:
     return state
 
 
-def found_instead(files: Iterable[str]) -> str:
-    """What a checkpoint has whose weights cannot be read, by the names of its files, and the way out."""
-    names = sorted(files)
-    tensors = [name for name in names if name.endswith(".safetensors")]
-    pickled = [name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5"))]
-    if any(name.startswith("adapter_model.") for name in names):
-        return "it holds a LoRA adapter (adapter_model), to be merged into its base model (peft: merge_and_unload)"
-    if any(name.startswith("open_clip_") for name in tensors):
-        return f"{few(tensors)} has the layout of open_clip, which is not read"
-    if any("-of-" in name for name in tensors):
-        return f"{few(tensors)} are parts of one, and the list of the parts, {INDEX}, is missing"
-    if tensors:
-        return f"it holds {few(tensors)}: copy the one that you mean to {SINGLE}"
-    if pickled:
-        return (
-            f"no .safetensors file; pickled weights ({few(pickled)}) are refused, convert them to safetensors"
-        )
-    return f"no .safetensors file; there is only {few(names)}"
-
-
 def _read_shards(folder: Path, index: dict[str, str]) -> dict[str, Tensor]:
     files = sorted(set(index.values()))
     missing = [file for file in files if not (folder / file).is_file()]
@@ -237,7 +194,3 @@ def _read_shards(folder: Path, index: dict[str, str]) -> dict[str, Tensor]:
     if astray:
         raise ValueError(f"{folder}: weights are not in the files that {INDEX} names: {few(astray)}")
     return state
-
-
-def _is_plain(name: str) -> bool:
-    return name.endswith(".safetensors") and "/" not in name and "\\" not in name

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..checkpoint.weights import few
+from ..checkpoint.weight_files import few
 from .resample import BICUBIC, BILINEAR, BOX, GAUSSIAN, HAMMING, LANCZOS, NEAREST
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -36,6 +36,11 @@ KINDS: dict[str, dict[str, Any]] = {
         **_SQUARE, "size": {"longest_edge": 1024}, "do_pad": True, "pad_size": 1024, "resample": BILINEAR,
         "image_mean": (0.485, 0.456, 0.406), "image_std": (0.229, 0.224, 0.225),
     },
+    "Sam2": {
+        **_SQUARE, "size": 1024, "resample": BILINEAR,
+        "image_mean": (0.485, 0.456, 0.406), "image_std": (0.229, 0.224, 0.225),
+    },
+    "Sam3": {**_SQUARE, "size": 1008, "resample": BILINEAR},
 }  # fmt: skip
 """Kinds of image processors, by the names of their classes in transformers without the endings, and the settings that
 a file of them leaves out."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..checkpoint.checkpoint import read_json
 from ..checkpoint.hub import locate
-from ..checkpoint.weights import few
+from ..checkpoint.weight_files import few
 from .hub import CLIP_MEAN, CLIP_STD, hub_image_processor
 from .resample import BICUBIC
 from .resample import BILINEAR as BILINEAR

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..nn import nms
 from ..preprocess.image_processor import ImageArray
-from .predictor import SamPredictor
+from .predictor import MaskPredictor
 
 CROP_EDGE = 20
 """Distance in pixels from an edge of a crop, up to which a mask that ends there is taken for cut off, and dropped."""
@@ -58,7 +58,7 @@ class SamAutomaticMaskGenerator:
         crop_n_points_downscale_factor: the grid of layer i has `points_per_side` / this^i points per side.
     """
 
-    predictor: SamPredictor
+    predictor: MaskPredictor
     _: KW_ONLY
     points_per_side: int = 32
     points_per_batch: int = 64

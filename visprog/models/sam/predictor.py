@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +38,16 @@ class Prediction(NamedTuple):
     logits: Tensor
     iou_predictions: Tensor
     low_res_masks: Tensor
+
+
+class MaskPredictor(Protocol):
+    """What predicts masks of one image for prompts: SAM, and its successors."""
+
+    def set_image(self, image: ImageArray) -> Any:
+        """Encode an image, uint8 (height, width, 3), and make it the one that prompts are about."""
+
+    def predict(self, points: Tensor | None = None, *, boxes: Tensor | None = None) -> Prediction:
+        """Masks for N prompts in pixels of the image: points (N, K, 2), or boxes (N, 4)."""
 
 
 def sam_image_processor(size: int = 1024) -> ImageProcessor:

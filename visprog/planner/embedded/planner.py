@@ -49,6 +49,12 @@ WIDTH = 4
 SCARCE = 0.02
 """Where tools that a request lacks leave the others less than this probability, these become no more likely for it."""
 
+NEGLIGIBLE = 0.002
+"""Probability below which a program that is being written is given up: it would not be used."""
+
+PROBABLE = 0.5
+"""Probability of a program that is being written beyond which the tools that it calls may get ready."""
+
 LONGEST = 160
 """Tokens of a program; the longest in training has fewer."""
 
@@ -114,6 +120,13 @@ class EmbeddedPlanner:
         _load(self.folder)
         load_words(self.folder)
         _english()
+        lexicon()
+
+    def likely(self, question: str) -> frozenset[str]:
+        """What the words of a question may ask for, tools among it: known before there is a program."""
+        words = (word for word, _, _ in normalize(question[:MAX_QUESTION]))
+        text = " ".join(word for word in words if not lexicon().function.fullmatch(word))
+        return frozenset().union(*(e.means for e in lexicon().entries if e.words.search(text)))
 
     def plan(self, request: PlanRequest, *, failed: Step | None = None, n: int = 1) -> list[Plan]:
         """The most likely program, or up to `n` of them; others than the one that `failed`.
@@ -185,6 +198,8 @@ class EmbeddedPlanner:
             raise PlannerError(f"no grammar could be made for this question: {matcher.get_error()}")
         end = SPECIAL.index(END)
         absent = _absent(self.folder, frozenset(request.registry))
+        # Divided by what is not declined, a program must reach `sure`.
+        least = math.log(max(min(NEGLIGIBLE, self.sure * (1 - DECLINED)), 1e-300))
         first = copy(decoder)
         first.reset()
         logits = first.feed(vocabulary.question(request.question, request.images > 1))
@@ -198,7 +213,10 @@ class EmbeddedPlanner:
                 draft.logits[absent] = -np.inf
                 for token in self._allowed(draft, width, end):
                     grown.append(self._extend(draft, token, float(logprobs[token]), end))
-            drafts = sorted(grown, key=lambda d: -d.logprob)[:width]
+            grown.sort(key=lambda d: -d.logprob)
+            drafts = [d for d in grown[:width] if d.logprob >= least or d is grown[0]]
+            if drafts:
+                self._expect(drafts[0], request)
             for draft in drafts:
                 if not draft.finished and draft.logits is None:
                     if width > 1:
@@ -226,6 +244,15 @@ class EmbeddedPlanner:
                 if len(found) == count:
                     break
         return found
+
+    def _expect(self, draft: _Draft, request: PlanRequest) -> None:
+        """Say which tool a draft has just begun to call, if it does and is probable."""
+        if draft.logprob < math.log(PROBABLE):
+            return
+        name = _load(self.folder)[1].text(draft.ids[-1:]).removesuffix("(")
+        tool = request.registry.get(name)
+        if tool is not None and not tool.pure:
+            request.expect(name)
 
     @staticmethod
     def _extend(draft: _Draft, token: int, logprob: float, end: int) -> _Draft:

@@ -5,35 +5,50 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ...registry import Tool
+
+_ALWAYS = ("Located", "Point", "Box", "Region", "Image", "Mask")
+"""Kinds that every program may meet; the others come from the tools that return them."""
+
+
+def describe_values(tools: Mapping[str, Tool]) -> str:
+    """Each kind of value that programs meet as a Python stub, with the attributes and methods that they may use.
+
+    Args:
+        tools: Tools that can be called. Drawn shapes, tables and depth are described only if one of them returns such.
+    """
+    from ...registry.types import mentions
+    from ...values import Video
+
+    return "\n\n".join(
+        text
+        for cls, text in _stubs(any(mentions(tool.returns, Video) for tool in tools.values())).items()
+        if cls.__name__ in _ALWAYS or any(mentions(tool.returns, cls) for tool in tools.values())
+    )
 
 
 @cache
-def describe_values(video: bool = False) -> str:
-    """Each kind of value as a Python stub, with the attributes and methods that programs may use.
-
-    Args:
-        video: Whether they are about a video; else what only videos have is left out.
-    """
+def _stubs(video: bool) -> dict[type, str]:
+    """The stub of each kind; the time of an image is of use for frames of videos alone."""
     from visprog import values
-    from visprog.values.codec import handles
+    from visprog.values.codec import KINDS, handles
     from visprog.values.library import ATTRIBUTES
 
-    kinds = {**ATTRIBUTES, **dict(handles())}
+    kinds = {**ATTRIBUTES, **{cls: KINDS[cls.__name__].attributes for cls, _ in handles()}}
     if not video:
-        kinds = {
-            kind: tuple(name for name in names if (kind, name) != (values.Image, "time"))
-            for kind, names in kinds.items()
-            if kind not in (values.Video, values.Track, values.Span)
-        }
+        kinds[values.Image] = tuple(name for name in kinds[values.Image] if name != "time")
     located = [name for name in ATTRIBUTES[values.Region] if hasattr(values.Located, name)]
-    stubs = [_stub(values.Located, "", located)]
+    stubs: dict[type, str] = {values.Located: _stub(values.Located, "", located)}
     for kind, names in kinds.items():
         base = "Located" if set(located) <= set(names) else ""
         own = [n for n in names if n not in located or not base or n in _fields(kind)]
-        stubs.append(_stub(kind, base, own))
-    return "\n\n".join(stubs)
+        stubs[kind] = _stub(kind, base, own)
+    return stubs
 
 
 def _stub(kind: type, base: str, names: Iterable[str]) -> str:

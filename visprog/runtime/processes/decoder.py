@@ -12,8 +12,9 @@ from ...values.decode import FORMATS
 from ...values.elsewhere import Kind
 from ...values.image import Image
 from ...values.png import decode_levels
+from .launch import DECODER
 from .pool import InProcess, ProcessGroup, ProcessPool
-from .process import Confinement, Memory, Work
+from .process import Memory, Work
 
 MAX_PROCESSES = 8
 """Maximum number of processes that decode."""
@@ -67,14 +68,14 @@ class DecoderProcesses:
     """
 
     def __init__(self) -> None:
-        self.group = ProcessGroup("decoder", MAX_PROCESSES, MEMORY, Confinement(only=__name__))
+        self.group = ProcessGroup("decoder", MAX_PROCESSES, MEMORY, DECODER)
         self.pool = ProcessPool()
         work = Work(0, f"{__name__}:ImageDecoder", "", ())
         self._decoder = InProcess(self.pool, ImageDecoder(), self.group, work)
 
     def start(self) -> None:
         """Start a process in the background, if there is none."""
-        self.pool.start(self.group)
+        self.pool.prepare(self.group)
 
     def __call__(self, kind: Kind, data: bytes, name: str, max_pixels: int) -> Any:
         import PIL.Image

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import ToolError, first_line
+from ...models.checkpoint.cache import hub_cache
 from ...models.measured import model_cache
 from ...registry import Backend, BackendLoader
 from ...registry.loader import Options, PlainFunction, PlainTool
@@ -27,8 +28,9 @@ from ...registry.types import mentions
 from ...values.codec import fingerprint
 from ...values.video import Video
 from ..batcher import OutOfTime, is_given_up, waiting_for_others
+from .launch import Confinement
 from .names import name_of
-from .process import CannotImport, Confinement, Crashed, Memory, ToolProcess, Work
+from .process import CannotImport, Crashed, Memory, ToolProcess, Work
 
 log = logging.getLogger(__name__)
 
@@ -103,19 +105,28 @@ class ProcessPool:
             _held.reset(token)
             self._put(group.name, process)
 
-    def start(self, group: ProcessGroup) -> None:
-        """Start a process of a group, if there is none, and do not wait until it is ready."""
+    def prepare(self, group: ProcessGroup, work: Work | None = None) -> None:
+        """Start a process of a group, if there is none, and do not wait until it is ready.
+
+        Args:
+            work: What one that works for nobody loads, so that its first call need not.
+        """
         self._leave_parent()
         with self._changed, contextlib.suppress(ToolError):
+            idle = self._idle.setdefault(group.name, [])
             if not self._count.get(group.name):
-                self._idle.setdefault(group.name, []).append(self._started(group))
+                idle.append(self._started(group))
+            if work is not None and idle:
+                idle[-1].load(work)
 
     def close(self) -> None:
         """End all processes."""
         with self._changed:
             if self._owner == os.getpid():
                 for process in self._all:
-                    process.end("the host ended")
+                    process.stop("the host ended")  # all of them, before one is waited for
+                for process in self._all:
+                    process.end()
             self._all, self._idle, self._count = set(), {}, {}
             self._owner = os.getpid()
             self._changed.notify_all()
@@ -237,7 +248,7 @@ class ToolProcesses(BackendLoader):
 
     def start(self) -> None:
         """Start a process for plain functions of this package in the background, if there is none."""
-        self.pool.start(self._group(NATIVE, MAX_NATIVE))
+        self.pool.prepare(self._group(NATIVE, MAX_NATIVE))
 
     def plain(self, tool: PlainTool) -> Backend:
         """A plain function that is called in a process, or in this one."""
@@ -270,8 +281,7 @@ def _of_model(backend: Backend) -> Confinement | None:
         cache.mkdir(parents=True, exist_ok=True)
     if getattr(backend, "folder", None) is not None:
         return Confinement(writable=(str(cache),))
-    hub = os.environ.get("HF_HOME") or os.path.expanduser("~/.cache/huggingface")
-    return Confinement(network=True, writable=(str(cache), hub))
+    return Confinement(network=True, writable=(str(cache), str(hub_cache())))
 
 
 class InProcess:
@@ -289,6 +299,7 @@ class InProcess:
         self.works_in = group.name
         self.work = work
         self._here = False
+        self._is_fetched = False
         self._working: dict[int, ToolProcess] = {}
         self._crashed: OrderedDict[Hashable, str] = OrderedDict()
 
@@ -314,6 +325,10 @@ class InProcess:
             return self.local
         group = replace(self.group, name=f"{process} (settings)", most=1)
         return InProcess(self.pool, self.local, group, self.work)
+
+    def prepare(self) -> None:
+        """Start its process in the background, if there is none, and let it load what the first call needs."""
+        self.pool.prepare(self.group, self.work)
 
     def interrupt(self, thread: int) -> None:
         """End the process that works for a thread of the host."""
@@ -349,6 +364,12 @@ class InProcess:
 
     def _run(self, calls: list[dict[str, Any]], fresh: bool = False) -> list[Any]:
         thread = threading.get_ident()
+        if (
+            not self._is_fetched
+        ):  # in this process, which has the network, the keys of the user, and the screen
+            with waiting_for_others():
+                getattr(self.local, "fetch", lambda: None)()
+            self._is_fetched = True
         with self.pool.process(self.group, self.work.number, fresh) as process:
             before = self._working.get(thread)
             self._working[thread] = process

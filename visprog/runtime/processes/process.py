@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import re
-import shutil
 import signal
-import socket
 import subprocess
-import sys
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -23,21 +17,10 @@ from visprog.sandbox import StopProgram
 from ...errors import ToolError
 from ...registry import caution, through_host
 from .channel import Channel, Closed, Message
+from .launch import Confinement, launch
 from .names import find_loaded
 from .transfer import MAX_HELD, Transfer, packed_error, unpacked_error
 
-_BOOT = """
-import json, sys
-descriptor, sys.path[:], only, confined = json.loads(sys.argv.pop())
-from visprog.sandbox import confine_tools
-if only:
-    from importlib import import_module
-    import_module(only).get_ready()
-how = confine_tools(**confined) if confined else {}
-from visprog.runtime.processes.worker import main
-main(descriptor, how)
-"""
-_SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 START_SECONDS = 60.0
 """Seconds within which a process must be ready."""
 _LOOK = 0.2
@@ -73,22 +56,6 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Confinement:
-    """How far a process is confined: it starts no programs, and changes files in a temporary folder of its own alone.
-
-    Attributes:
-        network: Whether it may open connections until it has answered its first batch, to load what it needs.
-        writable: Further folders in which it may change files.
-        only: Name of the one module that it works with. That is imported and gets ready, by its function `get_ready`;
-            from then on no file can be opened.
-    """
-
-    network: bool = False
-    writable: tuple[str, ...] = ()
-    only: str = ""
-
-
-@dataclass(frozen=True)
 class Work:
     """What a process can be asked to do.
 
@@ -104,6 +71,11 @@ class Work:
     tool: str
     options: tuple[tuple[str, Any], ...]
 
+    @property
+    def message(self) -> list[Any]:
+        """As it stands in a message."""
+        return [self.number, self.backend, self.tool, self.options]
+
 
 class ToolProcess:
     """A process that runs tools. It starts at once, and is ready when `wait` returns.
@@ -114,7 +86,7 @@ class ToolProcess:
 
     Attributes:
         how: Which mechanisms of confinement took hold.
-        loaded: Numbers of the work that it has done.
+        loaded: Numbers of the work that it has done, or was told to load.
         idle_since: Time of `time.monotonic` since which it works for nobody.
 
     Raises:
@@ -131,39 +103,10 @@ class ToolProcess:
         self._ready = False
         self._ended = self._why = ""
         self._lock = threading.Lock()
-        try:
-            ours, theirs = socket.socketpair()
-        except OSError as error:
-            raise ToolError(f"a process for tools cannot be started: {error}") from None
-        try:
-            self._folder = tempfile.mkdtemp(prefix="visprog-")
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-c",
-                    _BOOT,
-                    json.dumps([theirs.fileno(), sys.path, *self._rules(confinement)]),
-                ],
-                stdin=subprocess.DEVNULL,
-                env=_environment(confinement, self._folder),
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,  # Ctrl-C is for the host; and what it starts ends with it
-            )
-        except OSError as error:
-            ours.close()
-            raise ToolError(f"a process for tools cannot be started: {error}") from None
-        finally:
-            theirs.close()
-        self._channel = Channel(ours)
+        self._launched = launch(confinement)
+        self._process = self._launched.process
+        self._channel = Channel(self._launched.socket)
         self._transfer = Transfer(self._channel, host=True, max_held=memory.images)
-
-    def _rules(self, confinement: Confinement | None) -> tuple[str, dict[str, Any]]:
-        if confinement is None:
-            return "", {}
-        if confinement.only:
-            return confinement.only, {"readable": []}
-        writable = [self._folder, "/dev", *confinement.writable]
-        return "", {"writable": writable, "network": confinement.network}
 
     @property
     def pid(self) -> int:
@@ -191,6 +134,16 @@ class ToolProcess:
         self.how = how if isinstance(how, dict) else {}
         self._ready = True
 
+    def load(self, work: Work) -> None:
+        """Let it load what a piece of work needs, and do not wait for it, nor for the process itself.
+
+        A call that comes meanwhile waits. What cannot be loaded is an error of the first call, as it is without this.
+        """
+        if work.number not in self.loaded:
+            with contextlib.suppress(Closed):  # who calls it finds it gone
+                self._channel.send({"op": "load", "work": work.message})
+                self.loaded.add(work.number)
+
     def run(self, work: Work, calls: list[dict[str, Any]]) -> list[Any]:
         """Results of a batch; an exception in the place of each that failed.
 
@@ -204,7 +157,7 @@ class ToolProcess:
             form, body = self._transfer.pack(calls)
             head = {
                 "op": "run",
-                "work": [work.number, work.backend, work.tool, work.options],
+                "work": work.message,
                 "calls": form,
                 "cut_off": self._cut_off,
             }
@@ -326,27 +279,14 @@ class ToolProcess:
                         self._process.wait(0.5)  # one that has closed its end is about to
                 killed = self._process.poll() is None or bool(self._why)
                 why = self._why or why
-                with contextlib.suppress(OSError):
-                    os.killpg(self.pid, signal.SIGKILL)
-                code = self._process.wait()
+                code = self._launched.kill()
                 self._ended = why if killed and why else _words(code)
-                shutil.rmtree(self._folder, ignore_errors=True)
         return self._ended
 
     def close(self) -> None:
         """End it, and release its descriptors; nobody uses it any more."""
         self.end("it is not needed any more")
         self._channel.close()
-
-
-def _environment(confinement: Confinement | None, folder: str) -> dict[str, str]:
-    """The variables of a process. One that opens no connections has no use for keys."""
-    found = {**os.environ, "TMPDIR": folder}
-    if confinement is not None and confinement.only:  # threads before it is confined would not be
-        found |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    if confinement is None:
-        return found
-    return {key: value for key, value in found.items() if confinement.network or not _SECRET.search(key)}
 
 
 def _words(code: int) -> str:

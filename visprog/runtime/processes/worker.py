@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import socket
 import threading
@@ -31,6 +33,8 @@ def main(descriptor: int, how: dict[str, Any]) -> None:
         descriptor: Of the socket to the host.
         how: Which mechanisms of confinement took hold.
     """
+    gc.freeze()
+    gc.enable()
     os.dup2(2, 1)  # what tools print must not get among the output of a command
     threading.Thread(target=_end_with_host, args=(os.getppid(),), daemon=True).start()
     server = ToolServer(Channel(socket.socket(fileno=descriptor)))
@@ -64,19 +68,37 @@ class ToolServer:
             assert message is not None
             if self.transfer.take(message):
                 continue
-            if message.head["op"] != "run":
-                return message
-            self._answer(message)
+            match message.head["op"]:
+                case "run":
+                    self._answer(message)
+                case "load":
+                    self._load(message)
+                case _:
+                    return message
+
+    def _work(self, message: Message) -> tuple[Callable[..., Any], Tool | None]:
+        number, name, tool, options = message.head["work"]
+        if number not in self._works:
+            self._works[number] = _made(name, tool, options)
+        return self._works[number]
+
+    def _load(self, message: Message) -> None:
+        """Load what a call would load, weights in another thread: the calls of other tools do not wait for them.
+
+        Whatever fails here fails again in the call, and says so.
+        """
+        with contextlib.suppress(Exception):
+            backend, _ = self._work(message)
+            load = getattr(backend, "load", None)
+            if load is not None:
+                threading.Thread(target=_quietly, args=(load,), daemon=True).start()
 
     def _answer(self, message: Message) -> None:
-        number, name, tool, options = message.head["work"]
         try:
-            if number not in self._works:
-                self._works[number] = _load(name, tool, options)
+            backend, declared = self._work(message)
         except Exception as error:
             self.channel.send({"op": "unavailable", "error": packed_error(error)})
             return
-        backend, declared = self._works[number]
         calls = self.transfer.unpack(message.head["calls"], message.body)
         token = through_host.set(self._call_host)
         with cautions() as collected:
@@ -116,7 +138,12 @@ class ToolServer:
         return self.transfer.unpack(answer.head["value"], answer.body)
 
 
-def _load(name: str, tool: str, options: list[list[Any]]) -> tuple[Callable[..., Any], Tool | None]:
+def _quietly(load: Callable[[], None]) -> None:
+    with contextlib.suppress(Exception):
+        load()
+
+
+def _made(name: str, tool: str, options: list[list[Any]]) -> tuple[Callable[..., Any], Tool | None]:
     """A backend or plain function, and the tool whose result it gives, where that can be imported too."""
     declared = find(tool) if tool else None
     if not isinstance(declared, Tool):

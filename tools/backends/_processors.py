@@ -1,0 +1,136 @@
+"""Processors of transformers on a machine without torchvision.
+
+Transformers prepares videos, and the images of some models, with torchvision. Of a processor that also takes videos,
+everything but these is loaded here; images are resized by PIL, whose results differ from those of torchvision by at
+most one level in a few pixels (`tests/tools/backends/test_processors.py`). A torchvision that is installed and works is
+used.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from visprog.errors import ToolError, first_line
+from visprog.files.plain_text import read_json
+
+OTHER_SENSES = ("video_processor", "feature_extractor", "audio_processor")
+"""Parts of a processor that prepare what is no image and no text."""
+
+
+class MissingPart:
+    """In the place of a part that prepares what nobody asks for: all its settings are None."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+@cache
+def torchvision_problem() -> str:
+    """Why the installed torchvision cannot be imported, and the way out; empty if it can, or if there is none."""
+    if find_spec("torchvision") is None:
+        return ""
+    import torch
+
+    try:
+        import_module("torchvision")
+    except Exception as error:  # one that was built for another torch raises a RuntimeError
+        return (
+            f"the installed torchvision does not work with torch {torch.__version__} ({first_line(error)}), and "
+            "transformers fails beside it: pip uninstall torchvision, which visprog does not need, or install the "
+            "one that fits"
+        )
+    return ""
+
+
+def load_processor(place: str, model_type: str, **options: Any) -> Any:
+    """The processor of a public checkpoint, for images and texts.
+
+    Args:
+        place: Folder or hub id.
+        model_type: Type of the model in its `config.json`.
+        options: Passed on to `from_pretrained`.
+
+    Raises:
+        ToolError: It prepares images with torchvision alone, which is not installed.
+    """
+    import transformers
+
+    kind = None if find_spec("torchvision") else _processor_class(place, model_type)
+    if kind is None or not set(OTHER_SENSES) & set(kind.get_attributes()):
+        return transformers.AutoProcessor.from_pretrained(place, **options)
+
+    # The processor of SmolVLM asks for num2words, with which it describes videos, and which need not be installed.
+    module: Any = sys.modules[kind.__module__]
+    if getattr(module, "num2words", str) is None:
+        module.num2words = str
+    parts: dict[str, Any] = {
+        "image_processor": load_image_processor(place, model_type, **options),
+        "tokenizer": transformers.AutoTokenizer.from_pretrained(place, **options),
+    }
+    settings, _ = kind.get_processor_dict(place, **options)
+    given = [parts.get(name, MissingPart()) for name in kind.get_attributes()]
+    return _with_missing_parts(kind).from_args_and_dict(given, settings)
+
+
+def load_image_processor(place: str, model_type: str, **options: Any) -> Any:
+    """The image processor of a public checkpoint.
+
+    Raises:
+        ToolError: It works with torchvision alone, which is not installed.
+    """
+    import transformers
+
+    if model_type == "rf_detr" and find_spec("torchvision") is None:
+        from ._rf_detr import RfDetrProcessor
+
+        settings, _ = transformers.ImageProcessingMixin.get_image_processor_dict(place, **options)
+        return RfDetrProcessor(settings)
+    try:
+        return transformers.AutoImageProcessor.from_pretrained(place, **options)
+    except (ImportError, ValueError) as error:
+        if find_spec("torchvision") is None and "torchvision" in str(error).lower():
+            raise ToolError(
+                f"models of the type {model_type} prepare images with torchvision, which is not installed: choose "
+                "another model, or install the torchvision that fits your torch"
+            ) from error
+        raise
+
+
+def _processor_class(place: str, model_type: str) -> Any:
+    """The class of a checkpoint's processor; None if it has none, or one that is not known."""
+    import transformers
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+
+    from visprog.models.checkpoint.hub import locate
+
+    folder = locate(place)
+    files = (
+        folder / f"{name}.json" for name in ("processor_config", "preprocessor_config", "tokenizer_config")
+    )
+    named = (read_json(file).get("processor_class") for file in files if file.is_file())
+    name = next((name for name in named if name), PROCESSOR_MAPPING_NAMES.get(model_type))
+    found = getattr(transformers, name, None) if name else None
+    return found if hasattr(found, "get_attributes") else None
+
+
+def _with_missing_parts(kind: Any) -> Any:
+    """The class of a processor, which also takes a `MissingPart`."""
+
+    class ImageTextProcessor(kind):  # type: ignore[misc]
+        """The processor of the checkpoint, without what prepares other things than images and texts."""
+
+        def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
+            """As that of transformers; a part may be missing."""
+            if isinstance(argument, MissingPart):
+                return MissingPart
+            return super().check_argument_for_proper_class(argument_name, argument)
+
+        def __repr__(self) -> str:
+            return f"{kind.__name__} without videos"
+
+    return ImageTextProcessor

@@ -1,0 +1,65 @@
+"""`segment` and `segment_everything` with SAM 2 (Ravi et al., 2024), by transformers.
+
+The tracker of SAM 3 (Carion et al., 2025) and EdgeTAM (Zhou et al., 2025) are prompted alike.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._checkpoint import Checkpoint, CheckpointSource, Processor, load_by_transformers
+from .sam import SamBackend, SamEverything, SamSegmenter
+
+if TYPE_CHECKING:
+    from ._sam_predictor import ImagePredictor
+
+MODEL_TYPES = (
+    "sam2", "sam2_video", "sam3_tracker", "sam3_tracker_video", "sam3_video", "edgetam", "edgetam_video",
+)  # fmt: skip
+"""Types of the models; those for videos have the one for images in them."""
+
+
+class Sam2Backend(SamBackend):
+    """What both tools share."""
+
+    default_model = "facebook/sam2.1-hiera-tiny"
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The model, loaded when it is first used; the tools share it.
+
+        Raises:
+            ToolError: There is no such model.
+        """
+        return load_by_transformers(
+            self._find(*MODEL_TYPES),
+            "AutoModelForMaskGeneration",
+            self.device,
+            self.dtype,
+            processor=_image_processor,
+        )
+
+    @property
+    def predictor(self) -> ImagePredictor:
+        """A new predictor on the model, without an image."""
+        from ._sam2_predictor import Sam2Predictor
+
+        return Sam2Predictor(self.checkpoint)
+
+
+class Sam2Segmenter(Sam2Backend, SamSegmenter):
+    """The mask of the object in a box or at a point: of the three that SAM 2 proposes, the one that it rates best. Each
+    image is encoded once; its boxes and points are then cheap."""
+
+
+class Sam2Everything(Sam2Backend, SamEverything):
+    """All objects and parts of objects in an image, found from points on a grid. The score of a region is the model's
+    own estimate of how well its mask fits."""
+
+    default_iou = 0.8
+
+
+def _image_processor(source: CheckpointSource) -> Processor:
+    from visprog.models.preprocess.image_processor import ImageProcessor
+
+    return Processor(None, ImageProcessor.from_pretrained(source.place))

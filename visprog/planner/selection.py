@@ -1,0 +1,151 @@
+"""A prompt of bounded size: the tools, the kinds of values and the examples that a question is likely to need."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigError
+from ..llm.chat import estimate_tokens
+from ..registry import Registry, Tool
+from ..registry.registry import METHOD_TOOLS, stub
+from .examples import bm25, calls, ranked
+
+if TYPE_CHECKING:
+    from visprog.prompts import Example
+
+    from ..llm.chat import Message
+    from .base import PlanRequest
+
+CORE = ("detect", "segment", "verify", "classify", "vqa", "read_text", "crop", "has_color", "dominant_color")
+"""Tools that every prompt shows, if they can answer: most programs call one of them, whatever their question says. The
+helpers that choose among regions are always there too."""
+
+MIN_SIMILAR = 3
+"""Number of tools, the most similar to the question, that are shown before any further example."""
+NAME_WEIGHT = 3.0
+"""Weight of the likeness of a question to the name of a tool, beside that to its summary and to its examples."""
+
+MIN_EXAMPLES = 2
+"""Number of examples below which descriptions are shortened rather than further examples left out."""
+
+_ANY_PLACE = re.compile(r"(?:(?:Region|Box|Mask|Circle|Polygon|Line|Grid)(?: \| )?){7}")
+"""All kinds that have a place, as one type."""
+
+_RAISES = re.compile(r"^Raises:\n(?:[ \t]+.*(?:\n|\Z)|\n)*", re.MULTILINE)
+"""The section of a docstring on errors."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a prompt shows.
+
+    Attributes:
+        tools: Tools that can be called.
+        examples: Questions and programs, the most similar last.
+        description: Stubs of the tools.
+    """
+
+    tools: Registry
+    examples: Sequence[Example]
+    description: str
+
+
+def fitted(
+    request: PlanRequest,
+    examples: Sequence[Example],
+    max_examples: int,
+    max_tokens: int,
+    messages: Callable[[Shown], list[Message]],
+    *,
+    needed: Iterable[str] = (),
+) -> Shown:
+    """What a prompt of at most so many tokens shows.
+
+    The tools of `CORE`, the helpers, the few most similar tools, and those that the examples shown call are always
+    there; others follow in the order of their similarity to the question. If that is too much, the least similar tools
+    are left out first, then the least similar examples; descriptions are shortened last.
+
+    Args:
+        examples: Examples to choose from.
+        messages: Gives the conversation with what is shown.
+        needed: Names of further tools that must be there.
+
+    Raises:
+        ConfigError: The least prompt has more tokens.
+    """
+    offered = request.registry.offered
+    scored = ranked(request, examples)
+    best = [example for _, example in scored[: max(max_examples, 0)]]
+    order = _by_similarity(request.question, offered, scored)
+    helpers = [tool.name for tool in offered.values() if tool.pure]
+    nearest = [tool.name for tool in [t for t in order if not t.pure][:MIN_SIMILAR]]
+    least = 0
+    for brief in (False, True):
+        fewest = min(MIN_EXAMPLES, len(best)) if not brief else 0
+        for number in range(len(best), fewest - 1, -1):
+            kept = best[:number][::-1]
+            names = {*CORE, *helpers, *nearest, *needed}.union(*(calls(example.program) for example in kept))
+
+            def shown(names: set[str], kept: list[Example] = kept, brief: bool = brief) -> Shown:
+                tools = Registry(t for name, t in offered.items() if name in names)
+                return Shown(tools, kept, describe(tools, brief=brief))
+
+            least = estimate_tokens(messages(shown(names)))
+            if least > max_tokens:
+                continue
+            for tool in order:
+                if (
+                    tool.name not in names
+                    and estimate_tokens(messages(shown(names | {tool.name}))) <= max_tokens
+                ):
+                    names.add(tool.name)
+            return shown(names)
+    raise ConfigError(
+        f"'prompt_tokens' is {max_tokens:,}, and the least prompt for this question has about {least:,}: raise it"
+    )
+
+
+def describe(tools: Registry, *, brief: bool) -> str:
+    """Stubs of tools without the errors that they raise. What is the same of several is written once: what they see,
+    and helpers of one signature, whose names say what they do.
+
+    Args:
+        brief: Whether of each docstring only the first sentence is shown.
+    """
+    stubs, alike, seen = [], dict[str, list[Tool]](), dict[str, str]()
+    for name, tool in tools.items():
+        if name in METHOD_TOOLS:  # the value has them
+            continue
+        if tool.pure:
+            alike.setdefault(tool.signature.removeprefix(tool.name), []).append(tool)
+            continue
+        text = tool.summary if brief else _RAISES.sub("", tool.doc).strip()
+        if tool.limits and not brief:
+            text += f"\nLimits: {tool.limits}"
+        if sees := tool.sees.summary:
+            first = seen.setdefault(sees, tool.name)
+            text += f"\nSees: {sees if first == tool.name else f'what {first} sees.'}"
+        stubs.append(stub(tool, text))
+    for first_helper, *others in alike.values():
+        names = ", ".join(each.name for each in others)
+        more = f" Called in the same way: {names}." if others else ""
+        stubs.append(stub(first_helper, first_helper.doc + more))
+    return _ANY_PLACE.sub("Located", "\n\n".join(stubs))
+
+
+def _by_similarity(question: str, offered: Registry, scored: Sequence[tuple[float, Example]]) -> list[Tool]:
+    """Tools, those first whose name, summary and best example are most like the question."""
+    tools = list(offered.values())
+    by_name = bm25(question, [tool.name.replace("_", " ") for tool in tools])
+    by_summary = bm25(question, [tool.summary for tool in tools])
+    by_example: dict[str, float] = {}
+    for score, example in reversed(scored):
+        by_example.update(dict.fromkeys(calls(example.program), score))
+    worth = [
+        NAME_WEIGHT * name + summary + by_example.get(tool.name, 0.0)
+        for tool, name, summary in zip(tools, by_name, by_summary, strict=True)
+    ]
+    return [tools[i] for i in sorted(range(len(tools)), key=lambda i: -worth[i])]
