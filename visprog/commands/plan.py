@@ -159,7 +159,7 @@ def _prompt(
     settings = load_settings(config, tools, backends)
     options = {k: v for k, v in settings.planner_options.items() if k == "max_examples"}
     messages = LLMPlanner(_NoModel(), **options).prompt(
-        PlanRequest(question, images, type_of(returns), registry_in_force(settings), video)
+        PlanRequest(question, images, type_of(returns), registry_in_force(settings), video=video)
     )
     if not as_json:
         print_messages(messages)

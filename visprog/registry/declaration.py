@@ -236,9 +236,10 @@ class Tool(Generic[P, R]):
         if caller is not None:
             return caller(self, calls)
         results: list[Any] = []
+        answer: Callable[..., Any] = self
         for call in calls:
             try:
-                results.append(self(**call))
+                results.append(answer(**call))
             except Exception as error:  # handed over, as a host does
                 results.append(error)
         return results

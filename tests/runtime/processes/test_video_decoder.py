@@ -71,7 +71,14 @@ def test_errors_come_back(elsewhere: VideoDecoderProcesses, tmp_path: Path) -> N
 
 
 def test_what_a_decoder_says_is_checked(elsewhere: VideoDecoderProcesses, clip: Path) -> None:
-    elsewhere._decoder = lambda calls: [[["a", 1, 2, 3], []]]  # type: ignore[assignment]
+    class Liar:
+        def __call__(self, calls: object) -> list[object]:
+            return [[["a", 1, 2, 3], []]]
+
+        def interrupt(self, thread: int) -> None:
+            pass
+
+    elsewhere._decoder = Liar()  # type: ignore[assignment]
     try:
         with pytest.raises(ImageError, match="broke the protocol"):
             Video.open(clip)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
+import threading
 from typing import Any
 
 from ...errors import ImageError, MissingExtra, ToolError
 from ...registry import answer_each
 from ...values.elsewhere import OpenFile
+from .launch import Confinement
 from .pool import InProcess, ProcessGroup, ProcessPool
-from .process import Confinement, Memory, Work
+from .process import Memory, Work
 
 MAX_PROCESSES = 4
 """Maximum number of processes that decode videos."""
+READ_SECONDS = 60.0
+"""Seconds within which a few frames must be decoded."""
 MEMORY = Memory(working=4 << 30, idle=1 << 30, images=0)
 
 
@@ -82,10 +86,21 @@ class VideoDecoderProcesses:
             "file": file, "name": name, "max_pixels": max_pixels,
             "after": after, "step": step, "number": number, "end": end,
         }  # fmt: skip
+        # A batch whose process was ended is made once more.
+        timers = [
+            threading.Timer(n * READ_SECONDS, self._decoder.interrupt, [threading.get_ident()])
+            for n in (1, 2)
+        ]
+        for timer in timers:
+            timer.daemon = True
+            timer.start()
         try:
             (found,) = self._decoder([call])
         except ToolError as error:  # of the process, not of the file
             raise ImageError(f"{name} cannot be decoded: {error}") from None
+        finally:
+            for timer in timers:
+                timer.cancel()
         if isinstance(found, ImageError | MissingExtra):
             raise found
         if isinstance(found, Exception):
