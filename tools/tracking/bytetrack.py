@@ -182,6 +182,11 @@ class ByteTracker:
                 if found is not None:
                     track.take(time, found, 0.0)
         seen = [track for track in self._open if track.times[-1] == time]
+        # A part of an object that is known is no other one.
+        since = time - self.rules.lost_seconds
+        recent = [track.motion.box for track in self._open if track.hits and track.times[-1] >= since]
+        known = np.array([*(track.boxes[-1] for track in seen), *recent]).reshape(-1, 4)
+        rest = [i for i, is_free in zip(rest, _free(regions[rest], known), strict=True) if is_free]
         fresh = [(boxes[i], float(scores[i])) for i in unmatched] + [(regions[i], 0.0) for i in rest]
         for box, score in fresh:
             started = BoxTrack(Motion(box))

@@ -37,6 +37,8 @@ LOOK_MARGIN = 0.3
 """Margin around it, as a share of its longer side."""
 MIN_SEEN = 0.3
 """Share of the closer looks at something in which it must be detected."""
+SAME = 0.7
+"""Share of its area, and of its time, for which a track that lies on another is no object of its own."""
 MAX_GAP = 1.0
 """Seconds for which an object may be unseen and is taken to be in view."""
 MAX_PLACES = 2_000
@@ -96,7 +98,11 @@ def follow(video: Video, detect: Detect) -> Followed:
         if t.hits >= max(few, MIN_SHARE * len(t.times) / stride, MIN_SEEN * closer.number(t))
     ]
     most = min(60, max(4, MAX_PLACES // max(1, len(kept))))
-    made = [_track(track, labels[id(track)], most, step) for track in kept]
+    made: list[Track] = []
+    for track in sorted(kept, key=lambda t: -t.hits):
+        found_track = _track(track, labels[id(track)], most, step)
+        if not any(_is_part(found_track, other) for other in made):
+            made.append(found_track)
     return Followed(sorted(made, key=lambda t: t.first_seen), frames, detected, step)
 
 
@@ -199,6 +205,17 @@ def _track(track: BoxTrack, label: str, most: int, step: float) -> Track:
     boxes = [Box(*(float(v) for v in box)) for box in track.boxes]
     places = thinned(list(zip(track.times, boxes, strict=True)), most)
     return Track(label, max(track.scores), tuple(spans), places)
+
+
+def _is_part(track: Track, other: Track) -> bool:
+    """Whether a track is the same object as another, or a part of it: it lies on it nearly all the time."""
+    shared = 0
+    for time, box in track.places:
+        there = other.at(time)
+        common = there.intersection(box) if there is not None else None
+        if common is not None and there is not None:
+            shared += common.area >= SAME * min(box.area, there.area)
+    return shared >= SAME * len(track.places)
 
 
 def _nearest(boxes: NDArray[np.float64], box: NDArray[np.float64]) -> int:
