@@ -182,9 +182,11 @@ class ByteTracker:
                 if found is not None:
                     track.take(time, found, 0.0)
         seen = [track for track in self._open if track.times[-1] == time]
-        # A part of an object that is known is no other one.
+        # A part of an object that is known, or its rim, is no other one.
         since = time - self.rules.lost_seconds
-        recent = [track.motion.box for track in self._open if track.hits and track.times[-1] >= since]
+        recent = [
+            _widened(track.motion.box) for track in self._open if track.hits and track.times[-1] >= since
+        ]
         known = np.array([*(track.boxes[-1] for track in seen), *recent]).reshape(-1, 4)
         rest = [i for i, is_free in zip(rest, _free(regions[rest], known), strict=True) if is_free]
         fresh = [(boxes[i], float(scores[i])) for i in unmatched] + [(regions[i], 0.0) for i in rest]
@@ -299,6 +301,13 @@ def _measured(box: Array) -> Array:
 def _sides(boxes: Array) -> Array:
     sides: Array = boxes[..., 2:] - boxes[..., :2]
     return sides
+
+
+def _widened(box: Array) -> Array:
+    """A box (4,) with a quarter of its sides around it."""
+    margin = _sides(box) / 4
+    wide: Array = np.concatenate([box[:2] - margin, box[2:] + margin])
+    return wide
 
 
 def _intersection(a: Array, b: Array) -> Array:
