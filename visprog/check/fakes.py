@@ -94,7 +94,8 @@ class StandIns:
         return self._value(kind, arguments, turn)
 
     def _length(self, kind: Type, arguments: dict[str, Any]) -> int:
-        if get_origin(kind) is tuple:  # samples over time: there are some, whatever is found
+        origin: Any = get_origin(kind)
+        if origin is tuple:  # samples over time: there are some, whatever is found
             return max(self.count, 1)
         # A list of scores holds one for each of what is given.
         given = next((len(v) for v in arguments.values() if isinstance(v, list | tuple)), None)
