@@ -21,6 +21,7 @@ class Example:
         returns: Type of its answer, as written in Python.
         draw: Image to try it on, as shapes (see `prompts/examples.yaml`); empty if there is none.
         answer: Right answer on that image.
+        video: Whether the program gets a video.
     """
 
     question: str
@@ -29,6 +30,7 @@ class Example:
     returns: str = ""
     draw: Mapping[str, Any] = field(default_factory=dict, hash=False)
     answer: Any = None
+    video: bool = False
 
 
 @cache

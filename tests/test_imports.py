@@ -123,7 +123,7 @@ def test_the_sandbox_is_used_through_its_face() -> None:
 
 
 def test_what_the_worker_loads_is_the_standard_library() -> None:
-    names = {"geometry", "region", "helpers", "library"}
+    names = {"geometry", "region", "helpers", "library", "track"}
     for file, name in modules("visprog"):
         if file.parent.name == "values" and file.stem in names | {"__init__"}:
             for imported, line in imports(file, name, at_import=True):

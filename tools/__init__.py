@@ -24,5 +24,6 @@ MODULES = (
     "transform",
     "inpaint",
     "generate",
+    "video",
 )
 """The modules that declare tools, in the order in which planners and people are shown them."""

@@ -21,7 +21,7 @@ from .check import Diagnostic, check
 from .check.dry_run import LIBRARY, dry_run
 from .config import Config
 from .errors import ConfigError, PlannerError, Refused, VisprogError
-from .files.endings import IMAGE_ENDINGS
+from .files.endings import IMAGE_ENDINGS, VIDEO_ENDINGS
 from .files.limits import SizeLimits, use_limits
 from .llm.chat import ChatModel
 from .planner.base import Plan, Planner, PlannerLike, PlanRequest, total_tokens
@@ -31,7 +31,7 @@ from .planner.llm import LLMPlanner
 from .planner.repair import Mend, RepairLoop, mend_once
 from .planner.turns import ChatMemory, TurnLoop, check_turns, no_turns
 from .planner.vote import vote
-from .program import Program, open_image, open_images, program_source
+from .program import Given, Program, open_given, open_images, program_source
 from .registry import (
     BackendLoader,
     Registry,
@@ -46,7 +46,8 @@ from .runtime.host import Host, Run, RunEnded, with_backends, with_chat
 from .runtime.processes.decoder import DECODERS
 from .runtime.steps import Step
 from .runtime.summary import summary
-from .values.image import Image, ImageLike
+from .values.image import Image
+from .values.video import InputLike, Video, is_video, key_frames
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -162,7 +163,7 @@ class Agent:
     def ask(
         self,
         question: str,
-        *images: ImageLike | Iterable[ImageLike],
+        *images: InputLike | Iterable[InputLike],
         returns: AnswerType | None = None,
         on_event: Listener | None = None,
     ) -> Answer:
@@ -189,22 +190,21 @@ class Agent:
         if not opened:
             raise VisprogError("give at least one image to ask about")
         emit = emitter_of(on_event)
-        if self.config.turns > 1:
+        if self.config.turns > 1 and not is_video(opened[0]):
             conversation = ChatMemory.about(opened, self.registry)
             answer = self._look(question, conversation, returns, self.config.turns, emit)
             return self._finished(answer, question, started, emit)
-        request = PlanRequest(question, len(opened), returns, self.host.in_force, self.host.prepare)
-        loop = self._repair_loop(request, emit)
+        loop = self._repair_loop(self._request(question, len(opened), returns, is_video(opened[0])), emit)
         try:
             plans = loop.plans(self.config.votes)
         except VisprogError as error:
             status = "refused" if isinstance(error, Refused) else "error"
-            answer = Answer(status, message=str(error), planner=self.planner.name, images=opened)  # type: ignore[arg-type]
+            answer = Answer(status, message=str(error), planner=self.planner.name, images=key_frames(opened))  # type: ignore[arg-type]
         else:
             answer = self._vote(plans, loop, opened)
         return self._finished(answer, question, started, emit)
 
-    def chat(self, *images: ImageLike | Iterable[ImageLike], turns: int | None = None) -> AgentChat:
+    def chat(self, *images: InputLike | Iterable[InputLike], turns: int | None = None) -> AgentChat:
         """A conversation about images, in which a question may refer to those before it.
 
         With a chat model as planner, which looks at what its programs find (see `visprog.planner.turns`) and knows the
@@ -224,6 +224,8 @@ class Agent:
         opened = self._open(images)
         if not opened:
             raise VisprogError("give at least one image to talk about")
+        if is_video(opened[0]):
+            raise VisprogError("a conversation is about images: ask about a video with Agent.ask")
         if not isinstance(self.planner, LLMPlanner):
             if turns is not None:
                 raise ConfigError(no_turns(self.planner))
@@ -247,8 +249,10 @@ class Agent:
 
         return AgentChat(opened, ask)
 
-    def plan(self, question: str, images: int = 1, returns: AnswerType | None = None) -> Plan:
-        """The checked program for a question, without running it.
+    def plan(
+        self, question: str, images: int = 1, returns: AnswerType | None = None, *, video: bool = False
+    ) -> Plan:
+        """The checked program for a question, without running it; for a video if `video` is true.
 
         Raises:
             PlannerError: None could be written.
@@ -257,13 +261,12 @@ class Agent:
         _check_question(question)
         if not isinstance(images, int):
             raise VisprogError(f"a plan takes the number of images, such as images=2, not {describe(images)}")
-        request = PlanRequest(question, images, answer_type(returns), self.host.in_force)
-        return self._repair_loop(request).plan()
+        return self._repair_loop(self._request(question, images, answer_type(returns), video)).plan()
 
     def run(
         self,
         program: str | os.PathLike[str] | Plan,
-        *images: ImageLike | Iterable[ImageLike],
+        *images: InputLike | Iterable[InputLike],
         returns: AnswerType | None = None,
         on_event: Listener | None = None,
     ) -> Answer:
@@ -289,12 +292,12 @@ class Agent:
         if emit is not None:
             emit(Checked, program=plan.program, diagnostics=plan.diagnostics)
         step = self._execute(plan, returns, opened, self.host.new_run(emit))
-        return self._finished(_answer_of((step,), opened), "", started, emit)
+        return self._finished(_answer_of((step,), key_frames(opened)), "", started, emit)
 
     def map(
         self,
         question: str,
-        images: Iterable[ImageLike | ImageSource] | str | os.PathLike[str],
+        images: Iterable[InputLike | ImageSource] | str | os.PathLike[str],
         *,
         program: str | os.PathLike[str] | None = None,
         plan_each: bool = False,
@@ -344,7 +347,7 @@ class Agent:
         if on not in ("threads", "ray"):
             raise ConfigError(f"on must be 'threads' or 'ray', not {on!r}")
         listed = sources(images)
-        job = _MapJob(self, question, answer_type(returns), program, plan_each, on_event)
+        job = _MapJob(self, question, answer_type(returns), program, plan_each, on_event, listed.are_videos)
         if on == "ray":
             results = job.on_ray(listed, jobs, ordered)
         else:
@@ -354,7 +357,7 @@ class Agent:
     async def aask(
         self,
         question: str,
-        *images: ImageLike | Iterable[ImageLike],
+        *images: InputLike | Iterable[InputLike],
         returns: AnswerType | None = None,
         on_event: Listener | None = None,
     ) -> Answer:
@@ -368,7 +371,7 @@ class Agent:
     async def arun(
         self,
         program: str | os.PathLike[str] | Plan,
-        *images: ImageLike | Iterable[ImageLike],
+        *images: InputLike | Iterable[InputLike],
         returns: AnswerType | None = None,
         on_event: Listener | None = None,
     ) -> Answer:
@@ -405,8 +408,12 @@ class Agent:
             if load is not None:
                 load()
 
-    def _open(self, images: Sequence[Any]) -> tuple[Image, ...]:
+    def _open(self, images: Sequence[Any]) -> tuple[Given, ...]:
         return open_images(images, self.config)
+
+    def _request(self, question: str, images: int, returns: Type, video: bool) -> PlanRequest:
+        registry = self.host.in_force.for_inputs(video)
+        return PlanRequest(question, images, returns, registry, self.host.prepare, video)
 
     def _check(self, program: str, request: PlanRequest) -> list[Diagnostic]:
         parsed = Program.parse(program)
@@ -455,13 +462,14 @@ class Agent:
         source = program_source(program.program if isinstance(program, Plan) else program)
         return Plan(source, "", diagnostics=tuple(check(source, self.host.in_force, returns=returns)))
 
-    def _vote(self, plans: Sequence[Plan], loop: RepairLoop, images: tuple[Image, ...]) -> Answer:
+    def _vote(self, plans: Sequence[Plan], loop: RepairLoop, images: tuple[Given, ...]) -> Answer:
         """Run each program; the answer that most of them give, or the one program's answer."""
 
         def execute(plan: Plan) -> Step:
             return self._execute(plan, loop.request.returns, images, self.host.new_run(loop.emit))
 
-        answers = [_answer_of(loop.run(plan, execute), images) for plan in plans]
+        shown = key_frames(images)
+        answers = [_answer_of(loop.run(plan, execute), shown) for plan in plans]
         good = [a for a in answers if a.status == "answered"]
         if len(answers) == 1 or not good:
             return answers[0]
@@ -472,7 +480,7 @@ class Agent:
         self,
         plan: Plan,
         returns: Type,
-        images: tuple[Image, ...],
+        images: tuple[Given, ...],
         run: Run,
         series: Series | None = None,
     ) -> Step:
@@ -484,7 +492,8 @@ class Agent:
         if plan.error_message:
             return step_of(plan, message=plan.error_message)
         program = Program.parse(plan.program)
-        message = program.mismatch(len(images))
+        video = any(isinstance(each, Video) for each in images)
+        message = program.mismatch(len(images), video)
         if message:
             return step_of(plan, message=message, feedback=message)
         return execute(plan, program.bind(images), run, self.sandbox, returns, series)
@@ -508,7 +517,7 @@ class Agent:
 
     def _fall_back(self, question: str, answer: Answer, emit: Emitter | None) -> Answer:
         """Ask the question-answering tool plainly; the answer says so."""
-        if "vqa" not in self.registry:
+        if "vqa" not in self.registry or not answer.images:
             return answer
         run = self.host.new_run(emit)
         try:
@@ -534,6 +543,7 @@ class _MapJob:
     program: str | os.PathLike[str] | None
     plan_each: bool
     on_event: Listener | None
+    video: bool = False
 
     @contextmanager
     def answerer(self) -> Iterator[Answerer]:
@@ -568,9 +578,7 @@ class _MapJob:
 
     def loop(self, emit: Emitter | None) -> RepairLoop:
         """Planning for all images; a program that is given is not mended."""
-        host = self.agent.host
-        request = PlanRequest(self.question, 1, self.returns, host.in_force, host.prepare)
-        loop = self.agent._repair_loop(request, emit)
+        loop = self.agent._repair_loop(self.agent._request(self.question, 1, self.returns, self.video), emit)
         return loop if self.program is None else replace(loop, rounds=0)
 
     def plan(self, loop: RepairLoop) -> Plan:
@@ -584,7 +592,7 @@ class _MapJob:
         plan = loop.plan() if self.program is None else self.agent._given(self.program, self.returns)
         if plan.error_message:
             raise (PlannerError if self.program is None else VisprogError)(plan.error_message)
-        wrong = Program.parse(plan.program).mismatch(1)
+        wrong = Program.parse(plan.program).mismatch(1, self.video)
         if wrong:
             raise VisprogError(wrong)
         return plan
@@ -608,10 +616,10 @@ class _Answerer:
         """The program for all images; empty if each has its own."""
         return "" if self.plan is None else self.plan.program
 
-    def __call__(self, given: ImageLike) -> Answer:
+    def __call__(self, given: InputLike) -> Answer:
         """The answer for an image, of which nothing stays in memory. Raises `ImageError` if it cannot be read."""
         started = time.perf_counter()
-        image = open_image(given, self.agent.config)
+        image = open_given(given, self.agent.config)
         if self.plan is None or self.loop is None:
             return self.agent.ask(self.question, image, returns=self.returns, on_event=self.listener)
         emit = emitter_of(self.listener)
@@ -623,20 +631,21 @@ class _Answerer:
             run.drop_from_cache()
             return step
 
-        answer = _answer_of(self.loop.run(self.plan, execute, self.mend), (image,))
+        answer = _answer_of(self.loop.run(self.plan, execute, self.mend), key_frames((image,)))
         return self.agent._finished(answer, self.question, started, emit)
 
 
 def _remote_answerer(config: Config, question: str, returns: Type, plan: Plan, jobs: int) -> Answerer:
     """Made on another machine, where it stays until its process ends."""
     agent = Agent(config=config, standby=jobs)
-    loop = replace(agent._repair_loop(PlanRequest(question, 1, returns, agent.host.in_force)), rounds=0)
+    video = Program.parse(plan.program).takes_video
+    loop = replace(agent._repair_loop(agent._request(question, 1, returns, video)), rounds=0)
     return _Answerer(agent, question, returns, None, plan, loop, agent.sandbox.series(plan.program))
 
 
 def ask(
     question: str,
-    *images: ImageLike | Iterable[ImageLike],
+    *images: InputLike | Iterable[InputLike],
     returns: AnswerType | None = None,
     on_event: Listener | None = None,
     **settings: Any,
@@ -677,7 +686,7 @@ def _check_question(question: Any) -> None:
         )
     if not question.strip():
         raise VisprogError("the question is empty")
-    if "\n" not in question and question.strip().lower().endswith(IMAGE_ENDINGS):
+    if "\n" not in question and question.strip().lower().endswith((*IMAGE_ENDINGS, *VIDEO_ENDINGS)):
         raise VisprogError(f"'{question}' is no question: the question comes first, then the images")
 
 

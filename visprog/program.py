@@ -17,6 +17,7 @@ from .errors import ImageError, VisprogError
 from .files.plain_text import read_text
 from .registry.types import describe
 from .values.image import Image
+from .values.video import Video, is_video
 
 if TYPE_CHECKING:
     from .config import Config
@@ -31,15 +32,27 @@ IMAGE_NAMES = ("image", "img", "picture", "photo")
 IMAGES_NAMES = tuple(f"{name}s" for name in IMAGE_NAMES)
 """Names by which a program takes all images, in a list."""
 
+VIDEO_NAMES = ("video", "clip", "movie")
+"""Names by which a program takes a video."""
+
 MAX_KEPT = 16
 """Number of programs whose trees are kept."""
 
 T = TypeVar("T")
 
 
+Given: TypeAlias = "Image | Video"
+"""What a question is about: images, or one video."""
+
+
 def image_inputs(count: int) -> Inputs:
     """Inputs of a program that is written for so many images: `image`, or all of them in `images`."""
     return {"image": Image} if count == 1 else {"images": list[Image]}
+
+
+def video_inputs() -> Inputs:
+    """Inputs of a program that is written for a video."""
+    return {"video": Video}
 
 
 def header(inputs: Inputs) -> str:
@@ -99,6 +112,16 @@ class Program:
         return tuple(a.arg for a in self.required if a not in self.function.args.kwonlyargs)
 
     @cached_property
+    def takes_video(self) -> bool:
+        """Whether it is written for a video: by the name or the annotation of its input."""
+        if self.function is None:
+            return any(isinstance(n, ast.Name) and n.id == "video" for n in ast.walk(self.tree))
+        return any(
+            a.arg in VIDEO_NAMES or (isinstance(a.annotation, ast.Name) and a.annotation.id == "Video")
+            for a in self.required
+        )
+
+    @cached_property
     def called(self) -> tuple[str, ...]:
         """Names of the functions that it calls, each once, in no order."""
         calls = (node.func for node in ast.walk(self.tree) if isinstance(node, ast.Call))
@@ -119,6 +142,8 @@ class Program:
         script finds `image`, the first, and `images`, all of them.
         """
         names = self.parameters
+        if names is None and self.takes_video:
+            return {"video": images[0]} if images else {}
         if names is None:
             return {"image": images[0], "images": list(images)} if images else {}
         if len(names) == 1 and (len(images) != 1 or names[0] in IMAGES_NAMES):
@@ -133,6 +158,8 @@ class Program:
                 it may be any.
         """
         bound = self.bind(range(max(images or 1, len(self.parameters or ()))))
+        if self.takes_video:
+            return {name: Video for name in bound}
         return {
             name: Image if isinstance(value, int)
             else list[Image] if images is None
@@ -140,9 +167,13 @@ class Program:
             for name, value in bound.items()
         }  # fmt: skip
 
-    def mismatch(self, images: int) -> str:
-        """Why the program cannot be given so many images, in one sentence; empty if it can."""
+    def mismatch(self, images: int, video: bool = False) -> str:
+        """Why the program cannot be given so many images, or a video, in one sentence; empty if it can."""
         names = self.parameters
+        if video != self.takes_video and names != ():
+            wanted, given = ("a video", "images were") if self.takes_video else ("images", "a video was")
+            hint = "def answer(image)" if self.takes_video else "def answer(video)"
+            return f"the program takes {wanted}, and {given} given; for the other, write '{hint}'"
         if not names or images == len(names):
             return ""
         if len(names) == 1 and images > 0 and names[0] not in IMAGE_NAMES:
@@ -187,11 +218,18 @@ def open_image(given: Any, config: Config) -> Image:
     return Image.open(given, allow_url=config.allow_url, max_pixels=config.max_pixels)
 
 
-def open_images(given: Iterable[Any], config: Config) -> tuple[Image, ...]:
-    """Images given one after another, or in lists, tuples and iterators such as `Path.glob` returns.
+def open_given(given: Any, config: Config) -> Given:
+    """A video, if it is one, else whatever `Image.open` reads; within the settings in force. Raises `ImageError`."""
+    if is_video(given):
+        return Video.open(given, allow_url=config.allow_url, max_pixels=config.max_pixels)
+    return open_image(given, config)
+
+
+def open_images(given: Iterable[Any], config: Config) -> tuple[Given, ...]:
+    """Images given one after another, or in lists, tuples and iterators such as `Path.glob` returns; or one video.
 
     Raises:
-        ImageError: one of them cannot be read, or there are too many.
+        ImageError: one of them cannot be read, there are too many, or a video is not alone.
     """
     several = list(islice((each for item in given for each in _each(item)), config.limits.images + 1))
     if len(several) > config.limits.images:
@@ -199,7 +237,12 @@ def open_images(given: Iterable[Any], config: Config) -> tuple[Image, ...]:
             f"a question is about {config.limits.images} images at most: ask about fewer, use map for one image after "
             "another, or raise 'images' under [limits]"
         )
-    return tuple(open_image(each, config) for each in several)
+    videos = [each for each in several if is_video(each)]
+    if videos and len(several) > 1:
+        raise ImageError(
+            "a question is about one video, or about images: use map for one video after another"
+        )
+    return tuple(open_given(each, config) for each in several)
 
 
 def _each(given: Any) -> Iterable[Any]:

@@ -22,21 +22,25 @@ from visprog.sandbox import Limits, Sandbox
 from visprog.values import library
 
 EXAMPLES = prompts.examples()
+VIDEO_EXAMPLES = prompts.examples("video_examples.yaml")
+ALL = (*EXAMPLES, *VIDEO_EXAMPLES)
 LIBRARY_TYPES = library.LIBRARY.types
 LIBRARY = "visprog.values.library:LIBRARY"
 
 
 def test_there_are_enough_and_each_question_once() -> None:
     assert len(EXAMPLES) >= 40
-    assert len({e.question.casefold() for e in EXAMPLES}) == len(EXAMPLES)
+    assert len({e.question.casefold() for e in ALL}) == len(ALL)
     assert sum(e.images > 1 for e in EXAMPLES) >= 4
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.question)
+@pytest.mark.parametrize("example", ALL, ids=lambda e: e.question)
 def test_each_parses_and_calls_only_tools(example: Example, registry: Registry) -> None:
     (function,) = [n for n in ast.parse(example.program).body if isinstance(n, ast.FunctionDef)]
     assert function.name == "answer"
-    assert [a.arg for a in function.args.args] == ["image" if example.images == 1 else "images"]
+    one = "video" if example.video else "image"
+    assert [a.arg for a in function.args.args] == [one if example.images == 1 else "images"]
+    assert example.video == (example in VIDEO_EXAMPLES)
     assert calls(example.program) <= registry.keys() | {kind.cls.__name__ for kind in LIBRARY_TYPES}
     assert example.returns
     assert (example.answer is not None) == bool(example.draw)
@@ -54,7 +58,7 @@ def sandbox() -> Iterator[Sandbox]:
         yield made
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.question)
+@pytest.mark.parametrize("example", ALL, ids=lambda e: e.question)
 def test_each_passes_the_check_and_the_dry_run(
     example: Example, registry: Registry, sandbox: Sandbox
 ) -> None:
@@ -94,8 +98,13 @@ def draw(recipe: Mapping[str, Any], scale: int = 4) -> values.Image:
 
 
 def test_every_tool_has_an_example(registry: Registry) -> None:
-    shown = {name for e in EXAMPLES for name in calls(e.program)}
+    shown = {name for e in ALL for name in calls(e.program)}
     assert registry.called.keys() - METHOD_TOOLS <= shown
+    methods = {
+        n.attr for e in VIDEO_EXAMPLES for n in ast.walk(ast.parse(e.program)) if isinstance(n, ast.Attribute)
+    }
+    of_videos = {name for name in METHOD_TOOLS if name.startswith("video_")}
+    assert {name.removeprefix("video_") for name in of_videos} <= methods
 
 
 @pytest.mark.parametrize(

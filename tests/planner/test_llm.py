@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from visprog.planner.user_examples import add_example
 from visprog.prompts import Example
 from visprog.registry import Registry, tool
 from visprog.runtime.steps import Step
-from visprog.values import Depth, Region, helpers
+from visprog.values import Depth, Region, Span, Track, Video, helpers
 from visprog.values.codec import KINDS
 from visprog.values.image import Image
 
@@ -51,13 +52,29 @@ def test_the_values_in_the_prompt_are_those_open_to_programs(
 ) -> None:
     prompt = text_of(LLMPlanner(scripted()), plan_request())
     for kind in KINDS.values():
-        if kind.cls is Depth:  # none of these tools gives one
-            assert "class Depth" not in prompt
+        if kind.cls in (Depth, Video, Track, Span):  # none of these tools gives one
+            assert f"class {kind.name}" not in prompt
             continue
         assert f"class {kind.name}" in prompt
         for name in kind.attributes:
-            assert f"    {name}: " in prompt or f"    def {name}(self" in prompt
+            assert name == "time" or f"    {name}: " in prompt or f"    def {name}(self" in prompt
     assert "digest" not in prompt
+
+
+def test_what_only_videos_have_is_shown_for_videos_alone(scripted: type) -> None:
+    request = PlanRequest("How many cars pass before the bus comes?")
+    prompts = [text_of(LLMPlanner(scripted()), replace(request, video=video)) for video in (False, True)]
+    for words in (
+        "class Video",
+        "class Track",
+        "def track(",
+        "def crossings(tracks",
+        "# Videos",
+        "def answer(video):",
+    ):
+        assert words not in prompts[0] and words in prompts[1]
+    assert "    time: " not in prompts[0] and "def video_at(" not in prompts[1]
+    assert "Given: a video." in prompts[1]
 
 
 def test_the_question_comes_last_with_how_the_program_gets_its_images(

@@ -98,7 +98,7 @@ def test_damaged_frames(noise: bytes, place: int) -> None:
 
 def test_handles_between_the_two_sides() -> None:
     host = HostCodec(SHAPES, LIMITS, TYPES)
-    guest = GuestCodec(SHAPES, LIMITS, [("Image", ["width", "height", "root"])])
+    guest = GuestCodec(SHAPES, LIMITS, [("Image", ["width", "height", "root"], {})], tool=lambda name: len)
     image = Image(3, 4)
     handle, again = guest.decode(host.encode([image, (image, 1)]))
     assert handle.width == 3 and handle.root is handle and again == (handle, 1)
@@ -113,7 +113,7 @@ def test_library_values_between_the_two_sides() -> None:
     from shapes import Box, Region
 
     host = HostCodec(SHAPES, LIMITS, TYPES)
-    guest = GuestCodec(SHAPES, LIMITS, [("Image", [])])
+    guest = GuestCodec(SHAPES, LIMITS, [("Image", [], {})], tool=lambda name: len)
     region = Region(Box(0, 1, 2.5, 3), "cat", None)
     assert host.decode(guest.encode(region)) == region
     with pytest.raises(ProtocolError, match="Box refuses its fields"):

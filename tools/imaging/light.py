@@ -39,6 +39,10 @@ HUE_SHARES = (0.38, 0.5)
 """Shares of one hue among pixels that are not dark: below the first an object has no colour, above the second it has,
 between them that is too close to call."""
 
+GLOSS_SHARE = 0.67
+"""Share of the coloured pixels that highlights may make paler: a red with gloss on it looks pink (the dichromatic
+reflection model, Shafer 1985)."""
+
 GREY_WHITE_LIGHTNESS = (0.68, 0.77)
 """Lightness of the upper quarter of an object without colour: grey below the first, white above the second."""
 
@@ -98,6 +102,10 @@ def colors_in_light(rgb: NDArray[np.uint8], weights: Floats, root: Image) -> Lit
         same = colored & (_turn(hue, _mode(hue[colored], (weights * chroma)[colored])) <= 30)
         upper = same & (lightness >= _quantile(lightness[same], weights[same], 0.5))
         (hue_name,) = name_lit(np.average(lab[upper], 0, (weights * chroma)[upper])[None])
+        vivid = same & (chroma >= _quantile(chroma[same], weights[same], GLOSS_SHARE))
+        (own,) = name_lit(np.average(lab[vivid], 0, (weights * chroma)[vivid])[None])
+        if (hue_name, own) == ("pink", "red"):
+            hue_name = own
         names[same] = hue_name
         share = weights[same].sum() / weights[~dark].sum()
     plain = _plain(lab[neutral], weights[neutral])

@@ -87,7 +87,7 @@ class _DryRun:
         sandbox: Sandbox,
     ) -> None:
         self.program = program
-        self.registry = registry
+        self.registry = registry.for_inputs(program.takes_video)
         self.returns = returns
         self.sandbox = sandbox
         given = program.inputs() if inputs is None else inputs

@@ -94,6 +94,9 @@ class StandIns:
         return self._value(kind, arguments, turn)
 
     def _length(self, kind: Type, arguments: dict[str, Any]) -> int:
+        origin: Any = get_origin(kind)
+        if origin is tuple:  # samples over time: there are some, whatever is found
+            return max(self.count, 1)
         # A list of scores holds one for each of what is given.
         given = next((len(v) for v in arguments.values() if isinstance(v, list | tuple)), None)
         return self.count if kind is not float or given is None else given

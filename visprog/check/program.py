@@ -10,13 +10,14 @@ from visprog import sandbox
 from visprog.sandbox import RESULT, statements
 
 from ..errors import close_match
-from ..program import IMAGE_NAMES, IMAGES_NAMES, Inputs, Program, header
+from ..program import IMAGE_NAMES, IMAGES_NAMES, VIDEO_NAMES, Inputs, Program, header
 from ..registry import Registry
 from ..registry.types import Type
 from ..values import Region
 from ..values.codec import handles
 from ..values.image import Image
 from ..values.library import LIBRARY
+from ..values.video import Video
 from . import aliases, hints
 from .diagnostics import Diagnostic, name_position
 from .inference.context import Context, FunctionFrame
@@ -63,7 +64,11 @@ def check(
     program = Program.parse(program)
     if program.error is not None:
         return [Diagnostic.of(program.error)]
-    given = inputs if inputs is not None else {"image": Image, "images": list[Image]}
+    registry = registry.for_inputs(program.takes_video)
+    if inputs is not None:
+        given = inputs
+    else:
+        given = {"video": Video} if program.takes_video else {"image": Image, "images": list[Image]}
     context = Context(registry, {name: from_annotation(type_) for name, type_ in given.items()})
     _follow(Flow(context), program, inputs, returns)
     classes = (cls.__name__ for cls, _ in handles())  # for `isinstance`
@@ -199,6 +204,8 @@ def _by_name(argument: ast.arg) -> StaticType:
     declared = annotated(argument.annotation)
     if declared != UNKNOWN:
         return declared
+    if argument.arg in VIDEO_NAMES:
+        return Instance(Video)
     if argument.arg in IMAGES_NAMES:
         return list_of(Instance(Image))
     stem = argument.arg.rstrip("0123456789").rstrip("_")

@@ -50,13 +50,13 @@ def check_arguments(images: Sequence[str], question: str) -> None:
 
 
 def _is_image(text: str) -> bool:
-    """Whether an argument names an image, whether it exists or not."""
-    from ..files.endings import IMAGE_ENDINGS
+    """Whether an argument names an image or a video, whether it exists or not."""
+    from ..files.endings import IMAGE_ENDINGS, VIDEO_ENDINGS
 
     if text == "-" or (text.startswith(("http://", "https://")) and " " not in text):
         return True
     try:
-        return text.lower().endswith(IMAGE_ENDINGS) or Path(text).is_file()
+        return text.lower().endswith((*IMAGE_ENDINGS, *VIDEO_ENDINGS)) or Path(text).is_file()
     except (OSError, ValueError):  # too long for a path
         return False
 

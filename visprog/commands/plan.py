@@ -31,6 +31,7 @@ def plan(
     images: Annotated[
         int, typer.Option("--images", min=1, help="Number of images that the question is about.")
     ] = 1,
+    video: Annotated[bool, typer.Option("--video", help="The question is about a video.")] = False,
     prompt: Annotated[
         bool,
         typer.Option(
@@ -53,15 +54,17 @@ def plan(
     """
     if not question.strip():
         raise UsageError("the question is empty")
+    if video and images > 1:
+        raise UsageError("a question is about one video, or about images: give --video or --images")
     if prompt:
-        return _prompt(question, images, returns, tools, backend, config, json)
+        return _prompt(question, images, video, returns, tools, backend, config, json)
     from ..agent import Agent
     from ..errors import Refused
     from .terminal import print_diagnostics, print_plan
 
     with Agent(planner, load_settings(config, tools, backend)) as agent, working("thinking"):
         try:
-            made = agent.plan(question, images, type_of(returns))
+            made = agent.plan(question, images, type_of(returns), video=video)
         except Refused as error:
             say(f"refused: {error}")
             return Result({"status": "refused", "message": str(error)}, 1)
@@ -140,6 +143,7 @@ def check(
 def _prompt(
     question: str,
     images: int,
+    video: bool,
     returns: Returns | None,
     tools: Sequence[str] | None,
     backends: Sequence[str] | None,
@@ -154,7 +158,7 @@ def _prompt(
     settings = load_settings(config, tools, backends)
     options = {k: v for k, v in settings.planner_options.items() if k == "max_examples"}
     messages = LLMPlanner(_NoModel(), **options).prompt(
-        PlanRequest(question, images, type_of(returns), registry_in_force(settings))
+        PlanRequest(question, images, type_of(returns), registry_in_force(settings), video=video)
     )
     if not as_json:
         print_messages(messages)

@@ -5,3 +5,20 @@ IMAGE_ENDINGS = (
     ".pnm", ".ppm", ".pgm", ".pbm",
 )  # fmt: skip
 """In lower case."""
+
+VIDEO_ENDINGS = (
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".flv",
+    ".ogv",
+    ".wmv",
+    ".3gp",
+)
+"""Of files that are taken for videos, in lower case; animated GIFs are told by their content."""

@@ -20,6 +20,9 @@ class SizeLimits:
         file_bytes: Size of the file of an image.
         text_bytes: Size of a text file, such as annotations.
         archive_ratio: Size of a member of an archive as a multiple of its packed size, if it is larger than 64 MiB.
+        video_bytes: Size of the file of a video.
+        video_seconds: Length of a video.
+        frames: Number of frames of videos that tools look at in a run.
         images: Number of images of a question.
         image_side: Longer side, in pixels, of an image that a tool is given.
         list_items: Number of values in a list that a tool is given.
@@ -35,6 +38,9 @@ class SizeLimits:
     file_bytes: int = 256 * 1024**2
     text_bytes: int = 2 * 1024**3
     archive_ratio: int = 200
+    video_bytes: int = 8 * 1024**3
+    video_seconds: int = 4 * 3600
+    frames: int = 50_000
     images: int = 1_000
     image_side: int = 65_536
     list_items: int = 1_000

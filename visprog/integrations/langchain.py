@@ -47,7 +47,8 @@ def langchain_tools(
         ToolError: an unknown name.
     """
     host = host or Host(default_registry())
-    chosen = [host.registry.find(n) for n in names] if names is not None else host.registry.called.values()
+    images = host.registry.for_inputs(video=False)
+    chosen = [host.registry.find(n) for n in names] if names is not None else images.called.values()
 
     def caller(tool: Tool) -> Callable[..., Any]:
         # A run has the budget of one program: of a conversation, each call has its own.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import VisprogError
-from ..files.endings import IMAGE_ENDINGS
+from ..files.endings import IMAGE_ENDINGS, VIDEO_ENDINGS
 from ..files.reading import printable
 from ..files.writing import open_regular
 
@@ -29,18 +29,23 @@ _MAX_REASONS = 8
 
 
 class ImageFolder:
-    """The images in a folder and below, in the order of their names.
+    """The images in a folder and below, in the order of their names; or the videos.
 
     A file counts by its ending, or by its content if it has another ending or none. Hidden files and folders are
     not looked at, links to folders are not followed.
+
+    Args:
+        path: Of the folder.
+        videos: Whether the videos are meant; animated GIFs count as images.
 
     Attributes:
         left_out: Number of files per ending, or per other reason, that are no images; counted by each complete
             iteration.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, videos: bool = False) -> None:
         self.path = path
+        self.videos = videos
         self.left_out: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
 
@@ -57,7 +62,7 @@ class ImageFolder:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(_entries(Path(entry.path)))
                 continue
-            reason = _why_left_out(entry)
+            reason = _why_no_video(entry) if self.videos else _why_left_out(entry)
             if reason is None:
                 yield Path(entry.path)
             else:
@@ -76,8 +81,9 @@ class ImageFolder:
             for reason, number in self.left_out.most_common(_MAX_REASONS)
         )
         more = ", and others" if len(self.left_out) > _MAX_REASONS else ""
+        kind = "videos" if self.videos else "images"
         return (
-            f"{count} file{'s' * (count > 1)} left out, no images that can be read: {', '.join(parts)}{more}"
+            f"{count} file{'s' * (count > 1)} left out, no {kind} that can be read: {', '.join(parts)}{more}"
         )
 
 
@@ -95,6 +101,14 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link that leads to itself
         return False
+
+
+def _why_no_video(entry: os.DirEntry[str]) -> str | None:
+    """The ending of a file that is no video, or what it is instead of a file; None for a video."""
+    if _is_folder(entry):
+        return "linked folder"
+    ending = os.path.splitext(entry.name)[1].lower()
+    return None if ending in VIDEO_ENDINGS else printable(ending, 20) or "without an ending"
 
 
 def _why_left_out(entry: os.DirEntry[str]) -> str | None:

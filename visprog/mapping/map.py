@@ -7,7 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ from ..report.forms import one_line
 from ..report.markup import Markup
 from ..values.codec import show
 from ..values.image import Image
+from ..values.video import is_video
 from .image_folder import ImageFolder
 
 MAX_ROWS = 50
@@ -158,6 +159,14 @@ class Sources:
         return self._length
 
     @property
+    def are_videos(self) -> bool:
+        """Whether videos are asked about: the first is one, of those that do not come from an iterator."""
+        if not isinstance(self._images, ImageFolder | list | tuple):
+            return False
+        first = next(iter(self), None)
+        return first is not None and is_video(first.given)
+
+    @property
     def left_out(self) -> Counter[str]:
         """Number of files of the folder that are no images, per ending; see `ImageFolder`."""
         return self._images.left_out if isinstance(self._images, ImageFolder) else Counter()
@@ -171,7 +180,8 @@ class Sources:
 def sources(
     images: Iterable[Any] | str | os.PathLike[str], wanted: Callable[[ImageSource], bool] | None = None
 ) -> Sources:
-    """The images of a folder and the folders in it, by name; or of whatever yields what `Image.open` reads.
+    """The images of a folder and the folders in it, by name, or its videos if it has no images; or of whatever yields
+    what `Image.open` reads.
 
     Raises:
         VisprogError: there is no such folder, or `images` is neither.
@@ -181,10 +191,19 @@ def sources(
         if not folder.is_dir():
             hint = "; one image is asked about with ask" if folder.is_file() else ""
             raise VisprogError(f"there is no folder {folder}{hint}")
-        return Sources(ImageFolder(folder), wanted)
+        return Sources(_images_or_videos(folder), wanted)
     if isinstance(images, bytes | bytearray | Image) or not isinstance(images, Iterable) or _is_one(images):
         raise VisprogError(f"give a folder or several images, not one {type(images).__name__}")
     return images if isinstance(images, Sources) and wanted is None else Sources(images, wanted)
+
+
+def _images_or_videos(folder: Path) -> ImageFolder:
+    """The images of a folder; its videos, if it has no images but videos."""
+    images, videos = ImageFolder(folder), ImageFolder(folder, videos=True)
+    with suppress(VisprogError):  # of a folder that cannot be read: that is said when it is asked about
+        if next(iter(images), None) is None and next(iter(videos), None) is not None:
+            return videos
+    return images
 
 
 def map_on_threads(

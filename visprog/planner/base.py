@@ -28,10 +28,11 @@ class PlanRequest:
 
     Attributes:
         question: In plain language.
-        images: Number of images that the program is given.
+        images: Number of images that the program is given; 1 for a video.
         returns: Type that the answer must have (`bool`, `list[Region]`, …); None for any.
         registry: The tools that the program may call; by default the installed ones.
         expect: Called with the name of a tool as soon as the program will probably call it, which may then get ready.
+        video: Whether it is given a video.
     """
 
     question: str
@@ -39,13 +40,14 @@ class PlanRequest:
     returns: Any = None
     registry: Registry = field(default_factory=_default_registry, repr=False)
     expect: Callable[[str], None] = field(default=lambda name: None, repr=False, compare=False)
+    video: bool = False
 
     @property
     def inputs(self) -> Inputs:
         """Types of the inputs of the program, by name."""
-        from ..program import image_inputs  # slow to import: it knows the values
+        from ..program import image_inputs, video_inputs  # slow to import: it knows the values
 
-        return image_inputs(self.images)
+        return video_inputs() if self.video else image_inputs(self.images)
 
     @property
     def header(self) -> str:

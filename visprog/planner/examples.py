@@ -35,6 +35,8 @@ def ranked(request: PlanRequest, examples: Sequence[Example]) -> list[tuple[floa
     """
     from visprog.values.library import LIBRARY
 
+    if request.video:
+        examples = [e for e in examples if e.video]
     names = request.registry.offered.keys() | {kind.cls.__name__ for kind in LIBRARY.types}
     usable = [e for e in examples if calls(e.program) <= names and not _refused(e.program, request.registry)]
     scores = bm25(request.question, [e.question for e in usable])

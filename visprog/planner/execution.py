@@ -18,6 +18,7 @@ from ..runtime.cautions import cautions_on, missed
 from ..runtime.host import Run, RunEnded
 from ..runtime.steps import Step
 from ..values.codec import handles
+from ..values.video import Video
 from .base import Plan
 
 NO_SANDBOX = "no program can be run here"
@@ -55,7 +56,8 @@ def execute(
         with run:
             start = series.run if series is not None else partial(sandbox.run, plan.program)
             variables = Program.parse(plan.program).variables
-            tools = {name: call for name, call in run.tools().items() if name not in variables}
+            video = any(isinstance(value, Video) for value in inputs.values())
+            tools = {name: call for name, call in run.tools(video).items() if name not in variables}
             outcome = start(tools=tools, inputs=inputs, types=handles())
     except SandboxUnavailable as error:
         return step_of(plan, message=f"{NO_SANDBOX}: {error}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Container, Sequence
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
@@ -123,9 +124,11 @@ class LLMPlanner:
         from .selection import PromptContent, fitted
 
         examples = self.examples
+        request = replace(request, registry=request.registry.for_inputs(request.video))
         if examples is None:
             own = found_examples() if self.own_examples is None else read_examples(Path(self.own_examples))
-            examples = (*prompts.examples(), *own)
+            shipped = prompts.examples("video_examples.yaml") if request.video else prompts.examples()
+            examples = (*shipped, *own)
         if self.prompt_tokens is None:
             offered = request.registry.offered
             shown = PromptContent(offered, choose(request, examples, self.max_examples), offered.prompt())
@@ -165,12 +168,15 @@ def _conversation(request: PlanRequest, shown: PromptContent) -> list[Message]:
     """The rules with what is shown, the examples, and the question."""
     from visprog import prompts
 
-    system = Template(about(prompts.text("planner.txt"), shown.tools)).substitute(
+    rules = prompts.text("planner.txt") + (prompts.text("video.txt") if request.video else "")
+    system = Template(about(rules, shown.tools)).substitute(
         values=describe_values(shown.tools), tools=shown.description
     )
     messages = [{"role": "system", "content": system.strip()}]
     for example in shown.examples:
-        asked = PlanRequest(example.question, example.images, example.returns or None, request.registry)
+        asked = PlanRequest(
+            example.question, example.images, example.returns or None, request.registry, video=example.video
+        )
         messages.append({"role": "user", "content": describe_question(asked)})
         messages.append({"role": "assistant", "content": _fenced(example.program)})
     return [*messages, {"role": "user", "content": describe_question(request)}]
@@ -226,11 +232,17 @@ def describe_question(request: PlanRequest, text: str = "question.txt") -> str:
         .substitute(
             question=request.question,
             header=request.header,
-            given="one image" if request.images == 1 else f"a list of {request.images} images",
+            given=_given(request),
             returns=f"The answer must be of type {returns}." if returns else "",
         )
         .strip()
     )
+
+
+def _given(request: PlanRequest) -> str:
+    if request.video:
+        return "a video"
+    return "one image" if request.images == 1 else f"a list of {request.images} images"
 
 
 def _fenced(program: str) -> str:

@@ -127,6 +127,7 @@ class RecordedPlanner:
             "planner": self.name,
             "question": request.question,
             "images": request.images,
+            **({"video": True} if request.video else {}),
             "returns": None if request.returns is None else render(request.returns),
             "n": n,
             "failed": None if failed is None else _failed(failed),

@@ -10,15 +10,16 @@ import re
 import types
 import warnings
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, overload
 
 from ..errors import ToolDefinitionError, ToolError, close_match
 from ..report import markup
-from ..values import Region
+from ..values import Region, Span, Track
 from ..values.image import Image
+from ..values.video import Video
 from . import function as _function
 from .function import REQUIRED
 from .loader import BACKENDS, Backend, BackendLoader, Options
@@ -40,6 +41,10 @@ else:
 through_host: ContextVar[Callable[..., Any] | None] = ContextVar("visprog_through_host", default=None)
 """How a tool that runs calls another: through the host that called it, with its configuration, cache and trace."""
 
+batch_through_host: ContextVar[Callable[..., list[Any]] | None] = ContextVar(
+    "visprog_batch_through_host", default=None
+)
+"""How a tool that runs makes many calls of another at once: `Tool.batch`."""
 
 Spread: TypeAlias = Callable[..., tuple[list[dict[str, Any]], Callable[[list[Any]], Any]]]
 """The arguments of a call → those of several, and the function that makes one result of theirs."""
@@ -221,6 +226,30 @@ class Tool(Generic[P, R]):
 
         result = self.result(self.work(arguments, answer), arguments)
         return result
+
+    def batch(self, calls: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Results of many calls, the error in the place of one that failed: for tools that look at frame after frame.
+
+        Inside another tool they go through its host, which counts them as frames, and records none of them.
+        """
+        caller = batch_through_host.get()
+        if caller is not None:
+            return caller(self, calls)
+        results: list[Any] = []
+        answer: Callable[..., Any] = self
+        for call in calls:
+            try:
+                results.append(answer(**call))
+            except Exception as error:  # handed over, as a host does
+                results.append(error)
+        return results
+
+    @property
+    def about_video(self) -> bool:
+        """Whether it takes a video, or what is found in one: programs about images have no use for it."""
+        return any(mentions(p.type, kind) for p in self.parameters for kind in (Video, Track, Span)) or any(
+            mentions(self.returns, kind) for kind in (Track, Span)
+        )
 
     def work(self, arguments: dict[str, Any], answer: Callable[[dict[str, Any]], Any]) -> Any:
         """The result of a call as its backend gives it, or of several of them if the call is spread.

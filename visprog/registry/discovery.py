@@ -70,11 +70,11 @@ def further_tools(given: Any) -> list[Tool]:
 @cache
 def default_registry() -> Registry:
     """The built-in tools, the pure helpers, and what installed packages add: tools, and backends of tools."""
-    from ..values import helpers
+    from ..values.library import LIBRARY
 
     modules = importlib.import_module(TOOLS).MODULES
     registry = Registry(t for module in modules for t in load_tools(f"{TOOLS}.{module}"))
-    for helper in helpers.FUNCTIONS:
+    for helper in LIBRARY.functions.values():
         registry.add(describe_function(helper, pure=True))
     for plugin in plugins("tools"):
         try:

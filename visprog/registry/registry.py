@@ -87,6 +87,10 @@ class Registry(Mapping[str, Tool]):
             return Registry(tools)
         return Registry(t for t in tools if not any(mentions(p.type, Depth) for p in t.parameters))
 
+    def for_inputs(self, video: bool) -> Registry:
+        """The tools for programs about a video, or for those about images, which have no use for tools of videos."""
+        return self if video else Registry(t for t in self.values() if not t.about_video)
+
     @property
     def called(self) -> dict[str, Tool]:
         """The tools that are called out of the sandbox."""
@@ -111,8 +115,8 @@ class Registry(Mapping[str, Tool]):
         return "\n\n".join(stub(each, each.description) for each in shown)
 
     def openai(self) -> list[dict[str, Any]]:
-        """All called tools as OpenAI tool descriptions."""
-        return [t.openai() for t in self.called.values()]
+        """All called tools as OpenAI tool descriptions; those of videos are for programs alone."""
+        return [t.openai() for t in self.for_inputs(video=False).called.values()]
 
 
 def stub(tool: Tool, description: str) -> str:

@@ -66,4 +66,6 @@ def _inside(value: Any) -> Iterable[Any]:
     kind = type_of(value)
     if kind in ("tuple", "set"):
         return list(value["items"])
+    if kind == "Track":  # is seen where it is seen best
+        return [value["view"]] if value.get("view") else ()
     return [v for _, v in value["items"]] if kind == "dict" else ()

@@ -11,6 +11,7 @@ from . import markup
 from .figures import COLORS, GIVEN, INK, MAX_SHAPES, DrawnValue, Figure, Shape, figure
 from .forms import Data, images, one_line, type_of, walk, window
 from .markup import Markup, join, tag
+from .timeline import timeline
 
 MAX_FIGURES = 6
 """Images per call, and of the question."""
@@ -172,7 +173,11 @@ class _Evidence:
         else:
             rows.append(("→", tag("b", markup.long(self.kinds.words(call["result"])), style=markup.PLAIN)))
         found, given = [call["result"]], list(call["arguments"].values())
-        parts += [markup.table(rows), self.row(self.figures(found, given, min(self.side, _STEP_SIDE)))]
+        parts += [
+            markup.table(rows),
+            timeline(call["result"], given),
+            self.row(self.figures(found, given, min(self.side, _STEP_SIDE))),
+        ]
         return tag("div", *parts, style=markup.STEP)
 
     def more(self) -> Markup:

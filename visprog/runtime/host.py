@@ -6,10 +6,12 @@ Programs of many runs share one host. Each run of a program is a `Run`, with its
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import logging
 import threading
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -33,13 +35,15 @@ from ..errors import (
     readable,
 )
 from ..registry import BACKENDS, BackendLoader, Registry, Tool, backend_options, cautions, through_host
+from ..registry.declaration import batch_through_host
 from ..registry.loader import PlainFunction
 from ..registry.results import Metered
 from ..registry.sees import NOT_SAID, Sees
 from ..registry.types import Unfit, coerce, render
 from ..values.codec import fingerprint
 from ..values.depth import Depth
-from ..values.elsewhere import decode_with
+from ..values.elsewhere import decode_videos_with, decode_with
+from ..values.video import Video
 from .argument_limits import check_arguments
 from .batcher import Batcher, OutOfTime, Traffic
 from .cache import MISSING, Cache, holds_picture
@@ -48,6 +52,7 @@ from .events import CallEnded, CallStarted, Emitter
 from .new_pixels import NewPixels
 from .processes.decoder import DECODERS
 from .processes.pool import NATIVE, PROCESSES, InProcess, ToolProcesses
+from .processes.video_decoder import VIDEO_DECODERS
 from .summary import summary
 
 if TYPE_CHECKING:
@@ -103,6 +108,7 @@ class Host:
         self.loader = loader or (BACKENDS if self.config.in_process else self._own or PROCESSES)
         if not self.config.in_process:
             decode_with(DECODERS)
+            decode_videos_with(VIDEO_DECODERS)
         self.discreet = False
         self.cache = Cache(self.config.cache)
         self.traffic = Traffic()
@@ -247,6 +253,7 @@ class Run:
     Attributes:
         started: Time of `time.monotonic` at which it began.
         waited: Seconds that its calls waited for the work of other runs. They do not count.
+        frames: Number of frames of videos that its tools have looked at.
         tokens: Number of tokens that its calls exchanged with language models.
     """
 
@@ -255,8 +262,10 @@ class Run:
     calls: list[Call] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
     waited: float = 0.0
+    frames: int = 0
     tokens: int = 0
     pixels: NewPixels = field(default_factory=NewPixels, repr=False)
+    _has_video: bool = field(default=False, repr=False)
     _about_images: list[Any] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -286,13 +295,22 @@ class Run:
             self.waited += seconds
         extend_time(seconds)
 
+    def _allow_for(self, arguments: Mapping[str, Any]) -> None:
+        """A run about a video may take as long again as the video lasts; once."""
+        for value in arguments.values():
+            if isinstance(value, Video) and not self._has_video:
+                self._has_video = True
+                self.waited += value.source.seconds
+                extend_time(value.source.seconds)
+
     def drop_from_cache(self) -> None:
         """Drop from the cache what was found in this run's images, which will not be asked about again."""
         self.host.cache.drop(self._about_images)
 
-    def tools(self) -> dict[str, Callable[..., Any]]:
-        """The callables that the sandbox gives to the program."""
-        return {name: self._caller(tool) for name, tool in self.host.registry.called.items()}
+    def tools(self, video: bool = False) -> dict[str, Callable[..., Any]]:
+        """The callables that the sandbox gives to a program: about a video, or about images."""
+        registry = self.host.registry.for_inputs(video)
+        return {name: self._caller(tool) for name, tool in registry.called.items()}
 
     def _caller(self, tool: Tool) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -319,6 +337,7 @@ class Run:
         try:
             arguments = tool.bind(*args, **kwargs)
             check_arguments(tool.name, arguments, self.host.config.limits)
+            self._allow_for(arguments)
             key = self.host.key(tool, arguments) if tool.cache else None
             found: Any = MISSING if key is None else self.host.cache.get(key)
             cached = found is not MISSING
@@ -371,6 +390,45 @@ class Run:
                     backend=call.backend,
                 )
 
+    def batch(self, tool: Tool, calls: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Results of many calls that a tool makes of another, one for each frame of a video; none is recorded.
+
+        Returns:
+            Results in order; an exception in the place of one that failed.
+
+        Raises:
+            StopProgram: The budget of seconds or frames is used up.
+        """
+        tool = self._in_force(tool)
+        most = self.host.config.limits.frames
+        with self._lock:
+            self.frames += len(calls)
+        if self.frames > most:
+            raise RunEnded(
+                BudgetExceeded(
+                    f"the tools looked at more than {most:,} frames; raise 'frames' under [limits]"
+                )
+            )
+        if self.left < 0:
+            raise self._out_of_time(f"before {tool.name}")
+        batcher, contexts = self.host.batcher(tool), [contextvars.copy_context() for _ in calls]
+
+        def one(call: Mapping[str, Any], context: contextvars.Context) -> Any:
+            arguments = tool.bind(**call)
+            try:
+                value = tool.work(arguments, lambda each: self._paid(context.run(batcher, each, self)))
+                return tool.result(value, arguments)
+            except OutOfTime:
+                raise
+            except Exception as error:
+                return error
+
+        try:
+            with ThreadPoolExecutor(max(1, min(len(calls), Batcher.MAX_BATCH))) as threads:
+                return list(threads.map(one, calls, contexts))
+        except OutOfTime:
+            raise self._out_of_time(f"while {tool.name} worked") from None
+
     def _started(self, tool: Tool, args: Sequence[Any], kwargs: Mapping[str, Any], caller: str) -> int:
         """Send the event of a call; its number."""
         assert self.emit is not None
@@ -398,11 +456,13 @@ class Run:
         if tool in active:
             raise ToolError(f"{tool.name} calls itself, by way of {active[-1].name}")
         one, other = _active.set((*active, tool)), through_host.set(self.call)
+        many = batch_through_host.set(self.batch)
         try:
             yield
         finally:
             _active.reset(one)
             through_host.reset(other)
+            batch_through_host.reset(many)
 
     def _answer(self, tool: Tool, arguments: dict[str, Any]) -> Any:
         recording = self.host.recording

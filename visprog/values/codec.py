@@ -36,6 +36,9 @@ from .evidence import (
     line_words,
     place,
     region_words,
+    span_words,
+    track_words,
+    video_words,
 )
 from .geometry import NOTEBOOK, Box, Circle, Grid, Line, Located, Point, Polygon
 from .image import Image
@@ -43,6 +46,8 @@ from .library import ATTRIBUTES
 from .mask import Mask
 from .png import from_png, to_png
 from .region import Region
+from .track import Span, Track
+from .video import Video, read_video
 
 # -- from values to JSON, and back -------------------------------------------------------------------
 
@@ -443,7 +448,46 @@ def _corners(box: Box) -> str:
     return f"({box.left:.0f}, {box.top:.0f}) to ({box.right:.0f}, {box.bottom:.0f})"
 
 
+def _made_track(world: FakeObject) -> Track:
+    start, x = 1.0 + 2 * world.turn, 20.0 + world.turn
+    moved = world.box.shift(0 if world.turn % 2 else x, x if world.turn % 2 else 0)
+    return Track("object", 0.9, (Span(start, start + 4),), ((start, world.box), (start + 4, moved)))
+
+
+def _made_span(world: FakeObject) -> Span:
+    return Span(1.0 + 2 * world.turn, 2.0 + 2 * world.turn)
+
+
+def _made_video(world: FakeObject) -> Video:
+    return Video.open([world.blank() for _ in range(8)], fps=1.0)
+
+
 _DIGEST = Field(_ref("digest"))
+
+SECONDS = Field({"type": "number", "minimum": 0, "description": "Seconds from the start of the video."})
+SPANS = Field(
+    {"type": "array", "items": _ref("pair"), "description": "Times from and to, in seconds."},
+    lambda spans, _: [[span.start, span.end] for span in spans],
+    lambda pairs, _: tuple(Span(*pair) for pair in pairs),
+)
+PLACES = Field(
+    {
+        "type": "array",
+        "items": {"type": "array", "items": {"type": "number"}, "minItems": 5, "maxItems": 5},
+        "description": "Time in seconds, then left, top, right and bottom.",
+    },
+    lambda places, writer: [[time, *_edges(box, writer)] for time, box in places],
+    lambda rows, _: tuple((row[0], Box(*row[1:])) for row in rows),
+)
+VIEW = Field(
+    _or_null(_ref("Region")),
+    lambda view, writer: writer.value(view),
+    lambda data, reader: reader.of(Region, data),
+    key=lambda view: None if view is None else _region_key(view),
+    missing=True,
+)
+VIDEO_METHODS = ("frames", "at", "between", "first_half", "second_half")
+"""What programs may call of a video; each is the tool of that name after `video_`."""
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
@@ -463,7 +507,7 @@ KINDS: dict[str, Kind] = {
             fake=lambda world: world.image or world.blank(),
             words=image_words,
             show=lambda image: f"an image of {image.width} x {image.height} pixels",
-            opened=("width", "height", "size", "name", "box"),
+            opened=("width", "height", "size", "name", "box", "time"),
             writer=lambda image, writer: writer.image(image, alone=True) or {},
             reader=lambda data, reader: reader.image(data),
             key=_image_key,
@@ -532,6 +576,37 @@ KINDS: dict[str, Kind] = {
             fake=lambda world: Grid(world.count + 1, world.count + 2, world.frame),
             words=lambda d: f"grid of {d['rows']} rows and {d['columns']} columns at {place(d)}",
             drawing=draw_grid,
+        ),
+        Kind(
+            Video,
+            {
+                "name": TEXT,
+                "start": SECONDS,
+                "end": SECONDS,
+                "seconds": Field({**POSITIVE.schema, "description": "Length of the whole video."}),
+                "fps": POSITIVE,
+                "width": COUNT,
+                "height": COUNT,
+                "digest": _DIGEST,
+            },
+            fake=_made_video,
+            words=video_words,
+            show=lambda video: f"a video of {video.duration:.1f} s",
+            opened=(
+                "duration", "start", "end", "fps", "width", "height", "name",
+                *(Method(name, f"video_{name}") for name in VIDEO_METHODS),
+            ),
+            reader=lambda data, _: read_video(data),
+            key=lambda video: ("Video", video.digest, video.start, video.end, video.name),
+        ),
+        Kind(Span, {"start": SECONDS, "end": SECONDS}, fake=_made_span, words=span_words,
+             show=lambda span: f"{span.start:.1f} s to {span.end:.1f} s"),
+        Kind(
+            Track,
+            {"label": TEXT, "score": SCORE, "spans": SPANS, "places": PLACES, "view": VIEW},
+            fake=_made_track,
+            words=track_words,
+            show=lambda track: f"{track.label} from {track.first_seen:.1f} s to {track.last_seen:.1f} s",
         ),
         Kind(
             Depth,

@@ -99,3 +99,20 @@ def circle_words(data: Data) -> str:
 def line_words(data: Data) -> str:
     corners = " → ".join(f"({float(x):.0f}, {float(y):.0f})" for x, y in data["points"])
     return f"{_color(data)}{data['type'].lower()} {corners}"
+
+
+def _seconds(value: Any) -> str:
+    return f"{float(value):.1f} s"
+
+
+def span_words(data: Data) -> str:
+    return f"{_seconds(data['start'])} to {_seconds(data['end'])}"
+
+
+def track_words(data: Data) -> str:
+    times = ", ".join(f"{float(start):.1f}–{float(end):.1f} s" for start, end in data["spans"])
+    return f"{data['label']} at {times}"
+
+
+def video_words(data: Data) -> str:
+    return f"video {data['name']}, {_seconds(data['start'])} to {_seconds(data['end'])}"

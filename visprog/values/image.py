@@ -58,6 +58,7 @@ class Image:
         name: where it came from (a file name), for messages and reports.
         root: the whole image that this is a crop of; itself if it is not a crop.
         origin: its top-left corner in the frame of the root, in whole pixels.
+        time: seconds from the start of the video that it is a frame of; 0 if it is of none.
     """
 
     pixels: NDArray[np.uint8] = field(repr=False)
@@ -65,6 +66,7 @@ class Image:
     name: str = ""
     parent: Image | None = field(default=None, repr=False)
     origin: Point = field(default=Point(0, 0))
+    time: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
@@ -148,7 +150,9 @@ class Image:
                 shown, hint = printable(path, 40), ": a data URL is read from bytes, decoded with base64"
             raise ImageError(f"no such file: {shown}{hint}") from None
         except IsADirectoryError:
-            raise ImageError(f"{shown} is a folder, not an image") from None
+            raise ImageError(
+                f"{shown} is a folder, not an image (Video.open reads its images as the frames of a video)"
+            ) from None
         except OSError as error:
             raise ImageError(f"cannot read {shown}: {error.strerror or error}") from None
         except ValueError:
@@ -265,7 +269,8 @@ class Image:
         local = self.to_local(inner)
         rows, columns = slice(int(local.top), int(local.bottom)), slice(int(local.left), int(local.right))
         alpha = None if self.alpha is None else self.alpha[rows, columns]
-        return Image(self.pixels[rows, columns], alpha, self.name, self, Point(inner.left, inner.top))
+        corner = Point(inner.left, inner.top)
+        return Image(self.pixels[rows, columns], alpha, self.name, self, corner, time=self.time)
 
     def region(self, box: Any = None, label: str = "", score: float = 1.0, *, mask: Any = None) -> Region:
         """What a model found in this image, from its own numbers, as a region in the frame of the root.

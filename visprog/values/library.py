@@ -13,6 +13,7 @@ from visprog.sandbox import Library, ValueType
 from .geometry import Box, Circle, Grid, Line, Point, Polygon
 from .helpers import FUNCTIONS, NothingFound
 from .region import Region
+from .track import VIDEO_FUNCTIONS, Span, Track
 
 _LOCATED = (
     "box", "left", "top", "right", "bottom", "width", "height", "area", "center",
@@ -27,6 +28,11 @@ ATTRIBUTES: Mapping[Any, tuple[str, ...]] = {
     Polygon: (*_LOCATED, "points", "color", "image", "sides"),
     Grid: (*_LOCATED, "rows", "columns", "cells"),
     Region: (*_LOCATED, "label", "score", "image", "mask"),
+    Span: ("start", "end", "duration", "contains", "overlaps"),
+    Track: (
+        *("label", "score", "first_seen", "last_seen", "duration", "spans"),
+        *("start", "end", "direction", "seen", "at"),
+    ),
 }
 """Class → the attributes that programs may read and call. Those of values outside the sandbox are in `codec`."""
 
@@ -34,6 +40,6 @@ LIBRARY = Library(
     types=tuple(
         ValueType(cls, tuple(f.name for f in fields(cls)), names) for cls, names in ATTRIBUTES.items()
     ),
-    functions={function.__name__: function for function in FUNCTIONS},
+    functions={function.__name__: function for function in (*FUNCTIONS, *VIDEO_FUNCTIONS)},
     errors=(NothingFound,),
 )

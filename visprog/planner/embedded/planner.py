@@ -142,6 +142,11 @@ class EmbeddedPlanner:
             raise Refused(f"{UNSURE} (it is longer than {MAX_QUESTION} characters)")
         # Half of a surrogate pair, which a byte of a terminal that is not UTF-8 becomes, has no tokens.
         request = replace(request, question=request.question.encode("utf-8", "replace").decode())
+        if request.video:
+            raise Refused(
+                "the embedded planner reads questions about images: for a video choose a language model as planner, or "
+                "run a program of yours with visprog run"
+            )
         if request.images == 1 and _SEVERAL.search(request.question):
             raise Refused("the question is about several images, and one was given: give the others too")
         _, vocabulary, _ = _load(self.folder)

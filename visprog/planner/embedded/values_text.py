@@ -23,22 +23,25 @@ def describe_values(tools: Mapping[str, Tool]) -> str:
         tools: Tools that can be called. Drawn shapes, tables and depth are described only if one of them returns such.
     """
     from ...registry.types import mentions
+    from ...values import Video
 
     return "\n\n".join(
         text
-        for cls, text in _stubs().items()
+        for cls, text in _stubs(any(mentions(tool.returns, Video) for tool in tools.values())).items()
         if cls.__name__ in _ALWAYS or any(mentions(tool.returns, cls) for tool in tools.values())
     )
 
 
 @cache
-def _stubs() -> dict[type, str]:
-    """The stub of each kind."""
+def _stubs(video: bool) -> dict[type, str]:
+    """The stub of each kind; the time of an image is of use for frames of videos alone."""
     from visprog import values
     from visprog.values.codec import KINDS, handles
     from visprog.values.library import ATTRIBUTES
 
     kinds = {**ATTRIBUTES, **{cls: KINDS[cls.__name__].attributes for cls, _ in handles()}}
+    if not video:
+        kinds[values.Image] = tuple(name for name in kinds[values.Image] if name != "time")
     located = [name for name in ATTRIBUTES[values.Region] if hasattr(values.Located, name)]
     stubs: dict[type, str] = {values.Located: _stub(values.Located, "", located)}
     for kind, names in kinds.items():

@@ -24,7 +24,9 @@ from ...models.checkpoint.cache import hub_cache
 from ...models.measured import model_cache
 from ...registry import Backend, BackendLoader
 from ...registry.loader import Options, PlainFunction, PlainTool
+from ...registry.types import mentions
 from ...values.codec import fingerprint
+from ...values.video import Video
 from ..batcher import OutOfTime, is_given_up, waiting_for_others
 from .launch import Confinement
 from .names import name_of
@@ -251,7 +253,9 @@ class ToolProcesses(BackendLoader):
     def plain(self, tool: PlainTool) -> Backend:
         """A plain function that is called in a process, or in this one."""
         local, place = PlainFunction(tool), name_of(tool)
-        if not place:
+        if not place or any(
+            mentions(p.type, Video) for p in tool.parameters
+        ):  # a video stays where it is open
             return local
         own = place.startswith(OWN)
         name = NATIVE if own else FUNCTIONS

@@ -14,6 +14,7 @@ from ... import errors
 from ...errors import VisprogError
 from ...values import Point
 from ...values.codec import Reader, Writer
+from ...values.elsewhere import OpenFile
 from ...values.image import Image
 from .channel import Channel, Closed, Message
 from .memory import CAN_SHARE, descriptor_of, mapped, sealed
@@ -26,16 +27,23 @@ MAX_KNOWN = 256
 """Number of images that two processes know, at most."""
 MAX_RECEIVED = 4 << 30
 """Bytes of images that one batch may give, at most."""
+MAX_FILES = 8
+"""Number of open files that a process keeps, at most."""
 
 
 class _Reader(Reader):
     """Reads bytes and arrays too, which are no values of programs."""
 
     def __init__(
-        self, image: Callable[[Any], Image], pixels: Callable[[str], NDArray[Any]], body: bytearray
+        self,
+        image: Callable[[Any], Image],
+        pixels: Callable[[str], NDArray[Any]],
+        body: bytearray,
+        files: Mapping[int, OpenFile],
     ) -> None:
         super().__init__(image, pixels)
         self._body = body
+        self._files = files
 
     def value(self, data: Any) -> Any:
         """The value of a form; raises as `Reader.value`."""
@@ -44,6 +52,8 @@ class _Reader(Reader):
                 return bytes(self._body[start:end])
             case {"type": "levels", "pixels": str() as text}:
                 return self.pixels(text)
+            case {"type": "file", "n": int() as number}:
+                return self._files[number]
         return super().value(data)
 
 
@@ -65,6 +75,7 @@ class Transfer:
         self._numbers: dict[int, int] = {}
         self._next = 0 if host else 1  # even numbers are given by the host, odd ones by the process
         self._crops: list[dict[str, Any]] = []
+        self._files: OrderedDict[int, OpenFile] = OrderedDict()
         self._room = MAX_RECEIVED
 
     # -- values ------------------------------------------------------------------------------------
@@ -83,6 +94,9 @@ class Transfer:
                 start = len(body)
                 body.extend(value)
                 return {"type": "bytes", "at": [start, len(body)]}
+            if isinstance(value, OpenFile) and self.host:
+                self._send_file(value)
+                return {"type": "file", "n": value.number}
             if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype in (bool, np.uint8):
                 return {"type": "levels", "pixels": pixels(value)}
             raise TypeError(f"a value of type {type(value).__name__} cannot be handed to another process")
@@ -117,7 +131,7 @@ class Transfer:
             return np.unpackbits(flat, count=height * width).view(bool).reshape(height, width)
 
         try:
-            return _Reader(lambda form: self._known[form["n"]], pixels, body).value(data)
+            return _Reader(lambda form: self._known[form["n"]], pixels, body, self._files).value(data)
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
             raise Closed(f"a value that is none: {error}") from None
         except VisprogError as error:
@@ -149,6 +163,8 @@ class Transfer:
         try:
             if head.get("op") == "image":
                 self._remember(head["n"], self._image(head, message))
+            if head.get("op") == "file" and not self.host and message.descriptor is not None:
+                self._keep_file(OpenFile(message.descriptor, head["n"]))
             for crop in head.get("crops", ()):
                 self._remember(crop["n"], self._crop(crop))
         except (LookupError, TypeError, ValueError, OSError, ArithmeticError, VisprogError) as error:
@@ -156,7 +172,7 @@ class Transfer:
         if head.get("op") == "forget" and not self.host:
             for number in head["n"]:
                 self._drop(number)
-        return head.get("op") in ("image", "forget")
+        return head.get("op") in ("image", "forget") or (head.get("op") == "file" and not self.host)
 
     def forget_oldest(self) -> None:
         """Before a batch: drop the images that were not used for longest, on both sides, until those left are within
@@ -218,6 +234,17 @@ class Transfer:
         finally:
             if known is None:
                 os.close(descriptor)
+
+    def _send_file(self, file: OpenFile) -> None:
+        """See that the process has a file open; both sides keep the files that were used last."""
+        if file.number not in self._files:
+            self.channel.send({"op": "file", "n": file.number}, b"", file.descriptor)
+        self._keep_file(file)
+
+    def _keep_file(self, file: OpenFile) -> None:
+        self._files[file.number] = file
+        while len(self._files) > MAX_FILES:
+            self._files.popitem(last=False)
 
     def _crop(self, head: Mapping[str, Any]) -> Image:
         """A part of an image that is known here, cut anew."""

@@ -1,0 +1,1 @@
+"""Objects followed from frame to frame: association, motion against a still background, appearance at a place."""

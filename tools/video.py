@@ -1,0 +1,128 @@
+"""Videos: their frames, objects followed over time, and the times at which something is so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from statistics import median
+
+from visprog.errors import ToolError
+from visprog.registry import caution, tool
+from visprog.values import Box, Region, Span, Track
+from visprog.values.image import Image
+from visprog.values.track import smoothed, spans_where
+from visprog.values.video import Video
+
+from .classify import verify
+from .detect import detect
+from .tracking.follow import follow
+
+MAX_VIEWS = 8
+"""Number of tracks whose key frame is kept as evidence."""
+COUNT_STEP, COUNT_SECONDS = 0.2, 1.0
+"""Seconds between counts, and for which a number must last at least by half."""
+MAX_COUNTS = 3_000
+"""Number of counts over time, at most."""
+STATEMENT_STEP, MAX_STATEMENTS = 0.5, 240
+"""Seconds between the frames in which a statement is judged, and their number at most."""
+
+MAX_LARGER = 1.25
+"""Area of a track where it is seen best over its usual area, at most."""
+
+
+@tool(cache=False)
+def video_frames(video: Video, every: float = 1.0) -> list[Image]:
+    """The frames of a video, so many seconds apart."""
+    return video.frames(every)
+
+
+@tool(cache=False)
+def video_at(video: Video, time: float) -> Image:
+    """The frame that is shown at a time in seconds."""
+    return video.at(time)
+
+
+@tool(cache=False)
+def video_between(video: Video, start: float, end: float) -> Video:
+    """The part of a video from one time to another, in seconds."""
+    return video.between(start, end)
+
+
+@tool(cache=False)
+def video_first_half(video: Video) -> Video:
+    """The part of a video before its middle."""
+    return video.first_half()
+
+
+@tool(cache=False)
+def video_second_half(video: Video) -> Video:
+    """The part of a video from its middle on."""
+    return video.second_half()
+
+
+@tool(
+    limits="a colour in the phrase is judged frame by frame: track the noun, and look at best_view for its colour"
+)
+def track(video: Video, what: str) -> list[Track]:
+    """All objects in a video that a noun phrase names, such as "car", each followed over time as one object, in the
+    order in which they appear."""
+    found = follow(video, lambda frames: detect.batch([{"image": frame, "what": what} for frame in frames]))
+    looked = f"{found.frames:,} frames were looked at for '{what}', one every {found.step:.2g} s"
+    if found.detected < found.frames:
+        looked += f", and searched in {found.detected:,} of them"
+    caution(looked)
+    views = [_view(video, each) for each in found.tracks[:MAX_VIEWS]]
+    return [replace(each, view=view) for each, view in zip(found.tracks, views, strict=False)] + found.tracks[
+        MAX_VIEWS:
+    ]
+
+
+@tool
+def count_unique(video: Video, what: str) -> int:
+    """Number of different objects of a kind that are seen in a video, each counted once, however often it is seen."""
+    return len(track(video, what))
+
+
+@tool
+def count_over_time(video: Video, what: str) -> list[tuple[float, int]]:
+    """Number of objects of a kind in view at each moment, as (time in seconds, number), without numbers that last less
+    than half a second. The largest number in view at once is max(n for _, n in ...)."""
+    step = max(COUNT_STEP, video.duration / MAX_COUNTS)
+    times = [video.start + i * step for i in range(max(1, int(video.duration / step) + 1))]
+    tracks = track(video, what)
+    return smoothed([(time, sum(each.seen(time) for each in tracks)) for time in times], COUNT_SECONDS)
+
+
+@tool
+def when(video: Video, statement: str) -> list[Span]:
+    """The times at which a statement such as "the door is open" is true of what is shown; for numbers of objects take
+    count_over_time and spans_where."""
+    step = max(STATEMENT_STEP, video.duration / MAX_STATEMENTS)
+    samples: list[tuple[float, int]] = []
+    for frames in video.chunks(step):
+        found = verify.batch([{"image": frame, "statement": statement} for frame in frames])
+        for frame, judged in zip(frames, found, strict=True):
+            if isinstance(judged, Exception):
+                raise judged
+            samples.append((frame.time, int(judged)))
+    caution(f"{len(samples)} frames were judged, one every {step:.2g} s")
+    return spans_where([(time, bool(n)) for time, n in smoothed(samples, 2.5 * step)])
+
+
+@tool
+def best_view(video: Video, track: Track) -> Region:
+    """A track where it is seen best, as a region of that frame: for its colour, its text, or what else it shows."""
+    return _view(video, track)
+
+
+def _view(video: Video, track: Track) -> Region:
+    """A track where it is seen whole, if it ever is, and large, but not much larger than usual: there it may be blurred
+    with something else."""
+    frame = Box(0, 0, video.width, video.height)
+    inner = frame.expand(-2)
+    places = [(time, box.clip(frame)) for time, box in track.places if box.clip(frame).area > 0]
+    if not places:
+        raise ToolError("the track lies outside of the video: take one that was found in it")
+    whole = [place for place in places if place[1].inside(inner)] or places
+    usual = median(box.area for _, box in whole)
+    time, box = max((p for p in whole if p[1].area <= MAX_LARGER * usual), key=lambda place: place[1].area)
+    return video.at(time).region(box, track.label, track.score)
