@@ -191,7 +191,7 @@ class Agent:
             raise VisprogError("give at least one image to ask about")
         emit = emitter_of(on_event)
         if self.config.turns > 1 and not is_video(opened[0]):
-            conversation = ChatMemory.about(opened, self.registry)
+            conversation = ChatMemory.about(_images(opened), self.registry)
             answer = self._look(question, conversation, returns, self.config.turns, emit)
             return self._finished(answer, question, started, emit)
         loop = self._repair_loop(self._request(question, len(opened), returns, is_video(opened[0])), emit)
@@ -221,10 +221,11 @@ class Agent:
         """
         from .chat import AgentChat
 
-        opened = self._open(images)
-        if not opened:
+        given = self._open(images)
+        if not given:
             raise VisprogError("give at least one image to talk about")
-        if is_video(opened[0]):
+        opened = _images(given)
+        if len(opened) < len(given):
             raise VisprogError("a conversation is about images: ask about a video with Agent.ask")
         if not isinstance(self.planner, LLMPlanner):
             if turns is not None:
@@ -448,7 +449,7 @@ class Agent:
         """The answer of a chat model that takes turns."""
         assert isinstance(self.planner, LLMPlanner)
         images = len(conversation.images)
-        request = PlanRequest(question, images, returns, self.host.in_force, self.host.prepare)
+        request = self._request(question, images, returns, video=False)
         run = self.host.new_run(emit)
         loop = TurnLoop(self.planner, request, conversation, run, self.sandbox, turns, emit)
         return _answer_of(loop.steps(), conversation.images)
@@ -688,6 +689,10 @@ def _check_question(question: Any) -> None:
         raise VisprogError("the question is empty")
     if "\n" not in question and question.strip().lower().endswith((*IMAGE_ENDINGS, *VIDEO_ENDINGS)):
         raise VisprogError(f"'{question}' is no question: the question comes first, then the images")
+
+
+def _images(given: Iterable[Given]) -> tuple[Image, ...]:
+    return tuple(each for each in given if isinstance(each, Image))
 
 
 def _answer_of(steps: tuple[Step, ...], images: tuple[Image, ...]) -> Answer:

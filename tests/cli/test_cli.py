@@ -380,7 +380,9 @@ def test_tools(visprog: Any) -> None:
     ran = visprog("tools")
     assert ran.code == 0 and "my_detect" in ran.out and "opencv" in ran.out and "largest" in ran.out
     ran = visprog("tools", "detect")
-    assert "detect(image: Image, what: str, tiles: int = 1) -> list[Region]" in ran.out and "in force" in ran.out
+    assert (
+        "detect(image: Image, what: str, tiles: int = 1) -> list[Region]" in ran.out and "in force" in ran.out
+    )
     listed = {t["name"]: t for t in visprog("tools", "--json").data["tools"]}
     assert listed["my_detect"]["parameters"]["required"] == ["image", "what"]
     one = visprog("tools", "detect", "--backend", "detect=onnx:net.onnx", "--json").data
