@@ -305,10 +305,10 @@ def json_schema() -> dict[str, Any]:
 
 
 @cache
-def _validator(version: int) -> Any:
+def _validator(version: int, kinds: frozenset[str]) -> Any:
     from jsonschema import Draft202012Validator
 
-    schema = json_schema()
+    schema = json_schema()  # with these kinds of values: packages may add some
     schema["properties"]["version"] = {"const": version}
     if version < VERSION:  # values had fewer fields; the codec reads them
         schema["$defs"]["value"] = True
@@ -319,7 +319,7 @@ def _check_form(data: Mapping[str, Any]) -> None:
     """Raise `ValueError` if a form is not as its schema says."""
     from jsonschema.exceptions import best_match
 
-    wrong = best_match(_validator(data["version"]).iter_errors(dict(data)))
+    wrong = best_match(_validator(data["version"], frozenset(codec.schemas())).iter_errors(dict(data)))
     if wrong is not None:
         raise ValueError(f"{wrong.json_path}: {wrong.message}"[:MAX_ERROR])
 

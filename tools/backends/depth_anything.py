@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from visprog.errors import ToolError
@@ -83,6 +84,8 @@ class DepthEstimator(ModelBackend):
 
     def _estimate(self, checkpoint: Checkpoint, images: Any) -> list[Any]:
         """For each image, its values (rows, columns)."""
+        import torch
+
         processor = checkpoint.processor
         inputs = processor(images=[to_rgb(image) for image in images], return_tensors="pt")
         with checkpoint.running():
@@ -90,11 +93,37 @@ class DepthEstimator(ModelBackend):
             if checkpoint.network.config.model_type not in FITTED:
                 values: list[Any] = output.predicted_depth.float().cpu().numpy()
                 return list(values)
-            width, height = images[0].size
-            scale = min(1.0, MAX_SIDE / max(width, height))
-            target = max(round(height * scale), 1), max(round(width * scale), 1)
-            options: dict[str, Any] = {"target_sizes": [target] * len(images)}
+            size = images[0].size
             if checkpoint.network.config.model_type == "zoedepth":
-                options["source_sizes"] = [(height, width)] * len(images)
-            fitted = processor.post_process_depth_estimation(output, **options)
-            return [each["predicted_depth"].float().cpu().numpy() for each in fitted]
+                depth = without_padding(output.predicted_depth.float(), size, padded=bool(processor.do_pad))
+            else:
+                fitted = processor.post_process_depth_estimation(
+                    output, target_sizes=[size[::-1]] * len(images)
+                )
+                depth = torch.stack([each["predicted_depth"].float() for each in fitted])
+            scale = min(1.0, MAX_SIDE / max(size))
+            if scale < 1:
+                target = [max(round(side * scale), 1) for side in size[::-1]]
+                depth = _resized(depth, target)
+            return list(depth.cpu().numpy())
+
+
+def without_padding(depth: Any, size: tuple[int, int], padded: bool) -> Any:
+    """The values of ZoeDepth (images, rows, columns), one per pixel of the images.
+
+    Its processor surrounds an image with 3 √(side / 2) pixels at each end of a side, as the published code does.
+
+    Args:
+        size: Width and height of the images.
+        padded: Whether the processor did so.
+    """
+    across, down = (int(math.sqrt(side / 2) * 3) if padded else 0 for side in size)
+    width, height = size
+    whole = _resized(depth, [height + 2 * down, width + 2 * across])
+    return whole[:, down : down + height, across : across + width]
+
+
+def _resized(depth: Any, target: list[int]) -> Any:
+    from torch.nn.functional import interpolate
+
+    return interpolate(depth[:, None], target, mode="bicubic", align_corners=False)[:, 0]
