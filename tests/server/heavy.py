@@ -63,7 +63,7 @@ class Judge:
 
 
 @tool(backends={"judge": "tests.server.heavy:Judge"})
-def measure(image: Image, what: str) -> int:
+def width_at(image: Image, what: str) -> int:
     """The width of an image."""
     raise NotImplementedError
 

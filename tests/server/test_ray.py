@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("ray.serve", reason="Ray is not installed: pip install 'visprog[ray]'")
 pytest.importorskip("fastapi")
 
-from tests.server.heavy import measure
+from tests.server.heavy import width_at
 from tests.server.serving import ROOT, start, stop
 from tests.small_tools import picture
 from visprog import Config
@@ -36,24 +36,24 @@ def replicas() -> Iterator[Replicas]:
 
 
 def test_calls_of_many_threads_are_answered_by_replicas(replicas: Replicas) -> None:
-    config = Config.of({"cache": 0, "tools": {"measure": {"offset": 1000}}})
-    host = Host(Registry([measure]), config, loader=replicas)
+    config = Config.of({"cache": 0, "tools": {"width_at": {"offset": 1000}}})
+    host = Host(Registry([width_at]), config, loader=replicas)
     pictures = [picture(width, 9) for width in range(10, 60)]
     with ThreadPoolExecutor(8) as pool:
-        widths = list(pool.map(lambda p: host.new_run().call(measure, p, "dog"), pictures))
+        widths = list(pool.map(lambda p: host.new_run().call(width_at, p, "dog"), pictures))
     assert widths == [p.width + 1000 for p in pictures]
 
 
 def test_what_fails_on_a_replica_fails_here(replicas: Replicas) -> None:
-    run = Host(Registry([measure]), Config.of({"cache": 0}), loader=replicas).new_run()
+    run = Host(Registry([width_at]), Config.of({"cache": 0}), loader=replicas).new_run()
     with pytest.raises(ToolError, match="nothing there"):
-        run.call(measure, picture(), "tool")
+        run.call(width_at, picture(), "tool")
     with pytest.raises(ToolError, match="ZeroDivisionError: by zero"):
-        run.call(measure, picture(), "bug")
+        run.call(width_at, picture(), "bug")
     for what, words in (("refuse", "cannot see that"), ("extra", r"visprog\[hf\]")):
         with pytest.raises(Refused, match=words):
-            run.call(measure, picture(), what)
-    assert run.call(measure, picture(33, 5), "dog") == 33
+            run.call(width_at, picture(), what)
+    assert run.call(width_at, picture(33, 5), "dog") == 33
 
 
 def test_a_server_on_a_cluster_that_is_there(
@@ -62,10 +62,10 @@ def test_a_server_on_a_cluster_that_is_there(
     import ray
 
     monkeypatch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)
-    served = start(tmp_path, "--ray", "--tools", "tests.server.heavy:measure")
+    served = start(tmp_path, "--ray", "--tools", "tests.server.heavy:width_at")
     try:
         answer = Client(served.url).run(
-            "def answer(image):\n    return measure(image, 'dog') + darkest(image)",
+            "def answer(image):\n    return width_at(image, 'dog') + darkest(image)",
             picture(50, 20)._repr_png_(),
         )
         assert (answer["status"], answer["value"]) == ("answered", 70), answer["message"]
@@ -73,5 +73,5 @@ def test_a_server_on_a_cluster_that_is_there(
         assert served.process.wait(60) == 0
     finally:
         stop(served)
-    host = Host(Registry([measure]), loader=replicas)
-    assert host.new_run().call(measure, picture(21, 5), "dog") == 21  # its cluster is still there
+    host = Host(Registry([width_at]), loader=replicas)
+    assert host.new_run().call(width_at, picture(21, 5), "dog") == 21  # its cluster is still there

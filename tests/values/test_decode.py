@@ -18,7 +18,7 @@ import PIL.ImageFile
 import pytest
 
 from visprog.errors import ImageError
-from visprog.values import decode
+from visprog.values import decode, elsewhere
 from visprog.values.image import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,6 +68,12 @@ FOREIGN = {
     "an archive": b"PK\3\4" + bytes(40),
     "not an image of a format that can be read": b"hello",
 }
+
+
+@pytest.fixture(autouse=True)
+def decoded_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent of another test has had files decoded elsewhere."""
+    monkeypatch.setattr(elsewhere, "_decoder", None)
 
 
 @pytest.fixture

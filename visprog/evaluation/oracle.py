@@ -70,7 +70,7 @@ class ShapesOracle:
             "verify": self.verify,
         }
 
-    def detect(self, image: Image, what: str) -> list[Region]:
+    def detect(self, image: Image, what: str, tiles: int = 1) -> list[Region]:
         """Shapes, panels and towers (all squares in one panel) that a noun phrase names.
 
         Raises:
