@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.runtime.processes import hostile
-from tests.server.heavy import MIB, Heavy, Measured, measure, weigh
+from tests.server.heavy import MIB, Heavy, Measured, width_at, weigh
 from tests.small_tools import REGISTRY, picture
 from visprog import Config
 from visprog.errors import ConfigError, ToolError
@@ -161,7 +161,7 @@ def test_hosts_share_the_backends_of_one_loader() -> None:
 
 def test_wrong_options_are_told_of_before_anything_loads() -> None:
     with pytest.raises(ConfigError, match="speed"):
-        Host(Registry([measure]), Config.of({"tools": {"measure": {"speed": 3}}}))
+        Host(Registry([width_at]), Config.of({"tools": {"width_at": {"speed": 3}}}))
 
 
 def test_the_planner_of_a_server_knows_what_its_backends_can_see() -> None:

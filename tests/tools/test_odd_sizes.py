@@ -33,7 +33,8 @@ def arguments(image: Image) -> dict[str, Any]:
     return {
         "what": "people", "region": whole, "regions": [whole, Circle(Point(0, 0), 1.0)], "keep": [whole],
         "options": ["red", "blue"], "text": "red", "statement": "the image is red", "question": "red?",
-        "side": "left", "color": "red", "emoji": "smile", "prompt": "a red ball", "images": [image], "factor": 1.5, "clockwise": 30.0,
+        "side": "left", "color": "red", "emoji": "smile", "prompt": "a red ball",
+        "images": [image], "factor": 1.5, "clockwise": 30.0,
     }  # fmt: skip
 
 
