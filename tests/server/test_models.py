@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.runtime.processes import hostile
-from tests.server.heavy import MIB, Heavy, Measured, width_at, weigh
+from tests.server.heavy import MIB, Heavy, Measured, weigh, width_at
 from tests.small_tools import REGISTRY, picture
 from visprog import Config
 from visprog.errors import ConfigError, ToolError
