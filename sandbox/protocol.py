@@ -111,13 +111,6 @@ class Codec:
         self._library = library
         self._numbers = {kind.cls: (number, kind.fields) for number, kind in enumerate(library.types)}
         self._left = 0
-        self._builders: dict[str, Callable[[Any, int], Any]] = {
-            "$t": lambda body, depth: tuple(self._items(body, depth)),
-            "$s": lambda body, depth: set(self._items(body, depth)),
-            "$f": lambda body, depth: frozenset(self._items(body, depth)),
-            "$d": self._pairs,
-            "$v": self._value,
-        }
 
     def encode(self, value: Any) -> Any:
         """The JSON form of a value.
@@ -200,9 +193,9 @@ class Codec:
                 return {key: self._decode(item, depth - 1) for key, item in wire.items()}
             if marker == "$h":
                 return self._handle(wire, depth)
-            if len(wire) != 1 or marker not in self._builders:
+            if len(wire) != 1 or marker not in _BUILDERS:
                 self._malformed()
-            return self._builders[marker](wire[marker], depth)
+            return _BUILDERS[marker](self, wire[marker], depth)
         return wire  # None, bool, int, float: nothing else comes out of the parser
 
     def _items(self, body: Any, depth: int) -> list[Any]:
@@ -235,3 +228,14 @@ class Codec:
 
     def _malformed(self) -> NoReturn:
         raise ProtocolError("a value in the message is malformed")
+
+
+_BUILDERS: dict[str, Callable[[Codec, Any, int], Any]] = {
+    "$t": lambda codec, body, depth: tuple(codec._items(body, depth)),
+    "$s": lambda codec, body, depth: set(codec._items(body, depth)),
+    "$f": lambda codec, body, depth: frozenset(codec._items(body, depth)),
+    "$d": Codec._pairs,
+    "$v": Codec._value,
+}
+"""Marker of a JSON form → what makes the value. As an attribute of a codec it would be a cycle, and the objects of a
+run would stay until the garbage collector comes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -667,3 +668,22 @@ def test_a_message_is_cut(make: Make) -> None:
     )
     assert answer.status == "refused" and len(answer.message) < 600
     assert len(answer.trace[0].error) < 600
+
+
+def test_a_run_leaves_no_image_to_the_garbage_collector() -> None:
+    """It comes late in a server, where few objects are made and each image is large."""
+    with Agent(FakePlanner(), registry=REGISTRY, cache=0, in_process=True) as agent:
+        program = 'def answer(image):\n    return [len(detect(image, "dog")), invert(image)]\n'
+        agent.run(program, picture())
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            for _ in range(3):
+                assert agent.run(program, picture()).status == "answered"
+            gc.collect()
+            assert not [kept for kept in gc.garbage if isinstance(kept, Image)]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()

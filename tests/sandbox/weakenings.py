@@ -150,7 +150,7 @@ PROTOCOL = [
         ("integers received", "if len(digits) > INT_DIGITS:", "if False:", _BODIES),
         ("depth of JSON", "except (ValueError, RecursionError) as error:", "except ValueError as error:", _BODIES),
         ("messages are objects", "if type(message) is not dict:", "if False:", _BODIES),
-        ("markers", "if len(wire) != 1 or marker not in self._builders:", "if False:", _DECODER),
+        ("markers", "if len(wire) != 1 or marker not in _BUILDERS:", "if False:", _DECODER),
         ("late markers", 'if any(key[:1] == "$" for key in wire):', "if False:", _DECODER),
         ("unhashable keys", "except TypeError:", "except KeyError:", _DECODER),
         ("types of values", "if not 0 <= number < len(self._library.types):", "if False:", _DECODER),

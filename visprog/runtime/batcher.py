@@ -333,8 +333,8 @@ class _Pending:
         self.batch, self.since = None, self.began
 
     def finish(self, result: Any) -> None:
-        """Its result is there."""
-        self.result = result
+        """Its result is there. The batch holds it, and is forgotten: images must not wait for the garbage collector."""
+        self.result, self.batch = result, None
         self.done.set()
 
     def wait(self) -> None:
