@@ -18,6 +18,8 @@ import pytest
 from tests.small_tools import picture
 from visprog.answer import Answer
 from visprog.cli import main
+from visprog.llm.chat import Reply
+from visprog.llm.openai import OpenAIChat
 from visprog.trust import trust
 
 COUNT = 'def answer(image):\n    return len(my_detect(image, "dog"))\n'
@@ -351,6 +353,40 @@ def test_prompt_needs_no_model_and_no_key(visprog: Any) -> None:
     assert "How many dogs are there?" in last and "def answer(images):" in last and "int" in last
     shown = visprog("plan", "How many dogs are there?", "--images", "2", "--prompt", "--returns", "int").out
     assert last in shown
+
+
+def test_the_printed_prompt_is_what_the_model_is_sent(visprog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings(
+        'planner = "openai:m"\n[planner_options]\nprompt_tokens = 4000\nmax_examples = 3\n'
+        'base_url = "http://127.0.0.1:9/v1"\n'
+    )
+    sent: list[Any] = []
+
+    def complete(chat: OpenAIChat, messages: list[Any], **_: Any) -> list[Reply]:
+        sent.append(messages)
+        return [Reply("```python\ndef answer(image):\n    return 'someone'\n```")]
+
+    monkeypatch.setattr(OpenAIChat, "complete", complete)
+    for question, planner in [("Who built this?", ()), ("Who built this?", ("--planner", "openai:other"))]:
+        printed = visprog("plan", question, "--prompt", "--json", *planner).data["messages"]
+        assert not sent
+        visprog("ask", "dog.png", question, *planner)
+        assert sent.pop() == printed and not sent
+        assert "def ask_llm(" in printed[0]["content"]
+        assert (len(printed) > 8) == bool(planner)  # the options are those of the planner in the file
+
+
+@pytest.mark.parametrize("planner", ["embedded", "openai:m"])
+def test_tools_that_ask_the_planner_are_there_if_it_can_be_asked(visprog: Any, planner: str) -> None:
+    settings(f'planner = "{planner}"\n')
+    asks = planner != "embedded"
+    Path("asks.py").write_text("def answer(image):\n    return ask_llm('Who built it?')\n")
+    assert visprog("check", "asks.py", "--static").code == int(not asks)
+    assert ("no language model" in visprog("tools", "ask_llm", "--json").data["sees"]) != asks
+    found = {t["name"]: t for t in visprog("doctor", "--json").data["tools"]}
+    assert (found["ask_llm"]["cannot"] == "") == asks
+    settings('planner = "openai:m"\n[planner_options]\nno_such = 1\n')
+    assert "no_such" in visprog("plan", "Who?", "--prompt").err
 
 
 def test_check(visprog: Any) -> None:

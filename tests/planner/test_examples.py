@@ -163,12 +163,14 @@ def test_words_and_scores() -> None:
     assert words("Dogs, buses & berries: what colours?") == ["dog", "bus", "berry", "what", "color"]
     first, second, third = bm25("red dogs", ["a dog", "a red dog", "nothing"])
     assert second > first > third == 0
+    assert bm25("is it of the", ["is it of the", "dog"]) == [0, 0]
     assert bm25("x", []) == []
 
 
 def test_names_that_a_program_calls() -> None:
     program = "def f(g):\n    return g(1)\n\n\nresult = max(detect(image, 'a'), key=sharpness) or f(abs)\n"
     assert calls(program) == {"detect", "sharpness"}
+    assert calls("def answer(image):\n    raise NothingFound(caption(image))\n") == {"caption"}
 
 
 def test_unknown_prompt_file() -> None:

@@ -15,8 +15,8 @@ from visprog.config import Config
 from visprog.errors import ConfigError
 from visprog.llm.chat import estimate_tokens
 from visprog.planner import LLMPlanner, PlanRequest
-from visprog.planner.examples import calls
-from visprog.planner.selection import CORE
+from visprog.planner.examples import calls, choose
+from visprog.planner.selection import CORE, VIDEO_CORE
 from visprog.registry import Registry, default_registry, tool
 from visprog.runtime.host import Host
 from visprog.runtime.steps import Step
@@ -26,13 +26,36 @@ from visprog.values.image import Image
 
 NLVR = Path(__file__).resolve().parents[2] / "visprog" / "training" / "planner" / "nlvr_programs.yaml"
 REGISTRY = Host(default_registry(), Config()).in_force
+OFFERED = REGISTRY.for_inputs(video=False).offered
+CHAT = {"backend": "chat", "model": "openai:m"}
+ABLE = Host(
+    default_registry(),
+    Config.of(
+        {
+            "tools": {
+                "detect": {"backend": "owlv2"},
+                "depth": {"backend": "depth-anything"},
+                "vqa": {"backend": "vlm", "model": "Qwen/Qwen3-VL-4B-Instruct"},
+                "ask_llm": CHAT,
+                "list_items": CHAT,
+                "choose": CHAT,
+            }
+        }
+    ),
+).in_force
+"""With the tools that no bundled model answers."""
 
 
 def prompt(
-    question: str, tokens: int | None = 4000, registry: Registry = REGISTRY, **options: Any
+    question: str,
+    tokens: int | None = 4000,
+    registry: Registry = REGISTRY,
+    *,
+    video: bool = False,
+    **options: Any,
 ) -> list[Any]:
     planner = LLMPlanner(ScriptedChat(), prompt_tokens=tokens, **options)
-    return planner.prompt(PlanRequest(question, registry=registry))
+    return planner.prompt(PlanRequest(question, registry=registry, video=video))
 
 
 def named(messages: list[Any]) -> set[str]:
@@ -46,7 +69,7 @@ def named(messages: list[Any]) -> set[str]:
 
 
 def test_all_tools_stand_in_a_prompt_without_a_limit() -> None:
-    assert named(prompt("How many dogs are there?", None)) == set(REGISTRY.offered)
+    assert named(prompt("How many dogs are there?", None)) == set(OFFERED)
 
 
 @pytest.mark.parametrize(
@@ -59,9 +82,9 @@ def test_what_a_question_needs_is_there_and_it_fits(question: str, wanted: set[s
     messages = prompt(question)
     assert estimate_tokens(messages) <= 4000 < estimate_tokens(prompt(question, None))
     shown = named(messages)
-    assert wanted <= shown <= set(REGISTRY.offered)
-    assert set(CORE) & REGISTRY.offered.keys() <= shown
-    assert {f.__name__ for f in helpers.FUNCTIONS} & REGISTRY.offered.keys() <= shown
+    assert wanted <= shown <= set(OFFERED)
+    assert set(CORE) & OFFERED.keys() <= shown
+    assert {f.__name__ for f in helpers.FUNCTIONS} & OFFERED.keys() <= shown | {"intersections"}
     for message in messages[2:-1:2]:
         assert calls(message["content"].strip("`").removeprefix("python")) <= shown | {"Box", "Point"}
 
@@ -70,7 +93,7 @@ def test_the_least_similar_goes_first_and_descriptions_last() -> None:
     question = "Blur everything but the dog"
     sizes = {tokens: prompt(question, tokens) for tokens in (100_000, 4000, 3600, 3400)}
     shown = [named(messages) for messages in sizes.values()]
-    assert "blur_background" in set.intersection(*shown) and shown[0] == set(REGISTRY.offered)
+    assert "blur_background" in set.intersection(*shown) and shown[0] == set(OFFERED)
     assert len(sizes[100_000]) == 18 and len(sizes[4000]) > len(sizes[3400])
     assert "In a photograph it is the colour in full light" in sizes[4000][0]["content"]
 
@@ -134,14 +157,71 @@ def test_only_what_can_run_is_shown() -> None:
     assert "class Depth" in messages[0]["content"] and "def at(self, where: " in messages[0]["content"]
 
 
+QUESTIONS = (
+    "How many birds appear: 2, 3, 5 or 7?",
+    "What does the woman do after she closes the door?",
+    "Why does the child cry at the end? (it fell, it is hungry, the toy broke, the dog left)",
+    "How many people are in the room while the light is off?",
+    "If the sofa is 0.9 m high, how high is the table?",
+    "Which player has the number 17?",
+    "Where do the two red lines cross?",
+)
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("video", [False, True])
+def test_what_is_named_is_shown(question: str, video: bool) -> None:
+    messages = prompt(question, 4000, ABLE, video=video)
+    shown, system = named(messages), messages[0]["content"]
+    assert estimate_tokens(messages) <= 4000 and len(messages) >= 6
+    assert set(VIDEO_CORE if video else CORE) <= shown
+    of_rules = set(re.findall(r"`(\w+)`(?! statements)", system)) & ABLE.keys()
+    assert of_rules <= shown
+    for helper, maker in [
+        ("nearest_to_camera", "depth"),
+        ("intersections", "find_lines"),
+        ("crossings", "track"),
+    ]:
+        assert helper not in shown or maker in shown
+    assert ("class Mask:" in system and "# Has area" in system) == video
+    if " or " in question or "(" in question:
+        assert {"classify", "choose"} <= shown
+
+
+@pytest.mark.parametrize(
+    ("question", "wanted"),
+    [("Tag the founding members of the Beatles with their names", {"find_faces", "list_items", "tag"}),
+     ("Find the player with number 17", {"find_text"}),
+     ("If the sofa is 0.9 m high, how high is the table?", {"depth"}),
+     ("Three points are marked A, B and C. Order them from the nearest to the farthest", {"depth", "find_text"})],
+)  # fmt: skip
+def test_examples_bring_the_tools_of_their_kind(question: str, wanted: set[str]) -> None:
+    assert wanted <= named(prompt(question, 4000, ABLE))
+
+
+def test_words_that_say_nothing_choose_no_example() -> None:
+    blurred = "Is this photo too dark or blurred?"
+    for question in (
+        "Do you see either forks or spoons in this photo?",
+        "Is this picture of a kite or a bird?",
+    ):
+        asked = PlanRequest(question, registry=ABLE)
+        assert blurred not in {e.question for e in choose(asked, prompts.examples(), 4)}
+    assert (
+        choose(PlanRequest("Is it a dark photo?", registry=ABLE), prompts.examples(), 1)[0].question
+        == blurred
+    )
+
+
 def test_a_repair_shows_the_tools_of_the_program_that_failed() -> None:
     failed = Step(
-        "def answer(image):\n    return find_grid(image).rows + find_qr_codes(image)\n", feedback="TypeError"
+        "def answer(image):\n    return find_grid(image).rows + compare_images(image, image)\n",
+        feedback="TypeError",
     )
     planner = LLMPlanner(ScriptedChat(), prompt_tokens=3500)
     request = PlanRequest("Blur everything but the dog", registry=REGISTRY)
-    assert not {"find_grid", "find_qr_codes"} & named(planner.prompt(request))
-    assert {"find_grid", "find_qr_codes"} <= named(planner.prompt(request, failed))
+    assert not {"find_grid", "compare_images"} & named(planner.prompt(request))
+    assert {"find_grid", "compare_images"} <= named(planner.prompt(request, failed))
     assert planner.prompt(request, Step("def answer(", feedback="SyntaxError"))
 
 

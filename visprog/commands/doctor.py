@@ -16,6 +16,7 @@ from ..config import Config, ToolConfig, default_files
 from ..errors import VisprogError
 from ..models import WEIGHTS
 from ..models.measured import described
+from .settings import host_in_force, planner_in_force
 
 if TYPE_CHECKING:
     from ..registry import Registry, Tool
@@ -289,12 +290,12 @@ def _backend_problem(tool: Tool, backend: str, chosen: ToolConfig) -> list[str]:
 
 
 def _in_force(config: Config) -> tuple[Registry, dict[str, str]]:
-    from ..registry import chosen_registry
-    from ..runtime.host import Host
-
-    registry = chosen_registry(config)
-    host = Host(registry, config)
-    return host.in_force, {name: host.backend_of(tool) for name, tool in registry.called.items()}
+    try:
+        planner = planner_in_force(config)
+    except VisprogError:  # said by `_planner`
+        planner = None
+    host = host_in_force(config, planner)
+    return host.in_force, {name: host.backend_of(tool) for name, tool in host.registry.called.items()}
 
 
 def extra_of(path: str) -> str:

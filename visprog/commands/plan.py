@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,8 +19,11 @@ from .common import (
     ToolsOption,
 )
 from .result import Result, UsageError
-from .settings import load_settings, registry_in_force
+from .settings import host_in_force, load_settings, planner_in_force, registry_in_force
 from .status import say, working
+
+if TYPE_CHECKING:
+    from ..config import Config
 
 
 def plan(
@@ -57,7 +59,7 @@ def plan(
     if video and images > 1:
         raise UsageError("a question is about one video, or about images: give --video or --images")
     if prompt:
-        return _prompt(question, images, video, returns, tools, backend, config, json)
+        return _prompt(question, images, video, returns, load_settings(config, tools, backend), planner, json)
     from ..agent import Agent
     from ..errors import Refused
     from .terminal import print_diagnostics, print_plan
@@ -145,21 +147,21 @@ def _prompt(
     images: int,
     video: bool,
     returns: Returns | None,
-    tools: Sequence[str] | None,
-    backends: Sequence[str] | None,
-    config: Path | None,
+    settings: Config,
+    named: str | None,
     as_json: bool,
 ) -> Result:
-    """Print the messages that a language model would get: this needs no model and no key."""
+    """Print the messages that the planner's chat model would get, or any, where it asks none: this needs no model and
+    no key."""
     from ..planner.base import PlanRequest
     from ..planner.llm import LLMPlanner
     from .terminal import print_messages
 
-    settings = load_settings(config, tools, backends)
-    options = {k: v for k, v in settings.planner_options.items() if k == "max_examples"}
-    messages = LLMPlanner(_NoModel(), **options).prompt(
-        PlanRequest(question, images, type_of(returns), registry_in_force(settings), video=video)
-    )
+    planner = planner_in_force(settings, named)
+    if not isinstance(planner, LLMPlanner):
+        planner = LLMPlanner(_NoModel())
+    registry = host_in_force(settings, planner).in_force
+    messages = planner.prompt(PlanRequest(question, images, type_of(returns), registry, video=video))
     if not as_json:
         print_messages(messages)
     return Result({"status": "ok", "messages": messages})

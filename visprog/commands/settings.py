@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..agent import Agent
     from ..config import Config
+    from ..planner.base import Planner
     from ..registry import Registry
+    from ..runtime.host import Host
 
 
 def load_settings(
@@ -36,12 +38,41 @@ def load_settings(
     return config
 
 
-def registry_in_force(settings: Config) -> Registry:
-    """The tools with what the backends in force can see, as planners and the check get them."""
-    from ..registry import chosen_registry
-    from ..runtime.host import Host
+def planner_in_force(settings: Config, named: str | None = None) -> Planner | None:
+    """The planner that the settings or the command line name; None if it is one that asks no chat model. Nothing is
+    loaded, and no model is called.
 
-    return Host(chosen_registry(settings), settings).in_force
+    Args:
+        named: On the command line; the options in the settings are for the planner that they name.
+
+    Raises:
+        ConfigError: There is no such planner, or it cannot be made with its options.
+    """
+    spec = named or settings.planner
+    if spec == "embedded" or spec.startswith("replay:"):
+        return None
+    from ..planner.factory import make_planner
+
+    return make_planner(spec, **(settings.planner_options if spec == settings.planner else {}))
+
+
+def host_in_force(settings: Config, planner: Planner | None) -> Host:
+    """The tools with the backends in force, as an agent with this planner has them."""
+    from ..llm.chat import ChatModel
+    from ..registry import chosen_registry
+    from ..runtime.host import Host, with_chat
+
+    registry, chat = chosen_registry(settings), getattr(planner, "chat", None)
+    return Host(with_chat(registry, chat) if isinstance(chat, ChatModel) else registry, settings)
+
+
+def registry_in_force(settings: Config) -> Registry:
+    """The tools with what the backends in force can see, as planners and the check get them.
+
+    Raises:
+        ConfigError: The settings name a planner, a tool or a backend that does not exist.
+    """
+    return host_in_force(settings, planner_in_force(settings)).in_force
 
 
 def _import_from_here(config: Config) -> None:

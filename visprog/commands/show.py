@@ -9,7 +9,7 @@ import typer
 
 from .common import BackendOption, ConfigOption, JsonOption, ToolsOption
 from .result import Result
-from .settings import load_settings
+from .settings import host_in_force, load_settings, planner_in_force
 from .status import working
 
 
@@ -29,12 +29,10 @@ def list_tools(
     visprog tools detect
     visprog tools --tools my_tools:sharpness
     """
-    from ..registry import chosen_registry
-    from ..runtime.host import Host
     from .terminal import print_tool, print_tools
 
     settings = load_settings(config, tools, backend)
-    host = Host(chosen_registry(settings), settings)
+    host = host_in_force(settings, planner_in_force(settings))
     registry = host.in_force
     backends = {n: host.backend_of(t) for n, t in registry.items()}
     if name is not None:

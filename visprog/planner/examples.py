@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 _K1, _B = 1.2, 0.75
 
+_STOP_WORDS = frozenset(
+    "a an the this that these those it its he she they his her their there here i me my you we us is are was were be "
+    "been do does did has have had can could will would should of in on at by to for from with as and or but if "
+    "than then so too very image picture photo photograph video".split()
+)
+"""Words that say nothing of what a question needs. Those that ask or deny, such as "who" and "no", do."""
+
 
 def choose(request: PlanRequest, examples: Sequence[Example], k: int) -> list[Example]:
     """The `k` examples most like the request, the most similar last (next to the question). See `ranked`."""
@@ -50,8 +57,8 @@ def ranked(request: PlanRequest, examples: Sequence[Example]) -> list[tuple[floa
 
 
 def bm25(query: str, documents: Sequence[str]) -> list[float]:
-    """The BM25 score of each document for the query."""
-    bags = [Counter(words(d)) for d in documents]
+    """The BM25 score of each document for the query, by the words of both that are no stop words."""
+    bags = [Counter(w for w in words(d) if w not in _STOP_WORDS) for d in documents]
     if not bags:
         return []
     mean = sum(bag.total() for bag in bags) / len(bags) or 1.0
@@ -84,7 +91,7 @@ def _stem(word: str) -> str:
 
 @lru_cache(1024)
 def calls(program: str) -> frozenset[str]:
-    """The names that a program calls and does not define: its tools and value types.
+    """The names that a program calls and does not define: its tools and value types, but no errors that it raises.
 
     Raises:
         SyntaxError: it is no program.
@@ -93,7 +100,12 @@ def calls(program: str) -> frozenset[str]:
     own = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     own |= {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
     own |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
-    called = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+    raised = {id(n.exc) for n in ast.walk(tree) if isinstance(n, ast.Raise)}
+    called = {
+        n.func.id
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and id(n) not in raised
+    }
     called |= set(_handed_on(tree))
     return frozenset(called - own - set(dir(builtins)))
 

@@ -170,7 +170,7 @@ def _conversation(request: PlanRequest, shown: PromptContent) -> list[Message]:
 
     rules = prompts.text("planner.txt") + (prompts.text("video.txt") if request.video else "")
     system = Template(about(rules, shown.tools)).substitute(
-        values=describe_values(shown.tools), tools=shown.description
+        values=describe_values(shown.tools, shown.brief), tools=shown.description
     )
     messages = [{"role": "system", "content": system.strip()}]
     for example in shown.examples:

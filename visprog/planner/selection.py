@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,8 @@ from ..errors import ConfigError
 from ..llm.chat import estimate_tokens
 from ..registry import Registry, Tool
 from ..registry.registry import METHOD_TOOLS, stub
+from ..registry.types import mentions
+from ..values import Circle, Depth, Grid, Line, Located, Mask, Polygon, Track
 from .examples import bm25, calls, ranked
 
 if TYPE_CHECKING:
@@ -19,9 +21,25 @@ if TYPE_CHECKING:
     from ..llm.chat import Message
     from .base import PlanRequest
 
-CORE = ("detect", "segment", "verify", "classify", "vqa", "read_text", "crop", "has_color", "dominant_color")
-"""Tools that every prompt shows, if they can answer: most programs call one of them, whatever their question says. The
-helpers that choose among regions are always there too."""
+CORE = (
+    "detect", "segment", "verify", "classify", "vqa", "read_text", "crop", "has_color", "dominant_color", "ask_llm"
+)  # fmt: skip
+"""Tools that every prompt about images shows, if they can answer: most programs call one of them, whatever their
+question says. The helpers that choose among regions are always there too."""
+VIDEO_CORE = ("detect", "vqa", "track", "count_over_time", "when", "best_view")
+"""The same of prompts about a video."""
+_VIDEO_BRIEF = (Located, Mask)
+"""Kinds of values that programs about a video hardly use, of which their prompts name the members alone."""
+
+_OFFERS = re.compile(r"\bor\b|\boptions?\b|[:(].+,", re.IGNORECASE)
+"""A question that offers options."""
+_CHOOSE = ("classify", "choose")
+"""Tools that choose among options."""
+
+_WRITTEN = (Circle, Line, Polygon)
+"""Shapes that a program can write itself, one by one; lists of them are found by tools."""
+_FOUND = (Depth, Grid, Track, *_WRITTEN)
+"""Kinds of values that tools find for helpers."""
 
 MIN_SIMILAR = 3
 """Number of tools, the most similar to the question, that are shown before any further example."""
@@ -46,11 +64,13 @@ class PromptContent:
         tools: Tools that can be called.
         examples: Questions and programs, the most similar last.
         description: Stubs of the tools.
+        brief: Kinds of values of which the names of the members are enough.
     """
 
     tools: Registry
     examples: Sequence[Example]
     description: str
+    brief: Collection[type] = ()
 
 
 def fitted(
@@ -64,9 +84,10 @@ def fitted(
 ) -> PromptContent:
     """What a prompt of at most so many tokens shows.
 
-    The tools of `CORE`, the helpers, the few most similar tools, and those that the examples shown call are always
-    there; others follow in the order of their similarity to the question. If that is too much, the least similar tools
-    are left out first, then the least similar examples; descriptions are shortened last.
+    The tools of `CORE` or `VIDEO_CORE`, the few most similar tools, those that the examples shown call, and the helpers
+    for what these tools find are always there; others follow in the order of their similarity to the question. If that
+    is too much, the least similar tools are left out first, then the least similar examples; descriptions are shortened
+    last.
 
     Args:
         examples: Examples to choose from.
@@ -80,18 +101,24 @@ def fitted(
     scored = ranked(request, examples)
     best = [example for _, example in scored[: max(max_examples, 0)]]
     order = _by_similarity(request.question, offered, scored)
-    helpers = [tool.name for tool in offered.values() if tool.pure]
-    nearest = [tool.name for tool in [t for t in order if not t.pure][:MIN_SIMILAR]]
+    nearest = [tool.name for tool in order[:MIN_SIMILAR]]
+    core, short = (VIDEO_CORE, _VIDEO_BRIEF) if request.video else (CORE, ())
+    if _OFFERS.search(request.question):
+        nearest += _CHOOSE
     least = 0
     for brief in (False, True):
         fewest = min(MIN_EXAMPLES, len(best)) if not brief else 0
         for number in range(len(best), fewest - 1, -1):
             kept = best[:number][::-1]
-            names = {*CORE, *helpers, *nearest, *needed}.union(*(calls(example.program) for example in kept))
+            names = {*core, *nearest, *needed}.union(*(calls(example.program) for example in kept))
 
             def shown(names: set[str], kept: list[Example] = kept, brief: bool = brief) -> PromptContent:
-                tools = Registry(t for name, t in offered.items() if name in names)
-                return PromptContent(tools, kept, describe(tools, brief=brief))
+                tools = [t for name, t in offered.items() if name in names and not t.pure]
+                helpers = [
+                    t for name, t in offered.items() if t.pure and (name in names or _has_use(t, tools))
+                ]
+                chosen = Registry([*tools, *helpers])
+                return PromptContent(chosen, kept, describe(chosen, brief=brief), short)
 
             least = estimate_tokens(messages(shown(names)))
             if least > max_tokens:
@@ -136,9 +163,15 @@ def describe(tools: Registry, *, brief: bool) -> str:
     return _ANY_PLACE.sub("Located", "\n\n".join(stubs))
 
 
+def _has_use(helper: Tool, tools: Iterable[Tool]) -> bool:
+    """Whether the tools find what a helper takes."""
+    taken = [k for p in helper.parameters for k in _FOUND if mentions(p.type, k) and p.type not in _WRITTEN]
+    return all(any(mentions(tool.returns, kind) for tool in tools) for kind in taken)
+
+
 def _by_similarity(question: str, offered: Registry, scored: Sequence[tuple[float, Example]]) -> list[Tool]:
-    """Tools, those first whose name, summary and best example are most like the question."""
-    tools = list(offered.values())
+    """Tools, those first whose name, summary and best example are most like the question, then those of `CORE`."""
+    tools = [tool for tool in offered.values() if not tool.pure]
     by_name = bm25(question, [tool.name.replace("_", " ") for tool in tools])
     by_summary = bm25(question, [tool.summary for tool in tools])
     by_example: dict[str, float] = {}
@@ -148,4 +181,4 @@ def _by_similarity(question: str, offered: Registry, scored: Sequence[tuple[floa
         NAME_WEIGHT * name + summary + by_example.get(tool.name, 0.0)
         for tool, name, summary in zip(tools, by_name, by_summary, strict=True)
     ]
-    return [tools[i] for i in sorted(range(len(tools)), key=lambda i: -worth[i])]
+    return [tools[i] for i in sorted(range(len(tools)), key=lambda i: (-worth[i], tools[i].name not in CORE))]

@@ -18,7 +18,7 @@ class Region(Located):
 
     Attributes:
         box: Place in the frame of the root image, in pixels.
-        label: Name of the object ("dog"), or the text that is written there.
+        label: Phrase that was asked for ("red dog"), or the text that is written there.
         score: Confidence, 0 to 1.
         image: The root image that it lies in.
         mask: Its exact pixels, if they are known.

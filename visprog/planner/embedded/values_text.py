@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -16,20 +16,33 @@ _ALWAYS = ("Located", "Point", "Box", "Region", "Image", "Mask")
 """Kinds that every program may meet; the others come from the tools that return them."""
 
 
-def describe_values(tools: Mapping[str, Tool]) -> str:
+def describe_values(tools: Mapping[str, Tool], brief: Collection[type] = ()) -> str:
     """Each kind of value that programs meet as a Python stub, with the attributes and methods that they may use.
 
     Args:
         tools: Tools that can be called. Drawn shapes, tables and depth are described only if one of them returns such.
+        brief: Kinds of which the members are named, without their types and what they do.
     """
     from ...registry.types import mentions
     from ...values import Video
 
     return "\n\n".join(
-        text
+        _names_of_members(text) if cls in brief else text
         for cls, text in _stubs(any(mentions(tool.returns, Video) for tool in tools.values())).items()
         if cls.__name__ in _ALWAYS or any(mentions(tool.returns, cls) for tool in tools.values())
     )
+
+
+def _names_of_members(stub: str) -> str:
+    """A stub with the members of the kind on one line: names, and for methods those of their arguments."""
+    head, doc, *members = stub.splitlines()
+    names = []
+    for name, arguments in re.findall(
+        r"^    (?:def )?(\w+)(?:\(self(.*?)\) ->)?", "\n".join(members), re.MULTILINE
+    ):
+        given = ", ".join(re.findall(r"(\w+):", arguments))
+        names.append(f"{name}({given})" if given else name)
+    return "\n".join([head, doc, f"    # Has {', '.join(names)}."])
 
 
 @cache
