@@ -15,6 +15,7 @@ from ..values import Box, Region
 from ..values.codec import KINDS, FakeObject
 from ..values.image import Image
 from ..values.library import LIBRARY
+from ..values.video import Video
 
 WIDTH, HEIGHT = 640, 480
 
@@ -97,6 +98,8 @@ class StandIns:
         origin: Any = get_origin(kind)
         if origin is tuple:  # samples over time: there are some, whatever is found
             return max(self.count, 1)
+        if kind is Image and any(isinstance(v, Video) for v in arguments.values()):
+            return max(self.count, 1)  # a video has a frame
         # A list of scores holds one for each of what is given.
         given = next((len(v) for v in arguments.values() if isinstance(v, list | tuple)), None)
         return self.count if kind is not float or given is None else given
