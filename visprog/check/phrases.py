@@ -83,7 +83,7 @@ def _remedy(tool: Tool, text: str, phrases: Phrases, registry: Registry) -> str:
     near = phrases.near(text)
     other = registry.get(phrases.elsewhere(text))
     remedies = [] if near is None else [_suggestion(tool, text, near, registry)]
-    if other is not None and not other.sees.nothing:
+    if other is not None and not other.sees.nothing and not tool.about_video:
         remedies.append(f"call {other.name}({'image, …' if len(other.parameters) > 1 else 'image'})")
     return ", or ".join(remedies) or (
         f"answer it from what {tool.name} sees ('visprog tools {tool.name}' lists it), or say that it cannot be "
@@ -100,14 +100,15 @@ def _suggestion(tool: Tool, text: str, near: Near, registry: Registry) -> str:
         return f"{calls} finds {'one kind' if not near.others else 'some kinds'} of it, and no other"
     if near.relation == "part":
         return f"{call} finds what it is made of, each by itself"
-    return f"write {call}{_telling(near.asked or text, near, registry)}"
+    return f"write {call}{_telling(tool, near.asked or text, near, registry)}"
 
 
-def _telling(text: str, near: Near, registry: Registry) -> str:
+def _telling(tool: Tool, text: str, near: Near, registry: Registry) -> str:
     """How to tell what was asked for from the rest of what includes it."""
+    one = "best_view(video, x)" if tool.about_video else "x"
     found = next((m for place in PLACED if (m := place.search(text.lower())) and m[1] in HELPERS), None)
     steps, rest = [], text
-    if found and HELPERS[found[1]] in registry:
+    if found and HELPERS[found[1]] in registry and not tool.about_video:
         rest = (text[: found.start()] + text[found.end() :]).strip()
         steps = [f"choose with {HELPERS[found[1]]}(…)"]
     if rest and rest != near.phrase:
@@ -118,7 +119,7 @@ def _telling(text: str, near: Near, registry: Registry) -> str:
                 f", {first}if every {near.phrase} will do: nothing in force tells {statement} from others, so that "
                 "else it cannot be answered"
             )
-        steps.insert(0, f"keep those for which verify(x, {statement!r}) is true")
+        steps.insert(0, f"keep those for which verify({one}, {statement!r}) is true")
     return f", and {' and '.join(steps)}"
 
 
