@@ -129,3 +129,21 @@ def test_a_tool_cannot_answer_without_the_one_that_it_calls() -> None:
     assert in_force["ask_twice"].sees.nothing == in_force["vqa"].sees.nothing != ""
     with pytest.raises(ToolDefinitionError, match="no parameter of it: query"):
         tool(phrases={"query": "vqa.question"})(ask_twice.function)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return color_pop(image, [r.mask for r in segment_everything(image)])",
+        "return sum(r.mask.area for r in compare_images(images[0], images[1]))",
+        'return segment(image, topmost(point(image, "knob"))).mask.area',
+        "return color_pop(image, [largest(segment_everything(image)).mask])",
+    ],
+)
+def test_promised_masks_are_there(body: str, registry: Registry, sandbox: Sandbox) -> None:
+    assert [d for d in found(body, registry, sandbox) if d.code != "empty-result"] == []
+
+
+def test_masks_that_nobody_promised_may_be_missing(registry: Registry, sandbox: Sandbox) -> None:
+    (only,) = found('return [r.mask.area for r in detect(image, "cup")]', registry, sandbox)
+    assert only.code == "may-fail" and "None" in str(only.suggestion)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from ..errors import ToolError
 from ..registry import Registry, Tool
 from ..registry.types import Type, accepts, is_union, keys_of
 from ..values import Box, Region
-from ..values.codec import KINDS, FakeObject
+from ..values.codec import KINDS, FakeObject, made_mask
 from ..values.image import Image
 from ..values.library import LIBRARY
 from ..values.video import Video
@@ -20,6 +20,10 @@ from ..values.video import Video
 WIDTH, HEIGHT = 640, 480
 
 _LISTED = re.compile(r"""\b[Oo]ne of ((?:["'\w-]+,\s+)+(?:(?:and|or)\s+)?["'\w-]+)(?=[.;:\n]|$)""")
+
+
+_MASKED = re.compile(r"\bwith (?:a|its) mask\b")
+"""How a docstring promises masks."""
 
 
 class OddValue(ToolError):
@@ -58,9 +62,10 @@ class StandIns:
             self.calls += 1
             if tool.returns is str and listed:
                 return listed[self.calls % len(listed)]
-            return self.make(tool.returns, arguments, self.calls)
+            made = self.make(tool.returns, arguments, self.calls)
+            return _with_masks(made) if masked else made
 
-        listed = documented_values(tool)
+        listed, masked = documented_values(tool), bool(_MASKED.search(tool.doc))
         return call
 
     def make(self, kind: Type, arguments: dict[str, Any], turn: int) -> Any:
@@ -127,6 +132,13 @@ class StandIns:
             blank=lambda: plain_image(i),
         )
         return KINDS[kind.__name__].fake(world)
+
+
+def _with_masks(value: Any) -> Any:
+    """Regions with the masks that a tool promises."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_with_masks, value))
+    return replace(value, mask=made_mask(value.box)) if isinstance(value, Region) else value
 
 
 def documented_values(tool: Tool) -> list[str]:
