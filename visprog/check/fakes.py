@@ -22,6 +22,9 @@ WIDTH, HEIGHT = 640, 480
 _LISTED = re.compile(r"""\b[Oo]ne of ((?:["'\w-]+,\s+)+(?:(?:and|or)\s+)?["'\w-]+)(?=[.;:\n]|$)""")
 
 
+_ARGUMENTS = re.compile(r"^Args:\n(?:[ \t].*\n?|\n)*", re.MULTILINE)
+"""The part of a docstring that is not about the result."""
+
 _MASKED = re.compile(r"\bwith (?:a|its) mask\b")
 """How a docstring promises masks."""
 
@@ -60,6 +63,7 @@ class StandIns:
             except ToolError as error:
                 raise OddValue(str(error)) if _is_odd_value(tool, args, kwargs) else error from None
             self.calls += 1
+            _check_labels(tool, arguments)
             if tool.returns is str and listed:
                 return listed[self.calls % len(listed)]
             made = self.make(tool.returns, arguments, self.calls)
@@ -134,6 +138,15 @@ class StandIns:
         return KINDS[kind.__name__].fake(world)
 
 
+def _check_labels(tool: Tool, arguments: Mapping[str, Any]) -> None:
+    """Raise `OddValue` if a tool that takes regions and their labels is given more of one than of the other."""
+    regions, labels = arguments.get("regions"), arguments.get("labels")
+    if isinstance(regions, list) and isinstance(labels, list) and len(regions) != len(labels):
+        raise OddValue(
+            f"{tool.name} needs one label a region: it got {len(labels)} labels for {len(regions)}"
+        )
+
+
 def _with_masks(value: Any) -> Any:
     """Regions with the masks that a tool promises."""
     if isinstance(value, list | tuple):
@@ -143,7 +156,7 @@ def _with_masks(value: Any) -> Any:
 
 def documented_values(tool: Tool) -> list[str]:
     """The texts that a tool returns, where its docstring lists them: "One of red, green, blue."."""
-    found = _LISTED.search(tool.doc)
+    found = _LISTED.search(_ARGUMENTS.sub("", tool.doc))
     return re.findall(r"[\w-]+", re.sub(r",\s+(and|or)\s", ", ", found[1])) if found else []
 
 

@@ -25,6 +25,20 @@ HELPERS = {
 }
 """Words of a phrase that a helper chooses by."""
 
+_RANKS = {
+    **{word: f"{helper}(…)" for word, helper in HELPERS.items() if word.endswith(("est", "most"))},
+    **dict.fromkeys(("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"),
+                    "nth(left_to_right(…), n)"),
+    **dict.fromkeys(("nearest", "closest"), "nearest(…)"),
+    "farthest": "farthest(…)",
+}  # fmt: skip
+"""Words of a phrase that choose one of several objects, and what does that in a program."""
+
+_OPEN_QUESTION = re.compile(
+    r"\s*(?:how (?:many|much|often|long|far|old|tall|big)\b|(?:what|which|who|whose|where|when|why|how)\b.*\?\s*$)",
+    re.I,
+)
+
 PLACED = (re.compile(r"\b(?:on|at|to|in) the (\w+)(?: side)?$"), re.compile(r"^(?:the )?(\w+)\b"))
 """Where such a word may stand: last, or first."""
 
@@ -51,6 +65,40 @@ def check_phrase(
         message += f"; likewise {', '.join(map(repr, more))}" if more else ""
         remedies = [_remedy(tool, text, phrases, registry) for text in (first, *more)]
         diagnostics.add("unseen-phrase", node, message, "; ".join(dict.fromkeys(remedies)), name=tool.name)
+
+
+def check_statement(tool: Tool, node: ast.expr, type_: StaticType, diagnostics: Diagnostics) -> None:
+    """Report a question in the place of a statement, which is neither true nor false."""
+    for text in _texts(type_):
+        if _OPEN_QUESTION.match(text):
+            diagnostics.add(
+                "question-as-statement", node, f"'{text}' is a question, and {tool.name} judges statements",
+                f"ask vqa(…, {text!r}), or count with len(detect(…))" if not tool.about_video
+                else "say what is so, such as 'a girl claps', and count the spans",
+                name=tool.name,
+            )  # fmt: skip
+        elif text.rstrip().endswith("?"):
+            diagnostics.add(
+                "question-as-statement", node, f"'{text}' is a question, and {tool.name} judges statements",
+                "write what is so, without a question mark: 'there is a dog'", "warning", name=tool.name,
+            )  # fmt: skip
+
+
+def check_relations(tool: Tool, node: ast.expr, type_: StaticType, diagnostics: Diagnostics) -> None:
+    """Warn of a phrase that names one object by its rank among others, or several kinds: few detectors know these."""
+    for text in _texts(type_):
+        words = text.lower().replace("black and white", "").split()
+        rank = next((word for word in words if word in _RANKS), None)
+        if rank is not None:
+            diagnostics.add(
+                "ranked-phrase", node, f"{tool.name} looks for kinds of objects, and '{rank}' chooses among them",
+                f"look for all of them, and choose with {_RANKS[rank]}", "warning", name=tool.name,
+            )  # fmt: skip
+        elif "and" in words or "or" in words:
+            diagnostics.add(
+                "several-kinds", node, f"{tool.name} looks for one kind of objects at a time, and '{text}' may be two",
+                "call it once for each kind, and add the lists", "warning", name=tool.name,
+            )  # fmt: skip
 
 
 def check_absent(tool: Tool, node: ast.Call, diagnostics: Diagnostics) -> None:
