@@ -147,3 +147,110 @@ def test_promised_masks_are_there(body: str, registry: Registry, sandbox: Sandbo
 def test_masks_that_nobody_promised_may_be_missing(registry: Registry, sandbox: Sandbox) -> None:
     (only,) = found('return [r.mask.area for r in detect(image, "cup")]', registry, sandbox)
     assert only.code == "may-fail" and "None" in str(only.suggestion)
+
+
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        ('return any(t.direction == "upwards" for t in track(video, "car"))', "one of these"),
+        ('return dominant_color(image) == "gray"', "write 'grey'"),
+        ('return dominant_color(image) in ("golden", "silver")', "write 'yellow'"),
+        ('return "golden" in [dominant_color(d) for d in detect(image, "dog")]', "write 'yellow'"),
+        ('return classify(image, ["poodle", "beagle"]) != "Poodle"', "write 'poodle'"),
+        ('kinds = ["fried", "baked"]\nreturn choose(kinds, caption(image)) == "boiled"', "one of these"),
+    ],
+)
+def test_a_value_that_never_comes_is_an_error(body: str, hint: str, registry: Registry) -> None:
+    (only,) = check(about(body), registry)
+    assert (only.code, only.severity) == ("always-same", "error") and hint in str(only.suggestion)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'return any(t.direction in ("left", "right") for t in track(video, "car"))',
+        'return dominant_color(image) in ("gray", "grey")',
+        'return "gr" in dominant_color(image)',
+        'return dominant_color(image).upper() == "GREY"',
+        'return classify(image, [d.label for d in detect(image, "dog")]) == "Poodle"',
+        'names = list_items("dogs")\nreturn classify(image, [*names, "none"]) == "poodle"',
+        'mode = "a"\nif mode == "b":\n    return 1\nreturn 2',
+        'seen = "none"\nfor d in detect(image, "dog"):\n    seen = dominant_color(d)\nreturn seen == "none"',
+    ],
+)
+def test_a_value_that_may_come_is_fine(body: str, registry: Registry) -> None:
+    assert check(about(body), registry) == []
+
+
+def test_a_bare_box_has_no_colour(registry: Registry) -> None:
+    (only,) = check(about('d = best(detect(image, "dog"))\nreturn has_color(d.box, "red")'), registry)
+    assert only.code == "argument-type" and "give d itself" in str(only.suggestion)
+
+
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        ('return vqa(image, "Is it a dog?") == True', '.strip().lower().startswith("yes")'),
+        ("return Line(Point(1, 2), Point(3, 4)).length", "one tuple of all of them: (Point(1, 2), …)"),
+        ('return vqa(video.between(1, 2), "What is it?")', "take a frame: video.between(1, 2).at(time)"),
+        ("return caption(video)", "take a frame: video.at(time)"),
+        ('return rightmost(track(video, "dog"))', "t.start, t.end or t.at(time)"),
+        ('return dominant_color(track(video, "car")[0])', "best_view(video, "),
+    ],
+)
+def test_hints_say_what_works(body: str, hint: str, registry: Registry) -> None:
+    assert hint in str(check(about(body), registry)[0].suggestion)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ('return nth(detect(image, "cup"), 0)', "argument-type"),
+        ('return nth(detect(image, "cup"), n=0)', "argument-type"),
+        ('return detect(image, "dog").sort(key=lambda d: d.left)', "no-answer"),
+        ('dogs = detect(image, "dog").sort(key=lambda d: d.left)\nreturn dogs', "no-answer"),
+        ('return print(len(detect(image, "dog")))', "no-answer"),
+        ("return brightness(image) > 0.5", "out-of-range"),
+        ("light = brightness(image)\nreturn light < -1", "out-of-range"),
+        ("return sharpness(image) < 35", "out-of-range"),
+        ('return 50 < area_share(image, "sky")', "out-of-range"),
+        ('return verify(image, "How many dogs are there?")', "question-as-statement"),
+        ('return when(video, "how many times does the girl clap")', "question-as-statement"),
+    ],
+)
+def test_what_is_certainly_wrong_is_an_error(body: str, code: str, registry: Registry) -> None:
+    (only,) = check(about(body), registry)
+    assert (only.code, only.severity) == (code, "error") and only.suggestion
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'return nth(detect(image, "cup"), -1)',
+        "return brightness(image) > 65 or brightness(image) == 0 or sharpness(image) >= 1",
+        'return 100 * area_share(image, "sky") > 50',
+        'return verify(image, "a woman who shows how it is done")',
+        'x = detect(image, "dog")\nx.sort(key=lambda d: d.left)\nprint(x)\nreturn x',
+        "return None",
+        'return detect(image, "black and white cat") + detect(image, "left shoe") + detect(image, "forest")',
+    ],
+)
+def test_what_may_be_meant_is_fine(body: str, registry: Registry) -> None:
+    assert check(about(body), registry) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "hint"),
+    [
+        ('return verify(image, "Is there a dog?")', "question-as-statement", "without a question mark"),
+        ('return detect(image, "second cup from the left")', "ranked-phrase", "nth(left_to_right(…), n)"),
+        ('return detect(image, "the largest dog")', "ranked-phrase", "largest(…)"),
+        ('return detect(image, "forks and spoons")', "several-kinds", "once for each kind"),
+        ('return tag(image, detect(image, "cup"), ["mug"])', "argument-type", ""),
+    ],
+)
+def test_what_is_probably_wrong_is_a_warning(
+    body: str, code: str, hint: str, registry: Registry, sandbox: Sandbox
+) -> None:
+    (only,) = found(body, registry, sandbox)
+    assert (only.code, only.severity) == (code, "warning") and hint in str(only.suggestion)
