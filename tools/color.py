@@ -5,10 +5,11 @@ from __future__ import annotations
 from visprog.errors import Refused
 from visprog.registry import tool
 from visprog.registry.sees import Parsed, Sees
-from visprog.values import Circle, Line, Polygon
+from visprog.values import Circle, Line, Polygon, Region
 from visprog.values.colors import parse
+from visprog.values.image import Image
 
-from .imaging.object_colors import Coloured, color_share, likely_colors
+from .imaging.object_colors import color_share, likely_colors
 
 MIN_SHARE = 0.25
 """Least share of an object that is of its colour."""
@@ -18,7 +19,7 @@ COLOR = Parsed(parse)
 
 
 @tool
-def dominant_color(image: Coloured) -> str:
+def dominant_color(image: Image | Region | Circle | Polygon | Line) -> str:
     """The colour that covers most of an image, or an object found in it, as a basic colour name.
 
     One of black, white, grey, red, orange, yellow, green, cyan, blue, purple, pink, brown, beige. In a region
@@ -26,8 +27,7 @@ def dominant_color(image: Coloured) -> str:
     around the box counts less. In a photograph it is the colour in full light, not that of a shade.
 
     Raises:
-        Refused: the argument is a bare box or mask, which does not know its image; or two colours are too close to call
-            in a photograph (has_color is true of both).
+        Refused: two colours are too close to call in a photograph (has_color is true of both).
     """
     if isinstance(image, Circle | Polygon | Line) and image.color:
         return image.color
@@ -40,14 +40,14 @@ def dominant_color(image: Coloured) -> str:
 
 
 @tool(sees=Sees(phrases={"color": COLOR}))
-def has_color(image: Coloured, color: str) -> bool:
+def has_color(image: Image | Region | Circle | Polygon | Line, color: str) -> bool:
     """True if an image, or an object found in it, is of this colour to a good part: a quarter, not a few
     pixels.
 
     Common names and synonyms are known ("grey", "navy", "dark green", "light-blue").
 
     Raises:
-        Refused: an unknown colour name, or a bare box or mask, which does not know its image.
+        Refused: an unknown colour name.
     """
     if isinstance(image, Circle | Polygon | Line) and image.color:
         return image.color == parse(color)[0]

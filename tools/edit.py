@@ -84,20 +84,21 @@ def remove_background(image: Image, keep: list[Located]) -> Image:
 def cover(
     image: Image,
     regions: list[Located],
-    style: Literal["box", "blur", "pixelate", "emoji"] = "box",
-    emoji: str = "smile",
+    style: Literal["box", "blur", "pixelate", "emoji"] | None = None,
+    emoji: str | None = None,
 ) -> Image:
     """A copy of the image with regions hidden: under a black box, blurred, pixelated, or under an emoji.
 
     Args:
-        emoji: "smile", "laugh", "sad", "wink", "surprised", "cool", "love", "angry", "neutral", "heart",
+        style: "emoji" if an emoji is given, else "box" by default.
+        emoji: "smile" by default, "laugh", "sad", "wink", "surprised", "cool", "love", "angry", "neutral", "heart",
             "star".
 
     Raises:
         ToolError: an unknown emoji.
     """
-    if style == "emoji":
-        emoji = emoji_name(emoji)
+    style = style or ("box" if emoji is None else "emoji")
+    name = emoji_name("smile" if emoji is None else emoji) if style == "emoji" else ""
     check_regions(image, regions, "cover")
     caution(MAY_MISS)
     pixels = image.pixels.copy()
@@ -109,7 +110,7 @@ def cover(
         if style == "box":
             part[:] = 0
         elif style == "emoji":
-            hide_under_emoji(pixels, *window, emoji)
+            hide_under_emoji(pixels, *window, name)
         else:
             hidden = blurred(part) if style == "blur" else pixelated(part)
             inside = region_mask(image, region, window)

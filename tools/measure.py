@@ -41,7 +41,7 @@ def brightness(image: Image | Region) -> float:
     return lightness(image)
 
 
-@tool
+@tool(phrases={"regions": "detect.what"})
 def area_share(image: Image, regions: list[Located] | str) -> float:
     """The share, 0 to 1, of an image's area that regions cover together: of masks (`segment`) their pixels, of others
     their boxes or outlines. For a noun phrase, that of all such objects, each segmented.

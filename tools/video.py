@@ -60,7 +60,8 @@ def video_second_half(video: Video) -> Video:
 
 
 @tool(
-    limits="a colour in the phrase is judged frame by frame: track the noun, and look at best_view for its colour"
+    limits="a colour in the phrase is judged frame by frame: track the noun, and look at best_view for its colour",
+    phrases={"what": "detect.what"},
 )
 def track(video: Video, what: str) -> list[Track]:
     """All objects in a video that a noun phrase names, such as "car", each followed over time as one object, in the
@@ -76,13 +77,13 @@ def track(video: Video, what: str) -> list[Track]:
     ]
 
 
-@tool
+@tool(phrases={"what": "detect.what"})
 def count_unique(video: Video, what: str) -> int:
     """Number of different objects of a kind that are seen in a video, each counted once, however often it is seen."""
     return len(track(video, what))
 
 
-@tool
+@tool(phrases={"what": "detect.what"})
 def count_over_time(video: Video, what: str) -> list[tuple[float, int]]:
     """Number of objects of a kind in view at each moment, as (time in seconds, number), without numbers that last less
     than half a second. The largest number in view at once is max(n for _, n in ...)."""
@@ -92,7 +93,7 @@ def count_over_time(video: Video, what: str) -> list[tuple[float, int]]:
     return smoothed([(time, sum(each.seen(time) for each in tracks)) for time in times], COUNT_SECONDS)
 
 
-@tool
+@tool(phrases={"statement": "verify.statement"})
 def when(video: Video, statement: str) -> list[Span]:
     """The times at which a statement such as "the door is open" is true of what is shown; for numbers of objects take
     count_over_time and spans_where."""

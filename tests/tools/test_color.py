@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from visprog.errors import Refused
+from visprog.errors import Refused, ToolError
 from visprog.tools.backends.basic import BasicClassifier, BasicVerifier
 from visprog.tools.color import dominant_color, has_color
 from visprog.values import Box, Circle, Point, Region
@@ -128,8 +128,10 @@ def test_shapes_know_their_colour() -> None:
     assert has_color(circle, "crimson") and not has_color(circle, "blue")
 
 
-def test_a_bare_box_is_refused() -> None:
-    with pytest.raises(Refused, match=r"a Box does not know its image: give crop\(image, it\)"):
+def test_what_does_not_know_its_image_is_refused() -> None:
+    with pytest.raises(Refused, match=r"a Region does not know its image: give crop\(image, it\)"):
+        dominant_color(Region(Box(0, 0, 5, 5)))
+    with pytest.raises(ToolError, match="must be Image"):
         dominant_color(Box(0, 0, 5, 5))
 
 

@@ -125,6 +125,15 @@ def test_an_emoji_hides_the_middle(noise: Image) -> None:
         cover(noise, [], "emoji", "unicorn")
 
 
+def test_an_emoji_that_is_named_is_the_style(noise: Image) -> None:
+    regions = [region(noise, 40, 30, 100, 90)]
+    named = cover(noise, regions, emoji="heart")
+    assert (named.pixels == cover(noise, regions, style="emoji", emoji="heart").pixels).all()
+    assert (named.pixels != cover(noise, regions).pixels).any()
+    assert (cover(noise, regions, "blur", "heart").pixels == cover(noise, regions, "blur").pixels).all()
+    assert (cover(noise, regions, "emoji").pixels == cover(noise, regions, emoji="smile").pixels).all()
+
+
 @pytest.mark.parametrize("name", sorted(DRAWN))
 def test_every_emoji_can_be_drawn(name: str) -> None:
     drawn = np.array(draw_emoji(name, 40))

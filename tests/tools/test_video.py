@@ -13,7 +13,7 @@ import pytest
 from tests.video_files import SIDE, Square, write_video
 from visprog.agent import Agent
 from visprog.answer import Answer
-from visprog.errors import Refused
+from visprog.errors import Refused, VisprogError
 from visprog.values import Box, Region, Span, Track
 from visprog.values.video import Video
 
@@ -197,7 +197,7 @@ def test_a_folder_of_clips_is_mapped(agent: Agent, tmp_path: Path) -> None:
 def test_tracks_go_back_into_tools(agent: Agent, clip: Path) -> None:
     region = value(agent, clip, 'return best_view(video, track(video, "bus")[0])')
     assert region.box.iou(Box(60, 90, 84, 114)) > 0.7 and region.image.time < 6
-    with pytest.raises(Refused):
+    with pytest.raises(VisprogError, match="must be Image"):
         run(agent, clip, "return dominant_color(Box(0, 0, 5, 5))").unwrap()
 
 

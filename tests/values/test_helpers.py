@@ -81,5 +81,17 @@ def test_intersections() -> None:
     assert helpers.intersections([], [flat]) == []
 
 
+def test_points_are_chosen_by_their_place() -> None:
+    points = [Point(9, 2), Point(1, 8), Point(5, 5)]
+    assert helpers.left_to_right(points) == [Point(1, 8), Point(5, 5), Point(9, 2)]
+    assert helpers.top_to_bottom(points)[0] == helpers.topmost(points) == Point(9, 2)
+    assert helpers.middle(points) == helpers.nearest(points, Point(4, 5)) == Point(5, 5)
+    assert helpers.farthest(points, Box(0, 7, 2, 9)) == Point(9, 2)
+
+
+def test_nth_takes_any_list() -> None:
+    assert helpers.nth(["a", "b"], -1) == "b"
+
+
 def test_every_helper_is_told_of() -> None:
     assert all(f.__doc__ and f.__module__ == helpers.__name__ for f in helpers.FUNCTIONS)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visprog.errors import Refused
-from visprog.values import Box, Circle, Grid, Line, Mask, Polygon, Region
+from visprog.values import Box, Circle, Line, Polygon, Region
 from visprog.values.colors import NAMES, accepts, name_codes, parse, to_lab
 from visprog.values.image import Image
 
@@ -42,7 +42,7 @@ NOISE_LEVELS = 24
 SHADES = ("grey", "black", "brown")
 """Names of even colours that a lighter object may have in shade."""
 
-Coloured: TypeAlias = Image | Region | Mask | Box | Circle | Polygon | Line | Grid
+Coloured: TypeAlias = Image | Region | Circle | Polygon | Line
 
 
 def likely_colors(image: Coloured) -> tuple[str, ...]:
@@ -50,7 +50,7 @@ def likely_colors(image: Coloured) -> tuple[str, ...]:
     close to call in a photograph.
 
     Raises:
-        Refused: A bare box or mask does not know its image.
+        Refused: It does not know its image.
     """
     rgb, weights, root = _pixels(image)
     if is_drawing(root):
@@ -69,7 +69,7 @@ def color_share(image: Coloured, color: str) -> float:
     an object in a photograph may have it in full light.
 
     Raises:
-        Refused: An unknown colour name, or a bare box or mask, which does not know its image.
+        Refused: An unknown colour name, or what does not know its image.
     """
     return color_shares(image, [color])[0]
 

@@ -182,19 +182,12 @@ class _DryRun:
                 why = f"this failed in a trial on made-up results: {what[id(many)]}"
                 self._report("may-fail", many, why, _remedy(many), "warning")
         elif self._failed(one) and _uneven(one):
-            hint = "test len(…) first, or use nth(…), which says what is missing"
-            self._report(
-                "few-results",
-                one,
-                f"this fails if only one object is found: {what[id(one)]}",
-                hint,
-                "warning",
-            )
+            why = f"this fails if only one object is found: {what[id(one)]}"
+            self._report("few-results", one, why, _remedy(one), "warning")
         if self._failed(none) and _uneven(none) and not self._failed(many):
-            hint = "test it first (if not found: return …), or use best(…), leftmost(…), nth(…)"
-            self._report(
-                "empty-result", none, f"this fails if nothing is found: {what[id(none)]}", hint, "warning"
-            )
+            why = f"this fails if nothing is found: {what[id(none)]}"
+            hint = _remedy(none, "test it first: if not found: return …")
+            self._report("empty-result", none, why, hint, "warning")
 
     def _answers(self, none: Outcome, full: Sequence[Outcome]) -> None:
         fine = [o for o in full if o.status == "ok"]

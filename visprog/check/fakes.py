@@ -5,20 +5,28 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from ..errors import ToolError
 from ..registry import Registry, Tool
 from ..registry.types import Type, accepts, is_union, keys_of
 from ..values import Box, Region
-from ..values.codec import KINDS, FakeObject
+from ..values.codec import KINDS, FakeObject, made_mask
 from ..values.image import Image
 from ..values.library import LIBRARY
+from ..values.video import Video
 
 WIDTH, HEIGHT = 640, 480
 
 _LISTED = re.compile(r"""\b[Oo]ne of ((?:["'\w-]+,\s+)+(?:(?:and|or)\s+)?["'\w-]+)(?=[.;:\n]|$)""")
+
+
+_ARGUMENTS = re.compile(r"^Args:\n(?:[ \t].*\n?|\n)*", re.MULTILINE)
+"""The part of a docstring that is not about the result."""
+
+_MASKED = re.compile(r"\bwith (?:a|its) mask\b")
+"""How a docstring promises masks."""
 
 
 class OddValue(ToolError):
@@ -55,11 +63,13 @@ class StandIns:
             except ToolError as error:
                 raise OddValue(str(error)) if _is_odd_value(tool, args, kwargs) else error from None
             self.calls += 1
+            _check_labels(tool, arguments)
             if tool.returns is str and listed:
                 return listed[self.calls % len(listed)]
-            return self.make(tool.returns, arguments, self.calls)
+            made = self.make(tool.returns, arguments, self.calls)
+            return _with_masks(made) if masked else made
 
-        listed = documented_values(tool)
+        listed, masked = documented_values(tool), bool(_MASKED.search(tool.doc))
         return call
 
     def make(self, kind: Type, arguments: dict[str, Any], turn: int) -> Any:
@@ -97,6 +107,8 @@ class StandIns:
         origin: Any = get_origin(kind)
         if origin is tuple:  # samples over time: there are some, whatever is found
             return max(self.count, 1)
+        if kind is Image and any(isinstance(v, Video) for v in arguments.values()):
+            return max(self.count, 1)  # a video has a frame
         # A list of scores holds one for each of what is given.
         given = next((len(v) for v in arguments.values() if isinstance(v, list | tuple)), None)
         return self.count if kind is not float or given is None else given
@@ -126,9 +138,25 @@ class StandIns:
         return KINDS[kind.__name__].fake(world)
 
 
+def _check_labels(tool: Tool, arguments: Mapping[str, Any]) -> None:
+    """Raise `OddValue` if a tool that takes regions and their labels is given more of one than of the other."""
+    regions, labels = arguments.get("regions"), arguments.get("labels")
+    if isinstance(regions, list) and isinstance(labels, list) and len(regions) != len(labels):
+        raise OddValue(
+            f"{tool.name} needs one label a region: it got {len(labels)} labels for {len(regions)}"
+        )
+
+
+def _with_masks(value: Any) -> Any:
+    """Regions with the masks that a tool promises."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_with_masks, value))
+    return replace(value, mask=made_mask(value.box)) if isinstance(value, Region) else value
+
+
 def documented_values(tool: Tool) -> list[str]:
     """The texts that a tool returns, where its docstring lists them: "One of red, green, blue."."""
-    found = _LISTED.search(tool.doc)
+    found = _LISTED.search(_ARGUMENTS.sub("", tool.doc))
     return re.findall(r"[\w-]+", re.sub(r",\s+(and|or)\s", ", ", found[1])) if found else []
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Sequence
 
-from ..values import Box, Located, Point, Region
+from ..errors import close_match
+from ..values import Box, Located, Mask, Point, Region, Track
+from ..values.colors import SYNONYMS
 from ..values.image import Image
+from ..values.video import Video
 from .inference.signatures import Class, Signature
 from .inference.types import (
     ITERATOR,
@@ -53,11 +56,22 @@ def conversion(given: StaticType, wanted: StaticType, node: ast.expr, *, strict:
     if classes & set(_LISTS):
         inner = [w.args[0] for w in options if isinstance(w, Instance) and w.cls in _LISTS and w.args]
         if any(could_be(given, i, strict=strict) for i in inner):
+            if tuple in classes:
+                return f"give one tuple of all of them: ({text}, …)"
             return f"put it into a list: [{text}]"
         if strict and have in (set, frozenset, dict, range, VIEW):
             return f"write list({text})"
         if any(could_be(i, Instance(str), strict=True) and not isinstance(i, Variable) for i in inner):
             return "make strings of them: [str(x) for x in …], or [r.label for r in …] for regions"
+    if have is Video and Image in classes:
+        return f"take a frame: {text}.at(time), or go through {text}.frames(every=…)"
+    moving = element(given) if have in (list, tuple) else given
+    if class_of(moving) is Track and classes & {Image, Region}:
+        return f"take it where it is seen best: best_view(video, {text})"
+    if class_of(moving) is Track and (_inner(options) or classes) & {Located, Point, Box}:
+        return "a Track moves: say which place is meant, t.start, t.end or t.at(time)"
+    if Image in classes and have in (Box, Mask) and isinstance(node, ast.Attribute):
+        return f"give {brief(node.value)} itself, or cut it out first: crop(image, {text})"
     if Image in classes and have is not None and issubclass(have, Located):
         return f"cut it out first: crop(image, {text})"
     if have is Image and classes & {Region, Box, Located}:
@@ -91,6 +105,8 @@ def operands(
                 if operator in ("<", "<=", ">", ">=", "==", "!=")
                 else f"write len({text})"
             )
+        if have is str and class_of(other) is bool and operator in ("==", "!="):
+            return f'write {text}.strip().lower().startswith("yes")'
         if have is str and is_number(other):
             if operator == "+":
                 return f"write str({brief(node_left if node is node_right else node_right)}), or an f-string"
@@ -102,6 +118,19 @@ def operands(
         if have is list and class_of(other) is Region and operator == "+":
             return f"put it into a list: [{brief(node_right if node is node_left else node_left)}]"
     return None
+
+
+def _inner(wanted: Sequence[StaticType]) -> set[type | None]:
+    """The classes of what the wanted lists hold."""
+    held = [w.args[0] for w in wanted if isinstance(w, Instance) and w.cls in _LISTS and w.args]
+    return {class_of(m) for h in held for m in members(h.bound if isinstance(h, Variable) else h)}
+
+
+def instead_of(value: str, values: Sequence[str]) -> str:
+    """What to write instead of a text that a value never is."""
+    same = next((each for each in values if each.casefold() == value.strip().casefold()), None)
+    close = same or SYNONYMS.get(value.lower()) or close_match(value, values)
+    return f"write {close!r}" if close in values else "compare with one of these"
 
 
 def brief(node: ast.expr) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ SWALLOWED = "swallowed-refusal"
 _PLAIN = frozenset(("casefold", "lower", "removesuffix", "rstrip", "strip", "title", "upper"))
 """Methods of text that change how it is written, and not what it says."""
 
+_RANGE = re.compile(r", (\d+)(?: \(\w+\))? to (\d+)(?: \(\w+\))?(?=[,;:. ]|$)")
+"""How a docstring tells the range of a result: "…, 0 (black) to 100 (white)"."""
+
 _PLACES = frozenset(("left", "right", "top", "bottom", "x", "y"))
 
 _FREE = {
@@ -43,7 +47,8 @@ def misuse(tree: ast.Module, registry: Registry) -> list[Diagnostic]:
 
     A text that is never empty is no truth (`text-as-truth`); an answer in words may be no number
     (`words-as-number`, a warning); positions of objects are in the frame of the whole image, so that a
-    crop's own width and height are not to be compared with them (`crop-frame`); and what a tool refuses to look
+    crop's own width and height are not to be compared with them (`crop-frame`); a measure has a range
+    (`out-of-range`); and what a tool refuses to look
     for has not been counted: 0 is no answer then (`swallowed-refusal`, a warning).
     """
     return _Misuse(tree, registry).diagnose()
@@ -88,6 +93,9 @@ class _Misuse:
                 self._truth(tested)
             if isinstance(node, ast.Call):
                 self._number(node)
+                self._nth(node)
+            if isinstance(node, ast.Compare):
+                self._range(node)
             if isinstance(node, ast.Try) and catches_refusals(node.handlers) and self._may_refuse(node.body):
                 self._handlers(node.handlers)
             for one, other in _compared(node):
@@ -146,6 +154,51 @@ class _Misuse:
             and any(node is inner for part in outer.body for inner in ast.walk(part))
             for outer in ast.walk(self.tree)
         )
+
+    # -- numbers ---------------------------------------------------------------------------------
+
+    def _nth(self, node: ast.Call) -> None:
+        """Report a count from 0, which `nth` refuses whatever the list holds."""
+        given = [*node.args[1:2], *(k.value for k in node.keywords if k.arg == "n")]
+        if not isinstance(node.func, ast.Name) or node.func.id != "nth" or self.stores["nth"] or not given:
+            return
+        if _number_of(given[0]) == 0:
+            self.found.add(
+                "argument-type", given[0], "nth counts from 1, or from -1 backwards",
+                "write 1 for the first, -1 for the last", name="nth",
+            )  # fmt: skip
+
+    def _range(self, node: ast.Compare) -> None:
+        """Report a measure that is compared with a number that it never reaches."""
+        for (one, other), op in zip(pairwise([node.left, *node.comparators]), node.ops, strict=True):
+            if not isinstance(op, ast.Lt | ast.LtE | ast.Gt | ast.GtE | ast.Eq | ast.NotEq):
+                continue
+            for measure, limit in ((one, other), (other, one)):
+                number = _number_of(limit)
+                values = self._values(measure)
+                ranges = {self._documented_range(v) for v in values}
+                (known,) = ranges if len(ranges) == 1 else (None,)
+                if number is None or known is None:
+                    continue
+                name, low, high = known
+                # A fraction stands for another scale: 0.5 of 0 to 100 is nearly nothing.
+                if low <= number <= high and not (high >= 100 and 0 < number < 1):
+                    continue
+                self.found.add(
+                    "out-of-range", limit,
+                    f"{name} gives {low:g} to {high:g}: a comparison with {number:g} tells nothing",
+                    f"compare it with a number between {low:g} and {high:g}", name=name,
+                )  # fmt: skip
+
+    def _documented_range(self, node: ast.expr) -> tuple[str, float, float] | None:
+        """The name of the tool that an expression calls, and the range of its numbers if its docstring says it."""
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            return None
+        tool = self.registry.get(node.func.id)
+        if tool is None or tool.returns not in (int, float) or self.stores[tool.name]:
+            return None
+        found = _RANGE.search(" ".join(tool.doc.split("\n\n")[0].split()))
+        return (tool.name, float(found[1]), float(found[2])) if found else None
 
     # -- refusals --------------------------------------------------------------------------------
 
@@ -218,6 +271,18 @@ def _as_written(node: ast.expr) -> ast.expr:
     while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _PLAIN:
         node = node.func.value
     return node
+
+
+def _number_of(node: ast.expr) -> float | None:
+    """A number that is written there."""
+    match node:
+        case ast.Constant(value=bool()):
+            return None
+        case ast.Constant(value=int() | float() as number):
+            return number
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
+            return -number
+    return None
 
 
 def _makes_up(statement: ast.stmt) -> bool:

@@ -25,6 +25,20 @@ HELPERS = {
 }
 """Words of a phrase that a helper chooses by."""
 
+_RANKS = {
+    **{word: f"{helper}(…)" for word, helper in HELPERS.items() if word.endswith(("est", "most"))},
+    **dict.fromkeys(("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"),
+                    "nth(left_to_right(…), n)"),
+    **dict.fromkeys(("nearest", "closest"), "nearest(…)"),
+    "farthest": "farthest(…)",
+}  # fmt: skip
+"""Words of a phrase that choose one of several objects, and what does that in a program."""
+
+_OPEN_QUESTION = re.compile(
+    r"\s*(?:how (?:many|much|often|long|far|old|tall|big)\b|(?:what|which|who|whose|where|when|why|how)\b.*\?\s*$)",
+    re.I,
+)
+
 PLACED = (re.compile(r"\b(?:on|at|to|in) the (\w+)(?: side)?$"), re.compile(r"^(?:the )?(\w+)\b"))
 """Where such a word may stand: last, or first."""
 
@@ -51,6 +65,40 @@ def check_phrase(
         message += f"; likewise {', '.join(map(repr, more))}" if more else ""
         remedies = [_remedy(tool, text, phrases, registry) for text in (first, *more)]
         diagnostics.add("unseen-phrase", node, message, "; ".join(dict.fromkeys(remedies)), name=tool.name)
+
+
+def check_statement(tool: Tool, node: ast.expr, type_: StaticType, diagnostics: Diagnostics) -> None:
+    """Report a question in the place of a statement, which is neither true nor false."""
+    for text in _texts(type_):
+        if _OPEN_QUESTION.match(text):
+            diagnostics.add(
+                "question-as-statement", node, f"'{text}' is a question, and {tool.name} judges statements",
+                f"ask vqa(…, {text!r}), or count with len(detect(…))" if not tool.about_video
+                else "say what is so, such as 'a girl claps', and count the spans",
+                name=tool.name,
+            )  # fmt: skip
+        elif text.rstrip().endswith("?"):
+            diagnostics.add(
+                "question-as-statement", node, f"'{text}' is a question, and {tool.name} judges statements",
+                "write what is so, without a question mark: 'there is a dog'", "warning", name=tool.name,
+            )  # fmt: skip
+
+
+def check_relations(tool: Tool, node: ast.expr, type_: StaticType, diagnostics: Diagnostics) -> None:
+    """Warn of a phrase that names one object by its rank among others, or several kinds: few detectors know these."""
+    for text in _texts(type_):
+        words = text.lower().replace("black and white", "").split()
+        rank = next((word for word in words if word in _RANKS), None)
+        if rank is not None:
+            diagnostics.add(
+                "ranked-phrase", node, f"{tool.name} looks for kinds of objects, and '{rank}' chooses among them",
+                f"look for all of them, and choose with {_RANKS[rank]}", "warning", name=tool.name,
+            )  # fmt: skip
+        elif "and" in words or "or" in words:
+            diagnostics.add(
+                "several-kinds", node, f"{tool.name} looks for one kind of objects at a time, and '{text}' may be two",
+                "call it once for each kind, and add the lists", "warning", name=tool.name,
+            )  # fmt: skip
 
 
 def check_absent(tool: Tool, node: ast.Call, diagnostics: Diagnostics) -> None:
@@ -83,7 +131,7 @@ def _remedy(tool: Tool, text: str, phrases: Phrases, registry: Registry) -> str:
     near = phrases.near(text)
     other = registry.get(phrases.elsewhere(text))
     remedies = [] if near is None else [_suggestion(tool, text, near, registry)]
-    if other is not None and not other.sees.nothing:
+    if other is not None and not other.sees.nothing and not tool.about_video:
         remedies.append(f"call {other.name}({'image, …' if len(other.parameters) > 1 else 'image'})")
     return ", or ".join(remedies) or (
         f"answer it from what {tool.name} sees ('visprog tools {tool.name}' lists it), or say that it cannot be "
@@ -100,14 +148,15 @@ def _suggestion(tool: Tool, text: str, near: Near, registry: Registry) -> str:
         return f"{calls} finds {'one kind' if not near.others else 'some kinds'} of it, and no other"
     if near.relation == "part":
         return f"{call} finds what it is made of, each by itself"
-    return f"write {call}{_telling(near.asked or text, near, registry)}"
+    return f"write {call}{_telling(tool, near.asked or text, near, registry)}"
 
 
-def _telling(text: str, near: Near, registry: Registry) -> str:
+def _telling(tool: Tool, text: str, near: Near, registry: Registry) -> str:
     """How to tell what was asked for from the rest of what includes it."""
+    one = "best_view(video, x)" if tool.about_video else "x"
     found = next((m for place in PLACED if (m := place.search(text.lower())) and m[1] in HELPERS), None)
     steps, rest = [], text
-    if found and HELPERS[found[1]] in registry:
+    if found and HELPERS[found[1]] in registry and not tool.about_video:
         rest = (text[: found.start()] + text[found.end() :]).strip()
         steps = [f"choose with {HELPERS[found[1]]}(…)"]
     if rest and rest != near.phrase:
@@ -118,7 +167,7 @@ def _telling(text: str, near: Near, registry: Registry) -> str:
                 f", {first}if every {near.phrase} will do: nothing in force tells {statement} from others, so that "
                 "else it cannot be answered"
             )
-        steps.insert(0, f"keep those for which verify(x, {statement!r}) is true")
+        steps.insert(0, f"keep those for which verify({one}, {statement!r}) is true")
     return f", and {' and '.join(steps)}"
 
 

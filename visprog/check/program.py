@@ -35,6 +35,7 @@ from .inference.types import (
     class_of,
     could_be,
     from_annotation,
+    is_none,
     is_number,
     list_of,
     members,
@@ -253,6 +254,10 @@ def _answer_type(
         all(isinstance(k, Function) or class_of(k) in (ITERATOR, VIEW) for k in members(type_))
         and type_ != NEVER
     )
+    note = next((k.note for k in members(type_) if isinstance(k, Instance) and k.note), "")
+    if note and all(map(is_none, members(type_))):
+        context.diagnostics.add("no-answer", node, "the answer is None, whatever is found", note)
+        return
     if lazy:
         called = isinstance(type_, Function)
         context.diagnostics.add(

@@ -92,6 +92,8 @@ class Tool(Generic[P, R]):
         default_backend: the one in force if the configuration names none.
         pure: runs inside the sandbox, on values alone, with no call out.
         sees: what it can see. Of a model-backed tool it is known if a configuration is: in `Host.in_force`.
+        phrases: of a tool that calls another, its parameter → "TOOL.PARAMETER" of the other that it hands on. In
+            `Host.in_force` the tool sees what the other does.
         cache: whether equal calls are answered from memory.
         alone: whether a plain function is called one call at a time; others are called from several threads.
         replaces: takes the place of another tool of its name in a registry.
@@ -110,6 +112,7 @@ class Tool(Generic[P, R]):
     default_backend: str = ""
     pure: bool = False
     sees: Sees = NOT_SAID
+    phrases: Mapping[str, str] = field(default_factory=dict)
     cache: bool = True
     alone: bool = False
     replaces: bool = False
@@ -372,6 +375,7 @@ def tool(
     backends: Mapping[str, str | Callable[..., Backend]] | None = None,
     default: str = "",
     sees: Sees = NOT_SAID,
+    phrases: Mapping[str, str] | None = None,
     cache: bool = True,
     alone: bool = False,
     replace: bool = False,
@@ -386,6 +390,7 @@ def tool(
     backends: Mapping[str, str | Callable[..., Backend]] | None = None,
     default: str = "",
     sees: Sees = NOT_SAID,
+    phrases: Mapping[str, str] | None = None,
     cache: bool = True,
     alone: bool = False,
     replace: bool = False,
@@ -407,6 +412,8 @@ def tool(
         backends: for a model-backed tool, name → "module:Class" or class; the function's body is then not used.
         default: the backend in force if the configuration names none; the first, if empty.
         sees: for a plain function, what it can see; a backend says it itself.
+        phrases: for a function that calls another tool, each parameter that it hands on → "TOOL.PARAMETER":
+            `{"what": "detect.what"}`. It then sees what the other does.
         cache: whether equal calls may be answered from memory; False for a tool that counts, reads a clock, or asks
             something that changes.
         alone: for a plain function that must not work on two calls at the same time.
@@ -427,11 +434,15 @@ def tool(
             raise ToolDefinitionError(
                 f"{made.name}: its default backend '{default}' is not among its backends"
             )
+        unknown = set(phrases or {}) - {p.name for p in made.parameters}
+        if unknown:
+            raise ToolDefinitionError(f"{made.name}: phrases= names no parameter of it: {', '.join(unknown)}")
         return dataclasses.replace(
             made,
             backends=names,
             default_backend=default or next(iter(names), ""),
             sees=sees,
+            phrases=dict(phrases or {}),
             cache=cache,
             alone=alone,
             replaces=replace,

@@ -112,3 +112,30 @@ class Sees:
 
 NOT_SAID = Sees()
 """Of a tool or backend that declares nothing."""
+
+
+@dataclass(frozen=True)
+class _None(Phrases):
+    """No text at all, for a reason."""
+
+    why: str
+
+    def refusal(self, phrase: str) -> str:
+        return self.why
+
+
+def handed_on(own: Sees, parameter: str, tool: str, of: str, other: Sees, *, optional: bool) -> Sees:
+    """What a tool sees that hands its `parameter` on to another tool, as `of` there.
+
+    Args:
+        own: what it sees by itself.
+        tool: name of the other tool.
+        other: what that sees.
+        optional: whether it also works without a text in that parameter.
+    """
+    phrases: Phrases | None = _None(other.nothing) if other.nothing else other.phrases.get(of)
+    return Sees(
+        own.summary or (f"what `{tool}` sees" if other.summary and not other.nothing else ""),
+        own.phrases if phrases is None else {**own.phrases, parameter: phrases},
+        own.nothing or ("" if optional else other.nothing),
+    )

@@ -87,6 +87,8 @@ def render(annotation: Type) -> str:
     args = get_args(annotation)
     if annotation is None or annotation is type(None):
         return "None"
+    if isinstance(annotation, TypeVar):
+        return "T"  # a signature has one at most
     if origin is Literal:
         return "Literal[" + ", ".join(f'"{a}"' if isinstance(a, str) else repr(a) for a in args) + "]"
     if is_union(annotation):

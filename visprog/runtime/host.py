@@ -38,7 +38,7 @@ from ..registry import BACKENDS, BackendLoader, Registry, Tool, backend_options,
 from ..registry.declaration import batch_through_host
 from ..registry.loader import PlainFunction
 from ..registry.results import Metered
-from ..registry.sees import NOT_SAID, Sees
+from ..registry.sees import NOT_SAID, Sees, handed_on
 from ..registry.types import Unfit, coerce, render
 from ..values.codec import fingerprint
 from ..values.depth import Depth
@@ -142,10 +142,21 @@ class Host:
     def in_force(self) -> Registry:
         """The registry for planners and the check: each tool says what its backend in force can see."""
         return Registry(
-            replace(tool, sees=self._sees(tool)) if tool.backends else tool for tool in self.registry.values()
+            replace(tool, sees=self._sees(tool)) if tool.backends or tool.phrases else tool
+            for tool in self.registry.values()
         )
 
     def _sees(self, tool: Tool) -> Sees:
+        sees = self._backend_sees(tool) if tool.backends else tool.sees
+        for parameter, source in tool.phrases.items():
+            name, _, of = source.partition(".")
+            if name in self.registry:
+                optional = next(p.type for p in tool.parameters if p.name == parameter) is not str
+                other = self._sees(self.registry[name])
+                sees = handed_on(sees, parameter, name, of, other, optional=optional)
+        return sees
+
+    def _backend_sees(self, tool: Tool) -> Sees:
         chosen = self.config.tools.get(tool.name, ToolConfig())
         try:
             sees = getattr(tool.load(chosen.backend, chosen.key, self.loader), "sees", NOT_SAID)

@@ -423,12 +423,13 @@ def _read_mask(data: Data, reader: Reader) -> Mask:
 def _made_region(world: FakeObject) -> Region:
     given = world.region
     if given is not None:
-        return Region(given.box, given.label, given.score, given.image, _made_mask(given.box))
+        return Region(given.box, given.label, given.score, given.image, made_mask(given.box))
     score = round(0.9 - 0.05 * (world.turn % 12), 2)
     return Region(world.box, world.label, score, world.image and world.image.root)
 
 
-def _made_mask(box: Box) -> Mask:
+def made_mask(box: Box) -> Mask:
+    """A mask that fills a box."""
     pixels = np.ones((round(box.height), round(box.width)), bool)
     return Mask(pixels, Box(box.left, box.top, box.left + pixels.shape[1], box.top + pixels.shape[0]))
 
@@ -521,7 +522,7 @@ KINDS: dict[str, Kind] = {
                     {**PIXELS.schema, "description": "As large as the box, white where it is; empty if the mask is."}
                 ),
             },
-            fake=lambda world: _made_mask(world.box),
+            fake=lambda world: made_mask(world.box),
             drawing=draw_mask,
             opened=("area", "box", "left", "top", "right", "bottom", "width", "height", "center"),
             writer=_write_mask,
@@ -686,12 +687,21 @@ def show(value: Any) -> str:
     if kind is not None and kind.show is not None:
         return kind.show(value)
     if isinstance(value, list | tuple) and value:
-        return ", ".join(show(v) for v in value)
+        return ", ".join(map(_shown_inside, value))
     if isinstance(value, dict) and value:
-        return ", ".join(f"{k}: {show(v)}" for k, v in value.items())
+        return ", ".join(f"{k}: {_shown_inside(v)}" for k, v in value.items())
     if isinstance(value, Located):
         return f"{type(value).__name__.lower()} at {_corners(value.box)}"
     return plain_words(value)
+
+
+def _shown_inside(value: Any) -> str:
+    """A value as part of another: one of several parts keeps its brackets."""
+    if isinstance(value, list | tuple):
+        return f"[{show(value) if value else ''}]"
+    if isinstance(value, dict):
+        return f"{{{show(value) if value else ''}}}"
+    return show(value)
 
 
 def words(value: Any) -> str:

@@ -9,108 +9,115 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from .geometry import Line, Located, Point
+from .geometry import Line, Located, Point, _center
+from .track import Track
 
 if TYPE_CHECKING:
     from .depth import Depth
 
-T = TypeVar("T", bound=Located)
+T = TypeVar("T")
+Found = TypeVar("Found", bound=Located | Point | Track)
+"""What a finder gives."""
+Placed = TypeVar("Placed", bound=Located | Point)
+"""What has a place in an image."""
+Extended = TypeVar("Extended", bound=Located)
+"""What has a size, too."""
 
 
 class NothingFound(ValueError):
     """A choice was asked for among no objects at all, or past the end of them."""
 
 
-def best(regions: Sequence[T]) -> T:
-    """The region that its finder is most sure of (the first, where scores are equal)."""
+def best(regions: Sequence[Found]) -> Found:
+    """The one that its finder is most sure of (the first, where scores are equal)."""
     return max(_some(regions, "best"), key=lambda r: float(getattr(r, "score", 1.0)))
 
 
-def largest(regions: Sequence[T]) -> T:
+def largest(regions: Sequence[Extended]) -> Extended:
     """The one with the greatest area."""
     return max(_some(regions, "largest"), key=lambda r: r.area)
 
 
-def smallest(regions: Sequence[T]) -> T:
+def smallest(regions: Sequence[Extended]) -> Extended:
     """The one with the least area."""
     return min(_some(regions, "smallest"), key=lambda r: r.area)
 
 
-def tallest(regions: Sequence[T]) -> T:
+def tallest(regions: Sequence[Extended]) -> Extended:
     """The one with the greatest height."""
     return max(_some(regions, "tallest"), key=lambda r: r.height)
 
 
-def widest(regions: Sequence[T]) -> T:
+def widest(regions: Sequence[Extended]) -> Extended:
     """The one with the greatest width."""
     return max(_some(regions, "widest"), key=lambda r: r.width)
 
 
-def leftmost(regions: Sequence[T]) -> T:
+def leftmost(regions: Sequence[Placed]) -> Placed:
     """The one whose centre lies furthest to the left."""
-    return min(_some(regions, "leftmost"), key=lambda r: r.center.x)
+    return min(_some(regions, "leftmost"), key=lambda r: _center(r).x)
 
 
-def rightmost(regions: Sequence[T]) -> T:
+def rightmost(regions: Sequence[Placed]) -> Placed:
     """The one whose centre lies furthest to the right."""
-    return max(_some(regions, "rightmost"), key=lambda r: r.center.x)
+    return max(_some(regions, "rightmost"), key=lambda r: _center(r).x)
 
 
-def topmost(regions: Sequence[T]) -> T:
+def topmost(regions: Sequence[Placed]) -> Placed:
     """The one whose centre lies highest."""
-    return min(_some(regions, "topmost"), key=lambda r: r.center.y)
+    return min(_some(regions, "topmost"), key=lambda r: _center(r).y)
 
 
-def bottommost(regions: Sequence[T]) -> T:
+def bottommost(regions: Sequence[Placed]) -> Placed:
     """The one whose centre lies lowest."""
-    return max(_some(regions, "bottommost"), key=lambda r: r.center.y)
+    return max(_some(regions, "bottommost"), key=lambda r: _center(r).y)
 
 
-def middle(regions: Sequence[T]) -> T:
+def middle(regions: Sequence[Placed]) -> Placed:
     """The middle one from left to right (of an even number, the left of the two)."""
     ordered = left_to_right(_some(regions, "middle"))
     return ordered[(len(ordered) - 1) // 2]
 
 
-def nearest(regions: Sequence[T], to: Point | Located) -> T:
+def nearest(regions: Sequence[Placed], to: Point | Located) -> Placed:
     """The one closest to `to`, by the gap between edges, then between centres; never `to` itself."""
     others = [r for r in regions if r is not to and r != to]
     return min(_some(others, "nearest"), key=lambda r: (r.distance(to), _centers(r, to)))
 
 
-def farthest(regions: Sequence[T], to: Point | Located) -> T:
+def farthest(regions: Sequence[Placed], to: Point | Located) -> Placed:
     """The one farthest from `to`, by the gap between edges, then between centres; never `to` itself."""
     others = [r for r in regions if r is not to and r != to]
     return max(_some(others, "farthest"), key=lambda r: (r.distance(to), _centers(r, to)))
 
 
-def nearest_to_camera(regions: Sequence[T], depth: Depth) -> T:
+def nearest_to_camera(regions: Sequence[Placed], depth: Depth) -> Placed:
     """The one that is the least far from the camera: nearest_to_camera(cars, depth(image))."""
     return min(_some(regions, "nearest_to_camera"), key=lambda r: depth.at(r))
 
 
-def left_to_right(regions: Sequence[T]) -> list[T]:
+def left_to_right(regions: Sequence[Placed]) -> list[Placed]:
     """Ordered by the x of their centres."""
-    return sorted(regions, key=lambda r: r.center.x)
+    return sorted(regions, key=lambda r: _center(r).x)
 
 
-def top_to_bottom(regions: Sequence[T]) -> list[T]:
+def top_to_bottom(regions: Sequence[Placed]) -> list[Placed]:
     """Ordered by the y of their centres."""
-    return sorted(regions, key=lambda r: r.center.y)
+    return sorted(regions, key=lambda r: _center(r).y)
 
 
-def by_size(regions: Sequence[T]) -> list[T]:
+def by_size(regions: Sequence[Extended]) -> list[Extended]:
     """Ordered by area, the largest first."""
     return sorted(regions, key=lambda r: -r.area)
 
 
-def nth(regions: Sequence[T], n: int) -> T:
-    """The n-th, counted from 1; negative counts from the end."""
+def nth(items: Sequence[T], n: int) -> T:
+    """The n-th of any list, counted from 1; negative counts from the end."""
     if isinstance(n, bool) or not isinstance(n, int) or n == 0:
         raise ValueError("nth counts from 1, or from -1 backwards")
-    if abs(n) > len(regions):
-        raise NothingFound(f"nth was asked for number {n} of {len(regions)} found")
-    return regions[n - 1 if n > 0 else n]
+    if abs(n) > len(items):
+        raise NothingFound(f"nth was asked for number {n} of {len(items)} found")
+    return items[n - 1 if n > 0 else n]
 
 
 def distance(a: Point | Located, b: Point | Located) -> float:
@@ -162,6 +169,4 @@ def _some(regions: Sequence[T], name: str) -> Sequence[T]:
 
 
 def _centers(a: Point | Located, b: Point | Located) -> float:
-    one = a if isinstance(a, Point) else a.center
-    other = b if isinstance(b, Point) else b.center
-    return one.distance(other)
+    return _center(a).distance(_center(b))

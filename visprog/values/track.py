@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median_low
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from .geometry import Box, Line, Located, Point, _finite
 
@@ -102,7 +102,7 @@ class Track:
         return self.places[-1][1]
 
     @property
-    def direction(self) -> str:
+    def direction(self) -> Literal["left", "right", "up", "down", "none"]:
         """Where it goes from first to last: "left", "right", "up", "down", or "none" if it hardly moves."""
         a, b = self.start.center, self.end.center
         x, y = b.x - a.x, b.y - a.y

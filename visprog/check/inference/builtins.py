@@ -199,7 +199,7 @@ SPECIAL: Mapping[str, Special] = {
     "max": _extreme("max"),
     "min": _extreme("min"),
     "pow": _power,
-    "print": _constant(NONE),
+    "print": _constant(Instance(type(None), note="print gives None: return the value itself")),
     "range": _range,
     "round": _round,
     "sum": _sum,

@@ -161,7 +161,7 @@ class Expressions:
         type_ = self.infer(node.value)
         if operators.vague(type_) or node.attr.startswith("_"):
             return UNKNOWN
-        found = [attribute(k, node.attr) for k in members(type_)]
+        found = [attribute(k, node.attr) for k in members(widen(type_))]
         possible = [f for f in found if f is not None]
         if possible:
             return join(*possible)
@@ -284,9 +284,20 @@ class Expressions:
             other = right
         else:
             return
-        if left == NEVER or other == NEVER or not operators.never_equal(left, other):
+        if left == NEVER or other == NEVER:
             return
         outcome = isinstance(op, ast.NotEq | ast.NotIn)
+        strange = operators.never_told(left, other)
+        if strange is not None:
+            values, value = strange
+            self.diagnostics.add(
+                "always-same", node,
+                f"this is always {outcome}: the value is one of {', '.join(map(repr, values))}, never {value!r}",
+                hints.instead_of(value, values),
+            )  # fmt: skip
+            return
+        if not operators.never_equal(left, other):
+            return
         counted = (is_number(left) and class_of(right) is list) or (
             is_number(right) and class_of(left) is list
         )

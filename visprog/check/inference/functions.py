@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from ...registry import Tool
 from .. import hints
-from ..phrases import check_absent, check_phrase
+from ..phrases import check_absent, check_phrase, check_relations, check_statement
 from . import operators
 from .assignments import IN_PLACE
 from .builtins import call_builtin, need_order
@@ -23,9 +23,11 @@ from .types import (
     NONE,
     STR,
     UNKNOWN,
+    Const,
     Function,
     Instance,
     StaticType,
+    element,
     from_annotation,
     is_none,
     join,
@@ -108,6 +110,8 @@ class Functions:
         result = self._caller.call(function, arguments, node)
         if function.tool is not None and not self.context.catching:
             self._check_sight(function.tool, arguments, node)
+        if function.tool is not None and "spelled as given" in function.tool.doc:
+            result = _told_options(function.tool, arguments) or result
         if function.known is not None and isinstance(node.func, ast.Attribute):
             self.expressions.assignments.mutate_by_method(node.func.value, function.name, arguments.types)
             if function.name == "sort" and arguments.named("key") in (None, NONE):
@@ -130,9 +134,12 @@ class Functions:
     def _check_sight(self, tool: Tool, arguments: Arguments, node: ast.Call) -> None:
         """What is asked of a tool must be what its backend can see."""
         check_absent(tool, node, self.diagnostics)
-        given = dict(zip((p.name for p in tool.parameters), arguments.by_position, strict=False))
-        for name, argument in {**given, **arguments.by_name}.items():
+        for name, argument in _by_parameter(tool, arguments).items():
             check_phrase(tool, name, argument.node, argument.type, self.context.registry, self.diagnostics)
+            if name == "statement":
+                check_statement(tool, argument.node, argument.type, self.diagnostics)
+            elif name == "what":
+                check_relations(tool, argument.node, argument.type, self.diagnostics)
 
     # -- functions of the program --------------------------------------------------------------------
 
@@ -264,3 +271,16 @@ def annotated(annotation: ast.expr | None) -> StaticType:
         if annotation.value.id == "Optional":
             return join(annotated(inner), NONE)
     return UNKNOWN
+
+
+def _by_parameter(tool: Tool, arguments: Arguments) -> dict[str, Argument]:
+    given = dict(zip((p.name for p in tool.parameters), arguments.by_position, strict=False))
+    return {**given, **arguments.by_name}
+
+
+def _told_options(tool: Tool, arguments: Arguments) -> StaticType | None:
+    """The options that a tool chooses among, if all are known."""
+    options = _by_parameter(tool, arguments).get("options")
+    known = members(element(options.type)) if options is not None else ()
+    told = [Const(each.value, told=True) for each in known if isinstance(each, Const)]
+    return join(*told) if told and len(told) == len(known) else None

@@ -9,9 +9,25 @@ from visprog.sandbox import BUILTIN_ATTRIBUTES, MATH_NAMES, TYPE_ATTRIBUTES
 
 from ...errors import close_match
 from ...values.codec import KINDS
+from ...values.helpers import Found
 from .. import aliases
 from .signatures import CLASSES, Class, Closure, Signature, math_member, method, value_member
-from .types import UNKNOWN, Const, Fixed, Function, Instance, StaticType, class_of, join, widen
+from .types import (
+    UNKNOWN,
+    Const,
+    Fixed,
+    Function,
+    Instance,
+    StaticType,
+    class_of,
+    could_be,
+    from_annotation,
+    join,
+    widen,
+)
+
+FOUND = from_annotation(Found)
+"""What `best` chooses among."""
 
 
 def opened(cls: type | None) -> tuple[str, ...]:
@@ -66,7 +82,8 @@ def suggest(type_: StaticType, name: str) -> str | None:
     if cls in (list, tuple) and isinstance(type_, Instance) and type_.args:
         inner = join(*type_.args)
         if attribute(inner, name) is not None and inner not in (UNKNOWN, join()):
-            return f"loop over it, or choose one of it with best(…) or [0], and read '.{name}' of that"
+            one = "best(…) or nth(…)" if could_be(inner, FOUND, strict=True) else "nth(…)"
+            return f"loop over it, or choose one of it with {one}, and read '.{name}' of that"
         if name in ("length", "size", "count", "len"):
             return "write len(…)"
     if isinstance(type_, Function):

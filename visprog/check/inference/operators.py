@@ -135,6 +135,20 @@ def _never_equal(left: StaticType, right: StaticType) -> bool:
     return None not in groups and groups[0] != groups[1]
 
 
+def never_told(left: StaticType, right: StaticType) -> tuple[list[str], str] | None:
+    """The texts that a declaration names for one side, and one that the other side is instead; None if they may be
+    equal."""
+    for told, other in ((left, right), (right, left)):
+        named = [
+            m.value for m in members(told) if isinstance(m, Const) and m.told and isinstance(m.value, str)
+        ]
+        given = [m.value for m in members(other) if isinstance(m, Const) and isinstance(m.value, str)]
+        whole = len(named) == len(members(told)) and len(given) == len(members(other))
+        if whole and named and given and not set(named) & set(given):
+            return named, given[0]
+    return None
+
+
 def _group(type_: StaticType) -> object:
     """What a value can be equal to; None if that is not known, and for None, which all is compared to."""
     if isinstance(type_, Function):

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from ... import values
 from ...registry import Tool
+from ..fakes import documented_values
 from . import stubs
 from .types import (
     NEVER,
     UNKNOWN,
     Callback,
+    Const,
     Either,
     Fixed,
     Function,
@@ -117,8 +119,10 @@ def from_tool(tool: Tool) -> Signature:
     formals = tuple(
         Formal(p.name, from_annotation(p.type), p.required, default=UNKNOWN) for p in tool.parameters
     )
+    told = documented_values(tool) if tool.returns is str else []
+    result = Either(tuple(Const(v, told=True) for v in told)) if told else from_annotation(tool.returns)
     # A pure function runs inside the sandbox as plain Python, where an iterator does for a sequence.
-    return Signature(tool.name, formals, from_annotation(tool.returns), strict=not tool.pure, tool=tool)
+    return Signature(tool.name, formals, result, strict=not tool.pure, tool=tool)
 
 
 def from_function(function: Callable[..., Any], name: str, *, drop_self: bool = False) -> Signature:

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin
 from ...registry.types import SHAPES, Type, as_dict, is_union, keys_of
 from ...values import Region
 
-MAX_MEMBERS = 8
+MAX_MEMBERS = 16
 """A union of more constants of one class than this becomes the class."""
 
 MAX_NESTING = 5
@@ -42,6 +42,8 @@ class Const:
     """One known str, int or bool."""
 
     value: str | int | bool
+    told: bool = False
+    """Whether a declaration names all the values that there are, and this is one of them."""
 
     # True == 1 in Python, and they are different constants here.
     def __eq__(self, other: object) -> bool:
@@ -237,7 +239,7 @@ def from_annotation(annotation: Type) -> StaticType:
         bound = annotation.__bound__
         return Variable(annotation.__name__, UNKNOWN if bound is None else from_annotation(bound))
     if origin is Literal:
-        return join(*(NONE if a is None else Const(a) for a in args))
+        return join(*(NONE if a is None else Const(a, told=True) for a in args))
     if is_union(annotation):
         return join(*map(from_annotation, args))
     if origin is tuple:
