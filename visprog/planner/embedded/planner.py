@@ -35,6 +35,7 @@ from .relations import compare_places
 from .shapes import detect_instead, missing
 from .spelling import written_out
 from .support import CorpusWords, lexicon, unsupported, without_asides
+from .video import video_program
 from .vocabulary import END, QUESTION, SPECIAL, Vocabulary, normalize
 
 SURE = 0.15
@@ -143,10 +144,11 @@ class EmbeddedPlanner:
         # Half of a surrogate pair, which a byte of a terminal that is not UTF-8 becomes, has no tokens.
         request = replace(request, question=request.question.encode("utf-8", "replace").decode())
         if request.video:
-            raise Refused(
-                "the embedded planner reads questions about images: for a video choose a language model as planner, or "
-                "run a program of yours with visprog run"
-            )
+            source = video_program(request, load_words(self.folder))
+            if failed is not None and source == failed.program:
+                raise Refused("the embedded planner knows no other program for this question about a video")
+            seconds = time.perf_counter() - start
+            return [Plan(source, self.name, probability=1.0, tokens=Tokens(0, 0), seconds=seconds)]
         if request.images == 1 and _SEVERAL.search(request.question):
             raise Refused("the question is about several images, and one was given: give the others too")
         _, vocabulary, _ = _load(self.folder)
