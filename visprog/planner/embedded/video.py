@@ -42,10 +42,11 @@ _WALKERS = frozenset(
 _COMPOUNDS = frozenset(("hot dog", "potted plant", "stuffed bear"))
 """Names of objects that begin with an adjective."""
 _NO_OBJECTS = frozenset(
-    "thing object item something anything everything stuff one second minute hour time moment frame scene shot video "
-    "clip film kind type sort colour color half".split()
-)
-"""Nouns that name no kind of object."""
+    "thing object item something anything everything stuff second minute hour time moment frame scene shot video clip "
+    "film kind type sort colour color half left right top bottom upper lower front back middle side last only "
+    "next".split()
+) | {*NUMBERS, *ORDINALS}
+"""Words that no name of a kind of object has."""
 
 _WHAT = r"(?P<what>[a-z]+(?:[ -][a-z]+){0,3}?)"
 _SOMEONE = r"(?P<what>anyone|anybody|someone|somebody)"
@@ -55,7 +56,9 @@ _ONE = rf"the (?:(?P<place>{'|'.join(_PLACES)}|last|only) )?{_WHAT}"
 _COUNT = rf"\d{{1,4}}|{'|'.join(NUMBERS)}"
 _VIDEO = "(?:video|clip|film|movie|recording|footage)"
 _SEEN = "(?:visible|seen|shown|to be seen)"
-_IN_VIEW = rf"(?:{_SEEN}|in view|in sight|in the (?:picture|frame)|on (?:the )?screen)"
+_VISIBLE = rf"(?:{_SEEN}|in view|in sight|on (?:the )?screen)"
+_IN_VIEW = rf"(?:{_VISIBLE}|in the (?:picture|frame))"
+_HOW_LONG = "(?:for )?how (?:long|many seconds)"
 _AT_ONCE = "(?:at once|at the same time|at one time|simultaneously)"
 _AUXILIARY = "(?:(?:are|is|were|was|have|has|did|does|do) )?"
 _PASS, _COME, _GO = "pass(?:es|ed|ing)?", "(?:comes?|came|coming)", "(?:go|goes|went|gone|going)"
@@ -64,7 +67,12 @@ _APPEAR = rf"(?:appear(?:s|ed)?|(?:show|shows|showed) up|arrive[sd]?|{_COME} int
 _LEAVE = rf"(?:leaves?|left|disappear(?:s|ed)?|{_GO} out of (?:view|sight))"
 _BY = rf"(?:{_PASS}(?: by| past| through)?|{_APPEAR}|(?:{_COME}|{_GO}|{_DRIVE}|{_WALK}) (?:by|past)|{_COME} along)"
 _OF_PICTURE = rf"(?: of the (?:picture|frame|image|screen|view|{_VIDEO}))?"
-_WAYS = {"down": ("top", "bottom"), "up": ("bottom", "top"), "right": ("left", "right"), "left": ("right", "left")}
+_WAYS = {
+    "down": ("top", "bottom"),
+    "up": ("bottom", "top"),
+    "right": ("left", "right"),
+    "left": ("right", "left"),
+}
 _ACROSS = "|".join(
     f"(?P<{way}>(?:from )?(?:the )?{a} to (?:the )?{b}{_OF_PICTURE})" for way, (a, b) in _WAYS.items()
 )
@@ -76,9 +84,13 @@ _QUANTITY = (
 )
 _OPERATORS = {
     "fewer than": "<", "less than": "<", "more than": ">", "greater than": ">", "at least": ">=", "at most": "<=",
-    "no more than": "<=", "no fewer than": ">=", "no less than": ">=", "or more": ">=", "or fewer": "<=", "or less": "<=",
+    "no more than": "<=", "no fewer than": ">=", "no less than": ">=", "or more": ">=",
+    "or fewer": "<=", "or less": "<=",
 }  # fmt: skip
-_MOST, _LEAST = "largest|greatest|biggest|highest|maximum|maximal|most", "smallest|lowest|least|minimum|minimal|fewest"
+_MOST, _LEAST = (
+    "largest|greatest|biggest|highest|maximum|maximal|most",
+    "smallest|lowest|least|minimum|minimal|fewest",
+)
 _EXTREME = rf"(?:(?P<most>{_MOST})|(?P<least>{_LEAST}))"
 _WHEN = "(?:when|at (?:what|which) (?:second|time)|in (?:what|which) second)"
 _RANGE = "(?:from (?:which|what) second to (?:which|what)(?: second)?|from when to when)"
@@ -133,12 +145,16 @@ class _Objects:
     noun: str
     color: str = ""
 
-    def tracks(self, video: str = "video") -> str:
-        """A list of their tracks."""
-        tracks = f'track({video}, "{self.noun}")'
-        if not self.color:
-            return tracks
-        return f'[each for each in {tracks} if has_color(best_view(video, each), "{self.color}")]'
+    @property
+    def colored(self) -> list[str]:
+        """What is true of each of their tracks, besides the noun."""
+        return [f'has_color(best_view(video, each), "{self.color}")'] if self.color else []
+
+    def tracks(self, *conditions: str) -> str:
+        """A list of those of their tracks for which the conditions hold."""
+        conditions = (*self.colored, *conditions)
+        tracks = f'track(video, "{self.noun}")'
+        return f"[each for each in {tracks} if {' and '.join(conditions)}]" if conditions else tracks
 
     @property
     def counts(self) -> str:
@@ -211,7 +227,7 @@ def _most_at_once(asked: _Asked) -> _Body:
 def _direction(asked: _Asked) -> _Body:
     towards = asked.words.get("towards") or next(way for way in _WAYS if asked.words.get(way))
     way = next(way for way in _WAYS if way in towards)
-    return _Body("int", f'len([each for each in {asked.objects.tracks()} if each.direction == "{way}"])')
+    return _Body("int", "len(" + asked.objects.tracks(f'each.direction == "{way}"') + ")")
 
 
 def _appears(asked: _Asked) -> _Body:
@@ -219,7 +235,7 @@ def _appears(asked: _Asked) -> _Body:
 
 
 def _first_appears(asked: _Asked) -> _Body:
-    return _Body("float", "tracks[0].first_seen", (*_found(asked), *_none(asked.objects)))
+    return _Body("float", "tracks[0].first_seen", _found(asked))
 
 
 def _leaves(asked: _Asked) -> _Body:
@@ -242,7 +258,7 @@ def _leaves(asked: _Asked) -> _Body:
 
 
 def _color(asked: _Asked) -> _Body:
-    if asked.objects.color:
+    if asked.objects.color or asked.objects.noun == "person":
         raise _NotOfThisForm
     return _Body("str", f"dominant_color(best_view(video, {_chosen(asked)}))", _choice(asked))
 
@@ -286,12 +302,10 @@ def _exists(asked: _Asked) -> _Body:
     if time is not None and not zone and not objects.color:
         held = f"{time.start} <= t <= {time.end}"
         return _Body("bool", f"any(n > 0 for t, n in {objects.counts} if {held})")
-    conditions = [f"seconds_inside(each, {zone}) > 0"] if zone else []
-    if objects.color:
-        conditions.append(f'has_color(best_view(video, each), "{objects.color}")')
-    tracks = _Objects(objects.noun).tracks(time.part if time else "video")
+    inside = [f"seconds_inside(each, {zone}) > 0"] if zone else []
+    tracks = f'track({time.part if time else "video"}, "{objects.noun}")'
     lines = (f"{zone} = {_HALVES[zone]}",) if zone else ()
-    return _Body("bool", f"any({' and '.join(conditions)} for each in {tracks})", lines)
+    return _Body("bool", f"any({' and '.join([*inside, *objects.colored])} for each in {tracks})", lines)
 
 
 def _exists_at(asked: _Asked, time: _Time) -> _Body:
@@ -301,9 +315,12 @@ def _exists_at(asked: _Asked, time: _Time) -> _Body:
         return _Body("bool", f"any(each.seen({time.start}) for each in {asked.objects.tracks()})")
     axis, side = ("x", "width") if asked.zone in ("left", "right") else ("y", "height")
     operator = "<" if asked.zone in ("left", "upper") else ">="
-    places = f"places = [each.at({time.start}) for each in {asked.objects.tracks()}]"
     half = f"place.center.{axis} {operator} video.{side} / 2"
-    return _Body("bool", f"any({half} for place in places if place)", (places,))
+    lines = (
+        f"tracks = {asked.objects.tracks()}",
+        f"places = [each.at({time.start}) for each in tracks]",
+    )
+    return _Body("bool", f"any({half} for place in places if place)", lines)
 
 
 def _exists_there(asked: _Asked) -> _Body:
@@ -313,21 +330,22 @@ def _exists_there(asked: _Asked) -> _Body:
 
 
 def _found(asked: _Asked) -> tuple[str, ...]:
-    return (f"tracks = {asked.objects.tracks()}",)
-
-
-def _none(objects: _Objects) -> tuple[str, ...]:
-    return ("if not tracks:", f'    raise NothingFound("no {objects} is seen")')
+    """Lines that find the tracks, and end the program if there is none."""
+    return (
+        f"tracks = {asked.objects.tracks()}",
+        "if not tracks:",
+        f'    raise NothingFound("no {asked.objects} is seen")',
+    )
 
 
 def _choice(asked: _Asked) -> tuple[str, ...]:
     """Lines that find the tracks, and end the program if there is none for `_chosen`."""
     place = asked.words["place"]
-    lines = (*_found(asked), *_none(asked.objects))
+    lines = _found(asked)
     if place in (None, "only"):
         lines += (
             "if len(tracks) > 1:",
-            f'    raise NothingFound(f"{{len(tracks)}} are seen, not one {asked.objects}: ask for the first or the last")',
+            f'    raise NothingFound(f"{{len(tracks)}} are seen, not one {asked.objects}: ask for the first or last")',
         )
     elif place != "last" and _PLACES[str(place)] > 1:
         number = _PLACES[str(place)]
@@ -359,7 +377,8 @@ _FORMS: dict[_Build, tuple[str, ...]] = {
     ),
     _count_at: (rf"how many {_WHAT} {_THERE}",),
     _extreme: (
-        rf"what (?:is|was) the {_EXTREME} number of {_WHAT}(?: (?:that (?:is|are|can be) )?{_IN_VIEW})?(?: {_AT_ONCE})?",
+        rf"what (?:is|was) the {_EXTREME} number of {_WHAT}(?:(?: that (?:is|are|can be))? {_IN_VIEW})?"
+        rf"(?: {_AT_ONCE})?",
         rf"what (?:is|are) the (?:(?P<most>most)|(?P<least>fewest)) {_WHAT}(?: {_IN_VIEW})?(?: {_AT_ONCE})?",
         rf"how many {_WHAT} {_THERE} (?:(?P<most>at most)|(?P<least>at least))(?: {_AT_ONCE})?",
     ),
@@ -402,12 +421,12 @@ _FORMS: dict[_Build, tuple[str, ...]] = {
         rf"(?:what|which) colou?r does {_ONE} have",
     ),
     _duration: (
-        rf"(?:for )?how (?:long|many seconds) (?:is|was) {_ONE} {_IN_VIEW}(?: for)?",
-        rf"(?:for )?how (?:long|many seconds) (?:does|did) {_ONE} (?:stay|remain)(?: {_IN_VIEW})?",
+        rf"{_HOW_LONG} (?:is|was) {_ONE} {_VISIBLE}(?: for)?",
+        rf"{_HOW_LONG} (?:does|did) {_ONE} (?:stay|remain)(?: {_IN_VIEW})?",
     ),
     _duration_of_any: (
-        rf"(?:for )?how (?:long|many seconds) (?:is|was) (?:an?|any) {_WHAT} {_IN_VIEW}(?: for)?",
-        rf"(?:for )?how (?:long|many seconds) (?:is|was) {_SOMEONE} {_IN_VIEW}(?: for)?",
+        rf"{_HOW_LONG} (?:is|was) (?:an?|any) {_WHAT} {_VISIBLE}(?: for)?",
+        rf"{_HOW_LONG} (?:is|was) {_SOMEONE} {_VISIBLE}(?: for)?",
     ),
     _length: (
         rf"how (?:long|many seconds) is (?:the|this) {_VIDEO}(?: long)?",
@@ -439,9 +458,9 @@ def video_program(request: PlanRequest, known: CorpusWords) -> str:
             raise Refused(reader.unseen[0])
         part = _shown(_not_understood(words, request.registry, known))
         raise Refused(
-            f"the embedded planner knows common questions about videos alone (not understood: '{part}'): let a language "
-            "model plan (--planner openai:MODEL, langchain:PROVIDER:MODEL or transformers:FOLDER), or run a program of "
-            "yours with visprog run"
+            f"the embedded planner knows common questions about videos alone (not understood: '{part}'): let a "
+            "language model plan (--planner openai:MODEL, langchain:PROVIDER:MODEL or transformers:FOLDER), or run a "
+            "program of yours with visprog run"
         )
     (body, time) = found.pop()
     lines = [*_guard(time), *body.lines, f"return {_fitted(body, request.returns)}"]
@@ -459,8 +478,12 @@ def _words(question: str) -> list[str]:
     text = re.sub(r",(?!\d)", " ", text)
     text = re.sub(r"[@#]", " ? ", text)
     text = re.sub(rf"\bsecond {_NUMBERS_HERE}(?![\w.:])", lambda m: f"@{_digits(m[1])}", text)
-    text = re.sub(rf"(?<![\w.:@]){_NUMBERS_HERE} ?(?:seconds?|secs?|s)\b", lambda m: f"#{_digits(m[1])}", text)
-    text = re.sub(r"(?<![\w.:])(\d{1,3}):([0-5]\d)(?![\w.:])", lambda m: f"@{60 * int(m[1]) + int(m[2])}", text)
+    text = re.sub(
+        rf"(?<![\w.:@]){_NUMBERS_HERE} ?(?:seconds?|secs?|s)\b", lambda m: f"#{_digits(m[1])}", text
+    )
+    text = re.sub(
+        r"(?<![\w.:])(\d{1,3}):([0-5]\d)(?![\w.:])", lambda m: f"@{60 * int(m[1]) + int(m[2])}", text
+    )
     return text.split()
 
 
@@ -499,6 +522,10 @@ class _Reader:
                     continue
         return found
 
+    def sees(self, word: str) -> bool:
+        """Whether a word names objects that can be seen."""
+        return self._objects({"what": word}) is not None
+
     def _objects(self, groups: dict[str, str | None]) -> _Objects | None:
         """The objects that a sentence names; None if it names none, or says more of them than a colour."""
         what = groups.get("what")
@@ -511,7 +538,9 @@ class _Reader:
         if (groups.get("drive") and walks) or (groups.get("walk") and not walks):
             return None
         phrases = self.registry["detect"].sees.phrases.get("what") if "detect" in self.registry else None
-        if phrases is not None and not phrases.can_see(objects.noun):
+        if phrases is None:  # it looks for whatever it is told to
+            return objects if self.known.nouns.issuperset(objects.noun.split()) else None
+        if not phrases.can_see(objects.noun):
             self.unseen.append(phrases.refusal(objects.noun))
             return None
         return objects
@@ -520,13 +549,20 @@ class _Reader:
         words = phrase.split()
         color = words.pop(0) if len(words) > 1 and words[0] in (*NAMES, "gray") else ""
         if words[-1] in _PERSONS:
-            return _Objects("person", color) if len(words) == 1 else None
-        noun = " ".join([*words[:-1], self._singular(words[-1])])
+            words = [*words[:-1], "person"]
+        *before, head = *words[:-1], self._singular(words[-1])
+        noun = " ".join([*before, head])
+        if head == "person" and color:
+            return None  # of skin or clothes?
         if noun not in _COMPOUNDS:
             tags = [word.tag for word in tag_words(f"the {' '.join(words)}")][1:]
-            if set(tags) != {"noun"} or any(is_plural(word) for word in words[:-1]):
+            if (
+                set(tags) != {"noun"}
+                or any(map(is_plural, before))
+                or not _NO_OBJECTS.isdisjoint((*before, head))
+            ):
                 return None
-        return None if words[-1] in _NO_OBJECTS or noun.split()[-1] in _NO_OBJECTS else _Objects(noun, color)
+        return _Objects(noun, color)
 
     def _singular(self, word: str) -> str:
         """The singular of a noun, as far as its letters and the known nouns tell it."""
@@ -544,7 +580,10 @@ def _taken_apart(text: str) -> Iterator[tuple[str, _Time | None, str]]:
         text, time, zone, named = todo.pop()
         yield text, time, zone
         if not named:
-            todo += [(rest, time, zone, True) for rest, _ in _without(text, rf"(?:in|during) (?:the|this) {_VIDEO}")]
+            todo += [
+                (rest, time, zone, True)
+                for rest, _ in _without(text, rf"(?:in|during) (?:the|this) {_VIDEO}")
+            ]
         if not zone:
             for rest, match in _without(text, _ZONE):
                 side = match["zone"] or match["side"]
@@ -610,7 +649,9 @@ def _fitted(body: _Body, returns: Type) -> str:
         return f"round({body.value})"
     if body.kind == "int" and "str" in fits:
         return f"str({body.value})"
-    answer = {"spans": "a list of spans of time", "str": "a text", "bool": "true or false"}.get(body.kind, "a number")
+    answer = {"spans": "a list of spans of time", "str": "a text", "bool": "true or false"}.get(
+        body.kind, "a number"
+    )
     raise Refused(f"the answer to this question is {answer}, and {render(returns)} was asked for")
 
 
@@ -622,5 +663,8 @@ def _not_understood(words: list[str], registry: Registry, known: CorpusWords) ->
             for start in range(n - length, -1, -1):
                 if reader.read([*words[:start], *words[start + length :]]):
                     return words[start : start + length]
-    patterns = " ".join(pattern.pattern for pattern, _ in _PATTERNS)
-    return [w for w in words if not re.search(rf"\b{re.escape(w)}\b", patterns)][:4] or words[:12]
+    forms = " ".join(pattern.pattern for pattern, _ in _PATTERNS)
+    unknown = [
+        i for i, w in enumerate(words) if not re.search(rf"\b{re.escape(w)}\b", forms) and not reader.sees(w)
+    ]
+    return words[unknown[0] if unknown else 0 :][:12]
