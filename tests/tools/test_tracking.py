@@ -129,3 +129,18 @@ def test_an_object_at_rest_is_seen_while_it_looks_so_and_again_when_it_is_back()
     (track,) = tracker.tracks
     seen = {round(time * 10) for time in track.times}
     assert seen == {i for i, is_there in enumerate(there) if is_there}
+
+
+def test_an_object_that_stops_where_another_one_stood_is_another_one() -> None:
+    """Even if it looks like it: it came from elsewhere, as one object."""
+    tracker = ByteTracker(look=lambda track, place: place)
+    way = [*range(0, 100, 5), *[100] * 25]  # it comes from the left, and stops
+    for start in (0.0, 20.0):
+        for i, left in enumerate(way):
+            tracker.update(start + i * 0.1, np.array([box(left, 40)]), [0.9])
+        tracker.look = None  # away
+        for i in range(30):
+            tracker.update(start + 5 + i * 0.1, np.zeros((0, 4)), [])
+        tracker.look = lambda track, place: place
+    assert len(tracker.tracks) == 2
+    assert [round(track.times[0]) for track in tracker.tracks] == [0, 20]

@@ -168,7 +168,9 @@ class ByteTracker:
         self._go_on(time)
         sure = np.asarray(scores, np.float64) >= self.rules.high
         boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
-        left = [track for track in self._open if track.times[-1] >= time - self._patience(track)]
+        since = time - self.rules.lost_seconds
+        left = [track for track in self._open if track.times[-1] >= since]
+        absent = [track for track in self._open if since > track.times[-1] >= time - self._patience(track)]
         left, unmatched = self._match(left, boxes, np.flatnonzero(sure), self.rules.overlap, time, scores)
         left, _ = self._match(left, boxes, np.flatnonzero(~sure), self.rules.doubtful_overlap, time, scores)
         regions = np.zeros((0, 4)) if moving is None else np.asarray(moving, np.float64).reshape(-1, 4)
@@ -176,14 +178,18 @@ class ByteTracker:
         left, rest = self._match(
             left, regions, np.arange(len(regions)), self.rules.doubtful_overlap, time, None
         )
-        for track in left:
-            if self.look is not None and track.place is not None:
-                found = self.look(track, track.place)
-                if found is not None:
-                    track.take(time, found, 0.0)
+        for track in [*left, *absent]:
+            place = self._found_again(track, time)
+            if place is None:
+                continue
+            there = [i for i in unmatched if iou(place[None], boxes[i][None])[0, 0] >= self.rules.overlap]
+            if there:
+                unmatched.remove(there[0])
+                track.take(time, boxes[there[0]], float(scores[there[0]]))
+            else:
+                track.take(time, place, 0.0)
         seen = [track for track in self._open if track.times[-1] == time]
         # A part of an object that is known, or its rim, is no other one.
-        since = time - self.rules.lost_seconds
         recent = [
             _widened(track.motion.box) for track in self._open if track.hits and track.times[-1] >= since
         ]
@@ -198,6 +204,16 @@ class ByteTracker:
             self.tracks.append(started)
         self._open = [track for track in self._open if track.times[-1] >= time - self._patience(track)]
         return seen
+
+    def _found_again(self, track: BoxTrack, time: float) -> Array | None:
+        """The box at which an object that rested looks as it did, if no other object is there."""
+        if self.look is None or track.place is None:
+            return None
+        found = self.look(track, track.place)
+        others = [other.boxes[-1] for other in self._open if other is not track and other.times[-1] == time]
+        if found is None or not _free(found[None], np.array(others).reshape(-1, 4))[0]:
+            return None
+        return found
 
     def _go_on(self, time: float) -> None:
         """Predict all open tracks; a step is the usual time between two frames."""

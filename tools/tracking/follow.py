@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,13 @@ Detect = Callable[[Sequence[Image]], list[Any]]
 
 RATE = 10.0
 """Frames per second that are looked at."""
-MAX_DETECTIONS = 1_500
-"""Number of frames of a video in which objects are detected; in a longer one, motion alone is followed between them."""
+ALL_DETECTED = 1_500
+"""Number of frames of a video up to which objects are detected in each, however long that takes."""
+MAX_PACE = 0.7
+"""Share of the length of a longer video that detection may take: if it is slower, objects are detected in every second,
+third, … frame, and motion alone is followed between them."""
+MIN_TIMED = 64
+"""Number of frames after which the time of a detection is known."""
 MIN_HITS = 2
 """Number of frames in which an object must be detected."""
 MIN_SHARE = 0.04
@@ -69,13 +75,13 @@ def follow(video: Video, detect: Detect) -> Followed:
         Exception: The error of a detection.
     """
     step = max(1 / RATE, 1 / video.fps)
-    stride = max(1, math.ceil(video.duration / step / MAX_DETECTIONS))
+    pace = Pace(video.duration / step, step)
     moving, looks = MovingRegions(), Looks()
     tracker = ByteTracker(look=lambda track, box: looks.find(id(track), box))
     labels: dict[int, str] = {}
     closer = CloserLooks(detect)
     frames = detected = 0
-    for chunk, found in _looked_at(video.chunks(step), stride, detect):
+    for chunk, found in _looked_at(video.chunks(step), pace, detect):
         for frame, regions in zip(chunk, found, strict=True):
             frames, detected = frames + 1, detected + (regions is not None)
             looks.begin(frame.pixels)
@@ -95,7 +101,7 @@ def follow(video: Video, detect: Detect) -> Followed:
     kept = [
         t
         for t in tracker.tracks
-        if t.hits >= max(few, MIN_SHARE * len(t.times) / stride, MIN_SEEN * closer.number(t))
+        if t.hits >= max(few, MIN_SHARE * len(t.times) * detected / frames, MIN_SEEN * closer.number(t))
     ]
     most = min(60, max(4, MAX_PLACES // max(1, len(kept))))
     made: list[Track] = []
@@ -104,6 +110,33 @@ def follow(video: Video, detect: Detect) -> Followed:
         if not any(_is_part(found_track, other) for other in made):
             made.append(found_track)
     return Followed(sorted(made, key=lambda t: t.first_seen), frames, detected, step)
+
+
+class Pace:
+    """In which frames objects are detected: in all, or in a long video and with a slow detector in every n-th.
+
+    Args:
+        frames: Number of frames of the video.
+        step: Seconds between two of them.
+    """
+
+    def __init__(self, frames: float, step: float) -> None:
+        self.stride = 1
+        self._open = frames > ALL_DETECTED
+        self._step = step
+        self._frames, self._seconds = -1, 0.0  # the first batch loads the detector
+
+    def timed(self, frames: int, seconds: float) -> None:
+        """Note how long the detection in some frames took; when enough is known, `stride` is set once."""
+        if not self._open or not frames:
+            return
+        if self._frames < 0:
+            self._frames = 0
+            return
+        self._frames, self._seconds = self._frames + frames, self._seconds + seconds
+        if self._frames >= MIN_TIMED:
+            self.stride = max(1, math.ceil(self._seconds / self._frames / self._step / MAX_PACE))
+            self._open = False
 
 
 class CloserLooks:
@@ -163,19 +196,26 @@ def _is_of(box: Box, place: Box) -> bool:
 
 
 def _looked_at(
-    chunks: Iterator[list[Image]], stride: int, detect: Detect
+    chunks: Iterator[list[Image]], pace: Pace, detect: Detect
 ) -> Iterator[tuple[list[Image], list[list[Region] | None]]]:
     """Chunks of frames with what is detected in each frame, None in those that were skipped.
 
     While one chunk is worked on by the caller, objects are detected in the next, and the one after it is decoded.
     """
+
+    def timed(frames: list[Image]) -> list[Any]:
+        started = perf_counter()
+        found = detect(frames)
+        pace.timed(len(frames), perf_counter() - started)
+        return found
+
     with ThreadPoolExecutor(1) as decoding, ThreadPoolExecutor(1) as detecting:
         first, pending = 0, None
         coming: Future[list[Image] | None] = decoding.submit(next, chunks, None)
         while (chunk := coming.result()) is not None:
             coming = decoding.submit(next, chunks, None)
-            numbers = [i for i in range(len(chunk)) if (first + i) % stride == 0]
-            work = detecting.submit(contextvars.copy_context().run, detect, [chunk[i] for i in numbers])
+            numbers = [i for i in range(len(chunk)) if (first + i) % pace.stride == 0]
+            work = detecting.submit(contextvars.copy_context().run, timed, [chunk[i] for i in numbers])
             first += len(chunk)
             if pending is not None:
                 yield _joined(*pending)
