@@ -332,7 +332,7 @@ def _asked_in(tree: ast.AST) -> Iterator[str]:
 
 
 BY_LANGUAGE_MODELS = {"chat.md", "05_chat.ipynb", "video.md"}
-"""What is about conversations and videos, whose programs a language model writes."""
+"""What is about conversations and videos, whose questions are no questions about one image."""
 
 
 def test_every_printed_question_is_in_the_printed_set() -> None:

@@ -164,9 +164,18 @@ def test_programs_about_images_are_not_given_videos(agent: Agent, clip: Path) ->
     assert answer.status == "error" and "takes a video, and images were given" in answer.message
 
 
-def test_the_embedded_planner_refuses_videos(agent: Agent, clip: Path) -> None:
+def test_the_embedded_planner_answers_common_questions(agent: Agent, clip: Path) -> None:
     answer = agent.ask("How many cars pass?", clip)
-    assert answer.status == "refused" and "language model" in answer.message
+    assert (answer.value, answer.planner, answer.status) == (3, "embedded", "answered")
+    answer = agent.ask("When does the last car appear?", clip, returns=float)
+    assert answer.value == pytest.approx(4, abs=0.3)
+
+
+def test_the_embedded_planner_refuses_other_questions_and_what_is_not_found(agent: Agent, clip: Path) -> None:
+    answer = agent.ask("How many cars pass the bus?", clip)
+    assert answer.status == "refused" and "'the bus'" in answer.message and "language model" in answer.message
+    answer = agent.ask("When does the first bus appear?", Video.open(clip).between(7, 9))
+    assert answer.status == "refused" and "no bus is seen" in answer.message
 
 
 def test_names_of_video_tools_are_free_in_programs_about_images(agent: Agent) -> None:
@@ -190,8 +199,9 @@ def test_a_folder_of_clips_is_mapped(agent: Agent, tmp_path: Path) -> None:
             tmp_path / f"{number}.mp4", lambda t, n=number: [(10 * t + 60 * i, 30, RED) for i in range(n)], 2
         )
     program = 'def answer(video):\n    return count_unique(video, "car")\n'
-    results = agent.map("How many cars?", tmp_path, program=program, progress=False)
-    assert {result.image: result.answer.value for result in results} == {"1.mp4": 1, "2.mp4": 2}
+    for given in (program, None):
+        results = agent.map("How many cars?", tmp_path, program=given, progress=False)
+        assert {result.image: result.answer.value for result in results} == {"1.mp4": 1, "2.mp4": 2}
 
 
 def test_tracks_go_back_into_tools(agent: Agent, clip: Path) -> None:

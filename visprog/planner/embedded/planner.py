@@ -2,7 +2,8 @@
 
 It reads the question alone, and its decoding is held to a grammar made from the registry, so what it writes is
 well formed and calls known tools on phrases of the question. It knows the patterns of question it was trained on
-(`visprog.training.planner`) and says so when a question is not like any of them.
+(`visprog.training.planner`) and says so when a question is not like any of them. Questions about videos are read
+without it, by `video.py`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from .relations import compare_places
 from .shapes import detect_instead, missing
 from .spelling import written_out
 from .support import CorpusWords, lexicon, unsupported, without_asides
+from .video import video_program
 from .vocabulary import END, QUESTION, SPECIAL, Vocabulary, normalize
 
 SURE = 0.15
@@ -143,10 +145,11 @@ class EmbeddedPlanner:
         # Half of a surrogate pair, which a byte of a terminal that is not UTF-8 becomes, has no tokens.
         request = replace(request, question=request.question.encode("utf-8", "replace").decode())
         if request.video:
-            raise Refused(
-                "the embedded planner reads questions about images: for a video choose a language model as planner, or "
-                "run a program of yours with visprog run"
-            )
+            program = video_program(request, load_words(self.folder))
+            if failed is not None and program == failed.program:
+                raise Refused("the embedded planner knows no other program for this question about a video")
+            seconds = time.perf_counter() - start
+            return [Plan(program, self.name, probability=1.0, tokens=Tokens(0, 0), seconds=seconds)]
         if request.images == 1 and _SEVERAL.search(request.question):
             raise Refused("the question is about several images, and one was given: give the others too")
         _, vocabulary, _ = _load(self.folder)
