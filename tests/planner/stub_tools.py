@@ -140,8 +140,8 @@ def color_pop(image: Image, keep: list[Region]) -> Image:
 def cover(
     image: Image,
     regions: list[Region],
-    style: Literal["box", "blur", "pixelate", "emoji"] = "box",
-    emoji: str = "smile",
+    style: Literal["box", "blur", "pixelate", "emoji"] | None = None,
+    emoji: str | None = None,
 ) -> Image:
     """Cover regions."""
 

@@ -177,10 +177,11 @@ class World:
         self,
         image: Image,
         regions: list[Located],
-        style: Literal["box", "blur", "pixelate", "emoji"] = "box",
-        emoji: str = "smile",
+        style: Literal["box", "blur", "pixelate", "emoji"] | None = None,
+        emoji: str | None = None,
     ) -> Image:
-        face = _emoji(emoji) if style == "emoji" else ""
+        style = style or ("box" if emoji is None else "emoji")
+        face = _emoji(emoji or "smile") if style == "emoji" else ""
         return _edited(image, [("cover", style, face, edges(r.box)) for r in regions])
 
     def tag(self, image: Image, regions: list[Located], labels: list[str] | None = None) -> Image:
