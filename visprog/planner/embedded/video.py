@@ -63,8 +63,11 @@ _AT_ONCE = "(?:at once|at the same time|at one time|simultaneously)"
 _AUXILIARY = "(?:(?:are|is|were|was|have|has|did|does|do) )?"
 _PASS, _COME, _GO = "pass(?:es|ed|ing)?", "(?:comes?|came|coming)", "(?:go|goes|went|gone|going)"
 _DRIVE, _WALK = "(?P<drive>drives?|drove|driven|driving)", "(?P<walk>walk(?:s|ed|ing)?)"
-_APPEAR = rf"(?:appear(?:s|ed)?|(?:show|shows|showed) up|arrive[sd]?|{_COME} into (?:view|sight|the picture|the frame))"
-_LEAVE = rf"(?:leaves?|left|disappear(?:s|ed)?|{_GO} out of (?:view|sight))"
+_APPEAR = (
+    rf"(?:appear(?:s|ed)?|(?:show|shows|showed) up|arrive[sd]?|{_COME} into (?:view|sight|the picture|the frame)"
+    "|enter(?:s|ed)? the (?:picture|frame))"
+)
+_LEAVE = rf"(?:(?:leaves?|left)(?: the (?:picture|frame))?|disappear(?:s|ed)?|{_GO} out of (?:view|sight))"
 _BY = rf"(?:{_PASS}(?: by| past| through)?|{_APPEAR}|(?:{_COME}|{_GO}|{_DRIVE}|{_WALK}) (?:by|past)|{_COME} along)"
 _OF_PICTURE = rf"(?: of the (?:picture|frame|image|screen|view|{_VIDEO}))?"
 _WAYS = {
