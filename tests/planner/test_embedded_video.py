@@ -170,6 +170,8 @@ ANSWERS: dict[str, Any] = {
     "When is a car first seen?": 2,
     "When does anyone first appear?": 3,
     "When does the first car leave?": 6,
+    "When does the first car leave the picture?": 6,
+    "When does the first car enter the frame?": 2,
     "When does the last car disappear?": 16,
     "When does the dog go out of view?": 4.5,
     # Which way they go.
@@ -318,6 +320,8 @@ When is the bottle taken away?
 When is the dog asleep?
 When does the first car appear after second 5?
 When does the first car stop?
+When does the first car leave the garage?
+When does the first person enter the house?
 When does the first car not appear?
 When does the third to last car appear?
 When does the second last car appear?

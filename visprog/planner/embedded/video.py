@@ -63,8 +63,11 @@ _AT_ONCE = "(?:at once|at the same time|at one time|simultaneously)"
 _AUXILIARY = "(?:(?:are|is|were|was|have|has|did|does|do) )?"
 _PASS, _COME, _GO = "pass(?:es|ed|ing)?", "(?:comes?|came|coming)", "(?:go|goes|went|gone|going)"
 _DRIVE, _WALK = "(?P<drive>drives?|drove|driven|driving)", "(?P<walk>walk(?:s|ed|ing)?)"
-_APPEAR = rf"(?:appear(?:s|ed)?|(?:show|shows|showed) up|arrive[sd]?|{_COME} into (?:view|sight|the picture|the frame))"
-_LEAVE = rf"(?:leaves?|left|disappear(?:s|ed)?|{_GO} out of (?:view|sight))"
+_APPEAR = (
+    rf"(?:appear(?:s|ed)?|(?:show|shows|showed) up|arrive[sd]?|{_COME} into (?:view|sight|the picture|the frame)"
+    "|enter(?:s|ed)? the (?:picture|frame))"
+)
+_LEAVE = rf"(?:(?:leaves?|left)(?: the (?:picture|frame))?|disappear(?:s|ed)?|{_GO} out of (?:view|sight))"
 _BY = rf"(?:{_PASS}(?: by| past| through)?|{_APPEAR}|(?:{_COME}|{_GO}|{_DRIVE}|{_WALK}) (?:by|past)|{_COME} along)"
 _OF_PICTURE = rf"(?: of the (?:picture|frame|image|screen|view|{_VIDEO}))?"
 _WAYS = {
@@ -97,15 +100,15 @@ _RANGE = "(?:from (?:which|what) second to (?:which|what)(?: second)?|from when 
 _UNTIL = rf"(?: {_RANGE})?(?: in seconds)?"
 
 _NUMBERS_HERE = rf"(\d+(?:\.\d+)?|{'|'.join(NUMBERS)})"
-_TIMES = {
-    "moment": r"at [@#](?P<moment>[\d.]+)",
-    "at": rf"at the (?P<at>beginning|start|end)(?: of the {_VIDEO})?",
-    "after": r"after @(?P<a>[\d.]+)",
-    "before": r"before @(?P<b>[\d.]+)",
-    "between": r"(?:between|from) (?=[^ ]+ (?:and|to) [@#]|[@#])[@#]?(?P<a>[\d.]+) (?:and|to) [@#]?(?P<b>[\d.]+)",
-    "half": rf"(?:in|during) the (?P<half>first|second) half(?: of the {_VIDEO})?",
-    "part": rf"(?:in|within|during) the (?P<part>first|last) #(?P<length>[\d.]+)(?: of the {_VIDEO})?",
-}  # fmt: skip
+_TIMES = (
+    r"at [@#](?P<moment>[\d.]+)",
+    rf"at the (?P<at>beginning|start|end)(?: of the {_VIDEO})?",
+    r"after @(?P<a>[\d.]+)",
+    r"before @(?P<b>[\d.]+)",
+    r"(?:between|from) (?=[^ ]+ (?:and|to) [@#]|[@#])[@#]?(?P<a>[\d.]+) (?:and|to) [@#]?(?P<b>[\d.]+)",
+    rf"(?:in|during) the (?P<half>first|second) half(?: of the {_VIDEO})?",
+    rf"(?:in|within|during) the (?P<part>first|last) #(?P<length>[\d.]+)(?: of the {_VIDEO})?",
+)
 _HALVES = {
     "left": "Box(0, 0, video.width / 2, video.height)",
     "right": "Box(video.width / 2, 0, video.width, video.height)",
@@ -456,7 +459,7 @@ def video_program(request: PlanRequest, known: CorpusWords) -> str:
     if len(words) > MAX_WORDS or len(found := reader.read(words)) != 1:
         if reader.unseen:
             raise Refused(reader.unseen[0])
-        part = _shown(_not_understood(words, request.registry, known))
+        part = _shown(_not_understood(words, request.registry, known))[:100]
         raise Refused(
             f"the embedded planner knows common questions about videos alone (not understood: '{part}'): let a "
             "language model plan (--planner openai:MODEL, langchain:PROVIDER:MODEL or transformers:FOLDER), or run a "
@@ -589,7 +592,7 @@ def _taken_apart(text: str) -> Iterator[tuple[str, _Time | None, str]]:
                 side = match["zone"] or match["side"]
                 todo.append((rest, time, {"top": "upper", "bottom": "lower"}.get(side, side), named))
         if time is None:
-            for pattern in _TIMES.values():
+            for pattern in _TIMES:
                 for rest, match in _without(text, pattern):
                     if taken := _time(match.groupdict()):
                         todo.append((rest, taken, zone, named))
