@@ -34,6 +34,7 @@ ELSEWHERE = {
     "visprog/planner/embedded/vocabulary.py": "what a tokenizer of this process writes",
     "visprog/retrieval/index.py": "its own features, to write more of them",
     "visprog/runtime/processes/": "frames that its channel bounds; numbers of the operating system",
+    "visprog/values/video_file.py": "frames of an open file, in the confined process of videos",
     "visprog/server/forms.py": "a part of a request, bounded by the limit of the upload",
     "visprog/server/metrics.py": "a number of the operating system",
     "visprog/server/openapi.py": "the schema of the package",

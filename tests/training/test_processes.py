@@ -111,7 +111,7 @@ def test_shipped_recipes_learn_the_same_in_two_processes(trained: tuple[Path, Pa
     if name in DRAWN:
         return
     for before, after in zip(one, two, strict=True):
-        assert after == pytest.approx(before, abs=1e-3, rel=1e-4)
+        assert after == pytest.approx(before, abs=1e-3, rel=1e-3)
     scores = [rows(folder / name / "evaluation.csv") for folder in trained]
     rounding = 1e-3 if name == "simclr" else 1e-4  # which may choose another neighbour
     assert scores[1][0] == pytest.approx(scores[0][0], abs=rounding)
