@@ -124,7 +124,8 @@ def test_a_process_that_was_launched_early_is_the_next_of_its_kind() -> None:
         another.close()
 
 
-def test_a_process_that_nobody_took_ends_with_the_command() -> None:
+def test_a_process_that_nobody_took_ends_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_early", {})
     launch_early(Confinement(writable=("/nowhere",)))
     (early,) = launch._early.values()
     launch._end_early()
