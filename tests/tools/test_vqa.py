@@ -20,7 +20,14 @@ class Says:
 
 @pytest.mark.parametrize(
     ("said", "wanted"),
-    [("Yes.", "yes"), (" No ", "no"), ("YES!", "yes"), ("no", "no"), ("Yes, two.", "Yes, two."), ("Two", "Two")],
+    [
+        ("Yes.", "yes"),
+        (" No ", "no"),
+        ("YES!", "yes"),
+        ("no", "no"),
+        ("Yes, two.", "Yes, two."),
+        ("Two", "Two"),
+    ],
 )
 def test_a_bare_yes_or_no_has_the_form_that_programs_compare_with(said: str, wanted: str) -> None:
     program = 'def answer(image):\n    return vqa(image, "Is there a dog?")\n'

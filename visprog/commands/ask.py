@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -28,9 +28,6 @@ from .inputs import check_outputs, with_standard_input
 from .result import USAGE, Result, UsageError
 from .settings import open_agent
 from .status import working
-
-if TYPE_CHECKING:
-    pass
 
 
 def ask(

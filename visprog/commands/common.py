@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from ..config import MAX_TURNS
 from .answering import Returns
-
-if TYPE_CHECKING:
-    pass
 
 
 class Group(TyperGroup):
