@@ -18,7 +18,6 @@ from .imaging.blurring import blur_without
 from .imaging.emoji import emoji_name
 from .imaging.hiding import blurred, hide_under_emoji, pixelated
 from .imaging.region_masks import check_regions, grown, region_mask, rows_and_columns, soft_mask, solid_box
-from .imaging.tags import draw_tags
 
 MAY_MISS = (
     "hidden is what was found: a face that is turned away, small or half covered, or writing that is hard to read, may "
@@ -128,7 +127,7 @@ def tag(image: Image, regions: list[Located], labels: list[str] | None = None) -
     texts = [_label(r) for r in regions] if labels is None else labels
     if len(texts) != len(regions):
         raise ToolError(f"tag needs one label a region: it got {len(texts)} labels for {len(regions)}")
-    return _made(image, draw_tags(image, regions, texts) if regions else image.pixels)
+    return _made(image, draw_annotations(image, [region.box for region in regions], texts))
 
 
 @tool

@@ -16,7 +16,6 @@ from visprog.values import Box, Circle, Line, Located, Polygon
 from visprog.values.image import Image
 
 from .region_masks import mask_of, reach, region_mask
-from .tags import COLORS, MAX_ASPECT, MAX_LETTERS
 
 if TYPE_CHECKING:
     import PIL.ImageFont
@@ -25,13 +24,22 @@ Pixels: TypeAlias = NDArray[np.uint8]
 Size: TypeAlias = tuple[int, int]
 """Width and height."""
 
+COLORS = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#e67300", "#008080", "#c2185b", "#5d4037")
+"""Colours of outlines and plates."""
+
+MAX_LETTERS = 60
+"""Number of letters of a label that are drawn: more would not fit on a plate."""
+
+MAX_ASPECT = 4
+"""Longest side of an image, in shortest sides, by which lines and letters grow: they must fit into a thin one."""
+
 TINT = 0.4
 """Share of its colour in the pixels of a mask."""
 
 SMALL_LABEL = 0.3
 """Height of letters as a share of the shorter side of most objects: labels must not hide what they name."""
 
-MAX_PLATES = 500
+MAX_PLATES = 1_000
 """Number of regions that get a label; an image with more of them cannot be read."""
 
 SIXTEENTHS = 4
