@@ -13,6 +13,7 @@ from visprog.sandbox import BUILTIN_NAMES
 from ...registry import Registry
 from ...values.library import LIBRARY
 from ..diagnostics import Diagnostics
+from .looks import Looks
 from .narrow import narrow
 from .scope import Scope, State, merge
 from .signatures import CLASSES, Builtin, Class, constructor, from_tool
@@ -65,9 +66,11 @@ class Context:
     Args:
         registry: the tools and functions that it may call.
         names: types of its inputs.
+        tree: the program.
 
     Attributes:
         registry: as given.
+        looks: what the program does with its texts.
         diagnostics: what is wrong, as far as it has been followed.
         scope: names of the current statement or expression.
         frames: calls that are being followed, the program itself first.
@@ -76,8 +79,9 @@ class Context:
         depth: number of those around the current one.
     """
 
-    def __init__(self, registry: Registry, names: dict[str, StaticType]) -> None:
+    def __init__(self, registry: Registry, names: dict[str, StaticType], tree: ast.Module) -> None:
         self.registry = registry
+        self.looks = Looks(tree)
         self.diagnostics = Diagnostics()
         self.scope = Scope(names)
         self.frames = [FunctionFrame()]
