@@ -26,7 +26,8 @@ from .pipeline import Pipeline, answer_of
 from .planner.base import Plan, Planner, PlannerLike
 from .planner.factory import make_planner
 from .planner.llm import LLMPlanner
-from .planner.turns import ChatMemory, check_turns, no_turns
+from .planner.memory import ChatMemory
+from .planner.turns import check_turns, no_turns
 from .program import Program, open_images
 from .registry import (
     BackendLoader,
@@ -228,7 +229,10 @@ class Agent:
             started, emit = time.perf_counter(), emitter_of(on_event)
             _check_question(question)
             answer = self._pipeline.look(question, memory, answer_type(returns), most, emit)
-            return self._pipeline.finished(answer, question, started, emit)
+            answer = self._pipeline.finished(answer, question, started, emit)
+            if answer.status == "fallback":
+                memory.keep_fallback(answer)
+            return answer
 
         return AgentChat(opened, ask)
 

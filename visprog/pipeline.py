@@ -18,8 +18,9 @@ from .errors import PlannerError, Refused, VisprogError
 from .planner.base import Plan, Planner, PlanRequest, total_tokens
 from .planner.execution import NO_SANDBOX, execute, step_of
 from .planner.llm import LLMPlanner
+from .planner.memory import ChatMemory
 from .planner.repair import RepairLoop
-from .planner.turns import ChatMemory, TurnLoop
+from .planner.turns import TurnLoop
 from .planner.vote import vote
 from .program import Given, Program, program_source
 from .registry.types import Type
@@ -71,7 +72,8 @@ class Pipeline:
         request = self.request(question, len(memory.images), returns, video=False)
         run = self.host.new_run(emit)
         loop = TurnLoop(self.planner, request, memory, run, self.sandbox, turns, emit)
-        return answer_of(loop.steps(), memory.images)
+        answer = answer_of(loop.steps(), memory.images)
+        return replace(answer, rests_on=loop.rests_on)
 
     def request(self, question: str, images: int, returns: Type, video: bool) -> PlanRequest:
         """What the planner is asked for."""

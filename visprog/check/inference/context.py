@@ -13,10 +13,10 @@ from visprog.sandbox import BUILTIN_NAMES
 from ...registry import Registry
 from ...values.library import LIBRARY
 from ..diagnostics import Diagnostics
-from .looks import Looks
 from .narrow import narrow
 from .scope import Scope, State, merge
 from .signatures import CLASSES, Builtin, Class, constructor, from_tool
+from .text_uses import TextUses
 from .types import NONE, Instance, StaticType, join
 
 MAX_STEPS = 50_000
@@ -70,7 +70,7 @@ class Context:
 
     Attributes:
         registry: as given.
-        looks: what the program does with its texts.
+        text_uses: what the program does with its texts.
         diagnostics: what is wrong, as far as it has been followed.
         scope: names of the current statement or expression.
         frames: calls that are being followed, the program itself first.
@@ -81,7 +81,7 @@ class Context:
 
     def __init__(self, registry: Registry, names: dict[str, StaticType], tree: ast.Module) -> None:
         self.registry = registry
-        self.looks = Looks(tree)
+        self.text_uses = TextUses(tree)
         self.diagnostics = Diagnostics()
         self.scope = Scope(names)
         self.frames = [FunctionFrame()]

@@ -305,7 +305,7 @@ class Expressions:
         taken = (
             text is not None
             and any(all(map(is_number, members(side))) for side in (left, other))
-            and self.context.looks.is_only(node, text)
+            and self.context.text_uses.is_only(node, text)
         )
         if taken and "verify" in self.context.registry and bool in (class_of(left), class_of(other)):
             hint = f"ask verify(…) in place of a text, or {hint}"

@@ -7,8 +7,8 @@ from collections import Counter
 from functools import cached_property
 
 
-class Looks:
-    """The places of a program that look at a value by its name.
+class TextUses:
+    """The places of a program that read a text.
 
     Args:
         tree: The program.
