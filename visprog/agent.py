@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .chat import AgentChat
     from .mapping.map import ImageSource
     from .mapping.map_run import MapRun
+    from .planner.opening import Opening
     from .runtime.recording import Recording
 
 
@@ -234,7 +235,11 @@ class Agent:
                 memory.keep_fallback(answer)
             return answer
 
-        return AgentChat(opened, ask)
+        def opening(question: str, returns: AnswerType | None) -> Opening:
+            _check_question(question)
+            return self._pipeline.opening(question, memory, answer_type(returns), most)
+
+        return AgentChat(opened, ask, opening=opening)
 
     def plan(
         self, question: str, images: int = 1, returns: AnswerType | None = None, *, video: bool = False

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from .answer import Answer
+from .errors import ConfigError
+from .planner.opening import Opening
 from .registry.types import AnswerType
 from .report import html, markup
 from .report.forms import one_line
@@ -17,6 +19,9 @@ from .values.image import Image
 
 Ask: TypeAlias = Callable[[str, "AnswerType | None", "Listener | None"], Answer]
 """Answers a question of the conversation: question, type of the answer, listener to events."""
+
+Open: TypeAlias = Callable[[str, "AnswerType | None"], Opening]
+"""Gives what the chat model would be sent for a question: question, type of the answer."""
 
 MAX_SHOWN = 50
 """Number of questions that a notebook lists; the latest ones."""
@@ -39,18 +44,22 @@ class AgentChat:
         answers: The answers so far, the oldest first.
     """
 
-    def __init__(self, images: tuple[Image, ...], ask: Ask, *, follows: bool = True) -> None:
+    def __init__(
+        self, images: tuple[Image, ...], ask: Ask, *, follows: bool = True, opening: Open | None = None
+    ) -> None:
         """Begin a conversation.
 
         Args:
             images: That it is about.
             ask: Answers a question, with what was before in mind.
             follows: Whether `ask` knows what was before; otherwise questions that refer to it are refused.
+            opening: Gives what the chat model would be sent; None if none is asked.
         """
         self.images = images
         self.answers: list[Answer] = []
         self._ask = ask
         self._follows = follows
+        self._opening = opening
         self._lock = threading.Lock()
 
     def ask(
@@ -85,6 +94,22 @@ class AgentChat:
                 answer = self._ask(question, returns, on_event)
             self.answers.append(answer)
             return answer
+
+    def opening(self, question: str, *, returns: AnswerType | None = None) -> Opening:
+        """What the chat model would be sent first for a question, with what was before; nothing is sent.
+
+        Args:
+            question: As in `ask`.
+            returns: As in `ask`.
+
+        Raises:
+            ConfigError: The planner asks no chat model, or the prompt is too long for its settings.
+            VisprogError: The question is empty.
+        """
+        if self._opening is None:
+            raise ConfigError("this planner asks no chat model: there is no prompt")
+        with self._lock:
+            return self._opening(question, returns)
 
     def __repr__(self) -> str:
         images = f"{len(self.images)} image{'s' * (len(self.images) != 1)}"

@@ -19,6 +19,7 @@ from .planner.base import Plan, Planner, PlanRequest, total_tokens
 from .planner.execution import NO_SANDBOX, execute, step_of
 from .planner.llm import LLMPlanner
 from .planner.memory import ChatMemory
+from .planner.opening import Opening, opening
 from .planner.repair import RepairLoop
 from .planner.turns import TurnLoop
 from .planner.vote import vote
@@ -74,6 +75,12 @@ class Pipeline:
         loop = TurnLoop(self.planner, request, memory, run, self.sandbox, turns, emit)
         answer = answer_of(loop.steps(), memory.images)
         return replace(answer, rests_on=loop.rests_on)
+
+    def opening(self, question: str, memory: ChatMemory, returns: Type, turns: int) -> Opening:
+        """What `look` sends to the chat model first."""
+        assert isinstance(self.planner, LLMPlanner)
+        request = self.request(question, len(memory.images), returns, video=False)
+        return opening(self.planner, request, turns, self.config.tool_calls, memory)
 
     def request(self, question: str, images: int, returns: Type, video: bool) -> PlanRequest:
         """What the planner is asked for."""

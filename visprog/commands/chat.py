@@ -33,6 +33,7 @@ from .status import say, working
 
 if TYPE_CHECKING:
     from ..answer import Answer
+    from ..chat import AgentChat
 
 MAX_LINE = 100_000
 """Bytes of a line of standard input that are read as a question."""
@@ -49,6 +50,13 @@ def chat(
     ],
     planner: PlannerOption = None,
     turns: TurnsOption = None,
+    prompt: Annotated[
+        bool,
+        typer.Option(
+            "--prompt",
+            help="Print the messages that a chat model would get for each question, and ask it none.",
+        ),
+    ] = False,
     html: HtmlOption = None,
     save: SaveOption = None,
     backend: BackendOption = None,
@@ -80,6 +88,9 @@ def chat(
     ) as agent:
         talk = agent.chat(*images, turns=turns)
         for question in _questions():
+            if prompt:
+                results.append(_print_prompt(talk, question, json))
+                continue
             try:
                 with working("planning") as status, stdout_for_answer():
                     answer = talk.ask(question, on_event=listener(status))
@@ -92,6 +103,16 @@ def chat(
     fine = written and all(result.code == 0 for result in results)
     data = {"status": "answered" if fine else "error", "answers": [result.data for result in results]}
     return Result(data, 0 if fine else 1)
+
+
+def _print_prompt(talk: AgentChat, question: str, as_json: bool) -> Result:
+    """Print what the chat model would be sent for a question."""
+    from .terminal import print_opening
+
+    data = talk.opening(question).to_json()
+    if not as_json:
+        print_opening(data)
+    return Result({"status": "ok", "question": question, **data})
 
 
 def _finish(answer: Answer, save: Path | None, as_json: bool, images: Sequence[str], number: int) -> Result:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +16,7 @@ from visprog.sandbox import Sandbox
 from ..check import check
 from ..check.misuse import SWALLOWED
 from ..errors import ConfigError, PlannerError, Refused, VisprogError
-from ..llm.chat import ImagePart, Message, Reply, Tokens, complete, describe_images, estimate_tokens, parts_of
+from ..llm.chat import ImagePart, Message, Reply, Tokens, complete, describe_images, estimate_tokens
 from ..program import Program
 from ..registry.types import accepts, annotation_of, describe, render
 from ..runtime.cautions import cautions_on
@@ -29,9 +28,10 @@ from .base import Plan, Planner, PlanRequest
 from .execution import execute
 from .extract import find_refusal
 from .llm import LLMPlanner
-from .memory import MAX_EXCHANGES, ChatMemory, Exchange
-from .observations import MAX_IMAGES, QUESTION_SIDE, in_images, picture
-from .turn_forms import Move, ProgramForm, ToolCallForm, TurnForm, add_to_last
+from .memory import ChatMemory, Exchange
+from .observations import MAX_IMAGES, in_images
+from .opening import first_messages, seen, turn_form
+from .turn_forms import Move, TurnForm, add_to_last
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -109,9 +109,9 @@ class TurnLoop:
         Returns:
             A step for each program and for each reply that could not be used; the last is the one that stands.
         """
-        form = self._form()
+        form = turn_form(self.planner, self.request, self.run.host.config.tool_calls, self.memory)
         try:
-            messages = self._opening(form)
+            messages = first_messages(form, self.request, self.memory)
         except VisprogError as error:  # there is no room for the prompt
             return self._end(str(error))
         for left in reversed(range(self.turns)):
@@ -127,31 +127,10 @@ class TurnLoop:
             if self._play(turn, form):
                 return self._stand()
             messages = [*describe_images(messages), *form.messages(reply, turn.moves, turn.shown)]
-            add_to_last(messages, [*_seen(turn.images[:MAX_IMAGES]), _left(left)])
+            add_to_last(messages, [*seen(turn.images[:MAX_IMAGES]), _left(left)])
         return self._end(f"no answer within {self.turns} turns; raise 'turns'")
 
     # -- one turn --------------------------------------------------------------------------------
-
-    def _form(self) -> TurnForm:
-        if self.run.host.config.tool_calls:
-            return ToolCallForm(self.request.registry)
-        earlier = [exchange.step.program for exchange in self.memory.past[-MAX_EXCHANGES:]]
-        return ProgramForm(self.planner, earlier)
-
-    def _opening(self, form: TurnForm) -> list[Message]:
-        *before, question = form.opening(self.request)
-        images = self.memory.images[:MAX_IMAGES]
-        side = QUESTION_SIDE if len(images) == 1 else QUESTION_SIDE // 2
-        names = ["image"] if len(self.memory.images) == 1 else [f"image{n}" for n in range(1, 99)]
-        shown = [
-            replace(part, description=f"{name}, {part.description}")
-            for name, part in zip(names, (picture(image, side) for image in images), strict=False)
-        ]
-        parts = [*parts_of(question), self.memory.describe(), *_seen(shown, "You see")]
-        messages = [*before, question]
-        messages[-1] = {**question, "content": ""}
-        add_to_last(messages, parts)
-        return messages
 
     def _over(self, messages: list[Message]) -> str:
         """Why no further reply is asked for; empty if one is."""
@@ -341,12 +320,6 @@ def _rests_on(program: Program, names: set[str]) -> bool:
         isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in names
         for node in ast.walk(program.tree)
     )
-
-
-def _seen(images: Sequence[ImagePart], what: str = "It shows") -> list[str | ImagePart]:
-    """Images with what they are, since a model sees neither their size nor their place."""
-    described = "; ".join(image.description for image in images)
-    return [f"{what}: {described}.", *images] if images else []
 
 
 def _left(turns: int) -> str:
