@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 from .answer import Answer
@@ -14,6 +15,7 @@ from .registry.types import AnswerType
 from .report import html, markup
 from .report.forms import one_line
 from .report.markup import Markup
+from .runtime.cancelling import in_thread
 from .runtime.events import Listener
 from .values.image import Image
 
@@ -94,6 +96,15 @@ class AgentChat:
                 answer = self._ask(question, returns, on_event)
             self.answers.append(answer)
             return answer
+
+    async def aask(
+        self, question: str, *, returns: AnswerType | None = None, on_event: Listener | None = None
+    ) -> Answer:
+        """`ask` without blocking the event loop; events come from another thread.
+
+        If it is cancelled, it asks no chat model and calls no tool any more.
+        """
+        return await in_thread(partial(self.ask, question, returns=returns, on_event=on_event))
 
     def opening(self, question: str, *, returns: AnswerType | None = None) -> Opening:
         """What the chat model would be sent first for a question, with what was before; nothing is sent.

@@ -169,6 +169,7 @@ def estimate_tokens(messages: Iterable[Message]) -> int:
     total = 0.0
     for message in messages:
         text = "".join(part for part in parts_of(message) if isinstance(part, str))
+        text += "".join(call.name + call.arguments for call in message.get("calls", ()))
         plain = sum(map(str.isascii, text))
         total += _TOKENS_PER_IMAGE * sum(isinstance(part, ImagePart) for part in parts_of(message))
         total += _TOKENS_PER_MESSAGE + plain / _CHARACTERS_PER_TOKEN + len(text) - plain

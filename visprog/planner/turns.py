@@ -135,6 +135,8 @@ class TurnLoop:
     def _over(self, messages: list[Message]) -> str:
         """Why no further reply is asked for; empty if one is."""
         config = self.run.host.config
+        if self.run.is_cancelled:
+            return "the question was cancelled"
         if self.run.left <= 0:
             return f"no answer within {config.seconds:g} s; raise 'seconds'"
         if self._spent + estimate_tokens(messages) > config.tokens:
@@ -166,7 +168,7 @@ class TurnLoop:
             cost = (turn.reply.tokens, turn.seconds) if not turn.moves else (None, 0.0)
             turn.moves.append(move)
             self._planned(move, turn.seconds)
-            if refusal and move.problem:
+            if refusal and not move.program:
                 why = f"{self.planner.name} says that the tools cannot answer this: {refusal}"
                 self._add_end(why, *cost, refused=True)
                 return True

@@ -69,6 +69,10 @@ MOST_WAITING = 10
 """Calls may wait for the work of other runs this number of times the seconds of their run; then its clock goes on."""
 
 
+CANCELLED: ContextVar[threading.Event | None] = ContextVar("visprog_cancelled", default=None)
+"""Set when nobody waits any more for what runs in this context."""
+
+
 class RunEnded(StopProgram):
     """Ends the run that a tool was called in. The reason is in `reason`."""
 
@@ -266,6 +270,7 @@ class Run:
         waited: Seconds that its calls waited for the work of other runs. They do not count.
         frames: Number of frames of videos that its tools have looked at.
         tokens: Number of tokens that its calls exchanged with language models.
+        cancelled: Set when nobody waits for it any more: it ends at its next call.
     """
 
     host: Host
@@ -276,6 +281,7 @@ class Run:
     frames: int = 0
     tokens: int = 0
     pixels: NewPixels = field(default_factory=NewPixels, repr=False)
+    cancelled: threading.Event | None = field(default_factory=CANCELLED.get, repr=False)
     _has_video: bool = field(default=False, repr=False)
     _about_images: list[Any] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -290,8 +296,15 @@ class Run:
         self.host.traffic.end()
 
     @property
+    def is_cancelled(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.cancelled is not None and self.cancelled.is_set()
+
+    @property
     def left(self) -> float:
-        """Seconds that are left of its time."""
+        """Seconds that are left of its time; none if it is cancelled."""
+        if self.is_cancelled:
+            return -1.0
         return self.host.config.seconds + self.waited - (time.monotonic() - self.started)
 
     @property
@@ -541,6 +554,8 @@ class Run:
             raise self._out_of_time(f"before {tool.name}")
 
     def _out_of_time(self, when: str) -> RunEnded:
+        if self.is_cancelled:
+            return RunEnded(BudgetExceeded("the question was cancelled"))
         seconds = self.host.config.seconds
         return RunEnded(BudgetExceeded(f"the program took more than {seconds:g} s {when}; raise 'seconds'"))
 
