@@ -107,11 +107,13 @@ class Pipeline:
         images: tuple[Given, ...],
         run: Run,
         series: Series | None = None,
+        question: str = "",
     ) -> Step:
         """Run one program.
 
         Args:
             series: Of the plan's program, made by `sandbox`; by default a process of its own.
+            question: That it answers; empty if there is none.
         """
         if plan.error_message:
             return step_of(plan, message=plan.error_message)
@@ -120,7 +122,7 @@ class Pipeline:
         message = program.mismatch(len(images), video)
         if message:
             return step_of(plan, message=message, feedback=message)
-        return execute(plan, program.bind(images), run, self.sandbox, returns, series)
+        return execute(plan, program.bind(images), run, self.sandbox, returns, series, question)
 
     def finished(self, answer: Answer, question: str, started: float, emit: Emitter | None) -> Answer:
         """An answer to a question, by the fallback if no program gave it; its event is sent."""
@@ -162,7 +164,8 @@ class Pipeline:
         """Run each program; the answer that most of them give, or the one program's answer."""
 
         def execute(plan: Plan) -> Step:
-            return self.execute(plan, loop.request.returns, images, self.host.new_run(loop.emit))
+            request, run = loop.request, self.host.new_run(loop.emit)
+            return self.execute(plan, request.returns, images, run, question=request.question)
 
         shown = key_frames(images)
         answers = [answer_of(loop.run(plan, execute), shown) for plan in plans]

@@ -31,6 +31,7 @@ from .llm import LLMPlanner
 from .memory import ChatMemory, Exchange
 from .observations import MAX_IMAGES, in_images
 from .opening import first_messages, seen, turn_form
+from .options import outside_options
 from .turn_forms import Move, TurnForm, add_to_last
 
 if TYPE_CHECKING:
@@ -227,7 +228,8 @@ class TurnLoop:
             problem = "the program uses no image, no kept value and no tool: its value would be a guess"
             return replace(step, message=problem, feedback=problem), True
         try:
-            step = execute(plan, inputs, self.run, self.sandbox, returns)
+            question = self.request.question if move.is_final else ""
+            step = execute(plan, inputs, self.run, self.sandbox, returns, question=question)
         except (TypeError, ValueError) as error:
             problem = f"a kept value cannot be given to a program: {error}"
             return replace(step, message=problem, feedback=problem), True
@@ -246,7 +248,7 @@ class TurnLoop:
                 f"the value of the last program is {describe(ran.value)}, and the answer must be of type "
                 f"{render(returns)}: write a program that returns that"
             )
-        return ""
+        return outside_options(self.request.question, ran.value)
 
     # -- the end ---------------------------------------------------------------------------------
 
