@@ -85,11 +85,12 @@ def load_image_processor(place: str, model_type: str, **options: Any) -> Any:
     """
     import transformers
 
-    if model_type == "rf_detr" and find_spec("torchvision") is None:
+    if model_type in ("rf_detr", "depth_pro") and find_spec("torchvision") is None:
+        from visprog.models.preprocess.depth_pro import DepthProProcessor
         from visprog.models.preprocess.rf_detr import RfDetrProcessor
 
         settings, _ = transformers.ImageProcessingMixin.get_image_processor_dict(place, **options)
-        return RfDetrProcessor(settings)
+        return (RfDetrProcessor if model_type == "rf_detr" else DepthProProcessor)(settings)
     try:
         return transformers.AutoImageProcessor.from_pretrained(place, **options)
     except (ImportError, ValueError) as error:
