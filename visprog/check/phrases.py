@@ -111,7 +111,9 @@ def check_method(method: str, node: ast.Call, registry: Registry, diagnostics: D
     """Report a call of a method, as "Depth.metres", that what the tools in force give refuses."""
     for tool in registry.values():
         if why := tool.sees.without.get(method):
-            diagnostics.add("absent-tool", node.func, why, "use other tools, if they can tell", name=tool.name)
+            diagnostics.add(
+                "absent-tool", node.func, why, "use other tools, if they can tell", name=tool.name
+            )
 
 
 def catches_refusals(handlers: list[ast.ExceptHandler]) -> bool:

@@ -34,15 +34,16 @@ def relative_depth(tree: ast.Module, registry: Registry) -> list[Diagnostic]:
 
 def _answers(tree: ast.Module) -> list[ast.Return | ast.Assign]:
     """The statements that give the answer: those of the program itself, not of functions inside of it."""
-    body = next((n.body for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "answer"), tree.body)
+    body = next(
+        (n.body for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "answer"), tree.body
+    )
     found: list[ast.Return | ast.Assign] = []
     rest: list[ast.AST] = [n for n in body if not isinstance(n, ast.FunctionDef)]
     while rest:
         node = rest.pop()
-        if isinstance(node, ast.Return):
-            found.append(node)
-        elif isinstance(node, ast.Assign) and any(
-            isinstance(t, ast.Name) and t.id == "result" for t in node.targets
+        if isinstance(node, ast.Return) or (
+            isinstance(node, ast.Assign)
+            and any(isinstance(t, ast.Name) and t.id == "result" for t in node.targets)
         ):
             found.append(node)
         elif not isinstance(node, ast.expr | ast.FunctionDef):
@@ -70,12 +71,17 @@ class _Numbers:
         self.depths = {
             name
             for name, values in self.given.items()
-            if any(isinstance(v, ast.Call) and isinstance(v.func, ast.Name) and v.func.id in makers for v in values)
+            if any(
+                isinstance(v, ast.Call) and isinstance(v.func, ast.Name) and v.func.id in makers
+                for v in values
+            )
         }
         self.makers = makers
         self.names: set[str] = set()
         while more := {
-            name for name, values in self.given.items() if name not in self.names and all(map(self.has, values))
+            name
+            for name, values in self.given.items()
+            if name not in self.names and all(map(self.has, values))
         }:
             self.names |= more
 

@@ -25,7 +25,7 @@ the object."""
 
 
 NO_METRES = (
-    "the depth of this image is relative: it tells which of two is nearer, and not how many metres away they are"
+    "the depth of this image is relative: it tells which of two is nearer, and not how many metres away it is"
 )
 """Why relative depth has no distances."""
 

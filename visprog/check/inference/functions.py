@@ -111,9 +111,7 @@ class Functions:
         if function.tool is not None and not self.context.catching:
             self._check_sight(function.tool, arguments, node)
         elif function.owner and not self.context.catching:
-            check_method(
-                f"{function.owner}.{function.name}", node, self.context.registry, self.diagnostics
-            )
+            check_method(f"{function.owner}.{function.name}", node, self.context.registry, self.diagnostics)
         if function.tool is not None and "spelled as given" in function.tool.doc:
             result = _told_options(function.tool, arguments) or result
         if function.known is not None and isinstance(node.func, ast.Attribute):

@@ -26,7 +26,9 @@ class DepthProProcessor:
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.image_processor = ImageProcessor.from_hub({**settings, "image_processor_type": "DepthProImageProcessor"})
+        self.image_processor = ImageProcessor.from_hub(
+            {**settings, "image_processor_type": "DepthProImageProcessor"}
+        )
 
     def __call__(self, images: Sequence[PIL.Image.Image], return_tensors: str = "pt") -> dict[str, Tensor]:
         """Images → `pixel_values` (n, 3, height, width)."""

@@ -7,7 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..checkpoint.weight_files import few
-from .resample import BICUBIC, BILINEAR, BOX, GAUSSIAN, HAMMING, LANCZOS, LINEAR, LINEAR_SAMPLES, NEAREST
+from .resample import (
+    BICUBIC,
+    BILINEAR,
+    BOX,
+    GAUSSIAN,
+    HAMMING,
+    LANCZOS,
+    LINEAR,
+    LINEAR_LEVELS,
+    LINEAR_SAMPLES,
+    NEAREST,
+)
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -45,8 +56,11 @@ KINDS: dict[str, dict[str, Any]] = {
 """Kinds of image processors, by the names of their classes in transformers without the endings, and the settings that
 a file of them leaves out."""
 
-FLOATS = {"DINOv3ViT": LINEAR, "RfDetr": LINEAR_SAMPLES, "DepthPro": LINEAR_SAMPLES}
-"""Kinds whose images are resized after they became floats, and how."""
+BY_TORCH = {
+    "Sam2": LINEAR_LEVELS, "Sam3": LINEAR_LEVELS, "DINOv3ViT": LINEAR, "RfDetr": LINEAR_SAMPLES,
+    "DepthPro": LINEAR_SAMPLES,
+}  # fmt: skip
+"""Kinds that are published with torchvision alone, and how that stretches their images: the last three as floats."""
 
 READ = frozenset(
     """
@@ -98,12 +112,12 @@ def hub_image_processor(raw: Mapping[str, Any]) -> dict[str, Any]:
         fields |= {"resample": GAUSSIAN, "crop": None, "pad": None}
         if settings["do_pad"]:
             fields |= {"square": True, "corner": True, "fill": (0, 0, 0)}
-    elif kind in FLOATS:
+    elif kind in BY_TORCH:
         if fields["resample"] != BILINEAR or not fields["size"]:
             raise ValueError(
                 f"image processor: of a {kind} only a height and a width, and the filter bilinear, are implemented"
             )
-        fields["resample"] = FLOATS[kind]
+        fields["resample"] = BY_TORCH[kind]
     elif kind == "Llava" and settings.get("do_pad"):
         colour = tuple(int(value * 255) for value in _three(settings, "image_mean"))
         fields |= {"square": True, "fill": colour, "pad": None}

@@ -1,4 +1,4 @@
-"""Images at another size: by PIL's filters, and in the ways of networks that were trained on images resized as floats."""
+"""Images at another size: by PIL's filters, by those of torch, and as OWLv2 was trained with."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-NEAREST, LANCZOS, BILINEAR, BICUBIC, BOX, HAMMING, GAUSSIAN, LINEAR, LINEAR_SAMPLES = range(9)
-"""PIL's numbers for its filters, one for `smooth`, and two for `interpolate`, with and without antialiasing."""
+NEAREST, LANCZOS, BILINEAR, BICUBIC, BOX, HAMMING, GAUSSIAN, LINEAR, LINEAR_SAMPLES, LINEAR_LEVELS = range(10)
+"""PIL's numbers for its filters, one for `smooth`, and three for `interpolate`: with antialiasing, without it, and
+rounded to levels."""
 
 
 def resize(image: NDArray[np.uint8], size: tuple[int, int], resample: int = BICUBIC) -> NDArray[Any]:
-    """An image (height, width, 3) stretched to `size`, (height, width): uint8, or float32 for the filters that are not
-    PIL's."""
+    """An image (height, width, 3) stretched to `size`, (height, width): uint8, or float32 for GAUSSIAN, LINEAR and
+    LINEAR_SAMPLES."""
     if image.shape[:2] == size:
         return np.array(image)
     if resample == GAUSSIAN:
         return smooth(image, size)
-    if resample in (LINEAR, LINEAR_SAMPLES):
-        return interpolate(image, size, antialias=resample == LINEAR)
+    if resample in (LINEAR, LINEAR_SAMPLES, LINEAR_LEVELS):
+        levels = image if resample == LINEAR_LEVELS else image.astype(np.float32)
+        return interpolate(levels, size, antialias=resample != LINEAR_SAMPLES)
     import PIL.Image
 
     return np.array(PIL.Image.fromarray(image).resize(size[::-1], PIL.Image.Resampling(resample)))
 
 
-def interpolate(image: NDArray[np.uint8], size: tuple[int, int], *, antialias: bool) -> NDArray[np.float32]:
-    """An image (height, width, 3) stretched to `size`, (height, width), linearly and not rounded, as torch and
-    torchvision do it with floats.
+def interpolate(image: NDArray[Any], size: tuple[int, int], *, antialias: bool) -> NDArray[Any]:
+    """An image (height, width, 3) stretched to `size`, (height, width), linearly, as torch and torchvision do it: uint8
+    is rounded, float32 is not.
 
     Args:
         antialias: Whether all pixels count when it shrinks; else only those next to each sample.
@@ -35,9 +37,9 @@ def interpolate(image: NDArray[np.uint8], size: tuple[int, int], *, antialias: b
     import torch
     from torch.nn import functional
 
-    plane = torch.from_numpy(np.array(image, np.float32)).permute(2, 0, 1)[None]
+    plane = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
     stretched = functional.interpolate(plane, size, mode="bilinear", align_corners=False, antialias=antialias)
-    values: NDArray[np.float32] = stretched[0].permute(1, 2, 0).numpy()
+    values: NDArray[Any] = stretched[0].permute(1, 2, 0).numpy()
     return values
 
 

@@ -24,7 +24,9 @@ class RfDetrProcessor:
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.image_processor = ImageProcessor.from_hub({**settings, "image_processor_type": "RfDetrImageProcessor"})
+        self.image_processor = ImageProcessor.from_hub(
+            {**settings, "image_processor_type": "RfDetrImageProcessor"}
+        )
 
     def __call__(self, images: Sequence[PIL.Image.Image], return_tensors: str = "pt") -> dict[str, Tensor]:
         """Images of one size → `pixel_values` (n, 3, height, width) and `pixel_mask` (n, height, width), all 1."""
