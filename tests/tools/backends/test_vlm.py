@@ -31,7 +31,10 @@ from visprog.values import Region
 from visprog.values.image import Image
 
 Folder = Callable[[str], str]
-KINDS = ["qwen3-vl", "smolvlm", "llava-onevision", "internvl"]
+KINDS = [
+    "qwen3-vl", "qwen3-5", "smolvlm", "llava-onevision", "internvl", "molmo2", "gemma3", "gemma4", "lfm2-vl",
+    "glm-ocr", "paddleocr-vl",
+]  # fmt: skip
 KIND = pytest.mark.parametrize("kind", KINDS)
 
 
