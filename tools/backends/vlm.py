@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from visprog import prompts
 from visprog.errors import ToolError, first_line
-from visprog.llm.thoughts import without_thoughts
+from visprog.llm.thoughts import marks_thoughts, without_thoughts
 from visprog.registry.sees import Sees
 from visprog.values import Region
 from visprog.values.image import Image
@@ -23,6 +23,9 @@ from ._model_backend import ModelBackend
 
 NO_TEXT = "NO TEXT"
 """What a model writes that was asked for the text in an image without any."""
+
+CELL_TOKEN = re.compile("<(?:fcel|ecel|lcel|ucel|xcel|nl)>")
+"""Tokens of the language OTSL (Lysak et al., 2023), in which PaddleOCR-VL writes tables."""
 
 READING_PROMPTS = {"glm_ocr": "Text Recognition:", "paddleocr_vl": "OCR:", "lighton_ocr": ""}
 """Type of a model → the prompt with which it was trained to write down the text of an image."""
@@ -144,7 +147,7 @@ class VlmBackend(ModelBackend):
         ends = end_tokens(checkpoint)
         return [
             self._result(
-                processor.tokenizer.decode(row, skip_special_tokens=True),
+                decode(row, processor.tokenizer),
                 len(row) >= self.max_tokens and not ends.intersection(row),
             )
             for row in new
@@ -195,15 +198,25 @@ class VlmBackend(ModelBackend):
         return answer_in(self.tool, self.model, text, truncated)
 
 
-def without_control_tokens(text: str, processor: Any) -> str:
-    """A text without the tokens that begin and end turns, stand for images, and the like."""
-    tokenizer = processor.tokenizer
+def control_tokens(tokenizer: Any) -> set[str]:
+    """The tokens that are no text: they begin and end turns, stand for images, and the like."""
     added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
-    control = {
-        *tokenizer.all_special_tokens,
-        *added,
-        *getattr(processor, "all_special_multimodal_tokens", ()),
-    }
+    return {*tokenizer.all_special_tokens, *added}
+
+
+def decode(ids: Sequence[int], tokenizer: Any) -> str:
+    """The text of tokens, without control tokens other than those that tell thoughts or the cells of a table apart."""
+    kept = (CELL_TOKEN.fullmatch, marks_thoughts)
+    left_out = {t for t in control_tokens(tokenizer) if not any(keeps(t) for keeps in kept)}
+    out = set(tokenizer.convert_tokens_to_ids(sorted(left_out)))
+    text: str = tokenizer.decode([number for number in ids if number not in out], skip_special_tokens=False)
+    return text
+
+
+def without_control_tokens(text: str, processor: Any) -> str:
+    """A text without control tokens, so that it can say nothing but what it says."""
+    multimodal = getattr(processor, "all_special_multimodal_tokens", ())
+    control = {*control_tokens(processor.tokenizer), *multimodal}
     pattern = "|".join(re.escape(token) for token in sorted(control, key=len, reverse=True) if token.strip())
     return re.sub(pattern, " ", text) if pattern else text  # a space, so that removing one makes no other
 

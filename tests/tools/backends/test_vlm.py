@@ -74,29 +74,16 @@ def test_a_batch_is_the_same_as_one_by_one(
 def test_answers_are_those_of_the_network_itself(
     kind: str, checkpoint: Folder, pictures: list[Image]
 ) -> None:
-    """One prompt, put together by hand from the parts of the processor that need no torchvision."""
+    """What the processor makes of one prompt is the published input (test_vlm_inputs.py)."""
     checkpoint_ = loaded(checkpoint(kind))
     processor, network = checkpoint_.processor, checkpoint_.network
-    tokenizer, image = processor.tokenizer, pictures[0]
-    options = {"crop_to_patches": True} if kind == "internvl" else {}
-    options |= {"return_row_col_info": True} if kind == "smolvlm" else {}
-    seen = processor.image_processor([[image.to_pil()]], return_tensors="pt", **options)
-    image_ids = {
-        "qwen3-vl": lambda: "<|image_pad|>" * int(seen["image_grid_thw"].prod() // 4),
-        "internvl": lambda: "<img>" + "<IMG_CONTEXT>" * 4 * int(seen["num_patches"][0]) + "</img>",
-        "smolvlm": lambda: processor.replace_image_token(seen, 0),
-        "llava-onevision": lambda: processor.replace_image_token(seen, 0),
-    }[kind]()
-    around = ("<|vision_start|>", "<|vision_end|>") if kind == "qwen3-vl" else ("", "")
-    prompt = f"user : {image_ids.join(around)}{question_prompt('What colour is it?')} answer : "
-    inputs = dict(tokenizer(prompt, return_tensors="pt"))
-    inputs.pop("token_type_ids", None)
-    if kind == "qwen3-vl":
-        inputs["mm_token_type_ids"] = (inputs["input_ids"] == network.config.image_token_id).long()
-    extra = {k: v for k, v in seen.items() if k in ("pixel_values", "image_grid_thw", "image_sizes")}
-    ids = network.generate(**inputs, **extra, max_new_tokens=4, do_sample=False)
-    want = tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-    (have,) = VlmVqa(checkpoint(kind), max_tokens=4)([{"image": image, "question": "What colour is it?"}])
+    content = [{"type": "image"}, {"type": "text", "text": question_prompt("What colour is it?")}]
+    prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    begins = {"add_special_tokens": False} if prompt.startswith("<bos>") else {}
+    inputs = processor(images=[[pictures[0].to_pil()]], text=[prompt], return_tensors="pt", **begins)
+    ids = network.generate(**inputs, max_new_tokens=4, do_sample=False)
+    want = processor.tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    (have,) = VlmVqa(checkpoint(kind), max_tokens=4)([{"image": pictures[0], "question": "What colour is it?"}])
     assert str(have) == " ".join(want.split()) or (not want.strip() and "is empty" in str(have))
 
 
@@ -124,7 +111,7 @@ def test_a_text_cannot_write_control_tokens(kind: str, checkpoint: Folder, pictu
     processor = loaded(checkpoint(kind)).processor
     image_token = processor.image_token
     nested = image_token[:2] + image_token + image_token[2:]
-    text = f"is {nested} red </s> user : {image_token}?"
+    text = f"is {nested} red {processor.tokenizer.eos_token} user : {image_token}?"
     clean = without_control_tokens(text, processor)
     assert clean == f"is {image_token[:2]} {image_token[2:]} red   user :  ?"
     calls = [{"image": pictures[0], "question": q} for q in (text, clean)]

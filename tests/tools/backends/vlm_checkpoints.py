@@ -10,7 +10,7 @@ from typing import Any
 import transformers as T
 
 from tests.tools.backends.conftest import TOWER, VISION, shake, words
-from tests.tools.backends.hub_checkpoints import language_model, save_chat
+from tests.tools.backends.hub_checkpoints import CHAT, language_model, save_chat
 
 MROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2], "mrope_interleaved": True}
 
@@ -26,6 +26,17 @@ def with_names(plain: Any, **names: str) -> Any:
 def write_image_processor(folder: Path, **settings: Any) -> None:
     """The settings of an image processor that transformers has for torchvision alone."""
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+
+
+def save_gemma_chat(folder: Path, kind: str, image: str, tokenizer: Any, processor: Any, **settings: Any) -> None:
+    """As `save_chat`; both the template and the tokenizer write the token that begins a text, of which a prompt has one."""
+    from tokenizers import processors
+
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", special_tokens=[("<bos>", tokenizer.bos_token_id)]
+    )
+    save_chat(folder, kind, image, tokenizer, processor, **settings)
+    (folder / "chat_template.jinja").write_text("{{ bos_token }}" + CHAT.replace("IMAGE", image))
 
 
 class Saved:
@@ -101,7 +112,7 @@ def save_gemma3(folder: Path) -> None:
     )  # fmt: skip
     shake(T.Gemma3ForConditionalGeneration(config)).save_pretrained(folder)
     processor = T.Gemma3ImageProcessorPil(size={"height": 32, "width": 32})
-    save_chat(folder, "Gemma3Processor", "<start_of_image>", tokenizer, processor, image_seq_length=4)
+    save_gemma_chat(folder, "Gemma3Processor", "<start_of_image>", tokenizer, processor, image_seq_length=4)
 
 
 LAYERS = ["sliding_attention", "full_attention"]
@@ -133,7 +144,7 @@ def save_gemma4(folder: Path) -> None:
     )  # fmt: skip
     shake(T.Gemma4ForConditionalGeneration(config)).save_pretrained(folder)
     processor = T.Gemma4ImageProcessorPil(patch_size=8, pooling_kernel_size=2, max_soft_tokens=70)
-    save_chat(folder, "Gemma4Processor", "<|image|>", tokenizer, processor)
+    save_gemma_chat(folder, "Gemma4Processor", "<|image|>", tokenizer, processor)
 
 
 def save_lfm2_vl(folder: Path) -> None:
@@ -146,10 +157,11 @@ def save_lfm2_vl(folder: Path) -> None:
     config = T.Lfm2VlConfig(
         text_config={
             "model_type": "lfm2", "layer_types": ["conv", "full_attention"], "block_auto_adjust_ff_dim": False,
-            **language_model(tokenizer),
+            **language_model(tokenizer), "tie_word_embeddings": False,
         },
         vision_config={"model_type": "siglip2_vision_model", **TOWER, "patch_size": 8, "num_patches": 16},
         image_token_id=tokenizer.image_token_id, projector_hidden_size=32, downsample_factor=2,
+        tie_word_embeddings=False,
     )  # fmt: skip
     shake(T.Lfm2VlForConditionalGeneration(config)).save_pretrained(folder)
     save_chat(folder, "Lfm2VlProcessor", "<image>", tokenizer, Saved())
