@@ -55,6 +55,24 @@ def torchvision_problem() -> str:
     return ""
 
 
+def type_problem(model_type: str) -> str:
+    """Why transformers cannot run an image-text-to-text model of a type here, which needs no file of the model to be
+    known; empty if it can, or does not work at all."""
+    if find_spec("transformers") is None or torchvision_problem():
+        return ""
+    import transformers
+    from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    if model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        return f"which is no image-text-to-text model that transformers {transformers.__version__} knows"
+    kinds = IMAGE_PROCESSOR_MAPPING_NAMES.get(model_type)
+    alone = isinstance(kinds, dict) and set(kinds) == {"torchvision"}
+    if alone and model_type not in OWN_IMAGE_PROCESSORS and find_spec("torchvision") is None:
+        return "which prepares images with torchvision, and that is not installed"
+    return ""
+
+
 def load_processor(place: str, model_type: str, **options: Any) -> Any:
     """The processor of a public checkpoint, for images and texts.
 

@@ -20,6 +20,13 @@ from visprog.values.image import Image
 from ._batching import crop_to, in_batches, to_rgb
 from ._checkpoint import Checkpoint, CheckpointSource, load_by_transformers
 from ._model_backend import ModelBackend
+from ._processors import type_problem
+
+KNOWN = (
+    "Qwen3-VL, Qwen3.5, SmolVLM2, Molmo2, LLaVA-OneVision (of llava-hf), Gemma 3 and 4, InternVL (whose names end with "
+    "-HF) and LFM2-VL"
+)
+"""Models that run here, for messages."""
 
 NO_TEXT = "NO TEXT"
 """What a model writes that was asked for the text in an image without any."""
@@ -111,6 +118,28 @@ class VlmBackend(ModelBackend):
         for name in ("max_tokens", "batch_size", "max_side"):
             if getattr(self, name) < 1:
                 raise ToolError(f"{self.tool}: {name} must be at least 1, not {getattr(self, name)}")
+
+    def fetch(self) -> None:
+        """Download the weights, if they are on the hub and not here.
+
+        Raises:
+            ToolError: They cannot be had, or are of a type that cannot be run: nothing is downloaded then.
+        """
+        from visprog.models.checkpoint.cache import cached, is_hub_id
+
+        if self.folder is None and is_hub_id(self.model) and cached(self.model) is None:
+            self._find()
+        super().fetch()
+
+    def _find(self, *model_types: str) -> CheckpointSource:
+        source = super()._find(*model_types)
+        problem = "" if source.trained_here else type_problem(source.model_type)
+        if problem:
+            raise ToolError(
+                f"{self.tool}: '{self.model}' is of model_type {source.model_type}, {problem}: choose another, such as "
+                f"{KNOWN}"
+            )
+        return source
 
     def _answer(self, asked: list[ImagePrompt]) -> list[Any]:
         checkpoint = self._load(self._find())
