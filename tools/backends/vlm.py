@@ -17,7 +17,7 @@ from visprog.registry.sees import Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
-from ._batching import crop_to, in_batches, to_rgb
+from ._batching import answer_batch, crop_to, in_batches, to_rgb
 from ._checkpoint import Checkpoint, CheckpointSource, load_by_transformers
 from ._model_backend import ModelBackend
 from ._processors import type_problem
@@ -27,6 +27,9 @@ KNOWN = (
     "-HF) and LFM2-VL"
 )
 """Models that run here, for messages."""
+
+MAX_ASPECT = 150
+"""Longer side over shorter side of an image that is looked at; several processors fail at 200."""
 
 NO_TEXT = "NO TEXT"
 """What a model writes that was asked for the text in an image without any."""
@@ -118,6 +121,19 @@ class VlmBackend(ModelBackend):
         for name in ("max_tokens", "batch_size", "max_side"):
             if getattr(self, name) < 1:
                 raise ToolError(f"{self.tool}: {name} must be at least 1, not {getattr(self, name)}")
+
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        return answer_batch(calls, self._checked, self._answer)
+
+    def _checked(self, **arguments: Any) -> ImagePrompt:
+        """What `_prepare` makes of a call, whose image must have a shape that can be looked at."""
+        prompt: ImagePrompt = self._prepare(**arguments)
+        width, height = prompt.image.width, prompt.image.height
+        if max(width, height) > MAX_ASPECT * min(width, height):
+            raise ToolError(
+                f"{self.tool}: an image of {width} x {height} pixels is too narrow to be looked at: crop to a part of it"
+            )
+        return prompt
 
     def fetch(self) -> None:
         """Download the weights, if they are on the hub and not here.
@@ -333,6 +349,7 @@ class VlmTextReader(VlmBackend):
                 f"read_text: the text that '{self.model}' reads is longer than {self.max_tokens} tokens: raise "
                 "max_tokens, or read the parts of the image one by one"
             )
-        lines = [line.strip() for line in without_thoughts(text).strip().splitlines()]
+        plain = CELL_TOKEN.sub(lambda token: "\n" if token[0] == "<nl>" else " ", without_thoughts(text))
+        lines = [line.strip() for line in plain.splitlines()]
         read = "\n".join(line for line in lines if line)
         return "" if read.strip(" .\"'").upper() == NO_TEXT else read

@@ -20,6 +20,8 @@ from visprog.tools.backends.vlm import (
     VlmTextReader,
     VlmVerifier,
     VlmVqa,
+    answer_in,
+    decode,
     question_prompt,
     without_control_tokens,
 )
@@ -119,6 +121,32 @@ def test_a_text_cannot_write_control_tokens(kind: str, checkpoint: Folder, pictu
     assert str(one) == str(two) and "number of" not in str(one)
 
 
+@KIND
+@pytest.mark.usefixtures("every_token_ends")
+def test_narrow_images_and_tiny_ones(kind: str, checkpoint: Folder, pictures: list[Image]) -> None:
+    sizes = ((1, 1), (1500, 10), (5, 700), (1, 1536), (900, 2))
+    seen = [*(Image.open(np.zeros((h, w, 3), np.uint8)) for w, h in sizes), pictures[0]]
+    answers = VlmVqa(checkpoint(kind), max_tokens=4)([{"image": i, "question": "what is it?"} for i in seen])
+    for answer, wrong in zip(answers, [False, False, False, True, True, False], strict=True):
+        narrow = "is too narrow to be looked at: crop to a part of it" in str(answer)
+        assert narrow == wrong and (wrong or isinstance(answer, str) or "is empty" in str(answer))
+
+
+def test_thoughts_in_control_tokens_are_no_answer(checkpoint: Folder) -> None:
+    tokenizer = loaded(checkpoint("gemma4")).processor.tokenizer
+    tokenizer.add_tokens(["thought"])
+
+    def said(*tokens: str) -> str:
+        return decode(tokenizer.convert_tokens_to_ids(list(tokens)), tokenizer)
+
+    text = said("<|channel>", "thought", "red", "<channel|>", "car", "<eos>", "<pad>", "<|image|>")
+    assert "red" in text and "image" not in text and "eos" not in text
+    assert answer_in("vqa", "gemma", text, False) == "car"
+    assert answer_in("vqa", "gemma", said("car", "<eos>"), False) == "car"
+    unfinished = said("<|channel>", "thought", "red", "car")
+    assert "raise max_tokens" in str(answer_in("vqa", "gemma", unfinished, True))
+
+
 @pytest.mark.parametrize(
     ("said", "answer"),
     [("Yes.", True), ("yes", True), ("True", True), ("<think>no?</think>\nYes", True), ("No, it is red.", False),
@@ -135,6 +163,7 @@ def test_yes_and_no(said: str, answer: bool | None) -> None:
 def test_text_keeps_its_lines() -> None:
     reader = VlmTextReader("unused", max_tokens=7)
     assert reader._result("STOP  here\n\n  Total: 3 €\n", False) == "STOP  here\nTotal: 3 €"
+    assert reader._result("<fcel>Tea<fcel>4.00<nl><ecel><fcel>1<nl>", False) == "Tea 4.00\n1"
     assert reader._result("NO TEXT.", False) == reader._result("  ", False) == ""
     assert "longer than 7 tokens: raise max_tokens" in str(reader._result("STOP", True))
 

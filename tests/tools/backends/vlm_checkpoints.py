@@ -135,7 +135,7 @@ def save_gemma4(folder: Path) -> None:
         text_config=text,
         vision_config={
             **TOWER, "num_key_value_heads": 4, "head_dim": 8, "patch_size": 8, "pooling_kernel_size": 2,
-            "position_embedding_size": 64,
+            "position_embedding_size": 1024,
         },
         boi_token_id=tokenizer.boi_token_id, eoi_token_id=tokenizer.eoi_token_id,
         image_token_id=tokenizer.image_token_id, boa_token_id=tokenizer.boa_token_id,
