@@ -194,7 +194,7 @@ def _look(frame: Image) -> NDArray[np.float32]:
     """Mean colours of the blocks of a frame, (rows, columns, 3)."""
     scale = BLOCKS / max(frame.width, frame.height)
     size = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
-    return cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    return np.asarray(cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _spans(samples: Sequence[tuple[float, bool]], end: float) -> tuple[list[Span], int]:

@@ -30,6 +30,9 @@ CHUNK_PIXELS = 16_000_000
 FRAME_LIST_FPS = 25.0
 """Frames per second of a list or folder of frames, if nothing else is said."""
 
+CAMERA = "camera:"
+"""How the name of a camera begins among the inputs of a question: "camera:0"."""
+
 _SIGNATURE = re.compile(
     rb".{4}ftyp(?!hei|hev|mif1|msf1|crx|avi[fs])|\x1a\x45\xdf\xa3|RIFF.{4}AVI |\0\0\x01[\xb3\xba]|FLV\x01|OggS"
     rb"|\x30\x26\xb2\x75|.{4}(moov|mdat|wide|free)|\x47.{187}\x47",
@@ -215,6 +218,11 @@ class Video:
 
 InputLike: TypeAlias = "ImageLike | Video"
 """What a question can be about: whatever `Image.open` reads, a video, or the path of one."""
+
+
+def is_camera(source: Any) -> bool:
+    """Whether something that a user gives names a camera, such as "camera:0"."""
+    return isinstance(source, str) and source.startswith(CAMERA)
 
 
 def is_video(source: Any) -> bool:

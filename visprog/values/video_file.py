@@ -55,7 +55,7 @@ class VideoReader:
 
     def __init__(self, descriptor: int, name: str, max_pixels: int) -> None:
         self.name, self.max_pixels = name, max_pixels
-        av = _av()
+        av = pyav()
         self._errors: Any = (av.error.FFmpegError, ValueError, EOFError, OSError, MemoryError)
         options = {"format_whitelist": FORMATS, "protocol_whitelist": "pipe"}
         try:
@@ -251,7 +251,12 @@ class _Positioned(io.RawIOBase):
         return self._at
 
 
-def _av() -> Any:
+def pyav() -> Any:
+    """The package `av`.
+
+    Raises:
+        MissingExtra: It is not installed.
+    """
     try:
         import av
         import av.error
