@@ -158,7 +158,7 @@ LAYERS = (
     {"check", "runtime"},
     {"answer"},
     {"planner"},
-    {"mapping", "chat"},
+    {"mapping", "chat", "camera"},
     {"agent"},
     {"integrations", "server", "evaluation"},
     {"commands"},
