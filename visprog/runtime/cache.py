@@ -87,8 +87,7 @@ def _walk(value: Any) -> Iterator[Any]:
 
 
 def pixel_arrays(value: Any) -> dict[int, NDArray[Any]]:
-    """The arrays of pixels that a value keeps in memory, by identity: those that images, masks and depth maps are, or are
-    views of.
+    """The arrays that a value keeps in memory, by identity: those that images, masks and depth maps are or view.
 
     A crop of whole rows is a view of its root; another holds a copy of its part.
     """

@@ -400,8 +400,8 @@ class Service:
         """The images of a form, or its one video.
 
         Raises:
-            Problem: 400 if one cannot be read, 413 if they are too large, 501 if videos cannot be read here, 507 if there
-                is no room for one.
+            Problem: 400 if one cannot be read, 413 if they are too large, 501 if no video can be read here, 507 if
+                there is no room for one.
         """
         for name, upload in form.uploads:
             if name not in FILES:

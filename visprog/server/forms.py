@@ -1,7 +1,7 @@
 """Parsing of requests: fields, images and videos, as a multipart form or as JSON, within limits.
 
-Images are encoded bytes. A request that is larger than images may be can only hold a video: its files are written to the
-disk as they arrive, and not kept in memory.
+Images are encoded bytes. A request that is larger than images may be can only hold a video: its files are written to
+the disk as they arrive, and not kept in memory.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The page for people, at `/`: one file that loads nothing, and an example image.
 
-Its sources are `page/page.html`, `page/page.css` and `page/page.js`. The browser runs no script but this one, applies no
-style sheet but this one, and connects to this server alone.
+Its sources are `page/page.html`, `page/page.css` and `page/page.js`. The browser runs no script but this one, applies
+no style sheet but this one, and connects to this server alone.
 """
 
 from __future__ import annotations

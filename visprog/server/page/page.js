@@ -301,7 +301,7 @@ class Turn {
     box.classList.add(status);
     this.part(".badge").textContent = status;
     this.part(".value").textContent = words;
-    this.part(".message").textContent = message;
+    this.part(".message").textContent = sentence(message);
     for (const caution of cautions) this.caution(caution);
     say(`${status}: ${words || message}`);
     this.element.scrollIntoView({ block: "nearest" });
