@@ -81,15 +81,22 @@ class Video:
 
     @classmethod
     def open(
-        cls, source: Any, *, fps: float | None = None, allow_url: bool = False, max_pixels: int | None = None
+        cls,
+        source: Any,
+        *,
+        fps: float | None = None,
+        allow_url: bool = False,
+        max_pixels: int | None = None,
+        name: str = "video",
     ) -> Video:
         """Read a video from a file, bytes, a folder of frames, a list of frames or (only with `allow_url`) a URL.
 
         Args:
-            source: Path of a video, an animated GIF or PNG, or a folder of images; a list of images; or the bytes of a
-                file.
+            source: Path of a video, an animated GIF or PNG, or a folder of images; a list of images; the bytes of a
+                file; or an `OpenFile`.
             fps: Frames per second of a list or folder of frames; 25 by default.
             max_pixels: Larger frames are refused; MAX_PIXELS by default.
+            name: Of bytes or an `OpenFile`.
 
         Raises:
             ImageError: Missing, broken, too large or too long, or no video; the message says which.
@@ -106,7 +113,9 @@ class Video:
         elif isinstance(source, str | os.PathLike):
             made = _VideoFile(_opened(source), printable(os.path.basename(os.fsdecode(source))), most)
         elif isinstance(source, bytes | bytearray | memoryview):
-            made = _VideoFile(_unnamed([bytes(source)]), "video", most)
+            made = _VideoFile(_unnamed([bytes(source)]), name, most)
+        elif isinstance(source, OpenFile):
+            made = _VideoFile(source, name, most)
         elif isinstance(source, list | tuple):
             made = _FrameList(tuple(source), fps, most, "frames")
         else:
