@@ -27,8 +27,8 @@ from visprog.errors import ConfigError, ImageError, VisprogError
 from visprog.llm.chat import Message, Reply, text_of
 from visprog.planner import LLMPlanner, PlanRequest
 from visprog.registry import Registry, caution, tool
+from visprog.runtime.cancellation import Cancellation
 from visprog.runtime.events import Answered, CallEnded, Event
-from visprog.runtime.host import CANCELLED
 from visprog.values import Region
 from visprog.values.image import Image
 
@@ -317,24 +317,24 @@ def test_a_question_that_is_cancelled_asks_no_more() -> None:
         chat = agent.chat(picture())
         asyncio.run(give_up(partial(agent.aask, "Find dog", picture(), on_event=events.append)))
         last = events[-1]
-        assert isinstance(last, Answered) and "the question was cancelled" in last.message
+        assert isinstance(last, Answered) and "cancelled: nobody waits" in last.message
         asyncio.run(give_up(partial(chat.aask, "Find dog")))
-        assert "the question was cancelled" in chat.answers[0].message and model.asked == 2
+        assert "cancelled: nobody waits" in chat.answers[0].message and model.asked == 2
         assert chat.ask("Find cat").ok  # the next one is answered
 
 
 def test_cancelled_between_turns(open_chat: Open) -> None:
-    cancelled = threading.Event()
+    cancellation = Cancellation()
     model = Scripted(LOOK, COUNT + "\nDONE")
     chat = open_chat(model)
-    token = CANCELLED.set(cancelled)
-    try:
-        answer = chat.ask(
-            "How many?", on_event=lambda e: cancelled.set() if isinstance(e, CallEnded) else None
-        )
-    finally:
-        CANCELLED.reset(token)
-    assert answer.message == "the question was cancelled" and len(model.sent) == 1 and len(answer.steps) == 2
+
+    def cancel(event: Event) -> None:
+        if isinstance(event, CallEnded):
+            cancellation.cancel()
+
+    with cancellation.in_force():
+        answer = chat.ask("How many?", on_event=cancel)
+    assert answer.message.startswith("cancelled") and len(model.sent) == 1 and len(answer.steps) == 2
 
 
 # -- recorded, and on the command line ---------------------------------------------------------------

@@ -159,7 +159,7 @@ LAYERS = (
     {"answer"},
     {"planner"},
     {"pipeline"},
-    {"mapping", "chat"},
+    {"mapping", "chat", "camera"},
     {"agent"},
     {"integrations", "server", "evaluation"},
     {"commands"},

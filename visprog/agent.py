@@ -38,7 +38,7 @@ from .registry import (
     further_tools,
 )
 from .registry.types import AnswerType, answer_type, describe
-from .runtime.cancelling import in_thread
+from .runtime.cancellation import in_thread
 from .runtime.events import Checked, Listener, emitter_of
 from .runtime.host import Host, with_backends, with_chat
 from .runtime.processes.decoder import DECODERS

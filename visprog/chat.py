@@ -15,7 +15,7 @@ from .registry.types import AnswerType
 from .report import html, markup
 from .report.forms import one_line
 from .report.markup import Markup
-from .runtime.cancelling import in_thread
+from .runtime.cancellation import in_thread
 from .runtime.events import Listener
 from .values.image import Image
 
@@ -44,6 +44,7 @@ class AgentChat:
     Attributes:
         images: The images that it is about.
         answers: The answers so far, the oldest first.
+        follows: Whether a question may refer to those before.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class AgentChat:
         self.images = images
         self.answers: list[Answer] = []
         self._ask = ask
-        self._follows = follows
+        self.follows = follows
         self._opening = opening
         self._lock = threading.Lock()
 
@@ -82,7 +83,7 @@ class AgentChat:
         """
         with self._lock:
             if (
-                not self._follows
+                not self.follows
                 and self.answers
                 and isinstance(question, str)
                 and _FOLLOW_UP.search(question)

@@ -42,6 +42,7 @@ from .inference.types import (
     show,
 )
 from .misuse import misuse
+from .relative_depth import relative_depth
 
 
 def check(
@@ -79,7 +80,10 @@ def check(
         program.tree, [*given, *tools, *classes], tools=tools, attributes=open_names(), library=LIBRARY
     )
     inferred = context.diagnostics.sorted()
-    found = [*inferred, *misuse(program.tree, registry), *_language(language, program, registry, inferred)]
+    found = [
+        *inferred, *misuse(program.tree, registry), *relative_depth(program.tree, registry),
+        *_language(language, program, registry, inferred),
+    ]  # fmt: skip
     return sorted(dict.fromkeys(found), key=lambda d: (d.line, d.column, d.code))
 
 

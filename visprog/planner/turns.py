@@ -19,6 +19,7 @@ from ..errors import ConfigError, PlannerError, Refused, VisprogError
 from ..llm.chat import ImagePart, Message, Reply, Tokens, complete, describe_images, estimate_tokens
 from ..program import Program
 from ..registry.types import accepts, annotation_of, describe, render
+from ..runtime.cancellation import Cancelled
 from ..runtime.cautions import cautions_on
 from ..runtime.events import Checked, Emitter, Planned
 from ..runtime.host import Run
@@ -136,8 +137,8 @@ class TurnLoop:
     def _over(self, messages: list[Message]) -> str:
         """Why no further reply is asked for; empty if one is."""
         config = self.run.host.config
-        if self.run.is_cancelled:
-            return "the question was cancelled"
+        if self.run.cancellation.is_cancelled:
+            return str(Cancelled())
         if self.run.left <= 0:
             return f"no answer within {config.seconds:g} s; raise 'seconds'"
         if self._spent + estimate_tokens(messages) > config.tokens:
