@@ -206,7 +206,7 @@ FORMS: Forms = {
         rf"(?:resize|rescale|scale|{_SHRINK}|{_GROW}) {_SIZE_OF}{IT} (?:up |down )?by a factor of {_TIMES}",
         rf"make {IT} {_PERCENT} (?:(?P<more>larger|bigger)|(?P<less>smaller))",
         rf"(?:(?P<half>halve)|double) {_SIZE_OF}{IT}",
-        r"(?:halve|double) (?:its|the) size",
+        rf"(?:halve|double) (?:its|the) size",
         rf"make {IT} (?:(?P<half>half)|twice|{_TIMES} times) (?:as (?:large|big)|the size)",
         rf"make {IT} (?P<half>(?:smaller by half|half size))",
     ),

@@ -172,7 +172,7 @@ def _pair(request: Request) -> tuple[int, int]:
     """The numbers of the two images that a comparison names; "the other" is that of two."""
     one = ORDINALS[request["one"]]
     other = ORDINALS[request["other"]] if request["other"] else 3 - one
-    if one == other or not min(one, other) >= 1 or max(one, other) > request.images:
+    if one == other or not 1 <= min(one, other) or max(one, other) > request.images:
         raise NotOfThisForm
     if not request["other"] and request.images != 2:
         raise NotOfThisForm
@@ -262,7 +262,7 @@ FORMS: Forms = {
     ),
     _column: (
         rf"(?:{_PUT}|stack) {THEM} {_COLUMN}",
-        r"(?:put|place) one(?: image)? (?:above|below|under|on top of) the other(?: one| image)?",
+        rf"(?:put|place) one(?: image)? (?:above|below|under|on top of) the other(?: one| image)?",
         rf"stack {THEM}",
     ),
     _grid: (
