@@ -23,8 +23,8 @@ from visprog.files.limits import limits
 from visprog.files.plain_text import read_json
 from visprog.files.reading import read_file
 from visprog.models import BUNDLED
+from visprog.models.preprocess import processors
 
-from . import _processors
 from ._backend_file import LAYOUT, backend_file, folder_of
 
 
@@ -363,7 +363,7 @@ def transformers_processor(source: CheckpointSource) -> Any:
         ToolError: It cannot be read.
     """
     return _by_transformers(
-        source, lambda _, place, options: _processors.load_processor(place, source.model_type, **options)
+        source, lambda _, place, options: processors.load_processor(place, source.model_type, **options)
     )
 
 
@@ -376,7 +376,7 @@ def transformers_image_processor(source: CheckpointSource) -> Any:
     """
     return _by_transformers(
         source,
-        lambda _, place, options: _processors.load_image_processor(place, source.model_type, **options),
+        lambda _, place, options: processors.load_image_processor(place, source.model_type, **options),
     )
 
 
@@ -661,7 +661,7 @@ def _by_transformers(source: CheckpointSource, read: Callable[[Any, str, dict[st
         import transformers
     except ImportError:
         raise MissingExtra(f"a pretrained model for {source.tool}", "hf") from None
-    if problem := _processors.torchvision_problem():
+    if problem := processors.torchvision_problem():
         raise ToolError(f"{source.tool}: {problem}")
     from visprog.models.checkpoint.hub import fetch
 

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from visprog import prompts
 from visprog.errors import ToolError, first_line
+from visprog.llm.control_tokens import control_tokens, without_control_tokens
 from visprog.llm.thoughts import marks_thoughts, without_thoughts
+from visprog.models.preprocess.processors import type_problem
 from visprog.registry.sees import Sees
 from visprog.values import Region
 from visprog.values.image import Image
@@ -20,7 +22,6 @@ from visprog.values.image import Image
 from ._batching import answer_batch, crop_to, in_batches, to_rgb
 from ._checkpoint import Checkpoint, CheckpointSource, load_by_transformers
 from ._model_backend import ModelBackend
-from ._processors import type_problem
 
 KNOWN = (
     "Qwen3-VL, Qwen3.5, SmolVLM2, Molmo2, LLaVA-OneVision (of llava-hf), Gemma 3 and 4, InternVL (whose names end with "
@@ -243,12 +244,6 @@ class VlmBackend(ModelBackend):
         return answer_in(self.tool, self.model, text, truncated)
 
 
-def control_tokens(tokenizer: Any) -> set[str]:
-    """The tokens that are no text: they begin and end turns, stand for images, and the like."""
-    added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
-    return {*tokenizer.all_special_tokens, *added}
-
-
 def decode(ids: Sequence[int], tokenizer: Any) -> str:
     """The text of tokens, without control tokens other than those that tell thoughts or the cells of a table apart."""
     kept = (CELL_TOKEN.fullmatch, marks_thoughts)
@@ -256,14 +251,6 @@ def decode(ids: Sequence[int], tokenizer: Any) -> str:
     out = set(tokenizer.convert_tokens_to_ids(sorted(left_out)))
     text: str = tokenizer.decode([number for number in ids if number not in out], skip_special_tokens=False)
     return text
-
-
-def without_control_tokens(text: str, processor: Any) -> str:
-    """A text without control tokens, so that it can say nothing but what it says."""
-    multimodal = getattr(processor, "all_special_multimodal_tokens", ())
-    control = {*control_tokens(processor.tokenizer), *multimodal}
-    pattern = "|".join(re.escape(token) for token in sorted(control, key=len, reverse=True) if token.strip())
-    return re.sub(pattern, " ", text) if pattern else text  # a space, so that removing one makes no other
 
 
 def eos_tokens(checkpoint: Checkpoint) -> set[int]:

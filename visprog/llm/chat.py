@@ -130,7 +130,7 @@ def complete(
     """
     if tools:
         options["tools"] = tools
-    if getattr(chat, "takes_images", False) or not has_images(messages):
+    if not has_images(messages) or getattr(chat, "takes_images", False):  # a local model is loaded to know it
         return chat.complete(messages, **options)
     replies = chat.complete(describe_images(messages), **options)
     return [replace(reply, without_images=True) for reply in replies]
@@ -155,6 +155,16 @@ def text_of(message: Message) -> str:
 def describe_images(messages: Sequence[Message]) -> list[Message]:
     """A conversation with descriptions in place of its images."""
     return [{**message, "content": text_of(message)} for message in messages]
+
+
+def without_system(messages: list[Message]) -> list[Message]:
+    """The conversation with what the system message says at the beginning of the first turn of the user."""
+    if len(messages) < 2 or messages[0]["role"] != "system":
+        return messages
+    system, first, *rest = messages
+    rules, content = system["content"], first["content"]
+    merged = f"{rules}\n\n{content}" if isinstance(content, str) else [rules, *parts_of(first)]
+    return [{**first, "content": merged}, *rest]
 
 
 _CHARACTERS_PER_TOKEN = 3.75

@@ -9,13 +9,14 @@ used.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from visprog.errors import ToolError, first_line
-from visprog.files.plain_text import read_json
+from ...errors import ToolError, first_line
+from ...files.plain_text import read_json
 
 OTHER_SENSES = ("video_processor", "feature_extractor", "audio_processor")
 """Parts of a processor that prepare what is no image and no text."""
@@ -54,6 +55,14 @@ def torchvision_problem() -> str:
             "one that fits"
         )
     return ""
+
+
+def sees_images(config: Mapping[str, Any]) -> bool:
+    """Whether a `config.json` is that of an image-text-to-text model of transformers."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    named = config.get("architectures") or ()
+    return any(name in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.values() for name in named)
 
 
 def type_problem(model_type: str) -> str:
@@ -138,7 +147,7 @@ def _processor_class(place: str, model_type: str) -> Any:
     import transformers
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
-    from visprog.models.checkpoint.hub import locate
+    from ..checkpoint.hub import locate
 
     folder = locate(place)
     files = (
@@ -153,7 +162,7 @@ def _processor_class(place: str, model_type: str) -> Any:
 def _with_missing_parts(kind: Any) -> Any:
     """The class of a processor, which also takes a `MissingPart`, and an image processor of ours."""
 
-    class ImageTextProcessor(kind):  # type: ignore[misc]
+    class ImageTextProcessor(kind):
         """The processor of the checkpoint, without what prepares other things than images and texts."""
 
         def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
