@@ -247,9 +247,14 @@ def is_video(source: Any) -> bool:
     try:
         with open_regular(path, "rb") as file:
             start = file.read(512)
-            return _is_moving(start, lambda: start + file.read(limits().file_bytes))
+            if _is_moving(start, lambda: start + file.read(limits().file_bytes)):
+                return True
     except (OSError, ValueError):
-        return path.lower().endswith(VIDEO_ENDINGS)  # opening it says what is wrong
+        start = b""
+    # Of what is neither a video nor an image, opening it says what is wrong.
+    return path.lower().endswith(VIDEO_ENDINGS) and not start.startswith(
+        (b"\xff\xd8\xff", b"\x89PNG", b"GIF8")
+    )
 
 
 def _is_moving(start: bytes, whole: Any) -> bool:
