@@ -34,6 +34,11 @@ class ImagePrompt(NamedTuple):
     image: Image
     text: str
 
+    @property
+    def parts(self) -> Sequence[Image | str]:
+        """Images and texts, in the order in which the model gets them."""
+        return self.image, self.text
+
 
 def question_prompt(question: str) -> str:
     """The prompt for a question.
@@ -128,18 +133,20 @@ class VlmBackend(ModelBackend):
 
     def _complete(self, checkpoint: Checkpoint, asked: Any) -> list[Any]:
         processor = checkpoint.processor
-        texts = [self._chat_prompt(processor, prompt.text) for prompt in asked]
+        texts = [self._chat_prompt(processor, prompt.parts) for prompt in asked]
+        images = [[part for part in prompt.parts if isinstance(part, Image)] for prompt in asked]
         bos = processor.tokenizer.bos_token
         with checkpoint.running():
             processor.tokenizer.padding_side = "left"  # new tokens continue the last one
             inputs = processor(
-                images=[[self._reduced(prompt.image)] for prompt in asked],
+                images=[list(map(self._reduced, several)) for several in images],
                 text=texts,
                 padding=True,
                 return_tensors="pt",
                 **({"add_special_tokens": False} if bos and texts[0].startswith(bos) else {}),
+                **self._image_options(processor),
             )
-            seen = [prompt.image for prompt in asked]
+            seen = [several[0] for several in images]
             new = self._generate(checkpoint, checkpoint.send_all(inputs), seen).tolist()
         ends = end_tokens(checkpoint)
         return [
@@ -150,12 +157,21 @@ class VlmBackend(ModelBackend):
             for row in new
         ]
 
-    def _chat_prompt(self, processor: Any, text: str) -> str:
-        """A conversation that begins with an image and a text, up to where the model answers. What the text has of
-        control tokens is no control token: it may come from an image."""
+    def _image_options(self, processor: Any) -> dict[str, Any]:
+        """Arguments of the processor beside images and texts."""
+        return {}
+
+    def _chat_prompt(self, processor: Any, parts: Sequence[Image | str]) -> str:
+        """A conversation that begins with images and texts, up to where the model answers. What a text has of control
+        tokens is no control token: it may come from an image."""
         import jinja2
 
-        content = [{"type": "image"}, {"type": "text", "text": without_control_tokens(text, processor)}]
+        content = [
+            {"type": "text", "text": without_control_tokens(part, processor)}
+            if isinstance(part, str)
+            else {"type": "image"}
+            for part in parts
+        ]
         # Answers are short: models that can think first, or not, do not.
         options = {"enable_thinking": False} if "enable_thinking" in str(processor.chat_template) else {}
         try:
@@ -179,7 +195,7 @@ class VlmBackend(ModelBackend):
 
         Args:
             inputs: What the processor made of prompts and images.
-            images: The image of each prompt.
+            images: The first image of each prompt.
         """
         ids = checkpoint.network.generate(
             **inputs,
