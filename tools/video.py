@@ -138,7 +138,7 @@ def in_frames(video: Video, question: str) -> tuple[list[dict[str, Any]], Callab
     },
     default="none",
     spread=in_frames,
-    limits="it sees 16 frames: of a long video, ask about the part that matters; to count or time, use the other tools",
+    limits="it sees 16 frames, so give it the part that matters; it does not count or time well",
 )
 def video_vqa(video: Video, question: str) -> str:
     """A short answer, in words, to a question about what happens in a video, or in a part of it:
