@@ -158,6 +158,7 @@ LAYERS = (
     {"check", "runtime"},
     {"answer"},
     {"planner"},
+    {"pipeline"},
     {"mapping", "chat", "camera"},
     {"agent"},
     {"integrations", "server", "evaluation"},

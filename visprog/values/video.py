@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import re
 import tempfile
@@ -17,7 +18,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from ..errors import ImageError
+from ..errors import ImageError, ToolError
 from ..files.endings import IMAGE_ENDINGS, VIDEO_ENDINGS
 from ..files.limits import limits
 from ..files.reading import printable
@@ -29,6 +30,8 @@ CHUNK_PIXELS = 16_000_000
 """Number of pixels of the frames that are decoded at once."""
 FRAME_LIST_FPS = 25.0
 """Frames per second of a list or folder of frames, if nothing else is said."""
+MAX_BEYOND = 1.0
+"""Seconds by which a time may lie outside a video."""
 
 CAMERA = "camera:"
 """How the name of a camera begins among the inputs of a question: "camera:0"."""
@@ -78,15 +81,22 @@ class Video:
 
     @classmethod
     def open(
-        cls, source: Any, *, fps: float | None = None, allow_url: bool = False, max_pixels: int | None = None
+        cls,
+        source: Any,
+        *,
+        fps: float | None = None,
+        allow_url: bool = False,
+        max_pixels: int | None = None,
+        name: str = "video",
     ) -> Video:
         """Read a video from a file, bytes, a folder of frames, a list of frames or (only with `allow_url`) a URL.
 
         Args:
-            source: Path of a video, an animated GIF or PNG, or a folder of images; a list of images; or the bytes of a
-                file.
+            source: Path of a video, an animated GIF or PNG, or a folder of images; a list of images; the bytes of a
+                file; or an `OpenFile`.
             fps: Frames per second of a list or folder of frames; 25 by default.
             max_pixels: Larger frames are refused; MAX_PIXELS by default.
+            name: Of bytes or an `OpenFile`.
 
         Raises:
             ImageError: Missing, broken, too large or too long, or no video; the message says which.
@@ -103,7 +113,9 @@ class Video:
         elif isinstance(source, str | os.PathLike):
             made = _VideoFile(_opened(source), printable(os.path.basename(os.fsdecode(source))), most)
         elif isinstance(source, bytes | bytearray | memoryview):
-            made = _VideoFile(_unnamed([bytes(source)]), "video", most)
+            made = _VideoFile(_unnamed([bytes(source)]), name, most)
+        elif isinstance(source, OpenFile):
+            made = _VideoFile(source, name, most)
         elif isinstance(source, list | tuple):
             made = _FrameList(tuple(source), fps, most, "frames")
         else:
@@ -153,22 +165,29 @@ class Video:
         """Its frames, so many seconds apart; frame.time says when.
 
         Raises:
-            ImageError: They are too many to be held at once.
+            ToolError: They are too many to be held at once, or not a positive number of seconds apart.
         """
-        if not every > 0:
-            raise ImageError(f"frames are a positive number of seconds apart, not {every:g}")
+        if not 0 < every < math.inf:
+            raise ToolError(f"frames are a positive number of seconds apart, not {every:g}")
         number = int(self.duration / every) + 1
         room = limits().new_pixels // max(1, self.width * self.height)
         if number > room:
-            raise ImageError(
+            raise ToolError(
                 f"{number:,} frames of {self.width} x {self.height} pixels are too many to be held at once: take "
-                f"one every {self.duration / max(1, room - 1):.1f} s, a part with between, or raise 'new_pixels' "
+                f"one every {math.ceil(100 * self.duration / max(1, room - 1)) / 100:g} s, a part with between, or raise 'new_pixels' "
                 "under [limits]"
             )
         return [frame for chunk in self.chunks(every) for frame in chunk]
 
     def at(self, time: float) -> Image:
-        """The frame that is shown at a time in seconds."""
+        """The frame that is shown at a time in seconds: up to a second before its start or after its end, the first or
+        last one.
+
+        Raises:
+            ToolError: It has no such time.
+        """
+        if not self.start - MAX_BEYOND <= time <= self.end + MAX_BEYOND:
+            raise ToolError(f"there is no second {time:g} here: it goes from {self.start:g} s to {self.end:g} s")
         time = min(max(float(time), self.start), self.end)
         found = self.source.read(time, 1.0, 1, max(time, self.end))
         if not found:
@@ -176,10 +195,14 @@ class Video:
         return found[0]
 
     def between(self, start: float, end: float) -> Video:
-        """The part from one time to another, in seconds."""
-        first, last = max(self.start, float(start)), min(self.end, float(end))
+        """The part from one time to another, in seconds.
+
+        Raises:
+            ToolError: Nothing lies between them.
+        """
+        first, last = max(float(start), self.start), min(float(end), self.end)
         if not first <= last:
-            raise ImageError(
+            raise ToolError(
                 f"nothing lies between {start:g} s and {end:g} s: it goes from {self.start:g} s to {self.end:g} s"
             )
         return Video(self.source, first, last)
