@@ -133,11 +133,12 @@ class VlmBackend(ModelBackend):
     def _checked(self, **arguments: Any) -> ImagePrompt:
         """What `_prepare` makes of a call, whose image must have a shape that can be looked at."""
         prompt: ImagePrompt = self._prepare(**arguments)
-        width, height = prompt.image.width, prompt.image.height
-        if max(width, height) > MAX_ASPECT * min(width, height):
-            raise ToolError(
-                f"{self.tool}: an image of {width} x {height} pixels is too narrow to be looked at: crop to a part of it"
-            )
+        for width, height in (part.size for part in prompt.parts if isinstance(part, Image)):
+            if max(width, height) > MAX_ASPECT * min(width, height):
+                raise ToolError(
+                    f"{self.tool}: an image of {width} x {height} pixels is too narrow to be looked at: crop to a part "
+                    "of it"
+                )
         return prompt
 
     def fetch(self) -> None:

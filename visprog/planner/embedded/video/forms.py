@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from . import programs
-from .programs import Body, Sentence
+from .programs import ProgramBody, Sentence
 from .words import (
     ACROSS,
     APPEAR,
@@ -42,7 +42,7 @@ from .words import (
     WHEN,
 )
 
-Build: TypeAlias = Callable[[Sentence], Body]
+Build: TypeAlias = Callable[[Sentence], ProgramBody]
 
 THERE = rf"(?:(?:are|were) there|(?:are|were) {IN_VIEW}|(?:do|can|did) you see|can be seen)"
 ALL_THERE = rf"(?:(?:are|were) there|(?:are|were) {SEEN}|(?:do|can|did) you see|can be seen)"

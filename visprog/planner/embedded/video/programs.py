@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from ..image_requests.form import NotOfThisForm
 from ..support.question import NUMBERS
 from .words import HALVES, OPERATORS, PLACES, WAYS, way_of
 
@@ -32,7 +33,7 @@ class Time:
 
 
 @dataclass(frozen=True)
-class Objects:
+class TrackedObjects:
     """The objects of a question: a noun in the singular, and a colour if it has one."""
 
     noun: str
@@ -60,10 +61,6 @@ class Objects:
         return f"{self.color} {self.noun}".strip()
 
 
-class NotOfThisForm(Exception):
-    """A sentence has the words of a form, and asks for something else."""
-
-
 @dataclass(frozen=True)
 class Sentence:
     """A sentence that has the words of a form.
@@ -76,14 +73,14 @@ class Sentence:
     """
 
     words: dict[str, str | None]
-    objects: Objects
+    objects: TrackedObjects
     time: Time | None
     zone: str
-    other: Objects = field(default_factory=lambda: Objects(""))
+    other: TrackedObjects = field(default_factory=lambda: TrackedObjects(""))
 
 
 @dataclass(frozen=True)
-class Body:
+class ProgramBody:
     """What a program does: the kind and expression of its answer, and lines before that."""
 
     kind: Kind
@@ -91,14 +88,14 @@ class Body:
     lines: tuple[str, ...] = field(default=())
 
 
-def count(asked: Sentence) -> Body:
+def count(asked: Sentence) -> ProgramBody:
     if asked.objects.color:
-        return Body("int", f"len({asked.objects.tracks()})")
-    return Body("int", f'count_unique(video, "{asked.objects.noun}")')
+        return ProgramBody("int", f"len({asked.objects.tracks()})")
+    return ProgramBody("int", f'count_unique(video, "{asked.objects.noun}")')
 
 
-def count_at(asked: Sentence) -> Body:
-    return Body("int", _number_at(asked))
+def count_at(asked: Sentence) -> ProgramBody:
+    return ProgramBody("int", _number_at(asked))
 
 
 def _number_at(asked: Sentence) -> str:
@@ -108,49 +105,53 @@ def _number_at(asked: Sentence) -> str:
     return f"min({asked.objects.counts}, key=lambda sample: abs(sample[0] - {asked.time.start}))[1]"
 
 
-def extreme(asked: Sentence) -> Body:
-    return Body("int", f"{'min' if asked.words['least'] else 'max'}(n for _, n in {asked.objects.counts})")
+def extreme(asked: Sentence) -> ProgramBody:
+    return ProgramBody(
+        "int", f"{'min' if asked.words['least'] else 'max'}(n for _, n in {asked.objects.counts})"
+    )
 
 
-def most_at_once(asked: Sentence) -> Body:
-    return Body("int", f"max(n for _, n in {asked.objects.counts})")
+def most_at_once(asked: Sentence) -> ProgramBody:
+    return ProgramBody("int", f"max(n for _, n in {asked.objects.counts})")
 
 
-def direction(asked: Sentence) -> Body:
-    return Body("int", f"len({_going(asked, _way(asked))})")
+def direction(asked: Sentence) -> ProgramBody:
+    return ProgramBody("int", f"len({_going(asked, _way(asked))})")
 
 
-def any_goes(asked: Sentence) -> Body:
-    return Body("bool", f"len({_going(asked, _way(asked))}) > 0")
+def any_goes(asked: Sentence) -> ProgramBody:
+    return ProgramBody("bool", f"len({_going(asked, _way(asked))}) > 0")
 
 
-def all_go(asked: Sentence) -> Body:
-    return Body("bool", f'all(each.direction == "{_way(asked)}" for each in tracks)', _found(asked))
+def all_go(asked: Sentence) -> ProgramBody:
+    return ProgramBody("bool", f'all(each.direction == "{_way(asked)}" for each in tracks)', _found(asked))
 
 
-def one_goes(asked: Sentence) -> Body:
-    return Body("bool", f'{_chosen(asked)}.direction == "{_way(asked)}"', _choice(asked))
+def one_goes(asked: Sentence) -> ProgramBody:
+    return ProgramBody("bool", f'{_chosen(asked)}.direction == "{_way(asked)}"', _choice(asked))
 
 
-def way_of_one(asked: Sentence) -> Body:
+def way_of_one(asked: Sentence) -> ProgramBody:
     lines = (
         *_choice(asked),
         f'if {_chosen(asked)}.direction == "none":',
         f'    raise NothingFound("the {asked.objects} hardly moves")',
     )
-    return Body("str", f"{_chosen(asked)}.direction", lines)
+    return ProgramBody("str", f"{_chosen(asked)}.direction", lines)
 
 
-def more_go(asked: Sentence) -> Body:
+def more_go(asked: Sentence) -> ProgramBody:
     """Whether more go one way than the other."""
     way, other = _two_ways(asked)
     operator = "<" if asked.words.get("fewer") else ">"
-    return Body("bool", f"len({_going(asked, way)}) {operator} len({_going(asked, other)})")
+    return ProgramBody("bool", f"len({_going(asked, way)}) {operator} len({_going(asked, other)})")
 
 
-def both_ways(asked: Sentence) -> Body:
+def both_ways(asked: Sentence) -> ProgramBody:
     """How many go one way, and how many the other, in the order of the question."""
-    return Body("ints", "[" + ", ".join(f"len({_going(asked, way)})" for way in _two_ways(asked)) + "]")
+    return ProgramBody(
+        "ints", "[" + ", ".join(f"len({_going(asked, way)})" for way in _two_ways(asked)) + "]"
+    )
 
 
 def _way(asked: Sentence) -> str:
@@ -169,15 +170,15 @@ def _going(asked: Sentence, way: str) -> str:
     return asked.objects.tracks(f'each.direction == "{way}"')
 
 
-def which_first(asked: Sentence) -> Body:
+def which_first(asked: Sentence) -> ProgramBody:
     one, other = str(asked.objects), str(asked.other)
     if one == other:
         raise NotOfThisForm
-    return Body("str", f'"{one}" if max(a) < min(b) else "{other}"', _two_first(asked))
+    return ProgramBody("str", f'"{one}" if max(a) < min(b) else "{other}"', _two_first(asked))
 
 
-def before(asked: Sentence) -> Body:
-    return Body("bool", f"max(a) {'>' if asked.words.get('after') else '<'} min(b)", _two_first(asked))
+def before(asked: Sentence) -> ProgramBody:
+    return ProgramBody("bool", f"max(a) {'>' if asked.words.get('after') else '<'} min(b)", _two_first(asked))
 
 
 def _two_first(asked: Sentence) -> tuple[str, ...]:
@@ -194,17 +195,17 @@ def _two_first(asked: Sentence) -> tuple[str, ...]:
     )
 
 
-def at_once(asked: Sentence) -> Body:
+def at_once(asked: Sentence) -> ProgramBody:
     """Whether two kinds of objects are in view at the same time."""
     others = asked.other.tracks()
-    return Body(
+    return ProgramBody(
         "bool",
         "any(span.overlaps(other) for each in one for span in each.spans for two in others for other in two.spans)",
         (f"one = {asked.objects.tracks()}", f"others = {others}"),
     )
 
 
-def compared_at_ends(asked: Sentence) -> Body:
+def compared_at_ends(asked: Sentence) -> ProgramBody:
     """Whether there are more, or fewer, at one end of the video than at the other."""
     at_end = asked.words["first_time"] == "end"
     lines = (
@@ -213,54 +214,54 @@ def compared_at_ends(asked: Sentence) -> Body:
         "last = min(samples, key=lambda sample: abs(sample[0] - (video.end - 0.5)))[1]",
     )
     operator = ">" if (asked.words.get("more") is not None) == at_end else "<"
-    return Body("bool", f"last {operator} first", lines)
+    return ProgramBody("bool", f"last {operator} first", lines)
 
 
-def appear_within(asked: Sentence) -> Body:
+def appear_within(asked: Sentence) -> ProgramBody:
     """Number of those that come into view in a time."""
     if asked.time is None or asked.time.is_moment:
         raise NotOfThisForm
     within = f"{asked.time.start} <= each.first_seen <= {asked.time.end}"
-    return Body("int", f"len({asked.objects.tracks(within)})")
+    return ProgramBody("int", f"len({asked.objects.tracks(within)})")
 
 
-def any_appears_within(asked: Sentence) -> Body:
-    return Body("bool", f"{appear_within(asked).value} > 0")
+def any_appears_within(asked: Sentence) -> ProgramBody:
+    return ProgramBody("bool", f"{appear_within(asked).value} > 0")
 
 
-def until(asked: Sentence) -> Body:
-    return Body("float", f"{_chosen(asked)}.first_seen - video.start", _choice(asked))
+def until(asked: Sentence) -> ProgramBody:
+    return ProgramBody("float", f"{_chosen(asked)}.first_seen - video.start", _choice(asked))
 
 
-def count_of_color(asked: Sentence) -> Body:
-    return Body("int", f"len({_colored(asked).tracks()})")
+def count_of_color(asked: Sentence) -> ProgramBody:
+    return ProgramBody("int", f"len({_colored(asked).tracks()})")
 
 
-def one_has_color(asked: Sentence) -> Body:
+def one_has_color(asked: Sentence) -> ProgramBody:
     color = _colored(asked).color
-    return Body("bool", f'has_color(best_view(video, {_chosen(asked)}), "{color}")', _choice(asked))
+    return ProgramBody("bool", f'has_color(best_view(video, {_chosen(asked)}), "{color}")', _choice(asked))
 
 
-def all_have_color(asked: Sentence) -> Body:
+def all_have_color(asked: Sentence) -> ProgramBody:
     (condition,) = _colored(asked).colored
-    return Body("bool", f"all({condition} for each in tracks)", _found(asked))
+    return ProgramBody("bool", f"all({condition} for each in tracks)", _found(asked))
 
 
-def _colored(asked: Sentence) -> Objects:
+def _colored(asked: Sentence) -> TrackedObjects:
     if asked.objects.color or asked.objects.noun == "person":
         raise NotOfThisForm
-    return Objects(asked.objects.noun, str(asked.words["color"]))
+    return TrackedObjects(asked.objects.noun, str(asked.words["color"]))
 
 
-def appears(asked: Sentence) -> Body:
-    return Body("float", f"{_chosen(asked)}.first_seen", _choice(asked))
+def appears(asked: Sentence) -> ProgramBody:
+    return ProgramBody("float", f"{_chosen(asked)}.first_seen", _choice(asked))
 
 
-def first_appears(asked: Sentence) -> Body:
-    return Body("float", "tracks[0].first_seen", _found(asked))
+def first_appears(asked: Sentence) -> ProgramBody:
+    return ProgramBody("float", "tracks[0].first_seen", _found(asked))
 
 
-def leaves(asked: Sentence) -> Body:
+def leaves(asked: Sentence) -> ProgramBody:
     """The first to appear, unless another leaves first: then it is not said which is meant. The last likewise."""
     place, each = asked.words["place"], _chosen(asked)
     if place not in ("first", "last", "only", None):
@@ -276,61 +277,61 @@ def leaves(asked: Sentence) -> Body:
         f"if {each}.last_seen > video.end - 0.5:",
         f'    raise NothingFound("the {asked.objects} is in view to the end")',
     )
-    return Body("float", f"{each}.last_seen", lines)
+    return ProgramBody("float", f"{each}.last_seen", lines)
 
 
-def color(asked: Sentence) -> Body:
+def color(asked: Sentence) -> ProgramBody:
     if asked.objects.color or asked.objects.noun == "person":
         raise NotOfThisForm
-    return Body("str", f"dominant_color(best_view(video, {_chosen(asked)}))", _choice(asked))
+    return ProgramBody("str", f"dominant_color(best_view(video, {_chosen(asked)}))", _choice(asked))
 
 
-def duration(asked: Sentence) -> Body:
-    return Body("float", f"{_chosen(asked)}.duration", _choice(asked))
+def duration(asked: Sentence) -> ProgramBody:
+    return ProgramBody("float", f"{_chosen(asked)}.duration", _choice(asked))
 
 
-def duration_of_any(asked: Sentence) -> Body:
+def duration_of_any(asked: Sentence) -> ProgramBody:
     spans = f"spans_where([(t, n > 0) for t, n in {asked.objects.counts}])"
-    return Body("float", f"sum(span.duration for span in {spans})")
+    return ProgramBody("float", f"sum(span.duration for span in {spans})")
 
 
-def times_of_one(asked: Sentence) -> Body:
-    return Body("spans", f"list({_chosen(asked)}.spans)", _choice(asked))
+def times_of_one(asked: Sentence) -> ProgramBody:
+    return ProgramBody("spans", f"list({_chosen(asked)}.spans)", _choice(asked))
 
 
-def length(asked: Sentence) -> Body:
-    return Body("float", "video.duration")
+def length(asked: Sentence) -> ProgramBody:
+    return ProgramBody("float", "video.duration")
 
 
-def times(asked: Sentence) -> Body:
-    return Body("spans", f"spans_where([(t, {_condition(asked)}) for t, n in {asked.objects.counts}])")
+def times(asked: Sentence) -> ProgramBody:
+    return ProgramBody("spans", f"spans_where([(t, {_condition(asked)}) for t, n in {asked.objects.counts}])")
 
 
-def times_of_most(asked: Sentence) -> Body:
+def times_of_most(asked: Sentence) -> ProgramBody:
     lines = (f"samples = {asked.objects.counts}", "most = max(n for _, n in samples)", *_none_if_zero(asked))
-    return Body("spans", "spans_where([(t, n == most) for t, n in samples])", lines)
+    return ProgramBody("spans", "spans_where([(t, n == most) for t, n in samples])", lines)
 
 
 def _none_if_zero(asked: Sentence) -> tuple[str, ...]:
     return "if most == 0:", f'    raise NothingFound("no {asked.objects} is seen")'
 
 
-def seconds_of(asked: Sentence) -> Body:
+def seconds_of(asked: Sentence) -> ProgramBody:
     """For how long so many are there."""
     spans = f"spans_where([(t, {_condition(asked)}) for t, n in {asked.objects.counts}])"
-    return Body("float", f"sum(span.duration for span in {spans})")
+    return ProgramBody("float", f"sum(span.duration for span in {spans})")
 
 
-def ever(asked: Sentence) -> Body:
+def ever(asked: Sentence) -> ProgramBody:
     """Whether there are ever so many."""
     if not asked.words.get("number") and not asked.words.get("none"):
         raise NotOfThisForm  # whether there are any at all
     condition = _condition(asked, at_least=True)
-    return Body("bool", f"any({condition} for _, n in {asked.objects.counts})")
+    return ProgramBody("bool", f"any({condition} for _, n in {asked.objects.counts})")
 
 
-def always(asked: Sentence) -> Body:
-    return Body("bool", f"all({_condition(asked)} for _, n in {asked.objects.counts})")
+def always(asked: Sentence) -> ProgramBody:
+    return ProgramBody("bool", f"all({_condition(asked)} for _, n in {asked.objects.counts})")
 
 
 def _condition(asked: Sentence, at_least: bool = False) -> str:
@@ -348,26 +349,28 @@ def _condition(asked: Sentence, at_least: bool = False) -> str:
     return f"n {operator} {NUMBERS.get(number, number)}"
 
 
-def exists(asked: Sentence) -> Body:
+def exists(asked: Sentence) -> ProgramBody:
     time, zone, objects = asked.time, asked.zone, asked.objects
     if time is None and not zone and not objects.color:
-        return Body("bool", f'count_unique(video, "{objects.noun}") > 0')
+        return ProgramBody("bool", f'count_unique(video, "{objects.noun}") > 0')
     if time is not None and time.is_moment:
         return _exists_at(asked, time)
     if time is not None and not zone and not objects.color:
         held = f"{time.start} <= t <= {time.end}"
-        return Body("bool", f"any(n > 0 for t, n in {objects.counts} if {held})")
+        return ProgramBody("bool", f"any(n > 0 for t, n in {objects.counts} if {held})")
     inside = [f"seconds_inside(each, {zone}) > 0"] if zone else []
     tracks = f'track({time.part if time else "video"}, "{objects.noun}")'
     lines = (f"{zone} = {HALVES[zone]}",) if zone else ()
-    return Body("bool", f"any({' and '.join([*inside, *objects.colored])} for each in {tracks})", lines)
+    return ProgramBody(
+        "bool", f"any({' and '.join([*inside, *objects.colored])} for each in {tracks})", lines
+    )
 
 
-def _exists_at(asked: Sentence, time: Time) -> Body:
+def _exists_at(asked: Sentence, time: Time) -> ProgramBody:
     if not asked.zone and not asked.objects.color:
-        return Body("bool", f"{_number_at(asked)} > 0")
+        return ProgramBody("bool", f"{_number_at(asked)} > 0")
     if not asked.zone:
-        return Body("bool", f"any(each.seen({time.start}) for each in {asked.objects.tracks()})")
+        return ProgramBody("bool", f"any(each.seen({time.start}) for each in {asked.objects.tracks()})")
     axis, side = ("x", "width") if asked.zone in ("left", "right") else ("y", "height")
     operator = "<" if asked.zone in ("left", "upper") else ">="
     half = f"place.center.{axis} {operator} video.{side} / 2"
@@ -375,42 +378,42 @@ def _exists_at(asked: Sentence, time: Time) -> Body:
         f"tracks = {asked.objects.tracks()}",
         f"places = [each.at({time.start}) for each in tracks]",
     )
-    return Body("bool", f"any({half} for place in places if place)", lines)
+    return ProgramBody("bool", f"any({half} for place in places if place)", lines)
 
 
-def exists_ever(asked: Sentence) -> Body:
+def exists_ever(asked: Sentence) -> ProgramBody:
     return exists(asked)
 
 
-def exists_there(asked: Sentence) -> Body:
+def exists_there(asked: Sentence) -> ProgramBody:
     if asked.time is None and not asked.zone:
         raise NotOfThisForm
     return exists(asked)
 
 
-def inside_at(asked: Sentence) -> Body:
+def inside_at(asked: Sentence) -> ProgramBody:
     """Whether one object is in a half of the picture at a moment."""
     if asked.time is None or not asked.time.is_moment or not asked.zone:
         raise NotOfThisForm
     lines = (*_choice(asked), f"place = {_chosen(asked)}.at({asked.time.start})")
-    return Body("bool", f"place is not None and {_in_half('place', asked.zone)}", lines)
+    return ProgramBody("bool", f"place is not None and {_in_half('place', asked.zone)}", lines)
 
 
-def count_inside_at(asked: Sentence) -> Body:
+def count_inside_at(asked: Sentence) -> ProgramBody:
     """Number of objects in a half of the picture at a moment."""
     if asked.time is None or not asked.time.is_moment or not asked.zone:
         raise NotOfThisForm
     lines = (f"places = [each.at({asked.time.start}) for each in {asked.objects.tracks()}]",)
-    return Body(
+    return ProgramBody(
         "int", f"len([place for place in places if place and {_in_half('place', asked.zone)}])", lines
     )
 
 
-def seconds_in_half(asked: Sentence) -> Body:
+def seconds_in_half(asked: Sentence) -> ProgramBody:
     if not asked.zone:
         raise NotOfThisForm
     lines = (*_choice(asked), f"{asked.zone} = {HALVES[asked.zone]}")
-    return Body("float", f"seconds_inside({_chosen(asked)}, {asked.zone})", lines)
+    return ProgramBody("float", f"seconds_inside({_chosen(asked)}, {asked.zone})", lines)
 
 
 def _in_half(place: str, zone: str) -> str:
@@ -419,7 +422,7 @@ def _in_half(place: str, zone: str) -> str:
     return f"{place}.center.{axis} {operator} video.{side} / 2"
 
 
-def _found(asked: Sentence, objects: Objects | None = None) -> tuple[str, ...]:
+def _found(asked: Sentence, objects: TrackedObjects | None = None) -> tuple[str, ...]:
     """Lines that find the tracks, and end the program if there is none."""
     objects = objects or asked.objects
     return (
@@ -429,7 +432,7 @@ def _found(asked: Sentence, objects: Objects | None = None) -> tuple[str, ...]:
     )
 
 
-def _alone(objects: Objects) -> tuple[str, ...]:
+def _alone(objects: TrackedObjects) -> tuple[str, ...]:
     """Lines that end the program if there are several tracks."""
     return (
         "if len(tracks) > 1:",

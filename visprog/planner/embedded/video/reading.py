@@ -20,10 +20,11 @@ from ....registry.types import Type, accepts, render
 from ....values.colors import NAMES
 from ....values.track import Span
 from ...base import PlanRequest
+from ..image_requests.form import NotOfThisForm
 from ..support import CorpusWords
 from ..support.question import NUMBERS
 from .forms import PATTERNS, PLACED, TIMED
-from .programs import Body, Kind, NotOfThisForm, Objects, Sentence, Time
+from .programs import Kind, TrackedObjects, ProgramBody, Sentence, Time
 from .words import COMPOUNDS, NO_OBJECTS, NUMBERS_HERE, PERSONS, TIMES, VIDEO, WALKERS, ZONE
 
 _COLORS_ALONE = {*NAMES, "gray"} - {"orange"}
@@ -101,9 +102,9 @@ class _Reader:
     known: CorpusWords
     unseen: list[str] = field(default_factory=list)
 
-    def read(self, words: list[str]) -> set[tuple[Body, Time | None]]:
+    def read(self, words: list[str]) -> set[tuple[ProgramBody, Time | None]]:
         """The programs of all forms that a sentence has; there is one if the question is understood."""
-        found = set[tuple[Body, Time | None]]()
+        found = set[tuple[ProgramBody, Time | None]]()
         for text, time, zone in _taken_apart(" ".join(words)):
             for pattern, build in PATTERNS:
                 match = pattern.fullmatch(text)
@@ -126,12 +127,12 @@ class _Reader:
         """Whether a word names objects that can be seen."""
         return self._objects({"what": word}) is not None
 
-    def _objects(self, groups: dict[str, str | None]) -> Objects | None:
+    def _objects(self, groups: dict[str, str | None]) -> TrackedObjects | None:
         """The objects that a sentence names; None if it names none, or says more of them than a colour."""
         what = groups.get("what")
         if what is None and groups.get("none") is None:
-            return Objects("")
-        objects = Objects("person") if what is None else self._noun_phrase(what)
+            return TrackedObjects("")
+        objects = TrackedObjects("person") if what is None else self._noun_phrase(what)
         if objects is None:
             return None
         walks = objects.noun in WALKERS
@@ -145,7 +146,7 @@ class _Reader:
             return None
         return objects
 
-    def _noun_phrase(self, phrase: str) -> Objects | None:
+    def _noun_phrase(self, phrase: str) -> TrackedObjects | None:
         words = phrase.split()
         color = words.pop(0) if len(words) > 1 and words[0] in (*NAMES, "gray") else ""
         if words[-1] in PERSONS:
@@ -163,7 +164,7 @@ class _Reader:
                 or head in _COLORS_ALONE
             ):
                 return None
-        return Objects(noun, color)
+        return TrackedObjects(noun, color)
 
     def _singular(self, word: str) -> str:
         """The singular of a noun, as far as its letters and the known nouns tell it."""
@@ -236,7 +237,7 @@ def _guard(time: Time | None) -> list[str]:
     ]
 
 
-def _fitted(body: Body, returns: Type) -> str:
+def _fitted(body: ProgramBody, returns: Type) -> str:
     """The answer as an expression of the type that is asked for.
 
     Raises:
