@@ -1,4 +1,4 @@
-"""`vqa`, `caption`, `verify` and `read_text` with image-text-to-text models of transformers that have a chat template.
+"""`vqa`, `caption` and `verify` with image-text-to-text models of transformers that have a chat template.
 
 They run on this machine; a model behind an endpoint is the backend `openai`.
 """
@@ -17,6 +17,7 @@ from visprog.registry.sees import Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
+from ..words.written_tables import CELL_TOKEN
 from ._batching import answer_batch, crop_to, in_batches, to_rgb
 from ._checkpoint import Checkpoint, CheckpointSource, load_by_transformers
 from ._model_backend import ModelBackend
@@ -30,15 +31,6 @@ KNOWN = (
 
 MAX_ASPECT = 150
 """Longer side over shorter side of an image that is looked at; several processors fail at 200."""
-
-NO_TEXT = "NO TEXT"
-"""What a model writes that was asked for the text in an image without any."""
-
-CELL_TOKEN = re.compile("<(?:fcel|ecel|lcel|ucel|xcel|nl)>")
-"""Tokens of the language OTSL (Lysak et al., 2023), in which PaddleOCR-VL writes tables."""
-
-READING_PROMPTS = {"glm_ocr": "Text Recognition:", "paddleocr_vl": "OCR:", "lighton_ocr": ""}
-"""Type of a model → the prompt with which it was trained to write down the text of an image."""
 
 
 class ImagePrompt(NamedTuple):
@@ -96,7 +88,8 @@ class VlmBackend(ModelBackend):
         margin: Width added to a region on each side, as a share of its longer side.
         max_side: Longer side, in pixels, to which larger images are reduced: it bounds the tokens of an image.
         max_tokens: Maximum number of tokens of one answer; by default that of `backend.json`, else 64 (2,048 to read
-            text), or 96 for a LLaVA that was trained here, whose answers may begin with their reasons.
+            text, 4,096 to read a table), or 96 for a LLaVA that was trained here, whose answers may begin with their
+            reasons.
         batch_size: Number of images that the network sees at once; by default that of `backend.json`, else 4. It is
             lowered if the memory of the device does not suffice.
     """
@@ -131,7 +124,7 @@ class VlmBackend(ModelBackend):
         width, height = prompt.image.width, prompt.image.height
         if max(width, height) > MAX_ASPECT * min(width, height):
             raise ToolError(
-                f"{self.tool}: an image of {width} x {height} pixels is too narrow to be looked at: crop to a part of it"
+                f"{self.tool}: an image of {width} x {height} pixels is too narrow to be seen: crop to a part of it"
             )
         return prompt
 
@@ -315,41 +308,3 @@ class VlmVerifier(VlmBackend):
             return said in (["yes"], ["true"])
         shown = " ".join(text.split())[:60]
         return ToolError(f"verify: '{self.model}' was asked for yes or no, and answered '{shown}'")
-
-
-class VlmTextReader(VlmBackend):
-    """Text as a document reader (GLM-OCR, PaddleOCR-VL) or any other model writes it down.
-
-    Args:
-        prompt: What the model gets with the image; by default what it was trained with, if that is known.
-    """
-
-    tool = "read_text"
-    default_model = "zai-org/GLM-OCR"
-    default_max_tokens = 2048
-
-    def __init__(
-        self, model: str | None = None, *, prompt: str | None = None, max_side: int = 2048, **options: Any
-    ) -> None:
-        super().__init__(model, max_side=max_side, **options)
-        self.prompt = prompt
-
-    def _prepare(self, image: Image | Region) -> ImagePrompt:
-        return ImagePrompt(crop_to(image, 0.0), self.prompt or "")
-
-    def _answer(self, asked: list[ImagePrompt]) -> list[Any]:
-        if self.prompt is None:
-            usual = READING_PROMPTS.get(self._find().model_type, prompts.text("read_text.txt").strip())
-            asked = [ask._replace(text=usual) for ask in asked]
-        return super()._answer(asked)
-
-    def _result(self, text: str, truncated: bool) -> str | ToolError:
-        if truncated:
-            return ToolError(
-                f"read_text: the text that '{self.model}' reads is longer than {self.max_tokens} tokens: raise "
-                "max_tokens, or read the parts of the image one by one"
-            )
-        plain = CELL_TOKEN.sub(lambda token: "\n" if token[0] == "<nl>" else " ", without_thoughts(text))
-        lines = [line.strip() for line in plain.splitlines()]
-        read = "\n".join(line for line in lines if line)
-        return "" if read.strip(" .\"'").upper() == NO_TEXT else read

@@ -1,4 +1,7 @@
-"""What `vlm` gives a network is what the processor of transformers gives it beside torchvision (data/make_vlm_inputs.py)."""
+"""What `vlm` gives a network is what the processor of transformers gives it beside torchvision.
+
+The numbers are those of data/make_vlm_inputs.py.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,9 @@ def test_tokens_and_pixels_are_the_published_ones(
             **({"add_special_tokens": False} if text.startswith("<bos>") else {}),
         )  # fmt: skip
         begin = f"{kind}.{number}."
-        wanted = {n.removeprefix(begin) for n in published if n.startswith(begin) and not n.endswith(".shape")}
+        wanted = {
+            n.removeprefix(begin) for n in published if n.startswith(begin) and not n.endswith(".shape")
+        }
         assert wanted <= set(made) | {"token_type_ids"}
         for name in wanted:
             values, want = made[name], published[begin + name]
@@ -69,9 +74,7 @@ def theirs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
 
     before = set(sys.modules)
     stand_in(MODULES)
-    monkeypatch.setattr(
-        backends, "tvF", sys.modules["torchvision.transforms.v2.functional"], raising=False
-    )
+    monkeypatch.setattr(backends, "tvF", sys.modules["torchvision.transforms.v2.functional"], raising=False)
     monkeypatch.setattr(
         backends,
         "pil_torch_interpolation_mapping",

@@ -28,8 +28,10 @@ def write_image_processor(folder: Path, **settings: Any) -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
 
 
-def save_gemma_chat(folder: Path, kind: str, image: str, tokenizer: Any, processor: Any, **settings: Any) -> None:
-    """As `save_chat`; both the template and the tokenizer write the token that begins a text, of which a prompt has one."""
+def save_gemma_chat(
+    folder: Path, kind: str, image: str, tokenizer: Any, processor: Any, **settings: Any
+) -> None:
+    """As `save_chat`; both the template and the tokenizer write the token that begins a text; a prompt has one."""
     from tokenizers import processors
 
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
@@ -177,7 +179,12 @@ def save_glm_ocr(folder: Path) -> None:
              "<|end_of_video|>")  # fmt: skip
     tokenizer = words("<pad>", "<s>", "</s>", *marks, wrap=False)
     ids = [tokenizer.convert_tokens_to_ids(mark) for mark in marks]
-    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2], "partial_rotary_factor": 1.0}
+    rope = {
+        "rope_type": "default",
+        "rope_theta": 1e4,
+        "mrope_section": [1, 1, 2],
+        "partial_rotary_factor": 1.0,
+    }
     config = T.GlmOcrConfig(
         text_config=language_model(tokenizer, head_dim=8, rope_parameters=rope),
         vision_config={

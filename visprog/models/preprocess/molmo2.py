@@ -136,7 +136,8 @@ def select_tiling(height: int, width: int, window: int, max_crops: int) -> tuple
         window: Side of a crop without its margins, in pixels.
         max_crops: Maximum number of crops.
     """
-    grids = [grid for grid in product(range(1, max_crops + 1), repeat=2) if grid[0] * grid[1] <= max_crops]
+    sides = range(1, max_crops + 1)
+    grids = [(rows, columns) for rows, columns in product(sides, sides) if rows * columns <= max_crops]
     grids.sort(key=lambda grid: (grid[0] * grid[1], grid[0]))
     scales = (torch.tensor(grids) * window).float() / torch.tensor([height, width], dtype=torch.float32)
     scale = scales.amin(dim=1)
