@@ -34,6 +34,7 @@ MODELS = {
     "allenai/Molmo2-4B": ("molmo2", point, {"what": "the red car"}),
     "google/gemma-3-4b-it": ("gemma3", verify, {"statement": "a red car"}),
     "google/gemma-4-E2B-it": ("gemma4", caption, {}),
+    "google/gemma-4-12B-it": ("gemma4-unified", vqa, {"question": "What colour is it?"}),
     "LiquidAI/LFM2-VL-450M": ("lfm2-vl", vqa, {"question": "What colour is it?"}),
     "zai-org/GLM-OCR": ("glm-ocr", read_text, {}),
     "PaddlePaddle/PaddleOCR-VL": ("paddleocr-vl", read_text, {}),

@@ -34,7 +34,8 @@ from visprog.values.image import Image
 
 Folder = Callable[[str], str]
 KINDS = [
-    "qwen3-vl", "qwen3-5", "smolvlm", "llava-onevision", "internvl", "molmo2", "gemma3", "gemma4", "lfm2-vl",
+    "qwen3-vl", "qwen3-5", "smolvlm", "llava-onevision", "internvl", "molmo2", "gemma3", "gemma4", "gemma4-unified",
+    "lfm2-vl",
     "glm-ocr", "paddleocr-vl",
 ]  # fmt: skip
 KIND = pytest.mark.parametrize("kind", KINDS)

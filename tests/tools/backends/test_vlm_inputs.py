@@ -26,11 +26,12 @@ from tests.tools.backends.data.make_vlm_inputs import (
     stand_in,
 )
 from tests.tools.backends.test_vlm import KIND, loaded
+from visprog.models.preprocess.gemma4_unified import Gemma4UnifiedImageProcessor
 from visprog.models.preprocess.lfm2_vl import Lfm2VlImageProcessor
 from visprog.models.preprocess.molmo2 import Molmo2ImageProcessor
 
 Folder = Callable[[str], str]
-EXACT = ("molmo2", "lfm2-vl")
+EXACT = ("molmo2", "lfm2-vl", "gemma4-unified")
 """Whose images are prepared here by the function that torchvision calls, and not by PIL."""
 
 
@@ -82,7 +83,7 @@ def theirs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
     )
     yield lambda kind: import_module(f"transformers.models.{kind}.image_processing_{kind}")
     for name in set(sys.modules) - before:
-        if name.startswith(("torchvision", "transformers.models.lfm2_vl", "transformers.models.molmo2")):
+        if name.startswith("torchvision") or ".image_processing_" in name:
             del sys.modules[name]
 
 
@@ -99,6 +100,18 @@ def test_molmo2_sees_any_size_as_published(theirs: Callable[[str], Any]) -> None
         assert set(have) == set(want)
         for name, values in have.items():
             assert values.shape == want[name].shape and (values - want[name]).abs().max() < 1e-5, (name, size)
+
+
+def test_gemma4_unified_sees_any_size_as_published(theirs: Callable[[str], Any]) -> None:
+    there, here = theirs("gemma4_unified").Gemma4UnifiedImageProcessor(), Gemma4UnifiedImageProcessor({})
+    for number, size in enumerate(ODD):
+        pixels = np.random.default_rng(number).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+        image = PIL.Image.fromarray(pixels)
+        want, have = there([[image]], return_tensors="pt"), here([[image]])
+        assert have["num_soft_tokens_per_image"] == list(want["num_soft_tokens_per_image"])
+        for name in ("pixel_values", "image_position_ids"):
+            other = want[name]
+            assert have[name].shape == other.shape and (have[name] - other).abs().max() < 1e-6, (name, size)
 
 
 def test_lfm2_vl_sees_any_size_as_published(theirs: Callable[[str], Any]) -> None:
