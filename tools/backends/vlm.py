@@ -23,12 +23,6 @@ from ._checkpoint import Checkpoint, CheckpointSource, load_by_transformers
 from ._model_backend import ModelBackend
 from ._processors import type_problem
 
-KNOWN = (
-    "Qwen3-VL, Qwen3.5, SmolVLM2, Molmo2, LLaVA-OneVision (of llava-hf), Gemma 3 and 4, InternVL (whose names end with "
-    "-HF) and LFM2-VL"
-)
-"""Models that run here, for messages."""
-
 MAX_ASPECT = 150
 """Longer side over shorter side of an image that is looked at; several processors fail at 200."""
 
@@ -96,6 +90,11 @@ class VlmBackend(ModelBackend):
 
     default_model = "Qwen/Qwen3-VL-4B-Instruct"
     default_max_tokens = 64
+    known = (
+        "Qwen3-VL, Qwen3.5, SmolVLM2, Molmo2, LLaVA-OneVision (of llava-hf), Gemma 3 and 4, InternVL (whose names end "
+        "with -HF) and LFM2-VL"
+    )
+    """Models that run here, for messages."""
 
     def __init__(
         self,
@@ -146,7 +145,7 @@ class VlmBackend(ModelBackend):
         if problem:
             raise ToolError(
                 f"{self.tool}: '{self.model}' is of model_type {source.model_type}, {problem}: choose another, such as "
-                f"{KNOWN}"
+                f"{self.known}"
             )
         return source
 
@@ -169,7 +168,8 @@ class VlmBackend(ModelBackend):
 
     def _complete(self, checkpoint: Checkpoint, asked: Any) -> list[Any]:
         processor = checkpoint.processor
-        texts = [self._chat_prompt(processor, prompt.text) for prompt in asked]
+        options = self._template_options(checkpoint)
+        texts = [self._chat_prompt(processor, prompt.text, options) for prompt in asked]
         bos = processor.tokenizer.bos_token
         with checkpoint.running():
             processor.tokenizer.padding_side = "left"  # new tokens continue the last one
@@ -191,14 +191,17 @@ class VlmBackend(ModelBackend):
             for row in new
         ]
 
-    def _chat_prompt(self, processor: Any, text: str) -> str:
+    def _template_options(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        """What the chat template gets. Answers are short: models that can think first, or not, do not."""
+        thinks = "enable_thinking" in str(checkpoint.processor.chat_template)
+        return {"enable_thinking": False} if thinks else {}
+
+    def _chat_prompt(self, processor: Any, text: str, options: dict[str, Any]) -> str:
         """A conversation that begins with an image and a text, up to where the model answers. What the text has of
         control tokens is no control token: it may come from an image."""
         import jinja2
 
         content = [{"type": "image"}, {"type": "text", "text": without_control_tokens(text, processor)}]
-        # Answers are short: models that can think first, or not, do not.
-        options = {"enable_thinking": False} if "enable_thinking" in str(processor.chat_template) else {}
         try:
             prompt: str = processor.apply_chat_template(
                 [{"role": "user", "content": content}], add_generation_prompt=True, **options

@@ -17,6 +17,7 @@ from visprog.values.image import Image
 
 from ..words.written_tables import CELL_TOKEN, written_tables
 from ._batching import crop_to
+from ._checkpoint import Checkpoint
 from .vlm import ImagePrompt, VlmBackend
 
 NO_TEXT = "NO TEXT"
@@ -31,6 +32,7 @@ class DocumentReader(VlmBackend):
     """
 
     default_model = "zai-org/GLM-OCR"
+    known = "GLM-OCR, PaddleOCR-VL, LightOnOCR or Qwen3-VL"
     trained: ClassVar[Mapping[str, str]]
     """Type of a model → the prompt with which it was trained."""
 
@@ -49,6 +51,10 @@ class DocumentReader(VlmBackend):
             usual = self.trained.get(self._find().model_type, other)
             asked = [ask._replace(text=usual) for ask in asked]
         return super()._answer(asked)
+
+    def _template_options(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        """None for a model that was trained for this: its thoughts are not asked for, nor forbidden."""
+        return {} if checkpoint.source.model_type in self.trained else super()._template_options(checkpoint)
 
     def _cut_off(self) -> ToolError:
         return ToolError(

@@ -182,6 +182,29 @@ def test_a_table_is_rows_or_is_refused() -> None:
     assert "cells: crop to a part of the table" in str(huge)
 
 
+def test_a_document_reader_is_neither_told_to_think_nor_not_to(
+    checkpoint: Folder, pictures: list[Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The template of GLM-OCR writes "/nothink" if it is told not to, which its authors do not."""
+    asked: list[str] = []
+    real = vlm.VlmBackend._chat_prompt
+
+    def chat_prompt(self: Any, *arguments: Any) -> str:
+        asked.append(real(self, *arguments))
+        return asked[-1]
+
+    monkeypatch.setattr(vlm.VlmBackend, "_chat_prompt", chat_prompt)
+    for kind in ("glm-ocr", "qwen3-vl"):
+        shutil.copytree(checkpoint(kind), tmp_path / kind)
+        template = tmp_path / kind / "chat_template.jinja"
+        quiet = "{% if enable_thinking is defined and not enable_thinking %}/nothink{% endif %}"
+        template.write_text(template.read_text() + quiet)
+        VlmTextReader(str(tmp_path / kind), max_tokens=1)([{"image": pictures[0]}])
+    VlmVqa(str(tmp_path / "glm-ocr"), max_tokens=1)([{"image": pictures[0], "question": "what?"}])
+    assert [text.endswith("/nothink") for text in asked] == [False, True, True]
+    assert asked[0].endswith("Text Recognition: answer : ")
+
+
 def test_what_the_models_are_told(
     checkpoint: Folder, pictures: list[Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
