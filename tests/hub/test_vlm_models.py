@@ -38,6 +38,7 @@ MODELS = {
     "LiquidAI/LFM2-VL-450M": ("lfm2-vl", vqa, {"question": "What colour is it?"}),
     "zai-org/GLM-OCR": ("glm-ocr", read_text, {}),
     "PaddlePaddle/PaddleOCR-VL": ("paddleocr-vl", read_text, {}),
+    "lightonai/LightOnOCR-2-1B": ("lighton-ocr", read_text, {}),
 }
 
 

@@ -18,13 +18,10 @@ from visprog.values import Region
 from visprog.values.image import Image
 
 from ..words.written_tables import CELL_TOKEN
-from ._batching import answer_batch, crop_to, in_batches, to_rgb
+from ._batching import crop_to, in_batches, to_rgb
 from ._checkpoint import Checkpoint, CheckpointSource, load_by_transformers
 from ._model_backend import ModelBackend
 from ._processors import type_problem
-
-MAX_ASPECT = 150
-"""Longer side over shorter side of an image that is looked at; several processors fail at 200."""
 
 
 class ImagePrompt(NamedTuple):
@@ -114,19 +111,6 @@ class VlmBackend(ModelBackend):
             if getattr(self, name) < 1:
                 raise ToolError(f"{self.tool}: {name} must be at least 1, not {getattr(self, name)}")
 
-    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
-        return answer_batch(calls, self._checked, self._answer)
-
-    def _checked(self, **arguments: Any) -> ImagePrompt:
-        """What `_prepare` makes of a call, whose image must have a shape that can be looked at."""
-        prompt: ImagePrompt = self._prepare(**arguments)
-        width, height = prompt.image.width, prompt.image.height
-        if max(width, height) > MAX_ASPECT * min(width, height):
-            raise ToolError(
-                f"{self.tool}: an image of {width} x {height} pixels is too narrow to be seen: crop to a part of it"
-            )
-        return prompt
-
     def fetch(self) -> None:
         """Download the weights, if they are on the hub and not here.
 
@@ -141,10 +125,11 @@ class VlmBackend(ModelBackend):
 
     def _find(self, *model_types: str) -> CheckpointSource:
         source = super()._find(*model_types)
-        problem = "" if source.trained_here else type_problem(source.model_type)
+        model_type = source.config.get("model_type") or source.model_type
+        problem = "" if source.trained_here else type_problem(model_type)
         if problem:
             raise ToolError(
-                f"{self.tool}: '{self.model}' is of model_type {source.model_type}, {problem}: choose another, such as "
+                f"{self.tool}: '{self.model}' is of model_type {model_type}, {problem}: choose another, such as "
                 f"{self.known}"
             )
         return source
@@ -159,12 +144,29 @@ class VlmBackend(ModelBackend):
             raise ToolError(
                 f"{self.tool}: '{self.model}' has no chat template: give a model that was trained to converse"
             )
-        return in_batches(checkpoint, asked, self.batch_size, lambda part: self._complete(checkpoint, part))
+        return in_batches(
+            checkpoint, asked, self.batch_size, lambda part: self._complete_each(checkpoint, part)
+        )
 
     def _load(self, source: CheckpointSource) -> Checkpoint:
         return load_by_transformers(
             source, "AutoModelForImageTextToText", self.device, self.dtype, half_on_cpu="bfloat16"
         )
+
+    def _complete_each(self, checkpoint: Checkpoint, asked: Any) -> list[Any]:
+        """The results of a batch. One that a processor or a network cannot take fails alone: processors have their own
+        limits, such as that of the aspect ratio."""
+        try:
+            return self._complete(checkpoint, asked)
+        except ToolError:
+            raise
+        except Exception as error:
+            if len(asked) > 1:
+                return [result for ask in asked for result in self._complete_each(checkpoint, [ask])]
+            size = f"{asked[0].image.width} x {asked[0].image.height} pixels"
+            return [
+                ToolError(f"{self.tool}: '{self.model}' cannot take an image of {size}: {first_line(error)}")
+            ]
 
     def _complete(self, checkpoint: Checkpoint, asked: Any) -> list[Any]:
         processor = checkpoint.processor

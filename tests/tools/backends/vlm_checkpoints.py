@@ -245,6 +245,29 @@ def save_paddleocr_vl(folder: Path) -> None:
     save_chat(folder, "PaddleOCRVLProcessor", image, tokenizer, processor)
 
 
+def save_lighton_ocr(folder: Path) -> None:
+    names = {
+        "image_token": "<|image_pad|>", "image_break_token": "<|vision_pad|>", "image_end_token": "<|vision_end|>",
+    }  # fmt: skip
+    tokenizer = with_names(words("<pad>", "<s>", "</s>", *names.values(), wrap=False), **names)
+    config = T.LightOnOcrConfig(
+        text_config={"model_type": "qwen3", **language_model(tokenizer, head_dim=8)},
+        vision_config={"model_type": "pixtral", **TOWER, "head_dim": 8, "image_size": 64, "patch_size": 8},
+        image_token_id=tokenizer.image_token_id, spatial_merge_size=2,
+    )  # fmt: skip
+    shake(T.LightOnOcrForConditionalGeneration(config)).save_pretrained(folder)
+    processor = T.PixtralImageProcessorPil(patch_size=16, size={"longest_edge": 64})
+    save_chat(
+        folder,
+        "LightOnOcrProcessor",
+        "<|image_pad|>",
+        tokenizer,
+        processor,
+        patch_size=8,
+        spatial_merge_size=2,
+    )
+
+
 SAVERS: dict[str, Callable[[Path], None]] = {
     "qwen3-5": save_qwen3_5,
     "molmo2": save_molmo2,
@@ -254,4 +277,5 @@ SAVERS: dict[str, Callable[[Path], None]] = {
     "lfm2-vl": save_lfm2_vl,
     "glm-ocr": save_glm_ocr,
     "paddleocr-vl": save_paddleocr_vl,
+    "lighton-ocr": save_lighton_ocr,
 }
