@@ -22,6 +22,7 @@ OTHER_SENSES = ("video_processor", "feature_extractor", "audio_processor")
 
 
 OWN_IMAGE_PROCESSORS = {
+    "depth_pro": "depth_pro:DepthProProcessor",
     "gemma4_unified": "gemma4_unified:Gemma4UnifiedImageProcessor",
     "lfm2_vl": "lfm2_vl:Lfm2VlImageProcessor",
     "molmo2": "molmo2:Molmo2ImageProcessor",

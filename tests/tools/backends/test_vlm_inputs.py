@@ -91,6 +91,25 @@ ODD = [(1, 1), (1, 900), (700, 2), (112, 112), (113, 300), (378, 378), (640, 480
 """Width and height."""
 
 
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (Molmo2ImageProcessor, {"size": {"height": 378, "width": 364}}),
+        (Molmo2ImageProcessor, {"size": {"height": 380, "width": 380}}),
+        (Molmo2ImageProcessor, {"resample": 3}),
+        (Molmo2ImageProcessor, {"do_normalize": False}),
+        (Lfm2VlImageProcessor, {"resample": 3}),
+        (Lfm2VlImageProcessor, {"min_tiles": 11}),
+        (Lfm2VlImageProcessor, {"do_pad": False}),
+        (Gemma4UnifiedImageProcessor, {"resample": 2}),
+        (Gemma4UnifiedImageProcessor, {"do_normalize": True}),
+    ],
+)
+def test_settings_that_are_not_implemented_are_refused(kind: Any, settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"is not implemented|more than its max_tiles"):
+        kind(settings)
+
+
 def test_molmo2_sees_any_size_as_published(theirs: Callable[[str], Any]) -> None:
     there, here = theirs("molmo2").Molmo2ImageProcessor(), Molmo2ImageProcessor({})
     for number, size in enumerate([*ODD, (3000, 3000)]):
