@@ -144,6 +144,8 @@ class VlmBackend(ModelBackend):
             raise ToolError(
                 f"{self.tool}: '{self.model}' has no chat template: give a model that was trained to converse"
             )
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token  # for texts of a batch that are shorter than others
         return in_batches(
             checkpoint, asked, self.batch_size, lambda part: self._complete_each(checkpoint, part)
         )
@@ -165,7 +167,7 @@ class VlmBackend(ModelBackend):
                 return [result for ask in asked for result in self._complete_each(checkpoint, [ask])]
             size = f"{asked[0].image.width} x {asked[0].image.height} pixels"
             return [
-                ToolError(f"{self.tool}: '{self.model}' cannot take an image of {size}: {first_line(error)}")
+                ToolError(f"{self.tool}: '{self.model}' fails at an image of {size}: {first_line(error)}")
             ]
 
     def _complete(self, checkpoint: Checkpoint, asked: Any) -> list[Any]:

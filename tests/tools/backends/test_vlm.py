@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -131,7 +132,7 @@ def test_narrow_images_and_tiny_ones(kind: str, checkpoint: Folder, pictures: li
     seen = [*(Image.open(np.zeros((h, w, 3), np.uint8)) for w, h in sizes), pictures[0]]
     answers = VlmVqa(checkpoint(kind), max_tokens=4)([{"image": i, "question": "what is it?"} for i in seen])
     for size, answer in zip([*sizes, (60, 40)], answers, strict=True):
-        narrow = f"cannot take an image of {size[0]} x {size[1]} pixels: " in str(answer)
+        narrow = f"fails at an image of {size[0]} x {size[1]} pixels: " in str(answer)
         assert isinstance(answer, str) or "is empty" in str(answer) or (narrow and max(size) > 500)
 
 
@@ -257,10 +258,23 @@ def test_it_says_what_it_cannot_take(checkpoint: Folder, pictures: list[Image], 
     assert isinstance(error, ToolError)
 
 
+def test_a_tokenizer_without_a_token_to_fill_up_with(
+    checkpoint: Folder, pictures: list[Image], tmp_path: Path
+) -> None:
+    shutil.copytree(checkpoint("qwen3-vl"), tmp_path / "a")
+    file = tmp_path / "a" / "tokenizer_config.json"
+    file.write_text(json.dumps({k: v for k, v in json.loads(file.read_text()).items() if k != "pad_token"}))
+    calls = [{"image": pictures[0], "question": q} for q in ("what?", "what is the number of red cars?")]
+    assert loaded(str(tmp_path / "a")).processor.tokenizer.pad_token is None
+    first, second = (
+        [str(answer).replace(folder, "") for answer in VlmVqa(folder, max_tokens=4)(calls)]
+        for folder in (checkpoint("qwen3-vl"), str(tmp_path / "a"))
+    )
+    assert first == second
+
+
 def test_what_a_processor_cannot_take_fails_alone(checkpoint: Folder) -> None:
     calls = [{"image": Image.open(np.zeros((h, 30, 3), np.uint8)), "statement": "a cat"} for h in (6500, 30)]
     narrow, other = VlmVerifier(checkpoint("qwen3-vl"), max_side=7000, max_tokens=2)(calls)
-    assert isinstance(narrow, ToolError) and "cannot take an image of 30 x 6500 pixels: absolute" in str(
-        narrow
-    )
+    assert isinstance(narrow, ToolError) and "fails at an image of 30 x 6500 pixels: absolute" in str(narrow)
     assert "was asked for yes or no" in str(other)
