@@ -19,9 +19,9 @@ from visprog.values.image import Image
 
 from ..words.written_tables import CELL_TOKEN
 from ._batching import crop_to, in_batches, to_rgb
-from ._checkpoint import Checkpoint, CheckpointSource, load_by_transformers
+from ._checkpoint import Checkpoint, CheckpointSource, load_by_transformers, transformers_processor
 from ._model_backend import ModelBackend
-from ._processors import type_problem
+from ._processors import resize_as_torchvision, type_problem
 
 
 class ImagePrompt(NamedTuple):
@@ -152,8 +152,9 @@ class VlmBackend(ModelBackend):
 
     def _load(self, source: CheckpointSource) -> Checkpoint:
         return load_by_transformers(
-            source, "AutoModelForImageTextToText", self.device, self.dtype, half_on_cpu="bfloat16"
-        )
+            source, "AutoModelForImageTextToText", self.device, self.dtype, processor=_processor,
+            half_on_cpu="bfloat16",
+        )  # fmt: skip
 
     def _complete_each(self, checkpoint: Checkpoint, asked: Any) -> list[Any]:
         """The results of a batch. One that a processor or a network cannot take fails alone: processors have their own
@@ -241,6 +242,14 @@ class VlmBackend(ModelBackend):
     def _result(self, text: str, truncated: bool) -> Any:
         """What a tool gives for the output of the model, which may be cut off; an exception if it is no answer."""
         return answer_in(self.tool, self.model, text, truncated)
+
+
+def _processor(source: CheckpointSource) -> Any:
+    """The processor of transformers, whose images are those of torchvision."""
+    processor = transformers_processor(source)
+    if hasattr(processor, "image_processor"):
+        processor.image_processor = resize_as_torchvision(processor.image_processor)
+    return processor
 
 
 def control_tokens(tokenizer: Any) -> set[str]:

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 
 from visprog.errors import Refused, ToolError
 from visprog.tools.backends import vlm
-from visprog.tools.backends._checkpoint import find, load_by_transformers
 from visprog.tools.backends.vlm import (
     VlmCaptioner,
     VlmVerifier,
@@ -49,7 +48,8 @@ def every_token_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def loaded(folder: str) -> Any:
-    return load_by_transformers(find(folder, "vqa"), "AutoModelForImageTextToText", "cpu", "auto")
+    answerer = VlmVqa(folder)
+    return answerer._load(answerer._find())
 
 
 def test_it_is_a_backend_of_four_tools() -> None:

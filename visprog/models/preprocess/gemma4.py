@@ -1,7 +1,7 @@
-"""Images for the unified Gemma 4 (12B), which has no image encoder, without torchvision.
+"""Images for Gemma 4 without torchvision.
 
-An image is resized, its aspect ratio kept as far as whole patches allow, and cut into patches
-(`Gemma4UnifiedImageProcessor` of transformers).
+An image is resized, its aspect ratio kept as far as whole tokens allow, and cut into patches (`Gemma4ImageProcessor`
+and `Gemma4UnifiedImageProcessor` of transformers).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from .resample import BICUBIC
 
 
-class Gemma4UnifiedImageProcessor:
-    """Prepares images.
+class Gemma4ImageProcessor:
+    """Prepares images for a model with an image encoder, which sees several patches per token.
 
     Args:
         settings: The object in `preprocessor_config.json`.
@@ -29,6 +29,8 @@ class Gemma4UnifiedImageProcessor:
     """
 
     model_input_names = ("pixel_values", "image_position_ids", "num_soft_tokens_per_image")
+    patches_per_side: int | None = None
+    """Rows and columns of the patches of a token; None for those that its encoder pools."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.patch_size = int(settings.get("patch_size") or 16)
@@ -36,6 +38,7 @@ class Gemma4UnifiedImageProcessor:
         self.max_soft_tokens = int(settings.get("max_soft_tokens") or 280)
         self.side = self.patch_size * self.pooling_kernel_size
         """Side in pixels of what one token stands for."""
+        self.split = self.patches_per_side or self.pooling_kernel_size
         if settings.get("resample", BICUBIC) != BICUBIC:
             raise ValueError(f"resample {settings['resample']} of a Gemma 4 is not implemented")
         if not settings.get("do_resize", True) or settings.get("do_normalize", False):
@@ -51,8 +54,8 @@ class Gemma4UnifiedImageProcessor:
         """Images, in a list per prompt.
 
         Returns:
-            `pixel_values` (images, tokens, 3 side²), filled up with 0; `image_position_ids` (images, tokens, 2), column
-            and row of each patch, -1 for filling; and `num_soft_tokens_per_image`.
+            `pixel_values` (images, patches, 3 patch²), filled up with 0; `image_position_ids` (images, patches, 2),
+            column and row of each patch, -1 for filling; and `num_soft_tokens_per_image`.
         """
         patches, places, counts = [], [], []
         for image in (image for prompt in images for image in prompt):
@@ -60,13 +63,14 @@ class Gemma4UnifiedImageProcessor:
             size = self.size_of(*plane.shape[1:])
             if plane.shape[1:] != size:
                 plane = F.interpolate(plane[None], size, mode="bicubic", antialias=True)[0]
-            side, rows, columns = self.side, size[0] // self.side, size[1] // self.side
+            side = self.side // self.split
+            rows, columns = size[0] // side, size[1] // side
             cut = (plane.float() * self.scale).view(3, rows, side, columns, side).permute(1, 3, 2, 4, 0)
-            missing = self.max_soft_tokens - rows * columns
+            missing = self.max_soft_tokens * self.split**2 - rows * columns
             place = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).flip(1)
             patches.append(F.pad(cut.reshape(rows * columns, -1), (0, 0, 0, missing)))
             places.append(F.pad(place, (0, 0, 0, missing), value=-1))
-            counts.append(rows * columns)
+            counts.append(rows * columns // self.split**2)
         return {
             "pixel_values": torch.stack(patches),
             "image_position_ids": torch.stack(places),
@@ -83,3 +87,9 @@ class Gemma4UnifiedImageProcessor:
         elif not columns:
             rows, columns = min(height // width, self.max_soft_tokens), 1
         return rows * self.side, columns * self.side
+
+
+class Gemma4UnifiedImageProcessor(Gemma4ImageProcessor):
+    """Prepares images for the unified model (12B), which has no image encoder, and sees one patch per token."""
+
+    patches_per_side = 1
