@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
 
 from visprog.errors import Refused, ToolError
 from visprog.tools.backends import vlm
@@ -91,25 +89,6 @@ def test_answers_are_those_of_the_network_itself(
         [{"image": pictures[0], "question": "What colour is it?"}]
     )
     assert str(have) == " ".join(want.split()) or (not want.strip() and "is empty" in str(have))
-
-
-def test_patches_of_qwen_are_those_of_torchvision_to_a_level(checkpoint: Folder) -> None:
-    """Resized as torchvision does uint8 tensors (by `interpolate` with antialias, which it calls), and put in the order
-    of its processor: blocks of 2 x 2 patches, each channel by channel, with every frame doubled."""
-    pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
-    processor = loaded(checkpoint("qwen3-vl")).processor.image_processor
-    made = processor([Image.open(pixels).to_pil()], return_tensors="pt")
-    height, width = 48, 64  # multiples of 16, the nearest below 64 * 64 pixels
-    assert made["image_grid_thw"].tolist() == [[1, height // 8, width // 8]]
-    resized = F.interpolate(
-        torch.from_numpy(pixels).permute(2, 0, 1)[None], (height, width), mode="bicubic", antialias=True
-    )
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (processor.image_mean, processor.image_std))
-    plane = (resized[0] / 255 - mean) / std
-    blocks = plane.view(3, height // 16, 2, 8, width // 16, 2, 8).permute(1, 4, 2, 5, 0, 3, 6)
-    want = blocks[:, :, :, :, :, None].expand(-1, -1, -1, -1, -1, 2, -1, -1).reshape(48, -1)
-    apart = (made["pixel_values"] - want).abs() * 255 * min(processor.image_std)
-    assert apart.max() < 2.5 and (apart > 0.5).float().mean() < 0.02
 
 
 @KIND
