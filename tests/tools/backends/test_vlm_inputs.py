@@ -103,6 +103,7 @@ ODD = [(1, 1), (1, 900), (700, 2), (112, 112), (113, 300), (378, 378), (640, 480
 def test_settings_that_are_not_implemented_are_refused(kind: Any, settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"is not implemented|more than its max_tiles"):
         kind(settings)
+    kind(dict.fromkeys(settings))  # null is what the class has
 
 
 def test_molmo2_sees_any_size_as_published(theirs: Callable[[str], Any]) -> None:
@@ -130,8 +131,9 @@ def test_gemma4_sees_any_size_as_published(ours: Any, theirs: Callable[[str], An
             assert have[name].shape == other.shape and (have[name] - other).abs().max() < 1e-6, (name, size)
 
 
-def test_lfm2_vl_sees_any_size_as_published(theirs: Callable[[str], Any]) -> None:
-    there, here = theirs("lfm2_vl").Lfm2VlImageProcessor(), Lfm2VlImageProcessor({})
+@pytest.mark.parametrize("settings", [{}, {"use_thumbnail": False}, {"do_image_splitting": False}])
+def test_lfm2_vl_sees_any_size_as_published(settings: dict[str, bool], theirs: Callable[[str], Any]) -> None:
+    there, here = theirs("lfm2_vl").Lfm2VlImageProcessor(**settings), Lfm2VlImageProcessor(settings)
     for number, size in enumerate(ODD):
         pixels = np.random.default_rng(number).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
         image = PIL.Image.fromarray(pixels)
@@ -143,6 +145,10 @@ def test_lfm2_vl_sees_any_size_as_published(theirs: Callable[[str], Any]) -> Non
                 assert [values] == [other if isinstance(other, list) else other.tolist()], (name, size)
             else:
                 assert values.shape == other.shape and (values - other).abs().max() < 1e-5, (name, size)
+
+
+def test_lfm2_vl_cuts_any_size_as_published(theirs: Callable[[str], Any]) -> None:
+    there, here = theirs("lfm2_vl").Lfm2VlImageProcessor(), Lfm2VlImageProcessor({})
     for height in range(1, 4000, 97):
         for width in range(1, 4000, 131):
             large = there._is_image_too_large(height, width, 256, 16, 2, 2.0)

@@ -39,11 +39,11 @@ class Gemma4ImageProcessor:
         self.side = self.patch_size * self.pooling_kernel_size
         """Side in pixels of what one token stands for."""
         self.split = self.patches_per_side or self.pooling_kernel_size
-        if settings.get("resample", BICUBIC) != BICUBIC:
+        if settings.get("resample") not in (None, BICUBIC):
             raise ValueError(f"resample {settings['resample']} of a Gemma 4 is not implemented")
-        if not settings.get("do_resize", True) or settings.get("do_normalize", False):
+        if settings.get("do_resize") not in (None, True) or settings.get("do_normalize"):
             raise ValueError("do_resize = false or do_normalize = true of a Gemma 4 is not implemented")
-        rescales = settings.get("do_rescale", True)
+        rescales = settings.get("do_rescale") in (None, True)
         self.scale = float(settings.get("rescale_factor") or 1 / 255) if rescales else 1.0
 
     def fetch_images(self, images: Any) -> Any:

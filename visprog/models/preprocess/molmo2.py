@@ -40,10 +40,10 @@ class Molmo2ImageProcessor:
         self.max_crops = int(settings.get("max_crops") or 8)
         if not self.side or self.side != size.get("width") or self.side % self.patch:
             raise ValueError(f"size {size} of a Molmo2 is not implemented, only squares of whole patches")
-        if settings.get("resample", BILINEAR) != BILINEAR:
+        if settings.get("resample") not in (None, BILINEAR):
             raise ValueError(f"resample {settings['resample']} of a Molmo2 is not implemented")
         for name in ("do_resize", "do_rescale", "do_normalize"):
-            if not settings.get(name, True):
+            if settings.get(name) not in (None, True):
                 raise ValueError(f"{name} = false of a Molmo2 is not implemented")
         levels = 1 / float(settings.get("rescale_factor") or 1 / 255)
         self.mean = torch.tensor(settings.get("image_mean") or [0.5] * 3).view(3, 1, 1) * levels
