@@ -27,6 +27,9 @@ from visprog.models import BUNDLED
 from . import _processors
 from ._backend_file import LAYOUT, backend_file, folder_of
 
+MAX_NAMED = 8
+"""Number of types of models that a message names."""
+
 
 @dataclass(frozen=True)
 class CheckpointSource:
@@ -73,20 +76,24 @@ class CheckpointSource:
 
     def refusal(self, model_types: Sequence[str]) -> ToolError:
         """The error for a checkpoint that a backend cannot run."""
+        named = " or ".join(model_types[:MAX_NAMED])
+        more = f" or {len(model_types) - MAX_NAMED} others" if len(model_types) > MAX_NAMED else ""
         return ToolError(
-            f"{self.tool}: '{self.name}' is of model_type {self.model_type}; this backend takes "
-            f"{' or '.join(model_types)}"
+            f"{self.tool}: '{self.name}' is of model_type {self.model_type}; this backend takes {named}{more}"
         )
 
     def failure(self, error: Exception) -> ToolError:
         """The error for a checkpoint that cannot be fetched or read."""
-        from visprog.models.checkpoint.hub import HubError
+        from visprog.models.checkpoint.hub_errors import HubError
 
         if isinstance(error, HubError):
             return ToolError(
                 f'{self.tool}: {error}, or set model = "FOLDER" under [tools.{self.tool}] in visprog.toml'
             )
-        return ToolError(f"{self.tool}: cannot load {self.name}: {first_line(error)}")
+        text = f"{self.tool}: cannot load {self.name}: {first_line(error)}"
+        if self.folder is None and (type(error).__name__ == "SafetensorError" or "cut or damaged" in text):
+            text += f": 'visprog models fetch {self.name}' downloads damaged files again"
+        return ToolError(text)
 
 
 class OutOfDeviceMemory(ToolError):
@@ -288,11 +295,7 @@ def load_by_transformers(
         ToolError: It cannot be read, lacks weights, or the device cannot take it.
     """
 
-    if _has_timm(source.config) and find_spec("timm") is None:
-        raise ToolError(
-            f"{source.tool}: '{source.name}' has an image encoder of timm, which is not installed: choose another "
-            "model, or pip install timm with the torchvision that fits your torch"
-        )
+    check_network(source, architecture)
 
     def read(place: str) -> tuple[Any, Any]:
         network, report = _transformers(
@@ -636,6 +639,28 @@ def _read_config(file: Path) -> dict[str, Any]:
     return config
 
 
+def check_network(source: CheckpointSource, architecture: str) -> None:
+    """Refuse a checkpoint that transformers cannot run here, by its settings, before its weights are fetched.
+
+    Args:
+        architecture: The class of transformers that is to build the network; "" if another library does.
+
+    Raises:
+        MissingExtra: Transformers is not installed.
+        ToolError: The class does not know this type of model, or a part of it is one of timm, which is missing.
+    """
+    if _has_timm(source.config) and find_spec("timm") is None:
+        raise ToolError(
+            f"{source.tool}: '{source.name}' has an image encoder of timm, which is not installed: choose another "
+            "model, or pip install timm with the torchvision that fits your torch"
+        )
+    if architecture.startswith("AutoModelFor"):
+        known = getattr(_library(source), architecture)._model_mapping
+        types = getattr(known, "_model_mapping", {})
+        if types and source.config.get("model_type") not in types:
+            raise source.refusal(sorted(types))
+
+
 def _has_timm(config: Mapping[str, Any]) -> bool:
     """Whether a part of a model, by its `config.json`, is one of timm."""
     return (
@@ -653,9 +678,13 @@ def _transformers(source: CheckpointSource, name: str, **options: Any) -> Any:
     )
 
 
-def _by_transformers(source: CheckpointSource, read: Callable[[Any, str, dict[str, Any]], Any]) -> Any:
-    """What `read` gets from a checkpoint, of transformers, of the folder of the checkpoint, and of the options of
-    `from_pretrained`."""
+def _library(source: CheckpointSource) -> Any:
+    """Transformers.
+
+    Raises:
+        MissingExtra: It is not installed.
+        ToolError: It does not work beside the torchvision that is installed.
+    """
     try:
         import torch  # noqa: F401  # transformers hides its models where torch is missing
         import transformers
@@ -663,8 +692,15 @@ def _by_transformers(source: CheckpointSource, read: Callable[[Any, str, dict[st
         raise MissingExtra(f"a pretrained model for {source.tool}", "hf") from None
     if problem := _processors.torchvision_problem():
         raise ToolError(f"{source.tool}: {problem}")
+    return transformers
+
+
+def _by_transformers(source: CheckpointSource, read: Callable[[Any, str, dict[str, Any]], Any]) -> Any:
+    """What `read` gets from a checkpoint, of transformers, of the folder of the checkpoint, and of the options of
+    `from_pretrained`."""
     from visprog.models.checkpoint.hub import fetch
 
+    transformers = _library(source)
     with quiet(transformers):
         try:
             place = str(source.folder or fetch(source.name))

@@ -36,6 +36,7 @@ class OwlSearch(PhraseDetector):
     that it was taught."""
 
     default_model = "google/owlv2-base-patch16-ensemble"
+    model_types = ("owlv2", "owlvit")
 
     def __init__(self, model: str | None = None, **options: Any) -> None:
         if is_trained_here(folder_of(model or self.default_model)):
@@ -56,7 +57,7 @@ class OwlSearch(PhraseDetector):
         Raises:
             ToolError: There is no such model.
         """
-        return load(self._find("owlv2", "owlvit"), self.device, self.dtype)
+        return load(self._find(), self.device, self.dtype)
 
     def _prepare(self, image: Image, what: str) -> Search:
         return Search(image, self._read(what))

@@ -46,6 +46,7 @@ class DepthEstimator(ModelBackend):
 
     tool = "depth"
     default_model = "depth-anything/Depth-Anything-V2-Small-hf"
+    network_class = "AutoModelForDepthEstimation"
 
     def __init__(
         self, model: str | None = None, *, values: Meaning = "auto", batch_size: int = 4, **options: Any
@@ -95,7 +96,7 @@ class DepthEstimator(ModelBackend):
         inverse = not metric and source.model_type not in DISTANCES
         checkpoint = load_by_transformers(
             source,
-            "AutoModelForDepthEstimation",
+            self.network_class,
             self.device,
             self.dtype,
             processor=transformers_image_processor,

@@ -61,6 +61,7 @@ class DetrDetector(ModelBackend):
 
     tool = "detect"
     default_model = "ustc-community/dfine-small-coco"
+    network_class = "AutoModelForObjectDetection"
 
     def __init__(
         self,
@@ -132,7 +133,7 @@ class DetrDetector(ModelBackend):
     def _answer(self, asked: list[Search]) -> list[list[Region]]:
         checkpoint = load_by_transformers(
             self._find(),
-            "AutoModelForObjectDetection",
+            self.network_class,
             self.device,
             self.dtype,
             processor=transformers_image_processor,

@@ -77,6 +77,7 @@ class Florence2Backend(ModelBackend):
     """
 
     default_model = "florence-community/Florence-2-base"
+    model_types = ("florence2",)
 
     def __init__(
         self, model: str | None = None, *, max_tokens: int = 1024, batch_size: int = 4, **options: Any
@@ -86,7 +87,7 @@ class Florence2Backend(ModelBackend):
 
     def _answer(self, asked: list[Any]) -> list[Any]:
         checkpoint = load_by_transformers(
-            self._find("florence2"),
+            self._find(),
             "AutoModelForImageTextToText",
             self.device,
             self.dtype,

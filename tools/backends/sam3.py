@@ -29,6 +29,7 @@ class Sam3Detector(PhraseDetector):
     """
 
     default_model = "facebook/sam3"
+    model_types = ("sam3", "sam3_video")
     default_threshold = 0.5
 
     def __init__(self, model: str | None = None, *, nms: float = 0.8, **options: Any) -> None:
@@ -36,7 +37,7 @@ class Sam3Detector(PhraseDetector):
 
     def _answer(self, asked: list[Search]) -> list[list[Region]]:
         checkpoint = load_by_transformers(
-            self._find("sam3", "sam3_video"), "Sam3Model", self.device, self.dtype, processor=_processor
+            self._find(), "Sam3Model", self.device, self.dtype, processor=_processor
         )
         by_image: dict[str, list[int]] = {}
         for i, search in enumerate(asked):

@@ -89,6 +89,7 @@ class VlmBackend(ModelBackend):
     """
 
     default_model = "Qwen/Qwen3-VL-4B-Instruct"
+    network_class = "AutoModelForImageTextToText"
     default_max_tokens = 64
 
     def __init__(
