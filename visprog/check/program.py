@@ -71,7 +71,8 @@ def check(
         given = inputs
     else:
         given = {"video": Video} if program.takes_video else {"image": Image, "images": list[Image]}
-    context = Context(registry, {name: from_annotation(type_) for name, type_ in given.items()})
+    types = {name: from_annotation(type_) for name, type_ in given.items()}
+    context = Context(registry, types, program.tree)
     _follow(Flow(context), program, inputs, returns)
     classes = (cls.__name__ for cls, _ in handles())  # for `isinstance`
     tools = [name for name in registry if name not in program.variables]
