@@ -16,8 +16,9 @@ from visprog.values.image import Image
 
 from ._backend_file import known_words
 from ._batching import in_batches, to_rgb
-from ._checkpoint import Checkpoint, CheckpointSource, Processor, load, load_by_transformers
+from ._checkpoint import Checkpoint, CheckpointSource, Processor
 from ._features import FEATURES
+from ._loading import load, load_by_transformers
 from ._text_store import recall_texts, remember_texts
 
 OURS = ("clip", "siglip")

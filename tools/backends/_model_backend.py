@@ -10,7 +10,8 @@ from visprog.models.checkpoint.cache import cached, is_hub_id
 
 from ._backend_file import backend_file, folder_of
 from ._batching import answer_batch
-from ._checkpoint import CheckpointSource, check_network, find, get_weights, unload
+from ._checkpoint import CheckpointSource, find, get_weights, unload
+from ._loading import check_network
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 

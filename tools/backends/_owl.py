@@ -20,8 +20,9 @@ from ..words.meaning import near
 from ..words.phrase import Phrase, read_phrase, read_yaml
 from ._backend_file import TaughtWords, folder_of, is_trained_here, known_words, words_summary
 from ._batching import in_batches
-from ._checkpoint import Checkpoint, load
+from ._checkpoint import Checkpoint
 from ._features import FEATURES
+from ._loading import load
 from ._phrase_detector import PhraseDetector, Search, corners_of
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from visprog.values.image import Image
 
 from ._backend_file import read_json
 from ._batching import chunks, to_rgb
-from ._checkpoint import Checkpoint, load_by_transformers, transformers_image_processor
+from ._checkpoint import Checkpoint
+from ._loading import load_by_transformers, transformers_image_processor
 from ._model_backend import ModelBackend
 
 MAX_SIDE = 768

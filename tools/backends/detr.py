@@ -25,8 +25,9 @@ from ..words.labels import ClassPhrases, Labels
 from ..words.phrase import read_phrase
 from ._backend_file import read_json
 from ._batching import in_batches, to_rgb
-from ._checkpoint import Checkpoint, find, load_by_transformers, transformers_image_processor
+from ._checkpoint import Checkpoint, find
 from ._features import FEATURES
+from ._loading import load_by_transformers, transformers_image_processor
 from ._model_backend import ModelBackend
 from ._phrase_detector import Search
 

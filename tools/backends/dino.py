@@ -14,8 +14,9 @@ from visprog.registry.sees import Sees
 from visprog.values.image import Image
 
 from ._batching import answer_batch, in_batches
-from ._checkpoint import Checkpoint, checkpoint_digest, image_processor_alone, load_by_transformers
+from ._checkpoint import Checkpoint, checkpoint_digest
 from ._features import FEATURES
+from ._loading import image_processor_alone, load_by_transformers
 from ._model_backend import ModelBackend
 
 

@@ -19,7 +19,8 @@ from visprog.values.image import Image
 
 from ..words.phrase import read_phrase
 from ._batching import crop_to, in_batches, to_rgb
-from ._checkpoint import Checkpoint, load_by_transformers
+from ._checkpoint import Checkpoint
+from ._loading import load_by_transformers
 from ._model_backend import ModelBackend
 from ._phrase_detector import PhraseDetector, Search
 from .text_lines import TextLine, box_of

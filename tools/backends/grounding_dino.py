@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from visprog.values import Region
 
 from ._batching import in_batches, to_rgb
-from ._checkpoint import Checkpoint, load_by_transformers
+from ._checkpoint import Checkpoint
+from ._loading import load_by_transformers
 from ._phrase_detector import PhraseDetector, Search, corners_of
 
 

@@ -16,8 +16,9 @@ from visprog.values import Box, Mask, Point, Region
 from visprog.values.image import Image
 
 from ._batching import chunks, in_batches
-from ._checkpoint import Checkpoint, load, load_file
+from ._checkpoint import Checkpoint
 from ._gate import to_view
+from ._loading import load, load_file
 from ._model_backend import ModelBackend
 
 if TYPE_CHECKING:

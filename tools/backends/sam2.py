@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._checkpoint import Checkpoint, image_processor_alone, load_by_transformers
+from ._checkpoint import Checkpoint
+from ._loading import image_processor_alone, load_by_transformers
 from .sam import SamBackend, SamEverything, SamSegmenter
 
 if TYPE_CHECKING:

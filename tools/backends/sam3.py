@@ -10,7 +10,8 @@ from typing import Any
 from visprog.values import Mask, Region
 from visprog.values.image import Image
 
-from ._checkpoint import Checkpoint, CheckpointSource, Processor, load_by_transformers, transformers_tokenizer
+from ._checkpoint import Checkpoint, CheckpointSource, Processor
+from ._loading import load_by_transformers, transformers_tokenizer
 from ._phrase_detector import PhraseDetector, Search
 
 MAX_TOKENS = 32

@@ -18,7 +18,8 @@ from visprog.values import Region
 from visprog.values.image import Image
 
 from ._batching import answer_batch, crop_to, in_batches, to_rgb
-from ._checkpoint import Checkpoint, CheckpointSource, load_by_transformers
+from ._checkpoint import Checkpoint, CheckpointSource
+from ._loading import load_by_transformers
 from ._model_backend import ModelBackend
 from ._processors import type_problem
 
@@ -102,7 +103,6 @@ class VlmBackend(ModelBackend):
     """
 
     default_model = "Qwen/Qwen3-VL-4B-Instruct"
-    network_class = "AutoModelForImageTextToText"
     default_max_tokens = 64
 
     def __init__(

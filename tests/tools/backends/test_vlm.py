@@ -14,7 +14,8 @@ import torch.nn.functional as F
 
 from visprog.errors import ToolError
 from visprog.tools.backends import vlm
-from visprog.tools.backends._checkpoint import find, load_by_transformers
+from visprog.tools.backends._checkpoint import find
+from visprog.tools.backends._loading import load_by_transformers
 from visprog.tools.backends.vlm import (
     VlmCaptioner,
     VlmTextReader,
@@ -85,7 +86,9 @@ def test_answers_are_those_of_the_network_itself(
     inputs = processor(images=[[pictures[0].to_pil()]], text=[prompt], return_tensors="pt", **begins)
     ids = network.generate(**inputs, max_new_tokens=4, do_sample=False)
     want = processor.tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-    (have,) = VlmVqa(checkpoint(kind), max_tokens=4)([{"image": pictures[0], "question": "What colour is it?"}])
+    (have,) = VlmVqa(checkpoint(kind), max_tokens=4)(
+        [{"image": pictures[0], "question": "What colour is it?"}]
+    )
     assert str(have) == " ".join(want.split()) or (not want.strip() and "is empty" in str(have))
 
 

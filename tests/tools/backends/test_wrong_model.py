@@ -19,11 +19,10 @@ from visprog.tools.backends.owl import OwlDetector
 from visprog.tools.backends.sam import SamSegmenter
 from visprog.tools.backends.sam2 import Sam2Segmenter
 from visprog.tools.backends.sam3 import Sam3Detector
-from visprog.tools.backends.vlm import VlmVqa
 
 BACKENDS = (
     ClipMatcher, DepthEstimator, DetrDetector, DinoRetriever, Florence2Captioner, GroundingDinoDetector, OwlDetector,
-    SamSegmenter, Sam2Segmenter, Sam3Detector, VlmVqa,
+    SamSegmenter, Sam2Segmenter, Sam3Detector,
 )  # fmt: skip
 
 
