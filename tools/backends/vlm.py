@@ -19,7 +19,8 @@ from visprog.values.image import Image
 
 from ..words.written_tables import CELL_TOKEN
 from ._batching import crop_to, in_batches, to_rgb
-from ._checkpoint import Checkpoint, CheckpointSource, load_by_transformers, transformers_processor
+from ._checkpoint import Checkpoint, CheckpointSource
+from ._loading import load_by_transformers, transformers_processor
 from ._model_backend import ModelBackend
 from ._processors import resize_as_torchvision, type_problem
 
