@@ -43,7 +43,7 @@ async function request(path, options = {}) {
       continue;
     }
     const said = await response.json().catch(() => ({}));
-    throw new Problem(response.status, sentence(said.message || `The server answered with HTTP ${response.status}`));
+    throw new Problem(response.status, said.message || `The server answered with HTTP ${response.status}`);
   }
 }
 
@@ -71,6 +71,7 @@ async function* eventsOf(response) {
 
 function askForToken(isWrong) {
   page["token-wrong"].hidden = !isWrong;
+  page["token-text"].value = "";
   if (!page.token.open) page.token.showModal();
   return new Promise((resolve) => {
     page["token-form"].onsubmit = () => {
@@ -237,7 +238,7 @@ class Turn {
       left_out: () => this.step(`${data.events} further steps are not shown.`),
       evidence: () => this.evidence(data.html),
       answer: () => this.answer(data),
-      problem: () => this.failed(sentence(data.message)),
+      problem: () => this.failed(data.message),
     }[name];
     handle?.();
   }
@@ -301,7 +302,7 @@ class Turn {
     box.classList.add(status);
     this.part(".badge").textContent = status;
     this.part(".value").textContent = words;
-    this.part(".message").textContent = sentence(message);
+    this.part(".message").textContent = message;
     for (const caution of cautions) this.caution(caution);
     say(`${status}: ${words || message}`);
     this.element.scrollIntoView({ block: "nearest" });
@@ -392,7 +393,6 @@ function imagesIn(value) {
 
 const duration = (seconds) => (seconds < 1 ? `${Math.max(1, Math.round(1000 * seconds))} ms` : `${seconds.toFixed(1)} s`);
 const megabytes = (bytes) => `${Math.round(bytes / 2 ** 20)} MB`;
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** Say something to a screen reader. */
 function say(text) {
