@@ -29,12 +29,15 @@ from tests.small_tools import REGISTRY, FakePlanner, picture
 from tests.video_files import write_video
 from visprog import Agent
 from visprog.cli import main
+from visprog.errors import ToolError
+from visprog.runtime.processes.video_decoder import VIDEO_DECODERS
 from visprog.server.app import Service
 from visprog.server.limits import RequestLimits
 from visprog.server.queue import RequestQueue
 from visprog.server.shares import Shares
 from visprog.server.videos import VideoUpload
 from visprog.values import Video
+from visprog.values.elsewhere import video_decoder
 
 LENGTH = "def answer(video):\n    return round(video.duration, 1)\n"
 LIMITS = RequestLimits(upload=20_000, video=400_000, pixels=100_000, seconds=60, stall=0.6, rate=1 << 20)
@@ -125,6 +128,23 @@ def test_a_video_is_asked_about_and_removed(
     assert (status, answer["value"]) == (200, 4.0)
     until(lambda: served.service.videos.used == served.service.uploads.used == 0)
     assert nothing_left()
+
+
+def test_videos_are_decoded_in_confined_processes(
+    start: Callable[..., Running], clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = start()
+    assert video_decoder() is VIDEO_DECODERS
+
+    class Broken:
+        def __call__(self, calls: Any) -> Any:
+            raise ToolError("no process can be started")
+
+        def interrupt(self, thread: int) -> None:
+            pass
+
+    monkeypatch.setattr(VIDEO_DECODERS, "_decoder", Broken())
+    problem(served.send(run(("clip.mp4", clip.read_bytes()))), 400, "clip.mp4 cannot be decoded")
 
 
 def test_a_short_video_comes_in_every_form(
