@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from html.parser import HTMLParser
@@ -29,6 +30,7 @@ from tests.small_tools import REGISTRY, FakePlanner, picture
 from visprog import Agent, Image, tool
 from visprog.cli import main
 from visprog.server.app import Service
+from visprog.server.chats import Chats
 from visprog.server.limits import RequestLimits
 from visprog.server.page import example
 from visprog.server.queue import RequestQueue
@@ -75,11 +77,17 @@ class Parsed(HTMLParser):
 def start() -> Iterator[Callable[..., Running]]:
     with ExitStack() as stack:
 
-        def begin(*programs: str, planner: Any = None, limits: RequestLimits | None = None) -> Running:
+        def begin(
+            *programs: str,
+            planner: Any = None,
+            limits: RequestLimits | None = None,
+            chats: Chats | None = None,
+        ) -> Running:
             planner = planner or FakePlanner(*(programs or [PROGRAM] * 20))
             registry = REGISTRY | [obey, read_sign]
             agent = stack.enter_context(Agent(planner, {"seconds": 60}, registry=registry))
-            service = Service(agent, RequestQueue(2, 4), limits or RequestLimits(seconds=60))
+            limits = limits or RequestLimits(seconds=60)
+            service = Service(agent, RequestQueue(2, 4), limits, chats=chats)
             return stack.enter_context(running(service, Shares(500)))
 
         yield begin
@@ -190,7 +198,7 @@ def test_the_example_is_the_one_of_the_documentation() -> None:
 def test_the_page_is_opened_on_request(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)
-    monkeypatch.setattr("visprog.server.run.serve", lambda *given: given[4]())
+    monkeypatch.setattr("visprog.server.run.serve", lambda *given: (given[4](), time.sleep(0.2)))
     monkeypatch.chdir(tmp_path)
     assert main(["serve", "--port", "0", "--open"]) == 0
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", opened.pop())
@@ -289,6 +297,23 @@ def test_a_question_is_stopped(start: Callable[..., Running], tab: Tab, image: P
     assert "stopped" in tab.run(f"{ANSWERS}[0].innerText")
     assert "2" in asked(tab, "How many dogs are there?", 2)
     assert served.service.queue.running == 0 and tab.run("!document.querySelector('.pending')")
+
+
+@in_browser
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_conversation_that_is_over_or_has_no_room(
+    start: Callable[..., Running], tab: Tab, image: Path, number: int
+) -> None:
+    chats = Chats(Shares(number), Shares(1 << 30))
+    served = start(chats=chats)
+    tab.open(url(served))
+    tab.choose("#files", image)
+    for asked_before in (0, 1):
+        assert "2" in asked(tab, f"How many dogs are there in {asked_before}?", asked_before + 1)
+        assert chats.number.used == number
+        for chat in list(chats._by_id.values()):
+            tab.run(f"fetch('/v1/chats/{chat.id}', {{method: 'DELETE'}})")
+        until(lambda: chats.number.used == 0)
 
 
 @in_browser

@@ -246,7 +246,7 @@ class Service:
             work: Processes it in a thread.
             stream: Where its steps are sent, if its client wants them.
             videos: Whether it may hold a video.
-            chat: ServedChat that it belongs to.
+            chat: Conversation that it belongs to.
             finish: Makes the response of the form and of what `work` returns.
         """
         started, client = time.monotonic(), _client(request)

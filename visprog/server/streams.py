@@ -158,6 +158,7 @@ class Streamed(Response):
 def _fields(event: Event) -> dict[str, Any]:
     """An event of a run as plain data. The program of `checked` is the one that was planned or sent before."""
     fields = dict(vars(event))
+    del fields["run"]  # it counts the runs of all clients
     if isinstance(event, Checked):
         del fields["program"]
         fields["diagnostics"] = [found.to_json() for found in event.diagnostics]

@@ -82,25 +82,29 @@ function askForToken(isWrong) {
   });
 }
 
-async function beginChat(signal) {
+/** A form with the images or the video, and with further fields. */
+function formOf(fields = {}) {
   const form = new FormData();
   for (const { file } of state.files) form.append("images", file, file.name);
-  state.chat = await (await request("/v1/chats", { method: "POST", body: form, signal })).json();
+  for (const [name, value] of Object.entries(fields)) form.append(name, value);
+  return form;
 }
 
-/** Ask in the conversation, which is begun if there is none, or anew if it has ended. */
-async function askInChat(question, signal, turn) {
-  const headers = { Accept: "text/event-stream", "Content-Type": "application/json" };
-  const body = JSON.stringify({ question, evidence: true, html: true });
+/** Ask in the conversation, which is begun if there is none, or anew if it has ended; without one if there is no room. */
+async function askServer(question, signal, turn) {
+  const fields = { question, evidence: true, html: true };
+  const post = { method: "POST", headers: { Accept: "text/event-stream" }, signal };
   for (let tries = 1; ; tries++) {
-    if (!state.chat) {
-      turn.progress("Sending…");
-      await beginChat(signal);
-    }
-    turn.progress("Waiting for the server…");
     try {
-      return await request(`/v1/chats/${state.chat.id}/ask`, { method: "POST", headers, body, signal });
+      if (!state.chat) {
+        turn.progress("Sending…");
+        state.chat = await (await request("/v1/chats", { method: "POST", body: formOf(), signal })).json();
+      }
+      turn.progress("Waiting for the server…");
+      const headers = { ...post.headers, "Content-Type": "application/json" };
+      return await request(`/v1/chats/${state.chat.id}/ask`, { ...post, headers, body: JSON.stringify(fields) });
     } catch (error) {
+      if (error.status === 429 && !state.chat) return await request("/v1/ask", { ...post, body: formOf(fields) });
       if (error.status === 404 && tries === 1) {
         if (state.chat.follows) turn.caution("The conversation had ended: this question is answered by itself.");
         state.chat = null;
@@ -346,7 +350,7 @@ async function ask() {
   const running = (state.running = new AbortController());
   busy(true);
   try {
-    const response = await askInChat(question, running.signal, turn);
+    const response = await askServer(question, running.signal, turn);
     turn.progress("Writing a program…");
     let ended = false;
     for await (const event of eventsOf(response)) {
