@@ -34,7 +34,16 @@ from ..errors import (
     close_match,
     readable,
 )
-from ..registry import BACKENDS, BackendLoader, Registry, Tool, backend_options, cautions, through_host
+from ..registry import (
+    BACKENDS,
+    BackendLoader,
+    Registry,
+    Tool,
+    backend_options,
+    caution,
+    cautions,
+    through_host,
+)
 from ..registry.declaration import batch_through_host
 from ..registry.loader import PlainFunction
 from ..registry.results import Metered
@@ -357,6 +366,9 @@ class Run:
             cached = found is not MISSING
             if not cached:
                 with self._inside(tool), cautions() as collected:
+                    for video in (v for v in arguments.values() if isinstance(v, Video)):
+                        for sentence in video.source.cautions:
+                            caution(sentence)
                     made = tool.work(dict(arguments), lambda given: self._answer(tool, given))
                     result = tool.result(made, arguments)
                 found = result, tuple(collected)
