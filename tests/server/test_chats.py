@@ -43,7 +43,9 @@ def start() -> Iterator[Callable[..., Running]]:
 
         def begin(*programs: str, planner: Any = None, chats: Chats | None = None) -> Running:
             planner = planner or FakePlanner(*(programs or [PROGRAM] * 20))
-            agent = stack.enter_context(Agent(planner, {"seconds": 60}, registry=REGISTRY | [obey]))
+            agent = stack.enter_context(
+                Agent(planner, {"seconds": 60}, registry=REGISTRY | [obey], standby=1)
+            )
             service = Service(agent, RequestQueue(2, 4), RequestLimits(seconds=60), chats=chats)
             return stack.enter_context(running(service, Shares(500)))
 

@@ -85,12 +85,22 @@ def start() -> Iterator[Callable[..., Running]]:
         ) -> Running:
             planner = planner or FakePlanner(*(programs or [PROGRAM] * 20))
             registry = REGISTRY | [obey, read_sign]
-            agent = stack.enter_context(Agent(planner, {"seconds": 60}, registry=registry))
+            agent = stack.enter_context(Agent(planner, {"seconds": 60}, registry=registry, standby=1))
             limits = limits or RequestLimits(seconds=60)
             service = Service(agent, RequestQueue(2, 4), limits, chats=chats)
             return stack.enter_context(running(service, Shares(500)))
 
         yield begin
+
+
+@pytest.fixture(scope="module")
+def quiet() -> Iterator[Running]:
+    """A server that is asked nothing that needs a program."""
+    with (
+        Agent(FakePlanner(), {}, registry=REGISTRY, standby=1) as agent,
+        running(Service(agent, RequestQueue(2, 4), RequestLimits()), Shares(500)) as served,
+    ):
+        yield served
 
 
 def get(served: Running, path: str, *headers: str) -> tuple[int, dict[str, str], bytes]:
@@ -105,8 +115,8 @@ def get(served: Running, path: str, *headers: str) -> tuple[int, dict[str, str],
 # -- what it is ----------------------------------------------------------------------------------
 
 
-def test_the_policy_allows_this_script_and_this_style_and_no_other(start: Callable[..., Running]) -> None:
-    status, headers, body = get(start(), "/")
+def test_the_policy_allows_this_script_and_this_style_and_no_other(quiet: Running) -> None:
+    status, headers, body = get(quiet, "/")
     assert status == 200 and headers["content-type"] == "text/html; charset=utf-8"
     policy = dict(each.split(" ", 1) for each in headers["content-security-policy"].split("; "))
     parsed = Parsed(body.decode())
@@ -119,8 +129,8 @@ def test_the_policy_allows_this_script_and_this_style_and_no_other(start: Callab
     assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY"
 
 
-def test_it_loads_nothing_and_holds_no_other_script(start: Callable[..., Running]) -> None:
-    text = get(start(), "/")[2].decode()
+def test_it_loads_nothing_and_holds_no_other_script(quiet: Running) -> None:
+    text = get(quiet, "/")[2].decode()
     parsed = Parsed(text)
     for name, attributes in parsed.elements:
         assert not any(key.startswith("on") for key in attributes), (name, attributes)
@@ -132,8 +142,8 @@ def test_it_loads_nothing_and_holds_no_other_script(start: Callable[..., Running
     assert frame["sandbox"] is None or frame["sandbox"] == ""  # it may do nothing
 
 
-def test_everything_has_a_name_for_screen_readers(start: Callable[..., Running]) -> None:
-    parsed = Parsed(get(start(), "/")[2].decode())
+def test_everything_has_a_name_for_screen_readers(quiet: Running) -> None:
+    parsed = Parsed(get(quiet, "/")[2].decode())
     labels = {a["for"] for name, a in parsed.elements if name == "label"}
     ids = {a["id"] for _, a in parsed.elements if "id" in a}
     for name, attributes in parsed.elements:
@@ -149,11 +159,8 @@ def test_everything_has_a_name_for_screen_readers(start: Callable[..., Running])
 
 @pytest.mark.parametrize("header", ["Host: evil.example", "Origin: http://evil.example", "Origin: null"])
 @pytest.mark.parametrize("path", ["/", "/example.png", "/v1/about"])
-def test_pages_and_names_of_others_do_not_get_it(
-    start: Callable[..., Running], path: str, header: str
-) -> None:
-    served = start()
-    with served.connect() as connection:
+def test_pages_and_names_of_others_do_not_get_it(quiet: Running, path: str, header: str) -> None:
+    with quiet.connect() as connection:
         host = "" if header.startswith("Host") else "Host: localhost\r\n"
         connection.sendall(f"GET {path} HTTP/1.1\r\n{host}{header}\r\nConnection: close\r\n\r\n".encode())
         assert connection.makefile("rb").readline().split()[1] == b"403"
@@ -161,14 +168,12 @@ def test_pages_and_names_of_others_do_not_get_it(
 
 @pytest.mark.parametrize("header", ["Host: evil.example", "Origin: http://evil.example", "Origin: null"])
 @pytest.mark.parametrize("path", ["/v1/ask", "/v1/chats", "/v1/chats/x/ask"])
-def test_pages_and_names_of_others_get_no_stream(
-    start: Callable[..., Running], path: str, header: str
-) -> None:
+def test_pages_and_names_of_others_get_no_stream(quiet: Running, path: str, header: str) -> None:
     headers = f"Accept: text/event-stream\r\n{header}\r\n"
     data = post(path, {"question": "?"}, ("a.png", b"x"), headers=headers)
     if header.startswith("Host"):
         data = data.replace(b"Host: localhost\r\n", b"")
-    status, _, body = start().send(data)
+    status, _, body = quiet.send(data)
     assert status == 403 and body["status"] == "error"
 
 
