@@ -6,12 +6,16 @@ from .form import Body, Forms, Request
 from .sentence import IT
 
 LABELS = (
-    "(?:grand )?total(?: (?:amount|sum|price|due))?|sub ?-?total|amount(?: due| paid)?|balance(?: due)?|sum|tax|sales tax|vat|"
-    "tip|discount|change|cash|due date|order date|invoice date|date of birth|date|time|(?:invoice|order|customer|receipt|"
-    "account|tax|table|phone|telephone|reference|serial|article|model) number|number|iban|bic|first name|last name|"
-    "surname|name|address|phone|telephone|e-?mail|customer|company|price|quantity|cashier|signature"
+    "(?:grand )?total(?: (?:amount|sum|price|due))?|sub ?-?total|amount(?: due| paid)?|balance(?: due)?|sum|tax|"
+    "sales tax|vat|tip|discount|change|cash|(?:due|order|invoice|issue) date|date of birth|date|time|number|"
+    "(?:invoice|order|customer|receipt|account|tax|table|phone|telephone|reference|serial|article|model) number|"
+    "iban|bic|(?:first|last) name|surname|name|address|phone|telephone|e-?mail|customer|company|price|quantity|"
+    "cashier|signature"
 )
 """Labels of receipts and forms that may be asked for; what else is asked of a document is no field."""
+
+_SUMS = "(?:grand )?total(?: (?:amount|price|due))?|sub ?-?total|vat|sales tax|(?:balance|amount) due|invoice number"
+"""Those that stand on receipts alone, so that no document need be named."""
 
 _DOCUMENT = r"(?:receipt|bill|invoice|form|document|letter|slip|ticket|statement|voucher|order)"
 
@@ -69,22 +73,28 @@ _THE_DOCUMENT = rf"(?:the|this|that|my) {_DOCUMENT}"
 
 FORMS: Forms = {
     _field: (
-        rf"(?:what|which) is the (?P<label>{LABELS}) (?:on|of|in) {_THE_DOCUMENT}",
+        rf"(?:(?:what|which) is )?(?:the )?(?P<label>{LABELS}) (?:on|of|in) {_THE_DOCUMENT}",
+        rf"(?:what|how much) is the (?P<label>{_SUMS})",
         rf"(?:what|which) (?P<label>{LABELS}) (?:is|stands) (?:written |printed )?(?:on|in) {_THE_DOCUMENT}",
         rf"how much is the (?P<label>{LABELS}) (?:on|of|in) {_THE_DOCUMENT}",
         rf"(?:read(?: out)?|find|extract|get) the (?P<label>{LABELS}) (?:on|of|in|from) {_THE_DOCUMENT}",
     ),
     _fields: (
         rf"{_EXTRACT} (?:the |this )form{_IN_IT}",
-        rf"(?:list|show|what are|{_EXTRACT}) (?:all )?(?:of )?(?:the )?(?:fields|entries|key[ -]value pairs|labels and values)(?: (?:of|in|on|from) (?:{_THE_DOCUMENT}|{IT}))?",
+        rf"(?:list|show|what are|{_EXTRACT}) (?:all )?(?:of )?(?:the )?(?:fields|entries|key[ -]value pairs)"
+        rf"(?: (?:of|in|on|from) (?:{_THE_DOCUMENT}|{IT}))?",
     ),
     _table: (
         rf"{_EXTRACT} (?:the|this) table{_IN_IT}(?: (?:as|into|row by row|in) ?(?:rows)?)?",
         rf"what (?:is|stands|is written) in (?:the|this) table{_IN_IT}",
         rf"what does (?:the|this) table{_IN_IT} (?:say|contain|hold)",
+        r"(?:give|read|show) me (?:the|this) table(?: as (?:text|rows))?",
+        r"read (?:the|this) table(?: out)? to me",
     ),
     _barcode: (
-        rf"{_READ} (?:the|this) barcode{_IN_IT}",
+        rf"{_READ}(?: me)? (?:the|this) barcode{_IN_IT}",
+        rf"(?:what is the )?barcode number{_IN_IT}",
+        rf"what is the (?:ean|upc|gtin)(?: (?:code|number))?{_IN_IT}",
         rf"what does (?:the|this) barcode{_IN_IT} say",
         rf"what (?:is|stands) (?:on|in) (?:the|this) barcode{_IN_IT}",
         rf"what (?:is|are) the (?:number|digits?|code|content|value) (?:of|on|in|under) (?:the|this) barcode{_IN_IT}",
@@ -97,6 +107,7 @@ FORMS: Forms = {
     _qr_code: (
         rf"{_READ} (?:the|this) qr code{_IN_IT}",
         rf"what (?:is|stands) (?:on|in) (?:the|this) qr code{_IN_IT}",
+        rf"what does (?:the|this) qr code{_IN_IT} (?:contain|hold)",
     ),
 }  # fmt: skip
 """What builds a program → the sentences for it."""
