@@ -9,8 +9,8 @@ from .sentence import IT, NUMBER
 BLURRED, SHARP = 0.45, 0.65
 """Sharpness below which an image is blurred, and from which it is sharp; between them it is not decided.
 
-Of 146 photographs (docs/measured.md), 99 % are above the first as they are, and 98 % below it if they are blurred by 3
-pixels; 75 % reach the second as they are, and none does if it is blurred by 2 pixels.
+Of 146 photographs (docs/measured.md), 99 % are above the first as they are, and all are below it if they are blurred by
+3 pixels; 70 % reach the second as they are, and none if it is blurred by 2 pixels.
 """
 
 DARK, NOT_DARK = 30, 40
