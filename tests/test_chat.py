@@ -8,17 +8,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 import visprog
 from tests.planner.test_turns import COUNT, LOOK, Scripted, calls
-from tests.small_tools import REGISTRY, FakePlanner, picture
+from tests.small_tools import HELPERS, REGISTRY, FakePlanner, crop, detect, picture
 from visprog.agent import Agent
+from visprog.answer import Answer, json_schema
 from visprog.chat import AgentChat
 from visprog.cli import main
 from visprog.errors import ConfigError, ImageError, VisprogError
 from visprog.planner import LLMPlanner, PlanRequest
+from visprog.registry import Registry, caution, tool
 from visprog.runtime.events import Answered, Event
+from visprog.values import Region
+from visprog.values.image import Image
 
 LEFT = "```python\ndef answer(regions1):\n    return leftmost(regions1).label\n```\nDONE"
 PART = "```python\ndef answer(image, regions1):\n    return crop(image, regions1[1])\n```\nDONE"
@@ -54,6 +59,80 @@ def test_a_follow_up_takes_the_values_of_before(open_chat: Open) -> None:
     assert "Answer, kept as int1:\n<observation>\n2\n</observation>" in told
     assert "regions1: list[Region]; int1: int" in told
     assert len(model.images(2)) == 1  # a question comes with the image again
+
+
+SHARE = "```python\ndef answer(image):\n    return len(detect(image, 'ghost')) / 2\n```\nDONE"
+MORE = "```python\ndef answer(float1):\n    return float1 + 0.5\n```\nDONE"
+IS_MORE = "```python\ndef answer(float2):\n    return float2 > 0.1\n```\nDONE"
+FRESH = "```python\ndef answer(image):\n    return detect(image, 'dog')\n```\nDONE"
+
+
+def test_cautions_and_evidence_follow_the_values(open_chat: Open) -> None:
+    chat = open_chat(Scripted(SHARE, MORE, IS_MORE, FRESH))
+    answers = [chat.ask(question) for question in ("Which share?", "And more?", "Is it much?", "Where?")]
+    assert [a.value for a in answers[:3]] == [0.0, 0.5, True]
+    assert [a.cautions for a in answers] == [("detect found no 'ghost'",)] * 3 + [()]
+    assert [[s.kept_as for s in a.rests_on] for a in answers] == [[], ["float1"], ["float1", "float2"], []]
+    assert [len(a.steps) for a in answers] == [1] * 4 and answers[2].tokens == 110
+    page = answers[2].to_html()
+    assert "Taken from earlier questions" in page and "float1 = 0" in page and "called: detect" in page
+    data = answers[2].to_json()
+    jsonschema.validate(data, json_schema())
+    again = Answer.from_json(data)
+    assert [s.kept_as for s in again.rests_on] == ["float1", "float2"] and again.to_json() == data
+    assert "rests_on" not in answers[0].to_json()
+
+
+def test_the_model_is_told_the_cautions_of_before(open_chat: Open) -> None:
+    model = Scripted(SHARE, MORE)
+    chat = open_chat(model)
+    chat.ask("Which share?"), chat.ask("And more?")
+    assert "What to know of it:\n<observation>\ndetect found no 'ghost'" in model.text(1)
+
+
+def test_what_a_blind_model_found_stays_marked(open_chat: Open) -> None:
+    model = Scripted(FRESH, COUNT + "\nDONE")
+    model.takes_images = False
+    chat = open_chat(model)
+    assert chat.ask("Where are they?").cautions == chat.ask("How many are there?").cautions != ()
+
+
+def test_parts_of_a_result_bring_its_cautions() -> None:
+    @tool(name="detect")
+    def wary(image: Image, what: str) -> list[Region]:
+        """Find objects."""
+        caution("the detector saw only the left half")
+        return detect(image, what)
+
+    model = Scripted(
+        calls(("detect", {"image": "image", "what": "dog"})),
+        calls(("answer", {"expression": "len(regions1)"})),
+        calls(("crop", {"image": "image", "region": "region2"})),
+        calls(("answer", {"expression": "image1"})),
+    )
+    with Agent(model, {}, registry=Registry([wary, crop, *HELPERS]), turns=4, tool_calls=True) as agent:
+        chat = agent.chat(picture())
+        for question in ("How many dogs?", "Show the second"):
+            answer = chat.ask(question)
+            assert answer.ok and answer.cautions == ("the detector saw only the left half",)
+        assert [s.kept_as for s in answer.rests_on] == ["regions1"]
+
+
+def test_a_follow_up_of_a_fallback_says_so() -> None:
+    @tool(name="vqa")
+    def say_two(image: Image, question: str) -> str:
+        """A short answer."""
+        return "two"
+
+    again = "```python\ndef answer(str1):\n    return str1.upper()\n```\nDONE"
+    model = Scripted("CANNOT: no tool knows", again)
+    with Agent(model, {"fallback": True}, registry=Registry([say_two, *HELPERS])) as agent:
+        chat = agent.chat(picture())
+        first, second = chat.ask("How many wishes?"), chat.ask("And in capitals?")
+    assert (first.status, first.value, second.value) == ("fallback", "two", "TWO")
+    assert second.cautions == ("no program answered 'How many wishes?': the vqa tool was asked plainly",)
+    assert [call.tool for call in second.rests_on[0].trace] == ["vqa"]
+    assert "Question: How many wishes?\nAnswer, kept as str1:" in model.text(1)
 
 
 def test_a_question_without_an_answer_is_remembered_as_such(open_chat: Open) -> None:

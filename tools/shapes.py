@@ -83,8 +83,11 @@ def find_grid(image: Image) -> Grid:
 
     Raises:
         ToolError: there is no grid.
+        Refused: an image that is a photograph or has a texture.
     """
-    return read_grid(image)
+    grid = read_grid(image)
+    read_drawing(image)  # a photograph has edges that look like rules: it is refused
+    return grid
 
 
 @tool(limits="panels that straight bars or gutters of one flat colour keep apart")

@@ -37,6 +37,7 @@ class AgentChat:
     Attributes:
         images: The images that it is about.
         answers: The answers so far, the oldest first.
+        follows: Whether a question may refer to those before.
     """
 
     def __init__(self, images: tuple[Image, ...], ask: Ask, *, follows: bool = True) -> None:
@@ -50,7 +51,7 @@ class AgentChat:
         self.images = images
         self.answers: list[Answer] = []
         self._ask = ask
-        self._follows = follows
+        self.follows = follows
         self._lock = threading.Lock()
 
     def ask(
@@ -71,7 +72,7 @@ class AgentChat:
         """
         with self._lock:
             if (
-                not self._follows
+                not self.follows
                 and self.answers
                 and isinstance(question, str)
                 and _FOLLOW_UP.search(question)

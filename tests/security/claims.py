@@ -200,6 +200,23 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "tests/values/test_decode.py::test_whatever_a_library_raises_is_an_image_error",
         "tests/fuzz/test_fuzz.py::test_damaged_files_are_read_or_refused",
     ),
+    # Videos
+    "Video files are decoded in a process that is handed the file open and can open no other.": (
+        "tests/runtime/processes/test_video_decoder.py::test_the_process_is_confined",
+    ),
+    "Formats of video that name other files are not read.": (
+        "tests/values/test_video.py::test_what_is_no_video_and_what_names_other_files",
+    ),
+    "A camera is opened by the user's command or call alone, never by the text of a program, of a server's client or "
+    "of a setting.": ("tests/test_camera.py::test_no_text_opens_a_camera",),
+    "A camera is read by a process that opens its device itself, since FFmpeg takes no open one, and can open nothing "
+    "else.": (
+        "tests/test_camera.py::test_a_device_that_is_no_camera_is_opened_in_the_confined_process",
+        "tests/test_camera.py::test_the_process_opens_its_device_alone",
+    ),
+    "A camera that delivers nothing is given up after its time and 15 seconds, with its process.": (
+        "tests/test_camera.py::test_a_camera_that_delivers_no_more_is_given_up",
+    ),
     # Configuration
     "Without trust, no file of the working folder lets images be sent to a chat model.": (
         "tests/planner/test_turns.py::test_a_found_file_of_settings_sends_no_images",

@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
 import pytest
 
 from tests.tools.drawings import Canvas, regular
 from visprog.errors import Refused, ToolError
+from visprog.tools.drawing.grid import read_grid
 from visprog.tools.shapes import find_circles, find_grid, find_lines, find_polygons
 from visprog.values import Box
 from visprog.values.helpers import intersections
@@ -341,6 +346,39 @@ def test_no_grid_is_said() -> None:
     canvas.line([(20, 300), (400, 310)], BLACK, 2)
     with pytest.raises(ToolError, match="no grid was found"):
         find_grid(canvas.image())
+
+
+def test_gaps_between_letters_are_no_rules() -> None:
+    page = PIL.Image.new("RGB", (500, 700), "white")
+    draw = PIL.ImageDraw.Draw(page)
+    for i in range(12):
+        word = ("MENU", "Soup", "Drinks", "Tea", "Juice", "Desserts")[i % 6]
+        draw.text((40, 40 + 44 * i), word, "black", PIL.ImageFont.load_default(size=30), stroke_width=1)
+    with pytest.raises(ToolError, match="no grid was found"):
+        find_grid(Image.open(page))
+
+
+def test_rules_lighter_than_a_light_ground() -> None:
+    canvas = blank((210, 225, 240))
+    for k in range(4):
+        canvas.line([(60 + 100 * k, 30), (60 + 100 * k, 330)], (255, 255, 255), 4)
+        canvas.line([(60, 30 + 100 * k), (360, 30 + 100 * k)], (255, 255, 255), 4)
+    grid = find_grid(canvas.image())
+    assert (grid.rows, grid.columns) == (3, 3)
+
+
+def test_a_grid_in_a_photograph_is_refused() -> None:
+    draw = np.random.default_rng(0)
+    pixels = sum(
+        cv2.resize(draw.normal(0, 30, (size, size, 3)).astype(np.float32), (480, 360), interpolation=cv2.INTER_CUBIC)
+        for size in (6, 30, 120)
+    )
+    pixels = np.clip(pixels + 150, 60, 255).astype(np.uint8)
+    for k in range(4):
+        pixels[30 + 100 * k : 36 + 100 * k, 40:440] = pixels[30:336, 40 + 130 * k : 46 + 130 * k] = 0
+    assert read_grid(image := Image(pixels)).cells == 9
+    with pytest.raises(Refused, match="photograph"):
+        find_grid(image)
 
 
 # -- frames ------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -91,6 +92,26 @@ def test_points_are_chosen_by_their_place() -> None:
 
 def test_nth_takes_any_list() -> None:
     assert helpers.nth(["a", "b"], -1) == "b"
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("TOTAL 1,340.26", [1340.26]), ("Summe 1.234,50 EUR", [1234.5]), ("Total: 12,50", [12.5]), ("3.99", [3.99]),
+        ("1,234 of 1.234", [1234, 1.234]), ("1.234 and 2,50", [1234, 2.5]), ("0,125 l", [0.125]), ("$.99", [0.99]),
+        ("$1,000,000", [1e6]), ("1'234.50", [1234.5]), ("1,50,00,000", [15e6]), ("1.234.567,89", [1234567.89]),
+        ("-5", [-5]), ("-$5.00", [-5]), ("5-3", [5, 3]), ("(12.50)", [12.5]), ("1, 2, 3", [1, 2, 3]),
+        ("12.03.2024 14:30", [12, 3, 2024, 14, 30]), ("2024-03-14", [2024, 3, 14]), ("NA52 BUU 96", [96]),
+        ("3kg, 19%, A4, v1.2.3", [3, 19]), ("", []), ("none", []), ("9" * 400, []), (".1.2", []),
+    ],
+)  # fmt: skip
+def test_numbers_as_people_write_them(text: str, numbers: list[float]) -> None:
+    assert helpers.numbers_in(text) == numbers
+
+
+@given(st.text(alphabet="0123456789.,'-−$€ aé٣²½\n"))
+def test_numbers_of_any_text(text: str) -> None:
+    assert all(math.isfinite(number) for number in helpers.numbers_in(text))
 
 
 def test_every_helper_is_told_of() -> None:

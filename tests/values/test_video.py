@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import PIL.Image
 import pytest
 
 from tests.video_files import HEIGHT, SIDE, WIDTH, Square, frame, write_video
-from visprog.errors import ImageError
+from visprog.errors import ImageError, ToolError
 from visprog.files import limits as limits_module
 from visprog.files.limits import SizeLimits
 from visprog.program import open_images
@@ -51,7 +52,10 @@ def test_frames_are_those_of_their_times(clip: Path) -> None:
         assert left_of_square(each) == pytest.approx(20 * each.time, abs=1.5)
     for time in (4.2, 0.31, 2.0):  # back and forth
         assert left_of_square(video.at(time)) == pytest.approx(20 * int(time * 10) / 10, abs=1.5)
-    assert video.at(99).time == pytest.approx(4.9) and video.at(-1).time == 0
+    assert video.at(5.9).time == pytest.approx(4.9) and video.at(-1).time == 0
+    for time in (99, -1.5, math.nan, math.inf):
+        with pytest.raises(ToolError, match="there is no second .* here: it goes from 0 s to 5 s"):
+            video.at(time)
     assert frames[2].name == "clip.mp4 at 1.00 s"
 
 
@@ -66,9 +70,9 @@ def test_parts_keep_the_times_of_the_whole(clip: Path) -> None:
     first, second = video.first_half(), video.second_half()
     assert (first.start, first.end, second.start, second.end) == pytest.approx((0, 2.5, 2.5, 5))
     assert second.first_half().end == pytest.approx(3.75)
-    with pytest.raises(ImageError, match="nothing lies between 7 s and 9 s"):
+    with pytest.raises(ToolError, match="nothing lies between 7 s and 9 s"):
         video.between(7, 9)
-    with pytest.raises(ImageError, match="positive number of seconds"):
+    with pytest.raises(ToolError, match="positive number of seconds"):
         video.frames(every=0)
 
 
@@ -160,7 +164,7 @@ def test_limits(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImageError, match="lasts 5 s, and a video 3 s"):
         Video.open(clip)
     use(new_pixels=WIDTH * HEIGHT * 5)
-    with pytest.raises(ImageError, match="too many to be held at once: take one every 1"):
+    with pytest.raises(ToolError, match="too many to be held at once: take one every 1"):
         Video.open(clip).frames(0.5)
     with pytest.raises(ImageError, match="more than 1,000"):
         Video.open(clip, max_pixels=1000)

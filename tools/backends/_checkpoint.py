@@ -288,6 +288,12 @@ def load_by_transformers(
         ToolError: It cannot be read, lacks weights, or the device cannot take it.
     """
 
+    if _has_timm(source.config) and find_spec("timm") is None:
+        raise ToolError(
+            f"{source.tool}: '{source.name}' has an image encoder of timm, which is not installed: choose another "
+            "model, or pip install timm with the torchvision that fits your torch"
+        )
+
     def read(place: str) -> tuple[Any, Any]:
         network, report = _transformers(
             source, architecture, use_safetensors=True, dtype=dtype, output_loading_info=True
@@ -331,6 +337,13 @@ def read_processor(source: CheckpointSource, network: Any) -> Processor:
     return Processor(tokenizer, image_processor)
 
 
+def image_processor_alone(source: CheckpointSource) -> Processor:
+    """The image processor of a checkpoint that takes no texts."""
+    from visprog.models.preprocess.image_processor import ImageProcessor
+
+    return Processor(None, ImageProcessor.from_pretrained(source.place))
+
+
 def _siglip_cleaner(folder: Path) -> Callable[[str], str] | None:
     """What the tokenizer of a public SigLIP does in code, and not in its `tokenizer.json`: that of SigLIP drops
     punctuation, that of SigLIP 2 lowers the case."""
@@ -365,6 +378,16 @@ def transformers_image_processor(source: CheckpointSource) -> Any:
         source,
         lambda _, place, options: _processors.load_image_processor(place, source.model_type, **options),
     )
+
+
+def transformers_tokenizer(source: CheckpointSource) -> Any:
+    """The tokenizer of transformers for a public checkpoint.
+
+    Raises:
+        MissingExtra: Transformers is not installed.
+        ToolError: It cannot be read.
+    """
+    return _transformers(source, "AutoTokenizer")
 
 
 def generation_config(source: CheckpointSource) -> Any:
@@ -611,6 +634,15 @@ def _read_config(file: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ValueError("config.json holds no JSON object")
     return config
+
+
+def _has_timm(config: Mapping[str, Any]) -> bool:
+    """Whether a part of a model, by its `config.json`, is one of timm."""
+    return (
+        config.get("model_type") in ("timm_wrapper", "timm_backbone")
+        or config.get("use_timm_backbone") is True
+        or any(_has_timm(part) for part in config.values() if isinstance(part, Mapping))
+    )
 
 
 def _transformers(source: CheckpointSource, name: str, **options: Any) -> Any:

@@ -21,6 +21,15 @@ OTHER_SENSES = ("video_processor", "feature_extractor", "audio_processor")
 """Parts of a processor that prepare what is no image and no text."""
 
 
+OWN_IMAGE_PROCESSORS = {
+    "depth_pro": "depth_pro:DepthProProcessor",
+    "lfm2_vl": "lfm2_vl:Lfm2VlImageProcessor",
+    "molmo2": "molmo2:Molmo2ImageProcessor",
+    "rf_detr": "rf_detr:RfDetrProcessor",
+}
+"""Type of a model whose image processor in transformers needs torchvision → ours in `visprog.models.preprocess`."""
+
+
 class MissingPart:
     """In the place of a part that prepares what nobody asks for: all its settings are None."""
 
@@ -47,6 +56,24 @@ def torchvision_problem() -> str:
     return ""
 
 
+def type_problem(model_type: str) -> str:
+    """Why transformers cannot run an image-text-to-text model of a type here, which needs no file of the model to be
+    known; empty if it can, or does not work at all."""
+    if find_spec("transformers") is None or torchvision_problem():
+        return ""
+    import transformers
+    from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    if model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        return f"which is no image-text-to-text model that transformers {transformers.__version__} knows"
+    kinds = IMAGE_PROCESSOR_MAPPING_NAMES.get(model_type)
+    alone = isinstance(kinds, dict) and set(kinds) == {"torchvision"}
+    if alone and model_type not in OWN_IMAGE_PROCESSORS and find_spec("torchvision") is None:
+        return "which prepares images with torchvision, and that is not installed"
+    return ""
+
+
 def load_processor(place: str, model_type: str, **options: Any) -> Any:
     """The processor of a public checkpoint, for images and texts.
 
@@ -61,7 +88,8 @@ def load_processor(place: str, model_type: str, **options: Any) -> Any:
     import transformers
 
     kind = None if find_spec("torchvision") else _processor_class(place, model_type)
-    if kind is None or not set(OTHER_SENSES) & set(kind.get_attributes()):
+    in_parts = kind and (model_type in OWN_IMAGE_PROCESSORS or set(OTHER_SENSES) & set(kind.get_attributes()))
+    if kind is None or not in_parts:
         return transformers.AutoProcessor.from_pretrained(place, **options)
 
     # The processor of SmolVLM asks for num2words, with which it describes videos, and which need not be installed.
@@ -85,11 +113,9 @@ def load_image_processor(place: str, model_type: str, **options: Any) -> Any:
     """
     import transformers
 
-    if model_type == "rf_detr" and find_spec("torchvision") is None:
-        from visprog.models.preprocess.rf_detr import RfDetrProcessor
-
+    if model_type in OWN_IMAGE_PROCESSORS and find_spec("torchvision") is None:
         settings, _ = transformers.ImageProcessingMixin.get_image_processor_dict(place, **options)
-        return RfDetrProcessor(settings)
+        return _own_image_processor(model_type)(settings)
     try:
         return transformers.AutoImageProcessor.from_pretrained(place, **options)
     except (ImportError, ValueError) as error:
@@ -99,6 +125,12 @@ def load_image_processor(place: str, model_type: str, **options: Any) -> Any:
                 "another model, or install the torchvision that fits your torch"
             ) from error
         raise
+
+
+def _own_image_processor(model_type: str) -> Any:
+    """The class of our image processor for a type of models."""
+    module, _, name = OWN_IMAGE_PROCESSORS[model_type].partition(":")
+    return getattr(import_module(f"visprog.models.preprocess.{module}"), name)
 
 
 def _processor_class(place: str, model_type: str) -> Any:
@@ -119,15 +151,15 @@ def _processor_class(place: str, model_type: str) -> Any:
 
 
 def _with_missing_parts(kind: Any) -> Any:
-    """The class of a processor, which also takes a `MissingPart`."""
+    """The class of a processor, which also takes a `MissingPart`, and an image processor of ours."""
 
     class ImageTextProcessor(kind):  # type: ignore[misc]
         """The processor of the checkpoint, without what prepares other things than images and texts."""
 
         def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
-            """As that of transformers; a part may be missing."""
-            if isinstance(argument, MissingPart):
-                return MissingPart
+            """As that of transformers; a part may be missing, or ours."""
+            if isinstance(argument, MissingPart) or type(argument).__module__.startswith("visprog."):
+                return type(argument)
             return super().check_argument_for_proper_class(argument_name, argument)
 
         def __repr__(self) -> str:

@@ -12,17 +12,30 @@ from typing import Any, NamedTuple
 
 from visprog import prompts
 from visprog.errors import ToolError, first_line
-from visprog.llm.thoughts import without_thoughts
+from visprog.llm.thoughts import marks_thoughts, without_thoughts
 from visprog.registry.sees import Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
-from ._batching import crop_to, in_batches, to_rgb
+from ._batching import answer_batch, crop_to, in_batches, to_rgb
 from ._checkpoint import Checkpoint, CheckpointSource, load_by_transformers
 from ._model_backend import ModelBackend
+from ._processors import type_problem
+
+KNOWN = (
+    "Qwen3-VL, Qwen3.5, SmolVLM2, Molmo2, LLaVA-OneVision (of llava-hf), Gemma 3 and 4, InternVL (whose names end with "
+    "-HF) and LFM2-VL"
+)
+"""Models that run here, for messages."""
+
+MAX_ASPECT = 150
+"""Longer side over shorter side of an image that is looked at; several processors fail at 200."""
 
 NO_TEXT = "NO TEXT"
 """What a model writes that was asked for the text in an image without any."""
+
+CELL_TOKEN = re.compile("<(?:fcel|ecel|lcel|ucel|xcel|nl)>")
+"""Tokens of the language OTSL (Lysak et al., 2023), in which PaddleOCR-VL writes tables."""
 
 READING_PROMPTS = {"glm_ocr": "Text Recognition:", "paddleocr_vl": "OCR:", "lighton_ocr": ""}
 """Type of a model → the prompt with which it was trained to write down the text of an image."""
@@ -109,6 +122,41 @@ class VlmBackend(ModelBackend):
             if getattr(self, name) < 1:
                 raise ToolError(f"{self.tool}: {name} must be at least 1, not {getattr(self, name)}")
 
+    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
+        return answer_batch(calls, self._checked, self._answer)
+
+    def _checked(self, **arguments: Any) -> ImagePrompt:
+        """What `_prepare` makes of a call, whose image must have a shape that can be looked at."""
+        prompt: ImagePrompt = self._prepare(**arguments)
+        width, height = prompt.image.width, prompt.image.height
+        if max(width, height) > MAX_ASPECT * min(width, height):
+            raise ToolError(
+                f"{self.tool}: an image of {width} x {height} pixels is too narrow to be looked at: crop to a part of it"
+            )
+        return prompt
+
+    def fetch(self) -> None:
+        """Download the weights, if they are on the hub and not here.
+
+        Raises:
+            ToolError: They cannot be had, or are of a type that cannot be run: nothing is downloaded then.
+        """
+        from visprog.models.checkpoint.cache import cached, is_hub_id
+
+        if self.folder is None and is_hub_id(self.model) and cached(self.model) is None:
+            self._find()
+        super().fetch()
+
+    def _find(self, *model_types: str) -> CheckpointSource:
+        source = super()._find(*model_types)
+        problem = "" if source.trained_here else type_problem(source.model_type)
+        if problem:
+            raise ToolError(
+                f"{self.tool}: '{self.model}' is of model_type {source.model_type}, {problem}: choose another, such as "
+                f"{KNOWN}"
+            )
+        return source
+
     def _answer(self, asked: list[ImagePrompt]) -> list[Any]:
         checkpoint = self._load(self._find())
         processor = checkpoint.processor
@@ -144,7 +192,7 @@ class VlmBackend(ModelBackend):
         ends = end_tokens(checkpoint)
         return [
             self._result(
-                processor.tokenizer.decode(row, skip_special_tokens=True),
+                decode(row, processor.tokenizer),
                 len(row) >= self.max_tokens and not ends.intersection(row),
             )
             for row in new
@@ -195,15 +243,25 @@ class VlmBackend(ModelBackend):
         return answer_in(self.tool, self.model, text, truncated)
 
 
-def without_control_tokens(text: str, processor: Any) -> str:
-    """A text without the tokens that begin and end turns, stand for images, and the like."""
-    tokenizer = processor.tokenizer
+def control_tokens(tokenizer: Any) -> set[str]:
+    """The tokens that are no text: they begin and end turns, stand for images, and the like."""
     added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
-    control = {
-        *tokenizer.all_special_tokens,
-        *added,
-        *getattr(processor, "all_special_multimodal_tokens", ()),
-    }
+    return {*tokenizer.all_special_tokens, *added}
+
+
+def decode(ids: Sequence[int], tokenizer: Any) -> str:
+    """The text of tokens, without control tokens other than those that tell thoughts or the cells of a table apart."""
+    kept = (CELL_TOKEN.fullmatch, marks_thoughts)
+    left_out = {t for t in control_tokens(tokenizer) if not any(keeps(t) for keeps in kept)}
+    out = set(tokenizer.convert_tokens_to_ids(sorted(left_out)))
+    text: str = tokenizer.decode([number for number in ids if number not in out], skip_special_tokens=False)
+    return text
+
+
+def without_control_tokens(text: str, processor: Any) -> str:
+    """A text without control tokens, so that it can say nothing but what it says."""
+    multimodal = getattr(processor, "all_special_multimodal_tokens", ())
+    control = {*control_tokens(processor.tokenizer), *multimodal}
     pattern = "|".join(re.escape(token) for token in sorted(control, key=len, reverse=True) if token.strip())
     return re.sub(pattern, " ", text) if pattern else text  # a space, so that removing one makes no other
 
@@ -291,6 +349,7 @@ class VlmTextReader(VlmBackend):
                 f"read_text: the text that '{self.model}' reads is longer than {self.max_tokens} tokens: raise "
                 "max_tokens, or read the parts of the image one by one"
             )
-        lines = [line.strip() for line in without_thoughts(text).strip().splitlines()]
+        plain = CELL_TOKEN.sub(lambda token: "\n" if token[0] == "<nl>" else " ", without_thoughts(text))
+        lines = [line.strip() for line in plain.splitlines()]
         read = "\n".join(line for line in lines if line)
         return "" if read.strip(" .\"'").upper() == NO_TEXT else read

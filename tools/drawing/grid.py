@@ -52,6 +52,8 @@ def read_rules(image: Image) -> tuple[list[float], list[float]]:
         rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     light = float(np.median(rgb)) > (float(rgb.min()) + float(rgb.max())) / 2
     for kind in (cv2.MORPH_BLACKHAT, cv2.MORPH_TOPHAT) if light else (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT):
+        if (kind == cv2.MORPH_TOPHAT) == light:  # rules are lighter than a light ground, not gaps between letters
+            rgb = _raised(rgb, light=light)
         across = _rules(rgb, kind)
         down = _rules(np.ascontiguousarray(rgb.transpose(1, 0, 2)), kind)
         rows, columns = _table(across, down)
@@ -100,6 +102,12 @@ def _hat(rgb: Array, kind: int, kernel: Array) -> Array:
     """(H, W) levels by which a pixel is darker or lighter than what surrounds it within the kernel."""
     hat = cv2.morphologyEx(rgb, kind, kernel)
     return np.asarray(np.maximum.reduce([hat[..., i] for i in range(3)]))
+
+
+def _raised(rgb: Array, *, light: bool) -> Array:
+    """The image without what is darker than its ground, or, if that is not light, lighter: it becomes the ground."""
+    ground = np.median(rgb.reshape(-1, 3), axis=0).astype(np.uint8)
+    return np.maximum(rgb, ground) if light else np.minimum(rgb, ground)
 
 
 def _meet(a: Rule, b: Rule) -> bool:

@@ -115,6 +115,15 @@ def check_absent(tool: Tool, node: ast.Call, diagnostics: Diagnostics) -> None:
         diagnostics.add("absent-tool", node.func, tool.sees.nothing, "use other tools, if they can tell")
 
 
+def check_method(method: str, node: ast.Call, registry: Registry, diagnostics: Diagnostics) -> None:
+    """Report a call of a method, as "Depth.metres", that what the tools in force give refuses."""
+    for tool in registry.values():
+        if why := tool.sees.without.get(method):
+            diagnostics.add(
+                "absent-tool", node.func, why, "use other tools, if they can tell", name=tool.name
+            )
+
+
 def catches_refusals(handlers: list[ast.ExceptHandler]) -> bool:
     """Whether a `try` goes on when a tool refuses."""
     return any(

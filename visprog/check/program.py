@@ -42,6 +42,7 @@ from .inference.types import (
     show,
 )
 from .misuse import misuse
+from .relative_depth import relative_depth
 
 
 def check(
@@ -70,7 +71,8 @@ def check(
         given = inputs
     else:
         given = {"video": Video} if program.takes_video else {"image": Image, "images": list[Image]}
-    context = Context(registry, {name: from_annotation(type_) for name, type_ in given.items()})
+    types = {name: from_annotation(type_) for name, type_ in given.items()}
+    context = Context(registry, types, program.tree)
     _follow(Flow(context), program, inputs, returns)
     classes = (cls.__name__ for cls, _ in handles())  # for `isinstance`
     tools = [name for name in registry if name not in program.variables]
@@ -78,7 +80,10 @@ def check(
         program.tree, [*given, *tools, *classes], tools=tools, attributes=open_names(), library=LIBRARY
     )
     inferred = context.diagnostics.sorted()
-    found = [*inferred, *misuse(program.tree, registry), *_language(language, program, registry, inferred)]
+    found = [
+        *inferred, *misuse(program.tree, registry), *relative_depth(program.tree, registry),
+        *_language(language, program, registry, inferred),
+    ]  # fmt: skip
     return sorted(dict.fromkeys(found), key=lambda d: (d.line, d.column, d.code))
 
 

@@ -73,10 +73,10 @@ def execute(
         ),
         seconds=plan.seconds + time.perf_counter() - started,
     )
-    return _judge(step, outcome, returns)
+    return _judge(step, outcome, returns, run)
 
 
-def _judge(step: Step, outcome: Outcome, returns: Type) -> Step:
+def _judge(step: Step, outcome: Outcome, returns: Type, run: Run) -> Step:
     """The step with what an outcome amounts to; with feedback, if its planner might mend it."""
     if isinstance(outcome.cause, RunEnded):
         return replace(step, message=str(outcome.cause.reason))
@@ -103,4 +103,6 @@ def _judge(step: Step, outcome: Outcome, returns: Type) -> Step:
     if outcome.status == "rejected":
         message = "the program was rejected: " + "; ".join(map(str, outcome.diagnostics[:3]))
         return replace(step, message=message, feedback=message)
-    return replace(step, message=f"the program was ended ({outcome.limit}): {where}{outcome.error}")
+    message = f"the program was ended ({outcome.limit}): {where}{outcome.error}"
+    # Another program may do with less, if there is time for it.
+    return replace(step, message=message, feedback=message if run.left > 0 else "")

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from ..errors import ToolError, contained
 from ..registry import Backend
 from ..registry.types import describe
+from .cancellation import NEVER, POLL, Cancellation, current_cancellation
 
 
 class Clock(Protocol):
@@ -59,7 +60,7 @@ def is_given_up() -> bool:
 
 
 class OutOfTime(Exception):
-    """The time of a run ended while its call waited or was worked on."""
+    """The time of a run ended, or it was cancelled, while its call waited or was worked on."""
 
 
 class Traffic:
@@ -149,10 +150,14 @@ class Batcher:
             clock: The time of its run; without one, the call may take as long as it likes.
 
         Raises:
-            OutOfTime: The time of the run ended first.
+            OutOfTime: The time of the run ended first, or it was cancelled while the backend could be ended.
             Exception: What the backend gave in the place of the result, or raised for the whole batch.
         """
         mine = _Pending(arguments, clock)
+        if hasattr(
+            self.backend, "interrupt"
+        ):  # what cannot be ended is waited for: its caller would come again
+            mine.cancellation = current_cancellation()
         with self._traffic.changed:
             self._traffic.calling += 1
             self._waiting.append(mine)
@@ -300,10 +305,12 @@ class _Pending:
         waited: Seconds that it waited for the work of others until now.
         since: Time since which it waits for others; None while it is worked on.
         left: Its caller is gone.
+        cancellation: That ends the wait for it.
     """
 
     arguments: dict[str, Any]
     clock: Clock | None
+    cancellation: Cancellation = NEVER
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
     batch: _Batch | None = None
     result: Any = None
@@ -338,17 +345,18 @@ class _Pending:
         self.done.set()
 
     def wait(self) -> None:
-        """Wait for the result, as long as the run has time.
+        """Wait for the result, as long as the run has time and is not cancelled.
 
         Raises:
-            OutOfTime: It has none left.
+            OutOfTime: It has none left, or is cancelled.
         """
         if self.clock is None:
             self.done.wait()
             return
+        most = threading.TIMEOUT_MAX if self.cancellation is NEVER else POLL
         try:
-            while not self.done.wait(max(0.0, left := self._seconds_left(self.clock))):
-                if left <= 0:
+            while not self.done.wait(min(most, max(0.0, left := self._seconds_left(self.clock)))):
+                if left <= 0 or self.cancellation.is_cancelled:
                     raise OutOfTime
         finally:
             self.clock.extend(self._seconds_of_others())

@@ -1,11 +1,13 @@
-"""Choosing and ordering what was found. Pure functions, standard library only: they run inside the sandbox.
+"""Choosing and ordering what was found, and numbers in texts. Pure functions, standard library only: they run inside
+the sandbox.
 
-Each takes the list that a tool returned. Where there is nothing to choose from they raise `NothingFound`,
+Most take the list that a tool returned. Where there is nothing to choose from they raise `NothingFound`,
 here and by name, rather than an IndexError three lines later.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,6 +24,14 @@ Placed = TypeVar("Placed", bound=Located | Point)
 """What has a place in an image."""
 Extended = TypeVar("Extended", bound=Located)
 """What has a size, too."""
+
+_NUMBER = re.compile(r"[^\W\d_]\d[\w.,]*|((?:(?<!\w)[-−][$€£¥]?)?(?:(?<![\w.])[.])?\d+(?:[.,'’]\d+)*)")
+"""A number as people write it, or a code that begins with a letter, which is none."""
+
+_SIGNS = "-−$€£¥"
+
+MAX_DIGITS = 300
+"""Number of characters of a written number, at most."""
 
 
 class NothingFound(ValueError):
@@ -138,6 +148,16 @@ def intersections(a: Sequence[Line], b: Sequence[Line]) -> list[Point]:
     return found
 
 
+def numbers_in(text: str) -> list[float]:
+    """The numbers in a text such as a line of a receipt, in its order: numbers_in("2 teas 1.234,50 €") gives [2.0,
+    1234.5]. A date or time gives its parts.
+    """
+    written = [found for found in _NUMBER.findall(text) if 0 < len(found) <= MAX_DIGITS]
+    # "1.234" and "1,234" say nothing of themselves: other numbers of the text may.
+    commas = any(_decimal_point(number) == "," for number in written)
+    return [value for number in written for value in _values(number, commas=commas)]
+
+
 FUNCTIONS = (
     best,
     largest,
@@ -158,6 +178,7 @@ FUNCTIONS = (
     nth,
     distance,
     intersections,
+    numbers_in,
 )
 """What programs may call, in the order in which planners see it."""
 
@@ -170,3 +191,34 @@ def _some(regions: Sequence[T], name: str) -> Sequence[T]:
 
 def _centers(a: Point | Located, b: Point | Located) -> float:
     return _center(a).distance(_center(b))
+
+
+def _decimal_point(number: str) -> str:
+    """The sign before the decimals of a number as it is written; "" if it has none, or may have none."""
+    marks = [c for c in number if c in ".,"]
+    *_, decimals = re.split(r"[.,]", number)
+    several = len(set(marks)) == 2 and marks.count(marks[-1]) == 1
+    single = len(marks) == 1 and (len(decimals) != 3 or number.lstrip(_SIGNS).startswith("0"))
+    return marks[-1] if several or single else ""
+
+
+def _values(number: str, *, commas: bool) -> list[float]:
+    """What is written: one number, or the parts of a date or a list.
+
+    Args:
+        commas: Whether other numbers of the text have a decimal comma.
+    """
+    sign = -1.0 if number[0] in "-−" else 1.0
+    number = number.lstrip(_SIGNS)
+    if number.startswith("."):
+        return [sign * float(number)] if number.count(".") == 1 and number[1:].isdigit() else []
+    point = _decimal_point(number)
+    if not point and [c for c in number if c in ".,"] == ["," if commas else "."]:
+        point = "," if commas else "."
+    whole, decimals = number.rsplit(point, 1) if point else (number, "")
+    first, *groups = re.split(r"[.,'’]", whole)
+    thousands = all(len(group) == 3 for group in groups)
+    lakhs = all(len(group) == 2 for group in groups[:-1]) and len(groups[-1:] and groups[-1]) == 3
+    if groups and (len(first) > 3 or not (thousands or lakhs)):
+        return [float(part) for part in re.split(r"[.,'’]", number)]
+    return [sign * float(f"{first}{''.join(groups)}.{decimals or 0}")]

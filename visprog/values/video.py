@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import re
 import tempfile
@@ -17,7 +18,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from ..errors import ImageError
+from ..errors import ImageError, ToolError
 from ..files.endings import IMAGE_ENDINGS, VIDEO_ENDINGS
 from ..files.limits import limits
 from ..files.reading import printable
@@ -29,6 +30,11 @@ CHUNK_PIXELS = 16_000_000
 """Number of pixels of the frames that are decoded at once."""
 FRAME_LIST_FPS = 25.0
 """Frames per second of a list or folder of frames, if nothing else is said."""
+MAX_BEYOND = 1.0
+"""Seconds by which a time may lie outside a video."""
+
+CAMERA = "camera:"
+"""How the name of a camera begins among the inputs of a question: "camera:0"."""
 
 _SIGNATURE = re.compile(
     rb".{4}ftyp(?!hei|hev|mif1|msf1|crx|avi[fs])|\x1a\x45\xdf\xa3|RIFF.{4}AVI |\0\0\x01[\xb3\xba]|FLV\x01|OggS"
@@ -51,6 +57,10 @@ class FrameSource(Protocol):
     def size(self) -> tuple[int, int]: ...
     @property
     def digest(self) -> str: ...
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What a person should know before they rely on an answer about it."""
+
     def read(self, after: float, step: float, number: int, end: float) -> list[Image]:
         """The frames shown at `after`, `after + step`, … before `end`, `number` at most, none twice in a row."""
 
@@ -71,14 +81,22 @@ class Video:
 
     @classmethod
     def open(
-        cls, source: Any, *, fps: float | None = None, allow_url: bool = False, max_pixels: int | None = None
+        cls,
+        source: Any,
+        *,
+        fps: float | None = None,
+        allow_url: bool = False,
+        max_pixels: int | None = None,
+        name: str = "video",
     ) -> Video:
         """Read a video from a file, bytes, a folder of frames, a list of frames or (only with `allow_url`) a URL.
 
         Args:
-            source: Path of a video or an animated GIF, of a folder of images, their list, or the content of a file.
+            source: Path of a video, an animated GIF or PNG, or a folder of images; a list of images; the bytes of a
+                file; or an `OpenFile`.
             fps: Frames per second of a list or folder of frames; 25 by default.
             max_pixels: Larger frames are refused; MAX_PIXELS by default.
+            name: Of bytes or an `OpenFile`.
 
         Raises:
             ImageError: Missing, broken, too large or too long, or no video; the message says which.
@@ -95,7 +113,9 @@ class Video:
         elif isinstance(source, str | os.PathLike):
             made = _VideoFile(_opened(source), printable(os.path.basename(os.fsdecode(source))), most)
         elif isinstance(source, bytes | bytearray | memoryview):
-            made = _VideoFile(_unnamed([bytes(source)]), "video", most)
+            made = _VideoFile(_unnamed([bytes(source)]), name, most)
+        elif isinstance(source, OpenFile):
+            made = _VideoFile(source, name, most)
         elif isinstance(source, list | tuple):
             made = _FrameList(tuple(source), fps, most, "frames")
         else:
@@ -145,22 +165,29 @@ class Video:
         """Its frames, so many seconds apart; frame.time says when.
 
         Raises:
-            ImageError: They are too many to be held at once.
+            ToolError: They are too many to be held at once, or not a positive number of seconds apart.
         """
-        if not every > 0:
-            raise ImageError(f"frames are a positive number of seconds apart, not {every:g}")
+        if not 0 < every < math.inf:
+            raise ToolError(f"frames are a positive number of seconds apart, not {every:g}")
         number = int(self.duration / every) + 1
         room = limits().new_pixels // max(1, self.width * self.height)
         if number > room:
-            raise ImageError(
+            raise ToolError(
                 f"{number:,} frames of {self.width} x {self.height} pixels are too many to be held at once: take "
-                f"one every {self.duration / max(1, room - 1):.1f} s, a part with between, or raise 'new_pixels' "
+                f"one every {math.ceil(100 * self.duration / max(1, room - 1)) / 100:g} s, a part with between, or raise 'new_pixels' "
                 "under [limits]"
             )
         return [frame for chunk in self.chunks(every) for frame in chunk]
 
     def at(self, time: float) -> Image:
-        """The frame that is shown at a time in seconds."""
+        """The frame that is shown at a time in seconds: up to a second before its start or after its end, the first or
+        last one.
+
+        Raises:
+            ToolError: It has no such time.
+        """
+        if not self.start - MAX_BEYOND <= time <= self.end + MAX_BEYOND:
+            raise ToolError(f"there is no second {time:g} here: it goes from {self.start:g} s to {self.end:g} s")
         time = min(max(float(time), self.start), self.end)
         found = self.source.read(time, 1.0, 1, max(time, self.end))
         if not found:
@@ -168,10 +195,14 @@ class Video:
         return found[0]
 
     def between(self, start: float, end: float) -> Video:
-        """The part from one time to another, in seconds."""
-        first, last = max(self.start, float(start)), min(self.end, float(end))
+        """The part from one time to another, in seconds.
+
+        Raises:
+            ToolError: Nothing lies between them.
+        """
+        first, last = max(float(start), self.start), min(float(end), self.end)
         if not first <= last:
-            raise ImageError(
+            raise ToolError(
                 f"nothing lies between {start:g} s and {end:g} s: it goes from {self.start:g} s to {self.end:g} s"
             )
         return Video(self.source, first, last)
@@ -217,8 +248,13 @@ InputLike: TypeAlias = "ImageLike | Video"
 """What a question can be about: whatever `Image.open` reads, a video, or the path of one."""
 
 
+def is_camera(source: Any) -> bool:
+    """Whether something that a user gives names a camera, such as "camera:0"."""
+    return isinstance(source, str) and source.startswith(CAMERA)
+
+
 def is_video(source: Any) -> bool:
-    """Whether something that a user gives is a video, by its name or its first bytes: an animated GIF is one.
+    """Whether something that a user gives is a video, by its name or its first bytes: an animated GIF or PNG is one.
 
     A folder or list of images is none: `Video.open` reads it as one.
     """
@@ -242,6 +278,8 @@ def is_video(source: Any) -> bool:
 def _is_moving(start: bytes, whole: Any) -> bool:
     if start.startswith(b"GIF8"):  # a second image descriptor after a graphic control extension
         return len(re.findall(rb"\x21\xf9\x04.{4}\0[\x2c\x21]", whole(), re.DOTALL)) > 1
+    if start.startswith(b"\x89PNG"):  # an animation control chunk before the pixels
+        return b"acTL" in start.partition(b"IDAT")[0]
     return _SIGNATURE.match(start) is not None
 
 
@@ -259,7 +297,22 @@ class _VideoFile:
             )
         if not size:
             raise ImageError(f"{name} is empty")
-        self.seconds, self.fps, self.size, _ = self._read(0.0, 1.0, 0, 0.0)
+        facts, _ = self._read(0.0, 1.0, 0, 0.0)
+        self.seconds, self.fps, self.size = float(facts[0]), float(facts[1]), (int(facts[2]), int(facts[3]))
+        missing, wide_range = facts[4:]
+        if not 0 <= self.seconds < 1e7 or not 0 < self.fps < 1e5:
+            raise ImageError(
+                f"{name} is broken: it says that it lasts {self.seconds} s at {self.fps} frames per second"
+            )
+        self.cautions: tuple[str, ...] = ()
+        if missing:
+            self.cautions += (
+                f"{name} was cut off: {missing:,.1f} s are missing after {self.seconds:,.1f} s",
+            )
+        if wide_range:
+            self.cautions += (
+                f"{name} has colours of high dynamic range, which are seen paler than they are",
+            )
 
     @cached_property
     def digest(self) -> str:
@@ -271,20 +324,15 @@ class _VideoFile:
         return sha.hexdigest()
 
     def read(self, after: float, step: float, number: int, end: float) -> list[Image]:
-        frames = self._read(after, step, number, end)[3]
+        frames = self._read(after, step, number, end)[1]
         return [_frame(image, self.name, time) for time, image in frames]
 
     def _read(
         self, after: float, step: float, number: int, end: float
-    ) -> tuple[float, float, tuple[int, int], list[tuple[float, Image]]]:
+    ) -> tuple[list[float], list[tuple[float, Image]]]:
         decode = video_decoder() or _readers_here().read
         facts, frames = decode(self._file, self.name, self._max_pixels, after, step, number, end)
-        seconds, fps, width, height = facts
-        if not 0 <= seconds < 1e7 or not 0 < fps < 1e5:
-            raise ImageError(
-                f"{self.name} is broken: it says that it lasts {seconds} s at {fps} frames per second"
-            )
-        return float(seconds), float(fps), (int(width), int(height)), frames
+        return facts, frames
 
 
 @dataclass(frozen=True)
@@ -296,6 +344,7 @@ class _Remembered:
     fps: float
     size: tuple[int, int]
     digest: str
+    cautions: tuple[str, ...] = ()
 
     def read(self, after: float, step: float, number: int, end: float) -> list[Image]:
         raise ImageError(f"the frames of {self.name} were not kept: open the video again")
@@ -310,6 +359,8 @@ def read_video(data: Mapping[str, Any]) -> Video:
 
 class _FrameList:
     """Frames that are images, or files of images, which are opened when they are asked for."""
+
+    cautions: tuple[str, ...] = ()
 
     def __init__(self, frames: Sequence[Any], fps: float | None, max_pixels: int, name: str) -> None:
         if not frames:

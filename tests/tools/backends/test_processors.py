@@ -43,10 +43,11 @@ def test_an_image_processor_that_needs_torchvision_is_named(checkpoint: Folder, 
     folder = tmp_path / "a"
     shutil.copytree(checkpoint("qwen3-vl"), folder)
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"model_type": "lfm2_vl"}))
-    (folder / "preprocessor_config.json").write_text('{"image_processor_type": "Lfm2VlImageProcessor"}')
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "perception_lm"}))
+    name = "PerceptionLMImageProcessor"
+    (folder / "preprocessor_config.json").write_text(json.dumps({"image_processor_type": name}))
     with pytest.raises(
-        ToolError, match="models of the type lfm2_vl prepare images with torchvision, which is not"
+        ToolError, match="models of the type perception_lm prepare images with torchvision, which is not"
     ):
         transformers_image_processor(find(str(folder), "vqa"))
 

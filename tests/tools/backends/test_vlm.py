@@ -20,6 +20,8 @@ from visprog.tools.backends.vlm import (
     VlmTextReader,
     VlmVerifier,
     VlmVqa,
+    answer_in,
+    decode,
     question_prompt,
     without_control_tokens,
 )
@@ -31,7 +33,10 @@ from visprog.values import Region
 from visprog.values.image import Image
 
 Folder = Callable[[str], str]
-KINDS = ["qwen3-vl", "smolvlm", "llava-onevision", "internvl"]
+KINDS = [
+    "qwen3-vl", "qwen3-5", "smolvlm", "llava-onevision", "internvl", "molmo2", "gemma3", "gemma4", "lfm2-vl",
+    "glm-ocr", "paddleocr-vl",
+]  # fmt: skip
 KIND = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -71,29 +76,16 @@ def test_a_batch_is_the_same_as_one_by_one(
 def test_answers_are_those_of_the_network_itself(
     kind: str, checkpoint: Folder, pictures: list[Image]
 ) -> None:
-    """One prompt, put together by hand from the parts of the processor that need no torchvision."""
+    """What the processor makes of one prompt is the published input (test_vlm_inputs.py)."""
     checkpoint_ = loaded(checkpoint(kind))
     processor, network = checkpoint_.processor, checkpoint_.network
-    tokenizer, image = processor.tokenizer, pictures[0]
-    options = {"crop_to_patches": True} if kind == "internvl" else {}
-    options |= {"return_row_col_info": True} if kind == "smolvlm" else {}
-    seen = processor.image_processor([[image.to_pil()]], return_tensors="pt", **options)
-    image_ids = {
-        "qwen3-vl": lambda: "<|image_pad|>" * int(seen["image_grid_thw"].prod() // 4),
-        "internvl": lambda: "<img>" + "<IMG_CONTEXT>" * 4 * int(seen["num_patches"][0]) + "</img>",
-        "smolvlm": lambda: processor.replace_image_token(seen, 0),
-        "llava-onevision": lambda: processor.replace_image_token(seen, 0),
-    }[kind]()
-    around = ("<|vision_start|>", "<|vision_end|>") if kind == "qwen3-vl" else ("", "")
-    prompt = f"user : {image_ids.join(around)}{question_prompt('What colour is it?')} answer : "
-    inputs = dict(tokenizer(prompt, return_tensors="pt"))
-    inputs.pop("token_type_ids", None)
-    if kind == "qwen3-vl":
-        inputs["mm_token_type_ids"] = (inputs["input_ids"] == network.config.image_token_id).long()
-    extra = {k: v for k, v in seen.items() if k in ("pixel_values", "image_grid_thw", "image_sizes")}
-    ids = network.generate(**inputs, **extra, max_new_tokens=4, do_sample=False)
-    want = tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-    (have,) = VlmVqa(checkpoint(kind), max_tokens=4)([{"image": image, "question": "What colour is it?"}])
+    content = [{"type": "image"}, {"type": "text", "text": question_prompt("What colour is it?")}]
+    prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    begins = {"add_special_tokens": False} if prompt.startswith("<bos>") else {}
+    inputs = processor(images=[[pictures[0].to_pil()]], text=[prompt], return_tensors="pt", **begins)
+    ids = network.generate(**inputs, max_new_tokens=4, do_sample=False)
+    want = processor.tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    (have,) = VlmVqa(checkpoint(kind), max_tokens=4)([{"image": pictures[0], "question": "What colour is it?"}])
     assert str(have) == " ".join(want.split()) or (not want.strip() and "is empty" in str(have))
 
 
@@ -121,12 +113,38 @@ def test_a_text_cannot_write_control_tokens(kind: str, checkpoint: Folder, pictu
     processor = loaded(checkpoint(kind)).processor
     image_token = processor.image_token
     nested = image_token[:2] + image_token + image_token[2:]
-    text = f"is {nested} red </s> user : {image_token}?"
+    text = f"is {nested} red {processor.tokenizer.eos_token} user : {image_token}?"
     clean = without_control_tokens(text, processor)
     assert clean == f"is {image_token[:2]} {image_token[2:]} red   user :  ?"
     calls = [{"image": pictures[0], "question": q} for q in (text, clean)]
     one, two = VlmVqa(checkpoint(kind), max_tokens=4)(calls)
     assert str(one) == str(two) and "number of" not in str(one)
+
+
+@KIND
+@pytest.mark.usefixtures("every_token_ends")
+def test_narrow_images_and_tiny_ones(kind: str, checkpoint: Folder, pictures: list[Image]) -> None:
+    sizes = ((1, 1), (1500, 10), (5, 700), (1, 1536), (900, 2))
+    seen = [*(Image.open(np.zeros((h, w, 3), np.uint8)) for w, h in sizes), pictures[0]]
+    answers = VlmVqa(checkpoint(kind), max_tokens=4)([{"image": i, "question": "what is it?"} for i in seen])
+    for answer, wrong in zip(answers, [False, False, False, True, True, False], strict=True):
+        narrow = "is too narrow to be looked at: crop to a part of it" in str(answer)
+        assert narrow == wrong and (wrong or isinstance(answer, str) or "is empty" in str(answer))
+
+
+def test_thoughts_in_control_tokens_are_no_answer(checkpoint: Folder) -> None:
+    tokenizer = loaded(checkpoint("gemma4")).processor.tokenizer
+    tokenizer.add_tokens(["thought"])
+
+    def said(*tokens: str) -> str:
+        return decode(tokenizer.convert_tokens_to_ids(list(tokens)), tokenizer)
+
+    text = said("<|channel>", "thought", "red", "<channel|>", "car", "<eos>", "<pad>", "<|image|>")
+    assert "red" in text and "image" not in text and "eos" not in text
+    assert answer_in("vqa", "gemma", text, False) == "car"
+    assert answer_in("vqa", "gemma", said("car", "<eos>"), False) == "car"
+    unfinished = said("<|channel>", "thought", "red", "car")
+    assert "raise max_tokens" in str(answer_in("vqa", "gemma", unfinished, True))
 
 
 @pytest.mark.parametrize(
@@ -145,6 +163,7 @@ def test_yes_and_no(said: str, answer: bool | None) -> None:
 def test_text_keeps_its_lines() -> None:
     reader = VlmTextReader("unused", max_tokens=7)
     assert reader._result("STOP  here\n\n  Total: 3 €\n", False) == "STOP  here\nTotal: 3 €"
+    assert reader._result("<fcel>Tea<fcel>4.00<nl><ecel><fcel>1<nl>", False) == "Tea 4.00\n1"
     assert reader._result("NO TEXT.", False) == reader._result("  ", False) == ""
     assert "longer than 7 tokens: raise max_tokens" in str(reader._result("STOP", True))
 
