@@ -110,9 +110,7 @@ class Lfm2VlImageProcessor:
         tall, wide = (max(unit, round(side / unit) * unit) for side in (height, width))
         if tall * wide > self.max_pixels:
             shrink = math.sqrt(height * width / self.max_pixels)
-            tall, wide = (
-                max(unit, math.floor(side / shrink / unit) * unit) for side in (height, width)
-            )
+            tall, wide = (max(unit, math.floor(side / shrink / unit) * unit) for side in (height, width))
         elif tall * wide < self.min_pixels:
             grow = math.sqrt(self.min_pixels / (height * width))
             tall, wide = (math.ceil(side * grow / unit) * unit for side in (height, width))

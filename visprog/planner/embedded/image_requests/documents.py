@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .form import Body, Forms, Request
+from .form import Body, Forms, ImageRequest
 from .sentence import IT
 
 LABELS = (
@@ -22,7 +22,7 @@ _DOCUMENT = r"(?:receipt|bill|invoice|form|document|letter|slip|ticket|statement
 # -- the programs ----------------------------------------------------------------------------------------
 
 
-def _field(request: Request) -> Body:
+def _field(request: ImageRequest) -> Body:
     label = request["label"]
     lines = (
         "fields = read_fields(image)",
@@ -34,23 +34,23 @@ def _field(request: Request) -> Body:
     return Body("str", "fields[found[0]]", lines)
 
 
-def _fields(request: Request) -> Body:
+def _fields(request: ImageRequest) -> Body:
     return Body("fields", "read_fields(image)")
 
 
-def _table(request: Request) -> Body:
+def _table(request: ImageRequest) -> Body:
     return Body("rows", "read_table(image)")
 
 
-def _barcode(request: Request) -> Body:
+def _barcode(request: ImageRequest) -> Body:
     return Body("str", "codes[0].label", _codes("barcode (EAN-13, EAN-8 or UPC-A)"))
 
 
-def _barcodes(request: Request) -> Body:
+def _barcodes(request: ImageRequest) -> Body:
     return Body("texts", "[code.label for code in find_barcodes(image)]")
 
 
-def _qr_code(request: Request) -> Body:
+def _qr_code(request: ImageRequest) -> Body:
     return Body("str", "best(find_qr_codes(image)).label")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .form import Body, Forms, NotOfThisForm, Request, literal
+from .form import Body, Forms, ImageRequest, NotOfThisForm, literal
 from .objects import WHAT, objects_of
 from .sentence import IT, NUMBER
 
@@ -31,7 +31,7 @@ def reshape(tool_call: str, did: str, lines: tuple[str, ...] = ()) -> Body:
     return edit(tool_call, f"{did}: {sizes}", lines)
 
 
-def _rotate(request: Request) -> Body:
+def _rotate(request: ImageRequest) -> Body:
     way, turn = request["before"] or request["after"], request["turn"]
     if request["before"] and request["after"]:
         raise NotOfThisForm
@@ -49,16 +49,16 @@ def _rotate(request: Request) -> Body:
     return reshape(f"rotate(image, {literal(angle)})", f"rotated by {literal(abs(angle))} degrees {side}")
 
 
-def _upside_down(request: Request) -> Body:
+def _upside_down(request: ImageRequest) -> Body:
     return reshape("rotate(image, 180)", "rotated by 180 degrees")
 
 
-def _resize_side(request: Request) -> Body:
+def _resize_side(request: ImageRequest) -> Body:
     side = "width" if request["wide"] else "height"
     return _resized(**{side: request.number("pixels")})
 
 
-def _resize_both(request: Request) -> Body:
+def _resize_both(request: ImageRequest) -> Body:
     return _resized(request.number("width"), request.number("height"))
 
 
@@ -70,7 +70,7 @@ def _resized(width: float | None = None, height: float | None = None) -> Body:
     return reshape(f"resize(image, {arguments})", "resized")
 
 
-def _resize_factor(request: Request) -> Body:
+def _resize_factor(request: ImageRequest) -> Body:
     """A factor of width and height, said as such, as a share, or as how much larger or smaller."""
     smaller = bool(request["less"] or request["shrink"])
     if request["percent"]:
@@ -90,7 +90,7 @@ def _resize_factor(request: Request) -> Body:
     )
 
 
-def _brighten(request: Request) -> Body:
+def _brighten(request: ImageRequest) -> Body:
     darker = bool(request["dark"])
     if request["percent"]:
         share = request.number("percent") / 100
@@ -110,11 +110,11 @@ def _brighten(request: Request) -> Body:
     return edit(f"brighten(image, {literal(factor)})", f"brightness times {literal(factor)}")
 
 
-def _greyscale(request: Request) -> Body:
+def _greyscale(request: ImageRequest) -> Body:
     return edit("grayscale(image)", "made grey")
 
 
-def _square(request: Request) -> Body:
+def _square(request: ImageRequest) -> Body:
     lines = (
         "side = min(image.width, image.height)",
         "left, top = (image.width - side) // 2, (image.height - side) // 2",
@@ -124,7 +124,7 @@ def _square(request: Request) -> Body:
     )
 
 
-def _cut_off(request: Request) -> Body:
+def _cut_off(request: ImageRequest) -> Body:
     amount, side = request.number("amount"), request["side"]
     whole = "image.width" if side in ("left", "right") else "image.height"
     if amount <= 0 or (request["unit"] == "percent" and amount >= 100):
@@ -145,14 +145,14 @@ def _cut_off(request: Request) -> Body:
     return reshape(f"crop(image, {box})", f"{{cut}} pixels cut off ({side})", lines)
 
 
-def _crop_to(request: Request) -> Body:
+def _crop_to(request: ImageRequest) -> Body:
     objects = objects_of(request)
     if not objects.chooser:
         raise NotOfThisForm
     return Body("image", f"crop(image, {objects.chooser}({objects.found}))")
 
 
-def _hide(request: Request) -> Body:
+def _hide(request: ImageRequest) -> Body:
     objects = objects_of(request)
     if objects.single or objects.chooser or objects.found.startswith("detect"):
         raise NotOfThisForm
@@ -160,7 +160,7 @@ def _hide(request: Request) -> Body:
     return Body("image", f'cover(image, {objects.found}, "{style}")')
 
 
-def _remove(request: Request) -> Body:
+def _remove(request: ImageRequest) -> Body:
     objects = objects_of(request)
     if not request["which"] and not objects.found.startswith("find"):
         raise NotOfThisForm

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .form import Body, Forms, NotOfThisForm, Request, literal, nothing
+from .form import Body, Forms, ImageRequest, NotOfThisForm, literal, nothing
 from .objects import WHAT, objects_of
 from .sentence import IT, NUMBER
 
@@ -38,26 +38,26 @@ _DECIDED = (
 )
 
 
-def _sharpness(request: Request) -> Body:
+def _sharpness(request: ImageRequest) -> Body:
     return Body("float", "value", _SHARPNESS)
 
 
-def _brightness(request: Request) -> Body:
+def _brightness(request: ImageRequest) -> Body:
     return Body("float", "value", _BRIGHTNESS)
 
 
-def _is_blurred(request: Request) -> Body:
+def _is_blurred(request: ImageRequest) -> Body:
     sharp = bool(request["sharp"]) != bool(request["not"])
     return Body("bool", f"value >= {SHARP}" if sharp else f"value < {BLURRED}", _DECIDED)
 
 
-def _blurred_or_sharp(request: Request) -> Body:
+def _blurred_or_sharp(request: ImageRequest) -> Body:
     blurred = request["blurred"] or request["blurred_"]
     sharp = request["sharp"] or request["sharp_"]
     return Body("str", f'"{sharp}" if value >= {SHARP} else "{blurred}"', _DECIDED)
 
 
-def _is_dark(request: Request) -> Body:
+def _is_dark(request: ImageRequest) -> Body:
     low, high = (DARK, NOT_DARK) if request["dark"] else (NOT_BRIGHT, BRIGHT)
     word = "dark" if request["dark"] else "bright"
     lines = (
@@ -70,17 +70,17 @@ def _is_dark(request: Request) -> Body:
     return Body("bool", f"value < {low}" if request["dark"] else f"value > {high}", lines)
 
 
-def _size(request: Request) -> Body:
+def _size(request: ImageRequest) -> Body:
     lines = ('print("width and height, in pixels")',)
     return Body("size", "[image.width, image.height]", lines)
 
 
-def _width(request: Request) -> Body:
+def _width(request: ImageRequest) -> Body:
     side = "width" if request["wide"] else "height"
     return Body("int", f"image.{side}")
 
 
-def _is_wider(request: Request) -> Body:
+def _is_wider(request: ImageRequest) -> Body:
     """Whether a side is longer, or shorter, than a length."""
     side = "width" if request["wide"] else "height"
     operator = ">=" if request["least"] else "<=" if request["most"] else "<"
@@ -89,20 +89,20 @@ def _is_wider(request: Request) -> Body:
     return Body("bool", f"image.{side} {operator} {literal(request.number('length'))}")
 
 
-def _pixels(request: Request) -> Body:
+def _pixels(request: ImageRequest) -> Body:
     return Body("int", "image.width * image.height")
 
 
-def _megapixels(request: Request) -> Body:
+def _megapixels(request: ImageRequest) -> Body:
     lines = ('print("in millions of pixels")',)
     return Body("float", "round(image.width * image.height / 1000000, 2)", lines)
 
 
-def _main_color(request: Request) -> Body:
+def _main_color(request: ImageRequest) -> Body:
     return Body("str", "dominant_color(image)")
 
 
-def _share(request: Request) -> Body:
+def _share(request: ImageRequest) -> Body:
     if request["which"].strip() not in ("", "the", "all", "all the", "all of the"):
         raise NotOfThisForm
     objects = objects_of(request)

@@ -8,7 +8,7 @@ from ....errors import Refused
 from ....language.parts_of_speech import is_plural, tag_words
 from ....values.colors import NAMES
 from ..support.question import NUMBERS, ORDINALS
-from .form import NotOfThisForm, Request, nothing
+from .form import ImageRequest, NotOfThisForm, nothing
 
 WHAT = (
     r"(?P<which>(?:(?:all|every|each|any)(?: of)?(?: (?:the|these|those))?|the|these|those)"
@@ -64,7 +64,7 @@ class Objects:
         return lines
 
 
-def objects_of(request: Request) -> Objects:
+def objects_of(request: ImageRequest) -> Objects:
     """The objects that the groups of `WHAT` name.
 
     Raises:
@@ -89,7 +89,7 @@ def objects_of(request: Request) -> Objects:
     return Objects(noun, f'detect(image, "{noun}")', chooser, single)
 
 
-def _check(noun: str, request: Request) -> None:
+def _check(noun: str, request: ImageRequest) -> None:
     """Raise `NotOfThisForm` if words name no kind of object, and `Refused` if `detect` cannot see it."""
     if "detect" not in request.registry:
         raise NotOfThisForm

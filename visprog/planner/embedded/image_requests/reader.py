@@ -13,7 +13,7 @@ from ...base import PlanRequest
 from ..support import CorpusWords
 from . import documents, edits, measures, several
 from .claims import claimed
-from .form import EXAMPLES, Body, Build, NotOfThisForm, Request, compiled
+from .form import EXAMPLES, Body, Build, ImageRequest, NotOfThisForm, compiled
 from .sentence import MAX_WORDS, canonical
 
 _EDITS = compiled(edits.FORMS)
@@ -86,7 +86,9 @@ class _Reader:
         found = set[Body]()
         for pattern, build in patterns:
             if match := pattern.fullmatch(text):
-                words = Request(match.groupdict(), self.request.images, self.request.registry, self.known)
+                words = ImageRequest(
+                    match.groupdict(), self.request.images, self.request.registry, self.known
+                )
                 try:
                     found.add(build(words))
                 except NotOfThisForm:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..support.question import ORDINALS
-from .form import Body, Forms, NotOfThisForm, Request, literal, nothing
+from .form import Body, Forms, ImageRequest, NotOfThisForm, literal, nothing
 from .sentence import THEM
 
 MARGIN = {"sharpness": 0.1, "brightness": 3.0}
@@ -20,7 +20,7 @@ MIN_LEAD = 0.05
 # -- the programs ----------------------------------------------------------------------------------------
 
 
-def _which(request: Request) -> Body:
+def _which(request: ImageRequest) -> Body:
     """The number of the image with the most, or the least, of a measure."""
     _counted(request)
     if request["two"] and request.images != 2:
@@ -35,7 +35,7 @@ def _which(request: Request) -> Body:
     return Body("int", "values.index(ordered[0]) + 1", lines)
 
 
-def _is_more(request: Request) -> Body:
+def _is_more(request: ImageRequest) -> Body:
     """Whether an image has more of a measure than another."""
     one, other = _pair(request)
     tool, most = _measure(request)
@@ -48,7 +48,7 @@ def _is_more(request: Request) -> Body:
     return Body("bool", f"one {'>' if most else '<'} other", lines)
 
 
-def _differences(request: Request) -> Body:
+def _differences(request: ImageRequest) -> Body:
     _two(request)
     lines = (
         "found = compare_images(images[0], images[1])",
@@ -57,7 +57,7 @@ def _differences(request: Request) -> Body:
     return Body("regions", "found", lines)
 
 
-def _differ(request: Request) -> Body:
+def _differ(request: ImageRequest) -> Body:
     _two(request)
     lines = (
         "found = compare_images(images[0], images[1])",
@@ -66,12 +66,12 @@ def _differ(request: Request) -> Body:
     return Body("bool", "len(found) > 0", lines)
 
 
-def _count_differences(request: Request) -> Body:
+def _count_differences(request: ImageRequest) -> Body:
     _two(request)
     return Body("int", "len(compare_images(images[0], images[1]))")
 
 
-def _show_differences(request: Request) -> Body:
+def _show_differences(request: ImageRequest) -> Body:
     _two(request)
     lines = (
         "found = compare_images(images[1], images[0])",
@@ -80,7 +80,7 @@ def _show_differences(request: Request) -> Body:
     return Body("image", "annotate(images[1], found)", lines)
 
 
-def _is_copy(request: Request) -> Body:
+def _is_copy(request: ImageRequest) -> Body:
     _two(request)
     lines = (
         *_likeness(),
@@ -91,7 +91,7 @@ def _is_copy(request: Request) -> Body:
     return Body("bool", value, lines)
 
 
-def _is_identical(request: Request) -> Body:
+def _is_identical(request: ImageRequest) -> Body:
     _two(request)
     lines = (
         *_likeness(),
@@ -103,12 +103,12 @@ def _is_identical(request: Request) -> Body:
     return Body("bool", "not found", lines)
 
 
-def _likeness_of_two(request: Request) -> Body:
+def _likeness_of_two(request: ImageRequest) -> Body:
     _two(request)
     return Body("float", "likeness", _likeness())
 
 
-def _most_like(request: Request) -> Body:
+def _most_like(request: ImageRequest) -> Body:
     one = _number(request, "one")
     if request.images < 3 or not 1 <= one <= request.images:
         raise NotOfThisForm
@@ -123,17 +123,17 @@ def _most_like(request: Request) -> Body:
     return Body("int", "others[values.index(ordered[0])] + 1", lines)
 
 
-def _row(request: Request) -> Body:
+def _row(request: ImageRequest) -> Body:
     _counted(request)
     return _collage(request.images)
 
 
-def _column(request: Request) -> Body:
+def _column(request: ImageRequest) -> Body:
     _counted(request)
     return _collage(1)
 
 
-def _grid(request: Request) -> Body:
+def _grid(request: ImageRequest) -> Body:
     _counted(request)
     columns = int(request.number("columns")) if request["columns"] else None
     if columns is not None and not 1 <= columns <= request.images:
@@ -170,14 +170,14 @@ def _likeness() -> tuple[str, str]:
     )
 
 
-def _measure(request: Request) -> tuple[str, bool]:
+def _measure(request: ImageRequest) -> tuple[str, bool]:
     """The tool that measures what a comparison is about, and whether the most of it is asked for."""
     if request["light"] or request["dark"]:
         return "brightness", not request["dark"]
     return "sharpness", not request["blurred"]
 
 
-def _pair(request: Request) -> tuple[int, int]:
+def _pair(request: ImageRequest) -> tuple[int, int]:
     """The numbers of the two images that a comparison names; "the other" is that of two."""
     one, other = _number(request, "one"), _number(request, "other")
     if not other and request.images == 2:
@@ -187,12 +187,12 @@ def _pair(request: Request) -> tuple[int, int]:
     return one, other
 
 
-def _number(request: Request, group: str) -> int:
+def _number(request: ImageRequest, group: str) -> int:
     """The number of an image that a group, or its sibling for digits, names; 0 if it names none."""
     return ORDINALS.get(request[group]) or int(request[f"{group}_number"] or 0)
 
 
-def _two(request: Request) -> None:
+def _two(request: ImageRequest) -> None:
     """Raise `NotOfThisForm` unless there are two images, and the request names no other."""
     _counted(request)
     if request.images != 2:
@@ -201,7 +201,7 @@ def _two(request: Request) -> None:
         _pair(request)
 
 
-def _counted(request: Request) -> None:
+def _counted(request: ImageRequest) -> None:
     """Raise `NotOfThisForm` if the request says another number of images than are given."""
     if request["count"] and int(request["count"]) != request.images:
         raise NotOfThisForm
