@@ -202,7 +202,12 @@ class TransformersChat:
         Raises:
             PlannerError: Such a model cannot be run here.
         """
-        from ..models.preprocess.processors import load_processor, sees_images, type_problem
+        from ..models.preprocess.processors import (
+            load_processor,
+            resize_as_torchvision,
+            sees_images,
+            type_problem,
+        )
 
         config = read_json(locate(source) / "config.json")
         if not sees_images(config):
@@ -211,6 +216,8 @@ class TransformersChat:
         if problem := type_problem(model_type):
             raise PlannerError(f"'{self.model}' is of model_type {model_type}, {problem}: choose another")
         processor = load_processor(source, model_type, **options)
+        if hasattr(processor, "image_processor"):
+            processor.image_processor = resize_as_torchvision(processor.image_processor)
         if not getattr(processor, "chat_template", None):
             processor.chat_template = processor.tokenizer.chat_template
         if not processor.chat_template:

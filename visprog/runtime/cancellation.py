@@ -5,8 +5,8 @@
         agent.ask(…)
     cancellation.cancel()  # from any thread
 
-The work ends where it looks: before a program is asked for, before a tool is called, and while a tool works in a
-process that can be ended. A reply of a language model that is under way is waited for.
+The work ends where it looks: before a program is asked for, before a tool is called, between the frames of a video, and
+while a tool works in a process of its own, which is ended. A reply of a language model that is under way is waited for.
 """
 
 from __future__ import annotations

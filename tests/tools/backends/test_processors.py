@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from visprog.errors import ToolError
 from visprog.models.preprocess import processors
 from visprog.models.preprocess.resample import BICUBIC, BILINEAR, resize
-from visprog.tools.backends._checkpoint import find, transformers_image_processor, transformers_processor
+from visprog.tools.backends._checkpoint import find
+from visprog.tools.backends._loading import transformers_image_processor, transformers_processor
 
 Folder = Callable[[str], str]
 
