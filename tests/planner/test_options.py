@@ -54,8 +54,27 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_questions_that_offer_options(question: str, inside: list[str], outside: list[str]) -> None:
     assert [a for a in inside if outside_options(question, a)] == []
     assert [a for a in outside if not outside_options(question, a)] == []
-    for value in (True, 7, 2.5, None, ["gray"]):
+    for value in (7, 2.5, None, ["gray"]):
         assert outside_options(question, value) == ""
+
+
+@pytest.mark.parametrize(
+    ("question", "outside"),
+    [
+        ("Which is taller, the tree or the house?", True),
+        ("more lorries or more vans?", True),
+        ("red or blue?", True),
+        ("Where is it? A. table B. floor", True),
+        ("Choose one: cat, dog", True),
+        ("Options: true, false", False),
+        ("Is it red or blue?", False),  # it may ask whether it is one of them
+        ("Is this photo too dark or blurred?", False),
+        ("Is there a cat or a dog?", False),
+        ("What color is the car or truck?", False),
+    ],
+)
+def test_a_truth_is_no_choice(question: str, outside: bool) -> None:
+    assert [bool(outside_options(question, value)) for value in (True, False)] == [outside] * 2
 
 
 @pytest.mark.parametrize(
@@ -91,7 +110,7 @@ def test_questions_that_offer_options(question: str, inside: list[str], outside:
     ],
 )
 def test_questions_in_which_or_means_something_else(question: str) -> None:
-    assert outside_options(question, "gray") == ""
+    assert [outside_options(question, value) for value in ("gray", True, False)] == [""] * 3
 
 
 def written(program: str) -> Iterator[str]:
