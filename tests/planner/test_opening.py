@@ -127,3 +127,6 @@ def test_the_prompts_of_a_chat_are_printed(
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(QUESTION.encode())))
     assert main([*options, "--prompt"]) == 0
     assert "───── system ─────" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"street.jpg\n{QUESTION}".encode())))
+    shown = printed(capsys, *options, "--prompt")["answers"]
+    assert [each["status"] for each in shown] == ["error", "ok"]

@@ -63,6 +63,8 @@ def test_a_model_that_repeats_itself_for_ever(make: Make, reply: str, tool_calls
     assert (answer.status, answer.value) == ("error", None)
     assert answer.message.startswith("no answer within 4 turns; raise 'turns'")
     assert len(chat.sent) == 4 and estimate_tokens(chat.sent[-1]) < 20_000
+    again = "It is the program of regions1 once more" in chat.text(2)
+    assert again == (reply == LOOK and not tool_calls)
 
 
 def test_a_refusal_is_no_answer_whatever_stands_beside_it(make: Make) -> None:
