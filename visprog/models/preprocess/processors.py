@@ -159,7 +159,7 @@ def _torch_resizing(base: Any) -> Any:
 
     modes = {1: "lanczos", 2: "bilinear", 3: "bicubic"}  # by PIL's numbers
 
-    class TorchResizing(base):  # type: ignore[misc]
+    class TorchResizing(base):
         def resize(self, image: Any, size: Any, resample: Any = None, **options: Any) -> Any:
             """An image (3, height, width) at another size."""
             mode = modes.get(2 if resample is None else int(resample))
