@@ -6,7 +6,7 @@ They run on this machine; a model behind an endpoint is the backend `openai`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from string import Template
 from typing import Any, NamedTuple
 
@@ -29,6 +29,11 @@ class ImagePrompt(NamedTuple):
 
     image: Image
     text: str
+
+    @property
+    def parts(self) -> Sequence[Image | str]:
+        """Images and texts, in the order in which the model gets them."""
+        return self.image, self.text
 
 
 def question_prompt(question: str) -> str:
@@ -166,7 +171,8 @@ class VlmBackend(ModelBackend):
         except Exception as error:
             if len(asked) > 1:
                 return [result for ask in asked for result in self._complete_each(checkpoint, [ask])]
-            size = f"{asked[0].image.width} x {asked[0].image.height} pixels"
+            image = next(part for part in asked[0].parts if isinstance(part, Image))
+            size = f"{image.width} x {image.height} pixels"
             return [
                 ToolError(f"{self.tool}: '{self.model}' fails at an image of {size}: {first_line(error)}")
             ]
@@ -174,18 +180,20 @@ class VlmBackend(ModelBackend):
     def _complete(self, checkpoint: Checkpoint, asked: Any) -> list[Any]:
         processor = checkpoint.processor
         options = self._template_options(checkpoint)
-        texts = [self._chat_prompt(processor, prompt.text, options) for prompt in asked]
+        texts = [self._chat_prompt(processor, prompt.parts, options) for prompt in asked]
+        images = [[part for part in prompt.parts if isinstance(part, Image)] for prompt in asked]
         bos = processor.tokenizer.bos_token
         with checkpoint.running():
             processor.tokenizer.padding_side = "left"  # new tokens continue the last one
             inputs = processor(
-                images=[[self._reduced(prompt.image)] for prompt in asked],
+                images=[list(map(self._reduced, several)) for several in images],
                 text=texts,
                 padding=True,
                 return_tensors="pt",
                 **({"add_special_tokens": False} if bos and texts[0].startswith(bos) else {}),
+                **self._image_options(processor),
             )
-            seen = [prompt.image for prompt in asked]
+            seen = [several[0] for several in images]
             new = self._generate(checkpoint, checkpoint.send_all(inputs), seen).tolist()
         ends = end_tokens(checkpoint)
         return [
@@ -196,17 +204,26 @@ class VlmBackend(ModelBackend):
             for row in new
         ]
 
+    def _image_options(self, processor: Any) -> dict[str, Any]:
+        """Arguments of the processor beside images and texts."""
+        return {}
+
     def _template_options(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """What the chat template gets. Answers are short: models that can think first, or not, do not."""
         thinks = "enable_thinking" in str(checkpoint.processor.chat_template)
         return {"enable_thinking": False} if thinks else {}
 
-    def _chat_prompt(self, processor: Any, text: str, options: dict[str, Any]) -> str:
-        """A conversation that begins with an image and a text, up to where the model answers. What the text has of
-        control tokens is no control token: it may come from an image."""
+    def _chat_prompt(self, processor: Any, parts: Sequence[Image | str], options: Mapping[str, Any]) -> str:
+        """A conversation that begins with images and texts, up to where the model answers. What a text has of control
+        tokens is no control token: it may come from an image."""
         import jinja2
 
-        content = [{"type": "image"}, {"type": "text", "text": without_control_tokens(text, processor)}]
+        content = [
+            {"type": "text", "text": without_control_tokens(part, processor)}
+            if isinstance(part, str)
+            else {"type": "image"}
+            for part in parts
+        ]
         try:
             prompt: str = processor.apply_chat_template(
                 [{"role": "user", "content": content}], add_generation_prompt=True, **options
@@ -228,7 +245,7 @@ class VlmBackend(ModelBackend):
 
         Args:
             inputs: What the processor made of prompts and images.
-            images: The image of each prompt.
+            images: The first image of each prompt.
         """
         ids = checkpoint.network.generate(
             **inputs,
