@@ -6,22 +6,24 @@ They run on this machine; a model behind an endpoint is the backend `openai`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from string import Template
 from typing import Any, NamedTuple
 
 from visprog import prompts
 from visprog.errors import ToolError, first_line
+from visprog.llm.control_tokens import control_tokens, without_control_tokens
 from visprog.llm.thoughts import marks_thoughts, without_thoughts
+from visprog.models.preprocess.processors import resize_as_torchvision, type_problem
 from visprog.registry.sees import Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
 from ..words.written_tables import CELL_TOKEN
 from ._batching import crop_to, in_batches, to_rgb
-from ._checkpoint import Checkpoint, CheckpointSource, load_by_transformers, transformers_processor
+from ._checkpoint import Checkpoint, CheckpointSource
+from ._loading import load_by_transformers, transformers_processor
 from ._model_backend import ModelBackend
-from ._processors import resize_as_torchvision, type_problem
 
 
 class ImagePrompt(NamedTuple):
@@ -171,10 +173,11 @@ class VlmBackend(ModelBackend):
         except Exception as error:
             if len(asked) > 1:
                 return [result for ask in asked for result in self._complete_each(checkpoint, [ask])]
-            image = next(part for part in asked[0].parts if isinstance(part, Image))
-            size = f"{image.width} x {image.height} pixels"
+            width, height = next(part.size for part in asked[0].parts if isinstance(part, Image))
             return [
-                ToolError(f"{self.tool}: '{self.model}' fails at an image of {size}: {first_line(error)}")
+                ToolError(
+                    f"{self.tool}: '{self.model}' fails at an image of {width} x {height} pixels: {first_line(error)}"
+                )
             ]
 
     def _complete(self, checkpoint: Checkpoint, asked: Any) -> list[Any]:
@@ -213,7 +216,7 @@ class VlmBackend(ModelBackend):
         thinks = "enable_thinking" in str(checkpoint.processor.chat_template)
         return {"enable_thinking": False} if thinks else {}
 
-    def _chat_prompt(self, processor: Any, parts: Sequence[Image | str], options: Mapping[str, Any]) -> str:
+    def _chat_prompt(self, processor: Any, parts: Sequence[Image | str], options: dict[str, Any]) -> str:
         """A conversation that begins with images and texts, up to where the model answers. What a text has of control
         tokens is no control token: it may come from an image."""
         import jinja2
@@ -269,12 +272,6 @@ def _processor(source: CheckpointSource) -> Any:
     return processor
 
 
-def control_tokens(tokenizer: Any) -> set[str]:
-    """The tokens that are no text: they begin and end turns, stand for images, and the like."""
-    added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
-    return {*tokenizer.all_special_tokens, *added}
-
-
 def decode(ids: Sequence[int], tokenizer: Any) -> str:
     """The text of tokens, without control tokens other than those that tell thoughts or the cells of a table apart."""
     kept = (CELL_TOKEN.fullmatch, marks_thoughts)
@@ -282,14 +279,6 @@ def decode(ids: Sequence[int], tokenizer: Any) -> str:
     out = set(tokenizer.convert_tokens_to_ids(sorted(left_out)))
     text: str = tokenizer.decode([number for number in ids if number not in out], skip_special_tokens=False)
     return text
-
-
-def without_control_tokens(text: str, processor: Any) -> str:
-    """A text without control tokens, so that it can say nothing but what it says."""
-    multimodal = getattr(processor, "all_special_multimodal_tokens", ())
-    control = {*control_tokens(processor.tokenizer), *multimodal}
-    pattern = "|".join(re.escape(token) for token in sorted(control, key=len, reverse=True) if token.strip())
-    return re.sub(pattern, " ", text) if pattern else text  # a space, so that removing one makes no other
 
 
 def eos_tokens(checkpoint: Checkpoint) -> set[int]:

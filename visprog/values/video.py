@@ -172,10 +172,10 @@ class Video:
         number = int(self.duration / every) + 1
         room = limits().new_pixels // max(1, self.width * self.height)
         if number > room:
+            step = math.ceil(100 * self.duration / max(1, room - 1)) / 100
             raise ToolError(
-                f"{number:,} frames of {self.width} x {self.height} pixels are too many to be held at once: take "
-                f"one every {math.ceil(100 * self.duration / max(1, room - 1)) / 100:g} s, a part with between, or raise 'new_pixels' "
-                "under [limits]"
+                f"{number:,} frames of {self.width} x {self.height} pixels are too many to be held at once: take one "
+                f"every {step:g} s, a part with between, or raise 'new_pixels' under [limits]"
             )
         return [frame for chunk in self.chunks(every) for frame in chunk]
 
@@ -187,7 +187,9 @@ class Video:
             ToolError: It has no such time.
         """
         if not self.start - MAX_BEYOND <= time <= self.end + MAX_BEYOND:
-            raise ToolError(f"there is no second {time:g} here: it goes from {self.start:g} s to {self.end:g} s")
+            raise ToolError(
+                f"there is no second {time:g} here: it goes from {self.start:g} s to {self.end:g} s"
+            )
         time = min(max(float(time), self.start), self.end)
         found = self.source.read(time, 1.0, 1, max(time, self.end))
         if not found:
