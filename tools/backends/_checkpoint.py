@@ -1,5 +1,5 @@
-"""Pretrained weights from a folder or the Hugging Face hub: what and where they are, and those that are in memory, which
-all tools share. `_loading` reads them.
+"""Pretrained weights from a folder or the Hugging Face hub: what and where they are, and those that are in memory,
+which all tools share. `_loading` reads them.
 
 With HF_HUB_OFFLINE=1 nothing is downloaded, and the local cache is used.
 """
