@@ -17,8 +17,8 @@ from typing import Any
 from visprog.errors import MissingExtra, ToolError, first_line
 from visprog.files.plain_text import read_json
 from visprog.models import BUNDLED
+from visprog.models.preprocess import processors
 
-from . import _processors
 from ._checkpoint import Checkpoint, CheckpointSource, Processor, load_once
 
 _quieting = threading.RLock()
@@ -193,7 +193,7 @@ def transformers_processor(source: CheckpointSource) -> Any:
         ToolError: It cannot be read.
     """
     return _by_transformers(
-        source, lambda _, place, options: _processors.load_processor(place, source.model_type, **options)
+        source, lambda _, place, options: processors.load_processor(place, source.model_type, **options)
     )
 
 
@@ -206,7 +206,7 @@ def transformers_image_processor(source: CheckpointSource) -> Any:
     """
     return _by_transformers(
         source,
-        lambda _, place, options: _processors.load_image_processor(place, source.model_type, **options),
+        lambda _, place, options: processors.load_image_processor(place, source.model_type, **options),
     )
 
 
@@ -286,7 +286,7 @@ def _library(source: CheckpointSource) -> Any:
         import transformers
     except ImportError:
         raise MissingExtra(f"a pretrained model for {source.tool}", "hf") from None
-    if problem := _processors.torchvision_problem():
+    if problem := processors.torchvision_problem():
         raise ToolError(f"{source.tool}: {problem}")
     return transformers
 

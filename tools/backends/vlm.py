@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from visprog import prompts
 from visprog.errors import ToolError, first_line
+from visprog.llm.control_tokens import control_tokens, without_control_tokens
 from visprog.llm.thoughts import marks_thoughts, without_thoughts
+from visprog.models.preprocess.processors import resize_as_torchvision, type_problem
 from visprog.registry.sees import Sees
 from visprog.values import Region
 from visprog.values.image import Image
@@ -22,7 +24,6 @@ from ._batching import crop_to, in_batches, to_rgb
 from ._checkpoint import Checkpoint, CheckpointSource
 from ._loading import load_by_transformers, transformers_processor
 from ._model_backend import ModelBackend
-from ._processors import resize_as_torchvision, type_problem
 
 
 class ImagePrompt(NamedTuple):
@@ -271,12 +272,6 @@ def _processor(source: CheckpointSource) -> Any:
     return processor
 
 
-def control_tokens(tokenizer: Any) -> set[str]:
-    """The tokens that are no text: they begin and end turns, stand for images, and the like."""
-    added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
-    return {*tokenizer.all_special_tokens, *added}
-
-
 def decode(ids: Sequence[int], tokenizer: Any) -> str:
     """The text of tokens, without control tokens other than those that tell thoughts or the cells of a table apart."""
     kept = (CELL_TOKEN.fullmatch, marks_thoughts)
@@ -284,14 +279,6 @@ def decode(ids: Sequence[int], tokenizer: Any) -> str:
     out = set(tokenizer.convert_tokens_to_ids(sorted(left_out)))
     text: str = tokenizer.decode([number for number in ids if number not in out], skip_special_tokens=False)
     return text
-
-
-def without_control_tokens(text: str, processor: Any) -> str:
-    """A text without control tokens, so that it can say nothing but what it says."""
-    multimodal = getattr(processor, "all_special_multimodal_tokens", ())
-    control = {*control_tokens(processor.tokenizer), *multimodal}
-    pattern = "|".join(re.escape(token) for token in sorted(control, key=len, reverse=True) if token.strip())
-    return re.sub(pattern, " ", text) if pattern else text  # a space, so that removing one makes no other
 
 
 def eos_tokens(checkpoint: Checkpoint) -> set[int]:

@@ -2,20 +2,21 @@
 
 Transformers prepares videos, and the images of some models, with torchvision. Of a processor that also takes videos,
 everything but these is loaded here. Images are resized by PIL, whose results differ from those of torchvision by a
-level in a few pixels (`tests/tools/backends/test_processors.py`); for `vlm`, by the function of torch that torchvision
-calls. A torchvision that is installed and works is used.
+level in a few pixels (`tests/tools/backends/test_processors.py`); for image-text-to-text models, by the function of
+torch that torchvision calls. A torchvision that is installed and works is used.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from visprog.errors import ToolError, first_line
-from visprog.files.plain_text import read_json
+from ...errors import ToolError, first_line
+from ...files.plain_text import read_json
 
 OTHER_SENSES = ("video_processor", "feature_extractor", "audio_processor")
 """Parts of a processor that prepare what is no image and no text."""
@@ -57,6 +58,14 @@ def torchvision_problem() -> str:
             "one that fits"
         )
     return ""
+
+
+def sees_images(config: Mapping[str, Any]) -> bool:
+    """Whether a `config.json` is that of an image-text-to-text model of transformers."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    named = config.get("architectures") or ()
+    return any(name in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.values() for name in named)
 
 
 def type_problem(model_type: str) -> str:
@@ -150,7 +159,7 @@ def _torch_resizing(base: Any) -> Any:
 
     modes = {1: "lanczos", 2: "bilinear", 3: "bicubic"}  # by PIL's numbers
 
-    class TorchResizing(base):  # type: ignore[misc]
+    class TorchResizing(base):
         def resize(self, image: Any, size: Any, resample: Any = None, **options: Any) -> Any:
             """An image (3, height, width) at another size."""
             mode = modes.get(2 if resample is None else int(resample))
@@ -178,7 +187,7 @@ def _processor_class(place: str, model_type: str) -> Any:
     import transformers
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
-    from visprog.models.checkpoint.hub import locate
+    from ..checkpoint.hub import locate
 
     folder = locate(place)
     files = (
@@ -193,7 +202,7 @@ def _processor_class(place: str, model_type: str) -> Any:
 def _with_missing_parts(kind: Any) -> Any:
     """The class of a processor, which also takes a `MissingPart`, and an image processor of ours."""
 
-    class ImageTextProcessor(kind):  # type: ignore[misc]
+    class ImageTextProcessor(kind):
         """The processor of the checkpoint, without what prepares other things than images and texts."""
 
         def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
