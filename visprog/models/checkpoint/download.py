@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -34,6 +35,9 @@ SETTINGS = (
 
 TIMEOUT = 10.0
 """Seconds in which the hub must begin to answer."""
+
+MAX_SMALL = 10 << 20
+"""Largest size in bytes of a file that the hub keeps in git itself."""
 
 Report = Callable[[str, int, int], None]
 """Is told of a download: the hub id, the number of bytes that are here, and that of all."""
@@ -157,11 +161,11 @@ class Repository:
 
     def _is_damaged(self, name: str, verify: bool) -> bool:
         file, wanted = self.snapshot / name, self.files.get(name)
-        if wanted is None or not file.exists():
+        if wanted is None or not wanted.size or not file.exists():  # some mirrors tell no sizes
             return False
         if file.stat().st_size != wanted.size:
             return True
-        return verify and _content_digest(file, wanted) != wanted.blob
+        return verify and _has_other_content(file, wanted)
 
     def _discard(self, name: str) -> None:
         """Remove a damaged file."""
@@ -327,11 +331,15 @@ def _replace(file: Path, text: str) -> None:
     part.replace(file)
 
 
-def _content_digest(file: Path, wanted: RemoteFile) -> str:
-    """The digest of a file as the hub names its content: SHA-256, or for a small file that of git."""
+def _has_other_content(file: Path, wanted: RemoteFile) -> bool:
+    """Whether the digest of a file is not the one that the hub names, as far as it names one: SHA-256, or for a small
+    file that of git."""
     if wanted.sha256:
-        return file_digest(file)
-    return sha1(f"blob {wanted.size}\0".encode() + read_file(file, wanted.size)).hexdigest()
+        return file_digest(file) != wanted.sha256
+    if not re.fullmatch("[0-9a-f]{40}", wanted.blob) or wanted.size > MAX_SMALL:
+        return False
+    content = read_file(file, wanted.size)
+    return sha1(f"blob {wanted.size}\0".encode() + content).hexdigest() != wanted.blob
 
 
 def _say(text: str) -> None:
