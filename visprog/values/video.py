@@ -187,7 +187,9 @@ class Video:
             ToolError: It has no such time.
         """
         if not self.start - MAX_BEYOND <= time <= self.end + MAX_BEYOND:
-            raise ToolError(f"there is no second {time:g} here: it goes from {self.start:g} s to {self.end:g} s")
+            raise ToolError(
+                f"there is no second {time:g} here: it goes from {self.start:g} s to {self.end:g} s"
+            )
         time = min(max(float(time), self.start), self.end)
         found = self.source.read(time, 1.0, 1, max(time, self.end))
         if not found:
