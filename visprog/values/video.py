@@ -172,10 +172,10 @@ class Video:
         number = int(self.duration / every) + 1
         room = limits().new_pixels // max(1, self.width * self.height)
         if number > room:
+            step = math.ceil(100 * self.duration / max(1, room - 1)) / 100
             raise ToolError(
-                f"{number:,} frames of {self.width} x {self.height} pixels are too many to be held at once: take "
-                f"one every {math.ceil(100 * self.duration / max(1, room - 1)) / 100:g} s, a part with between, or raise 'new_pixels' "
-                "under [limits]"
+                f"{number:,} frames of {self.width} x {self.height} pixels are too many to be held at once: take one "
+                f"every {step:g} s, a part with between, or raise 'new_pixels' under [limits]"
             )
         return [frame for chunk in self.chunks(every) for frame in chunk]
 

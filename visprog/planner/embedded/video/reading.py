@@ -24,7 +24,7 @@ from ..image_requests.form import NotOfThisForm
 from ..support import CorpusWords
 from ..support.question import NUMBERS
 from .forms import PATTERNS, PLACED, TIMED
-from .programs import Kind, TrackedObjects, ProgramBody, Sentence, Time
+from .programs import Kind, ProgramBody, Sentence, Time, TrackedObjects
 from .words import COMPOUNDS, NO_OBJECTS, NUMBERS_HERE, PERSONS, TIMES, VIDEO, WALKERS, ZONE
 
 _COLORS_ALONE = {*NAMES, "gray"} - {"orange"}
