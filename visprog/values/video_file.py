@@ -81,11 +81,6 @@ class VideoReader:
         self._check_size(self._stream.width, self._stream.height)
         end, end_of_all = self._ends()
         self._from_start()
-        if self._shown is None:
-            raise ImageError(
-                f"{name} holds no frame that can be decoded with its time: it is damaged, or a bare stream, which a "
-                "container such as MP4 must hold"
-            )
         self.facts = self._facts(end, end_of_all)
 
     def read(
@@ -140,11 +135,16 @@ class VideoReader:
 
     def _facts(self, end: float, end_of_all: float) -> VideoFacts:
         stream, first = self._stream, self._shown
+        if first is None:
+            raise ImageError(
+                f"{self.name} holds no frame that can be decoded with its time: it is damaged, or a bare stream, which "
+                "a container such as MP4 must hold"
+            )
         fps = float(stream.average_rate or stream.guessed_rate or 0) or 25.0
         promised = float(stream.duration * stream.time_base) if stream.duration else self._promised()
         seconds = end or promised or (stream.frames or 0) / fps
         missing = promised - max(end, end_of_all) if end and promised else 0.0
-        turned = first is not None and _orientation(first)[0]
+        turned, _, _ = _orientation(first)
         width, height = (stream.height, stream.width) if turned else (stream.width, stream.height)
         curve = stream.codec_context.color_trc
         return VideoFacts(
