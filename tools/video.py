@@ -25,6 +25,9 @@ MAX_COUNTS = 3_000
 STATEMENT_STEP, MAX_STATEMENTS = 0.5, 240
 """Seconds between the frames in which a statement is judged, and their number at most."""
 
+MAX_STILL = 2.0
+"""Seconds for which a frame may be shown before its time is told."""
+
 MAX_LARGER = 1.25
 """Area of a track where it is seen best over its usual area, at most."""
 
@@ -32,13 +35,18 @@ MAX_LARGER = 1.25
 @tool(cache=False)
 def video_frames(video: Video, every: float = 1.0) -> list[Image]:
     """The frames of a video, so many seconds apart."""
-    return video.frames(every)
+    frames = video.frames(every)
+    _note_end(video, frames[-1].time + every)
+    return frames
 
 
 @tool(cache=False)
 def video_at(video: Video, time: float) -> Image:
     """The frame that is shown at a time in seconds."""
-    return video.at(time)
+    frame = video.at(time)
+    if time - frame.time > max(MAX_STILL, 2 / video.fps):
+        caution(f"for second {time:g}, the frame of second {frame.time:.4g} was taken, after which there is no other")
+    return frame
 
 
 @tool(cache=False)
@@ -71,6 +79,7 @@ def track(video: Video, what: str) -> list[Track]:
     if found.detected < found.frames:
         looked += f", and searched in {found.detected:,} of them"
     caution(looked)
+    _note_end(video, found.last + found.step)
     views = [_view(video, each) for each in found.tracks[:MAX_VIEWS]]
     return [replace(each, view=view) for each, view in zip(found.tracks, views, strict=False)] + found.tracks[
         MAX_VIEWS:
@@ -106,6 +115,7 @@ def when(video: Video, statement: str) -> list[Span]:
                 raise judged
             samples.append((frame.time, int(judged)))
     caution(f"{len(samples)} frames were judged, one every {step:.2g} s")
+    _note_end(video, samples[-1][0] + step)
     return spans_where([(time, bool(n)) for time, n in smoothed(samples, 2.5 * step)])
 
 
@@ -113,6 +123,15 @@ def when(video: Video, statement: str) -> list[Span]:
 def best_view(video: Video, track: Track) -> Region:
     """A track where it is seen best, as a region of that frame: for its colour, its text, or what else it shows."""
     return _view(video, track)
+
+
+def _note_end(video: Video, end: float) -> None:
+    """Say how far the frames of a video go, if not to its end: its file may be cut."""
+    if video.end - end > max(MAX_STILL, 2 / video.fps):
+        caution(
+            f"the frames of {video.name} end at second {end:.4g}, and by its file it lasts to second {video.end:.4g}: "
+            "it may be cut or broken, and what comes later was not seen"
+        )
 
 
 def _view(video: Video, track: Track) -> Region:
