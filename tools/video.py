@@ -45,7 +45,9 @@ def video_at(video: Video, time: float) -> Image:
     """The frame that is shown at a time in seconds."""
     frame = video.at(time)
     if time - frame.time > max(MAX_STILL, 2 / video.fps):
-        caution(f"for second {time:g}, the frame of second {frame.time:.4g} was taken, after which there is no other")
+        caution(
+            f"for second {time:g}, the frame of second {frame.time:.4g} was taken, after which there is no other"
+        )
     return frame
 
 

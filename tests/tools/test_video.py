@@ -200,7 +200,9 @@ def test_a_file_that_is_cut_says_where_it_ends(agent: Agent, tmp_path: Path) -> 
     for body in ("count_unique(video, 'car')", "len(video.frames(every=1))", "brightness(video.at(7.9))"):
         answer = agent.run(f"def answer(video):\n    return {body}\n", cut)
         assert answer.ok and any("end at second" in c or "no other" in c for c in answer.cautions), body
-        assert not any("end at second" in c for c in agent.run(answer.program, tmp_path / "whole.mkv").cautions)
+        assert not any(
+            "end at second" in c for c in agent.run(answer.program, tmp_path / "whole.mkv").cautions
+        )
     cut.write_bytes(whole[:1200])
     answer = agent.run("def answer(video):\n    return count_unique(video, 'car')\n", cut)
     assert answer.status == "error" and "cut" in answer.message
