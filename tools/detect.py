@@ -19,6 +19,7 @@ from .imaging.tiles import in_tiles
         "detr": "visprog.tools.backends.detr:DetrDetector",
         "florence2": "visprog.tools.backends.florence2:Florence2Detector",
         "grounding-dino": "visprog.tools.backends.grounding_dino:GroundingDinoDetector",
+        "sam3": "visprog.tools.backends.sam3:Sam3Detector",
     },
     default="opencv",
     spread=in_tiles,

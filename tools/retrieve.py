@@ -12,6 +12,7 @@ from visprog.values.image import Image
         "embedded": "visprog.tools.backends.clip:EmbeddedRetriever",
         "clip": "visprog.tools.backends.clip:ClipRetriever",
         "siglip": "visprog.tools.backends.siglip:SiglipRetriever",
+        "dino": "visprog.tools.backends.dino:DinoRetriever",
     },
     default="none",
 )

@@ -84,6 +84,15 @@ def brighten(image: Image, factor: float) -> Image:
 
 
 @tool
+def grayscale(image: Image) -> Image:
+    """A copy of the image in shades of grey, as in a black-and-white photograph."""
+    import cv2
+
+    grey = cv2.cvtColor(np.ascontiguousarray(image.pixels), cv2.COLOR_RGB2GRAY)
+    return Image(np.repeat(grey[..., None], 3, axis=2), image.alpha, image.name)
+
+
+@tool
 def collage(images: list[Image], columns: int | None = None) -> Image:
     """One image of several, side by side in rows on white, each as large as its cell allows.
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import median
+from typing import Any
 
 from visprog.errors import ToolError
 from visprog.registry import caution, tool
 from visprog.values import Box, Region, Span, Track
 from visprog.values.image import Image
-from visprog.values.track import smoothed, spans_where
+from visprog.values.track import smoothed
 from visprog.values.video import Video
 
 from .classify import verify
 from .detect import detect
 from .tracking.follow import follow
+from .tracking.statements import MIN_SECONDS, spans_of_statement
 
 MAX_VIEWS = 8
 """Number of tracks whose key frame is kept as evidence."""
@@ -22,12 +25,10 @@ COUNT_STEP, COUNT_SECONDS = 0.2, 1.0
 """Seconds between counts, and for which a number must last at least by half."""
 MAX_COUNTS = 3_000
 """Number of counts over time, at most."""
-STATEMENT_STEP, MAX_STATEMENTS = 0.5, 240
-"""Seconds between the frames in which a statement is judged, and their number at most."""
-
 MAX_STILL = 2.0
 """Seconds for which a frame may be shown before its time is told."""
-
+MIN_FRAMES, MAX_FRAMES, FRAMES_PER_SECOND = 4, 16, 2
+"""Number of frames of a video that a model is shown: so many per second, within these bounds."""
 MAX_LARGER = 1.25
 """Area of a track where it is seen best over its usual area, at most."""
 
@@ -106,19 +107,54 @@ def count_over_time(video: Video, what: str) -> list[tuple[float, int]]:
 
 @tool(phrases={"statement": "verify.statement"})
 def when(video: Video, statement: str) -> list[Span]:
-    """The times at which a statement such as "the door is open" is true of what is shown; for numbers of objects take
-    count_over_time and spans_where."""
-    step = max(STATEMENT_STEP, video.duration / MAX_STATEMENTS)
-    samples: list[tuple[float, int]] = []
-    for frames in video.chunks(step):
+    """The times at which a statement such as "the door is open" is true of what is shown, each from where it becomes
+    true to where it ends; for numbers of objects take count_over_time and spans_where.
+
+    What lasts a tenth of a second or less is not seen. How often something happens is the number of its spans:
+    len(when(video, "the light is on"))."""
+
+    def judge(frames: Sequence[Image]) -> list[bool]:
         found = verify.batch([{"image": frame, "statement": statement} for frame in frames])
-        for frame, judged in zip(frames, found, strict=True):
+        for judged in found:
             if isinstance(judged, Exception):
                 raise judged
-            samples.append((frame.time, int(judged)))
-    caution(f"{len(samples)} frames were judged, one every {step:.2g} s")
-    _note_end(video, samples[-1][0] + step)
-    return spans_where([(time, bool(n)) for time, n in smoothed(samples, 2.5 * step)])
+        return [bool(judged) for judged in found]
+
+    found = spans_of_statement(video, judge)
+    said = (
+        f"{found.frames:,} frames were judged, one every {found.step:.2g} s and more where the image changes"
+    )
+    if found.brief:
+        said += f"; {found.brief:,} changes that lasted {MIN_SECONDS:g} s or less were left out"
+    if not found.is_complete:
+        said += "; it changes too often to look at each change: ask about a part of it to be sure"
+    caution(said)
+    _note_end(video, found.last + found.step)
+    return found.spans
+
+
+def in_frames(video: Video, question: str) -> tuple[list[dict[str, Any]], Callable[[Sequence[str]], str]]:
+    """The call with frames in the place of the video: evenly over its time, with the time of each."""
+    number = min(MAX_FRAMES, max(MIN_FRAMES, round(FRAMES_PER_SECOND * video.duration)))
+    frames = video.sample(number)
+    call = {"frames": frames, "times": [frame.time for frame in frames], "question": question}
+    return [call], lambda answers: answers[0]
+
+
+@tool(
+    backends={
+        "none": "visprog.tools.backends.none:NoVideoVqa",
+        "vlm": "visprog.tools.backends.video_questions:VlmVideoVqa",
+        "openai": "visprog.tools.backends.video_questions:EndpointVideoVqa",
+    },
+    default="none",
+    spread=in_frames,
+    limits="it sees 16 frames, so give it the part that matters; it does not count or time well",
+)
+def video_vqa(video: Video, question: str) -> str:
+    """A short answer, in words, to a question about what happens in a video, or in a part of it:
+    video_vqa(video.between(3, 9), "What does the boy do?")."""
+    raise NotImplementedError  # a backend answers
 
 
 @tool

@@ -8,30 +8,27 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
-from visprog.sandbox import Limits, Sandbox, SandboxUnavailable, Series
+from visprog.sandbox import Limits, Sandbox
 
 from .answer import Answer
-from .check import Diagnostic, check
-from .check.dry_run import LIBRARY, dry_run
+from .check.dry_run import LIBRARY
 from .config import Config
-from .errors import ConfigError, PlannerError, Refused, VisprogError
+from .errors import ConfigError, VisprogError
 from .files.endings import IMAGE_ENDINGS, VIDEO_ENDINGS
 from .files.limits import SizeLimits, use_limits
 from .llm.chat import ChatModel
-from .planner.base import Plan, Planner, PlannerLike, PlanRequest, total_tokens
-from .planner.execution import NO_SANDBOX, execute, step_of
+from .pipeline import Pipeline, answer_of
+from .planner.base import Plan, Planner, PlannerLike
 from .planner.factory import make_planner
 from .planner.llm import LLMPlanner
-from .planner.repair import Mend, RepairLoop, mend_once
-from .planner.turns import ChatMemory, TurnLoop, check_turns, no_turns
-from .planner.vote import vote
-from .program import Given, Program, open_given, open_images, program_source
+from .planner.memory import ChatMemory
+from .planner.turns import check_turns, no_turns
+from .program import Program, open_images
 from .registry import (
     BackendLoader,
     Registry,
@@ -40,28 +37,24 @@ from .registry import (
     default_registry,
     further_tools,
 )
-from .registry.types import AnswerType, Type, answer_type, describe
-from .runtime.events import Answered, Checked, Emitter, GuardedListener, Listener, emitter_of
-from .runtime.host import Host, Run, RunEnded, with_backends, with_chat
+from .registry.types import AnswerType, answer_type, describe
+from .runtime.cancellation import in_thread
+from .runtime.events import Checked, Listener, emitter_of
+from .runtime.host import Host, with_backends, with_chat
 from .runtime.processes.decoder import DECODERS
-from .runtime.steps import Step
-from .runtime.summary import summary
 from .values.image import Image
-from .values.video import InputLike, Video, is_video, key_frames
+from .values.video import InputLike, key_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
-
     from .chat import AgentChat
-    from .mapping.map import Answerer, ImageSource, MapResult, Sources
+    from .mapping.map import ImageSource
     from .mapping.map_run import MapRun
+    from .planner.opening import Opening
     from .runtime.recording import Recording
 
 
 CHAT_TURNS = 6
 """Number of replies per question of a conversation, if the settings allow one."""
-
-T = TypeVar("T")
 
 
 class Agent:
@@ -137,6 +130,7 @@ class Agent:
         self._is_ready = False
         limits = Limits(calls=self.config.calls + 1, time=self.config.seconds)
         self.sandbox = Sandbox(limits, require=self.config.require, library=LIBRARY, standby=standby)
+        self._pipeline = Pipeline(self.planner, self.config, self.host, self.sandbox)
 
     def close(self) -> None:
         """End the workers that stand by, and the recording. The agent then answers no more."""
@@ -186,23 +180,12 @@ class Agent:
         _check_question(question)
         returns = answer_type(returns)
         with self._getting_ready(question):
-            opened = self._open(images)
+            opened = open_images(images, self.config)
         if not opened:
             raise VisprogError("give at least one image to ask about")
         emit = emitter_of(on_event)
-        if self.config.turns > 1 and not is_video(opened[0]):
-            conversation = ChatMemory.about(_images(opened), self.registry)
-            answer = self._look(question, conversation, returns, self.config.turns, emit)
-            return self._finished(answer, question, started, emit)
-        loop = self._repair_loop(self._request(question, len(opened), returns, is_video(opened[0])), emit)
-        try:
-            plans = loop.plans(self.config.votes)
-        except VisprogError as error:
-            status = "refused" if isinstance(error, Refused) else "error"
-            answer = Answer(status, message=str(error), planner=self.planner.name, images=key_frames(opened))  # type: ignore[arg-type]
-        else:
-            answer = self._vote(plans, loop, opened)
-        return self._finished(answer, question, started, emit)
+        answer = self._pipeline.answer(question, opened, returns, emit)
+        return self._pipeline.finished(answer, question, started, emit)
 
     def chat(self, *images: InputLike | Iterable[InputLike], turns: int | None = None) -> AgentChat:
         """A conversation about images, in which a question may refer to those before it.
@@ -221,10 +204,10 @@ class Agent:
         """
         from .chat import AgentChat
 
-        given = self._open(images)
+        given = open_images(images, self.config)
         if not given:
             raise VisprogError("give at least one image to talk about")
-        opened = _images(given)
+        opened = tuple(each for each in given if isinstance(each, Image))
         if len(opened) < len(given):
             raise VisprogError("a conversation is about images: ask about a video with Agent.ask")
         if not isinstance(self.planner, LLMPlanner):
@@ -240,15 +223,22 @@ class Agent:
         most = self.config.turns if self.config.turns > 1 else CHAT_TURNS
         if turns is not None:
             most = self.config.changed({"turns": turns}, of="Agent.chat()").turns
-        conversation = ChatMemory.about(opened, self.registry)
+        memory = ChatMemory.about(opened, self.registry)
 
         def ask(question: str, returns: AnswerType | None, on_event: Listener | None) -> Answer:
             started, emit = time.perf_counter(), emitter_of(on_event)
             _check_question(question)
-            answer = self._look(question, conversation, answer_type(returns), most, emit)
-            return self._finished(answer, question, started, emit)
+            answer = self._pipeline.look(question, memory, answer_type(returns), most, emit)
+            answer = self._pipeline.finished(answer, question, started, emit)
+            if answer.status == "fallback":
+                memory.keep_fallback(answer)
+            return answer
 
-        return AgentChat(opened, ask)
+        def opening(question: str, returns: AnswerType | None) -> Opening:
+            _check_question(question)
+            return self._pipeline.opening(question, memory, answer_type(returns), most)
+
+        return AgentChat(opened, ask, opening=opening)
 
     def plan(
         self, question: str, images: int = 1, returns: AnswerType | None = None, *, video: bool = False
@@ -262,7 +252,8 @@ class Agent:
         _check_question(question)
         if not isinstance(images, int):
             raise VisprogError(f"a plan takes the number of images, such as images=2, not {describe(images)}")
-        return self._repair_loop(self._request(question, images, answer_type(returns), video)).plan()
+        request = self._pipeline.request(question, images, answer_type(returns), video)
+        return self._pipeline.repair_loop(request).plan()
 
     def run(
         self,
@@ -285,15 +276,15 @@ class Agent:
         """
         started = time.perf_counter()
         returns = answer_type(returns)
-        plan = self._given(program, returns)
+        plan = self._pipeline.given(program, returns)
         for name in Program.parse(plan.program).called:
             self.host.prepare(name)
-        opened = self._open(images)
+        opened = open_images(images, self.config)
         emit = emitter_of(on_event)
         if emit is not None:
             emit(Checked, program=plan.program, diagnostics=plan.diagnostics)
-        step = self._execute(plan, returns, opened, self.host.new_run(emit))
-        return self._finished(_answer_of((step,), key_frames(opened)), "", started, emit)
+        step = self._pipeline.execute(plan, returns, opened, self.host.new_run(emit))
+        return self._pipeline.finished(answer_of((step,), key_frames(opened)), "", started, emit)
 
     def map(
         self,
@@ -336,11 +327,12 @@ class Agent:
             Refused: The planner says that the tools cannot answer the question.
             VisprogError: No question, no such folder, or a program that cannot be read or fails its check.
         """
+        from .mapping.job import MapJob
         from .mapping.map import map_on_threads, sources
         from .mapping.map_run import MapRun
 
-        if program is None and not question.strip():
-            raise VisprogError("the question is empty")
+        if program is None:
+            _check_question(question)
         if program is not None and plan_each:
             raise ConfigError("either one program for all images, or plan_each")
         if jobs < 1:
@@ -348,9 +340,11 @@ class Agent:
         if on not in ("threads", "ray"):
             raise ConfigError(f"on must be 'threads' or 'ray', not {on!r}")
         listed = sources(images)
-        job = _MapJob(self, question, answer_type(returns), program, plan_each, on_event, listed.are_videos)
+        job = MapJob(
+            self._pipeline, question, answer_type(returns), program, plan_each, on_event, listed.are_videos
+        )
         if on == "ray":
-            results = job.on_ray(listed, jobs, ordered)
+            results = job.on_ray(listed, jobs, ordered, _remote_pipeline)
         else:
             results = map_on_threads(question, listed, job.answerer, jobs=jobs, ordered=ordered)
         return MapRun(results, listed, progress)
@@ -362,12 +356,15 @@ class Agent:
         returns: AnswerType | None = None,
         on_event: Listener | None = None,
     ) -> Answer:
-        """`ask` without blocking the event loop; events come from another thread."""
-        return await _in_thread(partial(self.ask, question, *images, returns=returns, on_event=on_event))
+        """`ask` without blocking the event loop; events come from another thread.
+
+        If it is cancelled, it asks no chat model and calls no tool any more.
+        """
+        return await in_thread(partial(self.ask, question, *images, returns=returns, on_event=on_event))
 
     async def aplan(self, question: str, images: int = 1, returns: AnswerType | None = None) -> Plan:
         """`plan` without blocking the event loop."""
-        return await _in_thread(partial(self.plan, question, images, returns))
+        return await in_thread(partial(self.plan, question, images, returns))
 
     async def arun(
         self,
@@ -377,7 +374,7 @@ class Agent:
         on_event: Listener | None = None,
     ) -> Answer:
         """`run` without blocking the event loop; events come from another thread."""
-        return await _in_thread(partial(self.run, program, *images, returns=returns, on_event=on_event))
+        return await in_thread(partial(self.run, program, *images, returns=returns, on_event=on_event))
 
     # -- how it is done --------------------------------------------------------------------------
 
@@ -408,240 +405,6 @@ class Agent:
             load = getattr(self.planner, "load", None)
             if load is not None:
                 load()
-
-    def _open(self, images: Sequence[Any]) -> tuple[Given, ...]:
-        return open_images(images, self.config)
-
-    def _request(self, question: str, images: int, returns: Type, video: bool) -> PlanRequest:
-        registry = self.host.in_force.for_inputs(video)
-        return PlanRequest(question, images, returns, registry, self.host.prepare, video)
-
-    def _check(self, program: str, request: PlanRequest) -> list[Diagnostic]:
-        parsed = Program.parse(program)
-        found = check(parsed, request.registry, returns=request.returns)
-        if any(d.severity == "error" for d in found):
-            return found
-        for name in parsed.called:
-            request.expect(name)
-        try:
-            trial = dry_run(
-                parsed,
-                request.registry,
-                returns=request.returns,
-                inputs=parsed.inputs(request.images),
-                sandbox=self.sandbox,
-            )
-        except SandboxUnavailable as error:
-            raise PlannerError(f"{NO_SANDBOX}: {error}") from None
-        return [*found, *trial]
-
-    def _repair_loop(self, request: PlanRequest, emit: Emitter | None = None) -> RepairLoop:
-        return RepairLoop(self.planner, request, self._check, self.config.repairs, emit)
-
-    def _look(
-        self,
-        question: str,
-        conversation: ChatMemory,
-        returns: Type,
-        turns: int,
-        emit: Emitter | None,
-    ) -> Answer:
-        """The answer of a chat model that takes turns."""
-        assert isinstance(self.planner, LLMPlanner)
-        images = len(conversation.images)
-        request = self._request(question, images, returns, video=False)
-        run = self.host.new_run(emit)
-        loop = TurnLoop(self.planner, request, conversation, run, self.sandbox, turns, emit)
-        return _answer_of(loop.steps(), conversation.images)
-
-    def _given(self, program: str | os.PathLike[str] | Plan, returns: Type) -> Plan:
-        """A program that a user gives as a plan, with what the check found in it.
-
-        Raises:
-            VisprogError: Its file cannot be read.
-        """
-        source = program_source(program.program if isinstance(program, Plan) else program)
-        return Plan(source, "", diagnostics=tuple(check(source, self.host.in_force, returns=returns)))
-
-    def _vote(self, plans: Sequence[Plan], loop: RepairLoop, images: tuple[Given, ...]) -> Answer:
-        """Run each program; the answer that most of them give, or the one program's answer."""
-
-        def execute(plan: Plan) -> Step:
-            return self._execute(plan, loop.request.returns, images, self.host.new_run(loop.emit))
-
-        shown = key_frames(images)
-        answers = [_answer_of(loop.run(plan, execute), shown) for plan in plans]
-        good = [a for a in answers if a.status == "answered"]
-        if len(answers) == 1 or not good:
-            return answers[0]
-        winner = vote([a.value for a in good], voters=len(answers))
-        return replace(good[winner.index], probability=winner.share)
-
-    def _execute(
-        self,
-        plan: Plan,
-        returns: Type,
-        images: tuple[Given, ...],
-        run: Run,
-        series: Series | None = None,
-    ) -> Step:
-        """Run one program.
-
-        Args:
-            series: Of the plan's program, made by `self.sandbox`; by default a process of its own.
-        """
-        if plan.error_message:
-            return step_of(plan, message=plan.error_message)
-        program = Program.parse(plan.program)
-        video = any(isinstance(each, Video) for each in images)
-        message = program.mismatch(len(images), video)
-        if message:
-            return step_of(plan, message=message, feedback=message)
-        return execute(plan, program.bind(images), run, self.sandbox, returns, series)
-
-    def _finished(self, answer: Answer, question: str, started: float, emit: Emitter | None) -> Answer:
-        """An answer to a question, by the fallback if no program gave it; its event is sent."""
-        if self.config.fallback and question and answer.status in ("refused", "error"):
-            answer = self._fall_back(question, answer, emit)
-        answer = replace(answer, question=question, seconds=time.perf_counter() - started)
-        if emit is not None:
-            emit(
-                Answered,
-                question=question,
-                images=tuple(image.name for image in answer.images),
-                status=answer.status,
-                value="" if answer.value is None else summary(answer.value),
-                message=answer.message,
-                seconds=answer.seconds,
-            )
-        return answer
-
-    def _fall_back(self, question: str, answer: Answer, emit: Emitter | None) -> Answer:
-        """Ask the question-answering tool plainly; the answer says so."""
-        if "vqa" not in self.registry or not answer.images:
-            return answer
-        run = self.host.new_run(emit)
-        try:
-            value = run.call(self.registry["vqa"], answer.images[0], question)
-        except (VisprogError, RunEnded):
-            return answer
-        return replace(
-            answer,
-            status="fallback",
-            value=value,
-            message=f"no program answered ({answer.message}); the vqa tool was asked plainly",
-            trace=(*answer.trace, *run.calls),
-        )
-
-
-@dataclass(frozen=True)
-class _MapJob:
-    """One question about many images."""
-
-    agent: Agent
-    question: str
-    returns: Type
-    program: str | os.PathLike[str] | None
-    plan_each: bool
-    on_event: Listener | None
-    video: bool = False
-
-    @contextmanager
-    def answerer(self) -> Iterator[Answerer]:
-        """Plans the program, and gives what runs it on one image after another. Raises as `plan`."""
-        agent, listener = self.agent, self.on_event and GuardedListener(self.on_event)
-        if self.plan_each:
-            yield _Answerer(agent, self.question, self.returns, listener)
-            return
-        loop = self.loop(emitter_of(listener))
-        plan = self.plan(loop)
-        with agent.sandbox.series(plan.program) as series:
-            yield _Answerer(
-                agent, self.question, self.returns, listener, plan, loop, series, mend_once(loop.mend)
-            )
-
-    def on_ray(self, images: Sources, jobs: int, ordered: bool) -> Generator[MapResult, None, None]:
-        """Raises `ConfigError` if something cannot be had on other machines."""
-        from .mapping.ray import check_portable, map_on_ray
-
-        if self.plan_each:
-            raise ConfigError("on Ray the program is planned once: leave plan_each out")
-        if self.on_event is not None:
-            raise ConfigError("on Ray there are no events: leave on_event out")
-        config = self.agent.config
-        check_portable(config, self.agent.registry, self.agent.recording)
-
-        def plan() -> tuple[str, Callable[[], Answerer]]:
-            made = self.plan(self.loop(None))
-            return made.program, partial(_remote_answerer, config, self.question, self.returns, made, jobs)
-
-        return map_on_ray(self.question, images, plan, jobs=jobs, ordered=ordered)
-
-    def loop(self, emit: Emitter | None) -> RepairLoop:
-        """Planning for all images; a program that is given is not mended."""
-        loop = self.agent._repair_loop(self.agent._request(self.question, 1, self.returns, self.video), emit)
-        return loop if self.program is None else replace(loop, rounds=0)
-
-    def plan(self, loop: RepairLoop) -> Plan:
-        """The program for all images: planned, or the one that is given, checked.
-
-        Raises:
-            PlannerError: None could be planned.
-            Refused: The planner says that the tools cannot answer the question.
-            VisprogError: The given one cannot be read, fails its check, or does not take one image.
-        """
-        plan = loop.plan() if self.program is None else self.agent._given(self.program, self.returns)
-        if plan.error_message:
-            raise (PlannerError if self.program is None else VisprogError)(plan.error_message)
-        wrong = Program.parse(plan.program).mismatch(1, self.video)
-        if wrong:
-            raise VisprogError(wrong)
-        return plan
-
-
-@dataclass(frozen=True)
-class _Answerer:
-    """Answers one question about one image after another; by a plan for all of them, or each by its own."""
-
-    agent: Agent
-    question: str
-    returns: Type
-    listener: Listener | None = None
-    plan: Plan | None = None
-    loop: RepairLoop | None = None
-    series: Series | None = None
-    mend: Mend | None = None
-
-    @property
-    def program(self) -> str:
-        """The program for all images; empty if each has its own."""
-        return "" if self.plan is None else self.plan.program
-
-    def __call__(self, given: InputLike) -> Answer:
-        """The answer for an image, of which nothing stays in memory. Raises `ImageError` if it cannot be read."""
-        started = time.perf_counter()
-        image = open_given(given, self.agent.config)
-        if self.plan is None or self.loop is None:
-            return self.agent.ask(self.question, image, returns=self.returns, on_event=self.listener)
-        emit = emitter_of(self.listener)
-
-        def execute(plan: Plan) -> Step:
-            run = self.agent.host.new_run(emit)
-            series = self.series if plan is self.plan else None
-            step = self.agent._execute(plan, self.returns, (image,), run, series)
-            run.drop_from_cache()
-            return step
-
-        answer = _answer_of(self.loop.run(self.plan, execute, self.mend), key_frames((image,)))
-        return self.agent._finished(answer, self.question, started, emit)
-
-
-def _remote_answerer(config: Config, question: str, returns: Type, plan: Plan, jobs: int) -> Answerer:
-    """Made on another machine, where it stays until its process ends."""
-    agent = Agent(config=config, standby=jobs)
-    video = Program.parse(plan.program).takes_video
-    loop = replace(agent._repair_loop(agent._request(question, 1, returns, video)), rounds=0)
-    return _Answerer(agent, question, returns, None, plan, loop, agent.sandbox.series(plan.program))
 
 
 def ask(
@@ -674,10 +437,9 @@ def _default_agent() -> Agent:
     return Agent()
 
 
-async def _in_thread(call: Callable[[], T]) -> T:
-    import asyncio  # not needed to ask, and slow to import
-
-    return await asyncio.to_thread(call)
+def _remote_pipeline(config: Config, jobs: int) -> Pipeline:
+    """The pipeline of an agent on another machine, where it stays until its process ends."""
+    return Agent(config=config, standby=jobs)._pipeline
 
 
 def _check_question(question: Any) -> None:
@@ -689,31 +451,6 @@ def _check_question(question: Any) -> None:
         raise VisprogError("the question is empty")
     if "\n" not in question and question.strip().lower().endswith((*IMAGE_ENDINGS, *VIDEO_ENDINGS)):
         raise VisprogError(f"'{question}' is no question: the question comes first, then the images")
-
-
-def _images(given: Iterable[Given]) -> tuple[Image, ...]:
-    return tuple(each for each in given if isinstance(each, Image))
-
-
-def _answer_of(steps: tuple[Step, ...], images: tuple[Image, ...]) -> Answer:
-    """The answer that the last of several steps gives."""
-    step, tokens = steps[-1], total_tokens(steps)
-    return Answer(
-        step.status,
-        step.value,
-        step.message,
-        program=step.program,
-        diagnostics=step.diagnostics,
-        trace=step.trace,
-        images=images,
-        planner=step.planner,
-        probability=step.probability,
-        tokens=None if tokens is None else tokens.prompt + tokens.completion,
-        steps=steps,
-        stdout=step.stdout,
-        level=step.level,
-        cautions=step.cautions,
-    )
 
 
 def _config(given: Config | str | os.PathLike[str] | Mapping[str, Any] | None) -> Config:

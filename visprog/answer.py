@@ -63,6 +63,7 @@ class Answer:
         stdout: Text that the program printed.
         level: How far the program was confined: "kernel" or "process"; empty if none ran.
         cautions: Sentences to read before relying on the answer.
+        rests_on: In a conversation, the steps of earlier questions whose values the program takes, the oldest first.
     """
 
     status: Status
@@ -81,6 +82,7 @@ class Answer:
     stdout: str = ""
     level: str = ""
     cautions: tuple[str, ...] = ()
+    rests_on: tuple[Step, ...] = ()
     _read_from: Mapping[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -136,6 +138,7 @@ class Answer:
             "tokens": self.tokens,
             "diagnostics": [d.to_json() for d in self.diagnostics],
             "steps": [_step_json(s, writer) for s in self.steps],
+            **({"rests_on": [_step_json(s, writer) for s in self.rests_on]} if self.rests_on else {}),
             "trace": [_call_json(c, writer) for c in self.trace],
             "images": [writer.value(i) for i in self.images],
             "seconds": round(self.seconds, 4),
@@ -197,6 +200,7 @@ class Answer:
             probability=data["probability"],
             tokens=data["tokens"],
             steps=tuple(_read_step(s, reader) for s in data["steps"]),
+            rests_on=tuple(_read_step(s, reader) for s in data.get("rests_on", ())),
             stdout=data["stdout"],
             level=data["level"],
             cautions=tuple(data.get("cautions", ())),

@@ -15,9 +15,10 @@ from visprog.sandbox import Diagnostic, entry, has_result, parse
 
 from .errors import ImageError, VisprogError
 from .files.plain_text import read_text
+from .files.reading import printable
 from .registry.types import describe
 from .values.image import Image
-from .values.video import Video, is_video
+from .values.video import Video, is_camera, is_video
 
 if TYPE_CHECKING:
     from .config import Config
@@ -220,6 +221,11 @@ def open_image(given: Any, config: Config) -> Image:
 
 def open_given(given: Any, config: Config) -> Given:
     """A video, if it is one, else whatever `Image.open` reads; within the settings in force. Raises `ImageError`."""
+    if is_camera(given):
+        raise ImageError(
+            f"{printable(given)} is a camera: say for how many seconds it is recorded (--for 10), or open it with "
+            "visprog.camera.open_camera"
+        )
     if is_video(given):
         return Video.open(given, allow_url=config.allow_url, max_pixels=config.max_pixels)
     return open_image(given, config)

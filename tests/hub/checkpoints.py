@@ -30,11 +30,11 @@ def publish(hub: FakeHub, checkpoints: Iterable[Mapping[str, Any]], folder: Path
         place.mkdir(parents=True)
         (SAVERS | LATER)[kind](place)
         if each["backend"] == "vlm":
-            _end_at_a_word(place)
+            end_at_a_word(place)
         hub.add(each["id"], place)
 
 
-def _end_at_a_word(folder: Path) -> None:
+def end_at_a_word(folder: Path) -> None:
     """What random weights write has no end: here its first word is the last."""
     file = folder / "generation_config.json"
     words = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]

@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from visprog.models.preprocess.hub import KINDS  # noqa: E402
+from visprog.models.preprocess.hub import BY_TORCH, KINDS  # noqa: E402
 from visprog.models.preprocess.image_processor import ImageProcessor, centre_crop, pad_to_square, resize  # noqa: E402
 from visprog.models.preprocess.resample import GAUSSIAN, smooth  # noqa: E402
 
@@ -69,11 +69,12 @@ def assert_alike(ours: ImageProcessor, theirs: Any) -> None:
         torch.testing.assert_close(ours([picture]), want.float(), atol=tolerance, rtol=1e-5)
 
 
-WITH_TORCHVISION = ("Sam2", "Sam3")
-"""Kinds that transformers can import beside torchvision alone."""
+FOLDERS = {"Sam2": "sam2", "Sam3": "sam3", "DINOv3ViT": "dinov3_vit", "DepthPro": "depth_pro"}
+"""Kinds that transformers can import beside torchvision alone, and their folders there. An RF-DETR without a size is
+refused."""
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in WITH_TORCHVISION])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in BY_TORCH])
 @pytest.mark.parametrize("ending", ["ImageProcessor", "ImageProcessorFast", "FeatureExtractor"])
 def test_what_a_file_leaves_out_is_as_in_transformers(kind: str, ending: str) -> None:
     key = "feature_extractor_type" if ending == "FeatureExtractor" else "image_processor_type"
@@ -82,11 +83,11 @@ def test_what_a_file_leaves_out_is_as_in_transformers(kind: str, ending: str) ->
     assert ImageProcessor.from_hub({key: kind + ending}) == ImageProcessor.from_hub(settings)
 
 
-@pytest.mark.parametrize("kind", WITH_TORCHVISION)
+@pytest.mark.parametrize("kind", FOLDERS)
 def test_what_a_file_leaves_out_is_as_in_the_source_of_transformers(kind: str) -> None:
     from transformers import image_utils
 
-    name = kind.lower()
+    name = FOLDERS[kind]
     source = Path(transformers.__file__).parent / "models" / name / f"image_processing_{name}.py"
     tree = ast.parse(source.read_text(encoding="utf-8"))
     (found,) = (n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == f"{kind}ImageProcessor")

@@ -32,6 +32,8 @@ from visprog.planner.observations import (
 )
 from visprog.registry import Registry, tool
 from visprog.runtime.events import Checked, Event, Planned
+from visprog.runtime.host import Run
+from visprog.sandbox import Outcome
 from visprog.values import Box, Region
 from visprog.values.image import Image
 
@@ -205,6 +207,51 @@ def test_seconds_are_of_all_turns_together(make: Make) -> None:
     agent.host.new_run = used_up  # type: ignore[method-assign]
     answer = agent.ask("How many dogs?", picture())
     assert answer.message == "no answer within 120 s; raise 'seconds'" and answer.status == "error"
+
+
+GREEDY = """```python
+def answer(image, regions1):
+    text = regions1[0].label
+    while True:
+        text = text + text
+```"""
+
+
+def test_a_killed_program_is_shown_and_values_stay(make: Make) -> None:
+    chat = Scripted(LOOK, GREEDY, COUNT + "\nDONE")
+    answer = make(chat).ask("How many dogs?", picture())
+    assert (answer.status, answer.value) == ("answered", 2)
+    assert [step.status for step in answer.steps] == ["answered", "error", "answered"]
+    assert "<error>the program was ended (" in chat.text(2)
+    calling = Scripted(
+        calls(("detect", {"image": "image", "what": "dog"})),
+        calls(("answer", {"expression": "[x for x in regions1 for y in range(10 ** 9)]"})),
+        calls(("answer", {"expression": "len(regions1)"})),
+    )
+    answer = make(calling, tool_calls=True).ask("How many dogs?", picture())
+    assert answer.value == 2 and "the program was ended (" in answer.steps[1].message
+
+
+@pytest.mark.parametrize("limit", ["time", "memory", "cpu", "crash"])
+def test_what_the_sandbox_ends_is_an_observation_while_time_is_left(
+    make: Make, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    for left in (True, False):
+        chat = Scripted(LOOK, CLOSER, COUNT + "\nDONE")
+        agent = make(chat)
+        run = agent.sandbox.run
+
+        def killed(source: str, run: Any = run, agent: Agent = agent, left: bool = left, **given: Any) -> Any:
+            if "crop(" not in source:
+                return run(source, **given)
+            if not left:
+                monkeypatch.setattr(Run, "left", -1.0)
+            return Outcome("killed", error="too much", limit=limit)
+
+        monkeypatch.setattr(agent.sandbox, "run", killed)
+        answer = agent.ask("How many dogs?", picture())
+        assert answer.status == ("answered" if left else "error")
+        assert f"the program was ended ({limit}): too much" in answer.steps[1].message
 
 
 def test_refusals(make: Make) -> None:

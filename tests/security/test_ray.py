@@ -21,7 +21,7 @@ def test_ray_is_imported_only_where_it_is_asked_for() -> None:
     assert {name for name, found in importing.items() if found} <= ASKED
     assert importing["visprog/mapping/ray.py"] and importing["visprog/server/replicas.py"]
     for user, module in (
-        ("visprog/agent.py", "mapping.ray"),
+        ("visprog/mapping/job.py", "ray"),
         ("visprog/commands/serve.py", "server.replicas"),
     ):
         tree = ast.parse((ROOT / user).read_text(encoding="utf-8"))

@@ -16,23 +16,14 @@ from visprog.server.errors import Problem
 from visprog.server.queue import RequestQueue
 
 
-async def wanted() -> bool:
-    return False
-
-
-async def unwanted() -> bool:
-    return True
-
-
 async def request(
     queue: RequestQueue,
     work: Callable[[], Any],
-    gone: Any = wanted,
     client: str = "one",
     seconds: float = 60,
 ) -> Any:
     with queue.admit(client):
-        return await queue.run(client, work, gone, time.monotonic() + seconds)
+        return await queue.run(client, work, time.monotonic() + seconds)
 
 
 class Slow:
@@ -124,16 +115,6 @@ def test_a_client_that_gives_up_leaves_no_gap() -> None:
         slow.go.set()
         assert await stays == 2 and slow.order == [0, 2]
         await until(lambda: queue.running == 0)
-
-    asyncio.run(scenario())
-
-
-def test_work_for_a_disconnected_client_is_not_done() -> None:
-    async def scenario() -> None:
-        queue, done = RequestQueue(1, 1), []
-        with pytest.raises(Problem, match="disconnected"):
-            await request(queue, lambda: done.append(1), unwanted)
-        assert not done and queue.running == 0
 
     asyncio.run(scenario())
 

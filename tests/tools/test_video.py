@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.video_files import SIDE, Square, write_video
+from tests.video_files import SIDE, Square, frame, write_video
 from visprog.agent import Agent
 from visprog.answer import Answer
 from visprog.errors import Refused, VisprogError
+from visprog.tools.tracking import statements
 from visprog.values import Box, Region, Span, Track
+from visprog.values.image import Image
 from visprog.values.video import Video
 
 pytest.importorskip("av", reason="videos need the extra 'video'")
@@ -123,21 +125,89 @@ def test_times_at_which_something_holds(agent: Agent, clip: Path) -> None:
     assert seconds == pytest.approx(2, abs=0.4)
 
 
-class BusVerifier:
-    """Knows one statement."""
+class ColorVerifier:
+    """Sees whether there is much red or blue in a frame."""
 
     process = "host"
 
     def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
-        return [bool((call["image"].pixels[..., 2].astype(int) > 170).sum() > 300) for call in calls]
+        return [self.judge(call["image"].pixels.astype(int), call["statement"]) for call in calls]
+
+    def judge(self, pixels: Any, statement: str) -> bool:
+        channel = 0 if "red" in statement else 2
+        return bool(((pixels[..., channel] > 170) & (pixels[..., 2 - channel] < 100)).sum() > 300)
 
 
-def test_a_statement_is_judged_frame_by_frame(clip: Path) -> None:
-    with Agent(backends={"verify": BusVerifier}, in_process=True) as agent:
-        answer = run(agent, clip, 'return when(video, "a bus stands there")')
+def times_of(clip: Any, statement: str) -> Answer:
+    with Agent(backends={"verify": ColorVerifier}, in_process=True) as agent:
+        return run(agent, clip, f'return when(video, "{statement}")')
+
+
+def test_a_statement_is_judged_where_the_image_changes(clip: Path) -> None:
+    answer = times_of(Video.open(clip), "a blue bus stands there")
     (span,) = answer.value
-    assert (span.start, span.end) == (0, pytest.approx(6, abs=0.5))
-    assert answer.cautions == ("19 frames were judged, one every 0.5 s",)
+    assert (span.start, span.end) == (0, pytest.approx(6, abs=0.01))
+    (said,) = answer.cautions
+    assert "one every 0.5 s and more where the image changes" in said
+
+
+BLINKS = (1.07, 1.9, 3.33, 6.2, 6.8, 9.5)
+
+
+@pytest.mark.parametrize("moving", [False, True], ids=["still", "moving"])
+@pytest.mark.parametrize("fps", [10, 30])
+def test_short_events_are_counted(moving: bool, fps: int, tmp_path: Path) -> None:
+    """A light that is on for 0.3 s, while something else may move."""
+
+    def squares(time: float) -> Iterator[Square]:
+        if moving:
+            yield 30 * time % 140, 80, BLUE
+        if any(start <= time < start + 0.3 for start in BLINKS):
+            yield 60, 40, RED
+
+    answer = times_of(write_video(tmp_path / "light.mp4", squares, 12, fps), "the red light is on")
+    assert [s.start for s in answer.value] == pytest.approx(BLINKS, abs=1.01 / fps)
+    assert [s.end for s in answer.value] == pytest.approx([start + 0.3 for start in BLINKS], abs=1.01 / fps)
+    assert int(answer.cautions[0].split()[0]) < 130
+
+
+def test_short_gaps_and_quick_repetitions_are_counted() -> None:
+    on = [i % 10 < 6 for i in range(300)]  # 25 frames per second
+    frames = [frame([(60, 40, RED)] if each else []) for each in on]
+    assert len(times_of(Video.open(frames, fps=25), "the red light is on").value) == 30
+
+
+def test_one_misjudged_frame_is_no_event_and_is_said() -> None:
+    frames = [frame([(60, 40, RED)] if i == 33 or 60 <= i < 70 else []) for i in range(100)]
+    answer = times_of(Video.open(frames, fps=25), "the red light is on")
+    assert [(s.start, s.end) for s in answer.value] == [(2.4, 2.8)]
+    assert "1 changes that lasted 0.1 s or less were left out" in answer.cautions[0]
+
+
+def test_a_still_frame_and_the_last_one_are_judged() -> None:
+    red = frame([(60, 40, RED)])
+    assert times_of(Video.open([red], fps=2), "it is red").value == [Span(0, 0.5)]
+    assert times_of(Video.open([frame([]), frame([]), red], fps=2), "it is red").value == [Span(1, 1.5)]
+    assert times_of(Video.open([frame([])] * 9), "it is red").value == []
+
+
+def test_too_many_changes_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statements, "MAX_CLOSER", 20)
+    monkeypatch.setattr(statements, "SPARE_CLOSER", 5)
+    frames = [frame([(60, 40, RED)] if i % 10 < 5 else []) for i in range(250)]
+    answer = times_of(Video.open(frames, fps=25), "it is red")
+    assert "changes too often" in answer.cautions[0] and int(answer.cautions[0].split()[0]) <= 22 + 20
+
+
+def test_frames_are_judged_several_at_once(clip: Path) -> None:
+    sizes: list[int] = []
+
+    def judge(frames: Sequence[Image]) -> list[bool]:
+        sizes.append(len(frames))
+        return [each.time > 3.05 for each in frames]
+
+    found = statements.spans_of_statement(Video.open(clip), judge)
+    assert found.spans == [Span(3.1, 9)] and sum(sizes) == found.frames and len(sizes) < sum(sizes) / 3
 
 
 def test_frames_are_counted_and_said_and_not_recorded(agent: Agent, clip: Path) -> None:

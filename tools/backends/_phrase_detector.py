@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visprog.registry.sees import Sees
-from visprog.values import Box, Region
+from visprog.values import Box, Mask, Region
 from visprog.values.image import Image
 
 from ..imaging.suppression import suppress
@@ -31,7 +32,8 @@ class PhraseDetector(ModelBackend):
 
     Args:
         threshold: Minimum score of an object, 0 to 1; by default that of `backend.json`, else 0.2 for OWL, 0.28
-            for one that was trained here, 0.35 for Grounding DINO, and 0 for Florence-2.
+            for one that was trained here, 0.35 for Grounding DINO, 0.5 for SAM 3, and 0 for
+            Florence-2.
         nms: Intersection over union from which two boxes are one object.
         batch_size: Number of images that the network sees at once; by default that of `backend.json`, else 4.
     """
@@ -61,9 +63,19 @@ class PhraseDetector(ModelBackend):
     def _prepare(self, image: Image, what: str) -> Search:
         return Search(image, read_phrase(what).whole)
 
-    def _regions(self, search: Search, corners: NDArray[Any], scores: NDArray[np.float32]) -> list[Region]:
-        """Boxes (N, 4) as left, top, right, bottom in the image's own pixels → those that stay, best first."""
-        boxes, kept_scores = [], []
+    def _regions(
+        self,
+        search: Search,
+        corners: NDArray[Any],
+        scores: NDArray[np.float32],
+        mask: Callable[[int], Mask | None] = lambda number: None,
+    ) -> list[Region]:
+        """Boxes (N, 4) as left, top, right, bottom in the image's own pixels → those that stay, best first.
+
+        Args:
+            mask: Gives the mask of a box by its number.
+        """
+        boxes, kept_scores, numbers = list[Box](), list[float](), list[int]()
         whole = Box(0, 0, search.image.width, search.image.height)
         for i in np.argsort(-scores, kind="stable")[:MAX_BOXES]:
             left, top, right, bottom = (float(v) for v in corners[i])
@@ -71,8 +83,10 @@ class PhraseDetector(ModelBackend):
             if scores[i] > self.threshold and box.area > 0:
                 boxes.append(search.image.to_root(box))
                 kept_scores.append(min(float(scores[i]), 1.0))
+                numbers.append(int(i))
         kept = suppress(boxes, kept_scores, [search.what] * len(boxes), same=self.nms)
-        return [Region(boxes[i], search.what, kept_scores[i], search.image.root) for i in kept]
+        root = search.image.root
+        return [Region(boxes[i], search.what, kept_scores[i], root, mask(numbers[i])) for i in kept]
 
 
 def corners_of(boxes: NDArray[Any], width: float, height: float) -> NDArray[Any]:

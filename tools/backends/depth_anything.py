@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from visprog.errors import ToolError
+from visprog.models.checkpoint.cache import cached, is_hub_id
+from visprog.registry.sees import Sees
 from visprog.values import Depth
+from visprog.values.depth import NO_METRES
 from visprog.values.image import Image
 
+from ._backend_file import read_json
 from ._batching import chunks, to_rgb
-from ._checkpoint import Checkpoint, load_by_transformers
+from ._checkpoint import Checkpoint
+from ._loading import load_by_transformers, transformers_image_processor
 from ._model_backend import ModelBackend
 
 MAX_SIDE = 768
 """Longer side, in values, of the result of a model that gives one value per pixel of the image."""
 
-METRES = frozenset({"zoedepth", "depth_pro", "glpn"})
+METRES = frozenset({"zoedepth", "glpn"})
 """Types of models whose values are always metres."""
+DISTANCES = frozenset({*METRES, "depth_pro"})
+"""Types of models whose values are larger for what is farther, also if they are not metres."""
+SAY_IF_METRIC = frozenset({"depth_anything", "prompt_depth_anything"})
+"""Types of models whose values are relative, if their settings do not say that they are metric."""
 FITTED = frozenset({"zoedepth", "depth_pro"})
 """Types of models whose values have to be fitted to the image by their processor: it padded or cut the image, or scales
 the values by the field of view."""
@@ -37,6 +47,7 @@ class DepthEstimator(ModelBackend):
 
     tool = "depth"
     default_model = "depth-anything/Depth-Anything-V2-Small-hf"
+    network_class = "AutoModelForDepthEstimation"
 
     def __init__(
         self, model: str | None = None, *, values: Meaning = "auto", batch_size: int = 4, **options: Any
@@ -46,14 +57,51 @@ class DepthEstimator(ModelBackend):
             raise ToolError(f'depth: values must be "auto", "inverse" or "metres", not {values!r}')
         self.values, self.batch_size = values, batch_size
 
+    @property
+    def sees(self) -> Sees:
+        """Whether its numbers are metres, as far as that is known before the model is fetched."""
+        metric = self._metric(self._config())
+        if metric is None:
+            return Sees("metres, or for some models only which of two is nearer: depth.metric tells")
+        if metric:
+            return Sees("distances in metres")
+        return Sees(
+            "which of two is nearer, not how many metres away anything is",
+            without={
+                "Depth.metres": f"{NO_METRES} ('{self.model}'): a model of metric depth, such as "
+                "depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf, would"
+            },
+        )
+
+    def _config(self) -> dict[str, Any]:
+        """The `config.json`, if it is on this machine."""
+        folder = self.folder or (cached(self.model) if is_hub_id(self.model) else None)
+        try:
+            if folder:
+                return read_json(folder / "config.json")
+        except (OSError, ValueError):
+            pass
+        return {"model_type": "depth_anything"} if self.model == self.default_model else {}
+
     def _prepare(self, image: Image) -> Image:
         return image
 
     def _answer(self, images: list[Image]) -> list[Depth]:
+        source = self._find()
+        metric = self._metric(source.config)
+        if metric is None:
+            raise ToolError(
+                f"depth: nothing in the settings of '{self.model}' says whether its numbers are metres: set values = "
+                '"metres" or "inverse" (larger is nearer) under [tools.depth]'
+            )
+        inverse = not metric and source.model_type not in DISTANCES
         checkpoint = load_by_transformers(
-            self._find(), "AutoModelForDepthEstimation", self.device, self.dtype
+            source,
+            self.network_class,
+            self.device,
+            self.dtype,
+            processor=transformers_image_processor,
         )
-        metric = self._is_metric(checkpoint.network.config)
         found: dict[str, Any] = {}
         by_size: dict[tuple[int, int], dict[str, Image]] = {}  # images of one size share a batch
         for image in images:
@@ -62,25 +110,19 @@ class DepthEstimator(ModelBackend):
             for part in chunks(list(group.values()), self.batch_size):
                 values = self._estimate(checkpoint, part)
                 found.update(zip((image.digest for image in part), values, strict=True))
-        return [Depth.of(image, found[image.digest], metric=metric, inverse=not metric) for image in images]
+        return [Depth.of(image, found[image.digest], metric=metric, inverse=inverse) for image in images]
 
-    def _is_metric(self, config: Any) -> bool:
-        """Whether the values are metres; else the larger is the nearer.
-
-        Raises:
-            ToolError: Nothing says which.
-        """
+    def _metric(self, config: Mapping[str, Any]) -> bool | None:
+        """Whether the values are metres; None if nothing says."""
         if self.values != "auto":
             return self.values == "metres"
-        if config.model_type in METRES:
+        model_type = config.get("model_type")
+        if model_type in METRES:
             return True
-        kind = getattr(config, "depth_estimation_type", None)
-        if kind not in ("relative", "metric"):
-            raise ToolError(
-                f"depth: nothing in the settings of '{self.model}' says whether its numbers are metres: set values = "
-                '"metres" or "inverse" (larger is nearer) under [tools.depth]'
-            )
-        return bool(kind == "metric")
+        if model_type == "depth_pro":
+            return bool(config.get("use_fov_model"))
+        kind = config.get("depth_estimation_type", "relative" if model_type in SAY_IF_METRIC else None)
+        return kind == "metric" if kind in ("relative", "metric") else None
 
     def _estimate(self, checkpoint: Checkpoint, images: Any) -> list[Any]:
         """For each image, its values (rows, columns)."""

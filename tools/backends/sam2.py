@@ -1,28 +1,27 @@
 """`segment` and `segment_everything` with SAM 2 (Ravi et al., 2024), by transformers.
 
-The tracker of SAM 3 (Carion et al., 2025) and EdgeTAM (Zhou et al., 2025) are prompted alike.
+The tracker of SAM 3 (Carion et al., 2025) and EdgeTAM (Zhou et al., 2025), whose image encoder needs timm, are prompted
+alike.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._checkpoint import Checkpoint, CheckpointSource, Processor, load_by_transformers
+from ._checkpoint import Checkpoint
+from ._loading import image_processor_alone, load_by_transformers
 from .sam import SamBackend, SamEverything, SamSegmenter
 
 if TYPE_CHECKING:
     from ._sam_predictor import ImagePredictor
-
-MODEL_TYPES = (
-    "sam2", "sam2_video", "sam3_tracker", "sam3_tracker_video", "sam3_video", "edgetam", "edgetam_video",
-)  # fmt: skip
-"""Types of the models; those for videos have the one for images in them."""
 
 
 class Sam2Backend(SamBackend):
     """What both tools share."""
 
     default_model = "facebook/sam2.1-hiera-tiny"
+    model_types = ("sam2", "sam2_video", "sam3_tracker", "sam3_video", "edgetam", "edgetam_video")
+    """Those for videos have the one for images in them."""
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -32,11 +31,11 @@ class Sam2Backend(SamBackend):
             ToolError: There is no such model.
         """
         return load_by_transformers(
-            self._find(*MODEL_TYPES),
+            self._find(),
             "AutoModelForMaskGeneration",
             self.device,
             self.dtype,
-            processor=_image_processor,
+            processor=image_processor_alone,
         )
 
     @property
@@ -57,9 +56,3 @@ class Sam2Everything(Sam2Backend, SamEverything):
     own estimate of how well its mask fits."""
 
     default_iou = 0.8
-
-
-def _image_processor(source: CheckpointSource) -> Processor:
-    from visprog.models.preprocess.image_processor import ImageProcessor
-
-    return Processor(None, ImageProcessor.from_pretrained(source.place))

@@ -18,6 +18,13 @@ BLUR = 9
 MIN_CONTRAST = 1.0
 """Mean difference of neighbours, in grey levels, below which a part has no edges to judge by."""
 
+MIN_SHARE = 0.5
+"""Least contrast of a part that counts, as a share of that of the part with the most: in flatter ones, noise and the
+blocks of JPEG look like edges."""
+
+NOISE = 0.7
+"""Standard deviation, in pixels, of the blur that takes noise away first."""
+
 
 def focus(pixels: NDArray[np.uint8]) -> float:
     """Sharpness of the sharpest part of pixels (H, W, 3), 0 to 1; 0 if there are no edges.
@@ -31,15 +38,16 @@ def focus(pixels: NDArray[np.uint8]) -> float:
         cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
     )
     grey = cv2.cvtColor(np.ascontiguousarray(small), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    grey = cv2.GaussianBlur(grey, (0, 0), NOISE)
     lost = [_lost(grey, axis) for axis in (0, 1)]
-    best = 0.0
+    parts: list[tuple[float, float]] = []  # contrast, sharpness
     for rows in _parts(grey.shape[0]):
         for columns in _parts(grey.shape[1]):
             sums = [(float(d[rows, columns].sum()), float(v[rows, columns].sum())) for d, v in lost]
             area = max(1, (rows.stop - rows.start) * (columns.stop - columns.start))
-            if sum(d for d, _ in sums) / area >= MIN_CONTRAST:
-                best = max(best, min(v / d if d else 1.0 for d, v in sums))
-    return best
+            parts.append((sum(d for d, _ in sums) / area, min(v / d if d else 1.0 for d, v in sums)))
+    least = max(MIN_CONTRAST, MIN_SHARE * max(contrast for contrast, _ in parts))
+    return max((sharpness for contrast, sharpness in parts if contrast >= least), default=0.0)
 
 
 def _lost(grey: NDArray[np.float32], axis: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -8,6 +8,7 @@ TOOLS: Mapping[str, str] = {
     "answer_question": "vqa",
     "ask": "vqa",
     "ask_image": "vqa",
+    "ask_video": "video_vqa",
     "barcode": "find_barcodes",
     "best_image_match": "match",
     "best_text_match": "classify",
@@ -49,6 +50,7 @@ TOOLS: Mapping[str, str] = {
     "similarity": "match",
     "simple_query": "vqa",
     "verify_property": "verify",
+    "video_qa": "video_vqa",
     "visual_qa": "vqa",
     "zoom": "crop",
 }

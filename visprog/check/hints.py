@@ -107,7 +107,7 @@ def operands(
                 if operator in ("<", "<=", ">", ">=", "==", "!=")
                 else f"write len({text})"
             )
-        if have is str and class_of(other) is bool and operator in ("==", "!="):
+        if have is str and class_of(other) is bool and operator in ("==", "!=", "is", "is not"):
             return f'write {text}.strip().lower().startswith("yes")'
         if have is str and is_number(other):
             if operator == "+":

@@ -18,10 +18,10 @@ from .diagnostics import Diagnostic, Diagnostics
 from .phrases import catches_refusals
 from .settled import Settled, number_of
 
-ANSWERS = frozenset(("caption", "classify", "dominant_color", "vqa"))
+ANSWERS = frozenset(("caption", "classify", "dominant_color", "video_vqa", "vqa"))
 """Tools that always answer with a text: it is never empty, so as a truth it is always true."""
 
-WORDY = frozenset(("caption", "vqa"))
+WORDY = frozenset(("caption", "video_vqa", "vqa"))
 """Tools that answer in words: a number may come as "two" or "many"."""
 
 SWALLOWED = "swallowed-refusal"

@@ -43,6 +43,7 @@ from .inference.types import (
     show,
 )
 from .misuse import misuse
+from .relative_depth import relative_depth
 
 
 def check(
@@ -71,7 +72,8 @@ def check(
         given = inputs
     else:
         given = {"video": Video} if program.takes_video else {"image": Image, "images": list[Image]}
-    context = Context(registry, {name: from_annotation(type_) for name, type_ in given.items()})
+    types = {name: from_annotation(type_) for name, type_ in given.items()}
+    context = Context(registry, types, program.tree)
     _follow(Flow(context), program, inputs, returns)
     classes = (cls.__name__ for cls, _ in handles())  # for `isinstance`
     tools = [name for name in registry if name not in program.variables]
@@ -79,7 +81,9 @@ def check(
         program.tree, [*given, *tools, *classes], tools=tools, attributes=open_names(), library=LIBRARY
     )
     inferred = context.diagnostics.sorted()
-    meant = [*misuse(program.tree, registry), *comparisons(program.tree, registry)]
+    meant = [
+        found for look in (misuse, comparisons, relative_depth) for found in look(program.tree, registry)
+    ]
     found = [*inferred, *meant, *_language(language, program, registry, inferred)]
     return sorted(dict.fromkeys(found), key=lambda d: (d.line, d.column, d.code))
 

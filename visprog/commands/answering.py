@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .inputs import check_outputs, with_standard_input
+from .inputs import check_outputs, with_cameras, with_standard_input
 from .result import USAGE, Result, UsageError
 from .settings import open_agent
 from .status import Status, say, working
@@ -55,7 +55,7 @@ def _is_image(text: str) -> bool:
     """Whether an argument names an image or a video, whether it exists or not."""
     from ..files.endings import IMAGE_ENDINGS, VIDEO_ENDINGS
 
-    if text == "-" or (text.startswith(("http://", "https://")) and " " not in text):
+    if text == "-" or (text.startswith(("http://", "https://", "camera:")) and " " not in text):
         return True
     try:
         return text.lower().endswith((*IMAGE_ENDINGS, *VIDEO_ENDINGS)) or Path(text).is_file()
@@ -134,12 +134,13 @@ def ask_here(
     html: Path | None = None,
     save: Path | None = None,
     as_json: bool = False,
+    seconds: float | None = None,
     **settings: Any,
 ) -> Result:
-    """Ask in this process; `settings` are further arguments of `open_agent`."""
+    """Ask in this process; a camera is recorded for `seconds`, and `settings` are further arguments of `open_agent`."""
     check_arguments(images, question)
     check_outputs({"--save": save, "--html": html}, images)
-    given = with_standard_input(images)
+    given = with_cameras(with_standard_input(images), seconds)
     with open_agent(**settings) as agent, working("planning") as status, stdout_for_answer():
         answer = agent.ask(question, *given, returns=type_of(returns), on_event=listener(status))
     return finish(answer.to_json(pictures=False), lambda: answer, html, save, as_json, "program.py", images)

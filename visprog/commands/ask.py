@@ -11,6 +11,7 @@ from .answering import ask_here, ask_server, finish, listener, stdout_for_answer
 from .common import (
     BackendOption,
     ConfigOption,
+    ForOption,
     HtmlOption,
     JsonOption,
     MaxPixelsOption,
@@ -24,7 +25,7 @@ from .common import (
     TurnsOption,
     UrlOption,
 )
-from .inputs import check_outputs, with_standard_input
+from .inputs import check_outputs, with_cameras, with_standard_input
 from .result import USAGE, Result, UsageError
 from .settings import open_agent
 from .status import working
@@ -34,7 +35,9 @@ def ask(
     images: Annotated[
         list[str],
         typer.Argument(
-            metavar="IMAGE", help="Path of an image, or a URL with --allow-url.", show_default=False
+            metavar="IMAGE",
+            help="Path of an image or a video, a URL with --allow-url, or camera:0 with --for.",
+            show_default=False,
         ),
     ],
     question: Annotated[
@@ -55,6 +58,7 @@ def ask(
     config: ConfigOption = None,
     allow_url: UrlOption = False,
     max_pixels: MaxPixelsOption = None,
+    seconds: ForOption = None,
     server: ServerOption = None,
     record: RecordOption = None,
     replay: ReplayOption = None,
@@ -69,6 +73,8 @@ def ask(
     visprog ask before.png after.png "Which picture has more red circles?"
     visprog ask dog.jpg "Blur everything except the dog" --save blurred.png --html evidence.html
     visprog ask shelf.jpg "Is the milk left of the bread?" --planner openai:MODEL --backend detect=owlv2
+    visprog ask street.mp4 "How many cars pass?"
+    visprog ask camera:0 "How many people come by?" --for 60
     curl -s URL | visprog ask - "How many red octagons are there?"
     """
     if server:
@@ -83,11 +89,12 @@ def ask(
             or max_pixels
             or record
             or replay
+            or seconds
         ):
             raise UsageError(
-                "--planner, --votes, --turns, --backend, --tools, --config, --allow-url, --max-pixels, --record and "
-                "--replay are settings of the server: give them to visprog serve, or ask without --server and "
-                "VISPROG_SERVER"
+                "--planner, --votes, --turns, --backend, --tools, --config, --allow-url, --max-pixels, --for, "
+                "--record and --replay are not for a server: give the settings to visprog serve, or ask without "
+                "--server and VISPROG_SERVER"
             )
         return ask_server(server, images, question, returns, html, save, json)
     return ask_here(
@@ -97,6 +104,7 @@ def ask(
         html,
         save,
         json,
+        seconds,
         planner=planner,
         config=config,
         tools=tools,
@@ -117,7 +125,9 @@ def run(
     images: Annotated[
         list[str],
         typer.Argument(
-            metavar="IMAGE...", help="Path of an image, or a URL with --allow-url.", show_default=False
+            metavar="IMAGE...",
+            help="Path of an image or a video, a URL with --allow-url, or camera:0 with --for.",
+            show_default=False,
         ),
     ],
     returns: ReturnsOption = None,
@@ -128,6 +138,7 @@ def run(
     config: ConfigOption = None,
     allow_url: UrlOption = False,
     max_pixels: MaxPixelsOption = None,
+    seconds: ForOption = None,
     record: RecordOption = None,
     replay: ReplayOption = None,
     json: JsonOption = False,
@@ -141,7 +152,7 @@ def run(
     if program.suffix != ".py" and any(i.endswith(".py") for i in images):
         raise UsageError(f"the program comes first: {USAGE['visprog run']}")
     check_outputs({"--save": save, "--html": html}, [*images, str(program)])
-    given = with_standard_input(images)
+    given = with_cameras(with_standard_input(images), seconds)
     with (
         open_agent(
             None, config, tools, backend, record, replay, allow_url=allow_url, max_pixels=max_pixels

@@ -94,6 +94,14 @@ ResumeOption = Annotated[
         "existing run is resumed and otherwise a new one starts.",
     ),
 ]
+ForOption = Annotated[
+    float | None,
+    typer.Option(
+        "--for",
+        metavar="SECONDS",
+        help="Number of seconds for which a camera, such as camera:0, is recorded.",
+    ),
+]
 UrlOption = Annotated[
     bool, typer.Option("--allow-url", help="Download images from http and https addresses.")
 ]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from .result import UsageError
+from .status import working
 
 
 def with_standard_input(images: Sequence[str]) -> list[str | bytes]:
@@ -33,6 +35,30 @@ def with_standard_input(images: Sequence[str]) -> list[str | bytes]:
     if not data:
         raise ImageError("standard input is empty: pipe an image in")
     return [data if image == "-" else image for image in images]
+
+
+def with_cameras(images: Sequence[str | bytes], seconds: float | None) -> list[Any]:
+    """The images of a command line, with the names of cameras replaced by what they record for so many seconds.
+
+    Raises:
+        UsageError: A camera is given without seconds, seconds without a camera, or two cameras.
+        ImageError: A camera cannot be read.
+    """
+    cameras = [image for image in images if isinstance(image, str) and image.startswith("camera:")]
+    if not cameras and seconds is None:
+        return list(images)
+    if not cameras:
+        raise UsageError("--for says for how many seconds a camera is recorded: name one, such as camera:0")
+    if seconds is None:
+        raise UsageError(
+            f"{cameras[0]} is a camera: say for how many seconds it is recorded, such as --for 10"
+        )
+    if len(images) > 1:
+        raise UsageError("a question is about one video: give one camera, and nothing else")
+    from ..camera import open_camera
+
+    with working(f"recording {cameras[0]} for {seconds:g} s"):
+        return [open_camera(cameras[0], seconds=seconds)]
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[str]) -> None:

@@ -193,14 +193,14 @@ class _Search:
         from ..retrieval.index import FeatureEncoder
 
         tool = self.host.in_force["retrieve"]
+        encoder = self.host.batcher(self.host.registry["retrieve"]).backend
+        if isinstance(encoder, FeatureEncoder):
+            return encoder
         if tool.sees.nothing:
             raise Refused(f"{tool.sees.nothing}, or give --backend retrieve=NAME")
-        encoder = self.host.batcher(self.host.registry["retrieve"]).backend
-        if not isinstance(encoder, FeatureEncoder):
-            raise ToolError(
-                f"the backend '{self.host.backend_of(tool)}' of retrieve encodes no folders: choose clip or siglip"
-            )
-        return encoder
+        raise ToolError(
+            f"the backend '{self.host.backend_of(tool)}' of retrieve encodes no folders: choose clip, siglip or dino"
+        )
 
     def _feature(self, encoder: FeatureEncoder, query: Query) -> Any:
         if not query.image:

@@ -41,13 +41,19 @@ def serve(
     upload_limit: Annotated[
         int, typer.Option("--upload-limit", metavar="MB", min=1, help="Maximum size of a request, in MB.")
     ] = 32,
+    video_limit: Annotated[
+        int,
+        typer.Option(
+            "--video-limit", metavar="MB", min=0, help="Maximum size of a video, in MB. 0: that of a request."
+        ),
+    ] = 256,
     pixel_limit: Annotated[
         int,
         typer.Option(
             "--pixel-limit",
             metavar="MILLIONS",
             min=1,
-            help="Maximum number of pixels per request, in millions.",
+            help="Maximum number of pixels per request, or per frame of a video, in millions.",
         ),
     ] = 50,
     uploads: Annotated[
@@ -59,6 +65,31 @@ def serve(
             help="Maximum size of all requests that are read, wait or are processed, in MB.",
         ),
     ] = 256,
+    videos: Annotated[
+        int,
+        typer.Option(
+            "--videos",
+            metavar="MB",
+            min=0,
+            help="Maximum size on the disk of all videos that are read, wait or are processed, in MB.",
+        ),
+    ] = 1024,
+    chats: Annotated[int, typer.Option("--chats", min=0, help="Maximum number of conversations.")] = 64,
+    chat_memory: Annotated[
+        int,
+        typer.Option(
+            "--chat-memory", metavar="MB", min=1, help="Maximum size of all that conversations hold, in MB."
+        ),
+    ] = 1024,
+    chat_minutes: Annotated[
+        float,
+        typer.Option(
+            "--chat-minutes",
+            metavar="MINUTES",
+            min=0.1,
+            help="Time without a question after which a conversation ends, in minutes.",
+        ),
+    ] = 30.0,
     connections: Annotated[
         int, typer.Option("--connections", min=1, help="Maximum number of open connections.")
     ] = 512,
@@ -68,7 +99,8 @@ def serve(
             "--share",
             min=0.01,
             max=1.0,
-            help="Part of the queue, of --uploads and of --connections that one address may take.",
+            help="Part of the queue, of --uploads, --videos, --chats, --chat-memory and --connections that one address "
+            "may take.",
         ),
     ] = 0.5,
     proxy: Annotated[
@@ -97,6 +129,9 @@ def serve(
             help="Memory for the weights of models, in MB; the least recently used ones are unloaded. 0: no limit.",
         ),
     ] = 0,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open the page of the server in a browser.")
+    ] = False,
     ray: Annotated[bool, typer.Option("--ray", help="Run the models of tools on Ray Serve.")] = False,
     replicas: Annotated[
         int, typer.Option("--replicas", min=1, help="Number of replicas per model, with --ray.")
@@ -111,14 +146,16 @@ def serve(
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> Result:
-    """Answer questions over HTTP, with models and sandbox workers that stay warm.
+    """Answer questions over HTTP and in a browser, with models and sandbox workers that stay warm.
 
     \b
-    visprog serve
+    visprog serve --open
     visprog ask dog.jpg "How many dogs?" --server http://127.0.0.1:8711
     VISPROG_TOKEN=... visprog serve --host 0.0.0.0 --workers 8
     curl -F question="How many dogs?" -F images=@dog.jpg http://127.0.0.1:8711/v1/ask
     """
+    import threading
+    import webbrowser
     from contextlib import ExitStack
     from dataclasses import replace
 
@@ -134,6 +171,7 @@ def serve(
     except ImportError:
         raise MissingExtra("the server", "server") from None
     from ..server.app import Service
+    from ..server.chats import Chats
     from ..server.guard import check_token
     from ..server.limits import RequestLimits
     from ..server.models import Models
@@ -155,20 +193,33 @@ def serve(
             loader = replicated = Replicas(replicas, gpus)
             stack.callback(replicated.close)
         agent = stack.enter_context(Agent(planner, settings, standby=workers, loader=loader))
-        limits = RequestLimits(upload_limit << 20, pixel_limit * 1_000_000, timeout)
+        limits = RequestLimits(upload_limit << 20, video_limit << 20, pixel_limit * 1_000_000, timeout)
         service = Service(
             agent,
             RequestQueue(workers, queue, share),
             limits,
             Shares(max(uploads << 20, limits.upload), share, least=limits.upload),
             models.loaded,
+            Shares(
+                max(videos << 20, limits.upload + limits.video), share, least=limits.upload + limits.video
+            ),
+            Chats(Shares(chats, share), Shares(chat_memory << 20, share), 60 * chat_minutes),
         )
+
+        def ready() -> None:
+            url = url_of(bound)
+            print(f"serving on {url}", flush=True)
+            if open_page:
+                here = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+                # Some browsers are waited for until they are closed.
+                threading.Thread(target=webbrowser.open, args=(here,), daemon=True).start()
+
         run_server(
             service,
             bound,
             host,
             token,
-            lambda: print(f"serving on {url_of(bound)}", flush=True),
+            ready,
             Shares(connections, share),
             frozenset(proxy or ()),
         )

@@ -48,6 +48,11 @@ def without_thoughts(text: str) -> str:
     return _WRAPPING.sub(lambda tag: tag[0] if _is_quoted(tag) else "", answer)
 
 
+def marks_thoughts(token: str) -> bool:
+    """Whether a token begins or ends thoughts, alone or with the word that follows it."""
+    return any(_TAG.fullmatch(text) for text in (token, f"{token}thought"))
+
+
 def _is_quoted(tag: re.Match[str]) -> bool:
     """Whether a program only speaks of the tag."""
     around = tag.string[max(tag.start() - 1, 0) : tag.start()] + tag.string[tag.end() : tag.end() + 1]

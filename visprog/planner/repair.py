@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import Refused, VisprogError
+from ..runtime.cancellation import current_cancellation
 from ..runtime.events import Checked, Emitter, Planned
 from ..runtime.steps import Step
 from .base import NoProgram, Plan, Planner, PlanRequest, mends_refusals
@@ -137,6 +138,7 @@ class RepairLoop:
         return replace(best, steps=tuple(step for step in steps if step.program != best.program))
 
     def _ask(self, failed: Step | None, n: int = 1) -> list[Plan]:
+        current_cancellation().check()
         started = time.perf_counter()
         plans: list[Plan] = []
         try:

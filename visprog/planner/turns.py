@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,31 +16,27 @@ from visprog.sandbox import Sandbox
 from ..check import check
 from ..check.misuse import SWALLOWED
 from ..errors import ConfigError, PlannerError, Refused, VisprogError
-from ..llm.chat import ImagePart, Message, Reply, Tokens, complete, describe_images, estimate_tokens, parts_of
+from ..llm.chat import ImagePart, Message, Reply, Tokens, complete, describe_images, estimate_tokens
 from ..program import Program
 from ..registry.types import accepts, annotation_of, describe, render
+from ..runtime.cancellation import Cancelled
 from ..runtime.cautions import cautions_on
 from ..runtime.events import Checked, Emitter, Planned
 from ..runtime.host import Run
 from ..runtime.steps import Step
 from ..runtime.workspace import Workspace
-from ..values.image import Image
 from .base import Plan, Planner, PlanRequest
 from .execution import execute
 from .extract import find_refusal
 from .llm import LLMPlanner
-from .observations import MAX_IMAGES, QUESTION_SIDE, in_images, in_words, picture, quoted
-from .turn_forms import Move, ProgramForm, ToolCallForm, TurnForm, add_to_last
+from .memory import ChatMemory, Exchange
+from .observations import MAX_IMAGES, in_images
+from .opening import first_messages, seen, turn_form
+from .options import outside_options
+from .turn_forms import Move, TurnForm, add_to_last
 
 if TYPE_CHECKING:
     from ..config import Config
-    from ..registry import Registry
-
-MAX_EXCHANGES = 10
-"""Number of earlier questions that a chat model is reminded of."""
-
-MAX_VALUES = 30
-"""Number of kept values that it is reminded of, the latest ones."""
 
 
 def check_turns(planner: Planner, config: Config) -> None:
@@ -66,58 +61,6 @@ def no_turns(planner: Planner) -> str:
     )
 
 
-@dataclass(frozen=True)
-class Exchange:
-    """A question of a conversation, and the step that its answer comes from."""
-
-    question: str
-    step: Step
-
-
-@dataclass
-class ChatMemory:
-    """What is kept from one question to the next.
-
-    Attributes:
-        images: The images that it is about.
-        workspace: These, and the values of programs, by name.
-        past: Earlier questions, the oldest first.
-    """
-
-    images: tuple[Image, ...]
-    workspace: Workspace
-    past: list[Exchange] = field(default_factory=list)
-
-    @classmethod
-    def about(cls, images: Sequence[Image], registry: Registry) -> ChatMemory:
-        """A new conversation about images: `image`, or `images` and each of them as `image1`, `image2`, …"""
-        if len(images) == 1:
-            values: dict[str, Any] = {"image": images[0]}
-        else:
-            values = {"images": list(images), **{f"image{n}": image for n, image in enumerate(images, 1)}}
-        return cls(tuple(images), Workspace(values, taken=registry))
-
-    def describe(self) -> str:
-        """What was asked before, and which values are kept; empty at the first question."""
-        if not self.past:
-            return ""
-        asked = []
-        for exchange in self.past[-MAX_EXCHANGES:]:
-            step = exchange.step
-            answer = f"Answer, kept as {step.kept_as}:\n{quoted(in_words(step.value))}"
-            asked.append(
-                f"Question: {exchange.question}\n"
-                + (f"```python\n{step.program.strip()}\n```\n{answer}" if step.kept_as else "No answer.")
-            )
-        images = len(self.images) + (len(self.images) > 1)
-        values = [
-            f"{name}: {render(annotation_of(self.workspace[name]))}"
-            for name in self.workspace.ids[images:][-MAX_VALUES:]
-        ]
-        kept = f"Values that are kept, by name: {'; '.join(values)}." if values else ""
-        return "\n\n".join(["Asked before about the same images, the oldest first:", *asked, kept]).strip()
-
-
 @dataclass
 class _Turn:
     """A reply, what it came to, and what the model is shown of that.
@@ -140,20 +83,24 @@ class TurnLoop:
     Args:
         planner: Whose chat model it is.
         request: What is asked.
-        conversation: What was before; what is found is added.
+        memory: What was before; what is found is added.
         run: Its budget of calls, seconds and pixels is that of all turns together.
         sandbox: Where programs run.
         turns: Number of replies, at most.
         emit: Sends events, if somebody listens.
+
+    Attributes:
+        rests_on: Steps of earlier questions whose values the answer is made from, the oldest first.
     """
 
     planner: LLMPlanner
     request: PlanRequest
-    conversation: ChatMemory
+    memory: ChatMemory
     run: Run
     sandbox: Sandbox
     turns: int
     emit: Emitter | None = None
+    rests_on: tuple[Step, ...] = ()
     _steps: list[Step] = field(default_factory=list)
     _spent: int = 0
     _without_images: bool = False
@@ -164,9 +111,9 @@ class TurnLoop:
         Returns:
             A step for each program and for each reply that could not be used; the last is the one that stands.
         """
-        form = self._form()
+        form = turn_form(self.planner, self.request, self.run.host.config.tool_calls, self.memory)
         try:
-            messages = self._opening(form)
+            messages = first_messages(form, self.request, self.memory)
         except VisprogError as error:  # there is no room for the prompt
             return self._end(str(error))
         for left in reversed(range(self.turns)):
@@ -182,35 +129,16 @@ class TurnLoop:
             if self._play(turn, form):
                 return self._stand()
             messages = [*describe_images(messages), *form.messages(reply, turn.moves, turn.shown)]
-            add_to_last(messages, [*_seen(turn.images[:MAX_IMAGES]), _left(left)])
+            add_to_last(messages, [*seen(turn.images[:MAX_IMAGES]), _left(left)])
         return self._end(f"no answer within {self.turns} turns; raise 'turns'")
 
     # -- one turn --------------------------------------------------------------------------------
 
-    def _form(self) -> TurnForm:
-        if self.run.host.config.tool_calls:
-            return ToolCallForm(self.request.registry)
-        earlier = [exchange.step.program for exchange in self.conversation.past[-MAX_EXCHANGES:]]
-        return ProgramForm(self.planner, earlier)
-
-    def _opening(self, form: TurnForm) -> list[Message]:
-        *before, question = form.opening(self.request)
-        images = self.conversation.images[:MAX_IMAGES]
-        side = QUESTION_SIDE if len(images) == 1 else QUESTION_SIDE // 2
-        names = ["image"] if len(self.conversation.images) == 1 else [f"image{n}" for n in range(1, 99)]
-        shown = [
-            replace(part, description=f"{name}, {part.description}")
-            for name, part in zip(names, (picture(image, side) for image in images), strict=False)
-        ]
-        parts = [*parts_of(question), self.conversation.describe(), *_seen(shown, "You see")]
-        messages = [*before, question]
-        messages[-1] = {**question, "content": ""}
-        add_to_last(messages, parts)
-        return messages
-
     def _over(self, messages: list[Message]) -> str:
         """Why no further reply is asked for; empty if one is."""
         config = self.run.host.config
+        if self.run.cancellation.is_cancelled:
+            return str(Cancelled())
         if self.run.left <= 0:
             return f"no answer within {config.seconds:g} s; raise 'seconds'"
         if self._spent + estimate_tokens(messages) > config.tokens:
@@ -238,11 +166,11 @@ class TurnLoop:
     def _play(self, turn: _Turn, form: TurnForm) -> bool:
         """Do what a reply comes to. Whether the question has come to its end."""
         refusal = find_refusal(turn.reply.text)
-        for move in form.moves(turn.reply, self.conversation.workspace):
+        for move in form.moves(turn.reply, self.memory.workspace):
             cost = (turn.reply.tokens, turn.seconds) if not turn.moves else (None, 0.0)
             turn.moves.append(move)
             self._planned(move, turn.seconds)
-            if refusal and move.problem:
+            if refusal and not move.program:
                 why = f"{self.planner.name} says that the tools cannot answer this: {refusal}"
                 self._add_end(why, *cost, refused=True)
                 return True
@@ -262,9 +190,16 @@ class TurnLoop:
             if not goes_on:
                 return True
             if step.status == "answered":
-                turn.images += in_images(step.value, self.conversation.images[0])
-            turn.shown.append(form.shown(step, self.conversation.workspace))
+                turn.images += in_images(step.value, self.memory.images[0])
+            turn.shown.append(self._shown(step, form))
         return False
+
+    def _shown(self, step: Step, form: TurnForm) -> str:
+        """The outcome of a program in words; what it names is kept as a part of the value."""
+        named = set(self.memory.workspace.ids)
+        text = form.shown(step, self.memory.workspace)
+        self.memory.add_parts(step.kept_as, (n for n in self.memory.workspace.ids if n not in named))
+        return text
 
     def _planned(self, move: Move, seconds: float) -> None:
         if self.emit is not None:
@@ -278,7 +213,7 @@ class TurnLoop:
 
     def _try(self, move: Move, tokens: Tokens | None, seconds: float) -> tuple[Step, bool]:
         """Check a program and run it; its value is kept. Whether another turn may follow."""
-        workspace = self.conversation.workspace
+        workspace = self.memory.workspace
         program = Program.parse(move.program)
         types = {name: annotation_of(workspace[name]) for name in workspace.ids}
         returns = self.request.returns if move.is_final else None
@@ -294,12 +229,13 @@ class TurnLoop:
             problem = "the program uses no image, no kept value and no tool: its value would be a guess"
             return replace(step, message=problem, feedback=problem), True
         try:
-            step = execute(plan, inputs, self.run, self.sandbox, returns)
+            question = self.request.question if move.is_final else ""
+            step = execute(plan, inputs, self.run, self.sandbox, returns, question=question)
         except (TypeError, ValueError) as error:
             problem = f"a kept value cannot be given to a program: {error}"
             return replace(step, message=problem, feedback=problem), True
         if step.status == "answered":
-            return replace(step, kept_as=workspace.add(step.value)), True
+            return self.memory.keep(step, inputs), True
         return step, bool(step.feedback)
 
     def _objection(self) -> str:
@@ -313,7 +249,7 @@ class TurnLoop:
                 f"the value of the last program is {describe(ran.value)}, and the answer must be of type "
                 f"{render(returns)}: write a program that returns that"
             )
-        return ""
+        return outside_options(self.request.question, ran.value)
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -323,8 +259,11 @@ class TurnLoop:
             lost = self._steps.pop()
             tokens, seconds = _sum(tokens, lost.tokens), seconds + lost.seconds
         last = self._steps[-1]
-        calls = [call for step in self._steps for call in step.trace]
-        cautions = list(cautions_on(last.value, calls))
+        basis = self.memory.basis(last.kept_as)
+        own = {step.kept_as for step in self._steps}
+        self.rests_on = tuple(step for step in basis if step.kept_as not in own)
+        calls = [call for step in (*self.rests_on, *self._steps) for call in step.trace]
+        cautions = [*(c for step in basis for c in step.cautions), *cautions_on(last.value, calls)]
         if self._without_images:
             cautions.append(f"{self.planner.name} takes no images: it worked from descriptions")
         self._steps[-1] = replace(
@@ -333,6 +272,7 @@ class TurnLoop:
             seconds=last.seconds + seconds,
             cautions=tuple(dict.fromkeys(cautions)),
         )
+        self.memory.update(self._steps[-1])
 
     def _end(self, why: str, *, refused: bool = False) -> tuple[Step, ...]:
         self._add_end(why, refused=refused)
@@ -353,7 +293,7 @@ class TurnLoop:
         )
 
     def _stand(self) -> tuple[Step, ...]:
-        self.conversation.past.append(Exchange(self.request.question, self._steps[-1]))
+        self.memory.past.append(Exchange(self.request.question, self._steps[-1]))
         return tuple(self._steps)
 
     def _unusable(self, problem: str, tokens: Tokens | None, seconds: float) -> Step:
@@ -385,12 +325,6 @@ def _rests_on(program: Program, names: set[str]) -> bool:
         isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in names
         for node in ast.walk(program.tree)
     )
-
-
-def _seen(images: Sequence[ImagePart], what: str = "It shows") -> list[str | ImagePart]:
-    """Images with what they are, since a model sees neither their size nor their place."""
-    described = "; ".join(image.description for image in images)
-    return [f"{what}: {described}.", *images] if images else []
 
 
 def _left(turns: int) -> str:

@@ -103,11 +103,13 @@ class Sees:
         summary: of it, in one or two lines for a planner; empty if the docstring says enough.
         phrases: by parameter, the texts that can be looked for; any text, for a parameter that is not named.
         nothing: why the tool cannot answer at all, and which backend would; empty if it can.
+        without: by method of its result, as "Depth.metres", why that refuses.
     """
 
     summary: str = ""
     phrases: Mapping[str, Phrases] = field(default_factory=dict)
     nothing: str = ""
+    without: Mapping[str, str] = field(default_factory=dict)
 
 
 NOT_SAID = Sees()
@@ -138,4 +140,5 @@ def handed_on(own: Sees, parameter: str, tool: str, of: str, other: Sees, *, opt
         own.summary or (f"what `{tool}` sees" if other.summary and not other.nothing else ""),
         own.phrases if phrases is None else {**own.phrases, parameter: phrases},
         own.nothing or ("" if optional else other.nothing),
+        own.without,
     )

@@ -187,21 +187,28 @@ class _Evidence:
         if self.data["stdout"]:
             printed = str(self.data["stdout"])
             parts += [_heading("Printed"), markup.long(printed, "pre", markup.PRE)]
+        taken = self.data.get("rests_on") or ()
+        if taken:
+            parts.append(_heading("Taken from earlier questions"))
+            parts += [self.earlier("", step) for step in taken]
         earlier = self.data["steps"][:-1]
         if earlier:
             # Of a planner that looks before it answers, what came before belongs to the evidence.
             turns = any(step.get("kept_as") for step in earlier)
             parts.append(_heading("Turns before" if turns else "Also tried"))
-            parts += [self.earlier(number, step, turns) for number, step in enumerate(earlier, 1)]
+            name = "Turn" if turns else "Attempt"
+            parts += [self.earlier(f"{name} {number}: ", step) for number, step in enumerate(earlier, 1)]
         return join(parts)
 
-    def earlier(self, number: int, step: Data, turns: bool) -> Markup:
-        """A program before the one that the answer comes from."""
+    def earlier(self, title: str, step: Data) -> Markup:
+        """A program before the one that the answer comes from.
+
+        Args:
+            title: The beginning of its title.
+        """
         kept = step.get("kept_as")
         what = self.kinds.words(step["value"]) if kept else _why(step)
-        title = (
-            f"{'Turn' if turns else 'Attempt'} {number}: {kept + ' = ' if kept else ''}{one_line(what, 160)}"
-        )
+        title += f"{kept + ' = ' if kept else ''}{one_line(what, 160)}"
         called = ", ".join(one_line(str(call["tool"]), 40) for call in step.get("trace") or ())
         drawn = Markup("")
         if kept and self.budget > 0:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..values.depth import Depth
 from ..values.image import Image
 
 MISSING = object()
@@ -86,7 +87,7 @@ def _walk(value: Any) -> Iterator[Any]:
 
 
 def pixel_arrays(value: Any) -> dict[int, NDArray[Any]]:
-    """The arrays of pixels that a value keeps in memory, by identity: those that images and masks are, or are views of.
+    """The arrays that a value keeps in memory, by identity: those that images, masks and depth maps are or view.
 
     A crop of whole rows is a view of its root; another holds a copy of its part.
     """
@@ -94,7 +95,7 @@ def pixel_arrays(value: Any) -> dict[int, NDArray[Any]]:
     for each in _walk(value):
         for part in (each, getattr(each, "image", None), getattr(each, "mask", None)):
             for owner in (part, part.root) if isinstance(part, Image) else (part,):
-                array = getattr(owner, "pixels", None)
+                array = owner.values if isinstance(owner, Depth) else getattr(owner, "pixels", None)
                 if isinstance(array, np.ndarray):
                     while isinstance(array.base, np.ndarray):
                         array = array.base

@@ -34,7 +34,16 @@ from ..errors import (
     close_match,
     readable,
 )
-from ..registry import BACKENDS, BackendLoader, Registry, Tool, backend_options, cautions, through_host
+from ..registry import (
+    BACKENDS,
+    BackendLoader,
+    Registry,
+    Tool,
+    backend_options,
+    caution,
+    cautions,
+    through_host,
+)
 from ..registry.declaration import batch_through_host
 from ..registry.loader import PlainFunction
 from ..registry.results import Metered
@@ -48,6 +57,7 @@ from .argument_limits import check_arguments
 from .batcher import Batcher, OutOfTime, Traffic
 from .cache import MISSING, Cache, holds_picture
 from .call import Call
+from .cancellation import Cancellation, Cancelled, current_cancellation
 from .events import CallEnded, CallStarted, Emitter
 from .new_pixels import NewPixels
 from .processes.decoder import DECODERS
@@ -266,6 +276,7 @@ class Run:
         waited: Seconds that its calls waited for the work of other runs. They do not count.
         frames: Number of frames of videos that its tools have looked at.
         tokens: Number of tokens that its calls exchanged with language models.
+        cancellation: Whether somebody still waits for it.
     """
 
     host: Host
@@ -276,6 +287,7 @@ class Run:
     frames: int = 0
     tokens: int = 0
     pixels: NewPixels = field(default_factory=NewPixels, repr=False)
+    cancellation: Cancellation = field(default_factory=current_cancellation, repr=False)
     _has_video: bool = field(default=False, repr=False)
     _about_images: list[Any] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -354,6 +366,9 @@ class Run:
             cached = found is not MISSING
             if not cached:
                 with self._inside(tool), cautions() as collected:
+                    for video in (v for v in arguments.values() if isinstance(v, Video)):
+                        for sentence in video.source.cautions:
+                            caution(sentence)
                     made = tool.work(dict(arguments), lambda given: self._answer(tool, given))
                     result = tool.result(made, arguments)
                 found = result, tuple(collected)
@@ -420,7 +435,7 @@ class Run:
                     f"the tools looked at more than {most:,} frames; raise 'frames' under [limits]"
                 )
             )
-        if self.left < 0:
+        if self.left < 0 or self.cancellation.is_cancelled:
             raise self._out_of_time(f"before {tool.name}")
         batcher, contexts = self.host.batcher(tool), [contextvars.copy_context() for _ in calls]
 
@@ -537,10 +552,12 @@ class Run:
             raise RunEnded(
                 BudgetExceeded(f"the program made more than {config.calls} tool calls; raise 'calls'")
             )
-        if self.left < 0:
+        if self.left < 0 or self.cancellation.is_cancelled:
             raise self._out_of_time(f"before {tool.name}")
 
     def _out_of_time(self, when: str) -> RunEnded:
+        if self.cancellation.is_cancelled:
+            return RunEnded(Cancelled())
         seconds = self.host.config.seconds
         return RunEnded(BudgetExceeded(f"the program took more than {seconds:g} s {when}; raise 'seconds'"))
 

@@ -1,4 +1,4 @@
-"""The endpoints: ask, run, tools, health, metrics, and their OpenAPI description."""
+"""The endpoints: ask, run, conversations, tools, health, metrics, and their OpenAPI description."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager
+from importlib.util import find_spec
+from typing import Any, TypeAlias
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
@@ -19,22 +20,31 @@ from starlette.requests import ClientDisconnect, Request
 import visprog
 from visprog.agent import Agent
 from visprog.answer import Thumbnails
-from visprog.errors import Refused, ToolError, VisprogError
+from visprog.errors import ImageError, MissingExtra, Refused, ToolError, VisprogError
 from visprog.registry import Tool
 from visprog.registry.types import answer_type, render
+from visprog.report import html
+from visprog.runtime.cancellation import Cancelled
+from visprog.runtime.events import Listener
 from visprog.runtime.host import RunEnded
+from visprog.values import codec
 from visprog.values.codec import Writer
 from visprog.values.image import Image
+from visprog.values.video import Video
 
 from .arguments import arguments_of
+from .chats import Chats, ServedChat, follows, talk_about
 from .errors import Problem
-from .forms import Form, announced_bytes, open_images, read_form
+from .forms import FILES, MAX_IMAGES, Form, announced_bytes, open_images, read_form
 from .limits import RequestLimits
 from .metrics import CONTENT_TYPE, Metrics, resident_bytes
-from .openapi import ASK, ERRORS, RUN, TOOL, answer_schemas, page
+from .openapi import ASK, CHAT, CHAT_ASK, ERRORS, RUN, TOOL, answer_schemas
+from .openapi import page as description_page
+from .page import example, page
 from .queue import CLOSING, RETRY_AFTER, RequestQueue
 from .readiness import Readiness
 from .shares import Shares, client_of
+from .streams import AnsweredResponse, EventStream, Streamed, wants_events
 
 RETURNS = ("bool", "int", "float", "str", "list")
 
@@ -47,11 +57,17 @@ HELP = {
     "visprog_requests_waiting": "Requests that wait in the queue.",
     "visprog_requests_overdue": "Requests that are being processed although their time is over.",
     "visprog_upload_bytes": "Bytes of the requests that are read, wait or are processed.",
+    "visprog_video_bytes": "Bytes of the large videos among them, on the disk.",
+    "visprog_chats": "Conversations.",
+    "visprog_chat_bytes": "Bytes that the conversations hold.",
     "visprog_model_bytes": "Size of the weights in memory, by model.",
     "visprog_resident_bytes": "Memory of the server process.",
 }
 
 log = logging.getLogger(__name__)
+
+Work: TypeAlias = "Callable[[Form, Listener | None], Any]"
+"""Processes a request in a thread; events of a run go to the listener, if the client wants them."""
 
 
 class Service:
@@ -63,6 +79,8 @@ class Service:
         limits: Limits of one request.
         uploads: Bytes of the requests that are read, wait or are processed; by default, without a bound.
         models: Returns name → bytes of the models in memory, for the metrics.
+        videos: Bytes of the large videos among the requests, on the disk; by default, without a bound.
+        chats: Conversations; by default, without a bound.
     """
 
     def __init__(
@@ -72,6 +90,8 @@ class Service:
         limits: RequestLimits,
         uploads: Shares | None = None,
         models: Callable[[], Mapping[str, int]] = dict,
+        videos: Shares | None = None,
+        chats: Chats | None = None,
     ) -> None:
         self.agent = agent
         agent.host.discreet = True
@@ -79,13 +99,16 @@ class Service:
         self.limits = limits
         self.models = models
         self.uploads = uploads or Shares(sys.maxsize)
+        self.videos = videos or Shares(sys.maxsize)
+        self.chats = chats or Chats(Shares(sys.maxsize), Shares(sys.maxsize))
         self.metrics = Metrics(HELP)
         self.readiness = Readiness(queue, agent.sandbox)
         self._reading: set[asyncio.Timeout] = set()
 
     def close(self) -> None:
-        """Refuse every request that is not being processed."""
+        """Refuse every request that is not being processed, and end the conversations."""
         self.queue.close()
+        self.chats.close()
         for deadline in self._reading:
             if not deadline.expired():
                 deadline.reschedule(0)
@@ -93,16 +116,77 @@ class Service:
     # -- endpoints -------------------------------------------------------------------------------
 
     async def ask(self, request: Request) -> Response:
-        """Answer a question about one or more images: a program is planned, checked and run."""
-        return await self._serve(request, "ask", self._ask)
+        """Answer a question about images or a video: a program is planned, checked and run."""
+        return await self._respond(request, "ask", self._ask)
 
     async def run(self, request: Request) -> Response:
-        """Check a program and run it on images."""
-        return await self._serve(request, "run", self._run)
+        """Check a program and run it on images or a video."""
+        return await self._respond(request, "run", self._run)
+
+    async def begin_chat(self, request: Request) -> Response:
+        """Begin a conversation about images or a video, which stay with the server for its questions."""
+
+        def opened(form: Form, talk: Any) -> Response:
+            videos, form.videos = form.videos, []
+            try:
+                made = self.chats.add(_client(request), talk, videos)
+            except Problem:
+                form.videos = videos
+                raise
+            return JSONResponse({"id": made.id, "follows": talk.follows, "seconds": self.chats.seconds})
+
+        try:
+            self.chats.check(_client(request))
+        except Problem as problem:
+            return problem_response(problem)
+        return await self._serve(request, "chat", self._open_chat, finish=opened)
+
+    async def ask_in_chat(self, request: Request, id: str) -> Response:
+        """Answer a question of a conversation, which may refer to those before if the planner follows them."""
+        try:
+            chat = self.chats.find(id, _client(request))
+        except Problem as problem:
+            return problem_response(problem)
+
+        def work(form: Form, listener: Listener | None) -> Response:
+            form.check("question", "returns", "evidence", "html")
+            if form.uploads or form.videos:
+                raise Problem(400, "the images of a conversation are those that it began with: begin another")
+            with chat.turn() as talk:
+                question, returns = form.text("question"), _returns(form)
+                return self._answered(
+                    form, listener, lambda: talk.ask(question, returns=returns, on_event=listener)
+                )
+
+        return await self._respond(request, "chat_ask", work, chat)
+
+    async def end_chat(self, request: Request, id: str) -> Response:
+        """End a conversation; what it holds is removed, and a question that it is answering is cancelled."""
+        try:
+            self.chats.remove(self.chats.find(id, _client(request)))
+        except Problem as problem:
+            return problem_response(problem)
+        return JSONResponse({"status": "ended"})
 
     async def call(self, request: Request, name: str) -> Response:
         """Call one tool."""
-        return await self._serve(request, "tool", lambda form: self._call(name, form))
+        return await self._serve(request, "tool", lambda form, listener: self._call(name, form), videos=False)
+
+    async def about(self) -> dict[str, Any]:
+        """The planner, whether it follows a conversation, and the limits of a request."""
+        limits = self.limits
+        return {
+            "version": visprog.__version__,
+            "planner": self.agent.planner.name,
+            "follows": follows(self.agent),
+            "limits": {
+                "bytes": limits.upload,
+                "video_bytes": max(limits.video, limits.upload) if find_spec("av") else 0,
+                "pixels": limits.pixels,
+                "images": MAX_IMAGES,
+                "seconds": limits.seconds,
+            },
+        }
 
     async def tools(self) -> dict[str, Any]:
         """The tools that programs call, with the JSON schema of their arguments."""
@@ -122,6 +206,9 @@ class Service:
             "visprog_requests_waiting": self.queue.waiting,
             "visprog_requests_overdue": self.queue.overdue,
             "visprog_upload_bytes": self.uploads.used,
+            "visprog_video_bytes": self.videos.used,
+            "visprog_chats": self.chats.number.used,
+            "visprog_chat_bytes": self.chats.memory.used,
             "visprog_resident_bytes": resident_bytes(),
             "visprog_model_bytes": models,
         }
@@ -129,26 +216,61 @@ class Service:
 
     # -- implementation --------------------------------------------------------------------------
 
-    async def _serve(self, request: Request, endpoint: str, work: Callable[[Form], bytes]) -> Response:
-        """Serve one request, from its first byte to its answer; errors become answers too."""
+    async def _respond(
+        self, request: Request, endpoint: str, work: Work, chat: ServedChat | None = None
+    ) -> Response:
+        """Serve a request whose client may want the steps as they happen."""
+        videos = chat is None
+        if wants_events(request):
+            return Streamed(
+                lambda stream: self._serve(request, endpoint, work, stream, videos=videos, chat=chat)
+            )
+        return await self._serve(request, endpoint, work, videos=videos, chat=chat)
+
+    async def _serve(
+        self,
+        request: Request,
+        endpoint: str,
+        work: Work,
+        stream: EventStream | None = None,
+        *,
+        videos: bool = True,
+        chat: ServedChat | None = None,
+        finish: Callable[[Form, Any], Response] = lambda form, response: response,
+    ) -> Response:
+        """Serve one request, from its first byte to its answer; errors become answers too.
+
+        Args:
+            request: Request whose body was not read yet.
+            endpoint: Name for the metrics.
+            work: Processes it in a thread.
+            stream: Where its steps are sent, if its client wants them.
+            videos: Whether it may hold a video.
+            chat: Conversation that it belongs to.
+            finish: Makes the response of the form and of what `work` returns.
+        """
         started, client = time.monotonic(), _client(request)
         try:
             async with asyncio.timeout(self.limits.seconds):
-                with self._reserved(request, client):
-                    form = await self._read(request)
-                    with self.queue.admit(client):
-                        body = await self.queue.run(
-                            client,
-                            lambda: work(form),
-                            request.is_disconnected,
-                            started + self.limits.seconds,
-                        )
-            response = Response(body, media_type="application/json")
+                with (
+                    self._reserved(request, client, videos) as size,
+                    self.chats.counting(chat) as cancellation,
+                ):
+                    form = await self._read(request, size)
+                    with closing(form), self.queue.admit(client):
+
+                        def job() -> Any:
+                            with cancellation.in_force():
+                                return work(form, None if stream is None else stream.listen)
+
+                        async with _connected(request):
+                            done = await self.queue.run(client, job, started + self.limits.seconds)
+                        response = finish(form, done)
         except TimeoutError:
             response = problem_response(Problem(504, f"there was no answer within {self.limits.seconds:g} s"))
         except Problem as problem:
             response = problem_response(problem)
-        except ClientDisconnect:  # during its upload
+        except (ClientDisconnect, Cancelled):
             response = problem_response(Problem(499, "the client disconnected"))
         except Exception:
             log.exception("a bug in visprog, in POST %s", request.url.path)
@@ -158,26 +280,30 @@ class Service:
         return response
 
     @contextmanager
-    def _reserved(self, request: Request, client: str) -> Iterator[None]:
-        """Reserve memory for the bytes of a request, before any is read, until it is answered.
+    def _reserved(self, request: Request, client: str, videos: bool) -> Iterator[int]:
+        """Reserve room for the bytes of a request, before any is read, until it is answered; gives their number.
 
         Raises:
-            Problem: 413 if it is too large, 429 if the memory is in use, or if the queue would not take the request.
+            Problem: 413 if it is too large, 429 if the room is in use, or if the queue would not take the request.
         """
         self.queue.check(client)
-        size = announced_bytes(request, self.limits.upload)
-        if self.uploads.refuses(client, size):
-            whose = "the server" if self.uploads.full(size) else "your address"
-            raise Problem(
-                429, f"too many bytes are being processed for {whose}: try again later", self.limits.stall
-            )
-        self.uploads.take(client, size)
+        size = announced_bytes(request, self.limits, videos)
+        in_memory, on_disk = (size, 0) if size <= self.limits.upload else (self.limits.upload, size)
+        for shares, amount in ((self.uploads, in_memory), (self.videos, on_disk)):
+            if amount and shares.refuses(client, amount):
+                whose = "the server" if shares.full(amount) else "your address"
+                raise Problem(
+                    429, f"too many bytes are being processed for {whose}: try again later", self.limits.stall
+                )
+        self.uploads.take(client, in_memory)
+        self.videos.take(client, on_disk)
         try:
-            yield
+            yield size
         finally:
-            self.uploads.give_back(client, size)
+            self.uploads.give_back(client, in_memory)
+            self.videos.give_back(client, on_disk)
 
-    async def _read(self, request: Request) -> Form:
+    async def _read(self, request: Request, size: int) -> Form:
         """Read a request, which must arrive in time.
 
         Raises:
@@ -192,7 +318,7 @@ class Service:
         self._reading.add(deadline)
         try:
             async with deadline:
-                return await read_form(request, self.limits.upload, received)
+                return await read_form(request, self.limits, size, received)
         except TimeoutError:
             if self.queue.closed:
                 raise Problem(503, CLOSING, RETRY_AFTER) from None
@@ -203,32 +329,53 @@ class Service:
         finally:
             self._reading.discard(deadline)
 
-    def _ask(self, form: Form) -> bytes:
-        form.check("question", "returns", "evidence")
-        images = self._images(form)
-        question, returns, evidence = form.text("question"), _returns(form), form.flag("evidence")
-        try:
-            answer = self.agent.ask(question, *images, returns=returns)
-        except VisprogError as error:  # a wrong argument; any later error is an answer
-            raise Problem(400, str(error)) from None
-        return self._answered(answer, evidence)
+    def _ask(self, form: Form, listener: Listener | None) -> Response:
+        form.check("question", "returns", "evidence", "html")
+        given = self._inputs(form)
+        question, returns = form.text("question"), _returns(form)
+        return self._answered(
+            form, listener, lambda: self.agent.ask(question, *given, returns=returns, on_event=listener)
+        )
 
-    def _run(self, form: Form) -> bytes:
-        form.check("program", "returns", "evidence")
-        images = self._images(form)
+    def _run(self, form: Form, listener: Listener | None) -> Response:
+        form.check("program", "returns", "evidence", "html")
+        given = self._inputs(form)
         # The line end keeps `run` from taking the text for the path of a file.
-        program, returns, evidence = form.text("program") + "\n", _returns(form), form.flag("evidence")
-        return self._answered(self.agent.run(program, *images, returns=returns), evidence)
+        program, returns = form.text("program") + "\n", _returns(form)
+        return self._answered(
+            form, listener, lambda: self.agent.run(program, *given, returns=returns, on_event=listener)
+        )
 
-    def _answered(self, answer: visprog.Answer, evidence: bool) -> bytes:
+    def _open_chat(self, form: Form, listener: Listener | None) -> Any:
+        form.check()
+        given = self._inputs(form)
+        try:
+            return talk_about(self.agent, given)
+        except VisprogError as error:  # no image was sent
+            raise Problem(400, str(error)) from None
+
+    def _answered(self, form: Form, listener: Listener | None, ask: Callable[[], visprog.Answer]) -> Response:
+        evidence, page = form.flag("evidence"), form.flag("html")
+        if page and listener is None:
+            raise Problem(400, "'html' is sent in a stream: ask for it with 'Accept: text/event-stream'")
+        try:
+            answer = ask()
+        except VisprogError as error:  # a wrong argument; any later error is an answer
+            raise error if isinstance(error, Problem) else Problem(400, str(error)) from None
         self.metrics.count("visprog_answers_total", status=answer.status)
         for call in answer.trace:
             self.metrics.count("visprog_tool_calls_total", tool=call.tool, cached=str(call.cached).lower())
-        return _encoded(answer.to_json(pictures=evidence))
+        data = answer.to_json(pictures=evidence or page)
+        others = {"evidence": _encoded({"html": html.page(data, codec)})} if page else {}
+        return AnsweredResponse(
+            _encoded(data if evidence else {k: v for k, v in data.items() if k != "pictures"}), others
+        )
 
-    def _call(self, name: str, form: Form) -> bytes:
+    def _call(self, name: str, form: Form) -> Response:
         form.check("arguments", "values", "evidence")
         tool = self._tool(name)
+        if form.videos:
+            raise Problem(400, f"{form.videos[0].name} is a video: ask about it, or run a program on it")
         images = open_images([upload for _, upload in form.uploads], self.limits.pixels)
         named = {id: image for (id, _), image in zip(form.uploads, images, strict=True)}
         arguments = arguments_of(
@@ -247,13 +394,36 @@ class Service:
         call = run.calls[-1]  # after those that the tool itself made
         self.metrics.count("visprog_tool_calls_total", tool=name, cached=str(call.cached).lower())
         facts = {"seconds": round(call.seconds, 6), "cached": call.cached, "backend": call.backend}
-        return _encoded({**result, **facts, **({"pictures": kept.data} if evidence else {})})
+        return AnsweredResponse(
+            _encoded({**result, **facts, **({"pictures": kept.data} if evidence else {})})
+        )
 
-    def _images(self, form: Form) -> list[Image]:
-        for name, _ in form.uploads:
-            if name not in ("images", "image"):
+    def _inputs(self, form: Form) -> list[Image | Video]:
+        """The images of a form, or its one video.
+
+        Raises:
+            Problem: 400 if one cannot be read, 413 if they are too large, 501 if no video can be read here, 507 if
+                there is no room for one.
+        """
+        for name, upload in form.uploads:
+            if name not in FILES:
                 raise Problem(400, f"send images as 'images', not as '{name:.40}'")
-        return open_images([upload for _, upload in form.uploads], self.limits.pixels)
+            if name == "video":
+                raise Problem(400, f"{upload.name} is no video of a format that is read here")
+        if not form.videos:
+            return [*open_images([upload for _, upload in form.uploads], self.limits.pixels)]
+        if form.uploads or len(form.videos) > 1:
+            raise Problem(400, "a question is about one video, or about images: send the one or the others")
+        try:
+            return [form.videos[0].open(self.limits.pixels)]
+        except MissingExtra as error:
+            raise Problem(501, str(error)) from None
+        except ImageError as error:
+            raise Problem(400, str(error)) from None
+        except OSError:
+            raise Problem(
+                507, "the server has no room on its disk for this video: try it again later"
+            ) from None
 
     def _tool(self, name: str) -> Tool:
         try:
@@ -286,15 +456,22 @@ def create_app(service: Service) -> FastAPI:
     )
     add = app.add_api_route
     add("/v1/ask", service.ask, methods=["POST"], responses=ERRORS, openapi_extra=ASK)
+    add("/v1/chats", service.begin_chat, methods=["POST"], responses=ERRORS, openapi_extra=CHAT)
+    add("/v1/chats/{id}/ask", service.ask_in_chat, methods=["POST"], responses=ERRORS, openapi_extra=CHAT_ASK)
+    add("/v1/chats/{id}", service.end_chat, methods=["DELETE"], responses=ERRORS)
     add("/v1/run", service.run, methods=["POST"], responses=ERRORS, openapi_extra=RUN)
     add("/v1/tools", service.tools)
     add("/v1/tools/{name}", service.call, methods=["POST"], responses=ERRORS, openapi_extra=TOOL)
+    add("/v1/about", service.about)
     add("/health", service.health)
     add("/metrics", service.measured, response_class=PlainTextResponse)
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return HTMLResponse(page(app.openapi()))
+        return HTMLResponse(description_page(app.openapi()))
+
+    add("/", page, include_in_schema=False)
+    add("/example.png", example, include_in_schema=False)
 
     @app.exception_handler(HTTPException)
     async def failed(request: Request, error: HTTPException) -> Response:
@@ -308,6 +485,29 @@ def create_app(service: Service) -> FastAPI:
     described.setdefault("components", {}).setdefault("schemas", {}).update(answer_schemas())
     app.openapi_schema = described
     return app
+
+
+@asynccontextmanager
+async def _connected(request: Request) -> AsyncIterator[None]:
+    """While a client is connected: raise `Problem` 499 as soon as it has disconnected."""
+    gone = asyncio.timeout(None)
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone.reschedule(0)
+
+    try:
+        async with gone:
+            watcher = asyncio.create_task(watch())
+            try:
+                yield
+            finally:
+                watcher.cancel()
+    except TimeoutError:
+        if gone.expired():
+            raise Problem(499, "the client disconnected") from None
+        raise
 
 
 def problem_response(problem: Problem) -> Response:

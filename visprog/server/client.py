@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import secrets
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from visprog.errors import ImageError, VisprogError
+from visprog.files.endings import VIDEO_ENDINGS
 from visprog.files.limits import limits
 from visprog.files.plain_text import parse_json
 from visprog.files.reading import printable, read_file, read_stream
+from visprog.files.writing import open_regular
 
 TIMEOUT = 900.0
 """Seconds to wait for an answer; the server has its own limit."""
 
-Part = tuple[str, str | None, bytes]
-"""One part of a form: name of the field, name of the file or None, content."""
+BLOCK = 1 << 20
+"""Number of bytes of a video that are read at once."""
+
+Part = tuple[str, str | None, bytes | BinaryIO]
+"""One part of a form: name of the field, name of the file or None, content as bytes or as an open file."""
 
 
 class ServerError(VisprogError):
@@ -69,11 +75,11 @@ class Client:
         returns: str = "",
         evidence: bool = False,
     ) -> dict[str, Any]:
-        """Ask a question about images.
+        """Ask a question about images or a video.
 
         Args:
             question: Question in natural language.
-            images: Paths, or encoded images.
+            images: Paths, or encoded images; a video by its path is sent in parts, and not read into memory.
             returns: Name of the type that the answer must have; empty for any.
             evidence: Whether the answer holds the images involved.
 
@@ -105,15 +111,18 @@ class Client:
 
     def _post(self, path: str, fields: Mapping[str, str], images: Iterable[Any]) -> dict[str, Any]:
         parts: list[Part] = [(name, None, text.encode()) for name, text in fields.items() if text]
-        parts += [("images", *_read(image)) for image in images]
-        content_type, body = encode(parts)
-        return self._request("POST", path, body, {"Content-Type": content_type})
+        with contextlib.ExitStack() as stack:
+            parts += [("images", *_read(image, stack)) for image in images]
+            content_type, pieces = _encoded(parts)
+            size = sum(map(_size, pieces))
+            headers = {"Content-Type": content_type, "Content-Length": str(size)}
+            return self._request("POST", path, _read_in_parts(pieces), headers)
 
     def _request(
         self,
         method: str,
         path: str,
-        body: bytes | None = None,
+        body: Iterable[bytes | bytearray] | None = None,
         headers: Mapping[str, str] | None = None,
         accept: tuple[int, ...] = (200,),
     ) -> dict[str, Any]:
@@ -161,21 +170,54 @@ def encode(parts: Iterable[Part]) -> tuple[str, bytes]:
     Returns:
         The content type and the body.
     """
+    content_type, pieces = _encoded(parts)
+    return content_type, b"".join(_read_in_parts(pieces))
+
+
+def _encoded(parts: Iterable[Part]) -> tuple[str, list[bytearray | BinaryIO]]:
+    """The content type of a form, and its body in pieces: open files, and all that lies between two of them."""
     boundary = secrets.token_hex(16)
-    body = bytearray()
+    pieces: list[bytearray | BinaryIO] = [bytearray()]
     for name, file, content in parts:
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"'
         if file is not None:
             head += f'; filename="{_quoted(file)}"\r\nContent-Type: application/octet-stream'
-        body += f"{head}\r\n\r\n".encode() + content + b"\r\n"
-    return f"multipart/form-data; boundary={boundary}", bytes(body) + f"--{boundary}--\r\n".encode()
+        for piece in (f"{head}\r\n\r\n".encode(), content, b"\r\n"):
+            _add(pieces, piece)
+    _add(pieces, f"--{boundary}--\r\n".encode())
+    return f"multipart/form-data; boundary={boundary}", pieces
+
+
+def _add(pieces: list[bytearray | BinaryIO], content: bytes | BinaryIO) -> None:
+    last = pieces[-1]
+    if not isinstance(content, bytes):
+        pieces.append(content)
+    elif isinstance(last, bytearray):
+        last += content
+    else:
+        pieces.append(bytearray(content))
+
+
+def _size(piece: bytearray | BinaryIO) -> int:
+    return len(piece) if isinstance(piece, bytearray) else os.fstat(piece.fileno()).st_size
+
+
+def _read_in_parts(pieces: Iterable[bytearray | BinaryIO]) -> Iterator[bytes | bytearray]:
+    for piece in pieces:
+        if isinstance(piece, bytearray):
+            yield piece
+            continue
+        left = _size(piece)  # a file that grows meanwhile is sent as it was
+        while left and (part := piece.read(min(BLOCK, left))):
+            left -= len(part)
+            yield part
 
 
 def _exchange(
     connection: http.client.HTTPConnection,
     method: str,
     path: str,
-    body: bytes | None,
+    body: Iterable[bytes | bytearray] | None,
     headers: Mapping[str, str],
 ) -> tuple[http.client.HTTPResponse, bytes]:
     try:
@@ -198,8 +240,8 @@ def _content(reply: http.client.HTTPResponse) -> bytes:
     return content
 
 
-def _read(image: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
-    """Name and content of an image. Raises `ImageError`, with the messages of `Image.open`."""
+def _read(image: str | os.PathLike[str] | bytes, stack: contextlib.ExitStack) -> tuple[str, bytes | BinaryIO]:
+    """Name and content of an image or a video. Raises `ImageError`, with the messages of `Image.open`."""
     if isinstance(image, bytes):
         return "bytes", image
     if "://" in str(image):
@@ -207,8 +249,11 @@ def _read(image: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
             f"{printable(image)} is a URL: download it first, the server accepts image files only"
         )
     path, shown = os.fsdecode(image), printable(image)
+    name = printable(os.path.basename(path))
     try:
-        return printable(os.path.basename(path)), read_file(path, limits().file_bytes)
+        if path.lower().endswith(VIDEO_ENDINGS):
+            return name, stack.enter_context(open_regular(path, "rb"))
+        return name, read_file(path, limits().file_bytes)
     except FileNotFoundError:
         raise ImageError(f"no such file: {shown}") from None
     except IsADirectoryError:

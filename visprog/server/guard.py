@@ -17,8 +17,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-OPEN = frozenset({"/health"})
-"""Paths that need no token: a probe may ask whether the server is alive."""
+OPEN = frozenset({"/", "/health"})
+"""Paths that need no token: the page asks for it, and a probe may ask whether the server is alive."""
 
 
 class Guard:

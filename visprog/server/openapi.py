@@ -12,6 +12,11 @@ from visprog.answer import json_schema
 _BYTES = {"type": "string", "contentMediaType": "application/octet-stream"}
 _BASE64 = {"type": "string", "contentEncoding": "base64", "description": "An encoded image: PNG, JPEG, …"}
 _EVIDENCE = {"type": "boolean", "default": False, "description": "Whether to send the images involved too."}
+_HTML = {
+    "type": "boolean",
+    "default": False,
+    "description": "In a stream: whether to send the evidence as a page.",
+}
 _RETURNS = {"enum": ["bool", "int", "float", "str", "list"], "description": "Type that the answer must have."}
 _VALUES = {
     "type": "object",
@@ -24,42 +29,59 @@ _ARGUMENTS = {
 }
 
 
-def _request(fields: Mapping[str, Any], required: list[str], one: Any, several: Any) -> dict[str, Any]:
-    """Schemas of a request: a multipart form (with images as `one`) and JSON (with images as `several`)."""
-    form = {"type": "object", "required": required, "properties": {**fields, "images": one}}
-    plain = {"type": "object", "required": required, "properties": {**fields, "images": several}}
+def _request(
+    fields: Mapping[str, Any], required: list[str], files: Mapping[str, Any], texts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Schemas of a request: a multipart form with files, and JSON with texts in their place."""
+    form = {"type": "object", "required": required, "properties": {**fields, **files}}
+    plain = {"type": "object", "required": required, "properties": {**fields, **texts}}
     content = {"multipart/form-data": {"schema": form}, "application/json": {"schema": plain}}
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _answered(reference: str) -> dict[str, Any]:
-    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{reference}"}}}
+def _answered(reference: str, stream: bool = False) -> dict[str, Any]:
+    content: dict[str, Any] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{reference}"}}}
+    if stream:
+        content["text/event-stream"] = {
+            "schema": {
+                "type": "string",
+                "description": "With 'Accept: text/event-stream'. Events: planned, checked, call_started, call_ended, "
+                "answered; at the end left_out (number of steps that were not read in time), evidence and answer, or "
+                "problem. Data are JSON; that of answer is the JSON response.",
+            }
+        }
     return {"200": {"description": "See its status.", "content": content}}
 
 
-_FORM = {"type": "array", "items": _BYTES, "description": "Files; the field may be repeated."}
-_JSON = {"type": "array", "items": _BASE64}
+_FILES = {
+    "images": {"type": "array", "items": _BYTES, "description": "Files; the field may be repeated."},
+    "video": {**_BYTES, "description": "A file, in the place of images; it may also be sent as images."},
+}
+_TEXTS = {
+    "images": {"type": "array", "items": _BASE64},
+    "video": {**_BASE64, "description": "A small video, in the place of images."},
+}
+_QUESTION = {"question": {"type": "string"}, "returns": _RETURNS, "evidence": _EVIDENCE, "html": _HTML}
+_PROGRAM = {
+    "program": {"type": "string", "description": "Python."},
+    "returns": _RETURNS,
+    "evidence": _EVIDENCE,
+    "html": _HTML,
+}
 
 ASK = {
-    **_request(
-        {"question": {"type": "string"}, "returns": _RETURNS, "evidence": _EVIDENCE},
-        ["question", "images"], _FORM, _JSON,
-    ),
-    "responses": _answered("answer"),
-}  # fmt: skip
-RUN = {
-    **_request(
-        {"program": {"type": "string", "description": "Python."}, "returns": _RETURNS, "evidence": _EVIDENCE},
-        ["program"], _FORM, _JSON,
-    ),
-    "responses": _answered("answer"),
-}  # fmt: skip
+    **_request(_QUESTION, ["question"], _FILES, _TEXTS),
+    "responses": _answered("answer", stream=True),
+}
+RUN = {**_request(_PROGRAM, ["program"], _FILES, _TEXTS), "responses": _answered("answer", stream=True)}
+CHAT = {**_request({}, [], _FILES, _TEXTS), "responses": _answered("chat")}
+CHAT_ASK = {**_request(_QUESTION, ["question"], {}, {}), "responses": _answered("answer", stream=True)}
 TOOL = {
     **_request(
         {"arguments": _ARGUMENTS, "values": _VALUES, "evidence": _EVIDENCE},
         ["arguments"],
-        {**_BYTES, "description": "Image files; the name of each field is the id of its image."},
-        {"type": "object", "additionalProperties": _BASE64, "description": "Images by id."},
+        {"images": {**_BYTES, "description": "Image files; the name of each field is the id of its image."}},
+        {"images": {"type": "object", "additionalProperties": _BASE64, "description": "Images by id."}},
     ),
     "responses": _answered("result"),
 }
@@ -76,15 +98,20 @@ _PROBLEM = {
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": _PROBLEM}
     for status, text in {
-        400: "The request cannot be understood, or an image cannot be read.",
+        400: "The request cannot be understood, or an image or video cannot be read.",
         401: "The token is missing or wrong.",
         403: "The Host header names another machine, or a web page of another origin sent the request.",
+        404: "There is no such tool or conversation.",
         408: "The request arrived too slowly.",
+        409: "The conversation is answering another question.",
         413: "Too many bytes, or too many pixels.",
         415: "Neither a multipart form nor JSON.",
-        429: "The queue is full, or holds this client's share; Retry-After says when to try again.",
+        429: "The queue or the room for requests, videos or conversations is full, or holds this client's share; "
+        "Retry-After says when to try again.",
+        501: "Videos cannot be read here.",
         503: "The server is shutting down, or has too many connections; Retry-After says when to try again.",
         504: "No answer within the time limit.",
+        507: "There is no room on the disk for a video.",
     }.items()
 }
 
@@ -108,7 +135,16 @@ def answer_schemas() -> dict[str, Any]:
             "pictures": schema["properties"]["pictures"],
         },
     }
-    return {**parts, "answer": schema, "result": result}
+    chat = {
+        "type": "object",
+        "required": ["id", "follows", "seconds"],
+        "properties": {
+            "id": {"type": "string"},
+            "follows": {"type": "boolean", "description": "Whether a question may refer to those before."},
+            "seconds": {"type": "number", "description": "Time without a question after which it ends."},
+        },
+    }
+    return {**parts, "answer": schema, "result": result, "chat": chat}
 
 
 def page(described: Mapping[str, Any]) -> str:

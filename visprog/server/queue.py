@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -81,29 +81,24 @@ class RequestQueue:
             self.places.give_back(client)
             self._check_empty()
 
-    async def run(
-        self, client: str, work: Callable[[], T], gone: Callable[[], Awaitable[bool]], deadline: float
-    ) -> T:
+    async def run(self, client: str, work: Callable[[], T], deadline: float) -> T:
         """Do the work of an admitted request in a thread, as soon as one is free.
 
-        If the caller gives up meanwhile, the thread stays busy until the work ends: nothing can end it from outside.
+        If the caller gives up meanwhile, the thread stays busy until the work ends, which the caller may cancel.
 
         Args:
             client: Client whose request it is.
             work: Function that does the work.
-            gone: Whether the client has disconnected; called when a thread is free.
             deadline: Time at which the work should have ended, on the clock `time.monotonic`.
 
         Returns:
             The result of `work`.
 
         Raises:
-            Problem: 503 if the server shuts down first, 499 if the client has disconnected.
+            Problem: 503 if the server shuts down first.
         """
         await self._turn(client)
         try:
-            if await gone():
-                raise Problem(499, "the client disconnected")
             started = time.monotonic()
             future = asyncio.get_running_loop().run_in_executor(self._pool, work)
         except BaseException:

@@ -459,6 +459,11 @@ def _made_span(world: FakeObject) -> Span:
     return Span(1.0 + 2 * world.turn, 2.0 + 2 * world.turn)
 
 
+def _made_depth(world: FakeObject) -> Depth:
+    root = world.image and world.image.root
+    return Depth(np.ones((1, 1), np.float32), world.frame, metric=True, image=root)
+
+
 def _made_video(world: FakeObject) -> Video:
     return Video.open([world.blank() for _ in range(8)], fps=1.0)
 
@@ -612,11 +617,11 @@ KINDS: dict[str, Kind] = {
         Kind(
             Depth,
             {"values": DEPTHS, "box": BOX, "metric": Field({"type": "boolean"}), "image": IMAGE},
-            fake=lambda world: Depth(np.zeros((1, 1), np.float32), world.frame, image=world.image and world.image.root),
+            fake=_made_depth,
             words=depth_words,
             show=repr,
             drawing=draw_depth,
-            opened=("box", "metric", Method("at", "depth_at")),
+            opened=("box", "metric", Method("at", "depth_at"), Method("metres", "depth_metres")),
             key=lambda depth: (*depth.key, _image_key(depth.image)),
         ),
         Kind(Located, {}, fake=lambda world: world.box),  # anything that has a place

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ToolError
+from ..errors import Refused, ToolError
 from ..report import markup
 from ..report.figures import CROP_SIDE, DrawnValue, draw, encode
 from ..report.forms import Data
@@ -22,6 +22,12 @@ from .png import from_png, to_png
 INNER = 0.5
 """Share of the width and of the height of a box that counts for an object without a mask: its rim shows what is behind
 the object."""
+
+
+NO_METRES = (
+    "the depth of this image is relative: it tells which of two is nearer, and not how many metres away it is"
+)
+"""Why relative depth has no distances."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +81,21 @@ class Depth:
             array = 1 - array if inverse else array
         return cls(array, image.box, metric, image.root)
 
+    def metres(self, where: Located | Point) -> float:
+        """Distance of an object or a point from the camera in metres; relative depth refuses.
+
+        Raises:
+            Refused: The values are not metres.
+            ToolError: As `at`.
+        """
+        if not self.metric:
+            raise Refused(NO_METRES)
+        return self.at(where)
+
     def at(self, where: Located | Point) -> float:
-        """Distance of an object or a point from the camera: larger is farther; metres if `metric`, else 0 (the nearest
-        in the image) to 1. The median over the mask, or over the middle of the box, so that what is behind an object
-        counts little.
+        """How far an object or a point is, to compare: larger is farther; metres if `metric`, else 0 (the nearest in
+        the image) to 1, which tell an order alone. The median over the mask, or over the middle of the box, so that
+        what is behind an object counts little.
 
         Raises:
             ToolError: It lies outside the image, or in another image.

@@ -83,7 +83,8 @@ class Track:
 
     @property
     def last_seen(self) -> float:
-        """Time at which it is in view last, in seconds."""
+        """Time at which it is in view last, in seconds. An object that is in view at the end of the video has one too,
+        and has not left."""
         return self.spans[-1].end
 
     @property

@@ -33,6 +33,9 @@ FRAME_LIST_FPS = 25.0
 MAX_BEYOND = 1.0
 """Seconds by which a time may lie outside a video."""
 
+CAMERA = "camera:"
+"""How the name of a camera begins among the inputs of a question: "camera:0"."""
+
 _SIGNATURE = re.compile(
     rb".{4}ftyp(?!hei|hev|mif1|msf1|crx|avi[fs])|\x1a\x45\xdf\xa3|RIFF.{4}AVI |\0\0\x01[\xb3\xba]|FLV\x01|OggS"
     rb"|\x30\x26\xb2\x75|.{4}(moov|mdat|wide|free)|\x47.{187}\x47",
@@ -54,6 +57,10 @@ class FrameSource(Protocol):
     def size(self) -> tuple[int, int]: ...
     @property
     def digest(self) -> str: ...
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What a person should know before they rely on an answer about it."""
+
     def read(self, after: float, step: float, number: int, end: float) -> list[Image]:
         """The frames shown at `after`, `after + step`, … before `end`, `number` at most, none twice in a row."""
 
@@ -74,14 +81,22 @@ class Video:
 
     @classmethod
     def open(
-        cls, source: Any, *, fps: float | None = None, allow_url: bool = False, max_pixels: int | None = None
+        cls,
+        source: Any,
+        *,
+        fps: float | None = None,
+        allow_url: bool = False,
+        max_pixels: int | None = None,
+        name: str = "video",
     ) -> Video:
         """Read a video from a file, bytes, a folder of frames, a list of frames or (only with `allow_url`) a URL.
 
         Args:
-            source: Path of a video or an animated GIF, of a folder of images, their list, or the content of a file.
+            source: Path of a video, an animated GIF or PNG, or a folder of images; a list of images; the bytes of a
+                file; or an `OpenFile`.
             fps: Frames per second of a list or folder of frames; 25 by default.
             max_pixels: Larger frames are refused; MAX_PIXELS by default.
+            name: Of bytes or an `OpenFile`.
 
         Raises:
             ImageError: Missing, broken, too large or too long, or no video; the message says which.
@@ -98,7 +113,9 @@ class Video:
         elif isinstance(source, str | os.PathLike):
             made = _VideoFile(_opened(source), printable(os.path.basename(os.fsdecode(source))), most)
         elif isinstance(source, bytes | bytearray | memoryview):
-            made = _VideoFile(_unnamed([bytes(source)]), "video", most)
+            made = _VideoFile(_unnamed([bytes(source)]), name, most)
+        elif isinstance(source, OpenFile):
+            made = _VideoFile(source, name, most)
         elif isinstance(source, list | tuple):
             made = _FrameList(tuple(source), fps, most, "frames")
         else:
@@ -207,6 +224,25 @@ class Video:
         """That tells its file or frames from others, in hex."""
         return self.source.digest
 
+    def sample(self, number: int) -> list[Image]:
+        """So many of its frames, evenly over its time; fewer if it has not so many.
+
+        Raises:
+            ImageError: None of them can be read.
+        """
+        found: dict[float, Image] = {}
+        problem: ImageError | None = None
+        for i in range(number):
+            try:
+                frame = self.at(self.start + (i + 0.5) / number * self.duration)
+            except ImageError as error:  # of a file that is broken in the middle
+                problem = error
+            else:
+                found.setdefault(frame.time, frame)
+        if problem is not None and not found:
+            raise problem
+        return list(found.values())
+
     def chunks(self, step: float) -> Iterator[list[Image]]:
         """Its frames, so many seconds apart, a few at a time.
 
@@ -239,8 +275,13 @@ InputLike: TypeAlias = "ImageLike | Video"
 """What a question can be about: whatever `Image.open` reads, a video, or the path of one."""
 
 
+def is_camera(source: Any) -> bool:
+    """Whether something that a user gives names a camera, such as "camera:0"."""
+    return isinstance(source, str) and source.startswith(CAMERA)
+
+
 def is_video(source: Any) -> bool:
-    """Whether something that a user gives is a video, by its name or its first bytes: an animated GIF is one.
+    """Whether something that a user gives is a video, by its name or its first bytes: an animated GIF or PNG is one.
 
     A folder or list of images is none: `Video.open` reads it as one.
     """
@@ -256,14 +297,21 @@ def is_video(source: Any) -> bool:
     try:
         with open_regular(path, "rb") as file:
             start = file.read(512)
-            return _is_moving(start, lambda: start + file.read(limits().file_bytes))
+            if _is_moving(start, lambda: start + file.read(limits().file_bytes)):
+                return True
     except (OSError, ValueError):
-        return path.lower().endswith(VIDEO_ENDINGS)  # opening it says what is wrong
+        start = b""
+    # Of what is neither a video nor an image, opening it says what is wrong.
+    return path.lower().endswith(VIDEO_ENDINGS) and not start.startswith(
+        (b"\xff\xd8\xff", b"\x89PNG", b"GIF8")
+    )
 
 
 def _is_moving(start: bytes, whole: Any) -> bool:
     if start.startswith(b"GIF8"):  # a second image descriptor after a graphic control extension
         return len(re.findall(rb"\x21\xf9\x04.{4}\0[\x2c\x21]", whole(), re.DOTALL)) > 1
+    if start.startswith(b"\x89PNG"):  # an animation control chunk before the pixels
+        return b"acTL" in start.partition(b"IDAT")[0]
     return _SIGNATURE.match(start) is not None
 
 
@@ -281,7 +329,22 @@ class _VideoFile:
             )
         if not size:
             raise ImageError(f"{name} is empty")
-        self.seconds, self.fps, self.size, _ = self._read(0.0, 1.0, 0, 0.0)
+        facts, _ = self._read(0.0, 1.0, 0, 0.0)
+        self.seconds, self.fps, self.size = float(facts[0]), float(facts[1]), (int(facts[2]), int(facts[3]))
+        missing, wide_range = facts[4:]
+        if not 0 <= self.seconds < 1e7 or not 0 < self.fps < 1e5:
+            raise ImageError(
+                f"{name} is broken: it says that it lasts {self.seconds} s at {self.fps} frames per second"
+            )
+        self.cautions: tuple[str, ...] = ()
+        if missing:
+            self.cautions += (
+                f"{name} was cut off: {missing:,.1f} s are missing after {self.seconds:,.1f} s",
+            )
+        if wide_range:
+            self.cautions += (
+                f"{name} has colours of high dynamic range, which are seen paler than they are",
+            )
 
     @cached_property
     def digest(self) -> str:
@@ -293,20 +356,15 @@ class _VideoFile:
         return sha.hexdigest()
 
     def read(self, after: float, step: float, number: int, end: float) -> list[Image]:
-        frames = self._read(after, step, number, end)[3]
+        frames = self._read(after, step, number, end)[1]
         return [_frame(image, self.name, time) for time, image in frames]
 
     def _read(
         self, after: float, step: float, number: int, end: float
-    ) -> tuple[float, float, tuple[int, int], list[tuple[float, Image]]]:
+    ) -> tuple[list[float], list[tuple[float, Image]]]:
         decode = video_decoder() or _readers_here().read
         facts, frames = decode(self._file, self.name, self._max_pixels, after, step, number, end)
-        seconds, fps, width, height = facts
-        if not 0 <= seconds < 1e7 or not 0 < fps < 1e5:
-            raise ImageError(
-                f"{self.name} is broken: it says that it lasts {seconds} s at {fps} frames per second"
-            )
-        return float(seconds), float(fps), (int(width), int(height)), frames
+        return facts, frames
 
 
 @dataclass(frozen=True)
@@ -318,6 +376,7 @@ class _Remembered:
     fps: float
     size: tuple[int, int]
     digest: str
+    cautions: tuple[str, ...] = ()
 
     def read(self, after: float, step: float, number: int, end: float) -> list[Image]:
         raise ImageError(f"the frames of {self.name} were not kept: open the video again")
@@ -332,6 +391,8 @@ def read_video(data: Mapping[str, Any]) -> Video:
 
 class _FrameList:
     """Frames that are images, or files of images, which are opened when they are asked for."""
+
+    cautions: tuple[str, ...] = ()
 
     def __init__(self, frames: Sequence[Any], fps: float | None, max_pixels: int, name: str) -> None:
         if not frames:
@@ -457,10 +518,6 @@ def key_frames(given: Sequence[Image | Video]) -> tuple[Image, ...]:
 
 
 def _of_video(video: Video) -> list[Image]:
-    times = [video.start + (i + 0.5) / MAX_KEY_FRAMES * video.duration for i in range(MAX_KEY_FRAMES)]
-    found: dict[float, Image] = {}
-    for time in times:
-        with contextlib.suppress(ImageError):  # of a file that is broken in the middle
-            frame = video.at(time)
-            found.setdefault(frame.time, frame)
-    return list(found.values())
+    with contextlib.suppress(ImageError):
+        return video.sample(MAX_KEY_FRAMES)
+    return []

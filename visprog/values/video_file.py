@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import threading
 from collections import OrderedDict
@@ -18,26 +19,41 @@ from ..errors import ImageError, MissingExtra
 from .elsewhere import OpenFile
 from .image import Image
 
-FORMATS = "mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,mpegvideo,flv,asf,ogg,h264,hevc,apng,webp_pipe,wav"
+FORMATS = "mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,mpegvideo,flv,asf,ogg,h264,hevc,apng,wav"
 """Formats that are read, by FFmpeg's names: none of those that name other files."""
 
 _EPSILON = 1e-4
+_MIN_MISSING = 1.0
+"""Seconds of a file that are missing if it was cut off, and not only its header rounded."""
+_COVER = 0x400
+"""Disposition of a stream that is the image on a cover: FFmpeg's AV_DISPOSITION_ATTACHED_PIC."""
+_WIDE_RANGE = (16, 18)
+"""Transfer characteristics of high dynamic range in ITU-T H.273: perceptual quantizer, hybrid log-gamma."""
 
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What the header of a video file says.
+    """What a video file says of itself.
 
     Attributes:
         seconds: Its length.
         fps: Frames per second.
         width, height: In pixels.
+        missing: Seconds at its end that the header promises and the file does not hold: it was cut off.
+        wide_range: Whether its colours are those of a screen of high dynamic range, and not converted.
     """
 
     seconds: float
     fps: float
     width: int
     height: int
+    missing: float
+    wide_range: bool
+
+    @property
+    def numbers(self) -> list[float | int | bool]:
+        """As they cross to another process."""
+        return [self.seconds, self.fps, self.width, self.height, self.missing, self.wide_range]
 
 
 class VideoReader:
@@ -55,26 +71,17 @@ class VideoReader:
 
     def __init__(self, descriptor: int, name: str, max_pixels: int) -> None:
         self.name, self.max_pixels = name, max_pixels
-        av = _av()
+        av = pyav()
         self._errors: Any = (av.error.FFmpegError, ValueError, EOFError, OSError, MemoryError)
-        options = {"format_whitelist": FORMATS, "protocol_whitelist": "pipe"}
-        try:
-            self._container = av.open(_Positioned(descriptor), options=options)
-            streams = list(self._container.streams.video)
-        except self._errors as error:
-            raise ImageError(f"{name} cannot be read as a video: {_text(error)}") from None
-        if not streams:
-            raise ImageError(f"{name} holds no video, only sound or text")
-        self._stream: Any = streams[0]
-        self._stream.thread_type = "SLICE"
-        self._stream.codec_context.thread_count = 1
-        self._start = float((self._stream.start_time or 0) * self._stream.time_base)
+        self._descriptor = descriptor
         self._frames: Iterator[Any] = iter(())
         self._shown: Any = None
         self._next: Any = None
+        self._open()
         self._check_size(self._stream.width, self._stream.height)
-        self._rewind(0.0)
-        self.facts = self._facts()
+        end, end_of_all = self._ends()
+        self._from_start()
+        self.facts = self._facts(end, end_of_all)
 
     def read(
         self, after: float, step: float, number: int, end: float
@@ -110,30 +117,63 @@ class VideoReader:
         """Release what the decoder holds."""
         self._container.close()
 
-    def _facts(self) -> VideoFacts:
-        stream, seconds = self._stream, 0.0
-        if stream.duration:
-            seconds = float(stream.duration * stream.time_base)
-        elif self._container.duration:
-            seconds = self._container.duration / 1e6
+    def _open(self) -> None:
+        options = {"format_whitelist": FORMATS, "protocol_whitelist": "pipe"}
+        try:
+            self._container = pyav().open(_Positioned(self._descriptor), options=options)
+            streams = [s for s in self._container.streams.video if not _is_cover(s)]
+        except self._errors as error:
+            raise ImageError(
+                f"{self.name} cannot be read as a video: {_text(error)}; it may be incomplete, or no video at all"
+            ) from None
+        if not streams:
+            raise ImageError(f"{self.name} holds no video, only sound or text")
+        self._stream: Any = streams[0]
+        self._stream.thread_type = "SLICE"
+        self._stream.codec_context.thread_count = 1
+        self._start = float((self._stream.start_time or 0) * self._stream.time_base)
+
+    def _facts(self, end: float, end_of_all: float) -> VideoFacts:
+        stream, first = self._stream, self._shown
         fps = float(stream.average_rate or stream.guessed_rate or 0) or 25.0
-        if seconds <= 0:
-            seconds = (stream.frames or 0) / fps
-        if seconds <= 0:  # of a stream that was never finished
-            seconds = self._counted()
-        first = self._shown
+        promised = float(stream.duration * stream.time_base) if stream.duration else self._promised()
+        seconds = end or promised or (stream.frames or 0) / fps
+        missing = promised - max(end, end_of_all) if end and promised else 0.0
         turned = first is not None and first.rotation % 180 != 0
         width, height = (stream.height, stream.width) if turned else (stream.width, stream.height)
-        return VideoFacts(seconds, fps, width, height)
+        curve = stream.codec_context.color_trc
+        return VideoFacts(
+            seconds, fps, width, height, missing if missing > _MIN_MISSING else 0.0, curve in _WIDE_RANGE
+        )
 
-    def _counted(self) -> float:
-        """Length of a file whose header does not say it."""
-        last = 0.0
-        while self._next is not None:
-            last = self._time(self._next)
-            self._advance()
-        self._rewind(0.0)
-        return last
+    def _promised(self) -> float:
+        """Seconds after its start at which the file says that it ends; 0 if it does not say it."""
+        length = (self._container.duration or 0) / 1e6
+        # Matroska counts from 0, wherever the first frame lies.
+        from_zero = "matroska" in self._container.format.name
+        return max(0.0, length - self._start) if from_zero else length
+
+    def _ends(self) -> tuple[float, float]:
+        """Seconds after its start at which the last frame ends, and the last packet of anything, by their packets."""
+        last, frame_end, end_of_all = -math.inf, 0.0, 0.0
+        length = (self._stream.duration or 0) * self._stream.time_base or self._promised()
+        for offset in (length, 0.0):
+            with contextlib.suppress(*self._errors):
+                if offset > 2:  # the packets of the last seconds are enough
+                    self._seek(float(offset) - 2)
+                for packet in self._container.demux():
+                    if packet.pts is None or packet.time_base is None:
+                        continue
+                    shown = float(packet.pts * packet.time_base) - self._start
+                    after = shown + float((packet.duration or 0) * packet.time_base)
+                    end_of_all = max(end_of_all, after)
+                    if packet.stream.index == self._stream.index and shown > last:
+                        last, frame_end = shown, after
+            if last > -math.inf:
+                break
+            self._open()
+        fps = float(self._stream.average_rate or self._stream.guessed_rate or 25)
+        return max(0.0, frame_end if frame_end > last else last + 1 / fps), end_of_all
 
     def _show(self, target: float) -> bool:
         """Go to the frame that is shown at a time; False if there is none."""
@@ -146,19 +186,25 @@ class VideoReader:
 
     def _rewind(self, target: float) -> None:
         self._shown = self._next = None
-        with contextlib.suppress(*self._errors):  # what cannot seek is read from where it is
-            offset = int((target + self._start) / float(self._stream.time_base))
-            self._container.seek(max(offset, 0), stream=self._stream)
-        self._frames = self._decoded()
-        self._advance()
-        self._advance()
-        if self._shown is not None and target > 0 and self._time(self._shown) > target + _EPSILON:
-            with contextlib.suppress(*self._errors):  # its index is wrong: from the start
-                self._container.seek(0)
-            self._shown = self._next = None
+        with contextlib.suppress(*self._errors):
+            self._seek(target)
             self._frames = self._decoded()
             self._advance()
             self._advance()
+        if self._shown is None or self._time(self._shown) > target + _EPSILON:
+            self._from_start()  # it cannot seek, or its index is wrong
+
+    def _seek(self, target: float) -> None:
+        offset = int((target + self._start) / float(self._stream.time_base))
+        self._container.seek(max(offset, 0), stream=self._stream)
+
+    def _from_start(self) -> None:
+        self._container.close()
+        self._open()
+        self._shown = self._next = None
+        self._frames = self._decoded()
+        self._advance()
+        self._advance()
 
     def _advance(self) -> None:
         self._shown, self._next = self._next, next(self._frames, None)
@@ -202,6 +248,11 @@ class VideoReader:
             )
 
 
+def _is_cover(stream: Any) -> bool:
+    """Whether a stream is the image on the cover of an album or a book."""
+    return bool(stream.disposition & _COVER)
+
+
 class VideoReaders:
     """The readers of the files that were read last, each where it stands."""
 
@@ -222,7 +273,7 @@ class VideoReaders:
                 self._readers.popitem(last=False)[1].close()
             facts = reader.facts
             frames = [(time, Image(pixels)) for time, pixels in reader.read(after, step, number, end)]
-        return [[facts.seconds, facts.fps, facts.width, facts.height], frames]
+        return [facts.numbers, frames]
 
 
 class _Positioned(io.RawIOBase):
@@ -251,7 +302,12 @@ class _Positioned(io.RawIOBase):
         return self._at
 
 
-def _av() -> Any:
+def pyav() -> Any:
+    """The package `av`.
+
+    Raises:
+        MissingExtra: It is not installed.
+    """
     try:
         import av
         import av.error

@@ -295,11 +295,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]
     def folder(kind: str) -> str:
         if kind not in made:
             from tests.tools.backends.hub_checkpoints import SAVERS as MORE
+            from tests.tools.backends.vision_checkpoints import SAVERS as VISION_ALONE
+            from tests.tools.backends.vlm_checkpoints import SAVERS as VLM
 
             torch.manual_seed(0)
             path = tmp_path_factory.mktemp(kind)
             T.utils.logging.disable_progress_bar()
-            (SAVERS | MORE)[kind](path)
+            (SAVERS | MORE | VISION_ALONE | VLM)[kind](path)
             made[kind] = str(path)
         return made[kind]
 

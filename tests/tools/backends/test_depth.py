@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,43 +16,10 @@ from visprog.tools.backends.depth_anything import DepthEstimator
 from visprog.tools.depth import depth
 from visprog.values.image import Image
 
-from .conftest import T, shake, torch
+from .conftest import T, torch
+from .vision_checkpoints import save_depth_pro
 
-BACKBONE = {
-    "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "image_size": 28, "patch_size": 14,
-    "out_features": ["stage1", "stage2", "stage3", "stage4"], "reshape_hidden_states": False,
-}  # fmt: skip
-SIZES = {"neck_hidden_sizes": [4, 8, 8, 8], "fusion_hidden_size": 8, "head_hidden_size": 4}
-
-
-def save_depth_anything(folder: Path, kind: str) -> str:
-    backbone = T.Dinov2Config(**BACKBONE)
-    config = T.DepthAnythingConfig(
-        backbone_config=backbone, reassemble_hidden_size=16, patch_size=14, depth_estimation_type=kind, max_depth=20,
-        **SIZES,
-    )  # fmt: skip
-    shake(T.DepthAnythingForDepthEstimation(config)).save_pretrained(folder)
-    processor = T.DPTImageProcessorPil(
-        size={"height": 56, "width": 56}, keep_aspect_ratio=True, ensure_multiple_of=14
-    )
-    processor.save_pretrained(folder)
-    return str(folder)
-
-
-def save_zoe(folder: Path) -> str:
-    backbone = T.BeitConfig(
-        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32, image_size=64, patch_size=16,
-        out_features=["stage1", "stage2", "stage3", "stage4"], reshape_hidden_states=False,
-        use_relative_position_bias=True,
-    )  # fmt: skip
-    config = T.ZoeDepthConfig(
-        backbone_config=backbone, bottleneck_features=16, num_relative_features=4, num_attractors=[4, 4, 4, 4],
-        bin_embedding_dim=8, bin_configurations=[{"n_bins": 8, "min_depth": 0.1, "max_depth": 10.0, "name": "nyu"}],
-        patch_transformer_hidden_size=8, patch_transformer_intermediate_size=8, **{**SIZES, "fusion_hidden_size": 16},
-    )  # fmt: skip
-    shake(T.ZoeDepthForDepthEstimation(config)).save_pretrained(folder)
-    T.ZoeDepthImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(folder)
-    return str(folder)
+Folder = Callable[[str], str]
 
 
 def theirs(folder: str, image: Image, name: str) -> Any:
@@ -86,8 +54,8 @@ def zoe_depth(folder: str, image: Image) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["relative", "metric"])
-def test_depth_anything(kind: str, tmp_path: Path, pictures: list[Image]) -> None:
-    folder = save_depth_anything(tmp_path, kind)
+def test_depth_anything(kind: str, checkpoint: Folder, pictures: list[Image]) -> None:
+    folder = checkpoint("depth-anything" if kind == "relative" else "depth-anything-metric")
     backend = DepthEstimator(folder, dtype="float32")
     found = backend([{"image": picture} for picture in [*pictures, pictures[0]]])
     for image, mine in zip(pictures, found, strict=False):
@@ -101,8 +69,8 @@ def test_depth_anything(kind: str, tmp_path: Path, pictures: list[Image]) -> Non
     assert np.array_equal(found[0].values, found[-1].values)
 
 
-def test_zoe_depth_is_fitted_to_the_image_in_metres(tmp_path: Path, pictures: list[Image]) -> None:
-    folder = save_zoe(tmp_path)
+def test_zoe_depth_is_fitted_to_the_image_in_metres(checkpoint: Folder, pictures: list[Image]) -> None:
+    folder = checkpoint("zoedepth")
     found = DepthEstimator(folder, dtype="float32")([{"image": picture} for picture in pictures])
     for image, mine in zip(pictures, found, strict=True):
         fitted = zoe_depth(folder, Image(image.pixels))
@@ -110,23 +78,69 @@ def test_zoe_depth_is_fitted_to_the_image_in_metres(tmp_path: Path, pictures: li
         np.testing.assert_allclose(mine.values, fitted, atol=1e-4)
 
 
-def test_a_model_that_does_not_say_what_its_numbers_are_is_not_guessed(
-    tmp_path: Path, pictures: list[Image]
+def test_glpn_is_in_metres(checkpoint: Folder, pictures: list[Image]) -> None:
+    folder = checkpoint("glpn")
+    found = DepthEstimator(folder, dtype="float32")([{"image": picture} for picture in pictures])
+    for image, mine in zip(pictures, found, strict=True):
+        raw, _ = theirs(folder, Image(image.pixels), "GLPNForDepthEstimation")
+        assert mine.metric
+        np.testing.assert_allclose(mine.values, raw, atol=1e-5)
+
+
+def depth_pro(folder: str, image: Image) -> Any:
+    """As the processor of transformers prepares an image, and fits the values, in torch's own words."""
+    network = T.DepthProForDepthEstimation.from_pretrained(folder).eval()
+    plane = torch.from_numpy(np.array(image.pixels)).permute(2, 0, 1)[None] / 255
+    pixels = torch.nn.functional.interpolate((plane - 0.5) / 0.5, (128, 128), mode="bilinear")
+    with torch.no_grad():
+        output = network(pixels)
+    inverse = output.predicted_depth
+    if output.field_of_view is not None:
+        focal = 0.5 * image.width / torch.tan(0.5 * torch.deg2rad(output.field_of_view))
+        inverse = inverse * image.width / focal
+    fitted = torch.nn.functional.interpolate(inverse[None], (image.height, image.width), mode="bilinear")
+    return (1 / fitted[0, 0].clamp(1e-4, 1e4)).numpy()
+
+
+@pytest.mark.parametrize("field_of_view", [True, False])
+def test_depth_pro_is_metric_if_it_sees_the_field_of_view(
+    field_of_view: bool, tmp_path: Path, pictures: list[Image]
 ) -> None:
-    config = T.DPTConfig(
-        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=16,
-        backbone_out_indices=[0, 1, 2, 3], is_hybrid=False, **{**SIZES, "neck_hidden_sizes": [4, 4, 4, 4]},
-    )  # fmt: skip
-    shake(T.DPTForDepthEstimation(config)).save_pretrained(tmp_path)
-    T.DPTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
-    (refused,) = DepthEstimator(str(tmp_path))([{"image": pictures[0]}])
+    save_depth_pro(tmp_path, field_of_view)
+    estimator = DepthEstimator(str(tmp_path), dtype="float32")
+    assert bool(estimator.sees.without) != field_of_view
+    for image, mine in zip(pictures, estimator([{"image": p} for p in pictures]), strict=True):
+        want = depth_pro(str(tmp_path), Image(image.pixels))
+        assert mine.metric == field_of_view
+        if not field_of_view:  # larger is farther here too
+            want = (want - want.min()) / (want.max() - want.min())
+        np.testing.assert_allclose(mine.values, want, rtol=1e-3, atol=1e-4)
+
+
+def test_what_its_numbers_are_is_known_before_it_runs(checkpoint: Folder) -> None:
+    def metres(model: str | None = None, **options: Any) -> bool | None:
+        sees = DepthEstimator(model, **options).sees
+        return None if "depth.metric tells" in sees.summary else not sees.without
+
+    assert metres() is False and metres(checkpoint("depth-anything")) is False
+    assert metres(checkpoint("depth-anything-metric")) and metres(checkpoint("zoedepth"))
+    assert metres(checkpoint("glpn")) and metres(checkpoint("depth-pro"))
+    assert metres(checkpoint("dpt")) is None and metres("nobody/has-fetched-it") is None
+    assert metres(checkpoint("dpt"), values="metres") and metres(checkpoint("dpt"), values="inverse") is False
+
+
+def test_a_model_that_does_not_say_what_its_numbers_are_is_not_guessed(
+    checkpoint: Folder, pictures: list[Image]
+) -> None:
+    folder = checkpoint("dpt")
+    (refused,) = DepthEstimator(folder)([{"image": pictures[0]}])
     assert isinstance(refused, ToolError) and 'values = "metres" or "inverse"' in str(refused)
-    (inverse,) = DepthEstimator(str(tmp_path), values="inverse")([{"image": pictures[0]}])
-    (metres,) = DepthEstimator(str(tmp_path), values="metres")([{"image": pictures[0]}])
+    (inverse,) = DepthEstimator(folder, values="inverse")([{"image": pictures[0]}])
+    (metres,) = DepthEstimator(folder, values="metres")([{"image": pictures[0]}])
     near = np.unravel_index(metres.values.argmax(), metres.values.shape)
     assert metres.metric and not inverse.metric and inverse.values[near] == 0.0
     with pytest.raises(ToolError, match="values must be"):
-        DepthEstimator(str(tmp_path), values="feet")  # type: ignore[arg-type]
+        DepthEstimator(folder, values="feet")  # type: ignore[arg-type]
 
 
 def test_without_a_model_it_refuses_and_names_one(pictures: list[Image]) -> None:

@@ -14,7 +14,8 @@ import torch
 
 from visprog.errors import Refused, ToolError
 from visprog.models.preprocess.rf_detr import RfDetrProcessor
-from visprog.tools.backends._checkpoint import find, load_by_transformers, transformers_image_processor
+from visprog.tools.backends._checkpoint import find
+from visprog.tools.backends._loading import load_by_transformers, transformers_image_processor
 from visprog.tools.backends.detr import DetrDetector
 from visprog.tools.detect import detect
 from visprog.values import Region
@@ -151,5 +152,5 @@ def test_rf_detr_sees_samples_that_are_not_smoothed() -> None:
     upper, lower = (a * (1 - across) + b * across for a, b in (corners[:2], corners[2:]))
     want = (upper * (1 - down) + lower * down - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     assert np.allclose(have.permute(1, 2, 0).numpy(), want, atol=1e-5)
-    with pytest.raises(ValueError, match="is not implemented, only a height and a width"):
-        RfDetrProcessor({"size": {"shortest_edge": 800, "longest_edge": 1333}})
+    with pytest.raises(ValueError, match="of a RfDetr only a height and a width"):
+        RfDetrProcessor({"size": {"shortest_edge": 800}})

@@ -16,6 +16,7 @@ from ..diagnostics import Diagnostics
 from .narrow import narrow
 from .scope import Scope, State, merge
 from .signatures import CLASSES, Builtin, Class, constructor, from_tool
+from .text_uses import TextUses
 from .types import NONE, Instance, StaticType, join
 
 MAX_STEPS = 50_000
@@ -65,9 +66,11 @@ class Context:
     Args:
         registry: the tools and functions that it may call.
         names: types of its inputs.
+        tree: the program.
 
     Attributes:
         registry: as given.
+        text_uses: what the program does with its texts.
         diagnostics: what is wrong, as far as it has been followed.
         scope: names of the current statement or expression.
         frames: calls that are being followed, the program itself first.
@@ -76,8 +79,9 @@ class Context:
         depth: number of those around the current one.
     """
 
-    def __init__(self, registry: Registry, names: dict[str, StaticType]) -> None:
+    def __init__(self, registry: Registry, names: dict[str, StaticType], tree: ast.Module) -> None:
         self.registry = registry
+        self.text_uses = TextUses(tree)
         self.diagnostics = Diagnostics()
         self.scope = Scope(names)
         self.frames = [FunctionFrame()]

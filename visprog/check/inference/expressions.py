@@ -280,13 +280,13 @@ class Expressions:
             hint = None
             if class_of(left) is str and hasattr(class_of(other), "label"):
                 hint = f"write any(x.label == {hints.brief(at_left)} for x in {hints.brief(at_right)})"
-        elif isinstance(op, ast.Eq | ast.NotEq):
+        elif isinstance(op, ast.Eq | ast.NotEq | ast.Is | ast.IsNot):
             other = right
         else:
             return
         if left == NEVER or other == NEVER:
             return
-        outcome = isinstance(op, ast.NotEq | ast.NotIn)
+        outcome = isinstance(op, ast.NotEq | ast.NotIn | ast.IsNot)
         strange = operators.never_told(left, other)
         if strange is not None:
             values, value = strange
@@ -301,10 +301,18 @@ class Expressions:
         counted = (is_number(left) and class_of(right) is list) or (
             is_number(right) and class_of(left) is list
         )
+        text = at_left if class_of(left) is str else at_right if class_of(other) is str else None
+        taken = (
+            text is not None
+            and any(all(map(is_number, members(side))) for side in (left, other))
+            and self.context.text_uses.is_only(node, text)
+        )
+        if taken and "verify" in self.context.registry and bool in (class_of(left), class_of(other)):
+            hint = f"ask verify(…) in place of a text, or {hint}"
         self.diagnostics.add(
             "always-same", node,
             f"this is always {outcome}: {show(left)} and {show(other)} are never equal", hint,
-            "error" if counted else "warning",
+            "error" if counted or taken else "warning",
         )  # fmt: skip
 
     # -- comprehensions --------------------------------------------------------------------------

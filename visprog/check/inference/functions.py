@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from ...registry import Tool
 from .. import hints
-from ..phrases import check_absent, check_phrase, check_relations, check_statement
+from ..phrases import check_absent, check_method, check_phrase, check_relations, check_statement
 from . import operators
 from .assignments import IN_PLACE
 from .builtins import call_builtin, need_order
@@ -110,6 +110,8 @@ class Functions:
         result = self._caller.call(function, arguments, node)
         if function.tool is not None and not self.context.catching:
             self._check_sight(function.tool, arguments, node)
+        elif function.owner and not self.context.catching:
+            check_method(f"{function.owner}.{function.name}", node, self.context.registry, self.diagnostics)
         if function.tool is not None and "spelled as given" in function.tool.doc:
             result = _told_options(function.tool, arguments) or result
         if function.known is not None and isinstance(node.func, ast.Attribute):
@@ -139,7 +141,7 @@ class Functions:
             if name == "statement":
                 check_statement(tool, argument.node, argument.type, self.diagnostics)
             elif name == "what":
-                check_relations(tool, argument.node, argument.type, self.diagnostics)
+                check_relations(tool, name, argument.node, argument.type, self.diagnostics)
 
     # -- functions of the program --------------------------------------------------------------------
 

@@ -7,11 +7,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..checkpoint.weight_files import few
-from .resample import BICUBIC, BILINEAR, BOX, GAUSSIAN, HAMMING, LANCZOS, NEAREST
+from .resample import (
+    BICUBIC,
+    BILINEAR,
+    BOX,
+    GAUSSIAN,
+    HAMMING,
+    LANCZOS,
+    LINEAR,
+    LINEAR_LEVELS,
+    LINEAR_SAMPLES,
+    NEAREST,
+)
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 HALF = (0.5, 0.5, 0.5)
+IMAGENET = {"image_mean": (0.485, 0.456, 0.406), "image_std": (0.229, 0.224, 0.225)}
 
 _COMMON = {"do_resize": True, "do_rescale": True, "do_normalize": True, "rescale_factor": 1 / 255}
 _CLIP = {
@@ -33,17 +45,22 @@ KINDS: dict[str, dict[str, Any]] = {
     "OwlViT": {**_SQUARE, "size": 768, "crop_size": 768, "image_mean": CLIP_MEAN, "image_std": CLIP_STD},
     "Owlv2": {**_SQUARE, "size": 960, "do_pad": True, "image_mean": CLIP_MEAN, "image_std": CLIP_STD},
     "Sam": {
-        **_SQUARE, "size": {"longest_edge": 1024}, "do_pad": True, "pad_size": 1024, "resample": BILINEAR,
-        "image_mean": (0.485, 0.456, 0.406), "image_std": (0.229, 0.224, 0.225),
+        **_SQUARE, "size": {"longest_edge": 1024}, "do_pad": True, "pad_size": 1024, "resample": BILINEAR, **IMAGENET,
     },
-    "Sam2": {
-        **_SQUARE, "size": 1024, "resample": BILINEAR,
-        "image_mean": (0.485, 0.456, 0.406), "image_std": (0.229, 0.224, 0.225),
-    },
+    "Sam2": {**_SQUARE, "size": 1024, "resample": BILINEAR, **IMAGENET},
     "Sam3": {**_SQUARE, "size": 1008, "resample": BILINEAR},
+    "DINOv3ViT": {**_SQUARE, "resample": BILINEAR, **IMAGENET},
+    "RfDetr": {**_SQUARE, "size": {"shortest_edge": 800}, "resample": BILINEAR, **IMAGENET},
+    "DepthPro": {**_SQUARE, "size": 1536, "resample": BILINEAR},
 }  # fmt: skip
 """Kinds of image processors, by the names of their classes in transformers without the endings, and the settings that
 a file of them leaves out."""
+
+BY_TORCH = {
+    "Sam2": LINEAR_LEVELS, "Sam3": LINEAR_LEVELS, "DINOv3ViT": LINEAR, "RfDetr": LINEAR_SAMPLES,
+    "DepthPro": LINEAR_SAMPLES,
+}  # fmt: skip
+"""Kinds that are published with torchvision alone, and how that stretches their images: the last three as floats."""
 
 READ = frozenset(
     """
@@ -53,8 +70,8 @@ READ = frozenset(
 )
 HARMLESS = frozenset(
     """
-    _valid_processor_keys device disable_grouping do_convert_rgb image_seq_length input_data_format mask_pad_size
-    mask_size model_input_names processor_class return_tensors use_fast
+    _valid_processor_keys device disable_grouping do_convert_annotations do_convert_rgb format image_seq_length
+    input_data_format mask_pad_size mask_size model_input_names processor_class return_tensors use_fast
     """.split()
 )
 """Settings that change nothing of one RGB image."""
@@ -95,6 +112,12 @@ def hub_image_processor(raw: Mapping[str, Any]) -> dict[str, Any]:
         fields |= {"resample": GAUSSIAN, "crop": None, "pad": None}
         if settings["do_pad"]:
             fields |= {"square": True, "corner": True, "fill": (0, 0, 0)}
+    elif kind in BY_TORCH:
+        if fields["resample"] != BILINEAR or not fields["size"]:
+            raise ValueError(
+                f"image processor: of a {kind} only a height and a width, and the filter bilinear, are implemented"
+            )
+        fields["resample"] = BY_TORCH[kind]
     elif kind == "Llava" and settings.get("do_pad"):
         colour = tuple(int(value * 255) for value in _three(settings, "image_mean"))
         fields |= {"square": True, "fill": colour, "pad": None}

@@ -1,4 +1,4 @@
-"""Images at another size: by PIL's filters, and by a Gaussian and linear interpolation, as OWLv2 was trained with."""
+"""Images at another size: by PIL's filters, by those of torch, and as OWLv2 was trained with."""
 
 from __future__ import annotations
 
@@ -7,19 +7,40 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-NEAREST, LANCZOS, BILINEAR, BICUBIC, BOX, HAMMING, GAUSSIAN = range(7)
-"""PIL's numbers for its filters, and one more for `smooth`."""
+NEAREST, LANCZOS, BILINEAR, BICUBIC, BOX, HAMMING, GAUSSIAN, LINEAR, LINEAR_SAMPLES, LINEAR_LEVELS = range(10)
+"""PIL's numbers for its filters, one for `smooth`, and three for `interpolate`: with antialiasing, without it, and
+rounded to levels."""
 
 
 def resize(image: NDArray[np.uint8], size: tuple[int, int], resample: int = BICUBIC) -> NDArray[Any]:
-    """An image (height, width, 3) stretched to `size`, (height, width): uint8, or float32 for GAUSSIAN."""
+    """An image (height, width, 3) stretched to `size`, (height, width): uint8, or float32 for GAUSSIAN, LINEAR and
+    LINEAR_SAMPLES."""
     if image.shape[:2] == size:
         return np.array(image)
     if resample == GAUSSIAN:
         return smooth(image, size)
+    if resample in (LINEAR, LINEAR_SAMPLES, LINEAR_LEVELS):
+        levels = image if resample == LINEAR_LEVELS else image.astype(np.float32)
+        return interpolate(levels, size, antialias=resample != LINEAR_SAMPLES)
     import PIL.Image
 
     return np.array(PIL.Image.fromarray(image).resize(size[::-1], PIL.Image.Resampling(resample)))
+
+
+def interpolate(image: NDArray[Any], size: tuple[int, int], *, antialias: bool) -> NDArray[Any]:
+    """An image (height, width, 3) stretched to `size`, (height, width), linearly, as torch and torchvision do it: uint8
+    is rounded, float32 is not.
+
+    Args:
+        antialias: Whether all pixels count when it shrinks; else only those next to each sample.
+    """
+    import torch
+    from torch.nn import functional
+
+    plane = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
+    stretched = functional.interpolate(plane, size, mode="bilinear", align_corners=False, antialias=antialias)
+    values: NDArray[Any] = stretched[0].permute(1, 2, 0).numpy()
+    return values
 
 
 def smooth(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:

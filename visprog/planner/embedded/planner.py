@@ -2,8 +2,8 @@
 
 It reads the question alone, and its decoding is held to a grammar made from the registry, so what it writes is
 well formed and calls known tools on phrases of the question. It knows the patterns of question it was trained on
-(`visprog.training.planner`) and says so when a question is not like any of them. Questions about videos are read
-without it, by `video.py`.
+(`visprog.training.planner`) and says so when a question is not like any of them. Edits and measures of whole images are
+read without it, by `image_requests`, and questions about videos by `video.py`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from ...runtime.steps import Step
 from ..base import Plan, PlanRequest
 from .decoder import Array, Decoder
 from .grammar import grammar
+from .image_requests import image_program
+from .languages import foreign
 from .relations import compare_places
 from .shapes import detect_instead, missing
 from .spelling import written_out
@@ -83,6 +85,11 @@ MAX_QUESTION = 1000
 UNSURE = (
     "the embedded planner is not sure how to answer this question: put it more simply, or let a language model plan "
     "(--planner openai:MODEL, langchain:PROVIDER:MODEL or transformers:FOLDER)"
+)
+
+NOT_ENGLISH = (
+    "the embedded planner reads English alone, and this question seems to be in {}: ask in English, or let a language "
+    "model plan (--planner openai:MODEL, langchain:PROVIDER:MODEL or transformers:FOLDER)"
 )
 
 
@@ -156,6 +163,10 @@ class EmbeddedPlanner:
         known = load_words(self.folder)
         question = written_out(request.question, known.vocabulary, _english())
         registry = request.registry
+        edit_or_measure = image_program(replace(request, question=question), known)
+        if edit_or_measure is not None and (failed is None or edit_or_measure != failed.program):
+            seconds = time.perf_counter() - start
+            return [Plan(edit_or_measure, self.name, probability=1.0, tokens=Tokens(0, 0), seconds=seconds)]
         absent = missing(registry)
         request = replace(request, question=question, registry=registry | absent)
         plans, reasons = list[Plan](), list[str]()
@@ -187,6 +198,8 @@ class EmbeddedPlanner:
                 plans.append(Plan(source, self.name, probability=probability, tokens=tokens, seconds=seconds))
             if plans:
                 return plans[:n]
+        if language := foreign(request.question, _english()):
+            raise Refused(NOT_ENGLISH.format(language))
         raise Refused(f"{UNSURE}{_because(reasons)}{_added(registry)}")
 
     def _search(self, request: PlanRequest, width: int) -> list[_Draft]:

@@ -42,11 +42,13 @@ class Confinement:
         writable: Further folders in which it may change files.
         only: Name of the one module that it works with. That is imported and gets ready, by its function `get_ready`;
             from then on no file can be opened.
+        device: Path of a device that such a process can open all the same; empty for none.
     """
 
     network: bool = False
     writable: tuple[str, ...] = ()
     only: str = ""
+    device: str = ""
 
 
 DECODER = Confinement(only=f"{__package__}.decoder")
@@ -137,7 +139,8 @@ def _rules(confinement: Confinement | None, folder: str) -> tuple[str, dict[str,
     if confinement is None:
         return "", {}
     if confinement.only:
-        return confinement.only, {"readable": []}
+        devices = [confinement.device] if confinement.device else []
+        return confinement.only, {"readable": [], "writable": devices}
     writable = [folder, "/dev", *confinement.writable]
     return "", {"writable": writable, "network": confinement.network}
 

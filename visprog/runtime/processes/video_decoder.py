@@ -113,7 +113,10 @@ def _checked(found: Any, name: str) -> list[Any]:
     from ...values.image import Image
 
     match found:
-        case [[int() | float(), int() | float(), int(), int()], list() as frames] if all(
+        case [
+            [int() | float(), int() | float(), int(), int(), int() | float(), bool()],
+            list() as frames,
+        ] if all(
             isinstance(f, tuple) and len(f) == 2 and isinstance(f[0], int | float) and isinstance(f[1], Image)
             for f in frames
         ):
