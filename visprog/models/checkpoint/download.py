@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -34,6 +35,9 @@ SETTINGS = (
 
 TIMEOUT = 10.0
 """Seconds in which the hub must begin to answer."""
+
+_DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+"""A commit, or the digest of a file: they become names in the cache."""
 
 Report = Callable[[str, int, int], None]
 """Is told of a download: the hub id, the number of bytes that are here, and that of all."""
@@ -219,7 +223,7 @@ class Repository:
                         tqdm_class=self._bar(),
                     )
                 return
-            except (HfHubHTTPError, MemoryError):
+            except (HfHubHTTPError, HubError, MemoryError):
                 raise
             except Exception as error:  # the HTTP libraries each raise their own kinds
                 stream.flush()
@@ -248,6 +252,10 @@ class Repository:
 
             def update(self, count: float = 1) -> None:
                 repository._done += int(count)
+                if repository._done > repository._total:
+                    raise HubError(
+                        f"cannot get '{repository.source}' from the hub: it sends more than it announced"
+                    )
                 repository.report(repository.source, repository._done, repository._total)
 
             def __getattr__(self, name: str) -> Any:  # what a bar can do besides
@@ -295,14 +303,23 @@ def free_space() -> int:
 
 
 def remote_repository(source: str, revision: str | None, report: Report) -> Repository:
-    """What the hub has of a checkpoint at a revision."""
+    """What the hub has of a checkpoint at a revision.
+
+    Raises:
+        HubError: its answer names files of the cache that are none.
+    """
     from huggingface_hub import HfApi
 
     info = HfApi().model_info(source, revision=revision, files_metadata=True, timeout=TIMEOUT)
     files = {}
     for each in info.siblings or ():
         digest = each.lfs.sha256 if each.lfs is not None else ""
-        files[each.rfilename] = RemoteFile(each.size or 0, digest or str(each.blob_id), digest)
+        files[each.rfilename] = RemoteFile(max(0, each.size or 0), digest or str(each.blob_id), digest)
+    named = [str(info.sha), *(file.sha256 for file in files.values() if file.sha256)]
+    if not all(map(_DIGEST.fullmatch, named)):
+        raise HubError(
+            f"cannot get '{source}' from the hub: it names a commit or a file by what is no digest"
+        )
     return Repository(source, revision, str(info.sha), files, report)
 
 
