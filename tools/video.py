@@ -25,8 +25,6 @@ COUNT_STEP, COUNT_SECONDS = 0.2, 1.0
 """Seconds between counts, and for which a number must last at least by half."""
 MAX_COUNTS = 3_000
 """Number of counts over time, at most."""
-MAX_STILL = 2.0
-"""Seconds for which a frame may be shown before its time is told."""
 MIN_FRAMES, MAX_FRAMES, FRAMES_PER_SECOND = 4, 16, 2
 """Number of frames of a video that a model is shown: so many per second, within these bounds."""
 MAX_LARGER = 1.25
@@ -36,20 +34,13 @@ MAX_LARGER = 1.25
 @tool(cache=False)
 def video_frames(video: Video, every: float = 1.0) -> list[Image]:
     """The frames of a video, so many seconds apart."""
-    frames = video.frames(every)
-    _note_end(video, frames[-1].time + every)
-    return frames
+    return video.frames(every)
 
 
 @tool(cache=False)
 def video_at(video: Video, time: float) -> Image:
     """The frame that is shown at a time in seconds."""
-    frame = video.at(time)
-    if time - frame.time > max(MAX_STILL, 2 / video.fps):
-        caution(
-            f"for second {time:g}, the frame of second {frame.time:.4g} was taken, after which there is no other"
-        )
-    return frame
+    return video.at(time)
 
 
 @tool(cache=False)
@@ -82,7 +73,6 @@ def track(video: Video, what: str) -> list[Track]:
     if found.detected < found.frames:
         looked += f", and searched in {found.detected:,} of them"
     caution(looked)
-    _note_end(video, found.last + found.step)
     views = [_view(video, each) for each in found.tracks[:MAX_VIEWS]]
     return [replace(each, view=view) for each, view in zip(found.tracks, views, strict=False)] + found.tracks[
         MAX_VIEWS:
@@ -129,7 +119,6 @@ def when(video: Video, statement: str) -> list[Span]:
     if not found.is_complete:
         said += "; it changes too often to look at each change: ask about a part of it to be sure"
     caution(said)
-    _note_end(video, found.last + found.step)
     return found.spans
 
 
@@ -161,15 +150,6 @@ def video_vqa(video: Video, question: str) -> str:
 def best_view(video: Video, track: Track) -> Region:
     """A track where it is seen best, as a region of that frame: for its colour, its text, or what else it shows."""
     return _view(video, track)
-
-
-def _note_end(video: Video, end: float) -> None:
-    """Say how far the frames of a video go, if not to its end: its file may be cut."""
-    if video.end - end > max(MAX_STILL, 2 / video.fps):
-        caution(
-            f"the frames of {video.name} end at second {end:.4g}, and by its file it lasts to second {video.end:.4g}: "
-            "it may be cut or broken, and what comes later was not seen"
-        )
 
 
 def _view(video: Video, track: Track) -> Region:

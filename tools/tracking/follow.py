@@ -60,14 +60,12 @@ class Followed:
         frames: Number of frames that were looked at.
         detected: Number of those in which objects were detected.
         step: Seconds between two frames.
-        last: Time of the last frame.
     """
 
     tracks: list[Track]
     frames: int
     detected: int
     step: float
-    last: float
 
 
 def follow(video: Video, detect: Detect) -> Followed:
@@ -82,10 +80,10 @@ def follow(video: Video, detect: Detect) -> Followed:
     tracker = ByteTracker(look=lambda track, box: looks.find(id(track), box))
     labels: dict[int, str] = {}
     closer = CloserLooks(detect)
-    frames, detected, last = 0, 0, video.start
+    frames = detected = 0
     for chunk, found in _looked_at(video.chunks(step), pace, detect):
         for frame, regions in zip(chunk, found, strict=True):
-            frames, detected, last = frames + 1, detected + (regions is not None), frame.time
+            frames, detected = frames + 1, detected + (regions is not None)
             looks.begin(frame.pixels)
             boxes = np.array([_edges(r.box) for r in regions or ()], np.float64).reshape(-1, 4)
             scores = [r.score for r in regions or ()]
@@ -116,7 +114,7 @@ def follow(video: Video, detect: Detect) -> Followed:
         ]
         if not any(_is_part(found_track.places, other) or _is_part(detected_at, other) for other in made):
             made.append(found_track)
-    return Followed(sorted(made, key=lambda t: t.first_seen), frames, detected, step, last)
+    return Followed(sorted(made, key=lambda t: t.first_seen), frames, detected, step)
 
 
 class Pace:

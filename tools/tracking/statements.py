@@ -48,7 +48,6 @@ class Judged:
         frames: Number of frames that were judged.
         brief: Number of times that it was true or false for too short a time to count.
         is_complete: Whether no change was left out because `MAX_CLOSER` were judged.
-        last: Time of the last frame.
     """
 
     spans: list[Span]
@@ -56,7 +55,6 @@ class Judged:
     frames: int
     brief: int
     is_complete: bool
-    last: float
 
 
 def spans_of_statement(video: Video, judge: Judge) -> Judged:
@@ -73,7 +71,7 @@ def spans_of_statement(video: Video, judge: Judge) -> Judged:
     for frames, is_last in _windows(video, look, held):
         search.take(frames, is_last)
     spans, brief = _spans(search.samples, video.end)
-    return Judged(spans, step, len(search.samples), brief, search.is_complete, search.samples[-1][0])
+    return Judged(spans, step, len(search.samples), brief, search.is_complete)
 
 
 def _windows(video: Video, look: float, held: float) -> Iterator[tuple[list[Image], bool]]:
