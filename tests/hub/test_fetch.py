@@ -199,6 +199,29 @@ def test_what_arrives_damaged_is_not_used(hub: FakeHub) -> None:
     assert (fetch(NAME) / SINGLE).read_bytes() == WEIGHTS
 
 
+def test_what_a_hub_sends_beyond_what_it_announced_is_not_kept(hub: FakeHub) -> None:
+    hub.add(NAME, {"config.json": CONFIG, SINGLE: WEIGHTS})
+    hub.surplus = b"x" * 30_000_000
+    assert "it sends more than it announced" in message()
+    hub.surplus = b""
+    assert (fetch(NAME) / SINGLE).read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("place", ["sha", "lfs"])
+@pytest.mark.parametrize("name", ["../../outside", "/outside", "", "A" * 40, "0" * 39])
+def test_names_in_the_cache_are_digests(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, place: str, name: str
+) -> None:
+    import huggingface_hub
+
+    digest = name or "x" if place == "lfs" else "0" * 64
+    weights = SimpleNamespace(rfilename=SINGLE, size=1, blob_id="0" * 40, lfs=SimpleNamespace(sha256=digest))
+    found = SimpleNamespace(sha=name if place == "sha" else "0" * 40, siblings=[weights])
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: found)
+    assert "what is no digest" in message()
+    assert not list(cache.hub_cache().parent.rglob("outside*"))
+
+
 def test_a_gated_model_says_where_its_licence_is(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.add(NAME, {"config.json": CONFIG, SINGLE: b"w"}, gated=True)
     found = message()
