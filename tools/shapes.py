@@ -18,6 +18,7 @@ from .drawing.panels import panels
 from .drawing.polygons import KIND, parse_kind
 from .drawing.shapes import circles_in, is_frame, lines_in, panel_grounds, polygon_kinds, polygons_in
 from .drawing.strokes import read_drawing
+from .imaging.flatness import is_drawing
 
 LIMITS = "drawings, diagrams and other clean images; photographs and textures are refused"
 IN_COLOR = Sees(phrases={"color": COLOR})
@@ -86,7 +87,8 @@ def find_grid(image: Image) -> Grid:
         Refused: an image that is a photograph or has a texture.
     """
     grid = read_grid(image)
-    read_drawing(image)  # a photograph has edges that look like rules: it is refused
+    if not is_drawing(image):
+        read_drawing(image)  # refuses photographs, whose edges look like rules
     return grid
 
 

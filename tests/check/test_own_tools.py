@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -11,8 +12,10 @@ from visprog.check.dry_run import LIBRARY
 from visprog.config import Config
 from visprog.errors import ToolDefinitionError
 from visprog.registry import Registry, default_registry, tool
+from visprog.registry.sees import Sees
 from visprog.runtime.host import Host
 from visprog.sandbox import Limits, Sandbox
+from visprog.tools.words.labels import ClassPhrases, Labels
 from visprog.values import Image
 
 
@@ -254,3 +257,16 @@ def test_what_is_probably_wrong_is_a_warning(
 ) -> None:
     (only,) = found(body, registry, sandbox)
     assert (only.code, only.severity) == (code, "warning") and hint in str(only.suggestion)
+
+
+def test_a_backend_that_names_its_phrases_is_warned_of_ranks_alone(registry: Registry) -> None:
+    coco = Sees(phrases={"what": ClassPhrases(Labels.coco(), "some.onnx")})
+    tools = Registry(
+        replace(tool, sees=coco) if name == "detect" else tool for name, tool in registry.items()
+    )
+    assert check(about('return detect(image, "red dog")'), tools) == []
+    kinds = check(about('return detect(image, "dog and cat")'), tools)
+    assert [(d.code, d.severity) for d in kinds] == [("unseen-phrase", "error")]
+    ranked = {d.code: str(d.suggestion) for d in check(about('return detect(image, "second dog")'), tools)}
+    assert ranked.keys() == {"ranked-phrase", "unseen-phrase"}
+    assert all("nth(left_to_right(…), n)" in suggestion for suggestion in ranked.values())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ class FakeHub:
         requests: method, path and range of each request.
         cuts: number of times that a large file is cut after `cut_after` bytes of a connection.
         statuses: path beginning → status that it answers with instead.
+        delay: seconds that it waits before it sends a large file.
     """
 
     url: str = ""
@@ -53,6 +55,7 @@ class FakeHub:
     cuts: int = 0
     cut_after: int = 1000
     statuses: dict[str, int] = field(default_factory=dict)
+    delay: float = 0.0
     token: str = "hf_accepted"
 
     def add(self, name: str, files: Mapping[str, bytes] | Path, **settings: Any) -> FakeRepository:
@@ -167,6 +170,8 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                 headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
             body = content[start:]
             cut = None
+            if self.command == "GET" and name.endswith(LARGE):
+                time.sleep(hub.delay)
             if self.command == "GET" and name.endswith(LARGE) and hub.cuts and len(body) > hub.cut_after:
                 hub.cuts -= 1
                 cut = hub.cut_after

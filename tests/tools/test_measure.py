@@ -32,7 +32,20 @@ def test_blur_lowers_sharpness() -> None:
     image = texture()
     scores = [sharpness(image), *(sharpness(blurred(image, sigma)) for sigma in (1, 2, 4))]
     assert scores == sorted(scores, reverse=True)
-    assert scores[0] > 0.65 and scores[2] < 0.5
+    assert scores[0] > 0.5 and scores[2] < 0.45
+
+
+def test_noise_does_not_make_a_blurred_image_sharp() -> None:
+    soft = blurred(texture(), 3).pixels.astype(int)
+    noisy = np.clip(soft + np.random.default_rng(0).normal(0, 2, soft.shape), 0, 255).astype(np.uint8)
+    assert sharpness(Image(noisy)) < 0.45
+
+
+def test_a_flat_part_does_not_count_beside_one_with_edges() -> None:
+    pixels = blurred(texture(), 4).pixels.copy()
+    pixels[:75, :100] = 128
+    pixels[10:60:8, 10:90:8] = 132  # faint and sharp, as the blocks of JPEG are
+    assert sharpness(Image(pixels)) < 0.45
 
 
 def test_the_sharpest_part_counts() -> None:

@@ -370,13 +370,16 @@ def test_rules_lighter_than_a_light_ground() -> None:
 def test_a_grid_in_a_photograph_is_refused() -> None:
     draw = np.random.default_rng(0)
     pixels = sum(
-        cv2.resize(draw.normal(0, 30, (size, size, 3)).astype(np.float32), (480, 360), interpolation=cv2.INTER_CUBIC)
+        cv2.resize(
+            draw.normal(0, 30, (size, size, 3)).astype(np.float32), (480, 360), interpolation=cv2.INTER_CUBIC
+        )
         for size in (6, 30, 120)
     )
     pixels = np.clip(pixels + 150, 60, 255).astype(np.uint8)
     for k in range(4):
         pixels[30 + 100 * k : 36 + 100 * k, 40:440] = pixels[30:336, 40 + 130 * k : 46 + 130 * k] = 0
-    assert read_grid(image := Image(pixels)).cells == 9
+    image = Image(pixels)
+    assert read_grid(image).cells == 9
     with pytest.raises(Refused, match="photograph"):
         find_grid(image)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from visprog.errors import ToolError
-from visprog.tools.transform import brighten, collage, resize, rotate
+from visprog.tools.transform import brighten, collage, grayscale, resize, rotate
 from visprog.values.image import Image
 
 
@@ -75,6 +75,14 @@ def test_brightness_is_multiplied(noise: Image, disc: Image) -> None:
     assert np.array_equal(made.alpha, disc.alpha)  # what is transparent stays so
 
 
+def test_grey_has_the_lightness_of_the_colour(noise: Image, disc: Image) -> None:
+    grey = grayscale(noise).pixels.astype(int)
+    assert (np.ptp(grey, axis=2) == 0).all()
+    weighted = noise.pixels @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(grey[..., 0] - weighted).max() <= 1
+    assert np.array_equal(grayscale(disc).alpha, disc.alpha)
+
+
 def test_transparency_is_kept(disc: Image) -> None:
     for made in (resize(disc, 160), rotate(disc, 90), rotate(disc, 10)):
         assert made.alpha is not None and made.alpha[0, 0] == 0
@@ -109,6 +117,7 @@ NAN, INF = float("nan"), float("inf")
     [
         (resize, (), "needs a width or a height"),
         (resize, (0,), "at least 1 pixel"),
+        (resize, (0.5,), r"write resize\(image, image.width \* factor\)"),
         (resize, (-5, 5), "at least 1 pixel"),
         (resize, (NAN,), "at least 1 pixel"),
         (resize, (INF,), "at least 1 pixel"),

@@ -15,7 +15,8 @@ from visprog.values.image import Image
 
 from ._backend_file import read_json
 from ._batching import chunks, to_rgb
-from ._checkpoint import Checkpoint, load_by_transformers, transformers_image_processor
+from ._checkpoint import Checkpoint
+from ._loading import load_by_transformers, transformers_image_processor
 from ._model_backend import ModelBackend
 
 MAX_SIDE = 768
@@ -46,6 +47,7 @@ class DepthEstimator(ModelBackend):
 
     tool = "depth"
     default_model = "depth-anything/Depth-Anything-V2-Small-hf"
+    network_class = "AutoModelForDepthEstimation"
 
     def __init__(
         self, model: str | None = None, *, values: Meaning = "auto", batch_size: int = 4, **options: Any
@@ -95,7 +97,7 @@ class DepthEstimator(ModelBackend):
         inverse = not metric and source.model_type not in DISTANCES
         checkpoint = load_by_transformers(
             source,
-            "AutoModelForDepthEstimation",
+            self.network_class,
             self.device,
             self.dtype,
             processor=transformers_image_processor,

@@ -25,8 +25,9 @@ from ..words.labels import ClassPhrases, Labels
 from ..words.phrase import read_phrase
 from ._backend_file import read_json
 from ._batching import in_batches, to_rgb
-from ._checkpoint import Checkpoint, find, load_by_transformers, transformers_image_processor
+from ._checkpoint import Checkpoint, find
 from ._features import FEATURES
+from ._loading import load_by_transformers, transformers_image_processor
 from ._model_backend import ModelBackend
 from ._phrase_detector import Search
 
@@ -61,6 +62,7 @@ class DetrDetector(ModelBackend):
 
     tool = "detect"
     default_model = "ustc-community/dfine-small-coco"
+    network_class = "AutoModelForObjectDetection"
 
     def __init__(
         self,
@@ -132,7 +134,7 @@ class DetrDetector(ModelBackend):
     def _answer(self, asked: list[Search]) -> list[list[Region]]:
         checkpoint = load_by_transformers(
             self._find(),
-            "AutoModelForObjectDetection",
+            self.network_class,
             self.device,
             self.dtype,
             processor=transformers_image_processor,

@@ -25,7 +25,7 @@ from visprog.llm.factory import make_chat
 from visprog.registry import answer_each
 from visprog.registry.sees import Parsed, Sees
 
-MAX_NAMED = 60
+MAX_NAMED = 20
 """Number of categories that are named to a planner."""
 
 SAMPLES = 10

@@ -19,8 +19,8 @@ MIN_CONTRAST = 1.0
 """Mean difference of neighbours, in grey levels, below which a part has no edges to judge by."""
 
 MIN_SHARE = 0.5
-"""Least contrast of a part that counts, as a share of that of the part with the most: in flatter ones, noise and the blocks
-of JPEG look like edges."""
+"""Least contrast of a part that counts, as a share of that of the part with the most: in flatter ones, noise and the
+blocks of JPEG look like edges."""
 
 NOISE = 0.7
 """Standard deviation, in pixels, of the blur that takes noise away first."""

@@ -84,9 +84,17 @@ def check_statement(tool: Tool, node: ast.expr, type_: StaticType, diagnostics: 
             )  # fmt: skip
 
 
-def check_relations(tool: Tool, node: ast.expr, type_: StaticType, diagnostics: Diagnostics) -> None:
-    """Warn of a phrase that names one object by its rank among others, or several kinds: few detectors know these."""
+def check_relations(
+    tool: Tool, parameter: str, node: ast.expr, type_: StaticType, diagnostics: Diagnostics
+) -> None:
+    """Warn of a phrase that names one object by its rank among others, or several kinds: few detectors know these.
+
+    A backend that declares the phrases that it sees has said whether it sees one of several kinds: see `check_phrase`.
+    """
+    phrases = tool.sees.phrases.get(parameter)
     for text in _texts(type_):
+        if phrases is not None and phrases.can_see(text):
+            continue
         words = text.lower().replace("black and white", "").split()
         rank = next((word for word in words if word in _RANKS), None)
         if rank is not None:
@@ -94,7 +102,7 @@ def check_relations(tool: Tool, node: ast.expr, type_: StaticType, diagnostics: 
                 "ranked-phrase", node, f"{tool.name} looks for kinds of objects, and '{rank}' chooses among them",
                 f"look for all of them, and choose with {_RANKS[rank]}", "warning", name=tool.name,
             )  # fmt: skip
-        elif "and" in words or "or" in words:
+        elif phrases is None and ("and" in words or "or" in words):
             diagnostics.add(
                 "several-kinds", node, f"{tool.name} looks for one kind of objects at a time, and '{text}' may be two",
                 "call it once for each kind, and add the lists", "warning", name=tool.name,
@@ -163,11 +171,12 @@ def _suggestion(tool: Tool, text: str, near: Near, registry: Registry) -> str:
 def _telling(tool: Tool, text: str, near: Near, registry: Registry) -> str:
     """How to tell what was asked for from the rest of what includes it."""
     one = "best_view(video, x)" if tool.about_video else "x"
-    found = next((m for place in PLACED if (m := place.search(text.lower())) and m[1] in HELPERS), None)
+    choosers = {**_RANKS, **{word: f"{helper}(…)" for word, helper in HELPERS.items() if helper in registry}}
+    found = next((m for place in PLACED if (m := place.search(text.lower())) and m[1] in choosers), None)
     steps, rest = [], text
-    if found and HELPERS[found[1]] in registry and not tool.about_video:
+    if found and not tool.about_video:
         rest = (text[: found.start()] + text[found.end() :]).strip()
-        steps = [f"choose with {HELPERS[found[1]]}(…)"]
+        steps = [f"choose with {choosers[found[1]]}"]
     if rest and rest != near.phrase:
         verify, statement = registry.get("verify"), _one(rest)
         if verify is None or verify.sees.nothing or not _can_tell(verify, statement):

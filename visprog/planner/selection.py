@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import ConfigError
 from ..llm.chat import estimate_tokens
 from ..registry import Registry, Tool
-from ..registry.registry import METHOD_TOOLS, stub
+from ..registry.registry import descriptions, stub
 from ..registry.types import mentions
 from ..values import Circle, Depth, Grid, Line, Located, Mask, Polygon, Track
 from .examples import bm25, calls, ranked
@@ -26,7 +26,7 @@ CORE = (
 )  # fmt: skip
 """Tools that every prompt about images shows, if they can answer: most programs call one of them, whatever their
 question says. The helpers that choose among regions are always there too."""
-VIDEO_CORE = ("detect", "vqa", "track", "count_over_time", "when", "best_view")
+VIDEO_CORE = ("detect", "vqa", "video_vqa", "track", "count_over_time", "when", "best_view")
 """The same of prompts about a video."""
 _VIDEO_BRIEF = (Located, Mask)
 """Kinds of values that programs about a video hardly use, of which their prompts name the members alone."""
@@ -51,9 +51,6 @@ MIN_EXAMPLES = 2
 
 _ANY_PLACE = re.compile(r"(?:(?:Region|Box|Mask|Circle|Polygon|Line|Grid)(?: \| )?){7}")
 """All kinds that have a place, as one type."""
-
-_RAISES = re.compile(r"^Raises:\n(?:[ \t]+.*(?:\n|\Z)|\n)*", re.MULTILINE)
-"""The section of a docstring on errors."""
 
 
 @dataclass(frozen=True)
@@ -136,26 +133,18 @@ def fitted(
 
 
 def describe(tools: Registry, *, brief: bool) -> str:
-    """Stubs of tools without the errors that they raise. What is the same of several is written once: what they see,
-    and helpers of one signature, whose names say what they do.
+    """Stubs of tools. Helpers of one signature, whose names say what they do, are written once.
 
     Args:
         brief: Whether of each docstring only the first sentence is shown.
     """
-    stubs, alike, seen = [], dict[str, list[Tool]](), dict[str, str]()
-    for name, tool in tools.items():
-        if name in METHOD_TOOLS:  # the value has them
-            continue
+    stubs, alike = [], dict[str, list[Tool]]()
+    for name, text in descriptions(tools, brief=brief).items():
+        tool = tools[name]
         if tool.pure:
             alike.setdefault(tool.signature.removeprefix(tool.name), []).append(tool)
-            continue
-        text = tool.summary if brief else _RAISES.sub("", tool.doc).strip()
-        if tool.limits and not brief:
-            text += f"\nLimits: {tool.limits}"
-        if sees := tool.sees.summary:
-            first = seen.setdefault(sees, tool.name)
-            text += f"\nSees: {sees if first == tool.name else f'what {first} sees.'}"
-        stubs.append(stub(tool, text))
+        else:
+            stubs.append(stub(tool, text))
     for first_helper, *others in alike.values():
         names = ", ".join(each.name for each in others)
         more = f" Called in the same way: {names}." if others else ""

@@ -6,6 +6,7 @@ OpenAI descriptions and the `visprog tools` page are all made from what is decla
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -20,6 +21,9 @@ from .types import mentions
 
 METHOD_TOOLS = frozenset(name.tool for _, names in handles() for name in names if isinstance(name, Method))
 """Tools that programs call as methods of a value."""
+
+_RAISES = re.compile(r"^Raises:\n(?:[ \t]+.*(?:\n|\Z)|\n)*", re.MULTILINE)
+"""The section of a docstring on errors."""
 
 
 class Registry(Mapping[str, Tool]):
@@ -109,14 +113,33 @@ class Registry(Mapping[str, Tool]):
 
     def prompt(self) -> str:
         """Every tool that can answer as a Python stub: what a planner is shown."""
-        shown = [
-            each for name, each in self.offered.items() if name not in METHOD_TOOLS
-        ]  # the value has those
-        return "\n\n".join(stub(each, each.description) for each in shown)
+        shown = self.offered
+        return "\n\n".join(stub(shown[name], text) for name, text in descriptions(shown).items())
 
     def openai(self) -> list[dict[str, Any]]:
         """All called tools as OpenAI tool descriptions; those of videos are for programs alone."""
         return [t.openai() for t in self.for_inputs(video=False).called.values()]
+
+
+def descriptions(tools: Registry, *, brief: bool = False) -> dict[str, str]:
+    """What each tool does and sees, for a language model: without the errors that it raises, and what several tools see
+    only once. Tools that are methods of a value are left out, since the value has them.
+
+    Args:
+        brief: Whether of each docstring only the first sentence is given.
+    """
+    found, seen = dict[str, str](), dict[str, str]()
+    for name, tool in tools.items():
+        if name in METHOD_TOOLS:
+            continue
+        text = tool.summary if brief and not tool.pure else _RAISES.sub("", tool.doc).strip()
+        if tool.limits and not brief:
+            text += f"\nLimits: {tool.limits}"
+        if sees := tool.sees.summary:
+            first = seen.setdefault(sees, name)
+            text += f"\nSees: {sees if first == name else f'what {first} sees.'}"
+        found[name] = text
+    return found
 
 
 def stub(tool: Tool, description: str) -> str:

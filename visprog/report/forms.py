@@ -43,13 +43,15 @@ def is_plain(value: Any) -> bool:
 
 
 def plain_words(value: Any) -> str:
-    """A plain value in words: yes and no, rounded numbers."""
+    """A plain value in words: yes and no, rounded numbers; of a table, a line per row, its cells parted by tabs."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}" if abs(value) < 1e-3 else f"{round(value, 3):g}"
     if isinstance(value, str | list | tuple | dict) and not value:
         return "nothing"
+    if isinstance(value, list) and all(isinstance(row, list) for row in value):
+        return "\n".join("\t".join("" if cell == "" else plain_words(cell) for cell in row) for row in value)
     return ", ".join(map(plain_words, value)) if isinstance(value, list) else str(value)
 
 

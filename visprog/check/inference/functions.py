@@ -141,7 +141,7 @@ class Functions:
             if name == "statement":
                 check_statement(tool, argument.node, argument.type, self.diagnostics)
             elif name == "what":
-                check_relations(tool, argument.node, argument.type, self.diagnostics)
+                check_relations(tool, name, argument.node, argument.type, self.diagnostics)
 
     # -- functions of the program --------------------------------------------------------------------
 

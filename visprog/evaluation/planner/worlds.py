@@ -39,7 +39,7 @@ TOOLS = (
     "detect", "find_faces", "find_qr_codes", "find_text", "find_circles", "find_polygons", "find_lines", "find_grid",
     "find_panels", "segment", "segment_everything", "dominant_color", "has_color", "verify", "match", "classify",
     "caption", "vqa", "read_text", "cupl_prompts", "blur_background", "color_pop", "cover", "tag",
-    "generate", "replace", "remove", "retrieve", "select",
+    "generate", "replace", "remove", "retrieve", "select", "sharpness", "read_fields",
 )  # fmt: skip
 _CROPS = ("crop", "crop_left_of", "crop_right_of", "crop_above", "crop_below", "crop_half")
 
@@ -161,6 +161,14 @@ class World:
     def read_text(self, image: Image | Region) -> str:
         texts = [t for t in self._scene(_image_of(image)).texts if _is_seen(t.box, image.box)]
         return "\n".join(t.label for t in texts)
+
+    def read_fields(self, image: Image) -> dict[str, str]:
+        return {label: f"{label} {self._key(image)}" for label in ("Date", "Subtotal", "Tax", "Total")}
+
+    def sharpness(self, image: Image | Region) -> float:
+        """Of whole images, another one for each of up to four."""
+        number = self.scenes.index(self._scene(_image_of(image).root))
+        return 0.1 + 0.2 * ((number + self.seed) % 4)
 
     def cupl_prompts(self, category: str) -> list[str]:
         return [f"a photo of a {category}"]

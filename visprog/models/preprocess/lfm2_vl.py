@@ -49,10 +49,10 @@ class Lfm2VlImageProcessor:
         self.tolerance = float(chosen["max_pixels_tolerance"])
         if self.tiles[0] > self.tiles[1]:
             raise ValueError(f"min_tiles {self.tiles[0]} of an LFM2-VL is more than its max_tiles")
-        if settings.get("resample", BILINEAR) != BILINEAR:
+        if settings.get("resample") not in (None, BILINEAR):
             raise ValueError(f"resample {settings['resample']} of an LFM2-VL is not implemented")
         for name in ("do_resize", "do_rescale", "do_normalize", "do_pad"):
-            if not settings.get(name, True):
+            if settings.get(name) not in (None, True):
                 raise ValueError(f"{name} = false of an LFM2-VL is not implemented")
         self.unit = self.encoder_patch_size * self.downsample_factor
         """Side in pixels of what one token stands for."""
@@ -110,9 +110,7 @@ class Lfm2VlImageProcessor:
         tall, wide = (max(unit, round(side / unit) * unit) for side in (height, width))
         if tall * wide > self.max_pixels:
             shrink = math.sqrt(height * width / self.max_pixels)
-            tall, wide = (
-                max(unit, math.floor(side / shrink / unit) * unit) for side in (height, width)
-            )
+            tall, wide = (max(unit, math.floor(side / shrink / unit) * unit) for side in (height, width))
         elif tall * wide < self.min_pixels:
             grow = math.sqrt(self.min_pixels / (height * width))
             tall, wide = (math.ceil(side * grow / unit) * unit for side in (height, width))

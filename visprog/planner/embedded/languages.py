@@ -6,17 +6,31 @@ import re
 import unicodedata
 
 _WORDS = {
-    "German": "ist sind das der dem den ein eine einen wie viele wieviele wer wo welche welches auf dem im bild mit und nicht "
-    "von zeige gibt dreh drehe mach mache hat haben schild foto auto grad farbe steht zu",
-    "French": "est sont le les des une du combien quel quelle quelles qui que où dans sur la avec et pas il elle cette ce photo "
-    "couleur voiture degrés fais mets tourne personnes y a-t-il dit",
-    "Spanish": "es son el los las una cuántas cuantas cuántos cuantos qué cuál quién dónde hay en con y no esta este foto imagen "
-    "color coche dice gira grados cartel de la",
-    "Italian": "è sono il lo gli le una quanti quante che cosa chi dove ci nella nel sul con e non questa questo foto colore "
-    "gradi ruota scritto di la",
-    "Portuguese": "é são os as uma quantos quantas que quem onde há na no em com e não esta este foto imagem cor graus gire está "
-    "escrito de",
-    "Dutch": "zijn het een hoeveel wat wie waar welke op de deze foto met en niet van er draai graden kleur staat bord",
+    "German": (
+        "ist sind das der dem den ein eine einen wie viele wieviele wer wo welche welches auf dem im bild "
+        "mit und nicht von zeige gibt dreh drehe mach mache hat haben schild foto auto grad farbe steht "
+        "zu"
+    ),
+    "French": (
+        "est sont le les des une du combien quel quelle quelles qui que où dans sur la avec et pas il "
+        "elle cette ce photo couleur voiture degrés fais mets tourne personnes y a-t-il dit"
+    ),
+    "Spanish": (
+        "es son el los las una cuántas cuantas cuántos cuantos qué cuál quién dónde hay en con y no esta "
+        "este foto imagen color coche dice gira grados cartel de la"
+    ),
+    "Italian": (
+        "è sono il lo gli le una quanti quante che cosa chi dove ci nella nel sul con e non questa questo "
+        "foto colore gradi ruota scritto di la"
+    ),
+    "Portuguese": (
+        "é são os as uma quantos quantas que quem onde há na no em com e não esta este foto imagem cor "
+        "graus gire está escrito de"
+    ),
+    "Dutch": (
+        "zijn het een hoeveel wat wie waar welke op de deze foto met en niet van er draai graden kleur "
+        "staat bord"
+    ),
 }
 """Common words of languages that are written in Latin letters."""
 

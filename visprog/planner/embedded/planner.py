@@ -163,10 +163,10 @@ class EmbeddedPlanner:
         known = load_words(self.folder)
         question = written_out(request.question, known.vocabulary, _english())
         registry = request.registry
-        program = image_program(replace(request, question=question), known)
-        if program is not None and (failed is None or program != failed.program):
+        edit_or_measure = image_program(replace(request, question=question), known)
+        if edit_or_measure is not None and (failed is None or edit_or_measure != failed.program):
             seconds = time.perf_counter() - start
-            return [Plan(program, self.name, probability=1.0, tokens=Tokens(0, 0), seconds=seconds)]
+            return [Plan(edit_or_measure, self.name, probability=1.0, tokens=Tokens(0, 0), seconds=seconds)]
         absent = missing(registry)
         request = replace(request, question=question, registry=registry | absent)
         plans, reasons = list[Plan](), list[str]()

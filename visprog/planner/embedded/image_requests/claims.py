@@ -12,6 +12,7 @@ _EXCEPT = r"(?!.*\b(?:except|but|only|apart|besides|rest|everything|keep|leave|l
 
 _FILE = "the size, format, name and date of a file are not seen in its image"
 _REAL = "real sizes are seen in no image without an object of known size, see the tool measure"
+_BARCODE = "known is 'Read the barcode'"
 
 REFUSALS: dict[str, str] = {
     r".*\b(?:file ?size|size of (?:the|this|my) file|file ?(?:format|name|type)|(?:kilo|mega)?bytes?|kb|mb)\b.*": _FILE,
@@ -20,14 +21,19 @@ REFUSALS: dict[str, str] = {
     rf"what (?:is|are) the (?:size|width|height|dimensions?|length|depth|weight) of (?!{IT}\b).*": _REAL,
     r".*\bin (?:centimet(?:er|re)s?|met(?:er|re)s?|millimet(?:er|re)s?|inches|feet|cm|mm|m|km)": _REAL,
     rf"{_EXCEPT}(?:rotate|spin) .*": "known is, for example, 'Rotate it by 90 degrees'",
-    rf"{_EXCEPT}(?:resize|rescale|scale|upscale|downscale|shrink|enlarge) .*": "known is, for example, 'Make it 800 pixels wide'",
+    rf"{_EXCEPT}(?:resize|rescale|scale|upscale|downscale|shrink|enlarge) .*": (
+        "known is, for example, 'Make it 800 pixels wide'"
+    ),
     rf"{_EXCEPT}(?:brighten|darken|lighten) .*": "known is, for example, 'Brighten it by 20 percent'",
     rf"{_EXCEPT}(?:make|turn|convert|change|transform|render|reduce) {IT}\b.*": (
         "known is, for example, 'Make it 800 pixels wide', 'Make it brighter' and 'Convert it to black and white'"
     ),
-    r"(?:read|scan|decode|what (?:does|is|are|do|number|code|digits?))\b.*\bbarcodes?\b.*": "known is 'Read the barcode'",
+    r"(?:read|scan|decode|what (?:does|is|are|do|number|code|digits?))\b.*\bbarcodes?\b.*": _BARCODE,
+    r"(?:read|give me|show me|extract|transcribe|copy)(?: out)? (?:the|this) table\b.*": "known is 'Read the table'",
+    r".*\bbarcode (?:number|digits?|content)\b.*": _BARCODE,
     r"how many (?:mega)?pixels\b.*": "known is 'How many pixels does the image have?'",
-    rf"(?:what|which|how much) (?:is|was) the (?:\w+ )?(?:{LABELS}) (?:on|of|in) (?:the|this|that|my|a) (?:\w+ )?(?:receipt|bill|invoice)\b.*": (
+    rf"(?:(?:what|which|how much) (?:is|was) )?(?:the )?(?:\w+ )?(?:{LABELS}) (?:on|of|in) (?:the|this|that|my|a) "
+    r"(?:\w+ )?(?:receipt|bill|invoice)\b.*": (
         "known is, for example, 'What is the total on this receipt?'"
     ),
     r"(?:read|extract|transcribe) (?:the |all )?(?:\w+ )?(?:rows?|columns?|cells?) (?:of|in|from) .*\btable\b.*": (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .form import Body, Forms, NotOfThisForm, Request, literal
+from .form import Body, Forms, ImageRequest, NotOfThisForm, literal
 from .objects import WHAT, objects_of
 from .sentence import IT, NUMBER
 
@@ -31,7 +31,7 @@ def reshape(tool_call: str, did: str, lines: tuple[str, ...] = ()) -> Body:
     return edit(tool_call, f"{did}: {sizes}", lines)
 
 
-def _rotate(request: Request) -> Body:
+def _rotate(request: ImageRequest) -> Body:
     way, turn = request["before"] or request["after"], request["turn"]
     if request["before"] and request["after"]:
         raise NotOfThisForm
@@ -49,16 +49,16 @@ def _rotate(request: Request) -> Body:
     return reshape(f"rotate(image, {literal(angle)})", f"rotated by {literal(abs(angle))} degrees {side}")
 
 
-def _upside_down(request: Request) -> Body:
+def _upside_down(request: ImageRequest) -> Body:
     return reshape("rotate(image, 180)", "rotated by 180 degrees")
 
 
-def _resize_side(request: Request) -> Body:
+def _resize_side(request: ImageRequest) -> Body:
     side = "width" if request["wide"] else "height"
     return _resized(**{side: request.number("pixels")})
 
 
-def _resize_both(request: Request) -> Body:
+def _resize_both(request: ImageRequest) -> Body:
     return _resized(request.number("width"), request.number("height"))
 
 
@@ -70,7 +70,7 @@ def _resized(width: float | None = None, height: float | None = None) -> Body:
     return reshape(f"resize(image, {arguments})", "resized")
 
 
-def _resize_factor(request: Request) -> Body:
+def _resize_factor(request: ImageRequest) -> Body:
     """A factor of width and height, said as such, as a share, or as how much larger or smaller."""
     smaller = bool(request["less"] or request["shrink"])
     if request["percent"]:
@@ -90,7 +90,7 @@ def _resize_factor(request: Request) -> Body:
     )
 
 
-def _brighten(request: Request) -> Body:
+def _brighten(request: ImageRequest) -> Body:
     darker = bool(request["dark"])
     if request["percent"]:
         share = request.number("percent") / 100
@@ -110,11 +110,11 @@ def _brighten(request: Request) -> Body:
     return edit(f"brighten(image, {literal(factor)})", f"brightness times {literal(factor)}")
 
 
-def _greyscale(request: Request) -> Body:
+def _greyscale(request: ImageRequest) -> Body:
     return edit("grayscale(image)", "made grey")
 
 
-def _square(request: Request) -> Body:
+def _square(request: ImageRequest) -> Body:
     lines = (
         "side = min(image.width, image.height)",
         "left, top = (image.width - side) // 2, (image.height - side) // 2",
@@ -124,7 +124,7 @@ def _square(request: Request) -> Body:
     )
 
 
-def _cut_off(request: Request) -> Body:
+def _cut_off(request: ImageRequest) -> Body:
     amount, side = request.number("amount"), request["side"]
     whole = "image.width" if side in ("left", "right") else "image.height"
     if amount <= 0 or (request["unit"] == "percent" and amount >= 100):
@@ -145,14 +145,14 @@ def _cut_off(request: Request) -> Body:
     return reshape(f"crop(image, {box})", f"{{cut}} pixels cut off ({side})", lines)
 
 
-def _crop_to(request: Request) -> Body:
+def _crop_to(request: ImageRequest) -> Body:
     objects = objects_of(request)
     if not objects.chooser:
         raise NotOfThisForm
     return Body("image", f"crop(image, {objects.chooser}({objects.found}))")
 
 
-def _hide(request: Request) -> Body:
+def _hide(request: ImageRequest) -> Body:
     objects = objects_of(request)
     if objects.single or objects.chooser or objects.found.startswith("detect"):
         raise NotOfThisForm
@@ -160,7 +160,7 @@ def _hide(request: Request) -> Body:
     return Body("image", f'cover(image, {objects.found}, "{style}")')
 
 
-def _remove(request: Request) -> Body:
+def _remove(request: ImageRequest) -> Body:
     objects = objects_of(request)
     if not request["which"] and not objects.found.startswith("find"):
         raise NotOfThisForm
@@ -172,16 +172,25 @@ def _remove(request: Request) -> Body:
 _WAY = r"(?:(?:to the )?(?:left|right)|clockwise|counterclockwise)"
 _ANGLE = rf"(?:(?P<minus>-|minus ?)?(?P<angle>{NUMBER})(?: ?degrees?)?)"
 _TURN = r"(?:an? (?P<turn>quarter|half)(?: turn)?)"
-_RESIZE = r"(?:resize|rescale|scale|shrink|enlarge|reduce|upscale|downscale|change|set|make|get)"
+_SCALE = r"(?:resize|rescale|scale|shrink|enlarge|reduce|upscale|downscale)"
+_RESIZE = rf"(?:{_SCALE}|change|set|make|get|have)"
 _SIZE_OF = r"(?:the size of )?"
 _SHRINK = r"(?P<shrink>shrink|reduce|downscale)"
 _GROW = r"(?:enlarge|upscale|increase)"
+_TO = r"(?:down |up )?(?:to |be |at )?"
 _SIDE = r"(?:(?P<wide>wide|in width|across|width)|(?P<high>high|tall|in height|height))"
-_KEEPING = r"(?: (?:and |while |with )?(?:keep(?:ing)?|preserv(?:e|ing)|maintain(?:ing)?) (?:the |its )?(?:proportions?|aspect ratio))?"
+_KEEPING = (
+    r"(?: (?:and |while |with )?(?:keep|preserve|maintain|keeping|preserving|maintaining) (?:the |its )?"
+    r"(?:proportions?|aspect ratio))?"
+)
+_LENGTH = rf"(?P<pixels>{NUMBER})(?: pixels)?{_KEEPING}"
+_WIDTH_OR_HEIGHT = r"(?:(?P<wide>width)|(?P<high>height))"
 _PERCENT = rf"(?P<percent>{NUMBER}) percent"
 _TIMES = rf"(?P<times>{NUMBER})"
 _LIGHT = r"(?:brighter|lighter|(?P<dark>darker))"
-_INTO_GREY = r"(?:in ?to |to |in |as )?(?:an? )?(?:greyscale|grey)(?: (?:image|version|tones?|shades?))?"
+_GREY = r"(?:greyscale|grey)(?: (?:image|version|tones?|shades?))?"
+_SIDES = r"(?P<side>top|bottom|left|right)(?: side| edge)?"
+_AMOUNT = rf"(?P<amount>{NUMBER}) (?P<unit>pixels|percent)"
 _OF_IT = rf"(?: (?:of|in|from|on) {IT})?"
 
 FORMS: Forms = {
@@ -192,22 +201,25 @@ FORMS: Forms = {
     ),
     _upside_down: (rf"(?:rotate|turn|flip|put) {IT} (?:upside down|on its head)",),
     _resize_side: (
-        rf"{_RESIZE} {IT} (?:(?:down |up )?to )?(?:be )?(?P<pixels>{NUMBER}) pixels (?:{_SIDE}){_KEEPING}",
-        rf"{_RESIZE} {IT} (?:down |up )?to an? (?:new )?(?:(?P<wide>width)|(?P<high>height)) of (?P<pixels>{NUMBER})(?: pixels)?{_KEEPING}",
-        rf"(?:set|change) the (?:(?P<wide>width)|(?P<high>height))(?: of {IT})? to (?P<pixels>{NUMBER})(?: pixels)?{_KEEPING}",
+        rf"{_RESIZE} {IT} (?:smaller |larger |bigger )?{_TO}(?P<pixels>{NUMBER}) pixels {_SIDE}{_KEEPING}",
+        rf"{_SCALE} {_TO}(?P<pixels>{NUMBER}) pixels {_SIDE}{_KEEPING}",
+        rf"{_RESIZE} {IT} (?:down |up )?(?:to|with|have) an? (?:new )?{_WIDTH_OR_HEIGHT} of {_LENGTH}",
+        rf"(?:set|change) the {_WIDTH_OR_HEIGHT}(?: of {IT})? to {_LENGTH}",
     ),
     _resize_both: (
-        rf"{_RESIZE} {_SIZE_OF}{IT} (?:(?:down |up )?to )?(?:be )?(?:a size of )?(?P<width>{NUMBER}) by (?P<height>{NUMBER})(?: pixels)?",
-        rf"(?:resize|rescale|scale) (?:to )?(?P<width>{NUMBER}) by (?P<height>{NUMBER})(?: pixels)?",
+        rf"{_RESIZE} {_SIZE_OF}{IT} {_TO}(?:a size of )?(?P<width>{NUMBER}) by (?P<height>{NUMBER})(?: pixels)?",
+        rf"{_SCALE} (?:to )?(?P<width>{NUMBER}) by (?P<height>{NUMBER})(?: pixels)?",
     ),
     _resize_factor: (
-        rf"(?:resize|rescale|scale|shrink|enlarge|reduce|upscale|downscale) {_SIZE_OF}{IT} (?:down |up )?to {_PERCENT}(?: of (?:its|the) (?:original )?size)?",
+        rf"{_SCALE}(?: {_SIZE_OF}{IT})? (?:down |up )?to {_PERCENT}(?: of (?:its|the) (?:original )?size)?",
+        rf"{_SCALE} {_SIZE_OF}{IT} to (?P<half>half)(?: (?:of )?(?:its|the) (?:original )?size)?",
         rf"(?:{_SHRINK}|{_GROW}) {_SIZE_OF}{IT} (?P<by>by) {_PERCENT}",
         rf"(?:resize|rescale|scale|{_SHRINK}|{_GROW}) {_SIZE_OF}{IT} (?:up |down )?by a factor of {_TIMES}",
         rf"make {IT} {_PERCENT} (?:(?P<more>larger|bigger)|(?P<less>smaller))",
+        rf"make {IT} (?:(?P<more>larger|bigger)|(?P<less>smaller)) by {_PERCENT}",
         rf"(?:(?P<half>halve)|double) {_SIZE_OF}{IT}",
-        rf"(?:halve|double) (?:its|the) size",
-        rf"make {IT} (?:(?P<half>half)|twice|{_TIMES} times) (?:as (?:large|big)|the size)",
+        rf"make {IT} (?:(?P<half>half)|twice|{_TIMES} times) (?:as (?:large|big)|(?:the|its) size)",
+        rf"make {IT} {_TIMES} times (?:larger|bigger)",
         rf"make {IT} (?P<half>(?:smaller by half|half size))",
     ),
     _brighten: (
@@ -219,23 +231,28 @@ FORMS: Forms = {
         rf"make {IT} (?:(?P<twice>twice)|{_TIMES} times) as (?P<dark>dark)",
     ),
     _greyscale: (
-        rf"(?:convert|turn|change|make|transform|put|show|set|render) {IT} {_INTO_GREY}",
-        rf"desaturate {IT}",
+        rf"(?:convert|turn|change|transform|make|put|show|set|render)(?: {IT}| everything)? (?:in ?to|to|in|as) "
+        rf"(?:an? )?{_GREY}",
+        rf"(?:make|turn) (?:{IT}|everything) {_GREY}",
+        rf"(?:desaturate|greyscale) {IT}",
+        r"greyscale",
         rf"(?:remove|take|drop) (?:all )?(?:the )?colou?rs? (?:from|of|out of) {IT}",
-        rf"make an? greyscale (?:version|copy|image) of {IT}",
+        rf"(?:(?:make|create|i want|i need|i would like|give me) )?an? greyscale (?:version|copy|image) of {IT}",
     ),
     _square: (
-        rf"(?:crop|cut|trim)(?: {IT})? (?:in)?to (?:a |be )?square(?: format)?",
-        rf"make {IT} (?:a )?square(?: by cropping(?: it)?)?",
+        rf"(?:crop|cut|trim)(?: {IT})? (?:in)?to (?:a )?square(?: format)?",
+        rf"make {IT} (?:a )?square by cropping(?: it)?",
     ),
     _cut_off: (
-        rf"(?:cut|crop|trim|chop) (?:off|away) (?:the )?(?P<side>top|bottom|left|right)(?: side)?(?: by)? (?P<amount>{NUMBER}) (?P<unit>pixels|percent){_OF_IT}",
-        rf"trim the (?P<side>top|bottom|left|right)(?: side)?{_OF_IT} by (?P<amount>{NUMBER}) (?P<unit>pixels|percent)",
-        rf"(?:cut|crop|trim|chop) (?:off )?(?P<amount>{NUMBER}) (?P<unit>pixels|percent) (?:off|from|away from|at|off of)(?: the)? (?P<side>top|bottom|left|right)(?: side| edge)?{_OF_IT}",
+        rf"(?:cut|crop|trim|chop) (?:off|away) (?:the )?{_SIDES}(?: by)? {_AMOUNT}{_OF_IT}",
+        rf"trim the {_SIDES}{_OF_IT} by {_AMOUNT}",
+        rf"(?:cut|crop|trim|chop) (?:off )?{_AMOUNT} (?:off|from|away from|off of)(?: the)? {_SIDES}{_OF_IT}",
     ),
     _crop_to: (rf"crop(?: {IT})? (?:down )?to {WHAT}",),
     _hide: (rf"(?P<style>blur|pixell?ate)(?: out)? {WHAT}{_OF_IT}",),
-    _remove: (rf"(?:remove|erase|delete|take out|get rid of|retouch away) {WHAT}(?: (?:from|in|of|out of) {IT})?",),
+    _remove: (
+        rf"(?:remove|erase|delete|take out|get rid of|retouch away) {WHAT}(?: (?:from|in|of|on|out of) {IT})?",
+    ),
 }  # fmt: skip
 """What builds a program → the sentences for it."""
 

@@ -32,7 +32,7 @@ class Body:
 
 
 @dataclass(frozen=True)
-class Request:
+class ImageRequest:
     """A sentence that has the words of a form.
 
     Attributes:
@@ -59,7 +59,7 @@ class NotOfThisForm(Exception):
     """A sentence has the words of a form, and asks for something else."""
 
 
-Build: TypeAlias = Callable[[Request], Body]
+Build: TypeAlias = Callable[[ImageRequest], Body]
 Forms: TypeAlias = Mapping[Build, tuple[str, ...]]
 """What builds a program → the sentences for it, as regular expressions of whole sentences."""
 

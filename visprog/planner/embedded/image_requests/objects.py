@@ -8,9 +8,12 @@ from ....errors import Refused
 from ....language.parts_of_speech import is_plural, tag_words
 from ....values.colors import NAMES
 from ..support.question import NUMBERS, ORDINALS
-from .form import NotOfThisForm, Request, nothing
+from .form import ImageRequest, NotOfThisForm, nothing
 
-WHAT = r"(?P<which>(?:(?:all|every|each|any)(?: of)?(?: (?:the|these|those))?|the|these|those)(?: (?:largest|biggest|smallest|leftmost|rightmost))? )?(?P<what>[a-z]+(?: [a-z]+){0,2}?)"
+WHAT = (
+    r"(?P<which>(?:(?:all|every|each|any)(?: of)?(?: (?:the|these|those))?|the|these|those)"
+    r"(?: (?:largest|biggest|smallest|leftmost|rightmost))? )?(?P<what>[a-z]+(?: [a-z]+){0,2}?)"
+)
 """Objects of one kind, as a request names them."""
 
 _FINDERS = {
@@ -19,11 +22,14 @@ _FINDERS = {
 }  # fmt: skip
 """Nouns that a tool of their own finds."""
 _MASSES = frozenset(("text", "writing", "lettering", "people"))
-_CHOOSERS = {"largest": "largest", "biggest": "largest", "smallest": "smallest", "leftmost": "leftmost", "rightmost": "rightmost"}  # fmt: skip
+_CHOOSERS = {
+    "largest": "largest", "biggest": "largest", "smallest": "smallest", "leftmost": "leftmost", "rightmost": "rightmost"
+}  # fmt: skip
+"""Words that choose one object → the helper that does."""
 _NO_OBJECTS = frozenset(
-    "thing object item something anything everything stuff kind type sort colour half left right top bottom upper lower "
-    "front back middle side center centre corner part rest edge area last only next background foreground image it "
-    "them size rotation crop eye eyes shadow shadows".split()
+    "thing object item something anything everything stuff kind type sort colour half left right top bottom upper "
+    "lower front back middle side center centre corner part rest edge area last only next background foreground image "
+    "it them size rotation crop eye eyes shadow shadows".split()
 ) | {*NUMBERS, *ORDINALS}
 """Words that no name of a kind of object has."""
 
@@ -47,7 +53,7 @@ class Objects:
     @property
     def lines(self) -> tuple[str, ...]:
         """Lines that put them into `found`, and end the program if there are none, or not the one that is meant."""
-        lines = (f"found = {self.found}", "if not found:", nothing(f"no {self.noun} found"))
+        lines: tuple[str, ...] = (f"found = {self.found}", "if not found:", nothing(f"no {self.noun} found"))
         if self.chooser:
             return (*lines, f"found = [{self.chooser}(found)]")
         if self.single:
@@ -58,7 +64,7 @@ class Objects:
         return lines
 
 
-def objects_of(request: Request) -> Objects:
+def objects_of(request: ImageRequest) -> Objects:
     """The objects that the groups of `WHAT` name.
 
     Raises:
@@ -83,7 +89,7 @@ def objects_of(request: Request) -> Objects:
     return Objects(noun, f'detect(image, "{noun}")', chooser, single)
 
 
-def _check(noun: str, request: Request) -> None:
+def _check(noun: str, request: ImageRequest) -> None:
     """Raise `NotOfThisForm` if words name no kind of object, and `Refused` if `detect` cannot see it."""
     if "detect" not in request.registry:
         raise NotOfThisForm

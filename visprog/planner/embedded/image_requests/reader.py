@@ -13,7 +13,7 @@ from ...base import PlanRequest
 from ..support import CorpusWords
 from . import documents, edits, measures, several
 from .claims import claimed
-from .form import EXAMPLES, Body, Build, NotOfThisForm, Request, compiled
+from .form import EXAMPLES, Body, Build, ImageRequest, NotOfThisForm, compiled
 from .sentence import MAX_WORDS, canonical
 
 _EDITS = compiled(edits.FORMS)
@@ -25,8 +25,8 @@ def image_program(request: PlanRequest, known: CorpusWords) -> str | None:
     """The program for a request about whole images; None if it has none of the forms.
 
     Raises:
-        Refused: It asks for an edit or a measure and is none of the forms, no backend in force can see what it names, or
-            its answer is not of the type that is asked for.
+        Refused: It asks for an edit or a measure and has none of the forms, no backend in force can see what it names,
+            or its answer is not of the type that is asked for.
     """
     text = canonical(request.question)
     if len(text.split()) > MAX_WORDS:
@@ -39,8 +39,8 @@ def image_program(request: PlanRequest, known: CorpusWords) -> str | None:
             why = f"not understood: '{part}'; {why}" if part else why
             raise Refused(
                 f"the embedded planner knows common edits and measures of whole images alone ({why}): let a language "
-                "model plan (--planner openai:MODEL, langchain:PROVIDER:MODEL or transformers:FOLDER), or run a program "
-                "of yours with visprog run"
+                "model plan (--planner openai:MODEL, langchain:PROVIDER:MODEL or transformers:FOLDER), or run a "
+                "program of yours with visprog run"
             )
         return None
     source = "\n    ".join([request.header, *body.lines, f"return {_fitted(body, request)}"]) + "\n"
@@ -86,7 +86,9 @@ class _Reader:
         found = set[Body]()
         for pattern, build in patterns:
             if match := pattern.fullmatch(text):
-                words = Request(match.groupdict(), self.request.images, self.request.registry, self.known)
+                words = ImageRequest(
+                    match.groupdict(), self.request.images, self.request.registry, self.known
+                )
                 try:
                     found.add(build(words))
                 except NotOfThisForm:

@@ -13,8 +13,9 @@ IT = r"(?:it|this|that|(?:(?:the|this|that|my|our) )?(?:(?:whole|entire|full) )?
 """The image, where one is given."""
 
 THEM = (
-    r"(?:them|these|those|both(?: of them)?|all of them|(?:(?:both|all|all of|both of) )?(?:(?:the|these|those|my|our) )?"
-    r"(?:(?P<count>\d+) )?images)"
+    r"(?:them|these|those|both(?: of them)?|all of them|"
+    r"(?:(?:both|all|all of|both of) )?(?:(?:the|these|those|my|our) )?"
+    r"(?:(?P<count>\d+)(?: images)?|images))"
 )
 """The images, where several are given."""
 
@@ -26,7 +27,7 @@ _SPELLINGS = (
     (r"[,;:!?]+(?=\s|$)|\.+$", " "),
     (r"\b(what|how|where|which|who)'s\b", r"\1 is"),
     (r"\bi'd\b", "i would"),
-    (r"°", " degrees "),
+    (r"°|\bdegs?\b", " degrees "),
     (r"%|\bper cent\b|\bpct\b", " percent "),
     (r"(\d)\s*(?:px|pixels?)\b", r"\1 pixels"),
     (r"\b(?:px|pixel)\b", "pixels"),
@@ -38,7 +39,8 @@ _SPELLINGS = (
     (r"\b(?:anti|counter)[ -]?clock-?wise\b", "counterclockwise"),
     (r"\bqr[ -]?codes?\b", lambda found: "qr codes" if found[0].endswith("s") else "qr code"),
     (r"\bbar[ -]codes?\b", lambda found: "barcodes" if found[0].endswith("s") else "barcode"),
-    (r"\b(?:picture|photo|photograph|pic|img|shot|snap|snapshot|foto)(s?)\b", r"image\1"),
+    (r"\b(?:picture|photo|photograph|pic|img|shot|snap|snapshot|foto|screenshot|selfie)(s?)\b", r"image\1"),
+    (r"\b(my|the|this) scan\b", r"\1 image"),
     (r"\b(?:vs|versus)\b", "or"),
     (r"\bone of (?=th[eo]se|the )", "of "),
 )  # fmt: skip
@@ -47,10 +49,18 @@ _SPELLINGS = (
 _OPENINGS = re.compile(
     r"(?:please|kindly|hi|hello|hey|ok|okay|now|just|then|(?:can|could|would|will) you|"
     r"(?:i|we) (?:want|need|would like) you to|(?:i|we) (?:want|need|would like) to|let us|let's|"
-    r"(?:do you know|can you (?:tell|say|see)|(?:could you )?tell me|say|i want to know)(?= (?:what|which|how|whether)))\s+"
+    r"(?:do you know|can you (?:tell|say|see)|tell me|say|i want to know)(?= (?:what|which|how)))\s+"
 )
 _CLOSINGS = re.compile(r"\s+(?:please|thanks|thank you|for me)$")
 _WANTED = re.compile(rf"(?:i|we) (?:want|need|would like) (?={IT} )")
+_REASON = re.compile(rf"(?:{IT} is )?too (?:dark|bright|large|big|small) (?:and |so )?(?=[a-z]+ )")
+_INDIRECT = re.compile(rf"(how [a-z]+|what size|which size) ({IT}) (is|has)")
+_TELL = re.compile(r"(?:tell|give) me the (?=(?:[a-z]+ ){1,2}(?:of|in)\b)")
+
+_TENS = "ten twenty thirty forty fifty sixty seventy eighty ninety hundred".split()
+_NUMBERS = {word: n for word, n in NUMBERS.items() if word != "one"} | {
+    w: 10 * n for n, w in enumerate(_TENS, 1)
+}
 
 
 def canonical(question: str) -> str:
@@ -61,9 +71,13 @@ def canonical(question: str) -> str:
     text = question.lower().strip()
     for pattern, spelling in _SPELLINGS:
         text = re.sub(pattern, spelling, text)
-    text = " ".join(str(NUMBERS.get(word, word)) if word != "one" else word for word in text.split())
-    while (
-        shorter := _CLOSINGS.sub("", _OPENINGS.sub("", text, 1) if _OPENINGS.match(text) else text)
-    ) != text:
+    text = " ".join(str(_NUMBERS.get(word, word)) for word in text.split())
+    while (shorter := _CLOSINGS.sub("", _replaced(_OPENINGS, "", _replaced(_REASON, "", text)))) != text:
         text = shorter
-    return _WANTED.sub("make ", text)
+    return _replaced(_WANTED, "make ", _replaced(_TELL, "what is the ", _INDIRECT.sub(r"\1 \3 \2", text)))
+
+
+def _replaced(opening: re.Pattern[str], instead: str, text: str) -> str:
+    """A text with another opening, if it opens with what the pattern matches."""
+    match = opening.match(text)
+    return instead + text[match.end() :] if match else text

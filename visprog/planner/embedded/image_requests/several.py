@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..support.question import ORDINALS
-from .form import Body, Forms, NotOfThisForm, Request, literal, nothing
+from .form import Body, Forms, ImageRequest, NotOfThisForm, literal, nothing
 from .sentence import THEM
 
 MARGIN = {"sharpness": 0.1, "brightness": 3.0}
@@ -20,7 +20,7 @@ MIN_LEAD = 0.05
 # -- the programs ----------------------------------------------------------------------------------------
 
 
-def _which(request: Request) -> Body:
+def _which(request: ImageRequest) -> Body:
     """The number of the image with the most, or the least, of a measure."""
     _counted(request)
     if request["two"] and request.images != 2:
@@ -35,7 +35,7 @@ def _which(request: Request) -> Body:
     return Body("int", "values.index(ordered[0]) + 1", lines)
 
 
-def _is_more(request: Request) -> Body:
+def _is_more(request: ImageRequest) -> Body:
     """Whether an image has more of a measure than another."""
     one, other = _pair(request)
     tool, most = _measure(request)
@@ -48,7 +48,7 @@ def _is_more(request: Request) -> Body:
     return Body("bool", f"one {'>' if most else '<'} other", lines)
 
 
-def _differences(request: Request) -> Body:
+def _differences(request: ImageRequest) -> Body:
     _two(request)
     lines = (
         "found = compare_images(images[0], images[1])",
@@ -57,12 +57,21 @@ def _differences(request: Request) -> Body:
     return Body("regions", "found", lines)
 
 
-def _count_differences(request: Request) -> Body:
+def _differ(request: ImageRequest) -> Body:
+    _two(request)
+    lines = (
+        "found = compare_images(images[0], images[1])",
+        'print(f"places that differ, but for noise, a small shift and the light: {len(found)}")',
+    )
+    return Body("bool", "len(found) > 0", lines)
+
+
+def _count_differences(request: ImageRequest) -> Body:
     _two(request)
     return Body("int", "len(compare_images(images[0], images[1]))")
 
 
-def _show_differences(request: Request) -> Body:
+def _show_differences(request: ImageRequest) -> Body:
     _two(request)
     lines = (
         "found = compare_images(images[1], images[0])",
@@ -71,7 +80,7 @@ def _show_differences(request: Request) -> Body:
     return Body("image", "annotate(images[1], found)", lines)
 
 
-def _is_copy(request: Request) -> Body:
+def _is_copy(request: ImageRequest) -> Body:
     _two(request)
     lines = (
         *_likeness(),
@@ -82,7 +91,7 @@ def _is_copy(request: Request) -> Body:
     return Body("bool", value, lines)
 
 
-def _is_identical(request: Request) -> Body:
+def _is_identical(request: ImageRequest) -> Body:
     _two(request)
     lines = (
         *_likeness(),
@@ -94,14 +103,14 @@ def _is_identical(request: Request) -> Body:
     return Body("bool", "not found", lines)
 
 
-def _likeness_of_two(request: Request) -> Body:
+def _likeness_of_two(request: ImageRequest) -> Body:
     _two(request)
     return Body("float", "likeness", _likeness())
 
 
-def _most_like(request: Request) -> Body:
-    one = ORDINALS[request["one"]]
-    if request.images < 3 or one > request.images:
+def _most_like(request: ImageRequest) -> Body:
+    one = _number(request, "one")
+    if request.images < 3 or not 1 <= one <= request.images:
         raise NotOfThisForm
     lines = (
         f"others = [i for i in range(len(images)) if i != {one - 1}]",
@@ -114,17 +123,17 @@ def _most_like(request: Request) -> Body:
     return Body("int", "others[values.index(ordered[0])] + 1", lines)
 
 
-def _row(request: Request) -> Body:
+def _row(request: ImageRequest) -> Body:
     _counted(request)
     return _collage(request.images)
 
 
-def _column(request: Request) -> Body:
+def _column(request: ImageRequest) -> Body:
     _counted(request)
     return _collage(1)
 
 
-def _grid(request: Request) -> Body:
+def _grid(request: ImageRequest) -> Body:
     _counted(request)
     columns = int(request.number("columns")) if request["columns"] else None
     if columns is not None and not 1 <= columns <= request.images:
@@ -161,34 +170,38 @@ def _likeness() -> tuple[str, str]:
     )
 
 
-def _measure(request: Request) -> tuple[str, bool]:
+def _measure(request: ImageRequest) -> tuple[str, bool]:
     """The tool that measures what a comparison is about, and whether the most of it is asked for."""
     if request["light"] or request["dark"]:
         return "brightness", not request["dark"]
     return "sharpness", not request["blurred"]
 
 
-def _pair(request: Request) -> tuple[int, int]:
+def _pair(request: ImageRequest) -> tuple[int, int]:
     """The numbers of the two images that a comparison names; "the other" is that of two."""
-    one = ORDINALS[request["one"]]
-    other = ORDINALS[request["other"]] if request["other"] else 3 - one
-    if one == other or not 1 <= min(one, other) or max(one, other) > request.images:
-        raise NotOfThisForm
-    if not request["other"] and request.images != 2:
+    one, other = _number(request, "one"), _number(request, "other")
+    if not other and request.images == 2:
+        other = 3 - one
+    if one == other or not 1 <= one <= request.images or not 1 <= other <= request.images:
         raise NotOfThisForm
     return one, other
 
 
-def _two(request: Request) -> None:
+def _number(request: ImageRequest, group: str) -> int:
+    """The number of an image that a group, or its sibling for digits, names; 0 if it names none."""
+    return ORDINALS.get(request[group]) or int(request[f"{group}_number"] or 0)
+
+
+def _two(request: ImageRequest) -> None:
     """Raise `NotOfThisForm` unless there are two images, and the request names no other."""
     _counted(request)
     if request.images != 2:
         raise NotOfThisForm
-    if request["one"]:
+    if _number(request, "one"):
         _pair(request)
 
 
-def _counted(request: Request) -> None:
+def _counted(request: ImageRequest) -> None:
     """Raise `NotOfThisForm` if the request says another number of images than are given."""
     if request["count"] and int(request["count"]) != request.images:
         raise NotOfThisForm
@@ -196,23 +209,29 @@ def _counted(request: Request) -> None:
 
 # -- the forms -------------------------------------------------------------------------------------------
 
+_LIGHTER = r"(?:(?P<light>brighter|lighter)|(?P<dark>darker))"
+_LESS_SHARP = r"(?P<blurred>blurrier|more (?:blurry|blurred|out of focus)|less sharp)"
 _MORE = (
-    r"(?:sharper|more in focus|crisper|less (?:blurry|blurred)|(?P<light>brighter|lighter)|(?P<dark>darker)"
-    r"|(?P<blurred>blurrier|more (?:blurry|blurred|out of focus)|less sharp))"
+    rf"(?:sharper|(?:more|better) in focus|in better focus|less (?:blurry|blurred)|{_LIGHTER}|{_LESS_SHARP})"
 )
-_MOST = (
-    r"(?:sharpest|most in focus|crispest|least (?:blurry|blurred)|(?P<light>brightest|lightest)|(?P<dark>darkest)"
-    r"|(?P<blurred>blurriest|most (?:blurry|blurred)|least sharp))"
-)
+_LIGHTEST = r"(?:(?P<light>brightest|lightest)|(?P<dark>darkest))"
+_LEAST_SHARP = r"(?P<blurred>blurriest|most (?:blurry|blurred)|least sharp)"
+_MOST = rf"(?:sharpest|(?:most|best) in focus|least (?:blurry|blurred)|{_LIGHTEST}|{_LEAST_SHARP})"
 _WHICH = rf"(?:which|what)(?: one| image)?(?: of {THEM})?"
 _NTH = r"first|second|third|fourth"
-_FIRST = rf"(?:the )?(?P<one>{_NTH})(?: one| image)?"
-_OTHER = rf"(?:the )?(?:(?P<other>{_NTH})|other)(?: one| image)?"
-_BETWEEN = rf"(?: (?:of|in|between|from|on|among) {THEM})?"
-_PUT = r"(?:put|place|show|arrange|lay|lay out|combine|join|set|display|line up|stitch)"
+_FIRST = rf"(?:(?:the )?(?P<one>{_NTH})(?: one| image)?|image (?P<one_number>\d))"
+_OTHER = rf"(?:(?:the )?(?:(?P<other>{_NTH})|other)(?: one| image)?|image (?P<other_number>\d))"
+_BETWEEN = (
+    rf"(?: (?:of|in|between|from|on|among) {THEM}"
+    r"| (?:from|between) the first(?: image)? (?:to|and) the second(?: image)?)?"
+)
+_CHANGED = r"(?:has changed|did change|changed|is different|differs)"
+_PUT = r"(?:put|place|show|arrange|lay|lay out|see|view|show me|combine|join|set|display|line up|stitch)"
 _EACH_OTHER = r"(?:each other|one another|the other)"
-_ROW = rf"(?:side by side|(?:next to|beside) {_EACH_OTHER}|(?:in ?to|in) (?:a|one) (?:single )?(?:row|line)|horizontally)"
-_COLUMN = rf"(?:vertically|(?:one )?(?:above|below|under|on top of) {_EACH_OTHER}|(?:in ?to|in) (?:a|one) (?:single )?column)"
+_IN_A = r"(?:in ?to|in) (?:a|one) (?:single )?"
+_ROW = rf"(?:side by side|(?:next to|beside) {_EACH_OTHER}|{_IN_A}(?:row|line)|horizontally)"
+_COLUMN = rf"(?:vertically|(?:one )?(?:above|below|under|on top of) {_EACH_OTHER}|{_IN_A}column)"
+_GRID = r"(?:collage|grid|contact sheet|montage)"
 _COLUMNS = r"(?: (?:with|of|in|and) (?P<columns>\d+) columns?)?"
 
 FORMS: Forms = {
@@ -224,11 +243,17 @@ FORMS: Forms = {
     ),
     _is_more: (rf"is {_FIRST} {_MORE} than {_OTHER}",),
     _differences: (
-        rf"what (?:has changed|is different|changed|differs){_BETWEEN}",
+        rf"(?:(?:find|spot|see|tell me|show me|say) )?what {_CHANGED}{_BETWEEN}",
         rf"what (?:is|are) the (?:differences?|changes?){_BETWEEN}",
-        rf"(?:find|spot|list|search for|locate) (?:all )?(?:the )?(?:differences?|changes?){_BETWEEN}",
+        rf"(?:find|spot|list|search for|locate|see) (?:all )?(?:the |any )?(?:differences?|changes?){_BETWEEN}",
         rf"where do {THEM} differ",
-        rf"compare {THEM}",
+    ),
+    _differ: (
+        rf"(?:is|are) there (?:any |an? )?(?:differences?|changes?){_BETWEEN}",
+        rf"is there anything different{_BETWEEN}",
+        rf"do {THEM} differ",
+        rf"have {THEM} anything different",
+        rf"(?:has anything changed|did anything change){_BETWEEN}",
     ),
     _count_differences: (
         rf"how many (?:differences|changes) (?:are|can you see|do you see)(?: there)?{_BETWEEN}",
@@ -236,8 +261,9 @@ FORMS: Forms = {
         rf"count the (?:differences|changes){_BETWEEN}",
     ),
     _show_differences: (
-        rf"(?:show|mark|highlight|outline|draw)(?: me)?(?: all)? the (?:differences?|changes?){_BETWEEN}",
-        rf"(?:show|mark|highlight|outline)(?: me)? what (?:has changed|is different|changed|differs){_BETWEEN}",
+        rf"(?:mark|highlight|outline|draw)(?: all)? the (?:differences?|changes?){_BETWEEN}",
+        rf"show(?: me)?(?: all)? the (?:differences?|changes?){_BETWEEN}",
+        rf"(?:mark|highlight|outline) what {_CHANGED}{_BETWEEN}",
     ),
     _is_identical: (
         rf"are {THEM} (?:identical|exactly the same)",
@@ -247,6 +273,7 @@ FORMS: Forms = {
         rf"are {THEM} (?:the same(?: image)?|copies(?: of {_EACH_OTHER})?|duplicates?|(?P<differ>different images))",
         rf"is {_FIRST} an? (?:copy|duplicate) of {_OTHER}",
         rf"do {THEM} show the same image",
+        r"same image(?: or not)?",
     ),
     _likeness_of_two: (
         rf"how (?:similar|alike) are {THEM}",
@@ -257,17 +284,17 @@ FORMS: Forms = {
         rf"{_WHICH} (?:is|looks) (?:the )?most (?:similar to|like|alike to) {_FIRST}",
     ),
     _row: (
-        rf"{_PUT} {THEM} {_ROW}",
-        rf"(?:make|create) (?:a|one) (?:row|image) (?:of|from|with) {THEM}(?: side by side)?",
+        rf"(?:{_PUT}|compare) {THEM} {_ROW}",
+        rf"(?:make|create) (?:a|one) row (?:of|from|with) {THEM}",
     ),
     _column: (
         rf"(?:{_PUT}|stack) {THEM} {_COLUMN}",
-        rf"(?:put|place) one(?: image)? (?:above|below|under|on top of) the other(?: one| image)?",
+        r"(?:put|place) one(?: image)? (?:above|below|under|on top of) the other(?: one| image)?",
         rf"stack {THEM}",
     ),
     _grid: (
-        rf"(?:make|create|build) (?:an? )?(?:collage|grid|contact sheet|montage)(?: (?:of|from|out of|with) {THEM})?{_COLUMNS}",
-        rf"{_PUT} {THEM} (?:in ?to|in|as) (?:an? |one )?(?:collage|grid|contact sheet|montage){_COLUMNS}",
+        rf"(?:make|create|build) (?:an? )?{_GRID}(?: (?:of|from|out of|with) {THEM})?{_COLUMNS}",
+        rf"{_PUT} {THEM} (?:in ?to|in|as) (?:an? |one )?{_GRID}{_COLUMNS}",
         rf"collage {THEM}",
     ),
 }  # fmt: skip
