@@ -377,6 +377,27 @@ def test_a_damaged_file_is_told_and_mended(
     assert fetch(NAME, refresh=True) == folder and (folder / name).read_bytes() == files[name]
 
 
+def test_a_mirror_that_tells_no_sizes_and_digests(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import huggingface_hub
+
+    real = huggingface_hub.HfApi.model_info
+
+    def bare(self: Any, *arguments: Any, **options: Any) -> Any:
+        info = real(self, *arguments, **options)
+        for each in info.siblings:
+            each.size = each.blob_id = each.lfs = None
+        return info
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", bare)
+    hub.add(NAME, {"config.json": CONFIG, SINGLE: WEIGHTS})
+    folder = fetch(NAME)
+    assert (folder / SINGLE).read_bytes() == WEIGHTS
+    assert fetch(NAME, refresh=True) == folder and hub.fetched().count(SINGLE) == 1
+    assert "damaged" not in capsys.readouterr().err
+
+
 def test_a_cache_that_cannot_be_written_to_serves_what_it_has(
     hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -181,7 +181,7 @@ def test_one_misjudged_frame_is_no_event_and_is_said() -> None:
     frames = [frame([(60, 40, RED)] if i == 33 or 60 <= i < 70 else []) for i in range(100)]
     answer = times_of(Video.open(frames, fps=25), "the red light is on")
     assert [(s.start, s.end) for s in answer.value] == [(2.4, 2.8)]
-    assert "1 changes that lasted 0.1 s or less were left out" in answer.cautions[0]
+    assert "what lasted 0.1 s or less was left out, 1 in all" in answer.cautions[0]
 
 
 def test_a_still_frame_and_the_last_one_are_judged() -> None:

@@ -36,6 +36,9 @@ SETTINGS = (
 TIMEOUT = 10.0
 """Seconds in which the hub must begin to answer."""
 
+MAX_SMALL = 10 << 20
+"""Largest size in bytes of a file that the hub keeps in git itself."""
+
 _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 """A commit, or the digest of a file: they become names in the cache."""
 
@@ -161,11 +164,11 @@ class Repository:
 
     def _is_damaged(self, name: str, verify: bool) -> bool:
         file, wanted = self.snapshot / name, self.files.get(name)
-        if wanted is None or not file.exists():
+        if wanted is None or not wanted.size or not file.exists():  # some mirrors tell no sizes
             return False
         if file.stat().st_size != wanted.size:
             return True
-        return verify and _content_digest(file, wanted) != wanted.blob
+        return verify and _has_other_content(file, wanted)
 
     def _discard(self, name: str) -> None:
         """Remove a damaged file."""
@@ -311,11 +314,12 @@ def remote_repository(source: str, revision: str | None, report: Report) -> Repo
     from huggingface_hub import HfApi
 
     info = HfApi().model_info(source, revision=revision, files_metadata=True, timeout=TIMEOUT)
-    files = {}
+    files, named = {}, [str(info.sha)]
     for each in info.siblings or ():
         digest = each.lfs.sha256 if each.lfs is not None else ""
-        files[each.rfilename] = RemoteFile(max(0, each.size or 0), digest or str(each.blob_id), digest)
-    named = [str(info.sha), *(file.sha256 for file in files.values() if file.sha256)]
+        blob = digest or each.blob_id  # a mirror may tell neither
+        files[each.rfilename] = RemoteFile(max(0, each.size or 0), str(blob), digest)
+        named += [blob] if blob else []
     if not all(map(_DIGEST.fullmatch, named)):
         raise HubError(
             f"cannot get '{source}' from the hub: it names a commit or a file by what is no digest"
@@ -344,11 +348,15 @@ def _replace(file: Path, text: str) -> None:
     part.replace(file)
 
 
-def _content_digest(file: Path, wanted: RemoteFile) -> str:
-    """The digest of a file as the hub names its content: SHA-256, or for a small file that of git."""
+def _has_other_content(file: Path, wanted: RemoteFile) -> bool:
+    """Whether the digest of a file is not the one that the hub names, as far as it names one: SHA-256, or for a small
+    file that of git."""
     if wanted.sha256:
-        return file_digest(file)
-    return sha1(f"blob {wanted.size}\0".encode() + read_file(file, wanted.size)).hexdigest()
+        return file_digest(file) != wanted.sha256
+    if not re.fullmatch("[0-9a-f]{40}", wanted.blob) or wanted.size > MAX_SMALL:
+        return False
+    content = read_file(file, wanted.size)
+    return sha1(f"blob {wanted.size}\0".encode() + content).hexdigest() != wanted.blob
 
 
 def _say(text: str) -> None:
