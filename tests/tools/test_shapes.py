@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import math
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -366,6 +368,16 @@ def test_round_letters_are_no_circles(text: str) -> None:
     page = PIL.Image.new("RGB", (640, 300), "white")
     PIL.ImageDraw.Draw(page).text((30, 100), text, "black", PIL.ImageFont.load_default(size=44))
     assert find_circles(Image.open(page)) == find_polygons(Image.open(page)) == []
+
+
+@pytest.mark.parametrize("quarters", [0, 1])
+@pytest.mark.parametrize(("form", "quality"), [("JPEG", 85), ("JPEG", 50), ("WEBP", 80)])
+def test_letters_of_a_compressed_image_are_no_circles(quarters: int, form: str, quality: int) -> None:
+    signs = PIL.Image.open(Path(__file__).parents[2] / "examples" / "signs.png").convert("RGB")
+    data = io.BytesIO()
+    PIL.Image.fromarray(np.rot90(np.asarray(signs), quarters)).save(data, form, quality=quality)
+    (circle,) = find_circles(Image.open(data.getvalue()))
+    assert circle.radius == pytest.approx(105, abs=2)
 
 
 def test_gaps_between_letters_are_no_rules() -> None:
