@@ -170,9 +170,10 @@ def unchunked(data: bytes) -> tuple[bytes, bytes]:
     body = b""
     while data:
         size, _, data = data.partition(b"\r\n")
-        if not int(size, 16):
+        length = int(size or b"0", 16)
+        if not length:
             return body, data[2:]
-        body, data = body + data[: int(size, 16)], data[int(size, 16) + 2 :]
+        body, data = body + data[:length], data[length + 2 :]
     return body, data
 
 

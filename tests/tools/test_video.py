@@ -263,6 +263,15 @@ def test_the_evidence_has_key_frames_and_a_timeline(agent: Agent, clip: Path) ->
     assert back.to_json() == data
 
 
+def test_a_file_without_a_frame_is_no_empty_video(agent: Agent, clip: Path, tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "whole.mkv", traffic, 8).read_bytes()
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole[:1200])
+    for body in ("count_unique(video, 'car')", "len(video.frames())", "brightness(video.at(0))"):
+        answer = run(agent, cut, f"return {body}")
+        assert answer.status == "error" and "cut.mkv" in answer.message
+
+
 def test_a_folder_of_clips_is_mapped(agent: Agent, tmp_path: Path) -> None:
     for number in (1, 2):
         write_video(

@@ -228,7 +228,7 @@ class Turn {
 
   caution(text) {
     const item = document.createElement("li");
-    item.textContent = text;
+    item.textContent = `Caution: ${text}`;
     this.part(".cautions").append(item);
   }
 
