@@ -88,8 +88,8 @@ def test_a_file_that_was_cut_off_ends_there_and_says_so(tmp_path: Path) -> None:
     video = Video.open(path)
     assert 0.4 < video.duration < 2 and video.at(video.end).time == pytest.approx(video.end, abs=0.1)
     with Agent(in_process=True) as agent:
-        answer = agent.run("def answer(video):\n    return len(video.frames(every=0.5))\n", path)
-    assert answer.value in (1, 2, 3, 4)
+        answer = agent.run("def answer(video):\n    return video.duration\n", path)
+    assert answer.value == video.duration
     assert any("cut off" in said and "s are missing after" in said for said in answer.cautions)
 
 

@@ -114,9 +114,8 @@ class _Search:
         for frame in frames:
             if frame.time >= self._next - 1e-4:
                 wanted.append(len(self._frames))
-                self._next = max(self._next, self.video.start) if math.isinf(self._next) else self._next
-                while self._next <= frame.time + 1e-4:
-                    self._next += self.step
+                passed = max(0.0, frame.time - self.video.start)
+                self._next = self.video.start + self.step * (math.floor(passed / self.step + 1e-4) + 1)
             self._frames.append(frame)
             self._looks.append(_look(frame))
         if is_last and self._frames and len(self._frames) - 1 not in {*wanted, *self._truth}:

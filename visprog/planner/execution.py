@@ -76,7 +76,11 @@ def execute(
         ),
         seconds=plan.seconds + time.perf_counter() - started,
     )
-    return _judge(step, outcome, returns, run, question)
+    judged = _judge(step, outcome, returns, run, question)
+    if judged.status != "answered":
+        return judged
+    of_videos = (s for value in inputs.values() if isinstance(value, Video) for s in value.source.cautions)
+    return replace(judged, cautions=(*of_videos, *judged.cautions))
 
 
 def _judge(step: Step, outcome: Outcome, returns: Type, run: Run, question: str) -> Step:

@@ -40,7 +40,6 @@ from ..registry import (
     Registry,
     Tool,
     backend_options,
-    caution,
     cautions,
     through_host,
 )
@@ -366,9 +365,6 @@ class Run:
             cached = found is not MISSING
             if not cached:
                 with self._inside(tool), cautions() as collected:
-                    for video in (v for v in arguments.values() if isinstance(v, Video)):
-                        for sentence in video.source.cautions:
-                            caution(sentence)
                     made = tool.work(dict(arguments), lambda given: self._answer(tool, given))
                     result = tool.result(made, arguments)
                 found = result, tuple(collected)
