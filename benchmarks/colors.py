@@ -121,7 +121,7 @@ SMALL: dict[str, tuple[tuple[int, int, int, int], str]] = {
     "automobile/0596": ((4, 9, 31, 28), "white"), "ship/1374": ((5, 3, 31, 26), "orange red"),
     "horse/1961": ((7, 8, 27, 29), "white"), "automobile/0396": ((1, 2, 30, 30), "red"),
 }  # fmt: skip
-"""Picture of CIFAR-10 → its object."""
+"""Image of CIFAR-10 → its object."""
 
 PAINTS: dict[str, tuple[int, int, int]] = {
     "white": (235, 235, 232), "grey": (125, 125, 128), "black": (28, 28, 30), "red": (190, 25, 30),

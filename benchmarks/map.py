@@ -1,10 +1,10 @@
-"""Many pictures with one program: `Agent.map`, asking one by one, and a plain loop over the same models.
+"""Many images with one program: `Agent.map`, asking one by one, and a plain loop over the same models.
 
-    python benchmarks/map.py [--pictures 200] [--jobs 8] [--device cpu] [--memory]
+    python benchmarks/map.py [--images 200] [--jobs 8] [--device cpu] [--memory]
 
 The models are image towers of random weights: their answers mean nothing, their speed does. All three ways run the
 same program on the same scenes and must give the same answers. With --memory, also the peak memory of a
-process that maps 200 pictures, and of one that maps 2,000.
+process that maps 200 images, and of one that maps 2,000.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ WORDS = ("left", "right", "whole")
 
 @tool(backends={"tower": f"{__name__}:Tower"})
 def look(image: Image, what: str) -> float:
-    """One number that a network makes of the picture."""
+    """One number that a network makes of the image."""
     raise NotImplementedError
 
 
@@ -102,7 +102,7 @@ def scenes(count: int) -> list[Image]:
 
 
 def streamed(count: int) -> Iterator[Image]:
-    """So many different pictures, made of a few scenes one after another."""
+    """So many different images, made of a few scenes one after another."""
     few = scenes(50)
     for i in range(count):
         pixels = few[i % len(few)].pixels.copy()
@@ -119,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pictures", type=int, default=200)
+    parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=8)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--memory", action="store_true")
@@ -140,13 +140,13 @@ def main() -> None:
             done = subprocess.run(
                 [*command, "--device", options.device], capture_output=True, text=True, check=True
             )
-            print(f"peak memory of the process that maps {count} pictures: {done.stdout.strip()} MB")
+            print(f"peak memory of the process that maps {count} images: {done.stdout.strip()} MB")
 
 
 def compare(options: argparse.Namespace) -> None:
-    pictures = scenes(options.pictures)
+    images = scenes(options.images)
     backend = look.load("tower", (("device", options.device),))
-    backend([{"image": pictures[0], "what": "left"}])
+    backend([{"image": images[0], "what": "left"}])
 
     def plain() -> list[Any]:
         def ask(image: Image, what: str) -> float:
@@ -155,16 +155,16 @@ def compare(options: argparse.Namespace) -> None:
 
         space: dict[str, Any] = {"look": ask, "crop_left": crop_left.function}
         exec(PROGRAM, space)
-        return [space["answer"](p) for p in pictures]
+        return [space["answer"](p) for p in images]
 
     def one_by_one(agent: Agent) -> list[Any]:
-        return [agent.run(PROGRAM, p).value for p in pictures]
+        return [agent.run(PROGRAM, p).value for p in images]
 
     def mapped(agent: Agent) -> list[Any]:
-        return [r.answer.value for r in agent.map("", pictures, program=PROGRAM, jobs=options.jobs)]
+        return [r.answer.value for r in agent.map("", images, program=PROGRAM, jobs=options.jobs)]
 
-    table = Table("", "pictures a second", "batches", "calls in each (mean; largest)", box=None)
-    results = [measure(table, "plain loop", plain, len(pictures))]
+    table = Table("", "images a second", "batches", "calls in each (mean; largest)", box=None)
+    results = [measure(table, "plain loop", plain, len(images))]
     ways: dict[str, tuple[int, Callable[[Agent], list[Any]]]] = {
         "one by one": (1, one_by_one),
         f"map, {options.jobs} jobs": (options.jobs, mapped),
@@ -172,7 +172,7 @@ def compare(options: argparse.Namespace) -> None:
     for name, (standby, way) in ways.items():
         with make_agent(options, standby) as agent:
             agent.sandbox.warm()
-            results.append(measure(table, name, lambda a=agent, w=way: w(a), len(pictures), agent))  # type: ignore[misc]
+            results.append(measure(table, name, lambda a=agent, w=way: w(a), len(images), agent))  # type: ignore[misc]
     Console().print(table)
     if not results[0] == results[1] == results[2]:
         raise SystemExit("the answers differ")
@@ -193,14 +193,14 @@ def measure(
 def per_call(options: argparse.Namespace) -> None:
     """What a call of a tool costs beyond the tool: a program with many calls against one with a single one."""
     program = "def answer(image):\n    return sum([nothing(image, i) for i in range({count})])\n"
-    picture = scenes(1)[0]
+    image = scenes(1)[0]
     with make_agent(options, 1) as agent:
         seconds = {}
         for count in (1, 101):
             runs = []
             for _ in range(5):
                 agent.sandbox.warm()
-                runs.append(agent.run(program.format(count=count), picture).seconds)
+                runs.append(agent.run(program.format(count=count), image).seconds)
             seconds[count] = min(runs)
     print(f"overhead of a tool call: {1000 * (seconds[101] - seconds[1]) / 100:.2f} ms")
 

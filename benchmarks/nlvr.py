@@ -1,8 +1,8 @@
 """NLVR (Suhr et al. 2017): the recorded programs and the embedded planner, with oracle tools and from the pixels.
 
-python benchmarks/nlvr.py nlvr_dev.zip                  # 300 pictures of the validation sentences
-python benchmarks/nlvr.py nlvr_dev.zip --pictures 0     # all of their pictures
-python benchmarks/nlvr.py nlvr_dev.zip --sentences all --only replay --pictures 0
+python benchmarks/nlvr.py nlvr_dev.zip                  # 300 images of the validation sentences
+python benchmarks/nlvr.py nlvr_dev.zip --images 0       # all of their images
+python benchmarks/nlvr.py nlvr_dev.zip --sentences all --only replay --images 0
 
 Validation sentences are those that the planner was not trained on: one in five of the sentences with a recorded
 program. A sentence for which no program is written, or none that the planner is sure of, counts as wrong. Kept in
@@ -29,16 +29,16 @@ RECORDED = Path(__file__).resolve().parent.parent / "visprog" / "training" / "pl
 
 
 class Part(NLVR):
-    """Some pictures of some sentences, drawn by a hash of their ids."""
+    """Some images of some sentences, drawn by a hash of their ids."""
 
-    def __init__(self, data: Path, sentences: str, pictures: int) -> None:
+    def __init__(self, data: Path, sentences: str, images: int) -> None:
         super().__init__(data)
         known = {r.question for r in read_programs(RECORDED)}
         self.sentences = {
             q for q in known if sentences == "all" or held_out(q) == (sentences == "validation")
         }
         items = [item for item in super().__iter__() if item.question in self.sentences]
-        drawn = sorted(items, key=lambda item: zlib.crc32(item.id.encode()))[: pictures or None]
+        drawn = sorted(items, key=lambda item: zlib.crc32(item.id.encode()))[: images or None]
         kept = {item.id for item in drawn}
         self.items_kept = [item for item in items if item.id in kept]
 
@@ -52,18 +52,18 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path, help="folder or zip archive of NLVR")
     parser.add_argument("--sentences", choices=("validation", "training", "all"), default="validation")
-    parser.add_argument("--pictures", type=int, default=300, help="how many of them; 0 for all")
+    parser.add_argument("--images", type=int, default=300, help="how many of them; 0 for all")
     parser.add_argument("--only", choices=("replay", "embedded"), help="one of the two planners")
     parser.add_argument("--folder", help="of another embedded planner, from visprog train planner")
     parser.add_argument("--output", type=Path, default=Path("runs/nlvr"))
     options = parser.parse_args()
     config = Config.of({"planner_options": {"folder": options.folder}} if options.folder else {})
-    benchmark = Part(options.data, options.sentences, options.pictures)
+    benchmark = Part(options.data, options.sentences, options.images)
     for title, planner in (("replay", f"replay:{RECORDED}"), ("embedded", "embedded")):
         if options.only not in (None, title):
             continue
         for oracle in (True, False):
-            name = f"{title}-{options.sentences}-{options.pictures}{'-oracle' if oracle else ''}"
+            name = f"{title}-{options.sentences}-{options.images}{'-oracle' if oracle else ''}"
             done = len(list(EvaluationFolder(options.output / name, {}).ids()))
             with progress(len(benchmark), done) as watch:
                 run = evaluate(
@@ -79,7 +79,7 @@ def main() -> None:
             print(
                 f"{title:<9} {'oracle tools' if oracle else 'pixels':<13} accuracy {accuracy['value']:.3f} "
                 f"[{accuracy['low']:.3f}, {accuracy['high']:.3f}]   answered {answered:.3f}   "
-                f"{summary['questions']} pictures of {len(benchmark.sentences)} sentences",
+                f"{summary['questions']} images of {len(benchmark.sentences)} sentences",
                 flush=True,
             )
 

@@ -31,10 +31,10 @@ def table(folder: Path, data: Path, limit: int | None = None) -> dict[str, float
     Args:
         folder: a trained model.
         data: a folder or zip with a folder a class.
-        limit: pictures of each part at most.
+        limit: images of each part at most.
 
     Raises:
-        DataError: there are no such pictures.
+        DataError: there are no such images.
     """
     model = Clip.from_pretrained(folder).eval()
     tokenizer, pixels = Tokenizer.from_pretrained(folder), ImageProcessor.from_pretrained(folder)

@@ -17,8 +17,8 @@ def ring(x: float, y: float, radius: float, corners: int, turn: float) -> list[t
 
 
 def main() -> None:
-    picture = Image.new("RGB", (SIZE[0] * SCALE, SIZE[1] * SCALE), "#dcebf5")
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (SIZE[0] * SCALE, SIZE[1] * SCALE), "#dcebf5")
+    draw = ImageDraw.Draw(image)
 
     def box(left: float, top: float, right: float, bottom: float, fill: str) -> None:
         draw.rectangle([left * SCALE, top * SCALE, right * SCALE, bottom * SCALE], fill=fill)
@@ -36,7 +36,7 @@ def main() -> None:
     text(490, 225, "SLOW", 30, "black")
     draw.ellipse([v * SCALE for v in (665, 75, 875, 285)], fill="#1d4e89")
     text(770, 180, "ONE WAY", 36, "white")
-    picture.resize(SIZE, Image.Resampling.LANCZOS).save(Path(__file__).with_name("signs.png"), optimize=True)
+    image.resize(SIZE, Image.Resampling.LANCZOS).save(Path(__file__).with_name("signs.png"), optimize=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Small tools, a planner that says what it is told to, and a picture: for tests of the framework alone."""
+"""Small tools, a planner that says what it is told to, and an image: for tests of the framework alone."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class SlowBackend:
 
 
 def picture(width: int = 60, height: int = 40, value: int = 120, name: str = "test.png") -> Image:
-    """A plain picture with a darker corner."""
+    """A plain image with a darker corner."""
     pixels = np.full((height, width, 3), value, np.uint8)
     pixels[: height // 4, : width // 4] = 20
     return Image(pixels, name=name)

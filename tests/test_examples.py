@@ -39,7 +39,7 @@ def test_stored_outputs_are_seen_in_an_untrusted_notebook(notebook: str) -> None
             assert all(len(line) < 120 for line in plain.split("\n"))
 
 
-def test_the_picture_is_what_its_script_draws(tmp_path: Path) -> None:
+def test_the_image_is_what_its_script_draws(tmp_path: Path) -> None:
     from PIL import Image, ImageChops
 
     script = tmp_path / "draw_signs.py"

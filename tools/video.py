@@ -115,7 +115,7 @@ def when(video: Video, statement: str) -> list[Span]:
         f"{found.frames:,} frames were judged, one every {found.step:.2g} s and more where the image changes"
     )
     if found.brief:
-        said += f"; {found.brief:,} changes that lasted {MIN_SECONDS:g} s or less were left out"
+        said += f"; what lasted {MIN_SECONDS:g} s or less was left out, {found.brief:,} in all"
     if not found.is_complete:
         said += "; it changes too often to look at each change: ask about a part of it to be sure"
     caution(said)

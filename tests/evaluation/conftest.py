@@ -18,7 +18,7 @@ from visprog.evaluation.benchmark import Benchmark, Item
 
 
 def png(width: int = 12, height: int = 8, color: tuple[int, int, int] = (200, 30, 30)) -> bytes:
-    """A picture of one colour."""
+    """An image of one colour."""
     buffer = io.BytesIO()
     PIL.Image.fromarray(np.full((height, width, 3), color, np.uint8)).save(buffer, "png")
     return buffer.getvalue()
@@ -58,7 +58,7 @@ def published(request: pytest.FixtureRequest, tmp_path: Path) -> Write:
 
 
 class Widths(Benchmark):
-    """Is a picture wider than 10 pixels? Pictures of 8, 9, 10, … pixels."""
+    """Is an image wider than 10 pixels? Images of 8, 9, 10, … pixels."""
 
     name = "widths"
 

@@ -225,7 +225,7 @@ def test_winoground(published: Write) -> None:
     ]  # fmt: skip
     answers = {
         "0-c0-i0": 0.9, "0-c0-i1": 0.2, "0-c1-i0": 0.3, "0-c1-i1": 0.8,  # all comparisons right
-        "1-c0-i0": 0.9, "1-c0-i1": 0.8, "1-c1-i0": 0.6, "1-c1-i1": 0.7,  # only pictures are told apart
+        "1-c0-i0": 0.9, "1-c0-i1": 0.8, "1-c1-i0": 0.6, "1-c1-i1": 0.7,  # only images are told apart
         "2-c0-i0": True, "2-c0-i1": True, "2-c1-i0": False, "2-c1-i1": True,  # ties are not right
     }  # fmt: skip
     found = benchmark.summary(rows(benchmark, answers))

@@ -47,7 +47,7 @@ def archive(path: Path, entries: list[dict[str, Any]]) -> Path:
     return path
 
 
-def test_six_pictures_of_each_example(tmp_path: Path) -> None:
+def test_six_images_of_each_example(tmp_path: Path) -> None:
     items = list(NLVR(archive(tmp_path / "nlvr.zip", [ENTRY])))
     assert [i.id for i in items] == [f"dev-12-0-{k}" for k in range(6)]
     assert {(i.question, i.answer, i.returns, i.group) for i in items} == {

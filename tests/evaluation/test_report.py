@@ -110,7 +110,7 @@ def test_the_report_of_a_run(tmp_path: Path) -> None:
     assert [a["name"] for tag, a in parsed.tags if tag == "select"] == ["status", "kind", "right"]
     sources = [v for _, a in parsed.tags for k, v in a.items() if k in ("src", "href") and v]
     assert all(s.startswith(("data:", "#")) for s in sources)  # nothing is loaded from elsewhere
-    assert sum(s.startswith("data:image") for s in sources) >= 3  # pictures of what was asked
+    assert sum(s.startswith("data:image") for s in sources) >= 3  # images of what was asked
     assert text.count("<style") == 1  # the evidence brings none
     assert "image.width" in text and "not an image" in text
 

@@ -136,7 +136,7 @@ def test_secrets_are_not_written(tmp_path: Path) -> None:
     assert "hush" not in json.dumps(made_with(Widths(), None, config, False))
 
 
-def test_a_broken_picture_is_the_error_of_its_row(tmp_path: Path) -> None:
+def test_a_broken_image_is_the_error_of_its_row(tmp_path: Path) -> None:
     found = run(tmp_path, Widths(broken=1))
     rows = found.rows()
     assert [row["status"] for row in rows] == ["answered", "error", "answered", "answered"]

@@ -45,6 +45,7 @@ class FakeHub:
         repositories: by hub id.
         requests: method, path and range of each request.
         cuts: number of times that a large file is cut after `cut_after` bytes of a connection.
+        surplus: what follows each large file.
         statuses: path beginning → status that it answers with instead.
         delay: seconds that it waits before it sends a large file.
     """
@@ -54,6 +55,7 @@ class FakeHub:
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     cuts: int = 0
     cut_after: int = 1000
+    surplus: bytes = b""
     statuses: dict[str, int] = field(default_factory=dict)
     delay: float = 0.0
     token: str = "hf_accepted"
@@ -168,7 +170,7 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             start = int(wanted) if wanted else 0
             if start:
                 headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            body = content[start:]
+            body = content[start:] + (hub.surplus if name.endswith(LARGE) else b"")
             cut = None
             if self.command == "GET" and name.endswith(LARGE):
                 time.sleep(hub.delay)

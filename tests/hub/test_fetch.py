@@ -199,6 +199,29 @@ def test_what_arrives_damaged_is_not_used(hub: FakeHub) -> None:
     assert (fetch(NAME) / SINGLE).read_bytes() == WEIGHTS
 
 
+def test_what_a_hub_sends_beyond_what_it_announced_is_not_kept(hub: FakeHub) -> None:
+    hub.add(NAME, {"config.json": CONFIG, SINGLE: WEIGHTS})
+    hub.surplus = b"x" * 30_000_000
+    assert "it sends more than it announced" in message()
+    hub.surplus = b""
+    assert (fetch(NAME) / SINGLE).read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("place", ["sha", "lfs"])
+@pytest.mark.parametrize("name", ["../../outside", "/outside", "", "A" * 40, "0" * 39])
+def test_names_in_the_cache_are_digests(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, place: str, name: str
+) -> None:
+    import huggingface_hub
+
+    digest = name or "x" if place == "lfs" else "0" * 64
+    weights = SimpleNamespace(rfilename=SINGLE, size=1, blob_id="0" * 40, lfs=SimpleNamespace(sha256=digest))
+    found = SimpleNamespace(sha=name if place == "sha" else "0" * 40, siblings=[weights])
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: found)
+    assert "what is no digest" in message()
+    assert not list(cache.hub_cache().parent.rglob("outside*"))
+
+
 def test_a_gated_model_says_where_its_licence_is(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.add(NAME, {"config.json": CONFIG, SINGLE: b"w"}, gated=True)
     found = message()
@@ -352,6 +375,27 @@ def test_a_damaged_file_is_told_and_mended(
     blob.write_bytes(same_size)  # only the digest tells
     assert fetch(NAME) == folder and (folder / name).read_bytes() == same_size
     assert fetch(NAME, refresh=True) == folder and (folder / name).read_bytes() == files[name]
+
+
+def test_a_mirror_that_tells_no_sizes_and_digests(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import huggingface_hub
+
+    real = huggingface_hub.HfApi.model_info
+
+    def bare(self: Any, *arguments: Any, **options: Any) -> Any:
+        info = real(self, *arguments, **options)
+        for each in info.siblings:
+            each.size = each.blob_id = each.lfs = None
+        return info
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", bare)
+    hub.add(NAME, {"config.json": CONFIG, SINGLE: WEIGHTS})
+    folder = fetch(NAME)
+    assert (folder / SINGLE).read_bytes() == WEIGHTS
+    assert fetch(NAME, refresh=True) == folder and hub.fetched().count(SINGLE) == 1
+    assert "damaged" not in capsys.readouterr().err
 
 
 def test_a_cache_that_cannot_be_written_to_serves_what_it_has(

@@ -15,6 +15,7 @@ from tests.hub.fake_hub import FakeHub  # noqa: E402
 from tests.tools.backends.conftest import SAVERS, noise  # noqa: E402
 from tests.tools.backends.hub_checkpoints import SAVERS as LATER  # noqa: E402
 from tests.tools.backends.vision_checkpoints import SAVERS as VISION  # noqa: E402
+from visprog.cli import main  # noqa: E402
 from visprog.errors import ToolError  # noqa: E402
 from visprog.models.catalogue import catalogue  # noqa: E402
 from visprog.models.checkpoint.cache import cached  # noqa: E402
@@ -158,3 +159,43 @@ def test_it_is_fetched_once_and_answers(
     assert len(hub.requests) == before
     again = answer(tool, load(str(folder)), image)
     assert found == (again if isinstance(again, str) else pytest.approx(again, abs=1e-4))
+
+
+@pytest.mark.parametrize(
+    "name", ["google/siglip2-base-patch16-224", "facebook/sam2.1-hiera-large"], ids=["own", "transformers"]
+)
+def test_damaged_weights_name_the_command_that_mends_them(
+    name: str,
+    hub: FakeHub,
+    saved: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("visprog.tools.backends._checkpoint._loaded", {})
+    kind, backend, tool, _ = PUBLISHED[name]
+    hub.add(name, saved(kind))
+    model = default_registry()[tool].load(backend, (("model", name), ("dtype", "float32")))
+    model.fetch()
+    folder = cached(name)
+    assert folder is not None
+    weights = (folder / "model.safetensors").resolve()
+    weights.write_bytes(bytes(weights.stat().st_size))  # of the same size, which is not noticed before
+    image = noise(60, 40, 1)
+    calls = {"match": {"text": "a cat"}, "segment": {"region": Region(image.box, "cat", 0.5, image)}}
+    (error,) = model([{"image": image, **calls[tool]}])
+    assert isinstance(error, ToolError), error
+    assert str(error).endswith(f"'visprog models fetch {name}' downloads damaged files again")
+    assert main(["models", "fetch", name, "--json"]) == 0
+    assert "model.safetensors of " in capsys.readouterr().err
+    (found,) = model([{"image": image, **calls[tool]}])
+    assert not isinstance(found, Exception)
+
+
+def test_what_nothing_can_run_is_refused_by_the_command(
+    hub: FakeHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.add("org/brain", {"config.json": b'{"model_type": "brain_2"}', "model.safetensors": b"w" * 1000})
+    assert main(["models", "fetch", "org/brain"]) == 1
+    said = capsys.readouterr().err
+    assert "a model of the type 'brain_2' cannot be run" in said and "\n" not in said.strip()
+    assert hub.fetched() == ["config.json"]

@@ -1,4 +1,4 @@
-"""Many pictures, one plan: order, memory, faults, files of results, and going on after a kill."""
+"""Many images, one plan: order, memory, faults, files of results, and going on after a kill."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def make() -> Iterator[Make]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Twelve pictures as bright as their number; each sixth is no picture."""
+    """Twelve images as bright as their number; each sixth is no image."""
     folder = tmp_path / "pictures"
     (folder / "more").mkdir(parents=True)
     for i in range(12):
@@ -79,7 +79,7 @@ def values(results: Any) -> dict[str, Any]:
     return {r.image: r.answer.value for r in results}
 
 
-def test_one_plan_is_run_on_every_picture_in_order(make: Make, folder: Path) -> None:
+def test_one_plan_is_run_on_every_image_in_order(make: Make, folder: Path) -> None:
     agent = make(BRIGHT)
     results = list(agent.map(QUESTION, folder, jobs=3))
     assert [r.image for r in results] == list(EXPECTED) and values(results) == EXPECTED
@@ -95,7 +95,7 @@ def test_results_can_come_as_they_are_ready(make: Make, folder: Path) -> None:
     assert values(make(BRIGHT).map(QUESTION, folder, jobs=3, ordered=False)) == EXPECTED
 
 
-def test_pictures_of_every_kind_are_taken(make: Make) -> None:
+def test_images_of_every_kind_are_taken(make: Make) -> None:
     array = np.full((8, 8, 3), 5, np.uint8)
     given = [picture(value=9), array, str(ROOT / "nothing.png")]
     first, second, third = make(BRIGHT).map(QUESTION, given, jobs=2)
@@ -119,7 +119,7 @@ def test_planning_each_time(make: Make, folder: Path) -> None:
     assert [v for v in found.values() if v is not None] == [v * n for n, v in enumerate(good, 1)]
 
 
-def test_a_program_that_is_refused_is_mended_once_for_all_pictures(make: Make) -> None:
+def test_a_program_that_is_refused_is_mended_once_for_all_images(make: Make) -> None:
     unicorns = 'def answer(image):\n    return len(detect(image, "unicorn"))\n'
     horses = unicorns.replace("unicorn", "horse")
     agent = make(unicorns, horses, registry=REGISTRY)
@@ -160,7 +160,7 @@ def test_what_cannot_begin_says_so(make: Make, folder: Path) -> None:
 
 
 def test_no_more_is_opened_than_is_taken() -> None:
-    """However many pictures there are, and however slow their reader is."""
+    """However many images there are, and however slow their reader is."""
     opened: list[int] = []
     agent = Agent(FakePlanner(BRIGHT), {}, registry=Registry([brightness]))
 
@@ -199,7 +199,7 @@ def test_a_slow_one_holds_up_no_more_than_it_must(ordered: bool) -> None:
     assert left == list(range(20)) if ordered else sorted(left) == [0, *range(11, 20)]
 
 
-def test_what_is_found_in_a_picture_does_not_stay_in_memory(make: Make) -> None:
+def test_what_is_found_in_an_image_does_not_stay_in_memory(make: Make) -> None:
     agent = make('def answer(image):\n    return len(detect(image, "dog"))\n', registry=REGISTRY)
     results = list(agent.map("How many dogs?", (picture(value=v) for v in range(20)), jobs=2))
     assert {r.answer.value for r in results} == {2}
@@ -209,7 +209,7 @@ def test_what_is_found_in_a_picture_does_not_stay_in_memory(make: Make) -> None:
 def test_a_worker_that_is_killed_is_one_error(folder: Path) -> None:
     @tool
     def kill(image: Image) -> int:
-        """Kills the worker that runs the program for the brightest picture."""
+        """Kills the worker that runs the program for the brightest image."""
         number = int(image.pixels[-1, -1, 0])
         if number == 33:
             for child in children():
@@ -250,7 +250,7 @@ def children() -> list[int]:
 
 
 def run(agent: Agent, path: Path, images: Any, **options: Any) -> int:
-    """Map into a file; how many pictures were asked about."""
+    """Map into a file; how many images were asked about."""
     count = 0
     with Results(path, QUESTION, **options) as results:
         for result in agent.map(QUESTION, results.missing(images), program=BRIGHT, ordered=False, jobs=2):

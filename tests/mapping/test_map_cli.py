@@ -24,7 +24,7 @@ HALF = "def answer(image):\n    return crop(image, Box(0, 0, image.width / 2, 16
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with five pictures, one of them broken, a program, and recorded programs."""
+    """A working folder with five images, one of them broken, a program, and recorded programs."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pictures").mkdir()
     for i in range(5):

@@ -1,4 +1,4 @@
-"""Prompting SAM about pictures, against the authors' package and transformers."""
+"""Prompting SAM about images, against the authors' package and transformers."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_predictions_equal_the_authors(model: Sam, package: tuple[Any, Any], siz
 
 
 @pytest.mark.parametrize("size", [(90, 121), (121, 90), (30, 64), (200, 7)])
-def test_pictures_are_prepared_and_masks_enlarged_as_by_transformers(
+def test_images_are_prepared_and_masks_enlarged_as_by_transformers(
     model: Sam, size: tuple[int, int]
 ) -> None:
     transformers = pytest.importorskip("transformers")
@@ -119,7 +119,7 @@ def test_pictures_are_prepared_and_masks_enlarged_as_by_transformers(
     torch.testing.assert_close(predictor.postprocess_masks(small, encoded), enlarged)
 
 
-def test_a_picture_is_encoded_once(model: Sam) -> None:
+def test_an_image_is_encoded_once(model: Sam) -> None:
     calls = []
     hook = model.image_encoder.register_forward_hook(lambda *_: calls.append(1))
     predictor = SamPredictor(model)
@@ -145,7 +145,7 @@ def test_prompts_are_answered_alone_as_together(model: Sam) -> None:
         torch.testing.assert_close(alone.logits[0], together.logits[i], atol=1e-5, rtol=1e-5)
 
 
-def test_a_prompt_needs_a_picture(model: Sam) -> None:
+def test_a_prompt_needs_an_image(model: Sam) -> None:
     with pytest.raises(ValueError, match="set_image comes first"):
         SamPredictor(model).predict(boxes=torch.zeros(1, 4))
     with pytest.raises(ValueError, match="uint8"):
@@ -181,7 +181,7 @@ def rectangles(height: int, width: int, seed: int) -> tuple[np.ndarray, torch.Te
 
 
 def placed(mask: FoundMask, image: np.ndarray) -> np.ndarray:
-    """The mask on the whole picture."""
+    """The mask on the whole image."""
     left, top, right, bottom = mask.box
     whole = np.zeros(image.shape[:2], bool)
     whole[top:bottom, left:right] = mask.pixels

@@ -210,7 +210,7 @@ def test_the_fed_back_mask_is_the_one_rated_best() -> None:
     assert best_masks(masks, iou).flatten().tolist() == [4, 5, 6, 7, 12, 13, 14, 15]
 
 
-def test_a_tiny_model_learns_one_picture() -> None:
+def test_a_tiny_model_learns_one_image() -> None:
     torch.manual_seed(0)
     model = Sam(TINY)
     images = torch.randn(1, 3, 32, 32)

@@ -90,8 +90,8 @@ def to_pil_image(pixels: Any) -> Any:
     return PIL.Image.fromarray(pixels)
 
 
-def resize(picture: Any, size: Any) -> Any:
+def resize(image: Any, size: Any) -> Any:
     """A PIL image at (height, width), bilinear."""
     import PIL.Image
 
-    return picture.resize((size[1], size[0]), PIL.Image.Resampling.BILINEAR)
+    return image.resize((size[1], size[0]), PIL.Image.Resampling.BILINEAR)

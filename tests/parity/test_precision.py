@@ -171,13 +171,13 @@ def test_llama_is_that_of_transformers_in_half_precision(scaled: bool, dtype: An
 
 @HALF
 def test_sam_answers_in_half_precision(dtype: Any) -> None:
-    """Coordinates keep every pixel: those of a large picture are beyond what half precision can count."""
-    picture = np.random.default_rng(0).integers(0, 256, (600, 801, 3), dtype=np.uint8)
+    """Coordinates keep every pixel: those of a large image are beyond what half precision can count."""
+    image = np.random.default_rng(0).integers(0, 256, (600, 801, 3), dtype=np.uint8)
     box, point = torch.tensor([[300.0, 100.0, 703.0, 301.0]]), torch.tensor([[[701.0, 103.0]]])
     answers = []
     for model in (make("sam"), make("sam").to(dtype)):
         predictor = SamPredictor(model)
-        predictor.set_image(picture)
+        predictor.set_image(image)
         first = predictor.predict(boxes=box)
         answers.append(
             [first, predictor.predict(points=point), predictor.predict(masks=first.low_res_masks[:, 0])]

@@ -53,9 +53,9 @@ def test_seconds_end_in_the_middle_of_a_program(make: Make) -> None:
     assert answer.status == "error" and "was ended (time)" in answer.message and len(answer.steps) == 1
 
 
-@pytest.mark.parametrize("tool_calls", [False, True])
 @pytest.mark.parametrize(
-    "reply", ["", " \n", LOOK, "DONE", "I think there are 2.", "```python\n```", "x" * 10**6]
+    ("reply", "tool_calls"),
+    [("", False), (LOOK, False), ("DONE", False), ("```python\n```", False), ("x" * 10**6, True), ("", True)],
 )
 def test_a_model_that_repeats_itself_for_ever(make: Make, reply: str, tool_calls: bool) -> None:
     chat = Scripted(*[reply] * 9)
@@ -63,6 +63,8 @@ def test_a_model_that_repeats_itself_for_ever(make: Make, reply: str, tool_calls
     assert (answer.status, answer.value) == ("error", None)
     assert answer.message.startswith("no answer within 4 turns; raise 'turns'")
     assert len(chat.sent) == 4 and estimate_tokens(chat.sent[-1]) < 20_000
+    again = "It is the program of regions1 once more" in chat.text(2)
+    assert again == (reply == LOOK and not tool_calls)
 
 
 def test_a_refusal_is_no_answer_whatever_stands_beside_it(make: Make) -> None:

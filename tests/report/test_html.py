@@ -302,7 +302,7 @@ def vars_of(answer: Answer) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("data", ['"><script>alert(1)</script>', "", "AAAA", "not base64", "é"])
-def test_pictures_that_cannot_be_decoded_are_left_out(data: str) -> None:
+def test_images_that_cannot_be_decoded_are_left_out(data: str) -> None:
     evidence = Answer("answered", 1, images=(picture(),)).to_json()
     (held,) = evidence["pictures"].values()
     held["mime"] = '"><script>alert(1)</script>'
@@ -361,7 +361,7 @@ def test_a_notebook_stays_small() -> None:
         assert max(image.size) <= 640
 
 
-def test_without_pictures_the_rest_is_shown() -> None:
+def test_without_images_the_rest_is_shown() -> None:
     data = Answer("answered", 1, trace=(Call("t", {"image": picture()}, [Box(0, 0, 1, 1)]),)).to_json(
         pictures=False
     )

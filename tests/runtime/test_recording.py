@@ -134,7 +134,7 @@ def test_what_is_not_recorded_ends_the_program_and_is_named(tmp_path: Path) -> N
         answer = agent.run(caught, picture(name="street.png"))
         assert answer.status == "error"
         assert f'the recording {tmp_path} holds no detect(image=street.png, what="cat")' in answer.message
-        assert agent.run(COUNT, picture(value=7)).status == "error"  # another picture
+        assert agent.run(COUNT, picture(value=7)).status == "error"  # another image
         assert agent.run(COUNT, picture(name="renamed.png")).value == 2  # the same pixels
 
 
@@ -266,7 +266,7 @@ def test_one_process_records_at_a_time(tmp_path: Path) -> None:
     Recording(tmp_path).close()
 
 
-def test_a_changed_picture_is_noticed(tmp_path: Path) -> None:
+def test_a_changed_image_is_noticed(tmp_path: Path) -> None:
     program = "def answer(image):\n    return invert(image)\n"
     with Agent(FakePlanner(), {}, registry=REGISTRY, record=tmp_path) as agent:
         agent.run(program, picture())
@@ -306,7 +306,7 @@ def test_values_come_back_as_they_were(tmp_path: Path) -> None:
         else:
             assert again == value and repr(again) == repr(value)
     assert type(back[14].box.left) is int and type(back[14].box.right) is float
-    # The picture at hand is not stored; the painted part, the other picture with its alpha, the mask are.
+    # The image at hand is not stored; the painted part, the other image with its alpha, the mask are.
     assert len(list(tmp_path.iterdir())) == 4
 
 

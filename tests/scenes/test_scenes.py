@@ -224,9 +224,9 @@ def test_an_eighth_of_the_combinations_is_held_out_and_each_word_is_seen() -> No
 
 def test_photographs_as_backgrounds(tmp_path: Path) -> None:
     y, x = np.mgrid[:300, :400]
-    picture = np.stack([x * 255 // 400, y * 255 // 300, (x // 8 + y // 8) % 2 * 255], 2).astype(np.uint8)
+    image = np.stack([x * 255 // 400, y * 255 // 300, (x // 8 + y // 8) % 2 * 255], 2).astype(np.uint8)
     (tmp_path / "more").mkdir()
-    cv2.imwrite(str(tmp_path / "more" / "one.png"), picture)
+    cv2.imwrite(str(tmp_path / "more" / "one.png"), image)
     scenes = Scenes(64, seed=1, backgrounds=tmp_path)
     drawn = [scenes[i] for i in range(60)]
     share = np.mean([scene.background.kind == "photo" for scene in drawn])

@@ -1,4 +1,4 @@
-"""Pictures for the shape tests, drawn at four times their size and scaled down: lines have soft rims."""
+"""Images for the shape tests, drawn at four times their size and scaled down: lines have soft rims."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OVER = 4
 
 
 class Canvas:
-    """A drawing with places in pixels of the finished picture."""
+    """A drawing with places in pixels of the finished image."""
 
     def __init__(self, width: int, height: int, ground: tuple[int, int, int] = (255, 255, 255)) -> None:
         self.pixels = np.full((height * OVER, width * OVER, 3), ground, np.uint8)

@@ -110,7 +110,7 @@ def test_what_opencv_cannot_see_is_refused(opencv: OpenCVDetector, what: str) ->
     assert "[tools.detect]" in str(result)
 
 
-def test_nothing_is_seen_in_an_empty_picture(opencv: OpenCVDetector) -> None:
+def test_nothing_is_seen_in_an_empty_image(opencv: OpenCVDetector) -> None:
     image = Image(np.full((200, 300, 3), 200, np.uint8))
     for what in ("people", "faces", "eyes", "smiles", "QR codes"):
         assert opencv.detect(image, what) == []
@@ -285,7 +285,7 @@ def test_named_boxes() -> None:
     assert (found.scores.tolist(), found.classes.tolist()) == ([0.5], [3])
 
 
-def test_fastestdet_boxes_agree_with_those_of_the_mirrored_picture() -> None:
+def test_fastestdet_boxes_agree_with_those_of_the_mirrored_image() -> None:
     grid = np.zeros((5 + 2, 4, 4), np.float32)
     grid[:, 1, 0] = [0.9, 0.5, 0.5, 0.25, 0.5, 0.1, 0.9]
     mirror = np.zeros_like(grid)

@@ -58,7 +58,7 @@ def test_eyes_lie_in_faces(photo: Photo) -> None:
         assert any(eye.inside(face, 0.3) for face in faces)
 
 
-def test_an_empty_or_tiny_picture_has_no_face() -> None:
+def test_an_empty_or_tiny_image_has_no_face() -> None:
     for size in ((1, 1), (5, 300), (64, 64), (1, 2000), (2000, 1), (3, 5000)):
         assert find_faces(Image(np.full((*size, 3), 90, np.uint8))) == []
 

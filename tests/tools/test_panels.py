@@ -1,4 +1,4 @@
-"""Panels of pictures that are laid out as several."""
+"""Panels of images that are laid out as several."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Places = list[tuple[int, int, int, int]]
 
 
 def laid_out(size: tuple[int, int], gutter: int, places: Places, seed: int = 0) -> Image:
-    """A picture (height, width) of one grey, with noise where the panels (left, top, right, bottom) lie."""
+    """An image (height, width) of one grey, with noise where the panels (left, top, right, bottom) lie."""
     pixels = np.full((*size, 3), gutter, np.uint8)
     rng = np.random.default_rng(seed)
     for left, top, right, bottom in places:
@@ -38,7 +38,7 @@ def test_panels_between_gutters(places: Places, gutter: int) -> None:
     assert {r.label for r in found} == {"panel"}
 
 
-def test_a_picture_without_gutters_is_its_own_panel() -> None:
+def test_an_image_without_gutters_is_its_own_panel() -> None:
     assert [r.box for r in find_panels(laid_out((60, 80), 0, [(0, 0, 80, 60)]))] == [Box(0, 0, 80, 60)]
 
 
@@ -58,7 +58,7 @@ def test_panels_of_a_crop_are_in_the_frame_of_the_whole() -> None:
     assert all(r.image is image for r in found)
 
 
-def test_shapes_at_the_edge_of_the_picture_are_found() -> None:
+def test_shapes_at_the_edge_of_the_image_are_found() -> None:
     pixels = np.full((120, 160, 3), 230, np.uint8)
     pixels[80:120, 20:60] = (200, 30, 30)  # a square on the floor
     pixels[0:30, 130:160] = (0, 0, 255)  # one in the corner

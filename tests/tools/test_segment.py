@@ -15,7 +15,7 @@ from visprog.values.image import Image
 Photo = Callable[[str], Image]
 
 
-def disc_picture(width: int = 240, height: int = 180) -> tuple[Image, np.ndarray]:
+def disc_image(width: int = 240, height: int = 180) -> tuple[Image, np.ndarray]:
     """A textured disc on textured ground, and where it is."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:height, :width]
@@ -31,7 +31,7 @@ def agreement(region: Region, truth: np.ndarray, image: Image) -> float:
 
 
 def test_the_mask_follows_the_thing() -> None:
-    image, disc = disc_picture()
+    image, disc = disc_image()
     given = Region(Box(80, 40, 180, 140), "disc", 0.8, image)
     found = segment(image, given)
     assert (found.box, found.label, found.score) == (given.box, "disc", 0.8)
@@ -39,15 +39,15 @@ def test_the_mask_follows_the_thing() -> None:
 
 
 def test_masks_of_crops_lie_in_the_root() -> None:
-    image, disc = disc_picture()
+    image, disc = disc_image()
     crop = image.crop(Box(60, 20, 220, 170)).crop(Box(65, 25, 210, 160))
     found = segment(crop, Region(Box(80, 40, 180, 140), "disc", 1.0, image))
     assert found.image is image
     assert agreement(found, disc, image) > 0.95
 
 
-def test_large_pictures_keep_smooth_edges() -> None:
-    image, disc = disc_picture()
+def test_large_images_keep_smooth_edges() -> None:
+    image, disc = disc_image()
     large = Image(image.pixels.repeat(5, 0).repeat(5, 1))
     found = segment(large, Region(Box(400, 200, 900, 700)))
     assert agreement(found, disc.repeat(5, 0).repeat(5, 1), large) > 0.95
@@ -93,7 +93,7 @@ def test_the_dog_without_the_floor(photo: Photo) -> None:
 
 
 def test_the_same_box_gives_the_same_mask() -> None:
-    image, _ = disc_picture()
+    image, _ = disc_image()
     first, second = (segment(image, Region(Box(75, 35, 185, 145))) for _ in range(2))
     assert first.mask is not None
     assert second.mask is not None
@@ -114,7 +114,7 @@ def test_geodesic_distance_goes_around_walls() -> None:
 
 
 def test_points_and_everything_want_a_model() -> None:
-    image, _ = disc_picture()
+    image, _ = disc_image()
     with pytest.raises(Refused, match=r'not a point: under \[tools.segment\] .* backend = "sam"'):
         segment(image, Point(130, 90))
     with pytest.raises(Refused, match=r'under \[tools.segment_everything\] .* backend = "sam"'):

@@ -1,4 +1,4 @@
-"""Filled shapes with letters on them: the bundled picture."""
+"""Filled shapes with letters on them: the bundled image."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def test_scores_tell_right_captions_from_wrong_ones(learned: tuple[Captioning, P
     assert set(task.predict(batch)) == set(rows)
 
 
-def test_a_picture_is_looked_at_from_five_places() -> None:
+def test_an_image_is_looked_at_from_five_places() -> None:
     image = torch.arange(2 * 3 * 4 * 5, dtype=torch.float32).view(2, 3, 4, 5)
     looks = moved(image, 2)
     assert looks.shape == (5, 2, 3, 4, 5) and torch.equal(looks[0], image)

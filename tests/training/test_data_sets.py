@@ -38,7 +38,7 @@ def png(width: int = 6, height: int = 4, value: int = 7) -> bytes:
     return buffer.getvalue()
 
 
-# -- files and pictures --------------------------------------------------------------------------------
+# -- files and images --------------------------------------------------------------------------------
 
 
 def test_files_leave_out_what_systems_add(write: Write) -> None:
@@ -69,7 +69,7 @@ def test_a_member_that_is_broken_is_a_bad_sample(tmp_path: Path) -> None:
         Files(path).read("a.txt")
 
 
-def test_pictures_are_turned_as_their_exif_says() -> None:
+def test_images_are_turned_as_their_exif_says() -> None:
     buffer, exif = io.BytesIO(), PIL.Image.Exif()
     exif[0x0112] = 6  # to be turned a quarter clockwise
     PIL.Image.fromarray(np.zeros((4, 8, 3), np.uint8)).save(buffer, "jpeg", exif=exif)
@@ -93,7 +93,7 @@ def test_skipped_samples_count_once_and_the_first_are_named() -> None:
 # -- pairs ---------------------------------------------------------------------------------------------
 
 
-def test_pairs_with_text_beside_the_picture(write: Write) -> None:
+def test_pairs_with_text_beside_the_image(write: Write) -> None:
     pairs = read_pairs(
         write({"a/1.png": png(), "a/1.txt": " a cat\n", "b.JPG": b"broken", "b.txt": "x", "c.png": png()})
     )
@@ -245,7 +245,7 @@ def test_coco_boxes_and_masks(tmp_path: Path, write: Write) -> None:
     assert data.labels == ("cat", "dog") and len(data) == 3
     sample = data[0]
     assert sample.labels == ("dog", "cat") and sample.crowd.tolist() == [False, True]
-    assert sample.boxes.tolist() == [[1, 0, 3, 3], [4, 1, 6, 4]]  # the second is cut to the picture
+    assert sample.boxes.tolist() == [[1, 0, 3, 3], [4, 1, 6, 4]]  # the second is cut to the image
     assert data[1].boxes.shape == (0, 4) and data[1].labels == ()
     with pytest.raises(BadSample, match=r"c.png: the box .* of 'cat' has no area in its 6 x 4 pixels"):
         data[2]

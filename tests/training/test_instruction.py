@@ -234,7 +234,7 @@ def test_scores(scenes: Instruction) -> None:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Conversations about pictures, and a LLaMA with its tokenizer in the hub's layout."""
+    """Conversations about images, and a LLaMA with its tokenizer in the hub's layout."""
     from visprog.models.llama import KEYS
 
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Pictures: what is read and how, what is refused and with which words, and crops that know their place."""
+"""Images: what is read and how, what is refused and with which words, and crops that know their place."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_tensors() -> None:
         (np.ma.masked_array(np.zeros((3, 4))), r"masked array: fill it first"),
     ],
 )
-def test_arrays_that_are_no_pictures(array: Any, message: str) -> None:
+def test_arrays_that_are_no_images(array: Any, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         Image.open(array)
 
@@ -305,7 +305,7 @@ def test_places_in_a_crop_are_places_in_the_root_at_any_depth(
     assert there.left == pytest.approx(local.left + image.origin.x)
 
 
-def test_crops_grow_to_whole_pixels_and_are_cut_to_the_picture() -> None:
+def test_crops_grow_to_whole_pixels_and_are_cut_to_the_image() -> None:
     image = Image.open(PIXELS, name="p.png")
     part = image.crop(Box(2.6, 3.2, 7.1, 9))
     assert part.box == Box(2, 3, 8, 9) and part.name == "p.png"

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from visprog.models import BUNDLED
 from visprog.models.checkpoint.cache import cached, is_hub_id
 
-from ._backend_file import backend_file, folder_of
+from ._backend_file import backend_file, folder_of, read_json
 from ._batching import answer_batch
 from ._checkpoint import CheckpointSource, find, get_weights, unload
 from ._loading import check_network
@@ -73,6 +73,14 @@ class ModelBackend:
     def unload(self) -> None:
         """Let go of the weights."""
         unload(self.model)
+
+    def _config_here(self) -> dict[str, Any]:
+        """The `config.json` of the model, if it is on this machine and can be read."""
+        folder = self.folder or (cached(self.model) if is_hub_id(self.model) else None)
+        try:
+            return read_json(folder / "config.json") if folder else {}
+        except (OSError, ValueError):
+            return {}
 
     def _find(self, *model_types: str) -> CheckpointSource:
         """The model, if it is of one of the types; by default those of `model_types`, of any if that names none.

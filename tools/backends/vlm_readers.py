@@ -5,6 +5,7 @@ They write down what an image says, and cannot tell where it stands there: `find
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -22,6 +23,10 @@ from .vlm import ImagePrompt, VlmBackend
 
 NO_TEXT = "NO TEXT"
 """What a model writes that was asked for the text in an image without any."""
+
+
+_FENCE = re.compile(r"```\w*\n(.*)\n```", re.DOTALL)
+"""What some models put around a text that they write down."""
 
 
 class DocumentReader(VlmBackend):
@@ -73,7 +78,11 @@ class VlmTextReader(DocumentReader):
     def _result(self, text: str, truncated: bool) -> str | ToolError:
         if truncated:
             return self._cut_off()
-        plain = CELL_TOKEN.sub(lambda token: "\n" if token[0] == "<nl>" else " ", without_thoughts(text))
+        said = without_thoughts(text).strip()
+        fenced = _FENCE.fullmatch(said)
+        plain = CELL_TOKEN.sub(
+            lambda token: "\n" if token[0] == "<nl>" else " ", fenced[1] if fenced else said
+        )
         lines = [line.strip() for line in plain.splitlines()]
         read = "\n".join(line for line in lines if line)
         return "" if read.strip(" .\"'").upper() == NO_TEXT else read

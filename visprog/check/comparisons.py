@@ -47,7 +47,9 @@ class _Comparisons:
         self.registry = registry
         self.settled = Settled(tree)
         self.found = Diagnostics()
-        self.knows_metric = any(isinstance(n, ast.Attribute) and n.attr == "metric" for n in ast.walk(tree))
+        depth = registry.get("depth")
+        asks = any(isinstance(n, ast.Attribute) and n.attr == "metric" for n in ast.walk(tree))
+        self.knows_metric = asks or bool(depth and depth.sees.summary and not depth.sees.without)
 
     def diagnose(self) -> list[Diagnostic]:
         for node in ast.walk(self.tree):

@@ -89,19 +89,27 @@ def chat(
         talk = agent.chat(*images, turns=turns)
         try:
             for question in _questions():
-                if prompt and question is not None:
-                    results.append(_print_prompt(talk, question, json))
-                else:
-                    results.append(_answer(talk, question, save, json, images, len(results) + 1))
+                number = len(results) + 1
+                try:
+                    if question is None:
+                        raise VisprogError(f"a line of more than {MAX_LINE:,} bytes is no question")
+                    if prompt:
+                        results.append(_print_prompt(talk, question, json))
+                    else:
+                        results.append(_answer(talk, question, save, json, images, number))
+                except VisprogError as error:  # it is no question
+                    say(str(error))
+                    data = {"status": "error", "message": str(error), "question": question or ""}
+                    results.append(Result(data, 1))
         except KeyboardInterrupt:  # what was answered is kept
             interrupted = True
     written = html is None or write_page(talk.to_html(), html)
     fine = written and not interrupted and all(result.code == 0 for result in results)
-    data: dict[str, Any] = {"status": "answered" if fine else "error"}
+    code = INTERRUPTED if interrupted else 0 if fine else 1
+    said: dict[str, Any] = {"status": "answered" if fine else "error"}
     if interrupted:
-        data["message"] = "interrupted"
-    data["answers"] = [result.data for result in results]
-    return Result(data, INTERRUPTED if interrupted else 0 if fine else 1)
+        said["message"] = "interrupted"
+    return Result({**said, "answers": [result.data for result in results]}, code)
 
 
 def _print_prompt(talk: AgentChat, question: str, as_json: bool) -> Result:
@@ -116,23 +124,17 @@ def _print_prompt(talk: AgentChat, question: str, as_json: bool) -> Result:
 
 def _answer(
     talk: AgentChat,
-    question: str | None,
+    question: str,
     save: Path | None,
     as_json: bool,
     images: Sequence[str],
     number: int,
 ) -> Result:
-    """Ask one question, or none if its line was too long; print the answer, and save it if it is an image."""
+    """Ask one question; print the answer, and save it if it is an image."""
     from ..values.image import Image
 
-    try:
-        if question is None:
-            raise VisprogError(f"a line of more than {MAX_LINE:,} bytes is no question")
-        with working("planning") as status, stdout_for_answer():
-            answer = talk.ask(question, on_event=listener(status))
-    except VisprogError as error:  # it is no question
-        say(str(error))
-        return Result({"status": "error", "message": str(error), "question": question or ""}, 1)
+    with working("planning") as status, stdout_for_answer():
+        answer = talk.ask(question, on_event=listener(status))
     values = answer.value if isinstance(answer.value, list) else [answer.value]
     holds_image = any(isinstance(value, Image) for value in values)
     path = save.with_stem(f"{save.stem}-{number}") if save is not None and holds_image else None

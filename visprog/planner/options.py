@@ -1,4 +1,4 @@
-"""Options that a question offers: an answer in words that is none of them is no answer.
+"""Options that a question offers: an answer in words, or of yes or no, that is none of them is no answer.
 
 Only forms in which "or" surely offers answers count, since a question that is misread would refuse a right answer.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 MAX_QUESTION = 2_000
 """Characters of a question that is looked at; in a longer one nothing is taken for an option."""
@@ -54,6 +54,8 @@ _EVER = frozenset(
     "tie".split()
 )
 """Words of an answer that any question may have."""
+_TRUTHS = {True: frozenset(("true", "yes")), False: frozenset(("false", "no"))}
+"""Words for a truth."""
 _EMPTY = frozenset(
     "a an the this that these those it its is are was were be been and or of in on at to by for from with as than "
     "there one ones image picture photo side".split()
@@ -65,19 +67,20 @@ _NUMBERS = dict(
 
 
 def outside_options(question: str, value: Any) -> str:
-    """Why an answer is none of the options that a question offers, in one sentence; empty if it is one of them, is no
-    text, or if it is not sure that the question offers any."""
-    if not isinstance(value, str) or not question:
+    """Why an answer is none of the options that a question offers, in one sentence; empty if it is one of them, is
+    neither a text nor a truth, or if it is not sure that the question offers any."""
+    if not isinstance(value, str | bool) or not question:
         return ""
     offered = _offered(question)
-    said = _words(value)
-    if (
-        not offered
-        or _EVER.intersection(said)
-        or any(_alike(one, other) for one in said for other in offered)
-    ):
+    if isinstance(value, bool):  # "Is it red or blue?" may be asked for whether it is one of them
+        is_inside = not offered.is_choice or bool(offered.words & _TRUTHS[value])
+    else:
+        said = _words(value)
+        alike = any(_alike(one, other) for one in said for other in offered.words)
+        is_inside = alike or not offered.words or bool(_EVER & said)
+    if is_inside:
         return ""
-    shown = " ".join(value.split())
+    shown = " ".join(str(value).split())
     shown = shown if len(shown) <= 60 else shown[:59] + "…"
     return (
         f"the program answered '{shown}', which is none of the options that the question offers: return one of them, "
@@ -85,28 +88,43 @@ def outside_options(question: str, value: Any) -> str:
     )
 
 
-def _offered(question: str) -> frozenset[str]:
-    """Words of the options that a question offers; of its whole sentence, if it is not sure where the first begins.
-    Empty if it offers none, or if that is not sure."""
+class _Offered(NamedTuple):
+    """What a question offers.
+
+    Attributes:
+        words: Words of its options; of its whole sentence, if it is not sure where the first begins. Empty if it offers
+            none, or if that is not sure.
+        is_choice: Whether it surely asks which of them, and not whether it is one of them.
+    """
+
+    words: frozenset[str] = frozenset()
+    is_choice: bool = False
+
+
+_NOTHING = _Offered()
+
+
+def _offered(question: str) -> _Offered:
+    """What a question offers."""
     question = question.strip()
     if len(question) > MAX_QUESTION:
-        return frozenset()
+        return _NOTHING
     lettered = _LETTERED.findall(question)
     letters = [letter.upper() for letter, _ in lettered]
     if len(letters) > 1 and letters == [chr(ord("A") + n) for n in range(len(letters))]:
         return _of([text for _, text in lettered], letters)
     if listed := _LISTED.search(question):
         parts = _split(listed[1])
-        return _of(parts, [chr(ord("A") + n) for n in range(len(parts))]) if len(parts) > 1 else frozenset()
+        return _of(parts, [chr(ord("A") + n) for n in range(len(parts))]) if len(parts) > 1 else _NOTHING
     sentences = [s for s in re.split(r"[?!]|\.(?:\s|$)", question) if s.strip()]
     asking = [s.strip() for s in sentences if re.search(rf"\bor\b|\b(?:{_ASKS})\b", s, re.IGNORECASE)]
-    return _of_sentence(asking[0], "?" in question) if len(asking) == 1 else frozenset()
+    return _of_sentence(asking[0], "?" in question) if len(asking) == 1 else _NOTHING
 
 
-def _of_sentence(sentence: str, is_question: bool) -> frozenset[str]:
+def _of_sentence(sentence: str, is_question: bool) -> _Offered:
     """The same of one sentence, without its mark at the end."""
     if not re.search(r"\bor\b", sentence, re.IGNORECASE) or _OPEN.search(sentence):
-        return frozenset()
+        return _NOTHING
     *before, tail = re.split(r": | [-–—] ", sentence)
     if before:
         is_sentence = re.match(
@@ -115,13 +133,13 @@ def _of_sentence(sentence: str, is_question: bool) -> frozenset[str]:
         return _of_sentence(tail, is_question) if is_sentence else _of(_split(tail))
     if _COMPARISON.match(sentence):
         return _of(_split(sentence.partition(",")[2]))
-    if _IS_IT.match(sentence) and not _OTHER_QUESTION.search(sentence):
-        return _words(sentence)
+    if _OTHER_QUESTION.search(sentence):
+        return _NOTHING
+    if _IS_IT.match(sentence):
+        return _Offered(_words(sentence))
     few = [len(part.split()) for part in re.split(r",|\bor\b", sentence)]
     is_short = is_question and max(few) <= 2 and not _ATTRIBUTE.search(sentence)
-    if (_MORE_OF.match(sentence) or is_short) and not _OTHER_QUESTION.search(sentence):
-        return _words(sentence)
-    return frozenset()
+    return _Offered(_words(sentence), True) if _MORE_OF.match(sentence) or is_short else _NOTHING
 
 
 def _split(text: str) -> list[str]:
@@ -129,12 +147,11 @@ def _split(text: str) -> list[str]:
     return [part.strip(" .?!'\"") for part in re.split(r"[,;/|\n]|\bor\b", text) if part.strip(" .?!'\"")]
 
 
-def _of(options: list[str], letters: Iterable[str] = ()) -> frozenset[str]:
-    """The words of options; none if one is too long to be one, or leaves room for others."""
+def _of(options: list[str], letters: Iterable[str] = ()) -> _Offered:
+    """A choice of options; nothing if one is too long to be one, or leaves room for others."""
     if len(options) < 2 or any(len(o.split()) > _MAX_WORDS or _OPEN.search(o) for o in options):
-        return frozenset()
-    words = _words(" ".join(options))
-    return words | {letter.lower() for letter in letters} if words else words
+        return _NOTHING
+    return _Offered(_words(" ".join(options)) | {letter.lower() for letter in letters}, True)
 
 
 def _words(text: str) -> frozenset[str]:

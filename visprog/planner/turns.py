@@ -199,6 +199,9 @@ class TurnLoop:
         named = set(self.memory.workspace.ids)
         text = form.shown(step, self.memory.workspace)
         self.memory.add_parts(step.kept_as, (n for n in self.memory.workspace.ids if n not in named))
+        before = next((s for s in self._steps[:-1] if s.kept_as and s.program == step.program), None)
+        if before is not None and step.kept_as:
+            text += f"\nIt is the program of {before.kept_as} once more: go on from its value, or give the answer."
         return text
 
     def _planned(self, move: Move, seconds: float) -> None:

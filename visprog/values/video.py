@@ -244,7 +244,11 @@ class Video:
         return list(found.values())
 
     def chunks(self, step: float) -> Iterator[list[Image]]:
-        """Its frames, so many seconds apart, a few at a time."""
+        """Its frames, so many seconds apart, a few at a time.
+
+        Raises:
+            ImageError: There is none that can be read.
+        """
         number = max(1, min(32, CHUNK_PIXELS // max(1, self.width * self.height)))
         after, last = self.start, -1.0
         while after < self.end or last < 0:
@@ -254,8 +258,10 @@ class Video:
                 last = fresh[-1].time
                 yield fresh
             elif not read:
-                return
+                break
             after += number * step
+        if last < 0:
+            raise ImageError(f"{self.name} has no frame that can be read: it is cut or broken")
 
     def __repr__(self) -> str:
         part = f", {self.start:g}–{self.end:g} s" if self.duration < self.source.seconds else ""

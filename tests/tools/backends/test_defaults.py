@@ -124,7 +124,7 @@ def test_classify_refuses(scene: Image, car: Region) -> None:
         classify(car, [])
 
 
-def test_a_region_without_its_picture(car: Region) -> None:
+def test_a_region_without_its_image(car: Region) -> None:
     with pytest.raises(ToolError, match=r"crop\(image, "):
         match(Region(car.box, "car"), "dark")
     with pytest.raises(ToolError):

@@ -107,7 +107,7 @@ def test_the_environment_names_the_endpoint(
     backend = caption.load("openai", (("model", "vlm"),))
     assert isinstance(backend, EndpointCaptioner)
     (said,) = backend([{"image": pictures[0]}])
-    assert said.startswith("60 x 40: Describe the picture")
+    assert said.startswith("60 x 40: Describe the image")
     assert endpoint.keys == ["Bearer from-outside"]
 
 

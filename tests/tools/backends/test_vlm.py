@@ -147,6 +147,7 @@ def test_text_keeps_its_lines() -> None:
     reader = VlmTextReader("unused", max_tokens=7)
     assert reader._result("STOP  here\n\n  Total: 3 €\n", False) == "STOP  here\nTotal: 3 €"
     assert reader._result("<fcel>Tea<fcel>4.00<nl><ecel><fcel>1<nl>", False) == "Tea 4.00\n1"
+    assert reader._result("```markdown\nSTOP\n\nhere\n```", False) == "STOP\nhere"
     assert reader._result("NO TEXT.", False) == reader._result("  ", False) == ""
     assert "longer than 7 tokens: raise max_tokens" in str(reader._result("STOP", True))
 

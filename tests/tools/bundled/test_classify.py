@@ -45,7 +45,7 @@ def untrained() -> Any:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that tells three colours of plain pictures."""
+    """A model that tells three colours of plain images."""
     objective = untrained()
     texts = [f"a {color} thing" for color in HUES]
     batch = {
@@ -70,7 +70,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def animals(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of one's own, with words that no scene has: red pictures are raccoons, green ones frogs, blue ones
+    """A model of one's own, with words that no scene has: red images are raccoons, green ones frogs, blue ones
     whales."""
     from visprog.models.preprocess.tokenizer import word_tokenizer
 
@@ -79,7 +79,7 @@ def animals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def taught(texts: list[str], tokenizer: Callable[[int], Any], path: Path) -> Path:
-    """A model that has learned to tell red, green and blue pictures by three texts."""
+    """A model that has learned to tell red, green and blue images by three texts."""
     from visprog.models import Clip
     from visprog.models.preprocess.tokenizer import END
     from visprog.training.models import with_vocabulary

@@ -58,7 +58,7 @@ def test_it_finds_what_scenes_show(detector: EmbeddedDetector) -> None:
     assert right > 9 * (wrong + missed)
 
 
-def test_a_picture_need_not_be_square_and_pictures_need_not_be_alike(detector: EmbeddedDetector) -> None:
+def test_an_image_need_not_be_square_and_images_need_not_be_alike(detector: EmbeddedDetector) -> None:
     scenes, found, things = Scenes(96, split="test", overlap=0.0), 0, 0
     for i in range(20):
         scene = scenes[i]

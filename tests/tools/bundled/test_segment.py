@@ -65,7 +65,7 @@ def test_the_bundled_model_cuts_out_what_scenes_show() -> None:
 
 
 @pytest.mark.parametrize(("down", "across"), [(0, 0), (30, 0), (0, 70)])
-def test_pictures_need_not_be_square(down: int, across: int) -> None:
+def test_images_need_not_be_square(down: int, across: int) -> None:
     from visprog.scenes import Scenes
 
     segmenter, scenes = EmbeddedSegmenter(), Scenes(96, split="test")
@@ -83,7 +83,7 @@ def test_pictures_need_not_be_square(down: int, across: int) -> None:
     assert np.mean(by_box) > 0.93 and np.mean(by_point) > 0.75
 
 
-def test_a_window_lies_around_its_box_and_in_the_picture() -> None:
+def test_a_window_lies_around_its_box_and_in_the_image() -> None:
     assert window_around(Box(40, 40, 60, 50), 200, 100, 2) == Box(30, 25, 70, 65)
     assert window_around(Box(0, 0, 10, 10), 200, 100, 2) == Box(0, 0, 20, 20)
     assert window_around(Box(190, 90, 200, 100), 200, 100, 2) == Box(180, 80, 200, 100)
@@ -124,7 +124,7 @@ def test_masks_of_crops_lie_in_the_root(folder: Path, image: Image) -> None:
     assert np.array_equal(found.mask.within(crop.box), want)
 
 
-def test_calls_are_answered_together_and_each_picture_encoded_once(folder: Path, image: Image) -> None:
+def test_calls_are_answered_together_and_each_image_encoded_once(folder: Path, image: Image) -> None:
     segmenter, image = (
         SamSegmenter(str(folder)),
         Image(255 - image.pixels),
@@ -140,7 +140,7 @@ def test_calls_are_answered_together_and_each_picture_encoded_once(folder: Path,
         assert str(one(SamSegmenter(str(folder)), image, places[i])) == str(results[i])
 
 
-def test_everything_lies_in_the_picture(folder: Path, image: Image) -> None:
+def test_everything_lies_in_the_image(folder: Path, image: Image) -> None:
     crop = image.crop(Box(10, 5, 55, 38))
     segmenter = SamEverything(str(folder), points_per_side=3, pred_iou_thresh=-10, stability_score_thresh=0.0)
     (found,) = segmenter([{"image": crop}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -34,6 +35,12 @@ SETTINGS = (
 
 TIMEOUT = 10.0
 """Seconds in which the hub must begin to answer."""
+
+MAX_SMALL = 10 << 20
+"""Largest size in bytes of a file that the hub keeps in git itself."""
+
+_DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+"""A commit, or the digest of a file: they become names in the cache."""
 
 Report = Callable[[str, int, int], None]
 """Is told of a download: the hub id, the number of bytes that are here, and that of all."""
@@ -157,11 +164,11 @@ class Repository:
 
     def _is_damaged(self, name: str, verify: bool) -> bool:
         file, wanted = self.snapshot / name, self.files.get(name)
-        if wanted is None or not file.exists():
+        if wanted is None or not wanted.size or not file.exists():  # some mirrors tell no sizes
             return False
         if file.stat().st_size != wanted.size:
             return True
-        return verify and _content_digest(file, wanted) != wanted.blob
+        return verify and _has_other_content(file, wanted)
 
     def _discard(self, name: str) -> None:
         """Remove a damaged file."""
@@ -219,7 +226,7 @@ class Repository:
                         tqdm_class=self._bar(),
                     )
                 return
-            except (HfHubHTTPError, MemoryError):
+            except (HfHubHTTPError, HubError, MemoryError):
                 raise
             except Exception as error:  # the HTTP libraries each raise their own kinds
                 stream.flush()
@@ -248,6 +255,10 @@ class Repository:
 
             def update(self, count: float = 1) -> None:
                 repository._done += int(count)
+                if repository._done > repository._total:
+                    raise HubError(
+                        f"cannot get '{repository.source}' from the hub: it sends more than it announced"
+                    )
                 repository.report(repository.source, repository._done, repository._total)
 
             def __getattr__(self, name: str) -> Any:  # what a bar can do besides
@@ -295,14 +306,24 @@ def free_space() -> int:
 
 
 def remote_repository(source: str, revision: str | None, report: Report) -> Repository:
-    """What the hub has of a checkpoint at a revision."""
+    """What the hub has of a checkpoint at a revision.
+
+    Raises:
+        HubError: its answer names files of the cache that are none.
+    """
     from huggingface_hub import HfApi
 
     info = HfApi().model_info(source, revision=revision, files_metadata=True, timeout=TIMEOUT)
-    files = {}
+    files, named = {}, [str(info.sha)]
     for each in info.siblings or ():
         digest = each.lfs.sha256 if each.lfs is not None else ""
-        files[each.rfilename] = RemoteFile(each.size or 0, digest or str(each.blob_id), digest)
+        blob = digest or each.blob_id  # a mirror may tell neither
+        files[each.rfilename] = RemoteFile(max(0, each.size or 0), str(blob), digest)
+        named += [blob] if blob else []
+    if not all(map(_DIGEST.fullmatch, named)):
+        raise HubError(
+            f"cannot get '{source}' from the hub: it names a commit or a file by what is no digest"
+        )
     return Repository(source, revision, str(info.sha), files, report)
 
 
@@ -327,11 +348,15 @@ def _replace(file: Path, text: str) -> None:
     part.replace(file)
 
 
-def _content_digest(file: Path, wanted: RemoteFile) -> str:
-    """The digest of a file as the hub names its content: SHA-256, or for a small file that of git."""
+def _has_other_content(file: Path, wanted: RemoteFile) -> bool:
+    """Whether the digest of a file is not the one that the hub names, as far as it names one: SHA-256, or for a small
+    file that of git."""
     if wanted.sha256:
-        return file_digest(file)
-    return sha1(f"blob {wanted.size}\0".encode() + read_file(file, wanted.size)).hexdigest()
+        return file_digest(file) != wanted.sha256
+    if not re.fullmatch("[0-9a-f]{40}", wanted.blob) or wanted.size > MAX_SMALL:
+        return False
+    content = read_file(file, wanted.size)
+    return sha1(f"blob {wanted.size}\0".encode() + content).hexdigest() != wanted.blob
 
 
 def _say(text: str) -> None:

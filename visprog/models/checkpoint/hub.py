@@ -19,6 +19,7 @@ CONVERTER, CONVERSION = "SFconvertbot", "Adding `safetensors` variant of this mo
 """Author and title of the pull requests with which the hub offers pickled weights as safetensors."""
 
 Check = Callable[[Path], None]
+"""Gets the path of a `config.json`, and raises if such a model is not to be downloaded."""
 
 
 def locate(source: str | Path) -> Path:

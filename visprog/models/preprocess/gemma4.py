@@ -28,7 +28,6 @@ class Gemma4ImageProcessor:
         ValueError: It has a setting that is not implemented.
     """
 
-    model_input_names = ("pixel_values", "image_position_ids", "num_soft_tokens_per_image")
     patches_per_side: int | None = None
     """Rows and columns of the patches of a token; None for those that its encoder pools."""
 

@@ -35,8 +35,6 @@ class Lfm2VlImageProcessor:
         ValueError: It has a setting that is not implemented.
     """
 
-    model_input_names = ("pixel_values", "pixel_attention_mask", "spatial_shapes")
-
     def __init__(self, settings: Mapping[str, Any]) -> None:
         given = {name: settings.get(name) for name in DEFAULTS}
         chosen: dict[str, Any] = {k: DEFAULTS[k] if v is None else v for k, v in given.items()}

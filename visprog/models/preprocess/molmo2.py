@@ -29,8 +29,6 @@ class Molmo2ImageProcessor:
         ValueError: It has a setting that is not implemented.
     """
 
-    model_input_names = ("pixel_values", "image_token_pooling", "image_grids", "image_num_crops")
-
     def __init__(self, settings: Mapping[str, Any]) -> None:
         size = settings.get("size") or {"height": 378, "width": 378}
         self.side = int(size.get("height") or 0)
