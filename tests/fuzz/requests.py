@@ -105,12 +105,12 @@ def seeds() -> tuple[bytes, ...]:
 def server() -> tuple[Running, Errors]:
     """The server, and what it logs. It ends with this process."""
     stack, errors = ExitStack(), Errors()
-    for name in ("visprog", "uvicorn", "asyncio"):
-        logging.getLogger(name).addHandler(errors)
     agent = stack.enter_context(Agent(FakePlanner(), {"seconds": 10}, registry=REGISTRY, in_process=True))
     limits = RequestLimits(upload=200_000, pixels=100_000, seconds=20, stall=2.0)
     service = Service(agent, RequestQueue(2, 2), limits, chats=Chats(Shares(8), Shares(1 << 20), 30))
     served = stack.enter_context(running(service, Shares(50)))
+    for name in ("visprog", "uvicorn", "asyncio"):  # now: uvicorn sets up its logging when it starts
+        logging.getLogger(name).addHandler(errors)
     atexit.register(stack.close)
     return served, errors
 

@@ -91,5 +91,5 @@ def test_a_mistake_gets_one_message(
     assert main(["ask", "nothing.png", "?"]) == 1
     assert "no such file: nothing.png" in capsys.readouterr().err
     assert main(["ask", dark, "?", "--planner", "embedded"]) == 2
-    assert "settings of the server" in capsys.readouterr().err
+    assert "give the settings to visprog serve" in capsys.readouterr().err
     assert main(["ask", dark, "?"]) == 0

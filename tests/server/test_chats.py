@@ -190,7 +190,7 @@ def test_a_question_that_was_stopped_does_not_end_the_conversation(start: Callab
     chat = begun(served)
     with served.connect() as connection:
         connection.sendall(post(f"/v1/chats/{chat['id']}/ask", {"question": "How long?"}))
-        until(lambda: served.service.queue.running == 1)
+        until(lambda: served.service.agent.planner.asked)  # type: ignore[attr-defined]
     until(lambda: served.service.queue.running == 0, 20)
     assert ask(served, chat, "How many dogs are there?")[2]["value"] == 2
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import logging
 import socket
 import sys
 import threading
@@ -288,7 +290,7 @@ def test_an_ipv6_network_is_one_client(address: str, client: str) -> None:
 def test_readiness_is_false_while_all_threads_hang_and_true_again_after(
     start: Callable[..., Running],
 ) -> None:
-    served = start(RequestLimits(seconds=0.4), RequestQueue(2, 4))
+    served = start(RequestLimits(seconds=2.5), RequestQueue(2, 4))
     served.service.agent.sandbox.warm()
     until(lambda: served.health()["ready"])
     with served.connect() as first, served.connect() as second:
@@ -365,6 +367,25 @@ def test_a_probe_serves_all_who_ask_meanwhile(
 )
 def test_what_is_not_http_gets_a_problem(start: Callable[..., Running], sent: bytes) -> None:
     problem(start().send(sent), 400, "Invalid HTTP request")
+
+
+@pytest.mark.parametrize("path", [b"/v1/nothing", b"/v1/chats/x/ask", b"/v1/run"])
+def test_a_request_that_turns_out_to_be_none_is_no_error_of_the_server(
+    start: Callable[..., Running], path: bytes
+) -> None:
+    """Its headers come with what is not HTTP: then the application has begun, and must not answer too."""
+    served, log = start(), io.StringIO()
+    handler = logging.StreamHandler(log)
+    logging.getLogger("uvicorn.error").addHandler(handler)
+    try:
+        head = (
+            HEAD.replace(b"/v1/run", path) + b"Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        problem(served.send(head + b"no size\r\n"), 400, "Invalid HTTP request")
+        assert served.health()["alive"]
+    finally:
+        logging.getLogger("uvicorn.error").removeHandler(handler)
+    assert "Traceback" not in log.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -172,3 +172,6 @@ class _BoundedProtocol(H11Protocol):
         for event in events:
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # the application, which may have begun, must not answer too
+            self.cycle.message_event.set()
