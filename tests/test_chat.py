@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
-from collections.abc import Callable, Iterator
+import re
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +24,11 @@ from visprog.answer import Answer, json_schema
 from visprog.chat import AgentChat
 from visprog.cli import main
 from visprog.errors import ConfigError, ImageError, VisprogError
+from visprog.llm.chat import Message, Reply, text_of
 from visprog.planner import LLMPlanner, PlanRequest
 from visprog.registry import Registry, caution, tool
-from visprog.runtime.events import Answered, Event
+from visprog.runtime.cancellation import Cancellation
+from visprog.runtime.events import Answered, CallEnded, Event
 from visprog.values import Region
 from visprog.values.image import Image
 
@@ -235,6 +242,101 @@ def test_a_notebook_shows_the_questions_and_the_latest_evidence(open_chat: Open)
     assert "How many dogs?" in chat.to_html() and visprog.AgentChat is AgentChat
 
 
+# -- side by side, in threads, cancelled -------------------------------------------------------------
+
+
+class Finder:
+    """A chat model that finds what a question names, "Find NAME", and says of "What?" what was found last."""
+
+    name = "finder"
+    takes_images = True
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.going, self.go_on = threading.Event(), threading.Event()
+        self.go_on.set()
+
+    def complete(self, messages: list[Message], **_: Any) -> list[Reply]:
+        self.asked += 1
+        self.going.set()
+        self.go_on.wait(20)
+        said = text_of(messages[-1])
+        named = re.match(r"Question: Find (\w+)", said)
+        if named:
+            return [
+                Reply(f"```python\ndef answer(image):\n    return detect(image, '{named[1]}')\n```\nDONE")
+            ]
+        kept = re.findall(r"kept as (regions\d+)", said)[-1]
+        return [Reply(f"```python\ndef answer({kept}):\n    return {kept}[0].label\n```\nDONE")]
+
+
+def test_two_conversations_of_one_agent_know_nothing_of_each_other() -> None:
+    with Agent(Finder(), {}, registry=REGISTRY) as agent:
+        one, other = agent.chat(picture()), agent.chat(picture())
+        assert one.ask("Find dog").ok and other.ask("Find cat").ok
+        assert (one.ask("What?").value, other.ask("What?").value) == ("dog", "cat")
+        assert [len(c.answers) for c in (one, other)] == [2, 2]
+
+
+def test_questions_of_several_threads_wait_for_each_other() -> None:
+    names = [f"thing{number}" for number in range(6)]
+    with Agent(Finder(), {}, registry=REGISTRY) as agent:
+        chat = agent.chat(picture())
+        with ThreadPoolExecutor(6) as threads:
+            answers = list(threads.map(lambda name: chat.ask(f"Find {name}"), names))
+        assert [a.value[0].label for a in answers] == names
+        assert sorted(a.question for a in chat.answers) == [f"Find {name}" for name in names]
+        assert sorted(s.kept_as for a in answers for s in a.steps) == [f"regions{n}" for n in range(1, 7)]
+
+
+def test_a_conversation_that_is_awaited() -> None:
+    async def talk(agent: Agent) -> list[Any]:
+        one, other = agent.chat(picture()), agent.chat(picture())
+        await asyncio.gather(one.aask("Find dog"), other.aask("Find cat"))
+        both = await asyncio.gather(one.aask("What?", returns=str), other.aask("What?"))
+        return [answer.value for answer in both]
+
+    with Agent(Finder(), {}, registry=REGISTRY) as agent:
+        assert asyncio.run(talk(agent)) == ["dog", "cat"]
+
+
+def test_a_question_that_is_cancelled_asks_no_more() -> None:
+    model = Finder()
+    events: list[Event] = []
+
+    async def give_up(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        model.going.clear(), model.go_on.clear()
+        asked = asyncio.create_task(work())
+        await asyncio.to_thread(model.going.wait, 20)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        model.go_on.set()
+
+    with Agent(model, {"fallback": True}, registry=REGISTRY, turns=5) as agent:
+        chat = agent.chat(picture())
+        asyncio.run(give_up(partial(agent.aask, "Find dog", picture(), on_event=events.append)))
+        last = events[-1]
+        assert isinstance(last, Answered) and "cancelled: nobody waits" in last.message
+        asyncio.run(give_up(partial(chat.aask, "Find dog")))
+        assert "cancelled: nobody waits" in chat.answers[0].message and model.asked == 2
+        assert chat.ask("Find cat").ok  # the next one is answered
+
+
+def test_cancelled_between_turns(open_chat: Open) -> None:
+    cancellation = Cancellation()
+    model = Scripted(LOOK, COUNT + "\nDONE")
+    chat = open_chat(model)
+
+    def cancel(event: Event) -> None:
+        if isinstance(event, CallEnded):
+            cancellation.cancel()
+
+    with cancellation.in_force():
+        answer = chat.ask("How many?", on_event=cancel)
+    assert answer.message.startswith("cancelled") and len(model.sent) == 1 and len(answer.steps) == 2
+
+
 # -- recorded, and on the command line ---------------------------------------------------------------
 
 RED = "```python\ndef answer(image):\n    return find_polygons(image, color='red')\n```"
@@ -290,3 +392,62 @@ def test_wrong_command_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert "embedded writes one program and takes no turns" in capsys.readouterr().err
     assert main(["chat", str(SIGNS), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"status": "answered", "answers": []}
+
+
+class Stdin(io.RawIOBase):
+    """Standard input that is interrupted after some lines."""
+
+    def __init__(self, lines: list[bytes]) -> None:
+        self.lines = lines
+
+    @property
+    def buffer(self) -> Stdin:
+        return self
+
+    def readline(self, size: int | None = -1) -> bytes:
+        if not self.lines:
+            raise KeyboardInterrupt
+        return self.lines.pop(0)
+
+
+def test_an_interrupted_chat_keeps_what_was_answered(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", Stdin([b"How many red shapes?\n"]))
+    options = ("chat", str(SIGNS), "--replay", str(recorded), "--html", "chat.html")
+    assert main([*options, "--json"]) == 130
+    data = json.loads(capsys.readouterr().out)
+    assert (data["status"], data["message"], len(data["answers"])) == ("error", "interrupted", 1)
+    assert "How many red shapes?" in Path("chat.html").read_text(encoding="utf-8")
+
+
+def test_odd_lines_of_a_pipe(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long, odd = b"x" * 350_000 + b"\n", b"\xff\x00?\r\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(long + b"How many red shapes?\n" + odd)))
+    assert main(["chat", str(SIGNS), "--replay", str(recorded), "--json"]) == 1
+    printed = capsys.readouterr()
+    answers = json.loads(printed.out)["answers"]
+    assert [a["status"] for a in answers] == ["error", "answered", "error"]
+    assert "a line of more than 100,000 bytes is no question" in printed.err
+
+
+def test_a_terminal_ends_by_an_empty_line_or_the_end(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("stdin", "stdout"):
+        monkeypatch.setattr(f"sys.{name}.isatty", lambda: True)
+    for end in ("", "exit", EOFError, KeyboardInterrupt):
+        typed = iter(["How many red shapes?", end])
+
+        def prompt(text: str, typed: Iterator[Any] = typed) -> str:
+            given = next(typed)
+            if isinstance(given, str):
+                return given
+            raise given
+
+        monkeypatch.setattr("builtins.input", prompt)
+        code = main(["chat", str(SIGNS), "--replay", str(recorded)])
+        assert code == (130 if end is KeyboardInterrupt else 0)
+        assert next(typed, None) is None

@@ -23,7 +23,13 @@ MIN_INK = 60
 """Difference of levels in a cell below which nothing is written there."""
 
 
-@tool(limits="upright tables, whose columns are ruled or kept apart by a gap in every row")
+@tool(
+    backends={
+        "lines": "visprog.tools.backends.line_tables:LineTableReader",
+        "vlm": "visprog.tools.backends.vlm_readers:VlmTableReader",
+    },
+    default="lines",
+)
 def read_table(image: Image) -> list[list[str]]:
     """The texts of the cells of a table, row by row, the headings first; "" for an empty cell. Each row has as many
     cells.
@@ -31,14 +37,7 @@ def read_table(image: Image) -> list[list[str]]:
     Raises:
         Refused: there is no table, or its columns are not clear.
     """
-    ruled = _ruled(image)
-    rows = ruled if ruled is not None else rows_of(find_text(image))
-    if rows is None:
-        raise Refused(
-            "no table was read: its columns are neither ruled nor kept apart by a gap that runs through all rows: crop "
-            "to the table, or use read_text"
-        )
-    return rows
+    raise NotImplementedError  # a backend answers
 
 
 @tool(limits='labels with a colon, such as "Name: Ada", or a column of labels beside one of values')
@@ -51,7 +50,7 @@ def read_fields(image: Image) -> dict[str, str]:
     lines = find_text(image)
     fields = fields_of(lines)
     if not fields:
-        ruled = _ruled(image)
+        ruled = ruled_rows(image)
         rows = rows_of(lines) if ruled is None else ruled
         fields = pairs_of(rows) if rows is not None else {}
     if not fields:
@@ -59,7 +58,7 @@ def read_fields(image: Image) -> dict[str, str]:
     return fields
 
 
-def _ruled(image: Image) -> list[list[str]] | None:
+def ruled_rows(image: Image) -> list[list[str]] | None:
     """The cells of a ruled table; None if there is none.
 
     Raises:

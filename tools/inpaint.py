@@ -38,7 +38,7 @@ def replace(image: Image, region: Located | list[Located], prompt: str) -> Image
 )
 def remove(image: Image, region: Located | list[Located]) -> Image:
     """A copy of the image without what is in a region, or in several: the surroundings are continued into it. A region
-    with a mask (`segment`) leaves more of the image as it is than a box.
+    with a mask, as of segment, leaves more of the image as it is than a box.
 
     Raises:
         ToolError: there is no region, it lies outside the image, or it covers all of it.

@@ -5,9 +5,11 @@ Places are in the frame of the root image.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from visprog.registry import tool
 from visprog.registry.sees import Sees
-from visprog.values import Circle, Grid, Line, Polygon, Region
+from visprog.values import Circle, Grid, Line, Located, Polygon, Region
 from visprog.values.colors import parse
 from visprog.values.image import Image
 
@@ -17,7 +19,8 @@ from .drawing.lettering import without_letters
 from .drawing.panels import panels
 from .drawing.polygons import KIND, parse_kind
 from .drawing.shapes import circles_in, is_frame, lines_in, panel_grounds, polygon_kinds, polygons_in
-from .drawing.strokes import read_drawing
+from .drawing.strokes import Drawing, read_drawing
+from .imaging.flatness import is_drawing
 
 LIMITS = "drawings, diagrams and other clean images; photographs and textures are refused"
 IN_COLOR = Sees(phrases={"color": COLOR})
@@ -37,7 +40,8 @@ def find_circles(image: Image, color: str | None = None) -> list[Circle]:
     wanted = None if color is None else parse(color)
     drawings = read_drawing(image)
     found = [c for drawing in drawings for c in circles_in(drawing, wanted)]
-    return sorted(without_letters(found, drawings), key=lambda c: (c.center.x, c.center.y))
+    kept = without_letters(found, drawings, lambda: _all_shapes(drawings))
+    return sorted(kept, key=lambda c: (c.center.x, c.center.y))
 
 
 @tool(limits=LIMITS, sees=Sees(phrases={"kind": KIND, "color": COLOR}))
@@ -58,7 +62,8 @@ def find_polygons(image: Image, kind: str = "polygon", color: str | None = None)
     wanted = None if color is None else parse(color)
     drawings = read_drawing(image)
     found = [p for drawing in drawings for p in polygons_in(drawing, name, wanted)]
-    found = without_letters([p for p in found if not is_frame(p, image)], drawings)
+    found = [p for p in found if not is_frame(p, image)]
+    found = without_letters(found, drawings, lambda: _all_shapes(drawings))
     if not found and wanted is not None:
         found = [p for p in panel_grounds(image, wanted) if name in polygon_kinds(p)]
     return sorted(found, key=lambda p: (p.center.x, p.center.y))
@@ -86,7 +91,8 @@ def find_grid(image: Image) -> Grid:
         Refused: an image that is a photograph or has a texture.
     """
     grid = read_grid(image)
-    read_drawing(image)  # a photograph has edges that look like rules: it is refused
+    if not is_drawing(image):
+        read_drawing(image)  # refuses photographs, whose edges look like rules
     return grid
 
 
@@ -98,3 +104,8 @@ def find_panels(image: Image) -> list[Region]:
     an image.
     """
     return [Region(image.to_root(box), "panel", 1.0, image.root) for box in panels(image.pixels)]
+
+
+def _all_shapes(drawings: Sequence[Drawing]) -> list[Located]:
+    """Circles and polygons of any colour, letters among them."""
+    return [s for d in drawings for s in (*circles_in(d, None), *polygons_in(d, "polygon", None))]

@@ -16,7 +16,7 @@ from .imaging.qr_codes import find_codes
     backends={
         "rapidocr": "visprog.tools.backends.rapidocr:TextReader",
         "florence2": "visprog.tools.backends.florence2:Florence2TextReader",
-        "vlm": "visprog.tools.backends.vlm:VlmTextReader",
+        "vlm": "visprog.tools.backends.vlm_readers:VlmTextReader",
     },
     default="rapidocr",
 )

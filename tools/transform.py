@@ -29,8 +29,11 @@ def resize(image: Image, width: float | None = None, height: float | None = None
     if width is None and height is None:
         raise ToolError("resize needs a width or a height, in pixels")
     given = [side for side in (width, height) if side is not None]
-    if not all(math.isfinite(side) and side >= 0.5 for side in given):
-        raise ToolError(f"resize needs a width and height of at least 1 pixel, not {_sides(width, height)}")
+    if not all(math.isfinite(side) and side >= 1 for side in given):
+        raise ToolError(
+            f"resize needs a width and height of at least 1 pixel, not {_sides(width, height)}: they are no factors, "
+            "write resize(image, image.width * factor)"
+        )
     scale = (width / image.width) if width is not None else (height or 1.0) / image.height
     size = _checked(
         "resize",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import median
+from typing import Any
 
 from visprog.errors import ToolError
 from visprog.registry import caution, tool
@@ -24,6 +25,8 @@ COUNT_STEP, COUNT_SECONDS = 0.2, 1.0
 """Seconds between counts, and for which a number must last at least by half."""
 MAX_COUNTS = 3_000
 """Number of counts over time, at most."""
+MIN_FRAMES, MAX_FRAMES, FRAMES_PER_SECOND = 4, 16, 2
+"""Number of frames of a video that a model is shown: so many per second, within these bounds."""
 MAX_LARGER = 1.25
 """Area of a track where it is seen best over its usual area, at most."""
 
@@ -112,11 +115,35 @@ def when(video: Video, statement: str) -> list[Span]:
         f"{found.frames:,} frames were judged, one every {found.step:.2g} s and more where the image changes"
     )
     if found.brief:
-        said += f"; {found.brief:,} changes that lasted {MIN_SECONDS:g} s or less were left out"
+        said += f"; what lasted {MIN_SECONDS:g} s or less was left out, {found.brief:,} in all"
     if not found.is_complete:
         said += "; it changes too often to look at each change: ask about a part of it to be sure"
     caution(said)
     return found.spans
+
+
+def in_frames(video: Video, question: str) -> tuple[list[dict[str, Any]], Callable[[Sequence[str]], str]]:
+    """The call with frames in the place of the video: evenly over its time, with the time of each."""
+    number = min(MAX_FRAMES, max(MIN_FRAMES, round(FRAMES_PER_SECOND * video.duration)))
+    frames = video.sample(number)
+    call = {"frames": frames, "times": [frame.time for frame in frames], "question": question}
+    return [call], lambda answers: answers[0]
+
+
+@tool(
+    backends={
+        "none": "visprog.tools.backends.none:NoVideoVqa",
+        "vlm": "visprog.tools.backends.video_questions:VlmVideoVqa",
+        "openai": "visprog.tools.backends.video_questions:EndpointVideoVqa",
+    },
+    default="none",
+    spread=in_frames,
+    limits="it sees 16 frames, so give it the part that matters; it does not count or time well",
+)
+def video_vqa(video: Video, question: str) -> str:
+    """A short answer, in words, to a question about what happens in a video, or in a part of it:
+    video_vqa(video.between(3, 9), "What does the boy do?")."""
+    raise NotImplementedError  # a backend answers
 
 
 @tool

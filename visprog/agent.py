@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from visprog.sandbox import Limits, Sandbox
 
@@ -38,6 +38,7 @@ from .registry import (
     further_tools,
 )
 from .registry.types import AnswerType, answer_type, describe
+from .runtime.cancellation import in_thread
 from .runtime.events import Checked, Listener, emitter_of
 from .runtime.host import Host, with_backends, with_chat
 from .runtime.processes.decoder import DECODERS
@@ -48,13 +49,12 @@ if TYPE_CHECKING:
     from .chat import AgentChat
     from .mapping.map import ImageSource
     from .mapping.map_run import MapRun
+    from .planner.opening import Opening
     from .runtime.recording import Recording
 
 
 CHAT_TURNS = 6
 """Number of replies per question of a conversation, if the settings allow one."""
-
-T = TypeVar("T")
 
 
 class Agent:
@@ -234,7 +234,11 @@ class Agent:
                 memory.keep_fallback(answer)
             return answer
 
-        return AgentChat(opened, ask)
+        def opening(question: str, returns: AnswerType | None) -> Opening:
+            _check_question(question)
+            return self._pipeline.opening(question, memory, answer_type(returns), most)
+
+        return AgentChat(opened, ask, opening=opening)
 
     def plan(
         self, question: str, images: int = 1, returns: AnswerType | None = None, *, video: bool = False
@@ -352,12 +356,15 @@ class Agent:
         returns: AnswerType | None = None,
         on_event: Listener | None = None,
     ) -> Answer:
-        """`ask` without blocking the event loop; events come from another thread."""
-        return await _in_thread(partial(self.ask, question, *images, returns=returns, on_event=on_event))
+        """`ask` without blocking the event loop; events come from another thread.
+
+        If it is cancelled, it asks no chat model and calls no tool any more.
+        """
+        return await in_thread(partial(self.ask, question, *images, returns=returns, on_event=on_event))
 
     async def aplan(self, question: str, images: int = 1, returns: AnswerType | None = None) -> Plan:
         """`plan` without blocking the event loop."""
-        return await _in_thread(partial(self.plan, question, images, returns))
+        return await in_thread(partial(self.plan, question, images, returns))
 
     async def arun(
         self,
@@ -367,7 +374,7 @@ class Agent:
         on_event: Listener | None = None,
     ) -> Answer:
         """`run` without blocking the event loop; events come from another thread."""
-        return await _in_thread(partial(self.run, program, *images, returns=returns, on_event=on_event))
+        return await in_thread(partial(self.run, program, *images, returns=returns, on_event=on_event))
 
     # -- how it is done --------------------------------------------------------------------------
 
@@ -433,12 +440,6 @@ def _default_agent() -> Agent:
 def _remote_pipeline(config: Config, jobs: int) -> Pipeline:
     """The pipeline of an agent on another machine, where it stays until its process ends."""
     return Agent(config=config, standby=jobs)._pipeline
-
-
-async def _in_thread(call: Callable[[], T]) -> T:
-    import asyncio  # not needed to ask, and slow to import
-
-    return await asyncio.to_thread(call)
 
 
 def _check_question(question: Any) -> None:

@@ -5,18 +5,25 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 from .answer import Answer
+from .errors import ConfigError
+from .planner.opening import Opening
 from .registry.types import AnswerType
 from .report import html, markup
 from .report.forms import one_line
 from .report.markup import Markup
+from .runtime.cancellation import in_thread
 from .runtime.events import Listener
 from .values.image import Image
 
 Ask: TypeAlias = Callable[[str, "AnswerType | None", "Listener | None"], Answer]
 """Answers a question of the conversation: question, type of the answer, listener to events."""
+
+Open: TypeAlias = Callable[[str, "AnswerType | None"], Opening]
+"""Gives what the chat model would be sent for a question: question, type of the answer."""
 
 MAX_SHOWN = 50
 """Number of questions that a notebook lists; the latest ones."""
@@ -40,18 +47,22 @@ class AgentChat:
         follows: Whether a question may refer to those before.
     """
 
-    def __init__(self, images: tuple[Image, ...], ask: Ask, *, follows: bool = True) -> None:
+    def __init__(
+        self, images: tuple[Image, ...], ask: Ask, *, follows: bool = True, opening: Open | None = None
+    ) -> None:
         """Begin a conversation.
 
         Args:
             images: That it is about.
             ask: Answers a question, with what was before in mind.
             follows: Whether `ask` knows what was before; otherwise questions that refer to it are refused.
+            opening: Gives what the chat model would be sent; None if none is asked.
         """
         self.images = images
         self.answers: list[Answer] = []
         self._ask = ask
         self.follows = follows
+        self._opening = opening
         self._lock = threading.Lock()
 
     def ask(
@@ -86,6 +97,31 @@ class AgentChat:
                 answer = self._ask(question, returns, on_event)
             self.answers.append(answer)
             return answer
+
+    async def aask(
+        self, question: str, *, returns: AnswerType | None = None, on_event: Listener | None = None
+    ) -> Answer:
+        """`ask` without blocking the event loop; events come from another thread.
+
+        If it is cancelled, it asks no chat model and calls no tool any more.
+        """
+        return await in_thread(partial(self.ask, question, returns=returns, on_event=on_event))
+
+    def opening(self, question: str, *, returns: AnswerType | None = None) -> Opening:
+        """What the chat model would be sent first for a question, with what was before; nothing is sent.
+
+        Args:
+            question: As in `ask`.
+            returns: As in `ask`.
+
+        Raises:
+            ConfigError: The planner asks no chat model, or the prompt is too long for its settings.
+            VisprogError: The question is empty.
+        """
+        if self._opening is None:
+            raise ConfigError("this planner asks no chat model: there is no prompt")
+        with self._lock:
+            return self._opening(question, returns)
 
     def __repr__(self) -> str:
         images = f"{len(self.images)} image{'s' * (len(self.images) != 1)}"

@@ -13,10 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .commands.quick import quick
-from .commands.result import USAGE, Result, UsageError
+from .commands.result import INTERRUPTED, USAGE, Result, UsageError
 from .commands.status import say
-
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,6 +19,7 @@ from .planner.base import Plan, Planner, PlanRequest, total_tokens
 from .planner.execution import NO_SANDBOX, execute, step_of
 from .planner.llm import LLMPlanner
 from .planner.memory import ChatMemory
+from .planner.opening import Opening, opening
 from .planner.repair import RepairLoop
 from .planner.turns import TurnLoop
 from .planner.vote import vote
@@ -75,6 +76,12 @@ class Pipeline:
         answer = answer_of(loop.steps(), memory.images)
         return replace(answer, rests_on=loop.rests_on)
 
+    def opening(self, question: str, memory: ChatMemory, returns: Type, turns: int) -> Opening:
+        """What `look` sends to the chat model first."""
+        assert isinstance(self.planner, LLMPlanner)
+        request = self.request(question, len(memory.images), returns, video=False)
+        return opening(self.planner, request, turns, self.config.tool_calls, memory)
+
     def request(self, question: str, images: int, returns: Type, video: bool) -> PlanRequest:
         """What the planner is asked for."""
         registry = self.host.in_force.for_inputs(video)
@@ -100,11 +107,13 @@ class Pipeline:
         images: tuple[Given, ...],
         run: Run,
         series: Series | None = None,
+        question: str = "",
     ) -> Step:
         """Run one program.
 
         Args:
             series: Of the plan's program, made by `sandbox`; by default a process of its own.
+            question: That it answers; empty if there is none.
         """
         if plan.error_message:
             return step_of(plan, message=plan.error_message)
@@ -113,7 +122,7 @@ class Pipeline:
         message = program.mismatch(len(images), video)
         if message:
             return step_of(plan, message=message, feedback=message)
-        return execute(plan, program.bind(images), run, self.sandbox, returns, series)
+        return execute(plan, program.bind(images), run, self.sandbox, returns, series, question)
 
     def finished(self, answer: Answer, question: str, started: float, emit: Emitter | None) -> Answer:
         """An answer to a question, by the fallback if no program gave it; its event is sent."""
@@ -155,7 +164,8 @@ class Pipeline:
         """Run each program; the answer that most of them give, or the one program's answer."""
 
         def execute(plan: Plan) -> Step:
-            return self.execute(plan, loop.request.returns, images, self.host.new_run(loop.emit))
+            request, run = loop.request, self.host.new_run(loop.emit)
+            return self.execute(plan, request.returns, images, run, question=request.question)
 
         shown = key_frames(images)
         answers = [answer_of(loop.run(plan, execute), shown) for plan in plans]

@@ -67,3 +67,9 @@ def test_metres_are_refused_by_the_backend_in_force() -> None:
     assert found.refusal and "which of two is nearer" in found.message and "Metric-Indoor" in found.message
     assert "not how many metres" in RELATIVE["depth"].description
     assert "distances in metres" in METRIC["depth"].description
+
+
+@pytest.mark.parametrize("tools", [METRIC, registry(model="nobody/has-fetched-it")])
+def test_a_number_of_metres_is_compared_with_what_may_be_metres(tools: Registry) -> None:
+    assert codes("return far.at(Point(3, 4)) < 5", tools) == set()
+    assert codes("return far.at(Point(3, 4)) < 5", RELATIVE) == {"out-of-range"}

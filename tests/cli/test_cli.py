@@ -255,6 +255,7 @@ def test_what_is_shown_cannot_move_the_cursor(visprog: Any) -> None:
             "'how' is not an image; put the whole question in quotes",
         ),
         (["ask", "dog.png", " "], 2, "the question is empty"),
+        (["ask", "", "How many?"], 2, "the path of an image is empty"),
         (["ask", "cat.png", "How many?"], 1, "no such file: cat.png"),
         (["ask", ".", "How many?"], 2, '. is a folder: visprog map "QUESTION" FOLDER'),
         (["map", ".", "How many?"], 2, 'the question comes first: visprog map "QUESTION" FOLDER'),

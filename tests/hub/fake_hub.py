@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,7 +45,9 @@ class FakeHub:
         repositories: by hub id.
         requests: method, path and range of each request.
         cuts: number of times that a large file is cut after `cut_after` bytes of a connection.
+        surplus: what follows each large file.
         statuses: path beginning → status that it answers with instead.
+        delay: seconds that it waits before it sends a large file.
     """
 
     url: str = ""
@@ -52,7 +55,9 @@ class FakeHub:
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     cuts: int = 0
     cut_after: int = 1000
+    surplus: bytes = b""
     statuses: dict[str, int] = field(default_factory=dict)
+    delay: float = 0.0
     token: str = "hf_accepted"
 
     def add(self, name: str, files: Mapping[str, bytes] | Path, **settings: Any) -> FakeRepository:
@@ -165,8 +170,10 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             start = int(wanted) if wanted else 0
             if start:
                 headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            body = content[start:]
+            body = content[start:] + (hub.surplus if name.endswith(LARGE) else b"")
             cut = None
+            if self.command == "GET" and name.endswith(LARGE):
+                time.sleep(hub.delay)
             if self.command == "GET" and name.endswith(LARGE) and hub.cuts and len(body) > hub.cut_after:
                 hub.cuts -= 1
                 cut = hub.cut_after

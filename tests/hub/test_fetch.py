@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.hub.fake_hub import FakeHub
-from visprog.models.checkpoint import cache
-from visprog.models.checkpoint.hub import HubError, fetch, fetch_config
+from visprog.commands.model_types import check_model_type
+from visprog.errors import VisprogError
+from visprog.models.checkpoint import cache, hub_errors
+from visprog.models.checkpoint.hub import fetch, fetch_config
+from visprog.models.checkpoint.hub_errors import HubError
 from visprog.models.checkpoint.weight_files import INDEX, SINGLE
 
 NAME = "org/name"
@@ -194,6 +199,29 @@ def test_what_arrives_damaged_is_not_used(hub: FakeHub) -> None:
     assert (fetch(NAME) / SINGLE).read_bytes() == WEIGHTS
 
 
+def test_what_a_hub_sends_beyond_what_it_announced_is_not_kept(hub: FakeHub) -> None:
+    hub.add(NAME, {"config.json": CONFIG, SINGLE: WEIGHTS})
+    hub.surplus = b"x" * 30_000_000
+    assert "it sends more than it announced" in message()
+    hub.surplus = b""
+    assert (fetch(NAME) / SINGLE).read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("place", ["sha", "lfs"])
+@pytest.mark.parametrize("name", ["../../outside", "/outside", "", "A" * 40, "0" * 39])
+def test_names_in_the_cache_are_digests(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, place: str, name: str
+) -> None:
+    import huggingface_hub
+
+    digest = name or "x" if place == "lfs" else "0" * 64
+    weights = SimpleNamespace(rfilename=SINGLE, size=1, blob_id="0" * 40, lfs=SimpleNamespace(sha256=digest))
+    found = SimpleNamespace(sha=name if place == "sha" else "0" * 40, siblings=[weights])
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: found)
+    assert "what is no digest" in message()
+    assert not list(cache.hub_cache().parent.rglob("outside*"))
+
+
 def test_a_gated_model_says_where_its_licence_is(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.add(NAME, {"config.json": CONFIG, SINGLE: b"w"}, gated=True)
     found = message()
@@ -270,6 +298,122 @@ def test_without_a_network(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> Non
     assert pauses == []  # it is not tried again and again
 
 
+def test_a_hub_that_is_silent_is_waited_for_once(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its address swallows what is sent there: each attempt would last until its timeout."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    hub.add(NAME, {"config.json": CONFIG, SINGLE: b"w"})
+    (fetch(NAME) / "tokenizer.json").unlink(missing_ok=True)
+    cache.whole_mark(NAME, cache.cached(NAME).name).unlink()  # type: ignore[union-attr]
+    attempts: list[str] = []
+
+    def ask(self: Any, source: str, **_: Any) -> Any:
+        attempts.append(source)
+        raise TimeoutError from ConnectionError("timed out")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hub_errors, "_silent", {})
+        patch.setattr(huggingface_hub.HfApi, "model_info", ask)
+        patch.setattr(constants, "ENDPOINT", "http://silent.example")
+        for source in ("org/other", "org/third"):
+            assert f"cannot be reached: with a network, run 'visprog models fetch {source}'" in message(
+                source
+            )
+        with pytest.raises(HubError, match="cannot be reached"):
+            fetch_config("org/other")
+        assert fetch(NAME).is_dir()  # what is here may lack a file, and does for the time
+        assert attempts == ["org/other"]
+        patch.setattr(hub_errors, "SILENT_SECONDS", 0.0)
+        message("org/other")
+        assert attempts == ["org/other", "org/other"]
+    assert fetch(NAME).is_dir()  # another hub is asked
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"model_type": "brain_2"}, "type 'brain_2' cannot be run: transformers .* does not know it"),
+        ({"model_type": "own", "auto_map": {"AutoModel": "own.Own"}}, "code of its own, which is never run"),
+    ],
+)
+def test_what_nothing_can_run_is_refused_before_its_weights(
+    config: dict[str, Any], reason: str, hub: FakeHub
+) -> None:
+    pytest.importorskip("transformers", reason="the extra 'hf' is not installed")
+    hub.add(NAME, {"config.json": json.dumps(config).encode(), SINGLE: WEIGHTS})
+    with pytest.raises(VisprogError, match=f"{reason}.* choose one that 'visprog models' lists"):
+        fetch(NAME, check=check_model_type)
+    assert hub.fetched() == ["config.json"]
+
+
+@pytest.mark.parametrize("name", [SINGLE, "config.json"])
+@pytest.mark.parametrize("content", [b"{", b"another"])
+def test_a_damaged_file_is_told_and_mended(
+    name: str,
+    content: bytes,
+    hub: FakeHub,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from huggingface_hub import constants
+
+    files = {"config.json": CONFIG, SINGLE: WEIGHTS}
+    hub.add(NAME, files)
+    folder = fetch(NAME)
+    blob = (folder / name).resolve()
+    blob.write_bytes(content)  # a disk that was full, a copy that was cut
+    assert cache.cached(NAME) is None and cache.damaged_files(NAME) == [name]
+    with monkeypatch.context() as patch:
+        patch.setattr(constants, "HF_HUB_OFFLINE", True)
+        found = message()
+        assert f"what is here of it is damaged ({name})" in found and f"models fetch {NAME}'" in found
+    capsys.readouterr()
+    assert fetch(NAME) == folder and (folder / name).read_bytes() == files[name]
+    assert f"{name} of {NAME} is damaged here, and downloaded again" in capsys.readouterr().err
+    same_size = bytes(len(files[name]))
+    blob.write_bytes(same_size)  # only the digest tells
+    assert fetch(NAME) == folder and (folder / name).read_bytes() == same_size
+    assert fetch(NAME, refresh=True) == folder and (folder / name).read_bytes() == files[name]
+
+
+def test_a_mirror_that_tells_no_sizes_and_digests(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import huggingface_hub
+
+    real = huggingface_hub.HfApi.model_info
+
+    def bare(self: Any, *arguments: Any, **options: Any) -> Any:
+        info = real(self, *arguments, **options)
+        for each in info.siblings:
+            each.size = each.blob_id = each.lfs = None
+        return info
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", bare)
+    hub.add(NAME, {"config.json": CONFIG, SINGLE: WEIGHTS})
+    folder = fetch(NAME)
+    assert (folder / SINGLE).read_bytes() == WEIGHTS
+    assert fetch(NAME, refresh=True) == folder and hub.fetched().count(SINGLE) == 1
+    assert "damaged" not in capsys.readouterr().err
+
+
+def test_a_cache_that_cannot_be_written_to_serves_what_it_has(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add(NAME, {"config.json": CONFIG, SINGLE: b"w", "tokenizer.json": b"{}"})
+    folder = fetch(NAME)
+    (folder / "tokenizer.json").unlink()
+    cache.whole_mark(NAME, folder.name).unlink()
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise VisprogError("cannot write to it: Read-only file system")
+
+    monkeypatch.setattr("visprog.models.checkpoint.download.claimed", refuse)
+    assert fetch(NAME) == folder
+    assert "Read-only file system" in message(refresh=True)
+
+
 def test_a_removed_checkpoint_is_gone(hub: FakeHub) -> None:
     hub.add(NAME, {"config.json": CONFIG, SINGLE: b"weights"})
     assert cache.remove(NAME) == 0
@@ -278,7 +422,30 @@ def test_a_removed_checkpoint_is_gone(hub: FakeHub) -> None:
     assert cache.cached(NAME) is None and not cache.repository(NAME).exists()
 
 
-def test_two_downloads_of_one_file_do_not_mix(hub: FakeHub) -> None:
+def test_several_processes_that_want_a_checkpoint_download_it_once(hub: FakeHub) -> None:
+    hub.add(NAME, {"config.json": CONFIG, SINGLE: WEIGHTS})
+    program = f"from visprog.models.checkpoint.hub import fetch; print(fetch({NAME!r}))"
+    places = {"HF_ENDPOINT": hub.url, "HF_HUB_CACHE": str(cache.hub_cache()), "HF_HUB_OFFLINE": "0"}
+    hub.delay = 0.5
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            env={**os.environ, **places},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    said = [each.communicate() for each in running]
+    assert [each.returncode for each in running] == [0, 0, 0], said
+    assert {out for out, _ in said} == {f"{fetch(NAME)}\n"}
+    assert (fetch(NAME) / SINGLE).read_bytes() == WEIGHTS
+    assert hub.fetched().count(SINGLE) == 1
+    assert not list(cache.repository(NAME).rglob(f"*{cache.PART}"))
+
+
+def test_several_threads_that_want_a_checkpoint_download_it_once(hub: FakeHub) -> None:
     hub.add(NAME, {"config.json": CONFIG, SINGLE: WEIGHTS})
     results: list[Any] = []
 
@@ -293,7 +460,5 @@ def test_two_downloads_of_one_file_do_not_mix(hub: FakeHub) -> None:
         each.start()
     for each in threads:
         each.join()
-    assert any(isinstance(result, Path) for result in results)
-    others = [str(result) for result in results if not isinstance(result, Path)]
-    assert all("another process is writing to" in each for each in others)
+    assert results == [fetch(NAME)] * 4 and hub.fetched().count(SINGLE) == 1
     assert (fetch(NAME) / SINGLE).read_bytes() == WEIGHTS

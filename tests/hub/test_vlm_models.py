@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -35,9 +34,11 @@ MODELS = {
     "allenai/Molmo2-4B": ("molmo2", point, {"what": "the red car"}),
     "google/gemma-3-4b-it": ("gemma3", verify, {"statement": "a red car"}),
     "google/gemma-4-E2B-it": ("gemma4", caption, {}),
+    "google/gemma-4-12B-it": ("gemma4-unified", vqa, {"question": "What colour is it?"}),
     "LiquidAI/LFM2-VL-450M": ("lfm2-vl", vqa, {"question": "What colour is it?"}),
     "zai-org/GLM-OCR": ("glm-ocr", read_text, {}),
     "PaddlePaddle/PaddleOCR-VL": ("paddleocr-vl", read_text, {}),
+    "lightonai/LightOnOCR-2-1B": ("lighton-ocr", read_text, {}),
 }
 
 
@@ -86,7 +87,7 @@ def test_a_type_that_cannot_be_run_is_refused_before_its_download(
 ) -> None:
     hub.add("org/name", {"config.json": b'{"model_type": "%s"}' % kind.encode(), "model.safetensors": b"w"})
     for tool in (vqa, read_text):
-        with pytest.raises(ToolError, match="choose another, such as Qwen3-VL") as caught:
+        with pytest.raises(ToolError, match=r"choose another, such as (Qwen3-VL|GLM-OCR), ") as caught:
             tool.backend_class("vlm")("org/name").fetch()
         assert f"model_type {kind}, which {reason}" in str(caught.value)
     assert set(hub.fetched()) == {"config.json"}

@@ -36,6 +36,7 @@ ABLE = Host(
                 "detect": {"backend": "owlv2"},
                 "depth": {"backend": "depth-anything"},
                 "vqa": {"backend": "vlm", "model": "Qwen/Qwen3-VL-4B-Instruct"},
+                "video_vqa": {"backend": "vlm", "model": "Qwen/Qwen3-VL-4B-Instruct"},
                 "ask_llm": CHAT,
                 "list_items": CHAT,
                 "choose": CHAT,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.small_tools import REGISTRY, SlowBackend, detect, picture
@@ -18,6 +19,7 @@ from visprog.runtime.cache import MISSING, Cache
 from visprog.runtime.host import Host, RunEnded
 from visprog.values import Box, Region
 from visprog.values.codec import fingerprint
+from visprog.values.depth import Depth
 from visprog.values.image import Image
 
 IMAGE = picture()
@@ -168,6 +170,17 @@ def test_cache_forgets_the_oldest() -> None:
     assert cache.get("b") is MISSING and cache.get("a") == 1
     cache.put("huge", picture(400, 400))
     assert cache.get("huge") is MISSING and cache.get("d") == 1
+
+
+def test_a_depth_map_is_counted() -> None:
+    depth = Depth(np.zeros((300, 300)), Box(0, 0, 300, 300))
+    assert depth.values.nbytes == 360_000
+    cache = Cache(1)
+    for key in range(4):
+        cache.put(key, Depth(np.full((300, 300), key), Box(0, 0, 300, 300)))
+    assert [key for key in range(4) if cache.get(key) is not MISSING] == [2, 3]
+    cache.put("again", cache.get(3))
+    assert cache.get(2) is not MISSING  # it is held once
 
 
 def test_a_picture_is_held_and_counted_once() -> None:

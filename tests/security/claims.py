@@ -236,8 +236,8 @@ CLAIMS: dict[str, tuple[str, ...]] = {
         "tests/test_config.py::test_no_command_runs_the_code_of_a_folder",
     ),
     # Server
-    "On an address that others can reach, the server starts only with a token, and answers nothing but `/health` "
-    "without it.": (
+    "On an address that others can reach, the server starts only with a token; without it, it answers `/health` "
+    "and the page.": (
         f"{SERVER}guard.py::test_a_server_that_others_reach_needs_a_token",
         f"{SERVER}guard.py::test_a_token_is_asked_for",
         f"{SERVER}process.py::test_a_token_opens_a_server_that_others_reach",
@@ -249,6 +249,17 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "Requests of web pages of other origins are refused.": (
         f"{SERVER}guard.py::test_pages_of_other_origins_are_refused",
         f"{SERVER}connections.py::test_an_odd_origin_is_refused",
+        f"{SERVER}page.py::test_pages_and_names_of_others_do_not_get_it",
+        f"{SERVER}page.py::test_pages_and_names_of_others_get_no_stream",
+    ),
+    "The page loads nothing from elsewhere and runs no script but its own.": (
+        f"{SERVER}page.py::test_the_policy_allows_this_script_and_this_style_and_no_other",
+        f"{SERVER}page.py::test_it_loads_nothing_and_holds_no_other_script",
+    ),
+    "Text of questions, images and models is text in the page, and evidence is shown in a frame that runs no "
+    "scripts.": (
+        f"{SERVER}page.py::test_text_of_questions_and_images_is_text_in_the_evidence",
+        f"{SERVER}page.py::test_no_text_runs_in_the_page",
     ),
     "No text of a client is taken for a path or an address, and the name of a file is a name only.": (
         f"{SERVER}app.py::test_no_text_is_taken_for_a_path", f"{SERVER}app.py::test_a_file_name_is_a_name_only",
@@ -265,6 +276,10 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     ),
     "An answer that is read more slowly than that ends with its connection.": (
         f"{SERVER}connections.py::test_an_answer_that_nobody_reads_ends_with_its_connection",
+        f"{SERVER}streams.py::test_a_stream_that_nobody_reads_ends_with_its_connection",
+    ),
+    "Of the steps of a stream, 256 wait for its reader; further ones are left out.": (
+        f"{SERVER}streams.py::test_steps_that_are_not_read_are_left_out_but_the_answer_is_not",
     ),
     "A body that is too large is refused before it is read.": (
         f"{SERVER}connections.py::test_a_giant_body_is_refused_before_it_is_read",
@@ -275,6 +290,28 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "The bytes of all requests and the number of connections are bounded, for all clients and for each.": (
         f"{SERVER}connections.py::test_bytes_in_flight_are_bounded_for_all_and_for_each",
         f"{SERVER}connections.py::test_connections_are_bounded_for_all_and_for_each",
+    ),
+    "Videos are files without a name, bounded for all clients and for each, and gone with their request or "
+    "conversation.": (
+        f"{SERVER}videos.py::test_bytes_on_the_disk_are_bounded_for_all_and_for_each",
+        f"{SERVER}videos.py::test_an_upload_that_is_not_finished_leaves_nothing",
+        f"{SERVER}videos.py::test_a_client_that_goes_away_leaves_nothing",
+        f"{SERVER}videos.py::test_a_server_that_is_killed_leaves_nothing",
+        f"{SERVER}videos.py::test_a_video_that_was_removed_is_gone_for_all_who_have_it_open",
+        f"{SERVER}chats.py::test_a_conversation_about_a_video",
+    ),
+    "Videos of clients are decoded in confined processes.": (
+        f"{SERVER}videos.py::test_videos_are_decoded_in_confined_processes",
+        f"{PROCESSES}video_decoder.py::test_the_process_is_confined",
+    ),
+    "A conversation is found by its client alone, by a name that cannot be guessed, and ends when it is not used.": (
+        f"{SERVER}chats.py::test_a_conversation_is_found_by_its_client_alone",
+        f"{SERVER}chats.py::test_one_that_is_not_used_ends",
+    ),
+    "The number of conversations and what they hold are bounded, for all clients and for each.": (
+        f"{SERVER}chats.py::test_their_number_is_bounded_for_all_and_for_each",
+        f"{SERVER}chats.py::test_what_they_hold_is_bounded",
+        f"{SERVER}chats.py::test_what_is_found_counts_too",
     ),
     "One client gets at most its share of the queue, and a free worker goes to the client that has the fewest.": (
         f"{SERVER}queue.py::test_one_client_gets_its_share_of_the_places_and_no_more",
@@ -295,6 +332,13 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "A request is answered within `--timeout`.": (
         f"{SERVER}app.py::test_a_request_has_a_time_limit",
         "tests/security/test_when.py::test_a_request_is_answered_in_time",
+        f"{SERVER}streams.py::test_a_stream_ends_with_the_time_limit",
+    ),
+    "A client that goes away ends its work and gives back its worker, except for a tool in the process of the "
+    "server.": (
+        f"{SERVER}streams.py::test_a_client_that_goes_away_ends_its_work",
+        f"{SERVER}streams.py::test_one_that_waits_and_goes_away_gives_its_place_back",
+        f"{SERVER}streams.py::test_a_tool_that_cannot_be_ended_keeps_its_worker",
     ),
     "`/health` says ready only while a program of one line runs, the queue has a place, and not all workers are past "
     "their time.": (

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,17 @@ from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+_BEGIN = """
+import os, sys
+commands, replies = (os.dup(int(number)) for number in sys.argv[1:3])
+os.dup2(commands, 3)
+os.dup2(replies, 4)
+for descriptor in (3, 4):
+    os.set_inheritable(descriptor, True)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Begins a browser, which reads commands from descriptor 3 and writes to 4."""
 
 
 def find_browser() -> str | None:
@@ -118,9 +130,8 @@ def browser(command: str, folder: Path) -> Iterator[Callable[[], Tab]]:
         "--disable-background-networking", "--disable-dev-shm-usage", "--hide-scrollbars", "--lang=en",
         "--remote-debugging-pipe", f"--user-data-dir={folder}", "--window-size=1000,900", "about:blank",
     ]  # fmt: skip
-    # It reads commands from descriptor 3, and writes to 4.
     process = subprocess.Popen(
-        ["sh", "-c", f'exec "$@" 3<&{read} 4>&{write}', "sh", *arguments],
+        [sys.executable, "-c", _BEGIN, str(read), str(write), *arguments],
         pass_fds=(read, write),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

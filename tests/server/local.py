@@ -86,6 +86,35 @@ def request(program: str) -> bytes:
     return HEAD + f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
+def post(path: str, fields: dict[str, str], *files: tuple[str, bytes], headers: str = "") -> bytes:
+    """A request with fields and files, each a name and its content, as a multipart form."""
+    parts = [(name, None, text.encode()) for name, text in fields.items()]
+    kind, body = encode([*parts, *(("images", name, content) for name, content in files)])
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+    )
+    return f"{head}{headers}\r\n".encode() + body
+
+
+def events_on(connection: socket.socket) -> Iterator[tuple[str, Any]]:
+    """Name and data of each event of a stream, as they come."""
+    stream = connection.makefile("rb")
+    status = int(stream.readline().split()[1])
+    headers = dict(
+        line.decode().lower().split(": ", 1) for line in iter(lambda: stream.readline().strip(), b"")
+    )
+    assert status == 200 and headers["content-type"] == "text/event-stream", (status, headers)
+    buffer = b""
+    while size := int(stream.readline(), 16):  # of a chunk
+        buffer += stream.read(size)
+        stream.readline()
+        *blocks, buffer = buffer.split(b"\n\n")
+        for block in blocks:
+            fields = dict(line.split(": ", 1) for line in block.decode().split("\n"))
+            if "event" in fields:
+                yield fields["event"], json.loads(fields["data"])
+
+
 def answer_on(connection: socket.socket) -> tuple[int, dict[str, str], Any]:
     """Status, headers and JSON of the answer that comes; (0, {}, None) if the connection ends without one."""
     stream = connection.makefile("rb")

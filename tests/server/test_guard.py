@@ -42,8 +42,18 @@ def test_a_token_is_asked_for() -> None:
         status, body = reach(guard, host="a", authorization=wrong)
         assert status == 401 and "VISPROG_TOKEN" in body["message"] and "s3cret" not in body["message"]
     assert reach(guard, host="a")[0] == 401
-    assert reach(guard, "/health", host="a")[0] == 204
-    for path in ("/metrics", "/docs", "/openapi.json", "/v1/tools", "/health/", "//health"):
+    assert reach(guard, "/health", host="a")[0] == reach(guard, "/", host="a")[0] == 204
+    for path in (
+        "/metrics",
+        "/docs",
+        "/openapi.json",
+        "/v1/tools",
+        "/v1/about",
+        "/example.png",
+        "/health/",
+        "//health",
+        "//",
+    ):
         assert reach(guard, path, host="a")[0] == 401
 
 

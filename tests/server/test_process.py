@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import socket
 import subprocess
@@ -169,6 +170,23 @@ def test_sigterm_finishes_what_runs_and_refuses_the_rest(own: Callable[..., Serv
     assert served.process.wait(20) == 0
     with pytest.raises(ServerError, match="visprog serve"):
         Client(served.url).health()
+
+
+def test_a_server_may_open_many_files(tmp_path: Path) -> None:
+    """Also where a process may open few, as on most systems, unless it asks."""
+    limits = Path("/proc/self/limits")
+    if not limits.exists():
+        pytest.skip("limits of another process are read on Linux alone")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1024), hard))
+    try:
+        served = start(tmp_path)
+        text = Path(f"/proc/{served.process.pid}/limits").read_text()
+        stop(served)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    (line,) = (line for line in text.splitlines() if line.startswith("Max open files"))
+    assert int(line.split()[3]) >= min(hard, 16_384)
 
 
 def test_an_idle_server_ends_at_once_on_ctrl_c(own: Callable[..., Served]) -> None:

@@ -348,6 +348,26 @@ def test_no_grid_is_said() -> None:
         find_grid(canvas.image())
 
 
+@pytest.mark.parametrize("number", [3, 5, 7])
+def test_a_row_of_outlined_shapes_is_no_text(number: int) -> None:
+    canvas = blank()
+    for i in range(number):
+        x = 40 + 55 * i
+        if i == number // 2:
+            canvas.circle(x, 150, 20, BLACK, 3)
+        else:
+            canvas.polygon(regular(4, x, 150, 26, 0.785), BLACK, 3)
+    image = canvas.image()
+    assert (len(find_circles(image)), len(find_polygons(image, "square"))) == (1, number - 1)
+
+
+@pytest.mark.parametrize("text", ["BOOK OF POOLS", "A B D O P Q R", "LOOK OUT 808"])
+def test_round_letters_are_no_circles(text: str) -> None:
+    page = PIL.Image.new("RGB", (640, 300), "white")
+    PIL.ImageDraw.Draw(page).text((30, 100), text, "black", PIL.ImageFont.load_default(size=44))
+    assert find_circles(Image.open(page)) == find_polygons(Image.open(page)) == []
+
+
 def test_gaps_between_letters_are_no_rules() -> None:
     page = PIL.Image.new("RGB", (500, 700), "white")
     draw = PIL.ImageDraw.Draw(page)
@@ -370,13 +390,16 @@ def test_rules_lighter_than_a_light_ground() -> None:
 def test_a_grid_in_a_photograph_is_refused() -> None:
     draw = np.random.default_rng(0)
     pixels = sum(
-        cv2.resize(draw.normal(0, 30, (size, size, 3)).astype(np.float32), (480, 360), interpolation=cv2.INTER_CUBIC)
+        cv2.resize(
+            draw.normal(0, 30, (size, size, 3)).astype(np.float32), (480, 360), interpolation=cv2.INTER_CUBIC
+        )
         for size in (6, 30, 120)
     )
     pixels = np.clip(pixels + 150, 60, 255).astype(np.uint8)
     for k in range(4):
         pixels[30 + 100 * k : 36 + 100 * k, 40:440] = pixels[30:336, 40 + 130 * k : 46 + 130 * k] = 0
-    assert read_grid(image := Image(pixels)).cells == 9
+    image = Image(pixels)
+    assert read_grid(image).cells == 9
     with pytest.raises(Refused, match="photograph"):
         find_grid(image)
 

@@ -117,6 +117,7 @@ NAN, INF = float("nan"), float("inf")
     [
         (resize, (), "needs a width or a height"),
         (resize, (0,), "at least 1 pixel"),
+        (resize, (0.5,), r"write resize\(image, image.width \* factor\)"),
         (resize, (-5, 5), "at least 1 pixel"),
         (resize, (NAN,), "at least 1 pixel"),
         (resize, (INF,), "at least 1 pixel"),

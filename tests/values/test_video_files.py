@@ -86,7 +86,7 @@ def test_a_file_that_was_cut_off_ends_there_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "cut.mkv"
     path.write_bytes(data[: len(data) // 2])
     video = Video.open(path)
-    assert 0.4 < video.duration < 2 and video.at(99).time == pytest.approx(video.end, abs=0.1)
+    assert 0.4 < video.duration < 2 and video.at(video.end).time == pytest.approx(video.end, abs=0.1)
     with Agent(in_process=True) as agent:
         answer = agent.run("def answer(video):\n    return len(video.frames(every=0.5))\n", path)
     assert answer.value in (1, 2, 3, 4)
@@ -111,16 +111,19 @@ def test_frames_at_uneven_times(ending: str, tmp_path: Path) -> None:
     assert left_of_square(video.at(2.0)) == pytest.approx(32, abs=1.5)
 
 
-TURNS = {
+TURNS: dict[int | str, tuple[tuple[int, ...], tuple[int, int]]] = {
     90: ((0, 1, -1, 0, 120, 0), (56, 0)),
     180: ((-1, 0, 0, -1, 160, 120), (136, 56)),
     270: ((0, -1, 1, 0, 0, 160), (40, 136)),
+    "mirrored": ((-1, 0, 0, 1, 160, 0), (136, 40)),
+    "upside down": ((1, 0, 0, -1, 0, 120), (0, 56)),
+    "mirrored and turned": ((0, 1, 1, 0, 0, 0), (40, 0)),
 }
-"""Degrees, clockwise → the matrix of the header, and where the square at (0, 40) is then."""
+"""Degrees, clockwise, or what else → the matrix of the header, and where the square at (0, 40) is then."""
 
 
 @pytest.mark.parametrize("degrees", TURNS)
-def test_a_phone_that_was_turned(degrees: int, tmp_path: Path) -> None:
+def test_a_phone_that_was_turned(degrees: int | str, tmp_path: Path) -> None:
     (a, b, c, d, x, y), place = TURNS[degrees]
     data = bytearray(write(tmp_path / "a.mp4", [0, 0.5, 1], "mpeg4").read_bytes())
     at = data.index(b"tkhd") + 4 + 40
@@ -130,7 +133,7 @@ def test_a_phone_that_was_turned(degrees: int, tmp_path: Path) -> None:
     )
     (tmp_path / "turned.mp4").write_bytes(data)
     video = Video.open(tmp_path / "turned.mp4")
-    assert (video.width, video.height) == ((160, 120) if degrees == 180 else (120, 160)) == video.at(0).size
+    assert (video.width, video.height) == ((120, 160) if b else (160, 120)) == video.at(0).size
     red = (video.at(0).pixels[..., 0] > 150) & (video.at(0).pixels[..., 1] < 90)
     rows, columns = np.nonzero(red)
     assert (columns.min(), rows.min()) == pytest.approx(place, abs=1)
@@ -180,7 +183,7 @@ def test_an_animation_whose_frames_have_times_of_their_own(tmp_path: Path) -> No
 def test_a_video_of_one_frame(name: str, tmp_path: Path) -> None:
     video = Video.open(write(tmp_path / name, [0], "mpeg4"))
     assert 0 < video.duration < 0.1 and len(video.frames()) == len(video.frames(0.01)) == 1
-    assert left_of_square(video.at(0)) == left_of_square(video.at(5)) == 0
+    assert left_of_square(video.at(0)) == left_of_square(video.at(0.5)) == 0
 
 
 @pytest.mark.parametrize("size", [(7, 3000), (3000, 7), (157, 119), (1, 1)])
@@ -193,6 +196,14 @@ def test_narrow_and_odd_sizes(size: tuple[int, int], tmp_path: Path) -> None:
     video = Video.open(write(tmp_path / "a.mkv", [0, 0.5, 1], "ffv1", "bgr0", grey))
     assert (video.width, video.height) == size == video.at(0.6).size
     assert abs(int(video.at(0.6).pixels.mean()) - 80) < 2
+
+
+@needs_h264
+def test_a_bare_stream_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ImageError, match=r"a\.h264 holds no frame that can be decoded with its time: .* bare stream"
+    ):
+        Video.open(write(tmp_path / "a.h264"))
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.mp4", "aac"), ("a.mkv", "aac"), ("a.wav", "pcm_s16le")])

@@ -16,8 +16,9 @@ from visprog.values.image import Image
 
 from ._backend_file import known_words
 from ._batching import in_batches, to_rgb
-from ._checkpoint import Checkpoint, CheckpointSource, Processor, load, load_by_transformers
+from ._checkpoint import Checkpoint, CheckpointSource, Processor
 from ._features import FEATURES
+from ._loading import load, load_by_transformers
 from ._text_store import recall_texts, remember_texts
 
 OURS = ("clip", "siglip")
@@ -111,7 +112,9 @@ class DualEncoder:
             inputs = checkpoint.processor.image_processor([image.pixels for image in images])
             with checkpoint.running():
                 return _unit(checkpoint.network.encode_images(checkpoint.send(inputs)))
-        inputs = checkpoint.processor(images=[to_rgb(image) for image in images], return_tensors="pt")
+        # Alone: the processor of SigLIP 2 has a number and a size of patches of its own, whatever the files say.
+        prepare = checkpoint.processor.image_processor
+        inputs = prepare(images=[to_rgb(image) for image in images], return_tensors="pt")
         with checkpoint.running():
             return _unit(checkpoint.network.get_image_features(**checkpoint.send_all(inputs)).pooler_output)
 

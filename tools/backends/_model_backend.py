@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
 from visprog.models import BUNDLED
+from visprog.models.checkpoint.cache import cached, is_hub_id
 
-from ._backend_file import backend_file, folder_of
+from ._backend_file import backend_file, folder_of, read_json
 from ._batching import answer_batch
 from ._checkpoint import CheckpointSource, find, get_weights, unload
+from ._loading import check_network
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -31,6 +33,10 @@ class ModelBackend:
     confined = True
     tool: ClassVar[str]
     default_model: ClassVar[str]
+    model_types: ClassVar[tuple[str, ...]] = ()
+    """Types of the models that it takes; any if none is named."""
+    network_class: ClassVar[str] = ""
+    """Class of transformers that builds its networks, if it takes all types that this class knows."""
     _prepare: Callable[..., Any]
     _answer: Callable[[list[Any]], Sequence[Any]]
 
@@ -55,24 +61,35 @@ class ModelBackend:
             _ = getattr(self, "checkpoint", None)
 
     def fetch(self) -> None:
-        """Download the weights, if they are on the hub and not here.
+        """Download the weights, if they are on the hub and not here, and of a type that it takes.
 
         Raises:
             ToolError: They cannot be had.
         """
+        if self.folder is None and is_hub_id(self.model) and cached(self.model) is None:
+            check_network(self._find(), self.network_class)
         get_weights(self.model, self.tool)
 
     def unload(self) -> None:
         """Let go of the weights."""
         unload(self.model)
 
+    def _config_here(self) -> dict[str, Any]:
+        """The `config.json` of the model, if it is on this machine and can be read."""
+        folder = self.folder or (cached(self.model) if is_hub_id(self.model) else None)
+        try:
+            return read_json(folder / "config.json") if folder else {}
+        except (OSError, ValueError):
+            return {}
+
     def _find(self, *model_types: str) -> CheckpointSource:
-        """The model, if it is of one of the types; of any if none is given.
+        """The model, if it is of one of the types; by default those of `model_types`, of any if that names none.
 
         Raises:
             ToolError: There is no such model, or it is of another type.
         """
         source = find(self.model, self.tool)
-        if model_types and source.model_type not in model_types:
-            raise source.refusal(model_types)
+        wanted = model_types or self.model_types
+        if wanted and source.model_type not in wanted:
+            raise source.refusal(wanted)
         return source

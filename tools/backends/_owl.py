@@ -20,8 +20,9 @@ from ..words.meaning import near
 from ..words.phrase import Phrase, read_phrase, read_yaml
 from ._backend_file import TaughtWords, folder_of, is_trained_here, known_words, words_summary
 from ._batching import in_batches
-from ._checkpoint import Checkpoint, load
+from ._checkpoint import Checkpoint
 from ._features import FEATURES
+from ._loading import load
 from ._phrase_detector import PhraseDetector, Search, corners_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class OwlSearch(PhraseDetector):
     that it was taught."""
 
     default_model = "google/owlv2-base-patch16-ensemble"
+    model_types = ("owlv2", "owlvit")
 
     def __init__(self, model: str | None = None, **options: Any) -> None:
         if is_trained_here(folder_of(model or self.default_model)):
@@ -56,7 +58,7 @@ class OwlSearch(PhraseDetector):
         Raises:
             ToolError: There is no such model.
         """
-        return load(self._find("owlv2", "owlvit"), self.device, self.dtype)
+        return load(self._find(), self.device, self.dtype)
 
     def _prepare(self, image: Image, what: str) -> Search:
         return Search(image, self._read(what))

@@ -10,8 +10,8 @@ from visprog.values import Region
 from visprog.values.image import Image
 
 from ._batching import crop_to, in_batches
-from ._checkpoint import load
 from ._gate import to_view
+from ._loading import load
 from ._text_backend import TextBackend
 from ._vocabulary import DENIALS
 

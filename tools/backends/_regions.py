@@ -18,9 +18,10 @@ from visprog.values.image import Image
 
 from ._backend_file import folder_of, known_words, read_json, words_summary
 from ._batching import chunks
-from ._checkpoint import Checkpoint, CheckpointSource, load
+from ._checkpoint import Checkpoint, CheckpointSource
 from ._features import FEATURES
 from ._gate import to_view
+from ._loading import load
 from ._model_backend import ModelBackend
 from ._vocabulary import ARTICLES, in_known_words
 

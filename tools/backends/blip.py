@@ -9,7 +9,7 @@ from visprog.values import Region
 from visprog.values.image import Image
 
 from ._batching import crop_to, in_batches, to_rgb
-from ._checkpoint import load_by_transformers
+from ._loading import load_by_transformers
 from ._model_backend import ModelBackend
 
 

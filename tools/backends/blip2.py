@@ -13,7 +13,8 @@ from visprog.registry.sees import Sees
 
 from ._backend_file import known_words, words_summary
 from ._batching import chunks, in_batches, to_rgb
-from ._checkpoint import Checkpoint, load, load_by_transformers
+from ._checkpoint import Checkpoint
+from ._loading import load, load_by_transformers
 from ._pair_matcher import PairMatcher, PairVerifier
 from .coca import sentence
 from .llava import LlavaBackend, LlavaCaptioner, LlavaVqa

@@ -18,7 +18,7 @@ from visprog.values.image import Image
 from ._backend_file import known_words
 from ._batching import answer_batch, crop_to
 from ._checkpoint import Checkpoint, checkpoint_digest
-from ._dual_encoder import DualEncoder, dual_encoder, plain, templates_for
+from ._dual_encoder import BY_TRANSFORMERS, OURS, DualEncoder, dual_encoder, plain, templates_for
 from ._gate import to_view
 from ._text_backend import TextBackend
 from ._vocabulary import DENIALS, exchanged, near_misses, nouns_in
@@ -54,6 +54,7 @@ class ClipBackend(TextBackend):
     """
 
     default_model = CLIP
+    model_types = (*OURS, *BY_TRANSFORMERS)
 
     def __init__(self, model: str | None = None, *, regions: bool | None = None, **options: Any) -> None:
         super().__init__(model, **options)

@@ -11,8 +11,9 @@ from visprog.values.image import Image
 
 from ._backend_file import words_summary
 from ._batching import crop_to, in_batches
-from ._checkpoint import Checkpoint, load
+from ._checkpoint import Checkpoint
 from ._gate import to_view
+from ._loading import load
 from ._model_backend import ModelBackend
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from visprog.registry.sees import Parsed, Sees
 
 from ._backend_file import words_summary
 from ._batching import chunks
-from ._checkpoint import CheckpointSource, Processor, load, read_processor
+from ._checkpoint import CheckpointSource, Processor
 from ._generation import ImageGenerator
+from ._loading import load, read_processor
 
 
 class DalleGenerator(ImageGenerator):

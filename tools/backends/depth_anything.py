@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from visprog.errors import ToolError
-from visprog.models.checkpoint.cache import cached, is_hub_id
 from visprog.registry.sees import Sees
 from visprog.values import Depth
 from visprog.values.depth import NO_METRES
 from visprog.values.image import Image
 
-from ._backend_file import read_json
 from ._batching import chunks, to_rgb
-from ._checkpoint import Checkpoint, load_by_transformers, transformers_image_processor
+from ._checkpoint import Checkpoint
+from ._loading import load_by_transformers, transformers_image_processor
 from ._model_backend import ModelBackend
 
 MAX_SIDE = 768
@@ -46,6 +45,7 @@ class DepthEstimator(ModelBackend):
 
     tool = "depth"
     default_model = "depth-anything/Depth-Anything-V2-Small-hf"
+    network_class = "AutoModelForDepthEstimation"
 
     def __init__(
         self, model: str | None = None, *, values: Meaning = "auto", batch_size: int = 4, **options: Any
@@ -58,7 +58,10 @@ class DepthEstimator(ModelBackend):
     @property
     def sees(self) -> Sees:
         """Whether its numbers are metres, as far as that is known before the model is fetched."""
-        metric = self._metric(self._config())
+        config = self._config_here()
+        if not config and self.model == self.default_model:
+            config = {"model_type": "depth_anything"}
+        metric = self._metric(config)
         if metric is None:
             return Sees("metres, or for some models only which of two is nearer: depth.metric tells")
         if metric:
@@ -70,16 +73,6 @@ class DepthEstimator(ModelBackend):
                 "depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf, would"
             },
         )
-
-    def _config(self) -> dict[str, Any]:
-        """The `config.json`, if it is on this machine."""
-        folder = self.folder or (cached(self.model) if is_hub_id(self.model) else None)
-        try:
-            if folder:
-                return read_json(folder / "config.json")
-        except (OSError, ValueError):
-            pass
-        return {"model_type": "depth_anything"} if self.model == self.default_model else {}
 
     def _prepare(self, image: Image) -> Image:
         return image
@@ -95,7 +88,7 @@ class DepthEstimator(ModelBackend):
         inverse = not metric and source.model_type not in DISTANCES
         checkpoint = load_by_transformers(
             source,
-            "AutoModelForDepthEstimation",
+            self.network_class,
             self.device,
             self.dtype,
             processor=transformers_image_processor,

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visprog.errors import Refused, ToolError
-from visprog.models.checkpoint.cache import cached, is_hub_id
 from visprog.registry.sees import Sees
 from visprog.values import Box, Region
 from visprog.values.image import Image
@@ -23,10 +22,10 @@ from ..color import has_color
 from ..imaging.suppression import suppress
 from ..words.labels import ClassPhrases, Labels
 from ..words.phrase import read_phrase
-from ._backend_file import read_json
 from ._batching import in_batches, to_rgb
-from ._checkpoint import Checkpoint, find, load_by_transformers, transformers_image_processor
+from ._checkpoint import Checkpoint, find
 from ._features import FEATURES
+from ._loading import load_by_transformers, transformers_image_processor
 from ._model_backend import ModelBackend
 from ._phrase_detector import Search
 
@@ -61,6 +60,7 @@ class DetrDetector(ModelBackend):
 
     tool = "detect"
     default_model = "ustc-community/dfine-small-coco"
+    network_class = "AutoModelForObjectDetection"
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class DetrDetector(ModelBackend):
         """The classes, as far as they are known before the model is fetched."""
         if self.label_file:
             classes = _named(dict(enumerate(Labels.read(self.label_file).names)))
-        elif config := self._config():
+        elif config := self._config_here():
             classes = _named(_id2label(config))
         elif self.model == self.default_model:
             classes = _named(dict(enumerate(Labels.coco().names)))
@@ -116,14 +116,6 @@ class DetrDetector(ModelBackend):
             f'(labels = "PATH" under [tools.{self.tool}] in visprog.toml)'
         )
 
-    def _config(self) -> dict[str, Any]:
-        """The `config.json`, if it is on this machine."""
-        folder = self.folder or (cached(self.model) if is_hub_id(self.model) else None)
-        try:
-            return read_json(folder / "config.json") if folder else {}
-        except (OSError, ValueError):
-            return {}
-
     def _prepare(self, image: Image, what: str) -> Search:
         if refusal := ClassPhrases(self.classes.labels, self._name).refusal(what):
             raise Refused(refusal)
@@ -132,7 +124,7 @@ class DetrDetector(ModelBackend):
     def _answer(self, asked: list[Search]) -> list[list[Region]]:
         checkpoint = load_by_transformers(
             self._find(),
-            "AutoModelForObjectDetection",
+            self.network_class,
             self.device,
             self.dtype,
             processor=transformers_image_processor,

@@ -13,8 +13,9 @@ from visprog.files.plain_text import read_json
 from visprog.models.checkpoint.hub import fetch
 
 from ._backend_file import folder_of
-from ._checkpoint import Checkpoint, CheckpointSource, load_once, pick_device, quiet
+from ._checkpoint import Checkpoint, CheckpointSource, load_once, pick_device
 from ._generation import ImageGenerator, InpaintingBackend, PromptedBackend, Remover, Replacer
+from ._loading import quiet
 
 INDEX = "model_index.json"
 """The file of a pipeline that lists its parts."""

@@ -12,8 +12,9 @@ from visprog.registry.sees import Parsed, Sees
 
 from ._backend_file import words_summary
 from ._batching import chunks
-from ._checkpoint import Checkpoint, load
+from ._checkpoint import Checkpoint
 from ._generation import ImageGenerator, InpaintingBackend, PromptedBackend, Remover, Replacer
+from ._loading import load
 
 if TYPE_CHECKING:
     import torch

@@ -14,11 +14,10 @@ from visprog.registry.sees import Sees
 from visprog.values.image import Image
 
 from ._batching import answer_batch, in_batches
-from ._checkpoint import Checkpoint, checkpoint_digest, image_processor_alone, load_by_transformers
+from ._checkpoint import Checkpoint, checkpoint_digest
 from ._features import FEATURES
+from ._loading import image_processor_alone, load_by_transformers
 from ._model_backend import ModelBackend
-
-MODEL_TYPES = ("dinov3_vit", "dinov3_convnext", "dinov2", "dinov2_with_registers")
 
 
 class DinoRetriever(ModelBackend):
@@ -30,6 +29,7 @@ class DinoRetriever(ModelBackend):
 
     tool = "retrieve"
     default_model = "facebook/dinov3-vits16-pretrain-lvd1689m"
+    model_types = ("dinov3_vit", "dinov3_convnext", "dinov2", "dinov2_with_registers")
     sees = Sees(
         nothing="the backend dino of retrieve finds images by an image, with visprog search --image, and reads no "
         'texts: for those, set backend = "siglip" or "clip" under [tools.retrieve]'
@@ -50,12 +50,12 @@ class DinoRetriever(ModelBackend):
             ToolError: There is no such model.
         """
         return load_by_transformers(
-            self._find(*MODEL_TYPES), "AutoModel", self.device, self.dtype, processor=image_processor_alone
+            self._find(), "AutoModel", self.device, self.dtype, processor=image_processor_alone
         )
 
     def digest(self) -> str:
         """What tells the model from others."""
-        return checkpoint_digest(self._find(*MODEL_TYPES))
+        return checkpoint_digest(self._find())
 
     def image_features(self, images: Sequence[Image]) -> list[NDArray[np.float32] | Exception]:
         """The feature of each image, (dim,), of length 1."""

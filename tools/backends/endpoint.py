@@ -95,9 +95,8 @@ class EndpointModel:
             return list(pool.map(lambda ask: self._request(chat, ask), asks))
 
     def _request(self, chat: OpenAIChat, ask: ImagePrompt) -> str | Exception:
-        messages: list[Message] = [
-            {"role": "user", "content": [image_part(ask.image, self.max_side), ask.text]}
-        ]
+        parts = [p if isinstance(p, str) else image_part(p, self.max_side) for p in ask.parts]
+        messages: list[Message] = [{"role": "user", "content": parts}]
         try:
             (reply,) = chat.complete(messages, max_tokens=self.max_tokens)
         except (PlannerError, ConfigError) as error:

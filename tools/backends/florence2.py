@@ -19,7 +19,8 @@ from visprog.values.image import Image
 
 from ..words.phrase import read_phrase
 from ._batching import crop_to, in_batches, to_rgb
-from ._checkpoint import Checkpoint, load_by_transformers
+from ._checkpoint import Checkpoint
+from ._loading import load_by_transformers
 from ._model_backend import ModelBackend
 from ._phrase_detector import PhraseDetector, Search
 from .text_lines import TextLine, box_of
@@ -77,6 +78,7 @@ class Florence2Backend(ModelBackend):
     """
 
     default_model = "florence-community/Florence-2-base"
+    model_types = ("florence2",)
 
     def __init__(
         self, model: str | None = None, *, max_tokens: int = 1024, batch_size: int = 4, **options: Any
@@ -86,7 +88,7 @@ class Florence2Backend(ModelBackend):
 
     def _answer(self, asked: list[Any]) -> list[Any]:
         checkpoint = load_by_transformers(
-            self._find("florence2"),
+            self._find(),
             "AutoModelForImageTextToText",
             self.device,
             self.dtype,

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from visprog.values import Region
 
 from ._batching import in_batches, to_rgb
-from ._checkpoint import Checkpoint, load_by_transformers
+from ._checkpoint import Checkpoint
+from ._loading import load_by_transformers
 from ._phrase_detector import PhraseDetector, Search, corners_of
 
 
@@ -24,6 +25,7 @@ class GroundingDinoDetector(PhraseDetector):
     """
 
     default_model = "IDEA-Research/grounding-dino-tiny"
+    model_types = ("grounding-dino", "mm-grounding-dino")
     default_threshold = 0.35
 
     def __init__(self, model: str | None = None, *, text_threshold: float = 0.25, **options: Any) -> None:
@@ -31,7 +33,7 @@ class GroundingDinoDetector(PhraseDetector):
         self.text_threshold = text_threshold
 
     def _answer(self, asked: list[Search]) -> list[list[Region]]:
-        source = self._find("grounding-dino", "mm-grounding-dino")
+        source = self._find()
         checkpoint = load_by_transformers(
             source, "AutoModelForZeroShotObjectDetection", self.device, self.dtype
         )

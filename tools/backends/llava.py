@@ -16,16 +16,10 @@ from visprog.values.image import Image
 
 from ._backend_file import folder_of, is_trained_here, known_words, words_summary
 from ._batching import chunks, crop_to
-from ._checkpoint import (
-    Checkpoint,
-    CheckpointSource,
-    Processor,
-    generation_config,
-    load,
-    transformers_processor,
-)
+from ._checkpoint import Checkpoint, CheckpointSource, Processor
 from ._features import FEATURES
 from ._gate import to_view
+from ._loading import generation_config, load, transformers_processor
 from .coca import sentence
 from .vlm import ImagePrompt, VlmBackend, caption_prompt, eos_tokens, question_prompt
 

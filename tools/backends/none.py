@@ -59,6 +59,17 @@ class NoVqa(_NoModel):
         ]
 
 
+class NoVideoVqa(_NoModel):
+    """Refuses: questions about a whole video take a model that sees several images, and none is chosen."""
+
+    model_error = 'video_vqa: a model needs its backend: set backend = "vlm" under [tools.video_vqa]'
+    sees = Sees(
+        nothing="no model that answers questions about a whole video is chosen: run 'visprog models setup', or under "
+        '[tools.video_vqa] in visprog.toml set backend = "vlm" (after pip install \'visprog[hf]\'), or "openai" with '
+        "the model of an endpoint"
+    )
+
+
 class NoRetriever(_NoModel):
     """Refuses: finding images by a text takes a model, and none is chosen."""
 

@@ -123,7 +123,8 @@ class VlmPointer(VlmBackend):
     """Points by a vision-language model on this machine.
 
     Args:
-        form: "molmo" for models that answer with <point>, "json" for others; "auto" goes by the name of the model.
+        form: "molmo" for models that answer with <point>, "json" for others; "auto" goes by the name of the model, or
+            by its type if it is a folder.
     """
 
     tool = "point"
@@ -135,7 +136,8 @@ class VlmPointer(VlmBackend):
         self.form: Form = form
 
     def _prepare(self, image: Image, what: str) -> ImagePrompt:
-        return ImagePrompt(image, point_prompt(what, self.model, self.form))
+        name = self.model if self.folder is None else self._find().model_type
+        return ImagePrompt(image, point_prompt(what, name, self.form))
 
     def _answer(self, asked: list[ImagePrompt]) -> list[Any]:
         answers = super()._answer(asked)

@@ -10,8 +10,8 @@ from visprog.values import Region
 from visprog.values.image import Image
 
 from ._batching import chunks, crop_to
-from ._checkpoint import load
 from ._dual_encoder import plain
+from ._loading import load
 from ._model_backend import ModelBackend
 
 NO_MODEL = (

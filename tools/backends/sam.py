@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,9 @@ from visprog.values import Box, Mask, Point, Region
 from visprog.values.image import Image
 
 from ._batching import chunks, in_batches
-from ._checkpoint import Checkpoint, load, load_file
+from ._checkpoint import Checkpoint
 from ._gate import to_view
+from ._loading import load, load_file
 from ._model_backend import ModelBackend
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class SamBackend(ModelBackend):
     """What both tools share. The model may also be a file of SAM's authors, such as "sam_vit_b_01ec64.pth"."""
 
     default_model = "facebook/sam-vit-base"
+    model_types: ClassVar[tuple[str, ...]] = ("sam",)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -47,7 +49,7 @@ class SamBackend(ModelBackend):
         """
         if Path(self.model).suffix in FILES:
             return load_file(self.model, self.tool, _read_file, self.device, self.dtype)
-        return load(self._find("sam"), self.device, self.dtype)
+        return load(self._find(), self.device, self.dtype)
 
     @property
     def predictor(self) -> ImagePredictor:

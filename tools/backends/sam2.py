@@ -8,22 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._checkpoint import Checkpoint, image_processor_alone, load_by_transformers
+from ._checkpoint import Checkpoint
+from ._loading import image_processor_alone, load_by_transformers
 from .sam import SamBackend, SamEverything, SamSegmenter
 
 if TYPE_CHECKING:
     from ._sam_predictor import ImagePredictor
-
-MODEL_TYPES = (
-    "sam2", "sam2_video", "sam3_tracker", "sam3_video", "edgetam", "edgetam_video",
-)  # fmt: skip
-"""Types of the models; those for videos have the one for images in them."""
 
 
 class Sam2Backend(SamBackend):
     """What both tools share."""
 
     default_model = "facebook/sam2.1-hiera-tiny"
+    model_types = ("sam2", "sam2_video", "sam3_tracker", "sam3_video", "edgetam", "edgetam_video")
+    """Those for videos have the one for images in them."""
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -33,7 +31,7 @@ class Sam2Backend(SamBackend):
             ToolError: There is no such model.
         """
         return load_by_transformers(
-            self._find(*MODEL_TYPES),
+            self._find(),
             "AutoModelForMaskGeneration",
             self.device,
             self.dtype,

@@ -10,7 +10,8 @@ from typing import Any
 from visprog.values import Mask, Region
 from visprog.values.image import Image
 
-from ._checkpoint import Checkpoint, CheckpointSource, Processor, load_by_transformers, transformers_tokenizer
+from ._checkpoint import Checkpoint, CheckpointSource, Processor
+from ._loading import load_by_transformers, transformers_tokenizer
 from ._phrase_detector import PhraseDetector, Search
 
 MAX_TOKENS = 32
@@ -29,6 +30,7 @@ class Sam3Detector(PhraseDetector):
     """
 
     default_model = "facebook/sam3"
+    model_types = ("sam3", "sam3_video")
     default_threshold = 0.5
 
     def __init__(self, model: str | None = None, *, nms: float = 0.8, **options: Any) -> None:
@@ -36,7 +38,7 @@ class Sam3Detector(PhraseDetector):
 
     def _answer(self, asked: list[Search]) -> list[list[Region]]:
         checkpoint = load_by_transformers(
-            self._find("sam3", "sam3_video"), "Sam3Model", self.device, self.dtype, processor=_processor
+            self._find(), "Sam3Model", self.device, self.dtype, processor=_processor
         )
         by_image: dict[str, list[int]] = {}
         for i, search in enumerate(asked):

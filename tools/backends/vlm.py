@@ -1,4 +1,4 @@
-"""`vqa`, `caption`, `verify` and `read_text` with image-text-to-text models of transformers that have a chat template.
+"""`vqa`, `caption` and `verify` with image-text-to-text models of transformers that have a chat template.
 
 They run on this machine; a model behind an endpoint is the backend `openai`.
 """
@@ -12,33 +12,18 @@ from typing import Any, NamedTuple
 
 from visprog import prompts
 from visprog.errors import ToolError, first_line
+from visprog.llm.control_tokens import control_tokens, without_control_tokens
 from visprog.llm.thoughts import marks_thoughts, without_thoughts
+from visprog.models.preprocess.processors import resize_as_torchvision, type_problem
 from visprog.registry.sees import Sees
 from visprog.values import Region
 from visprog.values.image import Image
 
-from ._batching import answer_batch, crop_to, in_batches, to_rgb
-from ._checkpoint import Checkpoint, CheckpointSource, load_by_transformers
+from ..words.written_tables import CELL_TOKEN
+from ._batching import crop_to, in_batches, to_rgb
+from ._checkpoint import Checkpoint, CheckpointSource
+from ._loading import load_by_transformers, transformers_processor
 from ._model_backend import ModelBackend
-from ._processors import type_problem
-
-KNOWN = (
-    "Qwen3-VL, Qwen3.5, SmolVLM2, Molmo2, LLaVA-OneVision (of llava-hf), Gemma 3 and 4, InternVL (whose names end with "
-    "-HF) and LFM2-VL"
-)
-"""Models that run here, for messages."""
-
-MAX_ASPECT = 150
-"""Longer side over shorter side of an image that is looked at; several processors fail at 200."""
-
-NO_TEXT = "NO TEXT"
-"""What a model writes that was asked for the text in an image without any."""
-
-CELL_TOKEN = re.compile("<(?:fcel|ecel|lcel|ucel|xcel|nl)>")
-"""Tokens of the language OTSL (Lysak et al., 2023), in which PaddleOCR-VL writes tables."""
-
-READING_PROMPTS = {"glm_ocr": "Text Recognition:", "paddleocr_vl": "OCR:", "lighton_ocr": ""}
-"""Type of a model → the prompt with which it was trained to write down the text of an image."""
 
 
 class ImagePrompt(NamedTuple):
@@ -46,6 +31,11 @@ class ImagePrompt(NamedTuple):
 
     image: Image
     text: str
+
+    @property
+    def parts(self) -> Sequence[Image | str]:
+        """Images and texts, in the order in which the model gets them."""
+        return self.image, self.text
 
 
 def question_prompt(question: str) -> str:
@@ -96,13 +86,19 @@ class VlmBackend(ModelBackend):
         margin: Width added to a region on each side, as a share of its longer side.
         max_side: Longer side, in pixels, to which larger images are reduced: it bounds the tokens of an image.
         max_tokens: Maximum number of tokens of one answer; by default that of `backend.json`, else 64 (2,048 to read
-            text), or 96 for a LLaVA that was trained here, whose answers may begin with their reasons.
+            text, 4,096 to read a table), or 96 for a LLaVA that was trained here, whose answers may begin with their
+            reasons.
         batch_size: Number of images that the network sees at once; by default that of `backend.json`, else 4. It is
             lowered if the memory of the device does not suffice.
     """
 
     default_model = "Qwen/Qwen3-VL-4B-Instruct"
     default_max_tokens = 64
+    known = (
+        "Qwen3-VL, Qwen3.5, SmolVLM2, Molmo2, LLaVA-OneVision (of llava-hf), Gemma 3 and 4, InternVL (whose names end "
+        "with -HF) and LFM2-VL"
+    )
+    """Models that run here, for messages."""
 
     def __init__(
         self,
@@ -122,19 +118,6 @@ class VlmBackend(ModelBackend):
             if getattr(self, name) < 1:
                 raise ToolError(f"{self.tool}: {name} must be at least 1, not {getattr(self, name)}")
 
-    def __call__(self, calls: list[dict[str, Any]]) -> list[Any]:
-        return answer_batch(calls, self._checked, self._answer)
-
-    def _checked(self, **arguments: Any) -> ImagePrompt:
-        """What `_prepare` makes of a call, whose image must have a shape that can be looked at."""
-        prompt: ImagePrompt = self._prepare(**arguments)
-        width, height = prompt.image.width, prompt.image.height
-        if max(width, height) > MAX_ASPECT * min(width, height):
-            raise ToolError(
-                f"{self.tool}: an image of {width} x {height} pixels is too narrow to be looked at: crop to a part of it"
-            )
-        return prompt
-
     def fetch(self) -> None:
         """Download the weights, if they are on the hub and not here.
 
@@ -149,11 +132,12 @@ class VlmBackend(ModelBackend):
 
     def _find(self, *model_types: str) -> CheckpointSource:
         source = super()._find(*model_types)
-        problem = "" if source.trained_here else type_problem(source.model_type)
+        model_type = source.config.get("model_type") or source.model_type
+        problem = "" if source.trained_here else type_problem(model_type)
         if problem:
             raise ToolError(
-                f"{self.tool}: '{self.model}' is of model_type {source.model_type}, {problem}: choose another, such as "
-                f"{KNOWN}"
+                f"{self.tool}: '{self.model}' is of model_type {model_type}, {problem}: choose another, such as "
+                f"{self.known}"
             )
         return source
 
@@ -167,27 +151,52 @@ class VlmBackend(ModelBackend):
             raise ToolError(
                 f"{self.tool}: '{self.model}' has no chat template: give a model that was trained to converse"
             )
-        return in_batches(checkpoint, asked, self.batch_size, lambda part: self._complete(checkpoint, part))
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token  # for texts of a batch that are shorter than others
+        return in_batches(
+            checkpoint, asked, self.batch_size, lambda part: self._complete_each(checkpoint, part)
+        )
 
     def _load(self, source: CheckpointSource) -> Checkpoint:
         return load_by_transformers(
-            source, "AutoModelForImageTextToText", self.device, self.dtype, half_on_cpu="bfloat16"
-        )
+            source, "AutoModelForImageTextToText", self.device, self.dtype, processor=_processor,
+            half_on_cpu="bfloat16",
+        )  # fmt: skip
+
+    def _complete_each(self, checkpoint: Checkpoint, asked: Any) -> list[Any]:
+        """The results of a batch. One that a processor or a network cannot take fails alone: processors have their own
+        limits, such as that of the aspect ratio."""
+        try:
+            return self._complete(checkpoint, asked)
+        except ToolError:
+            raise
+        except Exception as error:
+            if len(asked) > 1:
+                return [result for ask in asked for result in self._complete_each(checkpoint, [ask])]
+            width, height = next(part.size for part in asked[0].parts if isinstance(part, Image))
+            return [
+                ToolError(
+                    f"{self.tool}: '{self.model}' fails at an image of {width} x {height} pixels: {first_line(error)}"
+                )
+            ]
 
     def _complete(self, checkpoint: Checkpoint, asked: Any) -> list[Any]:
         processor = checkpoint.processor
-        texts = [self._chat_prompt(processor, prompt.text) for prompt in asked]
+        options = self._template_options(checkpoint)
+        texts = [self._chat_prompt(processor, prompt.parts, options) for prompt in asked]
+        images = [[part for part in prompt.parts if isinstance(part, Image)] for prompt in asked]
         bos = processor.tokenizer.bos_token
         with checkpoint.running():
             processor.tokenizer.padding_side = "left"  # new tokens continue the last one
             inputs = processor(
-                images=[[self._reduced(prompt.image)] for prompt in asked],
+                images=[list(map(self._reduced, several)) for several in images],
                 text=texts,
                 padding=True,
                 return_tensors="pt",
                 **({"add_special_tokens": False} if bos and texts[0].startswith(bos) else {}),
+                **self._image_options(processor),
             )
-            seen = [prompt.image for prompt in asked]
+            seen = [several[0] for several in images]
             new = self._generate(checkpoint, checkpoint.send_all(inputs), seen).tolist()
         ends = end_tokens(checkpoint)
         return [
@@ -198,14 +207,26 @@ class VlmBackend(ModelBackend):
             for row in new
         ]
 
-    def _chat_prompt(self, processor: Any, text: str) -> str:
-        """A conversation that begins with an image and a text, up to where the model answers. What the text has of
-        control tokens is no control token: it may come from an image."""
+    def _image_options(self, processor: Any) -> dict[str, Any]:
+        """Arguments of the processor beside images and texts."""
+        return {}
+
+    def _template_options(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        """What the chat template gets. Answers are short: models that can think first, or not, do not."""
+        thinks = "enable_thinking" in str(checkpoint.processor.chat_template)
+        return {"enable_thinking": False} if thinks else {}
+
+    def _chat_prompt(self, processor: Any, parts: Sequence[Image | str], options: dict[str, Any]) -> str:
+        """A conversation that begins with images and texts, up to where the model answers. What a text has of control
+        tokens is no control token: it may come from an image."""
         import jinja2
 
-        content = [{"type": "image"}, {"type": "text", "text": without_control_tokens(text, processor)}]
-        # Answers are short: models that can think first, or not, do not.
-        options = {"enable_thinking": False} if "enable_thinking" in str(processor.chat_template) else {}
+        content = [
+            {"type": "text", "text": without_control_tokens(part, processor)}
+            if isinstance(part, str)
+            else {"type": "image"}
+            for part in parts
+        ]
         try:
             prompt: str = processor.apply_chat_template(
                 [{"role": "user", "content": content}], add_generation_prompt=True, **options
@@ -227,7 +248,7 @@ class VlmBackend(ModelBackend):
 
         Args:
             inputs: What the processor made of prompts and images.
-            images: The image of each prompt.
+            images: The first image of each prompt.
         """
         ids = checkpoint.network.generate(
             **inputs,
@@ -243,10 +264,12 @@ class VlmBackend(ModelBackend):
         return answer_in(self.tool, self.model, text, truncated)
 
 
-def control_tokens(tokenizer: Any) -> set[str]:
-    """The tokens that are no text: they begin and end turns, stand for images, and the like."""
-    added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
-    return {*tokenizer.all_special_tokens, *added}
+def _processor(source: CheckpointSource) -> Any:
+    """The processor of transformers, whose images are those of torchvision."""
+    processor = transformers_processor(source)
+    if hasattr(processor, "image_processor"):
+        processor.image_processor = resize_as_torchvision(processor.image_processor)
+    return processor
 
 
 def decode(ids: Sequence[int], tokenizer: Any) -> str:
@@ -256,14 +279,6 @@ def decode(ids: Sequence[int], tokenizer: Any) -> str:
     out = set(tokenizer.convert_tokens_to_ids(sorted(left_out)))
     text: str = tokenizer.decode([number for number in ids if number not in out], skip_special_tokens=False)
     return text
-
-
-def without_control_tokens(text: str, processor: Any) -> str:
-    """A text without control tokens, so that it can say nothing but what it says."""
-    multimodal = getattr(processor, "all_special_multimodal_tokens", ())
-    control = {*control_tokens(processor.tokenizer), *multimodal}
-    pattern = "|".join(re.escape(token) for token in sorted(control, key=len, reverse=True) if token.strip())
-    return re.sub(pattern, " ", text) if pattern else text  # a space, so that removing one makes no other
 
 
 def eos_tokens(checkpoint: Checkpoint) -> set[int]:
@@ -315,41 +330,3 @@ class VlmVerifier(VlmBackend):
             return said in (["yes"], ["true"])
         shown = " ".join(text.split())[:60]
         return ToolError(f"verify: '{self.model}' was asked for yes or no, and answered '{shown}'")
-
-
-class VlmTextReader(VlmBackend):
-    """Text as a document reader (GLM-OCR, PaddleOCR-VL) or any other model writes it down.
-
-    Args:
-        prompt: What the model gets with the image; by default what it was trained with, if that is known.
-    """
-
-    tool = "read_text"
-    default_model = "zai-org/GLM-OCR"
-    default_max_tokens = 2048
-
-    def __init__(
-        self, model: str | None = None, *, prompt: str | None = None, max_side: int = 2048, **options: Any
-    ) -> None:
-        super().__init__(model, max_side=max_side, **options)
-        self.prompt = prompt
-
-    def _prepare(self, image: Image | Region) -> ImagePrompt:
-        return ImagePrompt(crop_to(image, 0.0), self.prompt or "")
-
-    def _answer(self, asked: list[ImagePrompt]) -> list[Any]:
-        if self.prompt is None:
-            usual = READING_PROMPTS.get(self._find().model_type, prompts.text("read_text.txt").strip())
-            asked = [ask._replace(text=usual) for ask in asked]
-        return super()._answer(asked)
-
-    def _result(self, text: str, truncated: bool) -> str | ToolError:
-        if truncated:
-            return ToolError(
-                f"read_text: the text that '{self.model}' reads is longer than {self.max_tokens} tokens: raise "
-                "max_tokens, or read the parts of the image one by one"
-            )
-        plain = CELL_TOKEN.sub(lambda token: "\n" if token[0] == "<nl>" else " ", without_thoughts(text))
-        lines = [line.strip() for line in plain.splitlines()]
-        read = "\n".join(line for line in lines if line)
-        return "" if read.strip(" .\"'").upper() == NO_TEXT else read

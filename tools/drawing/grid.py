@@ -52,8 +52,8 @@ def read_rules(image: Image) -> tuple[list[float], list[float]]:
         rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     light = float(np.median(rgb)) > (float(rgb.min()) + float(rgb.max())) / 2
     for kind in (cv2.MORPH_BLACKHAT, cv2.MORPH_TOPHAT) if light else (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT):
-        if (kind == cv2.MORPH_TOPHAT) == light:  # rules are lighter than a light ground, not gaps between letters
-            rgb = _raised(rgb, light=light)
+        if light == (kind == cv2.MORPH_TOPHAT):
+            rgb = _raised(rgb, light=light)  # what is no lighter than a light ground are gaps between letters
         across = _rules(rgb, kind)
         down = _rules(np.ascontiguousarray(rgb.transpose(1, 0, 2)), kind)
         rows, columns = _table(across, down)

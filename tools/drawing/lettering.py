@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import cv2
@@ -17,16 +17,23 @@ T = TypeVar("T", bound=Located)
 MIN_LETTERS = 3
 """Number of marks in a row of letters, at least."""
 
-MAX_SHAPE_SHARE = 0.4
+MAX_SHAPE_SHARE = 0.5
 """Share of the marks in a row of letters that resemble a shape (an O, a D) as a whole, at most."""
 
 
-def without_letters(shapes: Sequence[T], drawings: Sequence[Drawing]) -> list[T]:
-    """The shapes (places in the frame of the root) that are not letters, or parts of letters, of a row of text."""
+def without_letters(
+    shapes: Sequence[T], drawings: Sequence[Drawing], others: Callable[[], Sequence[Located]]
+) -> list[T]:
+    """The shapes (places in the frame of the root) that are not letters, or parts of letters, of a row of text.
+
+    Args:
+        others: Gives shapes of other kinds in the drawings: a row of them is no text.
+    """
     rows = _rows([mark for drawing in drawings for mark in _marks(drawing)])
     lettering = []
+    known = [*shapes, *others()] if rows and shapes else []
     for row in rows:
-        alike = sum(any(mark.iou(s) > 0.6 for s in shapes) for mark in row)
+        alike = sum(any(mark.iou(s) > 0.6 for s in known) for mark in row)
         if alike <= MAX_SHAPE_SHARE * len(row):
             box = row[0]
             for mark in row[1:]:

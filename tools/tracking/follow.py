@@ -107,7 +107,12 @@ def follow(video: Video, detect: Detect) -> Followed:
     made: list[Track] = []
     for track in sorted(kept, key=lambda t: -t.hits):
         found_track = _track(track, labels[id(track)], most, step)
-        if not any(_is_part(found_track, other) for other in made):
+        detected_at = [
+            (time, _box(box))
+            for time, box, score in zip(track.times, track.boxes, track.scores, strict=True)
+            if score
+        ]
+        if not any(_is_part(found_track.places, other) or _is_part(detected_at, other) for other in made):
             made.append(found_track)
     return Followed(sorted(made, key=lambda t: t.first_seen), frames, detected, step)
 
@@ -242,20 +247,25 @@ def _track(track: BoxTrack, label: str, most: int, step: float) -> Track:
             spans[-1] = Span(spans[-1].start, time)
         else:
             spans.append(Span(time, time))
-    boxes = [Box(*(float(v) for v in box)) for box in track.boxes]
+    boxes = [_box(box) for box in track.boxes]
     places = thinned(list(zip(track.times, boxes, strict=True)), most)
     return Track(label, max(track.scores), tuple(spans), places)
 
 
-def _is_part(track: Track, other: Track) -> bool:
-    """Whether a track is the same object as another, or a part of it: it lies on it nearly all the time."""
+def _is_part(places: Sequence[tuple[float, Box]], other: Track) -> bool:
+    """Whether places are those of another track, or a part of it: they lie on it nearly all the time. A hand that holds
+    an object is detected with it, as one, and followed without it."""
     shared = 0
-    for time, box in track.places:
+    for time, box in places:
         there = other.at(time)
         common = there.intersection(box) if there is not None else None
         if common is not None and there is not None:
             shared += common.area >= SAME * min(box.area, there.area)
-    return shared >= SAME * len(track.places)
+    return shared >= SAME * len(places)
+
+
+def _box(edges: NDArray[np.float64]) -> Box:
+    return Box(*(float(v) for v in edges))
 
 
 def _nearest(boxes: NDArray[np.float64], box: NDArray[np.float64]) -> int:

@@ -8,6 +8,7 @@ TOOLS: Mapping[str, str] = {
     "answer_question": "vqa",
     "ask": "vqa",
     "ask_image": "vqa",
+    "ask_video": "video_vqa",
     "barcode": "find_barcodes",
     "best_image_match": "match",
     "best_text_match": "classify",
@@ -49,6 +50,7 @@ TOOLS: Mapping[str, str] = {
     "similarity": "match",
     "simple_query": "vqa",
     "verify_property": "verify",
+    "video_qa": "video_vqa",
     "visual_qa": "vqa",
     "zoom": "crop",
 }
@@ -119,3 +121,20 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
 
 RESULTS = ("answer", "final_answer", "output", "ans", "res", "results")
 """Variables that a script leaves its result in, in place of `result`."""
+
+
+MODULES: Mapping[str, str] = {
+    "re": "use split, find, replace and isdigit of texts, and numbers_in(text) for their numbers",
+    "collections": "count with a dict: counts[key] = counts.get(key, 0) + 1",
+    "datetime": "compute with numbers: numbers_in(date) gives the parts of a date",
+    "functools": "write a loop or a comprehension",
+    "itertools": "write nested loops: [(a, b) for i, a in enumerate(items) for b in items[i + 1:]]",
+    "json": "return the value itself, and read texts with split",
+    "numpy": "compute with lists, sum, min, max, sorted and math",
+    "operator": "write a lambda",
+    "statistics": "write sum(values) / len(values), or sorted(values)[len(values) // 2]",
+    "string": "use isalpha, isdigit and the like of texts",
+    "time": "leave it out",
+    "random": "leave it out: an answer is the same each time",
+}
+"""Module that programs cannot import → what to write without it."""

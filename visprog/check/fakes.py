@@ -83,6 +83,8 @@ class StandIns:
                 return None
             return self.make(next(a for a in args if a is not type(None)), arguments, turn)
         if origin in (list, Sequence) or (origin is tuple and args[1:] == (Ellipsis,)):
+            if not self.count and get_origin(args[0]) is list:  # a table has a row, and a row a cell
+                return replace(self, count=1).make(kind, arguments, turn)
             made = [self.make(args[0], arguments, i) for i in range(self._length(args[0], arguments))]
             return tuple(made) if origin is tuple else made
         if origin is tuple:

@@ -55,7 +55,7 @@ def conversion(given: StaticType, wanted: StaticType, node: ast.expr, *, strict:
         return f"write list({text})"
     if classes & set(_LISTS):
         inner = [w.args[0] for w in options if isinstance(w, Instance) and w.cls in _LISTS and w.args]
-        if any(could_be(given, i, strict=strict) for i in inner):
+        if have not in (list, tuple) and any(could_be(given, i, strict=strict) for i in inner):
             if tuple in classes:
                 return f"give one tuple of all of them: ({text}, …)"
             return f"put it into a list: [{text}]"
@@ -99,6 +99,8 @@ def operands(
         if isinstance(type_, Signature):
             return f"call it: {type_.text}"
         have = class_of(type_)
+        if have is list and class_of(other) is list and operator in ("<", "<=", ">", ">="):
+            return f"compare their lengths: len({brief(node_left)}) {operator} len({brief(node_right)})"
         if have in (list, tuple, dict, set) and is_number(other):
             return (
                 f"compare its length: len({text})"

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
+from visprog.sandbox import TYPE_ATTRIBUTES
+
 from ..registry import Registry
+from ..values.codec import KINDS
 from . import hints
 from .diagnostics import Diagnostic, Diagnostics
 from .phrases import catches_refusals
+from .settled import Settled, number_of
 
-ANSWERS = frozenset(("caption", "classify", "dominant_color", "vqa"))
+ANSWERS = frozenset(("caption", "classify", "dominant_color", "video_vqa", "vqa"))
 """Tools that always answer with a text: it is never empty, so as a truth it is always true."""
 
-WORDY = frozenset(("caption", "vqa"))
+WORDY = frozenset(("caption", "video_vqa", "vqa"))
 """Tools that answer in words: a number may come as "two" or "many"."""
 
 SWALLOWED = "swallowed-refusal"
@@ -26,8 +30,8 @@ SWALLOWED = "swallowed-refusal"
 _PLAIN = frozenset(("casefold", "lower", "removesuffix", "rstrip", "strip", "title", "upper"))
 """Methods of text that change how it is written, and not what it says."""
 
-_RANGE = re.compile(r", (\d+)(?: \(\w+\))? to (\d+)(?: \(\w+\))?(?=[,;:. ]|$)")
-"""How a docstring tells the range of a result: "…, 0 (black) to 100 (white)"."""
+_SHOWN = re.compile(r"\b(?:image|picture|photo|photograph|video|this)\b", re.IGNORECASE)
+"""Words that speak of what an image shows."""
 
 _PLACES = frozenset(("left", "right", "top", "bottom", "x", "y"))
 
@@ -47,9 +51,10 @@ def misuse(tree: ast.Module, registry: Registry) -> list[Diagnostic]:
 
     A text that is never empty is no truth (`text-as-truth`); an answer in words may be no number
     (`words-as-number`, a warning); positions of objects are in the frame of the whole image, so that a
-    crop's own width and height are not to be compared with them (`crop-frame`); a measure has a range
-    (`out-of-range`); and what a tool refuses to look
-    for has not been counted: 0 is no answer then (`swallowed-refusal`, a warning).
+    crop's own width and height are not to be compared with them (`crop-frame`); a method is no truth
+    (`method-as-truth`); a language model answers no question about an image that it knows nothing of
+    (`blind-question`); and what a tool refuses to look for has not been counted: 0 is no answer then
+    (`swallowed-refusal`, a warning).
     """
     return _Misuse(tree, registry).diagnose()
 
@@ -67,35 +72,17 @@ class _Misuse:
         self.tree = tree
         self.registry = registry
         self.found = Diagnostics()
-        self.stores = Counter(
-            n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-        )
-        self.stores.update(n.arg for n in ast.walk(tree) if isinstance(n, ast.arg))
-        self.assigned: dict[str, list[ast.expr]] = {}
-        for node in ast.walk(tree):
-            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-            if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value is not None:
-                for target in targets:
-                    if isinstance(target, ast.Name):
-                        self.assigned.setdefault(target.id, []).append(node.value)
-
-    def _values(self, node: ast.expr) -> list[ast.expr]:
-        """The expressions that an expression stands for: itself, or all that its name was given before."""
-        if not isinstance(node, ast.Name):
-            return [node]
-        known = self.assigned.get(node.id, [])
-        settled = len(known) == self.stores[node.id] and all(v.lineno < node.lineno for v in known)
-        return known if settled else []
+        self.settled = Settled(tree)
 
     def diagnose(self) -> list[Diagnostic]:
         for node in ast.walk(self.tree):
             for tested in _tests(node):
                 self._truth(tested)
+                self._method(tested)
             if isinstance(node, ast.Call):
                 self._number(node)
                 self._nth(node)
-            if isinstance(node, ast.Compare):
-                self._range(node)
+                self._blind(node)
             if isinstance(node, ast.Try) and catches_refusals(node.handlers) and self._may_refuse(node.body):
                 self._handlers(node.handlers)
             for one, other in _compared(node):
@@ -107,7 +94,7 @@ class _Misuse:
 
     def _answer_of(self, node: ast.expr, tools: frozenset[str]) -> ast.Call | None:
         """The call of one of these tools that an expression gives the text of, as it is."""
-        calls = [self._direct(_as_written(v), tools) for v in self._values(_as_written(node))]
+        calls = [self._direct(_as_written(v), tools) for v in self.settled.values(_as_written(node))]
         return calls[0] if calls and None not in calls else None
 
     def _direct(self, node: ast.expr, tools: frozenset[str]) -> ast.Call | None:
@@ -115,7 +102,7 @@ class _Misuse:
             return None
         name = node.func.id
         known = name in tools and name in self.registry and self.registry[name].returns is str
-        return node if known and not self.stores[name] else None
+        return node if known and not self.settled.stores[name] else None
 
     def _truth(self, node: ast.expr) -> None:
         call = self._answer_of(node, ANSWERS)
@@ -160,45 +147,41 @@ class _Misuse:
     def _nth(self, node: ast.Call) -> None:
         """Report a count from 0, which `nth` refuses whatever the list holds."""
         given = [*node.args[1:2], *(k.value for k in node.keywords if k.arg == "n")]
-        if not isinstance(node.func, ast.Name) or node.func.id != "nth" or self.stores["nth"] or not given:
+        if (
+            not isinstance(node.func, ast.Name)
+            or node.func.id != "nth"
+            or self.settled.stores["nth"]
+            or not given
+        ):
             return
-        if _number_of(given[0]) == 0:
+        if number_of(given[0]) == 0:
             self.found.add(
                 "argument-type", given[0], "nth counts from 1, or from -1 backwards",
                 "write 1 for the first, -1 for the last", name="nth",
             )  # fmt: skip
 
-    def _range(self, node: ast.Compare) -> None:
-        """Report a measure that is compared with a number that it never reaches."""
-        for (one, other), op in zip(pairwise([node.left, *node.comparators]), node.ops, strict=True):
-            if not isinstance(op, ast.Lt | ast.LtE | ast.Gt | ast.GtE | ast.Eq | ast.NotEq):
-                continue
-            for measure, limit in ((one, other), (other, one)):
-                number = _number_of(limit)
-                values = self._values(measure)
-                ranges = {self._documented_range(v) for v in values}
-                (known,) = ranges if len(ranges) == 1 else (None,)
-                if number is None or known is None:
-                    continue
-                name, low, high = known
-                # A fraction stands for another scale: 0.5 of 0 to 100 is nearly nothing.
-                if low <= number <= high and not (high >= 100 and 0 < number < 1):
-                    continue
-                self.found.add(
-                    "out-of-range", limit,
-                    f"{name} gives {low:g} to {high:g}: a comparison with {number:g} tells nothing",
-                    f"compare it with a number between {low:g} and {high:g}", name=name,
-                )  # fmt: skip
+    # -- functions -------------------------------------------------------------------------------
 
-    def _documented_range(self, node: ast.expr) -> tuple[str, float, float] | None:
-        """The name of the tool that an expression calls, and the range of its numbers if its docstring says it."""
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-            return None
-        tool = self.registry.get(node.func.id)
-        if tool is None or tool.returns not in (int, float) or self.stores[tool.name]:
-            return None
-        found = _RANGE.search(" ".join(tool.doc.split("\n\n")[0].split()))
-        return (tool.name, float(found[1]), float(found[2])) if found else None
+    def _method(self, node: ast.expr) -> None:
+        """Report a method that is tested without being called."""
+        if isinstance(node, ast.Attribute) and node.attr in _methods():
+            self.found.add(
+                "method-as-truth", node, f"{node.attr} is a method, which is always true",
+                f"call it: {hints.brief(node)}(…)", name=node.attr,
+            )  # fmt: skip
+
+    def _blind(self, node: ast.Call) -> None:
+        """Report a question about an image to a language model that sees none and is given nothing."""
+        name = self.settled.called(node)
+        given = {k.arg for k in node.keywords} or len(node.args) > 1
+        if name != "ask_llm" or name not in self.registry or given or not node.args:
+            return
+        match node.args[0]:
+            case ast.Constant(value=str() as question) if _SHOWN.search(question):
+                self.found.add(
+                    "blind-question", node, "ask_llm sees no image, and nothing of it is given as context",
+                    "write context=…, such as read_text(image) or what vqa answers, or ask vqa itself", name=name,
+                )  # fmt: skip
 
     # -- refusals --------------------------------------------------------------------------------
 
@@ -206,7 +189,9 @@ class _Misuse:
         """Whether a tool is called there other than those that fail by design if there is no such object."""
         calls = [n.func for part in body for n in ast.walk(part) if isinstance(n, ast.Call)]
         called = {function.id for function in calls if isinstance(function, ast.Name)}
-        tools = [self.registry[name] for name in called if name in self.registry and not self.stores[name]]
+        tools = [
+            self.registry[name] for name in called if name in self.registry and not self.settled.stores[name]
+        ]
         return any(not tool.pure and "ToolError:" not in tool.doc for tool in tools)
 
     def _handlers(self, handlers: list[ast.ExceptHandler]) -> None:
@@ -246,7 +231,7 @@ class _Misuse:
             )  # fmt: skip
 
     def _crop_of(self, node: ast.expr) -> _Crop | None:
-        crops = [self._made_crop(v) for v in self._values(node)]
+        crops = [self._made_crop(v) for v in self.settled.values(node)]
         found = [c for c in crops if c is not None]
         return found[0] if found and len(found) == len(crops) else None
 
@@ -254,7 +239,7 @@ class _Misuse:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
             return None
         name = node.func.id
-        if not name.startswith("crop") or name not in self.registry or self.stores[name]:
+        if not name.startswith("crop") or name not in self.registry or self.settled.stores[name]:
             return None
         second = node.args[1] if len(node.args) > 1 else None
         free = _FREE.get(name, "")
@@ -266,23 +251,21 @@ class _Misuse:
         return _Crop(second if named else None, own)
 
 
+@cache
+def _methods() -> frozenset[str]:
+    """Names of methods of values and texts that name no other attribute."""
+    named = {
+        (name, callable(getattr(kind.cls, name, None))) for kind in KINDS.values() for name in kind.attributes
+    }
+    named |= {(name, True) for name in TYPE_ATTRIBUTES[str]}
+    return frozenset(name for name, is_method in named if is_method and (name, False) not in named)
+
+
 def _as_written(node: ast.expr) -> ast.expr:
     """A text before `.strip()`, `.lower()` and the like."""
     while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _PLAIN:
         node = node.func.value
     return node
-
-
-def _number_of(node: ast.expr) -> float | None:
-    """A number that is written there."""
-    match node:
-        case ast.Constant(value=bool()):
-            return None
-        case ast.Constant(value=int() | float() as number):
-            return number
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
-            return -number
-    return None
 
 
 def _makes_up(statement: ast.stmt) -> bool:

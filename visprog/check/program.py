@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from visprog import sandbox
@@ -19,6 +19,7 @@ from ..values.image import Image
 from ..values.library import LIBRARY
 from ..values.video import Video
 from . import aliases, hints
+from .comparisons import comparisons
 from .diagnostics import Diagnostic, name_position
 from .inference.context import Context, FunctionFrame
 from .inference.flow import Flow
@@ -80,10 +81,10 @@ def check(
         program.tree, [*given, *tools, *classes], tools=tools, attributes=open_names(), library=LIBRARY
     )
     inferred = context.diagnostics.sorted()
-    found = [
-        *inferred, *misuse(program.tree, registry), *relative_depth(program.tree, registry),
-        *_language(language, program, registry, inferred),
-    ]  # fmt: skip
+    meant = [
+        found for look in (misuse, comparisons, relative_depth) for found in look(program.tree, registry)
+    ]
+    found = [*inferred, *meant, *_language(language, program, registry, inferred)]
     return sorted(dict.fromkeys(found), key=lambda d: (d.line, d.column, d.code))
 
 
@@ -91,7 +92,10 @@ def check(
 
 
 def _language(
-    found: Iterable[sandbox.Diagnostic], program: Program, registry: Registry, inferred: Iterable[Diagnostic]
+    found: Collection[sandbox.Diagnostic],
+    program: Program,
+    registry: Registry,
+    inferred: Iterable[Diagnostic],
 ) -> list[Diagnostic]:
     """What the language policy refuses; names and attributes are explained by what the registry knows."""
     tree = program.tree
@@ -100,7 +104,8 @@ def _language(
     for node in ast.walk(tree):
         if isinstance(node, ast.Name | ast.Attribute):
             nodes.setdefault((node.lineno, node.col_offset), []).append(node)
-    refused = _refused_modules(tree)
+    # What is read of the values of a module that is refused is not reported again.
+    refused = any(d.code == "forbidden-import" for d in found)
     typed = {(d.line, d.column) for d in inferred}
     results = []
     if program.form == "none":
@@ -124,10 +129,14 @@ def _language(
             line, column = name_position(odd)
             if odd.attr.startswith("_") or not isinstance(odd.ctx, ast.Load):
                 results.append(Diagnostic.of(diagnostic))
-            elif (line, column) not in typed and (name is None or name.id not in refused):
+            elif (line, column) not in typed and not refused:
                 hint = suggest_for_any(odd.attr) or diagnostic.suggestion
                 message = diagnostic.message
                 results.append(Diagnostic("unknown-attribute", line, column, message, hint, name=odd.attr))
+        elif diagnostic.code == "forbidden-import":
+            instead = aliases.MODULES.get(diagnostic.name.partition(".")[0], "leave it out")
+            help_ = f"{instead}; only math can be imported" if "cannot be" in diagnostic.message else None
+            results.append(replace(Diagnostic.of(diagnostic), suggestion=help_ or diagnostic.suggestion))
         else:
             results.append(Diagnostic.of(diagnostic))
     return results
@@ -140,17 +149,6 @@ def _answer_by_alias(tree: ast.Module) -> str | None:
     if variable:
         return f"name it '{RESULT}': {RESULT} = … in place of {variable} = …"
     return f"name it 'answer': def answer(image) in place of def {function}(…)" if function else None
-
-
-def _refused_modules(tree: ast.Module) -> set[str]:
-    """Names of modules that cannot be imported: one diagnostic, not one per attribute."""
-    return {
-        (alias.asname or alias.name).partition(".")[0]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import)
-        for alias in node.names
-        if alias.name != "math"
-    }
 
 
 def _unknown_name(name: str, found: sandbox.Diagnostic, called: bool, registry: Registry) -> Diagnostic:

@@ -38,6 +38,8 @@ def check_arguments(images: Sequence[str], question: str) -> None:
     usage = USAGE["visprog ask"]
     if not question.strip():
         raise UsageError(f"the question is empty: {usage}")
+    if "" in images:
+        raise UsageError(f"the path of an image is empty: {usage}")
     folder = next((i for i in images if _is_folder(i)), None)
     if folder is not None:
         raise UsageError(f'{folder} is a folder: visprog map "QUESTION" FOLDER asks about each image in it')

@@ -28,11 +28,13 @@ _EXTRA_OF = {
     },
     **{
         f"visprog.tools.backends.{name}:": "hf"
-        for name in ("blip", "detr", "florence2", "grounding_dino", "llava", "sam2", "vlm")
+        for name in ("blip", "detr", "florence2", "grounding_dino", "llava", "sam2", "vlm", "vlm_readers")
     },
     "visprog.tools.backends.llava:Embedded": "torch",
     "visprog.tools.backends.diffusers:": "diffusion",
     "visprog.tools.backends.endpoint:": "openai",
+    "visprog.tools.backends.pointing:Endpoint": "openai",
+    "visprog.tools.backends.pointing:Vlm": "hf",
 }
 """Beginning of a backend's path → the extra that it needs. The longest that fits counts."""
 

@@ -62,7 +62,7 @@ class Machine:
 
 def this_machine() -> Machine:
     """What this machine has. Torch is imported only if there seems to be a GPU."""
-    from ..models.checkpoint.hub import free_space
+    from ..models.checkpoint.download import free_space
     from ..runtime.processes.pool import machine_memory
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

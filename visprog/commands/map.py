@@ -40,7 +40,9 @@ def map_command(
     question: Annotated[
         str, typer.Argument(metavar='"QUESTION"', help="Question in quotes.", show_default=False)
     ],
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of images.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder of images, or of videos.", show_default=False)
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write the answers to: .jsonl, .csv or .parquet.")
     ] = Path("results.jsonl"),
@@ -75,7 +77,8 @@ def map_command(
 ) -> Result:
     """Ask one question about all images in a folder: planned once, run on several images at a time.
 
-    Images that the output file already holds are not asked about again: the same command resumes an interrupted run.
+    If the folder has no still images, its videos are asked about. Images that the output file already holds are not
+    asked about again: the same command resumes an interrupted run.
 
     \b
     visprog map "How many people are there?" photos/ -o people.parquet
@@ -161,10 +164,8 @@ class _Run:
 
     def go(self, options: Mapping[str, Any]) -> None:
         """Ask about the images that are left, and write the file; an interruption keeps the answers so far."""
-        from itertools import islice
-
         started = time.monotonic()
-        images = islice(self.missing, self.left)
+        images = self.missing.first(self.left)
         mapped = self.agent.map(self.results.question, images, ordered=False, progress=False, **options)
         try:
             with closing(mapped), _progress(self.left) as show:
@@ -213,7 +214,8 @@ class _Run:
         from ..files.reading import printable
 
         counts = ", ".join(f"{n} {status}" for status, n in sorted(self.statuses.items()))
-        text = f"{self.asked} images in {self.seconds:.1f} s ({self.rate:.1f} per second)"
+        kind = "videos" if self.missing.are_videos else "images"
+        text = f"{self.asked} {kind} in {self.seconds:.1f} s ({_pace(self.rate)})"
         text += f": {counts}" if counts else ""
         text += f"; {self.there} were there before" if self.there else ""
         return f"{text}\n{printable(self.results.path)}"
@@ -252,6 +254,11 @@ def _recorded_plans(planner: str | None) -> Path | None:
     return Path(rest).expanduser() if form == "replay" and rest else None
 
 
+def _pace(rate: float) -> str:
+    """How fast images per second are, in words; videos take seconds each."""
+    return f"{rate:.1f} per second" if rate >= 1 or not rate else f"{1 / rate:.1f} s each"
+
+
 @contextmanager
 def _progress(total: int) -> Iterator[Any]:
     """Progress bar on standard error with rate and time left; without a terminal, a line every 30 seconds."""
@@ -278,14 +285,14 @@ def _progress(total: int) -> Iterator[Any]:
             bar.update(
                 task,
                 completed=done,
-                rate=f"{rate:.1f}/s",
+                rate=_pace(rate),
                 failed=f"{failed} without an answer" if failed else "",
             )
             if bar.disable and now - last_line > 30:
                 last_line = now
                 left = (total - done) / rate
                 console.print(
-                    f"{done} of {total}, {rate:.1f}/s, {left:.0f} s left, {failed} without an answer",
+                    f"{done} of {total}, {_pace(rate)}, {left:.0f} s left, {failed} without an answer",
                     highlight=False,
                 )
 

@@ -18,7 +18,7 @@ from .status import say
 
 if TYPE_CHECKING:
     from ..models.catalogue import PublishedCheckpoint
-    from ..models.checkpoint.hub import Report
+    from ..models.checkpoint.download import Report
     from ..registry import Registry, Tool
     from .advice import Advice
     from .machine import Machine
@@ -150,10 +150,11 @@ def fetch_model(
     visprog models fetch google/siglip2-base-patch16-224
     """
     from ..models.checkpoint.hub import fetch
+    from .model_types import check_model_type
 
     source = _source(name)
     with _bars() as report, _as_errors():
-        folder = fetch(source, refresh=True, report=report)
+        folder = fetch(source, refresh=True, report=report, check=check_model_type)
     if not json:
         print(f"{source} is in {folder}")
     return Result({"status": "ok", "id": source, "folder": str(folder)})
@@ -285,7 +286,9 @@ def _download_all(advice: Advice, left: Mapping[str, int]) -> dict[str, str]:
         one is tried.
     """
     from ..errors import VisprogError
-    from ..models.checkpoint.hub import HubError, HubUnavailable, check_space, fetch
+    from ..models.checkpoint.download import check_space
+    from ..models.checkpoint.hub import fetch
+    from ..models.checkpoint.hub_errors import HubError, HubUnavailable
 
     failures: dict[str, str] = {}
     with _bars() as report:
@@ -352,7 +355,7 @@ def _as_errors() -> Iterator[None]:
 @contextmanager
 def _bars() -> Iterator[Report]:
     """Progress bars of downloads on a terminal, else lines."""
-    from ..models.checkpoint.hub import ProgressLines
+    from ..models.checkpoint.download import ProgressLines
 
     if not sys.stderr.isatty():
         yield ProgressLines()

@@ -17,6 +17,7 @@ from .common import (
     PlannerOption,
     ReturnsOption,
     ToolsOption,
+    TurnsOption,
 )
 from .result import Result, UsageError
 from .settings import host_in_force, load_settings, planner_in_force, registry_in_force
@@ -40,6 +41,7 @@ def plan(
             "--prompt", help="Print the messages that a language model would get, instead of planning."
         ),
     ] = False,
+    turns: TurnsOption = None,
     planner: PlannerOption = None,
     returns: ReturnsOption = None,
     tools: ToolsOption = None,
@@ -53,13 +55,19 @@ def plan(
     visprog plan "How many dogs are there?"
     visprog plan "Is there a hat in both pictures?" --images 2 > program.py
     visprog plan "How many dogs are there?" --prompt
+    visprog plan "How many dogs are there?" --prompt --turns 6
     """
     if not question.strip():
         raise UsageError("the question is empty")
     if video and images > 1:
         raise UsageError("a question is about one video, or about images: give --video or --images")
     if prompt:
-        return _prompt(question, images, video, returns, load_settings(config, tools, backend), planner, json)
+        settings = load_settings(config, tools, backend, turns=turns)
+        return _prompt(question, images, video, returns, settings, planner, json)
+    if turns is not None:
+        raise UsageError(
+            "a program is written here and not run, so there are no turns: --turns is for --prompt"
+        )
     from ..agent import Agent
     from ..errors import Refused
     from .terminal import print_diagnostics, print_plan
@@ -155,16 +163,21 @@ def _prompt(
     no key."""
     from ..planner.base import PlanRequest
     from ..planner.llm import LLMPlanner
-    from .terminal import print_messages
+    from ..planner.opening import opening
+    from ..planner.turns import check_turns
+    from .terminal import print_opening
 
     planner = planner_in_force(settings, named)
+    if planner is not None and (settings.turns > 1 or settings.tool_calls):
+        check_turns(planner, settings)
     if not isinstance(planner, LLMPlanner):
         planner = LLMPlanner(_NoModel())
-    registry = host_in_force(settings, planner).in_force
-    messages = planner.prompt(PlanRequest(question, images, type_of(returns), registry, video=video))
+    registry = host_in_force(settings, planner).in_force.for_inputs(video)
+    request = PlanRequest(question, images, type_of(returns), registry, video=video)
+    data = opening(planner, request, settings.turns, settings.tool_calls).to_json()
     if not as_json:
-        print_messages(messages)
-    return Result({"status": "ok", "messages": messages})
+        print_opening(data)
+    return Result({"status": "ok", **data})
 
 
 class _NoModel:

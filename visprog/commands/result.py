@@ -18,6 +18,10 @@ USAGE = {
 """Usage line per command with arguments, for error messages."""
 
 
+INTERRUPTED = 130
+"""Exit code of a command that was interrupted."""
+
+
 class UsageError(Exception):
     """A command line that cannot be understood; the message holds the usage."""
 

@@ -154,6 +154,7 @@ def serve(
     VISPROG_TOKEN=... visprog serve --host 0.0.0.0 --workers 8
     curl -F question="How many dogs?" -F images=@dog.jpg http://127.0.0.1:8711/v1/ask
     """
+    import threading
     import webbrowser
     from contextlib import ExitStack
     from dataclasses import replace
@@ -209,7 +210,9 @@ def serve(
             url = url_of(bound)
             print(f"serving on {url}", flush=True)
             if open_page:
-                webbrowser.open(url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:"))
+                here = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+                # Some browsers are waited for until they are closed.
+                threading.Thread(target=webbrowser.open, args=(here,), daemon=True).start()
 
         run_server(
             service,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from textwrap import shorten
@@ -117,9 +118,11 @@ def print_plan(plan: Plan) -> None:
     print(plain(f"# {note} in {plan.total_seconds:.2f} s"), file=sys.stderr)
 
 
-def print_messages(messages: Sequence[Mapping[str, str]]) -> None:
-    """A conversation, each message under its role."""
-    for message in messages:
+def print_opening(data: Mapping[str, Any]) -> None:
+    """The first messages of a conversation, each under its role, and the tools that the model may call."""
+    if data.get("tools"):
+        print(f"───── tools ─────\n{json.dumps(data['tools'], ensure_ascii=False, indent=1)}\n")
+    for message in data["messages"]:
         print(f"───── {message['role']} ─────\n{plain(message['content'])}\n")
 
 

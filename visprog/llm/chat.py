@@ -130,7 +130,7 @@ def complete(
     """
     if tools:
         options["tools"] = tools
-    if getattr(chat, "takes_images", False) or not has_images(messages):
+    if not has_images(messages) or getattr(chat, "takes_images", False):  # a local model is loaded to know it
         return chat.complete(messages, **options)
     replies = chat.complete(describe_images(messages), **options)
     return [replace(reply, without_images=True) for reply in replies]
@@ -157,6 +157,16 @@ def describe_images(messages: Sequence[Message]) -> list[Message]:
     return [{**message, "content": text_of(message)} for message in messages]
 
 
+def without_system(messages: list[Message]) -> list[Message]:
+    """The conversation with what the system message says at the beginning of the first turn of the user."""
+    if len(messages) < 2 or messages[0]["role"] != "system":
+        return messages
+    system, first, *rest = messages
+    rules, content = system["content"], first["content"]
+    merged = f"{rules}\n\n{content}" if isinstance(content, str) else [rules, *parts_of(first)]
+    return [{**first, "content": merged}, *rest]
+
+
 _CHARACTERS_PER_TOKEN = 3.75
 _TOKENS_PER_MESSAGE = 4
 _TOKENS_PER_IMAGE = 1_000
@@ -169,6 +179,7 @@ def estimate_tokens(messages: Iterable[Message]) -> int:
     total = 0.0
     for message in messages:
         text = "".join(part for part in parts_of(message) if isinstance(part, str))
+        text += "".join(call.name + call.arguments for call in message.get("calls", ()))
         plain = sum(map(str.isascii, text))
         total += _TOKENS_PER_IMAGE * sum(isinstance(part, ImagePart) for part in parts_of(message))
         total += _TOKENS_PER_MESSAGE + plain / _CHARACTERS_PER_TOKEN + len(text) - plain

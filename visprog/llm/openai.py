@@ -19,7 +19,7 @@ from .chat import (
     has_images,
     is_at_limit,
     is_cut,
-    parts_of,
+    without_system,
 )
 from .endpoint_errors import (
     error_in,
@@ -360,16 +360,6 @@ def checked_key(key: str) -> str:
             f"the API key holds a blank, a line break or a letter that no key has: check {KEY_VARIABLE}"
         )
     return key
-
-
-def without_system(messages: list[Message]) -> list[Message]:
-    """The conversation with what the system message says at the beginning of the first turn of the user."""
-    if len(messages) < 2 or messages[0]["role"] != "system":
-        return messages
-    system, first, *rest = messages
-    rules, content = system["content"], first["content"]
-    merged = f"{rules}\n\n{content}" if isinstance(content, str) else [rules, *parts_of(first)]
-    return [{**first, "content": merged}, *rest]
 
 
 def text_in(content: Any) -> str:

@@ -12,6 +12,7 @@ from ..errors import VisprogError
 from ..files.endings import IMAGE_ENDINGS, VIDEO_ENDINGS
 from ..files.reading import printable
 from ..files.writing import open_regular
+from ..values.video import is_video
 
 _QUIET = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"))
 """Files of file managers, which nobody means."""
@@ -36,7 +37,7 @@ class ImageFolder:
 
     Args:
         path: Of the folder.
-        videos: Whether the videos are meant; animated GIFs count as images.
+        videos: Whether the videos are meant, and the animated GIFs and PNGs.
 
     Attributes:
         left_out: Number of files per ending, or per other reason, that are no images; counted by each complete
@@ -108,7 +109,9 @@ def _why_no_video(entry: os.DirEntry[str]) -> str | None:
     if _is_folder(entry):
         return "linked folder"
     ending = os.path.splitext(entry.name)[1].lower()
-    return None if ending in VIDEO_ENDINGS else printable(ending, 20) or "without an ending"
+    if ending in VIDEO_ENDINGS or is_video(entry.path):
+        return None
+    return printable(ending, 20) or "without an ending"
 
 
 def _why_left_out(entry: os.DirEntry[str]) -> str | None:

@@ -158,7 +158,7 @@ class _Answerer:
         def execute(plan: Plan) -> Step:
             run = self.pipeline.host.new_run(emit)
             series = self.series if plan is self.plan else None
-            step = self.pipeline.execute(plan, self.returns, (image,), run, series)
+            step = self.pipeline.execute(plan, self.returns, (image,), run, series, self.question)
             run.drop_from_cache()
             return step
 

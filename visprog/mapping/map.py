@@ -116,13 +116,18 @@ class Sources:
     Args:
         images: a folder, or whatever yields what `Image.open` reads.
         wanted: whether an image is to be asked about; all are by default.
+        most: number of them, at most; None for all.
     """
 
     def __init__(
-        self, images: ImageFolder | Iterable[Any], wanted: Callable[[ImageSource], bool] | None
+        self,
+        images: ImageFolder | Iterable[Any],
+        wanted: Callable[[ImageSource], bool] | None,
+        most: int | None = None,
     ) -> None:
         self._images = images
         self._wanted = wanted
+        self._most = most
         self._length: int | None = None
 
     def __iter__(self) -> Iterator[ImageSource]:
@@ -135,7 +140,11 @@ class Sources:
                 each if isinstance(each, ImageSource) else ImageSource(i, _name(each, i), each)
                 for i, each in enumerate(self._images)
             )
-        return found if self._wanted is None else filter(self._wanted, found)
+        return islice(found if self._wanted is None else filter(self._wanted, found), self._most)
+
+    def first(self, most: int) -> Sources:
+        """The first of them, at most so many."""
+        return Sources(self._images, self._wanted, most)
 
     def __len__(self) -> int:
         """Number of images, as it was when it was first asked for.
@@ -154,14 +163,18 @@ class Sources:
         if self._length is None:
             if isinstance(self._images, ImageFolder | list | tuple):
                 self._length = sum(1 for _ in self)
-            elif self._wanted is None and isinstance(self._images, Sized):  # whose items may be slow to read
+            elif (
+                self._wanted is None and self._most is None and isinstance(self._images, Sized)
+            ):  # whose items may be slow to read
                 self._length = len(self._images)
         return self._length
 
     @property
     def are_videos(self) -> bool:
         """Whether videos are asked about: the first is one, of those that do not come from an iterator."""
-        if not isinstance(self._images, ImageFolder | list | tuple):
+        if isinstance(self._images, ImageFolder):
+            return self._images.videos
+        if not isinstance(self._images, list | tuple):
             return False
         first = next(iter(self), None)
         return first is not None and is_video(first.given)
@@ -180,8 +193,8 @@ class Sources:
 def sources(
     images: Iterable[Any] | str | os.PathLike[str], wanted: Callable[[ImageSource], bool] | None = None
 ) -> Sources:
-    """The images of a folder and the folders in it, by name, or its videos if it has no images; or of whatever yields
-    what `Image.open` reads.
+    """The images of a folder and the folders in it, by name, or its videos if it has no still images; or of whatever
+    yields what `Image.open` reads.
 
     Raises:
         VisprogError: there is no such folder, or `images` is neither.
@@ -198,10 +211,10 @@ def sources(
 
 
 def _images_or_videos(folder: Path) -> ImageFolder:
-    """The images of a folder; its videos, if it has no images but videos."""
+    """The images of a folder; its videos and animated images, if it has no others."""
     images, videos = ImageFolder(folder), ImageFolder(folder, videos=True)
     with suppress(VisprogError):  # of a folder that cannot be read: that is said when it is asked about
-        if next(iter(images), None) is None and next(iter(videos), None) is not None:
+        if all(map(is_video, images)) and next(iter(videos), None) is not None:
             return videos
     return images
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _K1, _B = 1.2, 0.75
 
+_DEGREE = re.compile(r"(\w{3,}?)(i?)(?:ness|er|est)")
+"""A word that ends as "sharper", "sharpest", "sharpness" and "happier" do."""
+
 _STOP_WORDS = frozenset(
     "a an the this that these those it its he she they his her their there here i me my you we us is are was were be "
     "been do does did has have had can could will would should of in on at by to for from with as and or but if "
@@ -75,17 +78,20 @@ def bm25(query: str, documents: Sequence[str]) -> list[float]:
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words without their plural endings, so that "dogs" meets "dog"."""
+    """Lower-case words without the endings of plurals and degrees, so that "dogs" meets "dog", and "sharper" meets
+    "sharpness"."""
     return [_stem(w) for w in re.findall(r"[a-z]+|\d+", text.casefold().replace("colour", "color"))]
 
 
 def _stem(word: str) -> str:
     if len(word) > 4 and word.endswith("ies"):
-        return word[:-3] + "y"
-    if len(word) > 4 and word.endswith(("ses", "xes", "ches", "shes")):
-        return word[:-2]
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        return word[:-1]
+        word = word[:-3] + "y"
+    elif len(word) > 4 and word.endswith(("ses", "xes", "ches", "shes")):
+        word = word[:-2]
+    elif len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        word = word[:-1]
+    if degree := _DEGREE.fullmatch(word):
+        word = degree[1] + ("y" if degree[2] == "i" else "")
     return word
 
 

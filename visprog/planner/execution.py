@@ -20,6 +20,7 @@ from ..runtime.steps import Step
 from ..values.codec import handles
 from ..values.video import Video
 from .base import Plan
+from .options import outside_options
 
 NO_SANDBOX = "no program can be run here"
 
@@ -42,6 +43,7 @@ def execute(
     sandbox: Sandbox,
     returns: Type = None,
     series: Series | None = None,
+    question: str = "",
 ) -> Step:
     """Run a program that passed its check.
 
@@ -50,6 +52,7 @@ def execute(
         run: Where its calls of tools go; it may have made others before.
         returns: Type that its value must have; None for any.
         series: Of the plan's program, made by `sandbox`; by default a process of its own.
+        question: That its value answers, which may offer options; empty if it is not yet the answer.
     """
     started, before = time.perf_counter(), len(run.calls)
     try:
@@ -73,10 +76,10 @@ def execute(
         ),
         seconds=plan.seconds + time.perf_counter() - started,
     )
-    return _judge(step, outcome, returns, run)
+    return _judge(step, outcome, returns, run, question)
 
 
-def _judge(step: Step, outcome: Outcome, returns: Type, run: Run) -> Step:
+def _judge(step: Step, outcome: Outcome, returns: Type, run: Run, question: str) -> Step:
     """The step with what an outcome amounts to; with feedback, if its planner might mend it."""
     if isinstance(outcome.cause, RunEnded):
         return replace(step, message=str(outcome.cause.reason))
@@ -88,6 +91,9 @@ def _judge(step: Step, outcome: Outcome, returns: Type, run: Run) -> Step:
         if outcome.value is None:
             message = "the program came to its end without an answer"
             return replace(step, message=message, feedback=message)
+        message = outside_options(question, outcome.value)
+        if message:
+            return replace(step, status="refused", message=message, feedback=message)
         cautions = cautions_on(outcome.value, step.trace)
         return replace(step, status="answered", value=outcome.value, cautions=cautions)
     if outcome.status == "error":

@@ -32,7 +32,8 @@ _REFUSAL = re.compile(
 )
 
 
-_DONE = re.compile(r"^\W*DONE\W*$", re.MULTILINE | re.IGNORECASE)
+_DONE = re.compile(r"[\s*_`#-]*DONE[\s*_`.!]*", re.IGNORECASE)
+"""A line that is the one word DONE, emphasized or not; not a quotation of it, which may come from an image."""
 
 
 def find_program(reply: str, *, truncated: bool = False) -> str | None:
@@ -72,8 +73,16 @@ def find_refusal(reply: str) -> str | None:
 
 
 def says_done(reply: str) -> bool:
-    """Whether a line outside the fenced blocks is the one word DONE."""
-    return _DONE.search(_FENCE.sub("", _answer_in(reply))) is not None
+    """Whether a reply begins or ends with a line that is the one word DONE, or such a line follows the last fenced
+    block. In the middle of a text it may be a word that the model has read."""
+    text = _answer_in(reply)
+    rest = text[max((m.end() for m in _FENCE.finditer(text)), default=0) :]
+    return any(_DONE.fullmatch(line) for part in (text, rest) for line in _ends(part.strip()))
+
+
+def _ends(text: str) -> tuple[str, str]:
+    """The first and the last line of a text."""
+    return text.partition("\n")[0], text.rpartition("\n")[2]
 
 
 def _answer_in(reply: str) -> str:

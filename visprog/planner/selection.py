@@ -26,7 +26,7 @@ CORE = (
 )  # fmt: skip
 """Tools that every prompt about images shows, if they can answer: most programs call one of them, whatever their
 question says. The helpers that choose among regions are always there too."""
-VIDEO_CORE = ("detect", "vqa", "track", "count_over_time", "when", "best_view")
+VIDEO_CORE = ("detect", "vqa", "video_vqa", "track", "count_over_time", "when", "best_view")
 """The same of prompts about a video."""
 _VIDEO_BRIEF = (Located, Mask)
 """Kinds of values that programs about a video hardly use, of which their prompts name the members alone."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from string import Template
@@ -40,6 +41,9 @@ _MAX_RESULT = 10_000
 _MAX_PRINTED = 1_000
 """Characters that a model is shown of what a program printed."""
 
+_MAX_ID = 64
+"""Characters of the id and of the name of a call."""
+
 _MAX_REPLY = 10_000
 """Characters of a reply that stay in the conversation."""
 
@@ -52,13 +56,11 @@ class Move:
         program: To run; empty for none.
         is_final: Whether its value is the answer; without a program, whether that of the one before is.
         problem: Why nothing can be made of the reply, in one sentence.
-        call: Id of the call of a tool that it answers.
     """
 
     program: str = ""
     is_final: bool = False
     problem: str = ""
-    call: str = ""
 
 
 class TurnForm(Protocol):
@@ -166,21 +168,22 @@ class ToolCallForm:
             yield self._move(call, workspace)
 
     def _move(self, call: ToolCall, workspace: Workspace) -> Move:
+        name = call.name.rpartition(".")[2][:_MAX_ID]  # some models write "functions.detect"
         try:
-            arguments = parse_json(call.arguments)
+            arguments = parse_json(call.arguments.strip() or "{}")
         except ValueError as error:
-            return Move(problem=f"the arguments of {call.name} are no JSON: it {error}", call=call.id)
+            return Move(problem=f"the arguments of {name} are no JSON: it {error}")
         try:
             if not isinstance(arguments, dict):
-                raise ToolError(f"{call.name} takes an object of its arguments")
-            if call.name == ANSWER:
-                return Move(_answer_program(arguments, workspace), is_final=True, call=call.id)
-            tool = self._called.get(call.name) or self._registry.find(call.name)
+                raise ToolError(f"{name} takes an object of its arguments")
+            if name == ANSWER:
+                return Move(_answer_program(arguments, workspace), is_final=True)
+            tool = self._called.get(name) or self._registry.find(name)
             if tool.pure:
                 raise ToolError(f"{tool.name} is a function of expressions: use it in '{ANSWER}'")
-            return Move(_call_program(tool, arguments, workspace), call=call.id)
+            return Move(_call_program(tool, arguments, workspace))
         except ToolError as error:
-            return Move(problem=str(error), call=call.id)
+            return Move(problem=str(error))
 
     def shown(self, step: Step, workspace: Workspace) -> str:
         if step.status != "answered":
@@ -205,10 +208,16 @@ class ToolCallForm:
         said: Message = {"role": "assistant", "content": without_thoughts(reply.text).strip()[:_MAX_REPLY]}
         if not reply.calls:
             return [{**said, "content": _said(reply)}, {"role": "user", "content": "\n\n".join(shown)}]
-        answered = [
-            {"role": "tool", "call": m.call, "content": text} for m, text in zip(moves, shown, strict=True)
+        calls = _repeatable(reply.calls[: len(moves)])
+        answered: list[Message] = [
+            {"role": "tool", "call": call.id, "content": text}
+            for call, text in zip(calls, shown, strict=True)
         ]
-        return [{**said, "calls": reply.calls[: len(moves)]}, *answered]
+        left_out = len(reply.calls) - len(calls)
+        if left_out:
+            note = f"Only {MAX_CALLS} calls of a reply are made: {left_out} more were not."
+            answered.append({"role": "user", "content": note})
+        return [{**said, "calls": calls}, *answered]
 
 
 _ANSWER_SCHEMA: ToolSchema = {
@@ -238,6 +247,27 @@ def add_to_last(messages: list[Message], parts: Sequence[str | ImagePart]) -> No
     text = "\n\n".join(p for p in given if isinstance(p, str) and p)
     images = [p for p in given if isinstance(p, ImagePart)]
     messages[-1] = {**messages[-1], "content": [text, *images] if images else text}
+
+
+def _repeatable(calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
+    """Calls as an endpoint takes them again, whatever a model made of them: each with an id of its own, a name that
+    can be one, and arguments that are an object."""
+    ids: set[str] = set()
+    made = []
+    for number, call in enumerate(calls, 1):
+        own = call.id if 0 < len(call.id) <= _MAX_ID and call.id not in ids else f"call{number}"
+        ids.add(own)
+        name = re.sub(r"[^\w-]", "_", call.name, flags=re.ASCII)[:_MAX_ID]
+        made.append(ToolCall(own, name or "unknown", call.arguments if _is_object(call.arguments) else "{}"))
+    return tuple(made)
+
+
+def _is_object(arguments: str) -> bool:
+    """Whether the arguments of a call are a JSON object, and not too long to be sent again."""
+    try:
+        return len(arguments) <= _MAX_RESULT and isinstance(parse_json(arguments), dict)
+    except ValueError:
+        return False
 
 
 def _said(reply: Reply) -> str:

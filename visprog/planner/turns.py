@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +16,7 @@ from visprog.sandbox import Sandbox
 from ..check import check
 from ..check.misuse import SWALLOWED
 from ..errors import ConfigError, PlannerError, Refused, VisprogError
-from ..llm.chat import ImagePart, Message, Reply, Tokens, complete, describe_images, estimate_tokens, parts_of
+from ..llm.chat import ImagePart, Message, Reply, Tokens, complete, describe_images, estimate_tokens
 from ..program import Program
 from ..registry.types import accepts, annotation_of, describe, render
 from ..runtime.cancellation import Cancelled
@@ -30,9 +29,11 @@ from .base import Plan, Planner, PlanRequest
 from .execution import execute
 from .extract import find_refusal
 from .llm import LLMPlanner
-from .memory import MAX_EXCHANGES, ChatMemory, Exchange
-from .observations import MAX_IMAGES, QUESTION_SIDE, in_images, picture
-from .turn_forms import Move, ProgramForm, ToolCallForm, TurnForm, add_to_last
+from .memory import ChatMemory, Exchange
+from .observations import MAX_IMAGES, in_images
+from .opening import first_messages, seen, turn_form
+from .options import outside_options
+from .turn_forms import Move, TurnForm, add_to_last
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -110,9 +111,9 @@ class TurnLoop:
         Returns:
             A step for each program and for each reply that could not be used; the last is the one that stands.
         """
-        form = self._form()
+        form = turn_form(self.planner, self.request, self.run.host.config.tool_calls, self.memory)
         try:
-            messages = self._opening(form)
+            messages = first_messages(form, self.request, self.memory)
         except VisprogError as error:  # there is no room for the prompt
             return self._end(str(error))
         for left in reversed(range(self.turns)):
@@ -128,31 +129,10 @@ class TurnLoop:
             if self._play(turn, form):
                 return self._stand()
             messages = [*describe_images(messages), *form.messages(reply, turn.moves, turn.shown)]
-            add_to_last(messages, [*_seen(turn.images[:MAX_IMAGES]), _left(left)])
+            add_to_last(messages, [*seen(turn.images[:MAX_IMAGES]), _left(left)])
         return self._end(f"no answer within {self.turns} turns; raise 'turns'")
 
     # -- one turn --------------------------------------------------------------------------------
-
-    def _form(self) -> TurnForm:
-        if self.run.host.config.tool_calls:
-            return ToolCallForm(self.request.registry)
-        earlier = [exchange.step.program for exchange in self.memory.past[-MAX_EXCHANGES:]]
-        return ProgramForm(self.planner, earlier)
-
-    def _opening(self, form: TurnForm) -> list[Message]:
-        *before, question = form.opening(self.request)
-        images = self.memory.images[:MAX_IMAGES]
-        side = QUESTION_SIDE if len(images) == 1 else QUESTION_SIDE // 2
-        names = ["image"] if len(self.memory.images) == 1 else [f"image{n}" for n in range(1, 99)]
-        shown = [
-            replace(part, description=f"{name}, {part.description}")
-            for name, part in zip(names, (picture(image, side) for image in images), strict=False)
-        ]
-        parts = [*parts_of(question), self.memory.describe(), *_seen(shown, "You see")]
-        messages = [*before, question]
-        messages[-1] = {**question, "content": ""}
-        add_to_last(messages, parts)
-        return messages
 
     def _over(self, messages: list[Message]) -> str:
         """Why no further reply is asked for; empty if one is."""
@@ -190,7 +170,7 @@ class TurnLoop:
             cost = (turn.reply.tokens, turn.seconds) if not turn.moves else (None, 0.0)
             turn.moves.append(move)
             self._planned(move, turn.seconds)
-            if refusal and move.problem:
+            if refusal and not move.program:
                 why = f"{self.planner.name} says that the tools cannot answer this: {refusal}"
                 self._add_end(why, *cost, refused=True)
                 return True
@@ -219,6 +199,9 @@ class TurnLoop:
         named = set(self.memory.workspace.ids)
         text = form.shown(step, self.memory.workspace)
         self.memory.add_parts(step.kept_as, (n for n in self.memory.workspace.ids if n not in named))
+        before = next((s for s in self._steps[:-1] if s.kept_as and s.program == step.program), None)
+        if before is not None and step.kept_as:
+            text += f"\nIt is the program of {before.kept_as} once more: go on from its value, or give the answer."
         return text
 
     def _planned(self, move: Move, seconds: float) -> None:
@@ -249,7 +232,8 @@ class TurnLoop:
             problem = "the program uses no image, no kept value and no tool: its value would be a guess"
             return replace(step, message=problem, feedback=problem), True
         try:
-            step = execute(plan, inputs, self.run, self.sandbox, returns)
+            question = self.request.question if move.is_final else ""
+            step = execute(plan, inputs, self.run, self.sandbox, returns, question=question)
         except (TypeError, ValueError) as error:
             problem = f"a kept value cannot be given to a program: {error}"
             return replace(step, message=problem, feedback=problem), True
@@ -268,7 +252,7 @@ class TurnLoop:
                 f"the value of the last program is {describe(ran.value)}, and the answer must be of type "
                 f"{render(returns)}: write a program that returns that"
             )
-        return ""
+        return outside_options(self.request.question, ran.value)
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -344,12 +328,6 @@ def _rests_on(program: Program, names: set[str]) -> bool:
         isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in names
         for node in ast.walk(program.tree)
     )
-
-
-def _seen(images: Sequence[ImagePart], what: str = "It shows") -> list[str | ImagePart]:
-    """Images with what they are, since a model sees neither their size nor their place."""
-    described = "; ".join(image.description for image in images)
-    return [f"{what}: {described}.", *images] if images else []
 
 
 def _left(turns: int) -> str:

@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -150,26 +150,26 @@ class Batcher:
             clock: The time of its run; without one, the call may take as long as it likes.
 
         Raises:
-            OutOfTime: The time of the run ended first, or it was cancelled while the backend could be ended.
+            OutOfTime: The time of the run ended first, or it was cancelled and the work can be ended.
             Exception: What the backend gave in the place of the result, or raised for the whole batch.
         """
         mine = _Pending(arguments, clock)
-        if hasattr(
-            self.backend, "interrupt"
-        ):  # what cannot be ended is waited for: its caller would come again
-            mine.cancellation = current_cancellation()
         with self._traffic.changed:
             self._traffic.calling += 1
             self._waiting.append(mine)
             self._traffic.changed.notify_all()
             self._wake()
         try:
-            mine.wait()
+            mine.wait(self._can_end)
         finally:
             self._leave(mine)
         if isinstance(mine.result, Exception):
             raise mine.result
         return mine.result
+
+    def _can_end(self) -> bool:
+        """Whether the work on a call can be ended, since another process does it."""
+        return bool(getattr(self.backend, "works_in", ""))
 
     def _wake(self) -> None:
         """See that a thread takes what waits; the lock is held."""
@@ -305,12 +305,12 @@ class _Pending:
         waited: Seconds that it waited for the work of others until now.
         since: Time since which it waits for others; None while it is worked on.
         left: Its caller is gone.
-        cancellation: That ends the wait for it.
+        cancellation: Says whether its caller still wants it.
     """
 
     arguments: dict[str, Any]
     clock: Clock | None
-    cancellation: Cancellation = NEVER
+    cancellation: Cancellation = field(default_factory=current_cancellation)
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
     batch: _Batch | None = None
     result: Any = None
@@ -344,8 +344,12 @@ class _Pending:
         self.result, self.batch = result, None
         self.done.set()
 
-    def wait(self) -> None:
+    def wait(self, can_end: Callable[[], bool]) -> None:
         """Wait for the result, as long as the run has time and is not cancelled.
+
+        Args:
+            can_end: Whether the work can be ended. Otherwise it is waited for though it is cancelled: whoever cancels
+                could begin it again and again.
 
         Raises:
             OutOfTime: It has none left, or is cancelled.
@@ -356,7 +360,7 @@ class _Pending:
         most = threading.TIMEOUT_MAX if self.cancellation is NEVER else POLL
         try:
             while not self.done.wait(min(most, max(0.0, left := self._seconds_left(self.clock)))):
-                if left <= 0 or self.cancellation.is_cancelled:
+                if left <= 0 or (self.cancellation.is_cancelled and can_end()):
                     raise OutOfTime
         finally:
             self.clock.extend(self._seconds_of_others())

@@ -5,18 +5,21 @@
         agent.ask(…)
     cancellation.cancel()  # from any thread
 
-The work ends where it looks: before a program is asked for, before a tool is called, and while a tool works in a
-process that can be ended. A reply of a language model that is under way is waited for.
+The work ends where it looks: before a program is asked for, before a tool is called, between the frames of a video, and
+while a tool works in a process of its own, which is ended. A reply of a language model that is under way is waited for.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
 from ..errors import VisprogError
+
+T = TypeVar("T")
 
 POLL = 0.2
 """Seconds between two looks at a cancellation while a tool works."""
@@ -67,3 +70,16 @@ _current: ContextVar[Cancellation] = ContextVar("visprog_cancellation", default=
 def current_cancellation() -> Cancellation:
     """The cancellation of what this thread does."""
     return _current.get()
+
+
+async def in_thread(call: Callable[[], T]) -> T:
+    """Call a function in a thread of its own; what it does is cancelled if the caller is."""
+    import asyncio  # not needed to ask, and slow to import
+
+    cancellation = Cancellation()
+    with cancellation.in_force():  # the thread works in a copy of this context
+        try:
+            return await asyncio.to_thread(call)
+        except asyncio.CancelledError:
+            cancellation.cancel()
+            raise

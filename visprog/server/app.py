@@ -33,7 +33,7 @@ from visprog.values.image import Image
 from visprog.values.video import Video
 
 from .arguments import arguments_of
-from .chats import Chats, Conversation, follows, talk_about
+from .chats import Chats, ServedChat, follows, talk_about
 from .errors import Problem
 from .forms import FILES, MAX_IMAGES, Form, announced_bytes, open_images, read_form
 from .limits import RequestLimits
@@ -44,7 +44,7 @@ from .page import example, page
 from .queue import CLOSING, RETRY_AFTER, RequestQueue
 from .readiness import Readiness
 from .shares import Shares, client_of
-from .streams import EventStream, Results, Streamed, wants_events
+from .streams import AnsweredResponse, EventStream, Streamed, wants_events
 
 RETURNS = ("bool", "int", "float", "str", "list")
 
@@ -217,7 +217,7 @@ class Service:
     # -- implementation --------------------------------------------------------------------------
 
     async def _respond(
-        self, request: Request, endpoint: str, work: Work, chat: Conversation | None = None
+        self, request: Request, endpoint: str, work: Work, chat: ServedChat | None = None
     ) -> Response:
         """Serve a request whose client may want the steps as they happen."""
         videos = chat is None
@@ -235,7 +235,7 @@ class Service:
         stream: EventStream | None = None,
         *,
         videos: bool = True,
-        chat: Conversation | None = None,
+        chat: ServedChat | None = None,
         finish: Callable[[Form, Any], Response] = lambda form, response: response,
     ) -> Response:
         """Serve one request, from its first byte to its answer; errors become answers too.
@@ -367,7 +367,7 @@ class Service:
             self.metrics.count("visprog_tool_calls_total", tool=call.tool, cached=str(call.cached).lower())
         data = answer.to_json(pictures=evidence or page)
         others = {"evidence": _encoded({"html": html.page(data, codec)})} if page else {}
-        return Results(
+        return AnsweredResponse(
             _encoded(data if evidence else {k: v for k, v in data.items() if k != "pictures"}), others
         )
 
@@ -394,7 +394,9 @@ class Service:
         call = run.calls[-1]  # after those that the tool itself made
         self.metrics.count("visprog_tool_calls_total", tool=name, cached=str(call.cached).lower())
         facts = {"seconds": round(call.seconds, 6), "cached": call.cached, "backend": call.backend}
-        return Results(_encoded({**result, **facts, **({"pictures": kept.data} if evidence else {})}))
+        return AnsweredResponse(
+            _encoded({**result, **facts, **({"pictures": kept.data} if evidence else {})})
+        )
 
     def _inputs(self, form: Form) -> list[Image | Video]:
         """The images of a form, or its one video.

@@ -29,7 +29,7 @@ PART_BYTES = 256
 
 
 @dataclass(eq=False)
-class Conversation:
+class ServedChat:
     """A conversation of one client.
 
     Attributes:
@@ -101,7 +101,7 @@ class Chats:
         self.number = number
         self.memory = memory
         self.seconds = seconds
-        self._by_id: dict[str, Conversation] = {}
+        self._by_id: dict[str, ServedChat] = {}
 
     def check(self, client: str) -> None:
         """Raise `Problem` 429 if a client cannot begin a conversation now."""
@@ -111,7 +111,7 @@ class Chats:
                 429, f"there are too many conversations of {whose}: end one, or try again later", 60
             )
 
-    def add(self, client: str, talk: AgentChat, videos: list[VideoUpload]) -> Conversation:
+    def add(self, client: str, talk: AgentChat, videos: list[VideoUpload]) -> ServedChat:
         """Begin a conversation.
 
         Args:
@@ -127,14 +127,14 @@ class Chats:
         if self.memory.refuses(client, size):
             whose = "the server" if self.memory.full(size) else "your address"
             raise Problem(429, f"the conversations of {whose} hold too much: end one, or try again later", 60)
-        made = Conversation(client, talk, videos, size)
+        made = ServedChat(client, talk, videos, size)
         self.number.take(client)
         self.memory.take(client, size)
         self._by_id[made.id] = made
         self._renew(made)
         return made
 
-    def find(self, id: str, client: str) -> Conversation:
+    def find(self, id: str, client: str) -> ServedChat:
         """A conversation of a client, whose time begins anew. Raises `Problem` 404 if there is none."""
         found = self._by_id.get(id)
         if found is None or found.client != client:
@@ -147,7 +147,7 @@ class Chats:
         return found
 
     @contextmanager
-    def counting(self, chat: Conversation | None) -> Iterator[Cancellation]:
+    def counting(self, chat: ServedChat | None) -> Iterator[Cancellation]:
         """While a request is served: its cancellation, which is cancelled at the end.
 
         If it belongs to a conversation, the end of that cancels it too, and what its answer holds is counted.
@@ -163,7 +163,7 @@ class Chats:
                 chat.running.discard(cancellation)
                 self._count(chat)
 
-    def _count(self, chat: Conversation) -> None:
+    def _count(self, chat: ServedChat) -> None:
         """Count what the answers of a conversation hold; it ends if that is too much."""
         new = chat.talk.answers[chat.counted :]
         chat.counted += len(new)
@@ -175,7 +175,7 @@ class Chats:
         if self.memory.refuses(chat.client, 0) or len(chat.talk.answers) >= MAX_QUESTIONS:
             self.remove(chat)
 
-    def remove(self, chat: Conversation) -> None:
+    def remove(self, chat: ServedChat) -> None:
         """End a conversation; a question that it is answering is cancelled."""
         if self._by_id.pop(chat.id, None) is None:
             return
@@ -194,12 +194,12 @@ class Chats:
             if not chat.running:
                 self.remove(chat)
 
-    def _renew(self, chat: Conversation) -> None:
+    def _renew(self, chat: ServedChat) -> None:
         if chat.expires is not None:
             chat.expires.cancel()
         chat.expires = asyncio.get_running_loop().call_later(self.seconds, self._expire, chat)
 
-    def _expire(self, chat: Conversation) -> None:
+    def _expire(self, chat: ServedChat) -> None:
         if chat.running:
             self._renew(chat)
         else:

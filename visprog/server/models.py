@@ -151,7 +151,7 @@ class Managed:
         self.build = build
         self.sees = getattr(backend, "sees", NOT_SAID)
         self.at_once = getattr(backend, "at_once", 1)
-        self.works_in = getattr(backend, "works_in", "")
+        self._works_in = getattr(backend, "works_in", "")
         self._backend: Backend | None = backend
         self._building = threading.Lock()
 
@@ -162,6 +162,11 @@ class Managed:
             results = backend(calls)
             self.models.measure(self.weights, backend)
             return results
+
+    @property
+    def works_in(self) -> str:
+        """The name of the process that it works in; empty if that is this one."""
+        return str(getattr(self._backend, "works_in", self._works_in))
 
     def interrupt(self, thread: int) -> None:
         """End the batch that a thread waits for, where the backend can."""

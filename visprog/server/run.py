@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import uvicorn
 
@@ -18,6 +18,9 @@ from .app import Service, create_app
 from .connections import bounded_connections
 from .guard import Guard, check_token, hosts_of
 from .shares import Shares
+
+MAX_OPEN_FILES = 16_384
+"""Number of open files that the server asks the system for."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -74,6 +77,7 @@ def serve(
     Raises:
         ConfigError: The address needs a token.
     """
+    _allow_open_files()
     guard = Guard(create_app(service), check_token(token, host), hosts_of(host))
     config = uvicorn.Config(
         guard,
@@ -91,6 +95,17 @@ def serve(
     if service.queue.running:  # work past its time limit, already answered with 504: threads cannot be ended
         service.agent.close()
         os._exit(0)
+
+
+def _allow_open_files() -> None:
+    """Raise the limit of open files: each connection is one, and each image that this process shares with a tool's."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(MAX_OPEN_FILES, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _serve(server: _Server, service: Service, bound: socket.socket, ready: Callable[[], None]) -> None:
@@ -117,6 +132,6 @@ async def _serve(server: _Server, service: Service, bound: socket.socket, ready:
 class _Server(uvicorn.Server):
     """A server that leaves signals alone: `_serve` handles them."""
 
-    @contextmanager
+    @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield

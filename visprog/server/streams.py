@@ -110,7 +110,7 @@ class EventStream:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
 
-class Results(Response):
+class AnsweredResponse(Response):
     """A response of status 200: JSON, or in a stream further events before it.
 
     Args:
@@ -142,7 +142,7 @@ class Streamed(Response):
         sender = asyncio.create_task(stream.run())
         try:
             response = await self._serve(stream)
-            if isinstance(response, Results):
+            if isinstance(response, AnsweredResponse):
                 stream.end(response.events)
             elif stream.is_open:
                 stream.end({"problem": bytes(response.body)})
@@ -158,6 +158,7 @@ class Streamed(Response):
 def _fields(event: Event) -> dict[str, Any]:
     """An event of a run as plain data. The program of `checked` is the one that was planned or sent before."""
     fields = dict(vars(event))
+    del fields["run"]  # it counts the runs of all clients
     if isinstance(event, Checked):
         del fields["program"]
         fields["diagnostics"] = [found.to_json() for found in event.diagnostics]

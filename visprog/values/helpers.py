@@ -26,7 +26,7 @@ Extended = TypeVar("Extended", bound=Located)
 """What has a size, too."""
 
 _NUMBER = re.compile(r"[^\W\d_]\d[\w.,]*|((?:(?<!\w)[-−][$€£¥]?)?(?:(?<![\w.])[.])?\d+(?:[.,'’]\d+)*)")
-"""A number as people write it, or a code that begins with a letter, which is none."""
+"""A number as people write it, of which a date has several, or a code that begins with a letter, which is none."""
 
 _SIGNS = "-−$€£¥"
 
@@ -149,9 +149,7 @@ def intersections(a: Sequence[Line], b: Sequence[Line]) -> list[Point]:
 
 
 def numbers_in(text: str) -> list[float]:
-    """The numbers in a text such as a line of a receipt, in its order: numbers_in("2 teas 1.234,50 €") gives [2.0,
-    1234.5]. A date or time gives its parts.
-    """
+    """The numbers in a text, as people write them: [2.0, 1234.5] for "2 x 1.234,50 €"."""
     written = [found for found in _NUMBER.findall(text) if 0 < len(found) <= MAX_DIGITS]
     # "1.234" and "1,234" say nothing of themselves: other numbers of the text may.
     commas = any(_decimal_point(number) == "," for number in written)

@@ -172,10 +172,10 @@ class Video:
         number = int(self.duration / every) + 1
         room = limits().new_pixels // max(1, self.width * self.height)
         if number > room:
+            step = math.ceil(100 * self.duration / max(1, room - 1)) / 100
             raise ToolError(
-                f"{number:,} frames of {self.width} x {self.height} pixels are too many to be held at once: take "
-                f"one every {math.ceil(100 * self.duration / max(1, room - 1)) / 100:g} s, a part with between, or raise 'new_pixels' "
-                "under [limits]"
+                f"{number:,} frames of {self.width} x {self.height} pixels are too many to be held at once: take one "
+                f"every {step:g} s, a part with between, or raise 'new_pixels' under [limits]"
             )
         return [frame for chunk in self.chunks(every) for frame in chunk]
 
@@ -224,8 +224,31 @@ class Video:
         """That tells its file or frames from others, in hex."""
         return self.source.digest
 
+    def sample(self, number: int) -> list[Image]:
+        """So many of its frames, evenly over its time; fewer if it has not so many.
+
+        Raises:
+            ImageError: None of them can be read.
+        """
+        found: dict[float, Image] = {}
+        problem: ImageError | None = None
+        for i in range(number):
+            try:
+                frame = self.at(self.start + (i + 0.5) / number * self.duration)
+            except ImageError as error:  # of a file that is broken in the middle
+                problem = error
+            else:
+                found.setdefault(frame.time, frame)
+        if problem is not None and not found:
+            raise problem
+        return list(found.values())
+
     def chunks(self, step: float) -> Iterator[list[Image]]:
-        """Its frames, so many seconds apart, a few at a time."""
+        """Its frames, so many seconds apart, a few at a time.
+
+        Raises:
+            ImageError: There is none that can be read.
+        """
         number = max(1, min(32, CHUNK_PIXELS // max(1, self.width * self.height)))
         after, last = self.start, -1.0
         while after < self.end or last < 0:
@@ -235,8 +258,10 @@ class Video:
                 last = fresh[-1].time
                 yield fresh
             elif not read:
-                return
+                break
             after += number * step
+        if last < 0:
+            raise ImageError(f"{self.name} has no frame that can be read: it is cut or broken")
 
     def __repr__(self) -> str:
         part = f", {self.start:g}–{self.end:g} s" if self.duration < self.source.seconds else ""
@@ -272,9 +297,14 @@ def is_video(source: Any) -> bool:
     try:
         with open_regular(path, "rb") as file:
             start = file.read(512)
-            return _is_moving(start, lambda: start + file.read(limits().file_bytes))
+            if _is_moving(start, lambda: start + file.read(limits().file_bytes)):
+                return True
     except (OSError, ValueError):
-        return path.lower().endswith(VIDEO_ENDINGS)  # opening it says what is wrong
+        start = b""
+    # Of what is neither a video nor an image, opening it says what is wrong.
+    return path.lower().endswith(VIDEO_ENDINGS) and not start.startswith(
+        (b"\xff\xd8\xff", b"\x89PNG", b"GIF8")
+    )
 
 
 def _is_moving(start: bytes, whole: Any) -> bool:
@@ -488,10 +518,6 @@ def key_frames(given: Sequence[Image | Video]) -> tuple[Image, ...]:
 
 
 def _of_video(video: Video) -> list[Image]:
-    times = [video.start + (i + 0.5) / MAX_KEY_FRAMES * video.duration for i in range(MAX_KEY_FRAMES)]
-    found: dict[float, Image] = {}
-    for time in times:
-        with contextlib.suppress(ImageError):  # of a file that is broken in the middle
-            frame = video.at(time)
-            found.setdefault(frame.time, frame)
-    return list(found.values())
+    with contextlib.suppress(ImageError):
+        return video.sample(MAX_KEY_FRAMES)
+    return []

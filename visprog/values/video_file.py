@@ -135,11 +135,16 @@ class VideoReader:
 
     def _facts(self, end: float, end_of_all: float) -> VideoFacts:
         stream, first = self._stream, self._shown
+        if first is None:
+            raise ImageError(
+                f"{self.name} holds no frame that can be decoded with its time: it is damaged, or a bare stream, which "
+                "a container such as MP4 must hold"
+            )
         fps = float(stream.average_rate or stream.guessed_rate or 0) or 25.0
         promised = float(stream.duration * stream.time_base) if stream.duration else self._promised()
         seconds = end or promised or (stream.frames or 0) / fps
         missing = promised - max(end, end_of_all) if end and promised else 0.0
-        turned = first is not None and first.rotation % 180 != 0
+        turned, _, _ = _orientation(first)
         width, height = (stream.height, stream.width) if turned else (stream.width, stream.height)
         curve = stream.codec_context.color_trc
         return VideoFacts(
@@ -237,8 +242,9 @@ class VideoReader:
             pixels: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
         except self._errors as error:
             raise ImageError(f"{self.name} cannot be decoded: {_text(error)}") from None
-        quarters = round(frame.rotation / 90) % 4
-        return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters else pixels
+        turned, rows, columns = _orientation(frame)
+        shown = pixels.transpose(1, 0, 2) if turned else pixels
+        return np.ascontiguousarray(shown[::rows, ::columns])
 
     def _check_size(self, width: int, height: int) -> None:
         if width * height > self.max_pixels or min(width, height) < 1:
@@ -246,6 +252,18 @@ class VideoReader:
                 f"{self.name} has frames of {width} x {height} pixels, more than {self.max_pixels:,}: make them "
                 "smaller, or allow more with max_pixels (--max-pixels)"
             )
+
+
+def _orientation(frame: Any) -> tuple[bool, int, int]:
+    """Whether rows and columns of a frame are exchanged to show it, and 1 or -1 for the order of its rows then, and of
+    its columns: from its display matrix, whose first four numbers say where its axes go."""
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None or len(found := np.frombuffer(bytes(matrix), np.int32)) != 9:
+        return False, 1, 1
+    a, b, c, d = (int(found[i]) for i in (0, 1, 3, 4))
+    turned = abs(b) + abs(c) > abs(a) + abs(d)
+    along_x, along_y = (c, b) if turned else (a, d)
+    return turned, -1 if along_y < 0 else 1, -1 if along_x < 0 else 1
 
 
 def _is_cover(stream: Any) -> bool:

@@ -15,7 +15,8 @@ import torch
 
 from visprog.errors import MissingExtra, ToolError
 from visprog.tools.backends._batching import answer_batch
-from visprog.tools.backends._checkpoint import Checkpoint, find, load, load_by_transformers
+from visprog.tools.backends._checkpoint import Checkpoint, find
+from visprog.tools.backends._loading import load, load_by_transformers
 from visprog.values.image import Image
 
 Folder = Callable[[str], str]

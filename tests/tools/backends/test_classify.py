@@ -12,8 +12,9 @@ import torch
 
 from visprog.errors import ImageError, ToolError
 from visprog.prompts import templates
-from visprog.tools.backends._checkpoint import Checkpoint, CheckpointSource, find, load_by_transformers
+from visprog.tools.backends._checkpoint import Checkpoint, CheckpointSource, find
 from visprog.tools.backends._dual_encoder import DualEncoder, dual_encoder
+from visprog.tools.backends._loading import load_by_transformers
 from visprog.tools.backends.clip import HEAD, ClipClassifier, ClipMatcher, ClipVerifier
 from visprog.tools.backends.siglip import SiglipMatcher
 from visprog.tools.classify import classify, match, verify

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from visprog.errors import ToolError
-from visprog.tools.backends._checkpoint import Checkpoint, find, load_by_transformers
+from visprog.tools.backends._checkpoint import Checkpoint, find
+from visprog.tools.backends._loading import load_by_transformers
 from visprog.tools.backends.grounding_dino import GroundingDinoDetector
 from visprog.tools.backends.owl import OwlDetector
 from visprog.tools.detect import detect

@@ -14,7 +14,8 @@ import torch
 
 from visprog.errors import Refused, ToolError
 from visprog.models.preprocess.rf_detr import RfDetrProcessor
-from visprog.tools.backends._checkpoint import find, load_by_transformers, transformers_image_processor
+from visprog.tools.backends._checkpoint import find
+from visprog.tools.backends._loading import load_by_transformers, transformers_image_processor
 from visprog.tools.backends.detr import DetrDetector
 from visprog.tools.detect import detect
 from visprog.values import Region

@@ -11,7 +11,8 @@ import torch
 
 from visprog.errors import ToolError
 from visprog.tools.backends import florence2
-from visprog.tools.backends._checkpoint import find, load_by_transformers
+from visprog.tools.backends._checkpoint import find
+from visprog.tools.backends._loading import load_by_transformers
 from visprog.tools.backends.florence2 import (
     Florence2Captioner,
     Florence2Detector,

@@ -11,8 +11,9 @@ import torch
 from visprog.errors import ToolError
 from visprog.tools.backends import _checkpoint, _dual_encoder
 from visprog.tools.backends._batching import in_batches
-from visprog.tools.backends._checkpoint import OutOfDeviceMemory, find, load, load_by_transformers
+from visprog.tools.backends._checkpoint import OutOfDeviceMemory, find
 from visprog.tools.backends._features import FeatureCache
+from visprog.tools.backends._loading import load, load_by_transformers
 from visprog.tools.backends.clip import ClipMatcher
 from visprog.tools.backends.sam import SamSegmenter
 from visprog.tools.backends.vlm import VlmVqa

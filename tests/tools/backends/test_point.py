@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,11 @@ def test_models_are_asked_in_their_own_form() -> None:
     assert point_prompt("dogs", "my/folder", "molmo") == "Point to dogs."
     with pytest.raises(ToolError, match="what to point to"):
         point_prompt(" ", "x", "auto")
+
+
+def test_a_folder_is_asked_as_its_type_is(checkpoint: Callable[[str], str]) -> None:
+    assert VlmPointer(checkpoint("molmo2"))._prepare(IMAGE, "dogs").text == "Point to dogs."
+    assert "point_2d" in VlmPointer(checkpoint("qwen3-vl"))._prepare(IMAGE, "dogs").text
 
 
 def test_the_backends(monkeypatch: pytest.MonkeyPatch) -> None:

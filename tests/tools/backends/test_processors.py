@@ -15,9 +15,10 @@ import torch
 import torch.nn.functional as F
 
 from visprog.errors import ToolError
+from visprog.models.preprocess import processors
 from visprog.models.preprocess.resample import BICUBIC, BILINEAR, resize
-from visprog.tools.backends import _processors
-from visprog.tools.backends._checkpoint import find, transformers_image_processor, transformers_processor
+from visprog.tools.backends._checkpoint import find
+from visprog.tools.backends._loading import transformers_image_processor, transformers_processor
 
 Folder = Callable[[str], str]
 
@@ -60,12 +61,12 @@ def test_a_broken_torchvision_is_named_in_one_sentence(
     (package / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "torchvision", raising=False)
-    _processors.torchvision_problem.cache_clear()
+    processors.torchvision_problem.cache_clear()
     try:
         with pytest.raises(ToolError) as caught:
             transformers_processor(find(checkpoint("blip"), "caption"))
     finally:
-        _processors.torchvision_problem.cache_clear()
+        processors.torchvision_problem.cache_clear()
     said = str(caught.value)
     assert said.startswith(
         f"caption: the installed torchvision does not work with torch {torch.__version__} "
@@ -77,15 +78,15 @@ def test_a_torchvision_that_works_is_used(checkpoint: Folder, monkeypatch: pytes
     loaded: list[Any] = []
     import transformers
 
-    monkeypatch.setattr(_processors, "find_spec", lambda name: object())
-    monkeypatch.setattr(_processors, "import_module", lambda name: object())
+    monkeypatch.setattr(processors, "find_spec", lambda name: object())
+    monkeypatch.setattr(processors, "import_module", lambda name: object())
     monkeypatch.setattr(
         transformers.AutoProcessor,
         "from_pretrained",
         lambda place, **options: loaded.append(place) or "theirs",
     )
-    _processors.torchvision_problem.cache_clear()
+    processors.torchvision_problem.cache_clear()
     try:
         assert transformers_processor(find(checkpoint("qwen3-vl"), "vqa")) == "theirs" and len(loaded) == 1
     finally:
-        _processors.torchvision_problem.cache_clear()
+        processors.torchvision_problem.cache_clear()

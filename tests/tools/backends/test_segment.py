@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from visprog.errors import ToolError
-from visprog.tools.backends._checkpoint import find, load_by_transformers
+from visprog.tools.backends._checkpoint import find
+from visprog.tools.backends._loading import load_by_transformers
 from visprog.tools.backends.sam import SamEverything, SamSegmenter, SegmentAnythingSegmenter
 from visprog.tools.backends.sam2 import Sam2Everything, Sam2Segmenter
 from visprog.tools.segment import segment, segment_everything

@@ -13,7 +13,7 @@ import transformers as T
 from safetensors.torch import save_file
 from transformers.modeling_outputs import BaseModelOutput
 
-from tests.tools.backends.conftest import TOWER, shake, text_tower, words
+from tests.tools.backends.conftest import TOWER, VISION, shake, text_tower, words
 from tests.tools.backends.hub_checkpoints import stir
 
 
@@ -227,6 +227,80 @@ def save_dinov2(folder: Path) -> None:
     T.BitImageProcessorPil(size={"shortest_edge": 40}, crop_size=32).save_pretrained(folder)
 
 
+# -- SigLIP 2 ------------------------------------------------------------------------------------
+
+
+def save_gemma_tokenizer(folder: Path, length: int, **settings: Any) -> int:
+    """The tokenizer of Gemma as SigLIP 2 has it, of few tokens, and the number of these.
+
+    Spaces are "▁", bytes stand for what is not known, and "<eos>" ends a text. That letters are lowered first is not
+    part of the file.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    letters = [*"▁abcdefghijklmnopqrstuvwxyzABC.,'!?"]
+    merges = [
+        ("▁", "a"),
+        ("c", "a"),
+        ("ca", "t"),
+        ("▁", "cat"),
+        ("▁", "d"),
+        ("▁d", "o"),
+        ("▁do", "g"),
+        ("r", "e"),
+    ]
+    merged = [a + b for a, b in merges]
+    tokens = [*special, *(f"<0x{byte:02X}>" for byte in range(256)), *letters, *merged]
+    vocabulary = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
+    tokenizer = Tokenizer(
+        models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True)
+    )
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A <eos>", special_tokens=[("<eos>", vocabulary["<eos>"])]
+    )
+    tokenizer.add_special_tokens(special)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {
+        "tokenizer_class": "GemmaTokenizer", "pad_token": "<pad>", "eos_token": "<eos>", "bos_token": "<bos>",
+        "unk_token": "<unk>", "add_bos_token": False, "add_eos_token": True, "padding_side": "right",
+        "model_max_length": length, **settings,
+    }  # fmt: skip
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return len(vocabulary)
+
+
+def siglip_text(size: int) -> dict[str, Any]:
+    return {
+        **TOWER, "vocab_size": size, "max_position_embeddings": 16, "projection_size": 32, "pad_token_id": 0,
+        "bos_token_id": 2, "eos_token_id": 1,
+    }  # fmt: skip
+
+
+def save_siglip2(folder: Path) -> None:
+    """A SigLIP 2 of one resolution: the network of SigLIP, and the tokenizer of Gemma."""
+    size = save_gemma_tokenizer(folder, 16, processor_class="SiglipProcessor")
+    shake(T.SiglipModel(T.SiglipConfig(text_config=siglip_text(size), vision_config=VISION))).save_pretrained(
+        folder
+    )
+    T.SiglipImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
+
+
+def save_siglip2_naflex(folder: Path) -> None:
+    """A SigLIP 2 of any resolution, which has a network of its own."""
+    size = save_gemma_tokenizer(folder, 16, processor_class="Siglip2Processor")
+    vision = {**TOWER, "patch_size": 8, "num_patches": 16}
+    shake(
+        T.Siglip2Model(T.Siglip2Config(text_config=siglip_text(size), vision_config=vision))
+    ).save_pretrained(folder)
+    T.Siglip2ImageProcessorPil(patch_size=8, max_num_patches=16).save_pretrained(folder)
+
+
 SAVERS: dict[str, Callable[[Path], None]] = {
     "sam3": save_sam3,
     "edgetam": save_edgetam,
@@ -236,6 +310,8 @@ SAVERS: dict[str, Callable[[Path], None]] = {
     "dpt": save_dpt,
     "glpn": save_glpn,
     "depth-pro": save_depth_pro,
+    "siglip2": save_siglip2,
+    "siglip2-naflex": save_siglip2_naflex,
     "dinov2": save_dinov2,
     "dinov3": save_dinov3,
     "dinov3-convnext": save_dinov3_convnext,

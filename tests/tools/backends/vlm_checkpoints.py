@@ -28,8 +28,10 @@ def write_image_processor(folder: Path, **settings: Any) -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
 
 
-def save_gemma_chat(folder: Path, kind: str, image: str, tokenizer: Any, processor: Any, **settings: Any) -> None:
-    """As `save_chat`; both the template and the tokenizer write the token that begins a text, of which a prompt has one."""
+def save_gemma_chat(
+    folder: Path, kind: str, image: str, tokenizer: Any, processor: Any, **settings: Any
+) -> None:
+    """As `save_chat`; both the template and the tokenizer write the token that begins a text; a prompt has one."""
     from tokenizers import processors
 
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
@@ -106,9 +108,11 @@ GEMMA = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_
 def save_gemma3(folder: Path) -> None:
     tokenizer = with_names(words("<pad>", "<bos>", "<eos>", *GEMMA.values(), wrap=False), **GEMMA)
     config = T.Gemma3Config(
-        text_config=language_model(tokenizer, head_dim=8, sliding_window=64, layer_types=LAYERS),
+        text_config=language_model(
+            tokenizer, head_dim=8, sliding_window=64, layer_types=LAYERS, tie_word_embeddings=False
+        ),
         vision_config=VISION, mm_tokens_per_image=4, image_token_index=tokenizer.image_token_id,
-        boi_token_index=tokenizer.boi_token_id, eoi_token_index=tokenizer.eoi_token_id,
+        boi_token_index=tokenizer.boi_token_id, eoi_token_index=tokenizer.eoi_token_id, tie_word_embeddings=False,
     )  # fmt: skip
     shake(T.Gemma3ForConditionalGeneration(config)).save_pretrained(folder)
     processor = T.Gemma3ImageProcessorPil(size={"height": 32, "width": 32})
@@ -118,7 +122,8 @@ def save_gemma3(folder: Path) -> None:
 LAYERS = ["sliding_attention", "full_attention"]
 
 
-def save_gemma4(folder: Path) -> None:
+def gemma4_parts() -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """A tokenizer, the configuration of a language model, and the other settings of a Gemma 4."""
     names = {
         "boi_token": "<|image>", "image_token": "<|image|>", "eoi_token": "<image|>", "boa_token": "<|audio>",
         "audio_token": "<|audio|>", "eoa_token": "<audio|>",
@@ -128,23 +133,42 @@ def save_gemma4(folder: Path) -> None:
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|video|>", "<|channel>", "<channel|>"]})
     text = language_model(
         tokenizer, head_dim=8, global_head_dim=8, sliding_window=64, layer_types=LAYERS,
-        vocab_size_per_layer_input=len(tokenizer), hidden_size_per_layer_input=8,
-        use_bidirectional_attention="vision",
+        use_bidirectional_attention="vision", tie_word_embeddings=False,
     )  # fmt: skip
+    ids = {
+        "boi_token_id": tokenizer.boi_token_id, "eoi_token_id": tokenizer.eoi_token_id,
+        "image_token_id": tokenizer.image_token_id, "boa_token_id": tokenizer.boa_token_id,
+        "eoa_token_index": tokenizer.eoa_token_id, "audio_token_id": tokenizer.audio_token_id,
+        "video_token_id": tokenizer.convert_tokens_to_ids("<|video|>"),
+    }  # fmt: skip
+    return tokenizer, text, ids | {"tie_word_embeddings": False}
+
+
+def save_gemma4(folder: Path) -> None:
+    tokenizer, text, ids = gemma4_parts()
     config = T.Gemma4Config(
-        text_config=text,
+        text_config=text | {"vocab_size_per_layer_input": len(tokenizer), "hidden_size_per_layer_input": 8},
         vision_config={
             **TOWER, "num_key_value_heads": 4, "head_dim": 8, "patch_size": 8, "pooling_kernel_size": 2,
             "position_embedding_size": 1024,
         },
-        boi_token_id=tokenizer.boi_token_id, eoi_token_id=tokenizer.eoi_token_id,
-        image_token_id=tokenizer.image_token_id, boa_token_id=tokenizer.boa_token_id,
-        eoa_token_index=tokenizer.eoa_token_id, audio_token_id=tokenizer.audio_token_id,
-        video_token_id=tokenizer.convert_tokens_to_ids("<|video|>"),
+        **ids,
     )  # fmt: skip
     shake(T.Gemma4ForConditionalGeneration(config)).save_pretrained(folder)
     processor = T.Gemma4ImageProcessorPil(patch_size=8, pooling_kernel_size=2, max_soft_tokens=70)
     save_gemma_chat(folder, "Gemma4Processor", "<|image|>", tokenizer, processor)
+
+
+def save_gemma4_unified(folder: Path) -> None:
+    tokenizer, text, ids = gemma4_parts()
+    vision = {"patch_size": 4, "pooling_kernel_size": 2, "mm_embed_dim": 32, "output_proj_dims": 32}
+    config = T.Gemma4UnifiedConfig(text_config=text, vision_config=vision, **ids)
+    shake(T.Gemma4UnifiedForConditionalGeneration(config)).save_pretrained(folder)
+    save_gemma_chat(folder, "Gemma4UnifiedProcessor", "<|image|>", tokenizer, Saved())
+    write_image_processor(
+        folder, image_processor_type="Gemma4UnifiedImageProcessor", patch_size=4, pooling_kernel_size=2,
+        max_soft_tokens=70,
+    )  # fmt: skip
 
 
 def save_lfm2_vl(folder: Path) -> None:
@@ -177,7 +201,12 @@ def save_glm_ocr(folder: Path) -> None:
              "<|end_of_video|>")  # fmt: skip
     tokenizer = words("<pad>", "<s>", "</s>", *marks, wrap=False)
     ids = [tokenizer.convert_tokens_to_ids(mark) for mark in marks]
-    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2], "partial_rotary_factor": 1.0}
+    rope = {
+        "rope_type": "default",
+        "rope_theta": 1e4,
+        "mrope_section": [1, 1, 2],
+        "partial_rotary_factor": 1.0,
+    }
     config = T.GlmOcrConfig(
         text_config=language_model(tokenizer, head_dim=8, rope_parameters=rope),
         vision_config={
@@ -216,12 +245,37 @@ def save_paddleocr_vl(folder: Path) -> None:
     save_chat(folder, "PaddleOCRVLProcessor", image, tokenizer, processor)
 
 
+def save_lighton_ocr(folder: Path) -> None:
+    names = {
+        "image_token": "<|image_pad|>", "image_break_token": "<|vision_pad|>", "image_end_token": "<|vision_end|>",
+    }  # fmt: skip
+    tokenizer = with_names(words("<pad>", "<s>", "</s>", *names.values(), wrap=False), **names)
+    config = T.LightOnOcrConfig(
+        text_config={"model_type": "qwen3", **language_model(tokenizer, head_dim=8)},
+        vision_config={"model_type": "pixtral", **TOWER, "head_dim": 8, "image_size": 64, "patch_size": 8},
+        image_token_id=tokenizer.image_token_id, spatial_merge_size=2,
+    )  # fmt: skip
+    shake(T.LightOnOcrForConditionalGeneration(config)).save_pretrained(folder)
+    processor = T.PixtralImageProcessorPil(patch_size=16, size={"longest_edge": 64})
+    save_chat(
+        folder,
+        "LightOnOcrProcessor",
+        "<|image_pad|>",
+        tokenizer,
+        processor,
+        patch_size=8,
+        spatial_merge_size=2,
+    )
+
+
 SAVERS: dict[str, Callable[[Path], None]] = {
     "qwen3-5": save_qwen3_5,
     "molmo2": save_molmo2,
     "gemma3": save_gemma3,
     "gemma4": save_gemma4,
+    "gemma4-unified": save_gemma4_unified,
     "lfm2-vl": save_lfm2_vl,
     "glm-ocr": save_glm_ocr,
     "paddleocr-vl": save_paddleocr_vl,
+    "lighton-ocr": save_lighton_ocr,
 }

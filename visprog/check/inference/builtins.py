@@ -23,6 +23,7 @@ from .types import (
     Function,
     Instance,
     StaticType,
+    class_of,
     could_be,
     element,
     is_none,
@@ -146,6 +147,14 @@ def _map(caller: Caller, arguments: Arguments, node: ast.Call) -> StaticType:
     return Instance(ITERATOR, (made,))
 
 
+def _reversed(caller: Caller, arguments: Arguments, node: ast.Call) -> StaticType:
+    given = arguments.types[0] if len(arguments.by_position) == 1 else UNKNOWN
+    if any(class_of(k) in (str, dict) for k in members(given)):
+        return Instance(ITERATOR, (element(given),))
+    signature = builtin("reversed")
+    return caller.call(signature, arguments, node) if signature is not None else UNKNOWN
+
+
 def _range(caller: Caller, arguments: Arguments, node: ast.Call) -> StaticType:
     for argument in arguments.by_position:
         if not could_be(argument.type, INT, strict=False):
@@ -201,6 +210,7 @@ SPECIAL: Mapping[str, Special] = {
     "pow": _power,
     "print": _constant(Instance(type(None), note="print gives None: return the value itself")),
     "range": _range,
+    "reversed": _reversed,
     "round": _round,
     "sum": _sum,
     "zip": _zip,

@@ -120,8 +120,10 @@ def _comparable(operator: ast.cmpop, left: StaticType, right: StaticType) -> boo
         if b is str:
             return a is str or not _closed(left)
         return iterable(right)
-    if (is_number(left) and is_number(right)) or (a is b and a in (str, list, tuple)):
+    if (is_number(left) and is_number(right)) or a is b is str:
         return True
+    if a is b and a in (list, tuple):
+        return comparable(operator, element(left), element(right))
     return (a in _SETS and b in _SETS) or not (_closed(left) and _closed(right))
 
 

@@ -48,13 +48,19 @@ def cached(source: str, revision: str | None = None) -> Path | None:
         source: a hub id.
         revision: branch, tag, commit or "refs/pr/N"; the main branch if not given.
     """
-    folder = repository(source)
-    try:
-        commit = read_text(folder / "refs" / (revision or "main"), 4096).strip()
-    except (OSError, ValueError):
-        commit = revision or ""
-    snapshot = folder / "snapshots" / commit
-    return snapshot if commit and _is_whole(snapshot) else None
+    snapshot = _snapshot(source, revision)
+    return snapshot if snapshot is not None and _is_whole(snapshot) else None
+
+
+def whole_mark(source: str, commit: str) -> Path:
+    """The file that says that all that is read of a commit is here, and how large each file is."""
+    return repository(source) / "whole" / commit
+
+
+def damaged_files(source: str, revision: str | None = None) -> list[str]:
+    """The files of a checkpoint that have another size than when they were downloaded, or are gone."""
+    snapshot = _snapshot(source, revision)
+    return [] if snapshot is None else _damaged(snapshot)
 
 
 def bytes_here(source: str) -> int:
@@ -98,7 +104,31 @@ def is_plain_name(name: str) -> bool:
     return re.fullmatch(r"\w[\w.-]*", name, re.ASCII) is not None
 
 
+def _snapshot(source: str, revision: str | None) -> Path | None:
+    """The folder of a revision, whatever is in it; None if no such revision is known here."""
+    folder = repository(source)
+    try:
+        commit = read_text(folder / "refs" / (revision or "main"), 4096).strip()
+    except (OSError, ValueError):
+        commit = revision or ""
+    return folder / "snapshots" / commit if commit else None
+
+
+def _damaged(snapshot: Path) -> list[str]:
+    try:
+        sizes = read_json(snapshot.parent.parent / "whole" / snapshot.name)
+        return [name for name, size in sizes.items() if _size(snapshot / name) != size]
+    except (OSError, ValueError, AttributeError):  # downloaded by another program
+        return []
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.is_file() else -1
+
+
 def _is_whole(snapshot: Path) -> bool:
+    if _damaged(snapshot):
+        return False
     try:
         if (snapshot / PIPELINE).is_file():
             return all((snapshot / name).is_dir() for name in parts_of_pipeline(snapshot))

@@ -34,7 +34,7 @@ class ImageProcessor:
         shortest: length of the shorter edge, the aspect ratio kept.
         longest: length of the longer edge, the aspect ratio kept; with `shortest`, its greatest length.
         divisor: number that edges which follow from the aspect ratio are rounded to multiples of.
-        resample: PIL's number of the filter, or `GAUSSIAN`.
+        resample: number of the filter, one of those of `preprocess.resample`.
         crop: (height, width) cut from the centre, black around an image that is smaller.
         scale: factor of the levels 0…255.
         mean: level per channel that is then subtracted.

@@ -35,8 +35,6 @@ class Lfm2VlImageProcessor:
         ValueError: It has a setting that is not implemented.
     """
 
-    model_input_names = ("pixel_values", "pixel_attention_mask", "spatial_shapes")
-
     def __init__(self, settings: Mapping[str, Any]) -> None:
         given = {name: settings.get(name) for name in DEFAULTS}
         chosen: dict[str, Any] = {k: DEFAULTS[k] if v is None else v for k, v in given.items()}
@@ -49,10 +47,10 @@ class Lfm2VlImageProcessor:
         self.tolerance = float(chosen["max_pixels_tolerance"])
         if self.tiles[0] > self.tiles[1]:
             raise ValueError(f"min_tiles {self.tiles[0]} of an LFM2-VL is more than its max_tiles")
-        if settings.get("resample", BILINEAR) != BILINEAR:
+        if settings.get("resample") not in (None, BILINEAR):
             raise ValueError(f"resample {settings['resample']} of an LFM2-VL is not implemented")
         for name in ("do_resize", "do_rescale", "do_normalize", "do_pad"):
-            if not settings.get(name, True):
+            if settings.get(name) not in (None, True):
                 raise ValueError(f"{name} = false of an LFM2-VL is not implemented")
         self.unit = self.encoder_patch_size * self.downsample_factor
         """Side in pixels of what one token stands for."""

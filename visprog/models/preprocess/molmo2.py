@@ -29,8 +29,6 @@ class Molmo2ImageProcessor:
         ValueError: It has a setting that is not implemented.
     """
 
-    model_input_names = ("pixel_values", "image_token_pooling", "image_grids", "image_num_crops")
-
     def __init__(self, settings: Mapping[str, Any]) -> None:
         size = settings.get("size") or {"height": 378, "width": 378}
         self.side = int(size.get("height") or 0)
@@ -40,10 +38,10 @@ class Molmo2ImageProcessor:
         self.max_crops = int(settings.get("max_crops") or 8)
         if not self.side or self.side != size.get("width") or self.side % self.patch:
             raise ValueError(f"size {size} of a Molmo2 is not implemented, only squares of whole patches")
-        if settings.get("resample", BILINEAR) != BILINEAR:
+        if settings.get("resample") not in (None, BILINEAR):
             raise ValueError(f"resample {settings['resample']} of a Molmo2 is not implemented")
         for name in ("do_resize", "do_rescale", "do_normalize"):
-            if not settings.get(name, True):
+            if settings.get(name) not in (None, True):
                 raise ValueError(f"{name} = false of a Molmo2 is not implemented")
         levels = 1 / float(settings.get("rescale_factor") or 1 / 255)
         self.mean = torch.tensor(settings.get("image_mean") or [0.5] * 3).view(3, 1, 1) * levels
@@ -136,7 +134,8 @@ def select_tiling(height: int, width: int, window: int, max_crops: int) -> tuple
         window: Side of a crop without its margins, in pixels.
         max_crops: Maximum number of crops.
     """
-    grids = [grid for grid in product(range(1, max_crops + 1), repeat=2) if grid[0] * grid[1] <= max_crops]
+    sides = range(1, max_crops + 1)
+    grids = [(rows, columns) for rows, columns in product(sides, sides) if rows * columns <= max_crops]
     grids.sort(key=lambda grid: (grid[0] * grid[1], grid[0]))
     scales = (torch.tensor(grids) * window).float() / torch.tensor([height, width], dtype=torch.float32)
     scale = scales.amin(dim=1)

@@ -348,7 +348,7 @@ class InProcess:
             if self.group.confinement is not None and self.group.confinement.only:
                 raise ToolError(str(error)) from None
             log.warning("%s works in this process, since another cannot import it: %s", self.work, error)
-            self._here = True
+            self._here, self.works_in = True, ""
             return self.local(calls)
         except Crashed as first:
             if is_given_up():

@@ -43,7 +43,7 @@ async function request(path, options = {}) {
       continue;
     }
     const said = await response.json().catch(() => ({}));
-    throw new Problem(response.status, sentence(said.message || `The server answered with HTTP ${response.status}`));
+    throw new Problem(response.status, said.message || `The server answered with HTTP ${response.status}`);
   }
 }
 
@@ -71,6 +71,7 @@ async function* eventsOf(response) {
 
 function askForToken(isWrong) {
   page["token-wrong"].hidden = !isWrong;
+  page["token-text"].value = "";
   if (!page.token.open) page.token.showModal();
   return new Promise((resolve) => {
     page["token-form"].onsubmit = () => {
@@ -81,25 +82,29 @@ function askForToken(isWrong) {
   });
 }
 
-async function beginChat(signal) {
+/** A form with the images or the video, and with further fields. */
+function formOf(fields = {}) {
   const form = new FormData();
   for (const { file } of state.files) form.append("images", file, file.name);
-  state.chat = await (await request("/v1/chats", { method: "POST", body: form, signal })).json();
+  for (const [name, value] of Object.entries(fields)) form.append(name, value);
+  return form;
 }
 
-/** Ask in the conversation, which is begun if there is none, or anew if it has ended. */
-async function askInChat(question, signal, turn) {
-  const headers = { Accept: "text/event-stream", "Content-Type": "application/json" };
-  const body = JSON.stringify({ question, evidence: true, html: true });
+/** Ask in the conversation, which is begun if there is none, or anew if it has ended; without one if there is no room. */
+async function askServer(question, signal, turn) {
+  const fields = { question, evidence: true, html: true };
+  const post = { method: "POST", headers: { Accept: "text/event-stream" }, signal };
   for (let tries = 1; ; tries++) {
-    if (!state.chat) {
-      turn.progress("Sending…");
-      await beginChat(signal);
-    }
-    turn.progress("Waiting for the server…");
     try {
-      return await request(`/v1/chats/${state.chat.id}/ask`, { method: "POST", headers, body, signal });
+      if (!state.chat) {
+        turn.progress("Sending…");
+        state.chat = await (await request("/v1/chats", { method: "POST", body: formOf(), signal })).json();
+      }
+      turn.progress("Waiting for the server…");
+      const headers = { ...post.headers, "Content-Type": "application/json" };
+      return await request(`/v1/chats/${state.chat.id}/ask`, { ...post, headers, body: JSON.stringify(fields) });
     } catch (error) {
+      if (error.status === 429 && !state.chat) return await request("/v1/ask", { ...post, body: formOf(fields) });
       if (error.status === 404 && tries === 1) {
         if (state.chat.follows) turn.caution("The conversation had ended: this question is answered by itself.");
         state.chat = null;
@@ -223,7 +228,7 @@ class Turn {
 
   caution(text) {
     const item = document.createElement("li");
-    item.textContent = text;
+    item.textContent = `Caution: ${text}`;
     this.part(".cautions").append(item);
   }
 
@@ -237,7 +242,7 @@ class Turn {
       left_out: () => this.step(`${data.events} further steps are not shown.`),
       evidence: () => this.evidence(data.html),
       answer: () => this.answer(data),
-      problem: () => this.failed(sentence(data.message)),
+      problem: () => this.failed(data.message),
     }[name];
     handle?.();
   }
@@ -301,7 +306,7 @@ class Turn {
     box.classList.add(status);
     this.part(".badge").textContent = status;
     this.part(".value").textContent = words;
-    this.part(".message").textContent = sentence(message);
+    this.part(".message").textContent = message;
     for (const caution of cautions) this.caution(caution);
     say(`${status}: ${words || message}`);
     this.element.scrollIntoView({ block: "nearest" });
@@ -345,7 +350,7 @@ async function ask() {
   const running = (state.running = new AbortController());
   busy(true);
   try {
-    const response = await askInChat(question, running.signal, turn);
+    const response = await askServer(question, running.signal, turn);
     turn.progress("Writing a program…");
     let ended = false;
     for await (const event of eventsOf(response)) {
@@ -392,7 +397,6 @@ function imagesIn(value) {
 
 const duration = (seconds) => (seconds < 1 ? `${Math.max(1, Math.round(1000 * seconds))} ms` : `${seconds.toFixed(1)} s`);
 const megabytes = (bytes) => `${Math.round(bytes / 2 ** 20)} MB`;
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** Say something to a screen reader. */
 function say(text) {

@@ -2,9 +2,10 @@
 
     python -m tests.tools.backends.data.make_vlm_inputs
 
-Made by transformers 5.24.0 and torch 2.13.0 from the tiny checkpoints of the tests, by the classes that transformers uses
-beside torchvision. In the place of torchvision are the functions of it that these call: `resize`, which is
-`torch.nn.functional.interpolate` there, too, `normalize` and `pad`. Of each tensor of floats, `SAMPLES` values are kept.
+Made by transformers 5.24.0 and torch 2.13.0 from the tiny checkpoints of the tests, by the classes that transformers
+uses beside torchvision. In the place of torchvision are the functions of it that these call: `resize`, which is
+`torch.nn.functional.interpolate` there, too, `normalize` and `pad`. Of each tensor of floats, `SAMPLES` values are
+kept.
 """
 
 from __future__ import annotations

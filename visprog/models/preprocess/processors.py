@@ -1,21 +1,22 @@
 """Processors of transformers on a machine without torchvision.
 
 Transformers prepares videos, and the images of some models, with torchvision. Of a processor that also takes videos,
-everything but these is loaded here; images are resized by PIL, whose results differ from those of torchvision by at
-most one level in a few pixels (`tests/tools/backends/test_processors.py`). A torchvision that is installed and works is
-used.
+everything but these is loaded here. Images are resized by PIL, whose results differ from those of torchvision by a
+level in a few pixels (`tests/tools/backends/test_processors.py`); for image-text-to-text models, by the function of
+torch that torchvision calls. A torchvision that is installed and works is used.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from visprog.errors import ToolError, first_line
-from visprog.files.plain_text import read_json
+from ...errors import ToolError, first_line
+from ...files.plain_text import read_json
 
 OTHER_SENSES = ("video_processor", "feature_extractor", "audio_processor")
 """Parts of a processor that prepare what is no image and no text."""
@@ -23,11 +24,14 @@ OTHER_SENSES = ("video_processor", "feature_extractor", "audio_processor")
 
 OWN_IMAGE_PROCESSORS = {
     "depth_pro": "depth_pro:DepthProProcessor",
+    "gemma4": "gemma4:Gemma4ImageProcessor",
+    "gemma4_unified": "gemma4:Gemma4UnifiedImageProcessor",
     "lfm2_vl": "lfm2_vl:Lfm2VlImageProcessor",
     "molmo2": "molmo2:Molmo2ImageProcessor",
     "rf_detr": "rf_detr:RfDetrProcessor",
 }
-"""Type of a model whose image processor in transformers needs torchvision → ours in `visprog.models.preprocess`."""
+"""Type of a model whose image processor in transformers needs torchvision, or resizes otherwise without it → ours in
+`visprog.models.preprocess`."""
 
 
 class MissingPart:
@@ -54,6 +58,14 @@ def torchvision_problem() -> str:
             "one that fits"
         )
     return ""
+
+
+def sees_images(config: Mapping[str, Any]) -> bool:
+    """Whether a `config.json` is that of an image-text-to-text model of transformers."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    named = config.get("architectures") or ()
+    return any(name in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.values() for name in named)
 
 
 def type_problem(model_type: str) -> str:
@@ -127,6 +139,43 @@ def load_image_processor(place: str, model_type: str, **options: Any) -> Any:
         raise
 
 
+def resize_as_torchvision(image_processor: Any) -> Any:
+    """An image processor of transformers that works with PIL, made to resize by the function that torchvision calls, as
+    transformers does beside torchvision; any other as it is."""
+    from transformers.image_processing_backends import PilBackend
+
+    kind = type(image_processor)
+    if isinstance(image_processor, PilBackend):
+        image_processor.__class__ = type(kind.__name__, (kind, _torch_resizing(PilBackend)), {})
+    return image_processor
+
+
+@cache
+def _torch_resizing(base: Any) -> Any:
+    """A `PilBackend`, to stand before it among the bases of an image processor, that resizes as torchvision does."""
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+
+    modes = {1: "lanczos", 2: "bilinear", 3: "bicubic"}  # by PIL's numbers
+
+    class TorchResizing(base):
+        def resize(self, image: Any, size: Any, resample: Any = None, **options: Any) -> Any:
+            """An image (3, height, width) at another size."""
+            mode = modes.get(2 if resample is None else int(resample))
+            if image.dtype != np.uint8 or not (size.height and size.width and mode):
+                return super().resize(image, size, resample=resample, **options)
+            if image.shape[1:] == (size.height, size.width):
+                return image
+            plane = torch.from_numpy(np.ascontiguousarray(image))[None]
+            try:
+                return F.interpolate(plane, (size.height, size.width), mode=mode, antialias=True)[0].numpy()
+            except NotImplementedError:  # an older torch has no Lanczos filter
+                return super().resize(image, size, resample=resample, **options)
+
+    return TorchResizing
+
+
 def _own_image_processor(model_type: str) -> Any:
     """The class of our image processor for a type of models."""
     module, _, name = OWN_IMAGE_PROCESSORS[model_type].partition(":")
@@ -138,7 +187,7 @@ def _processor_class(place: str, model_type: str) -> Any:
     import transformers
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
-    from visprog.models.checkpoint.hub import locate
+    from ..checkpoint.hub import locate
 
     folder = locate(place)
     files = (
@@ -153,7 +202,7 @@ def _processor_class(place: str, model_type: str) -> Any:
 def _with_missing_parts(kind: Any) -> Any:
     """The class of a processor, which also takes a `MissingPart`, and an image processor of ours."""
 
-    class ImageTextProcessor(kind):  # type: ignore[misc]
+    class ImageTextProcessor(kind):
         """The processor of the checkpoint, without what prepares other things than images and texts."""
 
         def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
