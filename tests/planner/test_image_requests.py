@@ -206,7 +206,7 @@ def test_answers_have_the_type_that_is_asked_for() -> None:
      ("この写真はぼやけていますか", "another script")],
 )  # fmt: skip
 def test_other_languages_are_refused_by_their_name(question: str, language: str) -> None:
-    assert f"reads English alone, and this question seems to be in {language}" in refusal(question)
+    assert f"which seems to be in {language}, and it reads English alone" in refusal(question)
 
 
 @pytest.mark.parametrize(
