@@ -42,7 +42,6 @@ from .runtime.cancellation import in_thread
 from .runtime.events import Checked, Listener, emitter_of
 from .runtime.host import Host, with_backends, with_chat
 from .runtime.processes.decoder import DECODERS
-from .values.image import Image
 from .values.video import InputLike, key_frames
 
 if TYPE_CHECKING:
@@ -188,7 +187,7 @@ class Agent:
         return self._pipeline.finished(answer, question, started, emit)
 
     def chat(self, *images: InputLike | Iterable[InputLike], turns: int | None = None) -> AgentChat:
-        """A conversation about images, in which a question may refer to those before it.
+        """A conversation about images or a video, in which a question may refer to those before it.
 
         With a chat model as planner, which looks at what its programs find (see `visprog.planner.turns`) and knows the
         values of before. Any other planner reads each question by itself.
@@ -207,23 +206,20 @@ class Agent:
         given = open_images(images, self.config)
         if not given:
             raise VisprogError("give at least one image to talk about")
-        opened = tuple(each for each in given if isinstance(each, Image))
-        if len(opened) < len(given):
-            raise VisprogError("a conversation is about images: ask about a video with Agent.ask")
         if not isinstance(self.planner, LLMPlanner):
             if turns is not None:
                 raise ConfigError(no_turns(self.planner))
             return AgentChat(
-                opened,
+                key_frames(given),
                 lambda question, returns, on_event: self.ask(
-                    question, *opened, returns=returns, on_event=on_event
+                    question, *given, returns=returns, on_event=on_event
                 ),
                 follows=False,
             )
         most = self.config.turns if self.config.turns > 1 else CHAT_TURNS
         if turns is not None:
             most = self.config.changed({"turns": turns}, of="Agent.chat()").turns
-        memory = ChatMemory.about(opened, self.registry)
+        memory = ChatMemory.about(given, self.registry)
 
         def ask(question: str, returns: AnswerType | None, on_event: Listener | None) -> Answer:
             started, emit = time.perf_counter(), emitter_of(on_event)
@@ -238,7 +234,7 @@ class Agent:
             _check_question(question)
             return self._pipeline.opening(question, memory, answer_type(returns), most)
 
-        return AgentChat(opened, ask, opening=opening)
+        return AgentChat(memory.images, ask, opening=opening)
 
     def plan(
         self, question: str, images: int = 1, returns: AnswerType | None = None, *, video: bool = False

@@ -1,4 +1,4 @@
-"""A conversation about images: questions one after another, which may refer to those before."""
+"""A conversation about images or a video: questions one after another, which may refer to those before."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ _FOLLOW_UP = re.compile(
 
 
 class AgentChat:
-    """A conversation about images, made by `Agent.chat`. Questions wait for each other.
+    """A conversation about images or a video, made by `Agent.chat`. Questions wait for each other.
 
     Attributes:
-        images: The images that it is about.
+        images: The images that it is about; of a video a few frames.
         answers: The answers so far, the oldest first.
         follows: Whether a question may refer to those before.
     """

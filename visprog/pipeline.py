@@ -54,8 +54,8 @@ class Pipeline:
     ) -> Answer:
         """The answer that programs give to a question about images or a video; `finished` is still to be called."""
         video = is_video(images[0])
-        if self.config.turns > 1 and not video:
-            memory = ChatMemory.about([i for i in images if isinstance(i, Image)], self.host.registry)
+        if self.config.turns > 1:
+            memory = ChatMemory.about(images, self.host.registry)
             return self.look(question, memory, returns, self.config.turns, emit)
         loop = self.repair_loop(self.request(question, len(images), returns, video), emit)
         try:
@@ -70,7 +70,7 @@ class Pipeline:
     ) -> Answer:
         """The same, of a chat model that takes turns, with what was asked before in mind."""
         assert isinstance(self.planner, LLMPlanner)
-        request = self.request(question, len(memory.images), returns, video=False)
+        request = self.request(question, 1 if memory.video else len(memory.images), returns, memory.video)
         run = self.host.new_run(emit)
         loop = TurnLoop(self.planner, request, memory, run, self.sandbox, turns, emit)
         answer = answer_of(loop.steps(), memory.images)
@@ -79,7 +79,7 @@ class Pipeline:
     def opening(self, question: str, memory: ChatMemory, returns: Type, turns: int) -> Opening:
         """What `look` sends to the chat model first."""
         assert isinstance(self.planner, LLMPlanner)
-        request = self.request(question, len(memory.images), returns, video=False)
+        request = self.request(question, 1 if memory.video else len(memory.images), returns, memory.video)
         return opening(self.planner, request, turns, self.config.tool_calls, memory)
 
     def request(self, question: str, images: int, returns: Type, video: bool) -> PlanRequest:
@@ -122,7 +122,7 @@ class Pipeline:
         message = program.mismatch(len(images), video)
         if message:
             return step_of(plan, message=message, feedback=message)
-        return execute(plan, program.bind(images), run, self.sandbox, returns, series, question)
+        return execute(plan, program.bind(images), run, self.sandbox, returns, series, question, video)
 
     def finished(self, answer: Answer, question: str, started: float, emit: Emitter | None) -> Answer:
         """An answer to a question, by the fallback if no program gave it; its event is sent."""
@@ -176,9 +176,10 @@ class Pipeline:
         return replace(good[winner.index], probability=winner.share)
 
     def _fall_back(self, question: str, answer: Answer, emit: Emitter | None) -> Answer:
-        """Ask the question-answering tool plainly; the answer says so."""
+        """Ask the question-answering tool plainly; the answer says so. It sees one image, so that it is not asked about
+        several or a video."""
         registry = self.host.registry
-        if "vqa" not in registry or not answer.images:
+        if "vqa" not in registry or len(answer.images) != 1:
             return answer
         run = self.host.new_run(emit)
         try:

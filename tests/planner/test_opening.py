@@ -88,7 +88,7 @@ def test_the_option_and_the_plain_form(
     assert main(["plan", QUESTION, "--prompt", "--config", "own.toml"]) == 0
     assert '"name": "answer"' in capsys.readouterr().out
     video = printed(capsys, "plan", QUESTION, "--prompt", "--video", "--config", "own.toml")
-    assert "def answer(video):" in video["messages"][-1]["content"] and "tools" not in video
+    assert "You see: video.at(TIME)" in video["messages"][-1]["content"] and "tools" in video
     assert not sent
 
 

@@ -31,7 +31,7 @@ def without_letters(
     """
     rows = _rows([mark for drawing in drawings for mark in _marks(drawing)])
     lettering = []
-    known = [*shapes, *others()] if rows and shapes else []
+    known: list[Located] = [*shapes, *others()] if rows and shapes else []
     for row in rows:
         alike = sum(any(mark.iou(s) > 0.6 for s in known) for mark in row)
         if alike <= MAX_SHAPE_SHARE * len(row):

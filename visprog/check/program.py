@@ -67,7 +67,8 @@ def check(
     program = Program.parse(program)
     if program.error is not None:
         return [Diagnostic.of(program.error)]
-    registry = registry.for_inputs(program.takes_video)
+    about_video = program.takes_video or Video in (inputs or {}).values()
+    registry = registry.for_inputs(about_video)
     if inputs is not None:
         given = inputs
     else:

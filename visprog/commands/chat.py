@@ -44,7 +44,9 @@ def chat(
     images: Annotated[
         list[str],
         typer.Argument(
-            metavar="IMAGE...", help="Path of an image, or a URL with --allow-url.", show_default=False
+            metavar="IMAGE...",
+            help="Path of an image or a video, or a URL with --allow-url.",
+            show_default=False,
         ),
     ],
     planner: PlannerOption = None,
@@ -67,7 +69,7 @@ def chat(
     replay: ReplayOption = None,
     json: JsonOption = False,
 ) -> Result:
-    """Ask about one or more images, question by question: a line of standard input each.
+    """Ask about images or a video, question by question: a line of standard input each.
 
     With a chat model as planner a question may refer to those before it. In a terminal, an empty line or Ctrl-D ends.
     An answer that is an image is saved under the name that --save gives and the number of its question.

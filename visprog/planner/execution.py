@@ -18,7 +18,6 @@ from ..runtime.cautions import cautions_on, missed
 from ..runtime.host import Run, RunEnded
 from ..runtime.steps import Step
 from ..values.codec import handles
-from ..values.video import Video
 from .base import Plan
 from .options import outside_options
 
@@ -44,6 +43,7 @@ def execute(
     returns: Type = None,
     series: Series | None = None,
     question: str = "",
+    video: bool = False,
 ) -> Step:
     """Run a program that passed its check.
 
@@ -53,13 +53,13 @@ def execute(
         returns: Type that its value must have; None for any.
         series: Of the plan's program, made by `sandbox`; by default a process of its own.
         question: That its value answers, which may offer options; empty if it is not yet the answer.
+        video: Whether it is about a video.
     """
     started, before = time.perf_counter(), len(run.calls)
     try:
         with run:
             start = series.run if series is not None else partial(sandbox.run, plan.program)
             variables = Program.parse(plan.program).variables
-            video = any(isinstance(value, Video) for value in inputs.values())
             tools = {name: call for name, call in run.tools(video).items() if name not in variables}
             outcome = start(tools=tools, inputs=inputs, types=handles())
     except SandboxUnavailable as error:

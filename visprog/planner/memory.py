@@ -11,6 +11,7 @@ from ..registry.types import annotation_of, render
 from ..runtime.steps import Step
 from ..runtime.workspace import Workspace
 from ..values.image import Image
+from ..values.video import Video, is_video, key_frames
 from .observations import in_words, quoted
 
 if TYPE_CHECKING:
@@ -52,24 +53,27 @@ class ChatMemory:
     cautions with it.
 
     Attributes:
-        images: The images that it is about.
-        workspace: These, and the values of programs, by name.
+        images: The images that it is about; of a video a few frames.
+        workspace: The images or the video, and the values of programs, by name.
+        video: Whether it is about a video.
         past: Earlier questions, the oldest first.
     """
 
     images: tuple[Image, ...]
     workspace: Workspace
+    video: bool = False
     past: list[Exchange] = field(default_factory=list)
     _origins: dict[str, _Origin] = field(default_factory=dict)
 
     @classmethod
-    def about(cls, images: Sequence[Image], registry: Registry) -> ChatMemory:
-        """A new conversation about images: `image`, or `images` and each of them as `image1`, `image2`, …"""
-        if len(images) == 1:
-            values: dict[str, Any] = {"image": images[0]}
+    def about(cls, given: Sequence[Image | Video], registry: Registry) -> ChatMemory:
+        """A new conversation about images: `image`, or `images` and each of them as `image1`, `image2`, …; or about a
+        `video`."""
+        if len(given) == 1:
+            values: dict[str, Any] = {"video" if is_video(given[0]) else "image": given[0]}
         else:
-            values = {"images": list(images), **{f"image{n}": image for n, image in enumerate(images, 1)}}
-        return cls(tuple(images), Workspace(values, taken=registry))
+            values = {"images": list(given), **{f"image{n}": image for n, image in enumerate(given, 1)}}
+        return cls(key_frames(given), Workspace(values, taken=registry), "video" in values)
 
     def keep(self, step: Step, taken: Iterable[str] = ()) -> Step:
         """Keep the value of a step under a name of its own.
@@ -138,10 +142,11 @@ class ChatMemory:
             if step.cautions:
                 lines.append("What to know of it:\n" + quoted("\n".join(step.cautions)))
             asked.append("\n".join(lines))
-        images = len(self.images) + (len(self.images) > 1)
+        given = 1 if self.video else len(self.images) + (len(self.images) > 1)
         values = [
             f"{name}: {render(annotation_of(self.workspace[name]))}"
-            for name in self.workspace.ids[images:][-MAX_VALUES:]
+            for name in self.workspace.ids[given:][-MAX_VALUES:]
         ]
         kept = f"Values that are kept, by name: {'; '.join(values)}." if values else ""
-        return "\n\n".join(["Asked before about the same images, the oldest first:", *asked, kept]).strip()
+        what = "video" if self.video else "images"
+        return "\n\n".join([f"Asked before about the same {what}, the oldest first:", *asked, kept]).strip()

@@ -47,15 +47,16 @@ def in_words(value: Any) -> str:
     return text if len(text) <= MAX_WORDS else f"{text[: MAX_WORDS - 1]}…"
 
 
-def in_images(value: Any, whole: Image) -> list[ImagePart]:
+def in_images(value: Any, whole: Image | None) -> list[ImagePart]:
     """The images of a value, and those that its objects lie in with the objects drawn in, a few at most.
 
     The items of a list are numbered as `in_words` numbers them.
 
     Args:
-        whole: The image that places lie in which do not say it themselves.
+        whole: The image that places lie in which do not say it themselves; None if that is not known.
     """
-    images: dict[str, Image] = {whole.root.digest: whole.root}
+    images: dict[str, Image] = {whole.root.digest: whole.root} if whole is not None else {}
+    unsaid = next(iter(images), "")
 
     def keep(image: Image, alone: bool) -> None:
         images.setdefault(image.digest, image)
@@ -70,7 +71,9 @@ def in_images(value: Any, whole: Image) -> list[ImagePart]:
             if type_of(part) == "Image":
                 alone[part["digest"]] = None
             elif (drawn := codec.drawing(part)) is not None:
-                root = str((part.get("image") or {}).get("root") or whole.root.digest)
+                root = str((part.get("image") or {}).get("root") or unsaid)
+                if root not in images:
+                    continue
                 label = str(number) if numbered else drawn.label
                 shapes.setdefault(root, []).append(replace(drawn, label=label, colored=False))
     shown = [_drawn(images[root], found) for root, found in list(shapes.items())[:MAX_IMAGES]]
@@ -83,7 +86,7 @@ def _first(value: Any) -> Any:
 
 def picture(image: Image, side: int) -> ImagePart:
     """An image, scaled down so that its longest side has at most so many pixels."""
-    size = f"{image.width} × {image.height}"
+    size = f"{image.width} × {image.height}{_when(image)}"
     if image.root is image:
         return _encoded(image, [], side, f"image {size}")
     at = window(codec.to_json(image))["box"]
@@ -92,7 +95,13 @@ def picture(image: Image, side: int) -> ImagePart:
 
 def _drawn(image: Image, shapes: list[DrawnValue]) -> ImagePart:
     objects = f"{len(shapes)} objects marked" if len(shapes) != 1 else "1 object marked"
-    return _encoded(image, shapes, LOOK_SIDE, f"image {image.width} × {image.height} with {objects}")
+    size = f"{image.width} × {image.height}{_when(image)}"
+    return _encoded(image, shapes, LOOK_SIDE, f"image {size} with {objects}")
+
+
+def _when(image: Image) -> str:
+    """The time of a frame of a video, in words; empty for other images, and for the first frame."""
+    return f" of second {image.time:.2f}" if image.time else ""
 
 
 def _encoded(image: Image, shapes: list[DrawnValue], side: int, description: str) -> ImagePart:

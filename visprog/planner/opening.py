@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..llm.chat import ImagePart, Message, ToolSchema, parts_of, text_of
+from ..values.video import MAX_KEY_FRAMES
 from .base import PlanRequest
 from .llm import LLMPlanner
 from .memory import MAX_EXCHANGES, ChatMemory
@@ -40,12 +41,12 @@ def opening(
     Args:
         turns: Number of its replies; with 1 it writes one program, and sees no image.
         tool_calls: Whether it calls tools instead of writing programs.
-        memory: The images, and what was asked before; by default images of unknown size.
+        memory: What is given, and what was asked before; by default images of unknown size.
 
     Raises:
         ConfigError: The prompt does not fit into the tokens that the planner may use.
     """
-    if turns == 1 or request.video:
+    if turns == 1:
         return Opening(planner.prompt(request))
     form = turn_form(planner, request, tool_calls, memory)
     return Opening(first_messages(form, request, memory), form.tools)
@@ -62,15 +63,19 @@ def turn_form(
 
 
 def first_messages(form: TurnForm, request: PlanRequest, memory: ChatMemory | None = None) -> list[Message]:
-    """The messages up to the question, which has the images and what was asked before."""
+    """The messages up to the question, which has the images or frames of the video and what was asked before."""
     *before, question = form.opening(request)
-    number = request.images if memory is None else len(memory.images)
-    names = ["image"] if number == 1 else [f"image{n}" for n in range(1, min(number, MAX_IMAGES) + 1)]
     if memory is None:
-        images = [ImagePart(b"", "", "image WIDTH × HEIGHT", "") for _ in names]
+        number = min(MAX_KEY_FRAMES if request.video else request.images, MAX_IMAGES)
+        images = [ImagePart(b"", "", "image WIDTH × HEIGHT", "") for _ in range(number)]
+        times = ["TIME"] * number
     else:
-        side = QUESTION_SIDE if number == 1 else QUESTION_SIDE // 2
+        side = QUESTION_SIDE if len(memory.images) == 1 else QUESTION_SIDE // 2
         images = [picture(image, side) for image in memory.images[:MAX_IMAGES]]
+        times = [f"{image.time:.2f}" for image in memory.images[:MAX_IMAGES]]
+    names = [f"image{n}" for n in range(1, len(images) + 1)] if request.images > 1 else ["image"]
+    if request.video:
+        names = [f"video.at({time})" for time in times]
     shown = [
         replace(image, description=f"{name}, {image.description}")
         for name, image in zip(names, images, strict=True)

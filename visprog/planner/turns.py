@@ -190,7 +190,8 @@ class TurnLoop:
             if not goes_on:
                 return True
             if step.status == "answered":
-                turn.images += in_images(step.value, self.memory.images[0])
+                whole = None if self.memory.video else self.memory.images[0]
+                turn.images += in_images(step.value, whole)
             turn.shown.append(self._shown(step, form))
         return False
 
@@ -233,7 +234,9 @@ class TurnLoop:
             return replace(step, message=problem, feedback=problem), True
         try:
             question = self.request.question if move.is_final else ""
-            step = execute(plan, inputs, self.run, self.sandbox, returns, question=question)
+            step = execute(
+                plan, inputs, self.run, self.sandbox, returns, question=question, video=self.memory.video
+            )
         except (TypeError, ValueError) as error:
             problem = f"a kept value cannot be given to a program: {error}"
             return replace(step, message=problem, feedback=problem), True

@@ -33,7 +33,7 @@ from visprog.values.image import Image
 from visprog.values.video import Video
 
 from .arguments import arguments_of
-from .chats import Chats, ServedChat, follows, talk_about
+from .chats import Chats, ServedChat, follows
 from .errors import Problem
 from .forms import FILES, MAX_IMAGES, Form, announced_bytes, open_images, read_form
 from .limits import RequestLimits
@@ -350,7 +350,7 @@ class Service:
         form.check()
         given = self._inputs(form)
         try:
-            return talk_about(self.agent, given)
+            return self.agent.chat(*given)
         except VisprogError as error:  # no image was sent
             raise Problem(400, str(error)) from None
 

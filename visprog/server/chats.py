@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -15,8 +15,6 @@ from visprog.chat import AgentChat
 from visprog.planner.llm import LLMPlanner
 from visprog.runtime.cache import pixel_arrays
 from visprog.runtime.cancellation import Cancellation
-from visprog.values.image import Image
-from visprog.values.video import Video, key_frames
 
 from .errors import Problem
 from .shares import Shares
@@ -71,21 +69,6 @@ class ServedChat:
 def follows(agent: Agent) -> bool:
     """Whether the planner of an agent knows the questions before: whether it is a chat model."""
     return isinstance(agent.planner, LLMPlanner)
-
-
-def talk_about(agent: Agent, given: Sequence[Image | Video]) -> AgentChat:
-    """What answers questions about images, or about a video, of which each stands alone.
-
-    Raises:
-        VisprogError: There is no image.
-    """
-    if not any(isinstance(each, Video) for each in given):
-        return agent.chat(*given)
-    return AgentChat(
-        key_frames(given),
-        lambda question, returns, on_event: agent.ask(question, *given, returns=returns, on_event=on_event),
-        follows=False,
-    )
 
 
 class Chats:
