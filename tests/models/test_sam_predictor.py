@@ -97,9 +97,7 @@ def test_predictions_equal_the_authors(model: Sam, package: tuple[Any, Any], siz
 
 
 @pytest.mark.parametrize("size", [(90, 121), (121, 90), (30, 64), (200, 7)])
-def test_images_are_prepared_and_masks_enlarged_as_by_transformers(
-    model: Sam, size: tuple[int, int]
-) -> None:
+def test_images_are_prepared_and_masks_enlarged_as_by_transformers(model: Sam, size: tuple[int, int]) -> None:
     transformers = pytest.importorskip("transformers")
     processor = transformers.SamImageProcessorPil(
         size={"longest_edge": 64}, pad_size={"height": 64, "width": 64}
