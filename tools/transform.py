@@ -85,7 +85,7 @@ def brighten(image: Image, factor: float) -> Image:
 
 @tool
 def grayscale(image: Image) -> Image:
-    """A copy of the image in shades of grey, as in a black-and-white photograph."""
+    """A copy of the image in shades of grey, without colours."""
     import cv2
 
     grey = cv2.cvtColor(np.ascontiguousarray(image.pixels), cv2.COLOR_RGB2GRAY)

@@ -304,7 +304,8 @@ def printed_questions() -> Iterator[tuple[str, str]]:
     ]
     for path in [*paths, ROOT / "Makefile"]:
         text = path.read_text(encoding="utf-8")
-        typed = r'(?:visprog (?:ask|plan|map)\b[^"\n`]* |\.(?:ask|plan|map)\(|question ?:?= ?)"([^"\n]+)"'
+        command = r'visprog (?:ask|plan|map)\b(?![^"\n]*(?:\.mp4|camera:))[^"\n`]* '
+        typed = rf'(?:{command}|\.(?:ask|plan|map)\(|question ?:?= ?)"([^"\n]+)"'
         for question in re.findall(typed, text):
             yield question, path.name
     for path in ROOT.glob("examples/*.ipynb"):

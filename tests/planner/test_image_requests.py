@@ -156,6 +156,41 @@ def test_tools_that_are_left_out_are_not_used() -> None:
     assert program("Rotate it left", tools=left) is not None
 
 
+def test_tools_in_the_place_of_ours_are_not_used() -> None:
+    from visprog import tool
+
+    @tool(replace=True)
+    def sharpness(image: Image) -> float:
+        """Variance of the Laplacian, in squared grey levels."""
+        return 400.0
+
+    own = default_registry() | Registry([sharpness])
+    assert program("Is this photo blurry?", tools=own) is None
+    assert program("Is this photo dark?", tools=own) is not None
+
+
+def test_the_other_images_are_asked_for() -> None:
+    for request in (
+        "Put these images side by side",
+        "What changed between these two images?",
+        "Are they identical?",
+    ):
+        assert program(request) is None
+    assert "give the others too" in refusal("Put these images side by side")
+    assert "give the others too" in refusal("Spot the differences")
+
+
+@pytest.mark.parametrize(
+    ("request_", "expression"),
+    [("Scale it down by a factor of 2", "resize(image, 320)"), ("Shrink it by a factor of 4", "resize(image, 160)"),
+     ("Enlarge it by a factor of 2", "resize(image, 1280)"), ("Shrink it by 25%", "resize(image, 480)"),
+     ("Make it 25 % larger", "resize(image, 800)"), ("Make it twice as dark", "brighten(image, 0.5)"),
+     ("Rotate it by -90 degrees", "rotate(image, -90)"), ("Resize it to 1,280 x 720", "resize(image, 1280, 720)")],
+)  # fmt: skip
+def test_numbers_are_taken_as_they_are_meant(request_: str, expression: str) -> None:
+    assert answer(program(request_) or "", 1) == expected(expression, 1)
+
+
 def test_answers_have_the_type_that_is_asked_for() -> None:
     assert answer(program("What is the size of this image?", returns=str) or "", 1) == "640 × 480 pixels"
     assert answer(program("How bright is this image?", returns=int) or "", 1) == 70
@@ -171,7 +206,7 @@ def test_answers_have_the_type_that_is_asked_for() -> None:
      ("この写真はぼやけていますか", "another script")],
 )  # fmt: skip
 def test_other_languages_are_refused_by_their_name(question: str, language: str) -> None:
-    assert f"reads English alone, and this question seems to be in {language}" in refusal(question)
+    assert f"which seems to be in {language}, and it reads English alone" in refusal(question)
 
 
 @pytest.mark.parametrize(

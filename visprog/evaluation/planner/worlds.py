@@ -39,7 +39,7 @@ TOOLS = (
     "detect", "find_faces", "find_qr_codes", "find_text", "find_circles", "find_polygons", "find_lines", "find_grid",
     "find_panels", "segment", "segment_everything", "dominant_color", "has_color", "verify", "match", "classify",
     "caption", "vqa", "read_text", "cupl_prompts", "blur_background", "color_pop", "cover", "tag",
-    "generate", "replace", "remove", "retrieve", "select", "sharpness", "read_fields",
+    "generate", "replace", "remove", "retrieve", "select", "sharpness", "read_fields", "rotate",
 )  # fmt: skip
 _CROPS = ("crop", "crop_left_of", "crop_right_of", "crop_above", "crop_below", "crop_half")
 
@@ -198,6 +198,9 @@ class World:
         return _edited(
             image, [("tag", edges(r.box), labels[i] if labels else "") for i, r in enumerate(regions)]
         )
+
+    def rotate(self, image: Image, clockwise: float) -> Image:
+        return _edited(image, [("rotate", clockwise % 360)])
 
     def generate(self, prompt: str, n: int = 1) -> list[Image]:
         return [_edited(self.images[0], [("generate", prompt, i)]) for i in range(n)]

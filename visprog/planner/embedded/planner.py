@@ -88,8 +88,9 @@ UNSURE = (
 )
 
 NOT_ENGLISH = (
-    "the embedded planner reads English alone, and this question seems to be in {}: ask in English, or let a language "
-    "model plan (--planner openai:MODEL, langchain:PROVIDER:MODEL or transformers:FOLDER)"
+    "the embedded planner is not sure how to answer this question, which seems to be in {}, and it reads English "
+    "alone: ask in English, or let a language model plan (--planner openai:MODEL, langchain:PROVIDER:MODEL or "
+    "transformers:FOLDER)"
 )
 
 

@@ -80,7 +80,7 @@ def _resize_factor(request: ImageRequest) -> Body:
             factor = 1 - share if smaller else 1 + share
     elif request["times"]:
         factor = request.number("times")
-        factor = 1 / factor if smaller and factor else factor
+        factor = 1 / factor if smaller and factor > 1 else factor
     else:
         factor = 0.5 if request["half"] else 2.0
     if factor <= 0:
@@ -214,7 +214,7 @@ FORMS: Forms = {
         rf"{_SCALE}(?: {_SIZE_OF}{IT})? (?:down |up )?to {_PERCENT}(?: of (?:its|the) (?:original )?size)?",
         rf"{_SCALE} {_SIZE_OF}{IT} to (?P<half>half)(?: (?:of )?(?:its|the) (?:original )?size)?",
         rf"(?:{_SHRINK}|{_GROW}) {_SIZE_OF}{IT} (?P<by>by) {_PERCENT}",
-        rf"(?:resize|rescale|scale|{_SHRINK}|{_GROW}) {_SIZE_OF}{IT} (?:up |down )?by a factor of {_TIMES}",
+        rf"(?:resize|rescale|scale|{_SHRINK}|{_GROW}) {_SIZE_OF}{IT} (?:up |(?P<less>down) )?by a factor of {_TIMES}",
         rf"make {IT} {_PERCENT} (?:(?P<more>larger|bigger)|(?P<less>smaller))",
         rf"make {IT} (?:(?P<more>larger|bigger)|(?P<less>smaller)) by {_PERCENT}",
         rf"(?:(?P<half>halve)|double) {_SIZE_OF}{IT}",

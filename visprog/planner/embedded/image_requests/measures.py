@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .form import Body, Forms, ImageRequest, NotOfThisForm, literal, nothing
 from .objects import WHAT, objects_of
-from .sentence import IT, NUMBER
+from .sentence import IT, NUMBER, THE_IMAGE
 
 BLURRED, SHARP = 0.45, 0.65
 """Sharpness below which an image is blurred, and from which it is sharp; between them it is not decided.
@@ -124,20 +124,24 @@ _IS = rf"(?:is {IT}|does {IT} look|did {IT} (?:turn|come) out)"
 _THE = r"(?:(?:what|which) (?:is|are) )?(?:the )?"
 """Before a measure that is named, as in a question of few words."""
 _SIZE = r"(?:(?:pixel |image )?(?:size|dimensions?|resolution)|width and (?:the )?height|height and (?:the )?width)"
-_IN_PIXELS = r"(?: (?:in|measured in) pixels)?"
+_IS_IMAGE = rf"(?:is {THE_IMAGE}|does {THE_IMAGE} look|did {THE_IMAGE} (?:turn|come) out)"
+_PIXELS = r" (?:in|measured in) pixels"
+_IN_PIXELS = rf"(?:{_PIXELS})?"
 _PORTION = r"(?:percentage|percent|share|part|fraction|proportion|portion)"
 _COVERED = r"(?:covered|taken up|filled|occupied|made up)"
 _COVER = r"(?:cover|take up|fill|occupy|make up)"
 
 FORMS: Forms = {
     _sharpness: (
-        rf"how (?:sharp|blurry|blurred|crisp) is {IT}",
+        rf"how (?:sharp|crisp) is {THE_IMAGE}",
+        rf"how (?:blurry|blurred) is {IT}",
         rf"{_THE}(?:sharpness|blurriness) of {IT}",
         r"what is the (?:sharpness|blurriness)",
         rf"(?:measure|rate) the sharpness(?: of {IT})?",
     ),
     _is_blurred: (
-        rf"{_IS} (?P<not>not )?(?:(?:too )?{_BLURRED}|(?P<sharp>{_SHARP})){_SURE}",
+        rf"{_IS} (?P<not>not )?(?:(?:too )?{_BLURRED}|(?P<sharp>in focus)){_SURE}",
+        rf"{_IS_IMAGE} (?P<not>not )?(?P<sharp>{_SHARP}){_SURE}",
         rf"is {IT} an? (?:{_BLURRED}|(?P<sharp>{_SHARP})) (?:image|one){_SURE}",
         rf"{_BLURRED} or not",
     ),
@@ -145,7 +149,8 @@ FORMS: Forms = {
         rf"{_IS} (?:(?P<blurred>{_BLURRED}) or (?P<sharp>{_SHARP})|(?P<sharp_>{_SHARP}) or (?P<blurred_>{_BLURRED}))",
     ),
     _brightness: (
-        rf"how (?:bright|dark|light) is {IT}",
+        rf"how (?:bright|dark) is {IT}",
+        rf"how light is {THE_IMAGE}",
         rf"{_THE}(?:(?:mean|average|overall) )?brightness of {IT}",
         r"what is the brightness",
         rf"(?:measure|rate) the brightness(?: of {IT})?",
@@ -155,23 +160,25 @@ FORMS: Forms = {
         rf"is {IT} an? (?:(?P<dark>dark)|bright) (?:image|one){_SURE}",
     ),
     _size: (
-        rf"{_THE}{_SIZE} of {IT}{_IN_PIXELS}",
+        rf"{_THE}{_SIZE} of (?:{THE_IMAGE}{_IN_PIXELS}|{IT}{_PIXELS})",
         rf"(?:what (?:is|are) )?(?:the )?(?:image|pixel) (?:size|dimensions?|resolution){_IN_PIXELS}",
-        rf"what (?:is|are) the {_SIZE}{_IN_PIXELS}",
-        rf"(?:what|which) (?:{_SIZE}) (?:is|are|does|has) {IT}(?: have| has| got)?{_IN_PIXELS}",
-        rf"how (?:large|big) is {IT}{_IN_PIXELS}",
+        rf"what (?:is|are) the {_SIZE}{_PIXELS}",
+        r"what is the resolution",
+        rf"(?:what|which) {_SIZE} (?:is|are|does|has) {THE_IMAGE}(?: have| has| got)?{_IN_PIXELS}",
+        rf"how (?:large|big) is (?:{THE_IMAGE}{_IN_PIXELS}|{IT}{_PIXELS})",
     ),
     _width: (
-        rf"how (?:(?P<wide>wide)|high|tall) is {IT}{_IN_PIXELS}",
+        rf"how (?:(?P<wide>wide)|high|tall) is {THE_IMAGE}{_IN_PIXELS}",
+        rf"how (?:(?P<wide>wide)|high|tall) is {IT}{_PIXELS}",
         rf"how many pixels (?:(?P<wide>wide)|high|tall) is {IT}",
         rf"how many pixels is {IT} (?:(?P<wide>wide)|high|tall)",
-        rf"{_THE}(?:(?P<wide>width)|height) of {IT}{_IN_PIXELS}",
-        rf"what is the (?:(?P<wide>width)|height){_IN_PIXELS}",
+        rf"{_THE}(?:(?P<wide>width)|height) of {THE_IMAGE}{_IN_PIXELS}",
+        rf"what is the (?:(?P<wide>width)|height)(?: of {IT})?{_PIXELS}",
     ),
     _is_wider: (
         rf"is {IT} (?:(?P<more>more)|less|at (?P<least>least)|at (?P<most>most)) (?:than )?(?P<length>{NUMBER}) pixels "
         r"(?:(?P<wide>wide)|high|tall)",
-        rf"is {IT} (?:(?P<wide>wider)|(?P<more>higher|taller)) than (?P<length>{NUMBER})(?: pixels)?",
+        rf"is {IT} (?:(?P<wide>wider)|(?P<more>higher|taller)) than (?P<length>{NUMBER}) pixels",
     ),
     _pixels: (
         rf"how many pixels (?:does {IT} have|has {IT}(?: got)?|are (?:there )?in {IT})(?: in total| altogether)?",

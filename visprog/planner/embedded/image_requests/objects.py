@@ -29,7 +29,7 @@ _CHOOSERS = {
 _NO_OBJECTS = frozenset(
     "thing object item something anything everything stuff kind type sort colour half left right top bottom upper "
     "lower front back middle side center centre corner part rest edge area last only next background foreground image "
-    "it them size rotation crop eye eyes shadow shadows".split()
+    "it them size rotation crop noise blur eye shadow".split()
 ) | {*NUMBERS, *ORDINALS}
 """Words that no name of a kind of object has."""
 
@@ -94,7 +94,7 @@ def _check(noun: str, request: ImageRequest) -> None:
     if "detect" not in request.registry:
         raise NotOfThisForm
     *before, head = noun.split()
-    if not _NO_OBJECTS.isdisjoint((*before, head)):
+    if not _NO_OBJECTS.isdisjoint((*before, head, head.removesuffix("s"))):
         raise NotOfThisForm
     if before and before[0] in NAMES:
         before = before[1:]

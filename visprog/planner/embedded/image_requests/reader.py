@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ....check import check
 from ....errors import Refused
+from ....registry import Registry
 from ....registry.types import accepts, render
 from ....values.image import Image
 from ...base import PlanRequest
@@ -34,6 +35,8 @@ def image_program(request: PlanRequest, known: CorpusWords) -> str | None:
     reader = _Reader(request, known)
     body = reader.read(text)
     if body is None:
+        if request.images == 1 and reader.is_about_several(text):
+            raise Refused("the request is about several images, and one was given: give the others too")
         if why := claimed(text):
             part = reader.not_understood(text)[:100]
             why = f"not understood: '{part}'; {why}" if part else why
@@ -45,7 +48,7 @@ def image_program(request: PlanRequest, known: CorpusWords) -> str | None:
         return None
     source = "\n    ".join([request.header, *body.lines, f"return {_fitted(body, request)}"]) + "\n"
     wrong = [d for d in check(source, request.registry) if d.severity == "error" and not d.refusal]
-    return None if wrong else source
+    return None if wrong or _replaced(source, request.registry) else source
 
 
 @dataclass
@@ -68,6 +71,11 @@ class _Reader:
         if not found and self.unseen:
             raise self.unseen[0]
         return found.pop() if len(found) == 1 else None
+
+    def is_about_several(self, text: str) -> bool:
+        """Whether a sentence has a form about two or three images."""
+        readers = (_Reader(replace(self.request, images=n), self.known) for n in (2, 3))
+        return any(reader._found(text, _OF_SEVERAL) for reader in readers)
 
     def not_understood(self, text: str) -> str:
         """The fewest words in a row without which a sentence would be understood; "" if there are none."""
@@ -112,6 +120,12 @@ class _Reader:
                 lines.append("image = edited")
             lines += body.lines if body.value == "edited" else (f"edited = {body.value}",)
         return {Body("image", "edited", tuple(lines))}
+
+
+def _replaced(source: str, registry: Registry) -> bool:
+    """Whether a program calls a tool in the place of one of visprog: its measure may have another scale."""
+    called = {name for name in re.findall(r"\b(\w+)\(", source) if name in registry.called}
+    return any(not getattr(registry[name], "__module__", "").startswith("visprog.") for name in called)
 
 
 def _fitted(body: Body, request: PlanRequest) -> str:

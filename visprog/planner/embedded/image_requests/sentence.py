@@ -9,8 +9,11 @@ from ..support.question import NUMBERS
 MAX_WORDS = 40
 """Number of words of a request; the forms have fewer."""
 
-IT = r"(?:it|this|that|(?:(?:the|this|that|my|our) )?(?:(?:whole|entire|full) )?image)"
-"""The image, where one is given."""
+THE_IMAGE = r"(?:(?:(?:the|this|that|my|our) )?(?:(?:whole|entire|full) )?image)"
+"""The image, by its name."""
+
+IT = rf"(?:it|this|that|{THE_IMAGE})"
+"""The image, where one is given and nothing else can be meant."""
 
 THEM = (
     r"(?:them|these|those|both(?: of them)?|all of them|"
