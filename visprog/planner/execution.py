@@ -18,6 +18,7 @@ from ..runtime.cautions import cautions_on, missed
 from ..runtime.host import Run, RunEnded
 from ..runtime.steps import Step
 from ..values.codec import handles
+from ..values.video import Video
 from .base import Plan
 from .options import outside_options
 
