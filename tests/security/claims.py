@@ -377,7 +377,7 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     ),
     "Of a recording, only digests become parts of paths, and an image or mask that was changed is noticed.": (
         "tests/runtime/test_recording.py::test_only_a_digest_becomes_part_of_a_path",
-        "tests/runtime/test_recording.py::test_a_changed_picture_is_noticed",
+        "tests/runtime/test_recording.py::test_a_changed_image_is_noticed",
         "tests/runtime/test_recording.py::test_a_changed_mask_is_noticed",
     ),
     "A file of results is resumed only if it belongs to the question, and what is no such file stays as it is.": (

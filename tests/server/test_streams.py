@@ -34,8 +34,8 @@ COUNT = 'def answer(image):\n    return len(detect(image, "dog"))\n'
 ENDLESS = 'def answer(image):\n    while True:\n        detect(image, "dog")'
 SLEEP = "def answer(image):\n    return obey(image, 'sleep')"
 HELD = "def answer(image):\n    return held(image)"
-GO = threading.Event()
-"""Lets the calls of `held` return."""
+GO, BEGUN = threading.Event(), threading.Event()
+"""What lets the calls of `held` return, and what says that one has begun."""
 STREAM = "Accept: text/event-stream\r\n"
 
 
@@ -45,6 +45,7 @@ def tool_of_this_process() -> Tool:
     @tool(cache=False)
     def held(image: Image) -> int:
         """The width, when the test allows it."""
+        BEGUN.set()
         assert GO.wait(120)
         return image.width
 
@@ -63,6 +64,7 @@ def agent() -> Iterator[Agent]:
 @pytest.fixture
 def start(agent: Agent) -> Iterator[Callable[..., Running]]:
     GO.clear()
+    BEGUN.clear()
     with ExitStack() as stack:
 
         def begin(
@@ -193,7 +195,7 @@ def test_a_tool_that_cannot_be_ended_keeps_its_worker(start: Callable[..., Runni
     served = start(queue=RequestQueue(1, 0))
     with served.connect() as connection:
         connection.sendall(request(HELD))
-        until(lambda: served.service.queue.running == 1)
+        assert BEGUN.wait(60)
     until(lambda: served.service.queue.places.used == 0)
     time.sleep(0.5)
     assert served.service.queue.running == 1
