@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from visprog.errors import Refused
-from visprog.registry import tool
+from visprog.registry import caution, tool
 from visprog.registry.sees import Parsed, Sees
 from visprog.values import Circle, Line, Polygon, Region
 from visprog.values.colors import parse
 from visprog.values.image import Image
 
-from .imaging.object_colors import color_share, likely_colors
+from .imaging.object_colors import color_share, in_drawing, likely_colors
 
 MIN_SHARE = 0.25
 """Least share of an object that is of its colour."""
+NEAR_SHARE = 0.1
+"""Distance from that share within which a photograph does not tell."""
 
 COLOR = Parsed(parse)
 """The texts that name a colour."""
@@ -51,4 +53,10 @@ def has_color(image: Image | Region | Circle | Polygon | Line, color: str) -> bo
     """
     if isinstance(image, Circle | Polygon | Line) and image.color:
         return image.color == parse(color)[0]
-    return color_share(image, color) >= MIN_SHARE
+    share = color_share(image, color)
+    if abs(share - MIN_SHARE) < NEAR_SHARE and not in_drawing(image):
+        caution(
+            f"{color} covers about {share:.0%} of an object, and is taken for its colour from {MIN_SHARE:.0%}: it may "
+            "be that of a part, such as a shirt"
+        )
+    return share >= MIN_SHARE

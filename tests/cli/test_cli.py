@@ -135,7 +135,7 @@ def test_an_image_from_standard_input(visprog: Any, monkeypatch: pytest.MonkeyPa
     for data, code, message in (
         (Path("dog.png").read_bytes(), 0, ""),
         (b"", 1, "standard input is empty"),
-        (b"no image", 1, "not an image"),
+        (b"no image", 1, "standard input is not an image"),
     ):
         monkeypatch.setattr(sys, "stdin", Piped(data))
         ran = visprog("ask", "-", "How many dogs are there?", terminal=False)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from visprog.errors import Refused, ToolError
+from visprog.registry import cautions
 from visprog.tools.backends.basic import BasicClassifier, BasicVerifier
 from visprog.tools.color import dominant_color, has_color
 from visprog.values import Box, Circle, Point, Region
@@ -217,3 +218,23 @@ def test_tones_are_of_the_pixels_in_photographs_too() -> None:
     dark, light = (Region(Box(46, 36, 154, 104), "van", 1.0, image) for image in (dark, light))
     assert has_color(dark, "dark green") and not has_color(light, "dark green")
     assert has_color(light, "light green") and not has_color(dark, "light green")
+
+
+@pytest.mark.parametrize(("rows", "near"), [(70, False), (36, True), (6, False)])
+def test_a_color_of_about_a_quarter_of_a_photographed_object_is_said_to_be_near(
+    rows: int, near: bool
+) -> None:
+    canvas = np.full((140, 200, 3), 0.3) + np.linspace(0, 0.1, 200)[None, :, None]
+    canvas[70 - rows // 2 : 70 + rows // 2, 50:150] = (0.03, 0.25, 0.05)
+    noise = np.random.default_rng(2).normal(0, 5, canvas.shape)
+    image = Image((255 * canvas ** (1 / 2.2) + noise).clip(0, 255).astype(np.uint8))
+    mask = np.zeros((140, 200), bool)
+    mask[:, 50:150] = True
+    person = Region(Box(50, 0, 150, 140), "person", 1.0, image, Mask.tight(mask))
+    with cautions() as said:
+        has_color(person, "green")
+    assert any("that of a part" in each for each in said) == near
+    drawing = Image(np.where(mask[..., None], (0, 160, 0), (255, 255, 255)).astype(np.uint8))
+    with cautions() as said:
+        has_color(Region(Box(0, 0, 200, 140), "box", 1.0, drawing), "green")
+    assert not said

@@ -87,6 +87,12 @@ def color_shares(image: Coloured, colors: Sequence[str]) -> list[float]:
     return [shares[each] for each in wanted]
 
 
+def in_drawing(place: Coloured) -> bool:
+    """Whether an object lies in a drawing, where colours are as they look."""
+    image = place if isinstance(place, Image) else getattr(place, "image", None)
+    return image is not None and is_drawing(image.root)
+
+
 def _share_in_light(
     wanted: tuple[str, str], lit: LitColors, lightness: NDArray[np.float32], weights: NDArray[np.float64]
 ) -> float:

@@ -11,6 +11,12 @@ from .result import UsageError
 from .status import working
 
 
+class StandardInput(bytes):
+    """What was read from standard input; messages call it that."""
+
+    name = "standard input"
+
+
 def with_standard_input(images: Sequence[str]) -> list[str | bytes]:
     """The images of a command line, with "-" replaced by the content of standard input.
 
@@ -34,7 +40,7 @@ def with_standard_input(images: Sequence[str]) -> list[str | bytes]:
         raise ImageError(f"cannot read standard input: {error.strerror or error}") from None
     if not data:
         raise ImageError("standard input is empty: pipe an image in")
-    return [data if image == "-" else image for image in images]
+    return [StandardInput(data) if image == "-" else image for image in images]
 
 
 def with_cameras(images: Sequence[str | bytes], seconds: float | None) -> list[Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import VisprogError
 from .common import BackendOption, ConfigOption, HtmlOption, JsonOption, MaxPixelsOption, ToolsOption
 from .inputs import check_outputs
 from .result import Result, UsageError
@@ -94,7 +95,7 @@ def search(
     if not queries:
         raise UsageError('nothing to look for: visprog search FOLDER "TEXT", or --image FILE')
     if not folder.is_dir():
-        raise UsageError(f'there is no folder {folder}: visprog search FOLDER "TEXT"')
+        raise VisprogError(f'there is no folder {folder}: visprog search FOLDER "TEXT"')
     if rerank and image:
         raise UsageError("--rerank compares with a text, and --image is none")
     check_outputs({"--html": html}, image or ())

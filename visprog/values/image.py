@@ -115,7 +115,7 @@ class Image:
             return cls._from_path(source, most)
         given = printable(name)
         if isinstance(source, bytes | bytearray | memoryview):
-            return cls._from_bytes(bytes(source), given or "bytes", most)
+            return cls._from_bytes(bytes(source), given or getattr(source, "name", "bytes"), most)
         if is_tensor(source):
             return cls._from_array(tensor_to_array(source, given or "tensor"), given or "tensor", most)
         if isinstance(source, np.ndarray):

@@ -64,7 +64,10 @@ class Recording:
         if self.path.is_file():
             raise ConfigError(f"{self.path} is a file; a recording is a folder that holds {FILE_NAME}")
         if replay and not file.is_file():
-            raise ConfigError(f"there is no recording in {self.path}: make one with record={str(path)!r}")
+            raise ConfigError(
+                f"there is no recording in {self.path}: make one with record={str(path)!r}, on the command line with "
+                "--record"
+            )
         if not replay:
             self._journal = Journal(file)
         self._entries = {entry["key"]: entry for entry in _checked(read_lines(file), file)}
