@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from visprog.planner.embedded.image_requests.measures import BLURRED, SHARP
 from visprog.tools.imaging.focus import SIDE, focus
+from visprog.values.decode import FORMATS
 
 Pixels = NDArray[np.uint8]
 
@@ -37,16 +38,15 @@ def photographs(paths: list[Path]) -> Iterator[Pixels]:
 
 
 def _reduced(file: Path | io.BytesIO) -> Pixels:
-    image = PIL.Image.open(file).convert("RGB")
+    image = PIL.Image.open(file, formats=FORMATS).convert("RGB")
     image.thumbnail((SIDE, SIDE), PIL.Image.Resampling.LANCZOS)
     return np.array(image)
 
 
 def jpeg(pixels: Pixels, quality: int = 85) -> Pixels:
-    found = cv2.imdecode(
-        cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR
-    )
-    return np.asarray(found, np.uint8)
+    file = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    return np.array(PIL.Image.open(file, formats=("JPEG",)))
 
 
 def gaussian(sigma: float, noise: float = 0.0, quality: int = 85) -> Callable[[Pixels, int], Pixels]:

@@ -36,6 +36,7 @@ ELSEWHERE = {
     "visprog/runtime/processes/": "frames that its channel bounds; numbers of the operating system",
     "visprog/values/video_file.py": "frames of an open file, in the confined process of videos",
     "visprog/server/forms.py": "a part of a request, bounded by the limit of the upload",
+    "visprog/server/app.py": "a video that was uploaded within the limit",
     "visprog/server/metrics.py": "a number of the operating system",
     "visprog/server/openapi.py": "the schema of the package",
     "visprog/training/planner/corpus.py": "tables of the package",

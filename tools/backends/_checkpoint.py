@@ -88,7 +88,9 @@ class CheckpointSource:
                 f'{self.tool}: {error}, or set model = "FOLDER" under [tools.{self.tool}] in visprog.toml'
             )
         text = f"{self.tool}: cannot load {self.name}: {first_line(error)}"
-        if self.folder is None and (type(error).__name__ == "SafetensorError" or "cut or damaged" in text):
+        if self.folder is None and (
+            type(error).__name__ == "SafetensorError" or "cut or damaged" in str(error)
+        ):
             text += f": 'visprog models fetch {self.name}' downloads damaged files again"
         return ToolError(text)
 

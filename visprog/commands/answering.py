@@ -134,6 +134,7 @@ def ask_here(
     html: Path | None = None,
     save: Path | None = None,
     as_json: bool = False,
+    *,
     seconds: float | None = None,
     **settings: Any,
 ) -> Result:

@@ -104,7 +104,7 @@ def ask(
         html,
         save,
         json,
-        seconds,
+        seconds=seconds,
         planner=planner,
         config=config,
         tools=tools,
