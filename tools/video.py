@@ -71,7 +71,10 @@ def track(video: Video, what: str) -> list[Track]:
     found = follow(video, lambda frames: detect.batch([{"image": frame, "what": what} for frame in frames]))
     looked = f"{found.frames:,} frames were looked at for '{what}', one every {found.step:.2g} s"
     if found.detected < found.frames:
-        looked += f", and searched in {found.detected:,} of them"
+        looked += (
+            f", and searched in {found.detected:,} of them, since the detector is slow here: what is small or fast may "
+            "be missed"
+        )
     caution(looked)
     views = [_view(video, each) for each in found.tracks[:MAX_VIEWS]]
     return [replace(each, view=view) for each, view in zip(found.tracks, views, strict=False)] + found.tracks[

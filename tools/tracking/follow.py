@@ -28,7 +28,7 @@ RATE = 10.0
 """Frames per second that are looked at."""
 ALL_DETECTED = 1_500
 """Number of frames of a video up to which objects are detected in each, however long that takes."""
-MAX_PACE = 0.7
+MAX_PACE = 1.0
 """Share of the length of a longer video that detection may take: if it is slower, objects are detected in every second,
 third, … frame, and motion alone is followed between them."""
 MIN_TIMED = 64
@@ -101,7 +101,7 @@ def follow(video: Video, detect: Detect) -> Followed:
     kept = [
         t
         for t in tracker.tracks
-        if t.hits >= max(few, MIN_SHARE * len(t.times) * detected / frames, MIN_SEEN * closer.number(t))
+        if t.hits >= max(few, MIN_SHARE * len(t.times) * detected / frames, closer.needed(t))
     ]
     most = min(60, max(4, MAX_PLACES // max(1, len(kept))))
     made: list[Track] = []
@@ -160,11 +160,15 @@ class CloserLooks:
         """Number of closer looks at a track."""
         return self._last.get(id(track), (0, 0.0))[0]
 
+    def needed(self, track: BoxTrack) -> int:
+        """Number of detections that a track needs, by the number of closer looks at it."""
+        return math.floor(MIN_SEEN * self.number(track))
+
     def want(self, track: BoxTrack, frame: Image) -> None:
         """Look closer at a track in a frame, unless it is known well enough, or was looked at just now."""
         number, last = self._last.get(id(track), (0, -1.0))
-        enough = track.hits >= MIN_HITS or number >= MAX_LOOKS or len(track.times) < 2
-        if enough or frame.time - last < LOOK_SECONDS:
+        enough = track.hits >= max(MIN_HITS, self.needed(track)) or number >= MAX_LOOKS
+        if enough or len(track.times) < 2 or frame.time - last < LOOK_SECONDS:
             return
         box = Box(*(float(v) for v in track.boxes[-1]))
         around = box.expand(LOOK_MARGIN * max(box.width, box.height)).clip(frame.box)
