@@ -312,15 +312,15 @@ class Turn {
     this.element.scrollIntoView({ block: "nearest" });
   }
 
-  showImage(picture) {
-    if (!picture) return;
-    const bytes = Uint8Array.from(atob(picture.data), (letter) => letter.charCodeAt(0));
-    const url = URL.createObjectURL(new Blob([bytes], { type: picture.mime }));
+  showImage(found) {
+    if (!found) return;
+    const bytes = Uint8Array.from(atob(found.data), (letter) => letter.charCodeAt(0));
+    const url = URL.createObjectURL(new Blob([bytes], { type: found.mime }));
     const image = document.createElement("img");
     Object.assign(image, { src: url, alt: "Image that is the answer" });
     const link = document.createElement("a");
     Object.assign(link, { href: url, textContent: "Save the image" });
-    link.download = `answer.${picture.mime === "image/png" ? "png" : "jpg"}`;
+    link.download = `answer.${found.mime === "image/png" ? "png" : "jpg"}`;
     this.part(".results").append(image, link);
   }
 
