@@ -17,6 +17,7 @@ transformers = pytest.importorskip("transformers", reason="the extra 'hf' is not
 
 from tests.llm.test_transformers import TEMPLATE, save  # noqa: E402
 from tests.small_tools import REGISTRY, picture  # noqa: E402
+from tests.tools.backends.conftest import saved_checkpoints  # noqa: E402
 from visprog.agent import Agent  # noqa: E402
 from visprog.errors import PlannerError  # noqa: E402
 from visprog.llm.chat import ImagePart, Message, complete  # noqa: E402
@@ -28,23 +29,7 @@ KINDS = ["qwen3-vl", "llava-onevision", "smolvlm", "internvl", "molmo2", "gemma3
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """The folder of a tiny checkpoint of a kind."""
-    made: dict[str, str] = {}
-
-    def folder(kind: str) -> str:
-        if kind not in made:
-            import torch
-
-            from tests.tools.backends import hub_checkpoints, vlm_checkpoints
-
-            torch.manual_seed(0)
-            path = tmp_path_factory.mktemp(kind)
-            transformers.utils.logging.disable_progress_bar()
-            (hub_checkpoints.SAVERS | vlm_checkpoints.SAVERS)[kind](path)
-            made[kind] = str(path)
-        return made[kind]
-
-    return folder
+    return saved_checkpoints(tmp_path_factory)
 
 
 def part(seed: int) -> ImagePart:

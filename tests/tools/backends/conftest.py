@@ -287,9 +287,8 @@ SAVERS: dict[str, Callable[[Path], None]] = {
 }
 
 
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """The folder of a tiny checkpoint of a kind: `checkpoint("clip")`."""
+def saved_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Gives the folder of a tiny checkpoint of a kind, which is saved when it is first asked for."""
     made: dict[str, str] = {}
 
     def folder(kind: str) -> str:
@@ -306,3 +305,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]
         return made[kind]
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """The folder of a tiny checkpoint of a kind: `checkpoint("clip")`."""
+    return saved_checkpoints(tmp_path_factory)

@@ -3,7 +3,7 @@
 It reads the question alone, and its decoding is held to a grammar made from the registry, so what it writes is
 well formed and calls known tools on phrases of the question. It knows the patterns of question it was trained on
 (`visprog.training.planner`) and says so when a question is not like any of them. Edits and measures of whole images are
-read without it, by `image_requests`, and questions about videos by `video.py`.
+read without it, by `image_requests`, and questions about videos by `video`.
 """
 
 from __future__ import annotations

@@ -49,22 +49,19 @@ def _is_more(request: ImageRequest) -> Body:
     return Body("bool", f"one {'>' if most else '<'} other", lines)
 
 
-def _differences(request: ImageRequest) -> Body:
+def _compared(request: ImageRequest, said: str, order: str = "images[0], images[1]") -> tuple[str, str]:
+    """The lines that find the differences of two images, and print how many there are."""
     _two(request)
-    lines = (
-        "found = compare_images(images[0], images[1])",
-        'print(f"places in image 1 that differ: {len(found)}, the largest first")',
-    )
-    return Body("regions", "found", lines)
+    return f"found = compare_images({order})", f'print(f"{said}: {{len(found)}}")'
+
+
+def _differences(request: ImageRequest) -> Body:
+    return Body("regions", "found", _compared(request, "places in image 1 that differ, the largest first"))
 
 
 def _differ(request: ImageRequest) -> Body:
-    _two(request)
-    lines = (
-        "found = compare_images(images[0], images[1])",
-        'print(f"places that differ, but for noise, a small shift and the light: {len(found)}")',
-    )
-    return Body("bool", "len(found) > 0", lines)
+    said = "places that differ, but for noise, a small shift and the light"
+    return Body("bool", "len(found) > 0", _compared(request, said))
 
 
 def _count_differences(request: ImageRequest) -> Body:
@@ -73,12 +70,8 @@ def _count_differences(request: ImageRequest) -> Body:
 
 
 def _show_differences(request: ImageRequest) -> Body:
-    _two(request)
-    lines = (
-        "found = compare_images(images[1], images[0])",
-        'print(f"places in image 2 that differ from image 1: {len(found)}")',
-    )
-    return Body("image", "annotate(images[1], found)", lines)
+    said = "places in image 2 that differ from image 1"
+    return Body("image", "annotate(images[1], found)", _compared(request, said, "images[1], images[0]"))
 
 
 def _is_copy(request: ImageRequest) -> Body:
